@@ -1,0 +1,57 @@
+"""What a user may choose when a replica is made; the names are those of Turso's Python package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from turso_sync_nb.errors import UsageError
+from turso_sync_nb.units import PAGE_SIZE
+
+SEGMENT_SIZE_DEFAULT: Final = 128 * 1024
+"""Bytes around an absent page that one lazy read asks for, at most."""
+
+
+@dataclass(frozen=True)
+class PartialSyncPrefixBootstrap:
+    """Begin with the first ``length`` bytes of the database (rounded up to whole pages)."""
+
+    length: int
+
+    def __post_init__(self) -> None:
+        if self.length < PAGE_SIZE:
+            raise UsageError(
+                f"bootstrap a prefix of {self.length} bytes: shorter than a page",
+                hint=f"ask for at least {PAGE_SIZE} bytes, such as 128 * 1024",
+            )
+
+
+@dataclass(frozen=True)
+class PartialSyncQueryBootstrap:
+    """Begin with the pages that ``query`` touches on the remote."""
+
+    query: str
+
+    def __post_init__(self) -> None:
+        if not self.query.strip():
+            raise UsageError("bootstrap by query: the query is empty", hint="give a SELECT statement")
+
+
+@dataclass(frozen=True)
+class PartialSyncOpts:
+    """Keep a partial replica: pages that are not here arrive when a query touches them.
+
+    ``segment_size`` is the largest unit of a lazy fetch, in bytes. ``prefetch`` allows pages to be
+    fetched before a query asks for them.
+    """
+
+    bootstrap_strategy: PartialSyncPrefixBootstrap | PartialSyncQueryBootstrap
+    segment_size: int | None = None
+    prefetch: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.segment_size is not None and self.segment_size < PAGE_SIZE:
+            raise UsageError(
+                f"fetch segments of {self.segment_size} bytes: shorter than a page",
+                hint=f"ask for at least {PAGE_SIZE} bytes, such as 128 * 1024",
+            )

@@ -1,0 +1,62 @@
+"""Pages and byte sizes: the two ways to count pages, converted in one place.
+
+A *page id* counts from 0, as the wire does; a *page number* counts from 1, as SQLite does.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NewType
+
+from turso_sync_nb.errors import UsageError
+
+PageId = NewType("PageId", int)
+PageNumber = NewType("PageNumber", int)
+
+PAGE_SIZE: Final = 4096
+"""Bytes in a page; the protocol knows no other size."""
+
+PAGES_MAX: Final = 2**32 - 2
+"""Most pages a SQLite database can have (its page numbers are 32-bit)."""
+
+_UNITS: Final = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_BINARY_UNITS: Final = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+
+
+def page_number(page_id: PageId) -> PageNumber:
+    """Return SQLite's number of the page that the wire calls ``page_id``."""
+    return PageNumber(page_id + 1)
+
+
+def page_id(page_number: PageNumber) -> PageId:
+    """Return the wire's id of the page that SQLite calls ``page_number``."""
+    return PageId(page_number - 1)
+
+
+def pages_of_bytes(length: int) -> int:
+    """Return how many pages it takes to hold ``length`` bytes."""
+    return -(-length // PAGE_SIZE)
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that ``text`` means: ``"4096"``, ``"128KiB"``, ``"2 MB"``, ``"1.5GiB"``.
+
+    Raises:
+        UsageError: ``text`` is not a size.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
+    factor = (_UNITS | _BINARY_UNITS).get(match[2].lower()) if match else None
+    if match is None or factor is None:
+        raise UsageError(f"read size {text!r}: not a size", hint="write it like 128KiB, 2MB or 4096")
+    return int(float(match[1]) * factor)
+
+
+def format_size(length: int) -> str:
+    """Return ``length`` bytes for a reader: ``"0 B"``, ``"4.0 KiB"``, ``"45.2 MiB"``."""
+    if length < 2**10:
+        return f"{length} B"
+    unit, factor = next(
+        (name, factor) for name, factor in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+        if length >= factor
+    )
+    return f"{length / factor:.1f} {unit}"
