@@ -1,0 +1,231 @@
+"""The words after ``%turso_sync``: options, positional words, and SQL that is left as it was typed.
+
+Rules of this file: a line either parses or raises ``UsageError`` with the next step; nothing exits,
+prints or abbreviates. A value never appears in a message, since it may be a URL with a token in it:
+messages name options and counts only. (``argparse`` repeats values, and takes the optional word of
+``connect PATH --as NAME URL`` for a stray one.)
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass, field, replace
+from functools import partial
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
+
+from turso_sync_nb.errors import UsageError
+from turso_sync_nb.jupyter.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_VARIABLE: Final = re.compile(r"\{([^\W\d]\w*)((?:\.[^\W\d]\w*)*)\}")
+_SHOWABLE: Final = re.compile(r"[\w.-]{1,60}")
+
+_TOKEN_OPTIONS: Final = frozenset({"--token", "--auth-token", "--auth_token", "--authtoken", "--password"})
+
+_LEADING_OPTION: Final = re.compile(r"(--?[A-Za-z][\w-]*)(?:=(\S*))?(?:\s+|$)")
+_LEADING_VALUE: Final = re.compile(r"(\S+)(?:\s+|$)")
+_LEADING_TARGET: Final = re.compile(r"(\w+)\s*<<\s*")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: its spellings, what its value is called (empty for a flag), what it does."""
+
+    flags: tuple[str, ...]
+    value: str = ""
+    help: str = ""
+
+    @property
+    def key(self) -> str:
+        """The name the parsed value is found under: the longest spelling without its dashes."""
+        return max(self.flags, key=len).lstrip("-").replace("-", "_")
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """What a line may hold; ``usage`` is the line a reader is shown when it does not parse."""
+
+    usage: str
+    options: tuple[Option, ...] = ()
+    words_min: int = 0
+    words_max: int = 0
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """A parsed line: words in order, option values by key (a flag's value is empty), rest untouched."""
+
+    words: tuple[str, ...] = ()
+    options: dict[str, str] = field(default_factory=dict)
+    rest: str = ""
+
+    def has(self, key: str) -> bool:
+        """Return whether the option was given."""
+        return key in self.options
+
+    def get(self, key: str) -> str | None:
+        """Return the option's value, or None when it was not given."""
+        return self.options.get(key)
+
+    def word(self, index: int) -> str | None:
+        """Return a positional word, or None when the line has fewer."""
+        return self.words[index] if index < len(self.words) else None
+
+
+def parse(grammar: Grammar, line: str) -> Arguments:
+    """Return the line's words and options; quoting is the shell's, ``--`` ends the options.
+
+    Raises:
+        UsageError: an unknown or repeated option, a missing value, too few or too many words,
+            a quote that is not closed.
+    """
+    tokens = split_words(line, grammar.usage)
+    words: list[str] = []
+    options: dict[str, str] = {}
+    while tokens:
+        token = tokens.pop(0)
+        if token == "--":  # noqa: S105 - the end of the options, not a password
+            words += tokens
+            break
+        if not token.startswith("-") or token == "-":  # noqa: S105 - as above
+            words.append(token)
+            continue
+        name, equals, value = token.partition("=")
+        option = _find(grammar, name)
+        _put(options, option, _value(option, name, value if equals else None, tokens))
+    _check_count(grammar, len(words))
+    return Arguments(tuple(words), options)
+
+
+def parse_before_sql(grammar: Grammar, line: str) -> Arguments:
+    """Return the options (and ``NAME <<``) that lead ``line``; ``rest`` is the SQL as it was typed.
+
+    SQL is not split into words: quotes, dashes and backslashes in it are SQLite's. A leading
+    ``-- comment`` is SQL, since no option is a bare ``--``.
+    """
+    options: dict[str, str] = {}
+    rest = line.strip()
+    while match := _LEADING_OPTION.match(rest):
+        name, value = match[1], match[2]
+        option = _find(grammar, name)
+        rest = rest[match.end() :]
+        following: list[str] = []
+        if option.value and value is None and (found := _LEADING_VALUE.match(rest)):
+            following = [found[1]]
+            rest = rest[found.end() :]
+        _put(options, option, _value(option, name, value, following))
+    if target := _LEADING_TARGET.match(rest):
+        rest = rest[target.end() :]
+        return Arguments((target[1],), options, rest)
+    return Arguments((), options, rest)
+
+
+def expanded(arguments: Arguments, variables: Mapping[str, Any]) -> Arguments:
+    """Return the arguments with ``{name}`` and ``{name.attribute}`` replaced by what the notebook has there.
+
+    Done after the split into words: a value with spaces or quotes stays one word. Other braces are kept.
+
+    Raises:
+        UsageError: no variable has that name, or no such attribute.
+    """
+    replaced = partial(_VARIABLE.sub, partial(_variable_text, variables))
+    words = tuple(replaced(word) for word in arguments.words)
+    return replace(
+        arguments, words=words, options={key: replaced(value) for key, value in arguments.options.items()}
+    )
+
+
+def _variable_text(variables: Mapping[str, Any], found: re.Match[str]) -> str:
+    name, attributes = found[1], found[2]
+    if name not in variables:
+        public = (key for key in variables if not key.startswith("_"))
+        hint = did_you_mean(name, public) or f"assign it first: {name} = ..."
+        raise UsageError(f"replace {{{name}}}: no variable has that name", hint=hint)
+    try:
+        return str(attrgetter(attributes[1:])(variables[name]) if attributes else variables[name])
+    except AttributeError as error:
+        raise UsageError(
+            f"replace {found[0]}: {error}", hint="name a variable or an attribute of one"
+        ) from error
+
+
+def showable(word: str) -> str:
+    """Return ``word`` in quotes for a message, or only ``"that word"`` when it may be a URL or a token."""
+    return repr(word) if _SHOWABLE.fullmatch(word) else "that word"
+
+
+def split_words(line: str, usage: str) -> list[str]:
+    """Return the line's words with shell quoting; ``df<<`` is two words.
+
+    Raises:
+        UsageError: a quote is not closed.
+    """
+    try:
+        tokens = shlex.split(line)
+    except ValueError as error:
+        raise UsageError(
+            "read the line: a quote is not closed", hint=f"put words with spaces or quotes in quotes: {usage}"
+        ) from error
+    split: list[str] = []
+    for token in tokens:
+        if token.endswith("<<") and token[:-2].isidentifier():
+            split += [token[:-2], "<<"]
+        else:
+            split.append(token)
+    return split
+
+
+def _find(grammar: Grammar, name: str) -> Option:
+    for option in grammar.options:
+        if name in option.flags:
+            return option
+    if name.lower() in _TOKEN_OPTIONS:
+        raise UsageError(
+            f"read option {name}: a token on the line would be saved in the notebook",
+            hint="put it in the environment variable TURSO_AUTH_TOKEN, or name another with --token-env",
+        )
+    known = [flag for option in grammar.options for flag in option.flags]
+    guess = did_you_mean(name, known)
+    raise UsageError(
+        f"read option {showable(name)}: there is no such option", hint=guess or f"usage: {grammar.usage}"
+    )
+
+
+def _value(option: Option, name: str, attached: str | None, following: list[str]) -> str:
+    """Return one option's value (empty for a flag), taken from ``following`` when it is not attached.
+
+    Raises:
+        UsageError: a value is missing, empty, or given to a flag.
+    """
+    if not option.value:
+        if attached is not None:
+            raise UsageError(f"read option {name}: it takes no value", hint=f"write {name}")
+        return ""
+    if attached is None and following and not following[0].startswith("--"):
+        attached = following.pop(0)
+    if not attached:
+        raise UsageError(
+            f"read option {name}: {option.value} is missing", hint=f"write {name} {option.value}"
+        )
+    return attached
+
+
+def _put(options: dict[str, str], option: Option, value: str) -> None:
+    if option.key in options:
+        raise UsageError(f"read option {option.flags[0]}: it was given twice", hint="keep one of them")
+    options[option.key] = value
+
+
+def _check_count(grammar: Grammar, count: int) -> None:
+    if grammar.words_min <= count <= grammar.words_max:
+        return
+    expected = (
+        str(grammar.words_min)
+        if grammar.words_min == grammar.words_max
+        else f"{grammar.words_min} to {grammar.words_max}"
+    )
+    raise UsageError(f"read the line: {count} words where {expected} belong", hint=f"usage: {grammar.usage}")

@@ -1,0 +1,144 @@
+"""A cell of SQL: run, named, shown, or stopped.
+
+Rules of this file: values reach SQLite by its binder only; a cell that fails assigns nothing. Whether
+statements commit is the connection's business (alone, unless a BEGIN is open); this file only says how
+things stand afterwards.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import apsw
+
+from turso_sync_nb.connection.statements import is_blank
+from turso_sync_nb.errors import UsageError
+from turso_sync_nb.jupyter.arguments import Arguments, Grammar, Option, showable
+from turso_sync_nb.jupyter.failures import line_of, render_as
+from turso_sync_nb.jupyter.notebook import Notebook, check_variable_name
+from turso_sync_nb.jupyter.parameters import UNNAMED_HINT, Variables
+from turso_sync_nb.jupyter.rendering import footer, format_seconds
+from turso_sync_nb.jupyter.schema import column_names, function_names, table_names
+from turso_sync_nb.jupyter.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.connection.results import QueryResult
+
+SQL_OPTIONS: Final = (
+    Option(("-o", "--out"), "NAME", "put the DataFrame into this variable as well"),
+    Option(("--on",), "CONNECTION", "run on this connection instead of the one in use"),
+)
+CELL: Final = Grammar("%%turso_sync [-o NAME] [--on CONNECTION] [NAME <<]", SQL_OPTIONS, 0, 2)
+
+_MISSING: Final = re.compile(r"no such (table|column|function|index|view): (.+)")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What to run and where its result goes; ``quiet``: into the variable only."""
+
+    sql: str
+    on: str | None = None
+    out: str | None = None
+    quiet: bool = False
+
+
+def cell_of(arguments: Arguments, sql: str) -> Cell:
+    """Return the cell that ``%%turso_sync`` with these words and ``sql`` below it means.
+
+    Raises:
+        UsageError: words that are not ``NAME <<``, two names for the result, no SQL.
+    """
+    words = list(arguments.words)
+    target = words[0] if len(words) == 2 and words[1] == "<<" else None  # noqa: PLR2004 - NAME and <<
+    if words and target is None:
+        raise UsageError(
+            f"read the line: {showable(words[0])} does not belong above a cell of SQL",
+            hint=f"usage: {CELL.usage}; subcommands take one %: %turso_sync help",
+        )
+    return make_cell(arguments, target, sql)
+
+
+def make_cell(arguments: Arguments, target: str | None, sql: str) -> Cell:
+    """Return a cell from its parsed options, the name before ``<<``, and its SQL.
+
+    Raises:
+        UsageError: two names for the result, a name that is none, no SQL.
+    """
+    out = arguments.get("out")
+    if target is not None and out is not None:
+        raise UsageError("name the result: both -o and << were given", hint="keep one of them")
+    name = target if target is not None else out
+    if name is not None:
+        check_variable_name(name)
+    if is_blank(sql):
+        raise UsageError("run a cell: it holds no SQL", hint="write a statement below %%turso_sync")
+    return Cell(sql, arguments.get("on"), name, quiet=target is not None)
+
+
+def run(notebook: Notebook, cell: Cell) -> pd.DataFrame | None:
+    """Run the cell; return the frame of its last statement with rows, None when there is nothing to show.
+
+    Shows the footer, under the frame or alone. Assigns the frame (None when no statement returned rows) to
+    the cell's variable.
+    """
+    db = notebook.connections.get(cell.on, notebook.variables).db
+    result = _run(db, cell.sql, Variables(notebook.variables))
+    frame = result.frame()
+    rows = None if frame is None else len(frame)
+    notes = [footer(result.report, in_transaction=db.in_transaction, rows=rows)]
+    if cell.out is not None:
+        notebook.assign(cell.out, frame)
+        if frame is None:
+            notes.append(f"{cell.out} is None: no statement returned rows")
+    if frame is None or cell.quiet:
+        notebook.say(" · ".join(notes))
+        return None
+    return notebook.shown(frame, notes)
+
+
+def _run(db: Connection, sql: str, values: Variables) -> QueryResult:
+    """Run ``sql``; an error or a stop gets its line, with what became of an open transaction."""
+    was_open = db.in_transaction
+    started_s = time.monotonic()
+    try:
+        return db.run(sql, values)
+    except KeyboardInterrupt as error:
+        seconds = format_seconds(time.monotonic() - started_s)
+        fate = _fate(was_open=was_open, is_open=db.in_transaction)
+        render_as(error, f"KeyboardInterrupt: stopped after {seconds} — {fate}; the connection can be used")
+        raise
+    except apsw.BindingsError as error:
+        render_as(error, f"SqlError: bind a parameter without a name — {UNNAMED_HINT}")
+        raise
+    except apsw.Error as error:
+        render_as(error, line_of(error, _next_step(db, sql, error)))
+        raise
+
+
+def _fate(*, was_open: bool, is_open: bool) -> str:
+    """Return what became of the transaction of a stopped cell."""
+    if is_open:
+        return "the transaction is still open, COMMIT or ROLLBACK ends it"
+    return "the open transaction was rolled back" if was_open else "no transaction was open"
+
+
+def _next_step(db: Connection, sql: str, error: apsw.Error) -> str:
+    """Return a hint for an SQL error from the schema, which is here: nothing is fetched for it."""
+    found = _MISSING.search(str(error))
+    if not found:
+        return ""
+    kind, name = found[1], found[2].rpartition(".")[2].strip("\"'`[]")
+    if kind in ("table", "view"):
+        return did_you_mean(name, table_names(db)) or "%turso_sync tables lists what is there"
+    if kind == "column":
+        return did_you_mean(name, column_names(db, sql)) or "%turso_sync schema TABLE lists the columns"
+    if kind == "function":
+        return did_you_mean(name, function_names(db))
+    return ""

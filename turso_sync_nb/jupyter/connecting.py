@@ -1,0 +1,175 @@
+"""Subcommands that open, choose and close connections.
+
+Rules of this file: a notebook never starts a large download unasked, so ``connect`` takes a prefix and lets
+pages come later, unless told ``--whole``. A token is read from the environment at each request and is in no
+variable, message or output of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from turso_sync_nb.connection.connect import connect
+from turso_sync_nb.errors import UsageError
+from turso_sync_nb.jupyter.arguments import Arguments, Option
+from turso_sync_nb.jupyter.connections import Named
+from turso_sync_nb.jupyter.failures import render_as
+from turso_sync_nb.jupyter.rendering import format_seconds
+from turso_sync_nb.jupyter.suggestions import did_you_mean
+from turso_sync_nb.options import PartialSyncOpts, PartialSyncPrefixBootstrap, PartialSyncQueryBootstrap
+from turso_sync_nb.units import PAGE_SIZE, format_size, parse_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.jupyter.notebook import Notebook
+
+TOKEN_VARIABLE: Final = "TURSO_AUTH_TOKEN"  # noqa: S105 - the name of the variable, not a token
+PREFIX_DEFAULT_BYTES: Final = 128 * 1024
+
+CONNECT_OPTIONS: Final = (
+    Option(("--as",), "NAME", "call the connection NAME (default: the file's name)"),
+    Option(("--whole",), "", "download the whole database now"),
+    Option(("--prefix",), "SIZE", "begin with the first SIZE of the file (default: 128KiB)"),
+    Option(("--bootstrap-query",), "SQL", "begin with the pages that SQL touches on the remote"),
+    Option(("--token-env",), "VARIABLE", f"read the token from this variable (default: {TOKEN_VARIABLE})"),
+)
+CLOSE_OPTIONS: Final = (Option(("--all",), "", "close every connection"),)
+
+_STOPPED_HINT: Final = "what has arrived is kept, run the cell again to go on"
+
+_STRATEGIES: Final = ("whole", "prefix", "bootstrap_query")
+_TOKEN_IN_URL: Final = re.compile(r"[?&]authToken=|://[^/@?#]+@", re.IGNORECASE)
+
+
+def connect_replica(notebook: Notebook, arguments: Arguments) -> None:
+    """Open a replica under a name and use it; one line says what is here now.
+
+    Connecting again under a name opens anew and closes the connection that had the name, so a cell can be
+    run again; a transaction that was open there is rolled back, and the line says so.
+    """
+    path, url = arguments.words[0], arguments.word(1)
+    name = arguments.get("as") or _default_name(path)
+    partial = _partial(arguments)
+    token = _token(arguments.get("token_env"))
+    if url is not None and _TOKEN_IN_URL.search(url):
+        notebook.warn(
+            f"the URL holds a token or password, which is now saved in this notebook; remove it and set "
+            f"{TOKEN_VARIABLE}, or use --token-env"
+        )
+    lost = _close_former(notebook, name)
+    started_s = time.monotonic()
+    try:
+        db = connect(path, url, auth_token=token, partial_sync=partial)
+    except KeyboardInterrupt as error:
+        render_as(error, f"KeyboardInterrupt: stopped; {_STOPPED_HINT}")
+        raise
+    seconds = time.monotonic() - started_s
+    notebook.connections.put(Named(name, db))
+    notebook.say(_connected(name, db, seconds) + lost)
+
+
+def use(notebook: Notebook, arguments: Arguments) -> None:
+    """Make a connection the one for cells: an open one, or one that a variable holds."""
+    named = notebook.connections.use(arguments.words[0], notebook.variables)
+    notebook.say(f"using {named.name} · {shown_path(named.db.path)} · {named.db.remote_url or 'no remote'}")
+
+
+def close(notebook: Notebook, arguments: Arguments) -> None:
+    """Close one connection, or all; an open transaction is rolled back, and the line says so."""
+    connections = notebook.connections
+    if arguments.has("all"):
+        if arguments.words:
+            raise UsageError("close: a name and --all were given", hint="keep one of them")
+        count = len(connections)
+        connections.close_all()
+        notebook.say(f"closed {count} connection{'' if count == 1 else 's'}")
+        return
+    named = connections.get(arguments.word(0), {})
+    lost = _lost(named.db)
+    connections.close(named.name)
+    notebook.say(
+        f"closed {named.name}{lost}" if named.owned else f"forgot {named.name}; its variable keeps it open"
+    )
+
+
+def shown_path(path: Path) -> str:
+    """Return ``path`` for a reader: relative to the notebook or to the home folder where it is inside."""
+    absolute = path.absolute()
+    for base, prefix in ((Path.cwd(), ""), (Path.home(), "~/")):
+        if absolute.is_relative_to(base) and absolute != base:
+            return f"{prefix}{absolute.relative_to(base)}"
+    return str(absolute)
+
+
+def _connected(name: str, db: Connection, seconds: float) -> str:
+    stats = db.stats()
+    size = format_size(stats.pages_total * PAGE_SIZE)
+    here = format_size(stats.pages_resident * PAGE_SIZE)
+    parts = [
+        f"connected {name} to {db.remote_url or 'no remote'}",
+        f"{stats.pages_resident:,} of {stats.pages_total:,} pages here ({here} of {size})",
+        format_seconds(seconds),
+    ]
+    report = db.bootstrap_report
+    if report is None:
+        parts.append("opened what was here")
+    else:
+        parts.append(f"{format_size(report.received_bytes)} received")
+        parts += ["went on where it had stopped"] if report.resumed else []
+        parts += [report.note] if report.note else []
+    return " · ".join(parts)
+
+
+def _close_former(notebook: Notebook, name: str) -> str:
+    """Close the connection that has this name; return what to say about its transaction."""
+    former = notebook.connections.known(name)
+    if former is None:
+        return ""
+    lost = _lost(former.db) if former.owned else ""
+    notebook.connections.close(name)
+    return lost
+
+
+def _lost(db: Connection) -> str:
+    return " · its open transaction was rolled back" if db.in_transaction else ""
+
+
+def _default_name(path: str) -> str:
+    if path == ":memory:":
+        return "memory"
+    return Path(path).stem or path
+
+
+def _partial(arguments: Arguments) -> PartialSyncOpts | None:
+    """Return how much to fetch at the start; None is the whole database."""
+    given = [key for key in _STRATEGIES if arguments.has(key)]
+    if len(given) > 1:
+        spelled = " and ".join("--" + key.replace("_", "-") for key in given)
+        raise UsageError(f"connect: {spelled} exclude each other", hint="keep one of them")
+    if arguments.has("whole"):
+        return None
+    if query := arguments.get("bootstrap_query"):
+        return PartialSyncOpts(PartialSyncQueryBootstrap(query))
+    prefix = arguments.get("prefix")
+    length = PREFIX_DEFAULT_BYTES if prefix is None else parse_size(prefix)
+    return PartialSyncOpts(PartialSyncPrefixBootstrap(length))
+
+
+def _token(variable: str | None) -> Callable[[], str | None] | None:
+    """Return what reads the token when a request needs it; None when the environment has none."""
+    if variable is None:
+        return (lambda: os.environ.get(TOKEN_VARIABLE)) if TOKEN_VARIABLE in os.environ else None
+    if not os.environ.get(variable):
+        shown = variable if variable.isidentifier() and variable.isupper() else "of --token-env"
+        guess = did_you_mean(variable, (key for key in os.environ if "TOKEN" in key))
+        raise UsageError(
+            f"read the token: the environment variable {shown} is not set",
+            hint=guess or "set it before Jupyter starts, or with os.environ in an earlier cell",
+        )
+    return lambda: os.environ.get(variable)

@@ -1,0 +1,84 @@
+"""Subcommands that only look: status, tables, schema, stats. None of them asks the network.
+
+Rules of this file: results are DataFrames, so that a notebook can go on with them; paths are shown relative
+to the notebook or to the home folder, URLs without secrets.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from turso_sync_nb.jupyter import schema as schema_of
+from turso_sync_nb.jupyter.connecting import shown_path
+from turso_sync_nb.units import PAGE_SIZE, format_size
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.jupyter.arguments import Arguments
+    from turso_sync_nb.jupyter.connections import Named
+    from turso_sync_nb.jupyter.notebook import Notebook
+
+
+def status(notebook: Notebook, arguments: Arguments) -> pd.DataFrame | None:  # noqa: ARG001 - a subcommand's shape
+    """Return a row for each open connection; say so when there is none."""
+    import pandas as pd
+
+    rows = [
+        _status_row(named, notebook.connections.current)
+        for named in notebook.connections
+        if not named.db.closed
+    ]
+    if not rows:
+        notebook.say("no connection is open: %turso_sync connect PATH [URL] --as NAME")
+        return None
+    return notebook.shown(pd.DataFrame(rows))
+
+
+def _status_row(named: Named, current: str | None) -> dict[str, Any]:
+    stats = named.db.stats()
+    return {
+        "connection": named.name,
+        "in use": "yes" if named.name == current else "",
+        "replica": shown_path(named.db.path),
+        "remote": named.db.remote_url or "none",
+        "pages here": stats.pages_resident,
+        "of": stats.pages_total,
+        "size": format_size(stats.pages_total * PAGE_SIZE),
+        "last pull": _moment(stats.last_pull_unix_time),
+        "transaction": "open" if named.db.in_transaction else "",
+    }
+
+
+def tables(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
+    """Return tables and views of the database."""
+    return notebook.shown(schema_of.tables(_db(notebook, arguments)))
+
+
+def schema(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
+    """Return the columns of one table; its indexes and foreign keys are shown under them."""
+    frame, lines = schema_of.columns(_db(notebook, arguments), arguments.words[0])
+    return notebook.shown(frame, lines)
+
+
+def stats(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
+    """Return the replica's figures, one a row, named as in ``db.stats()``."""
+    import pandas as pd
+
+    figures = dataclasses.asdict(_db(notebook, arguments).stats())
+    frame = pd.DataFrame({"figure": list(figures), "value": pd.Series(list(figures.values()), dtype=object)})
+    return notebook.shown(frame)
+
+
+def _db(notebook: Notebook, arguments: Arguments) -> Connection:
+    return notebook.connections.get(arguments.get("on"), notebook.variables).db
+
+
+def _moment(unix_time_s: float | None) -> str:
+    if unix_time_s is None:
+        return "never"
+    moment = dt.datetime.fromtimestamp(unix_time_s, tz=dt.UTC)
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")

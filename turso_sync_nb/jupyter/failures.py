@@ -1,0 +1,61 @@
+"""Errors as one line with the next step, in place of a traceback.
+
+Rules of this file: the exception itself goes on to the cell, with its own type, so that the cell
+fails, "Run all" stops and ``except tsn.ReplicaBusyError`` works; only its rendering changes (IPython
+asks an exception for ``_render_traceback_``). What is not an error of this package, of SQLite or a
+stop keeps its traceback: it is a defect, and its place matters.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import apsw
+
+from turso_sync_nb.errors import Error, SyncError
+from turso_sync_nb.jupyter.escaping import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LINE_MAX: Final = 1_000
+"""Characters of an error line; a longer one is cut, since it is no line any more."""
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """Let errors of this package and of SQLite, and a stop, show as one line when they leave."""
+    try:
+        yield
+    except (Error, apsw.Error, KeyboardInterrupt) as error:
+        if not is_rendered(error):
+            render_as(error, line_of(error))
+        raise
+
+
+def render_as(error: BaseException, line: str) -> None:
+    """Make IPython show ``line`` and nothing else for this exception."""
+    shown = visible(line, LINE_MAX)
+    error.__dict__["_render_traceback_"] = lambda: [shown]
+
+
+def is_rendered(error: BaseException) -> bool:
+    """Return whether the exception already has its line."""
+    return "_render_traceback_" in error.__dict__
+
+
+def line_of(error: BaseException, next_step: str = "") -> str:
+    """Return ``"ReplicaBusyError: what happened — next step"``.
+
+    ``next_step`` stands in when the error brings no hint of its own. Errors of SQLite are called
+    ``SqlError``, whichever class they have.
+    """
+    if isinstance(error, SyncError):
+        name, message, hint = type(error).__name__, str(error.args[0]), error.hint or next_step
+    elif isinstance(error, KeyboardInterrupt):
+        name, message, hint = "KeyboardInterrupt", "stopped", next_step
+    else:
+        name = "SqlError" if isinstance(error, apsw.Error) else type(error).__name__
+        message, hint = str(error), next_step
+    return f"{name}: {message} — {hint}" if hint else f"{name}: {message}"

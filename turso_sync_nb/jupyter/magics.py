@@ -1,0 +1,70 @@
+"""``%turso_sync`` and ``%%turso_sync``: a line or cell goes to its subcommand; a failure is one line.
+
+Rules of this file: no thread, no timer, no polling. IPython's own expansion of ``{x}`` and ``$x`` is off,
+since it would rewrite SQL; ``arguments`` expands ``{name}`` where a line holds no SQL.
+"""
+
+from __future__ import annotations
+
+import atexit
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
+from traitlets import Int
+
+from turso_sync_nb.jupyter import cells
+from turso_sync_nb.jupyter.arguments import expanded, parse
+from turso_sync_nb.jupyter.connections import Connections
+from turso_sync_nb.jupyter.failures import in_one_line
+from turso_sync_nb.jupyter.notebook import Notebook
+from turso_sync_nb.jupyter.rendering import ROWS_SHOWN_DEFAULT
+from turso_sync_nb.jupyter.subcommands import find, short_help
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@magics_class
+class TursoSyncMagics(Magics):  # type: ignore[misc] # IPython's types do not pass strict
+    """The magics of one IPython shell and the connections they opened."""
+
+    rows_shown = Int(
+        ROWS_SHOWN_DEFAULT, min=0, help="Most rows that a cell shows; the DataFrame itself has all of them."
+    ).tag(config=True)
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self.connections = Connections()
+        atexit.register(self.connections.close_all)
+
+    @no_var_expand  # type: ignore[untyped-decorator]
+    @needs_local_scope  # type: ignore[untyped-decorator]
+    @line_cell_magic  # type: ignore[untyped-decorator]
+    def turso_sync(
+        self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None
+    ) -> object | None:
+        """Query a remote Turso database through a local replica; ``%turso_sync help`` says how."""
+        with in_one_line():
+            variables = {**self.shell.user_ns, **(local_ns or {})}
+            notebook = Notebook(self.shell, variables, self.connections, self.rows_shown)
+            if cell is not None:
+                arguments = expanded(parse(cells.CELL, line), variables)
+                return cells.run(notebook, cells.cell_of(arguments, cell))
+            return _run_line(notebook, line)
+
+    def close(self) -> None:
+        """Close every connection and forget about the end of the process; may be repeated."""
+        atexit.unregister(self.connections.close_all)
+        self.connections.close_all()
+
+
+def _run_line(notebook: Notebook, line: str) -> object | None:
+    name, *others = line.split(maxsplit=1)[:2] or [""]
+    if not name:
+        notebook.say_lines(short_help())
+        return None
+    subcommand = find(name)
+    arguments = subcommand.parse(others[0] if others else "")
+    if not subcommand.takes_sql:
+        arguments = expanded(arguments, notebook.variables)
+    return subcommand.run(notebook, arguments)

@@ -1,0 +1,105 @@
+"""The notebook as the magics see it: variables, output, the frame of a cell, the open connections.
+
+Rules of this file: the one place that talks to the IPython shell. It decides how things are shown, not
+what. A frame that a cell returns is an ordinary pandas DataFrame; only its display as the output of the
+very cell that made it is ours (capped, escaped, with the footer). Shown again later it is pandas'.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from dataclasses import dataclass
+from keyword import iskeyword
+from typing import TYPE_CHECKING, Any
+
+from IPython.display import display
+
+from turso_sync_nb.errors import UsageError
+from turso_sync_nb.jupyter.escaping import visible
+from turso_sync_nb.jupyter.rendering import (
+    LINE_LENGTH_MAX,
+    MimeBundle,
+    frame_bundle,
+    line_bundle,
+    lines_bundle,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+    from turso_sync_nb.jupyter.connections import Connections
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """What a subcommand or a cell works with.
+
+    ``variables`` is what a ``:name`` may refer to: the user's namespace, under the local scope of the
+    caller. ``rows_shown`` is the most rows that a table shows.
+    """
+
+    shell: Any
+    variables: Mapping[str, Any]
+    connections: Connections
+    rows_shown: int
+
+    def assign(self, name: str, value: object) -> None:
+        """Set a variable of the notebook."""
+        self.shell.user_ns[name] = value
+
+    def say(self, line: str) -> None:
+        """Show one line of text in the cell's output."""
+        display(line_bundle(line), raw=True)
+
+    def say_lines(self, lines: Sequence[str]) -> None:
+        """Show several lines of text as one output."""
+        display(lines_bundle(lines), raw=True)
+
+    def warn(self, line: str) -> None:
+        """Show one line on the error stream; the cell goes on."""
+        print(f"warning: {visible(line, LINE_LENGTH_MAX)}", file=sys.stderr)  # noqa: T201 - the error stream
+
+    def shown(self, frame: pd.DataFrame, notes: Sequence[str] = ()) -> pd.DataFrame:
+        """Return ``frame`` prepared to be shown, with ``notes`` under it, as the output of this cell.
+
+        IPython asks the instance for ``_repr_mimebundle_``; pandas neither copies nor saves the attribute.
+        A display that the user registered for all frames goes before it.
+        """
+        view = _View(
+            weakref.ref(frame), self.shell, self.shell.execution_count, self.rows_shown, tuple(notes)
+        )
+        object.__setattr__(frame, "_repr_mimebundle_", view)
+        return frame
+
+
+@dataclass(frozen=True)
+class _View:
+    """How a frame is shown while its own cell runs; a weak reference, so the frame is freed at once."""
+
+    frame: weakref.ref[pd.DataFrame]
+    shell: Any
+    execution_count: int
+    rows_shown: int
+    notes: tuple[str, ...]
+
+    def __call__(self, include: object = None, exclude: object = None) -> MimeBundle | None:  # noqa: ARG002
+        frame = self.frame()
+        if frame is None or self.shell.execution_count != self.execution_count:
+            return None
+        return frame_bundle(frame, self.rows_shown, self.notes)
+
+
+def check_variable_name(name: str) -> str:
+    """Return ``name``, which a result is to be assigned to.
+
+    Raises:
+        UsageError: it cannot be a variable.
+    """
+    if not name.isidentifier() or iskeyword(name):
+        raise UsageError(
+            f"assign the result to {name[:80]!r}: no name for a variable", hint="-o NAME, or NAME <<"
+        )
+    return name

@@ -1,0 +1,69 @@
+"""``:name`` parameters: the notebook's variables, handed to SQLite's binder when it asks for them.
+
+Rules of this file: no SQL text is ever changed or searched; which names a statement has is SQLite's
+answer, and what a value becomes is the connection's (``connection/parameters.py``). This file only finds
+the variables and says what to write instead when one does not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from turso_sync_nb.connection.parameters import bindable
+from turso_sync_nb.errors import ProgrammingError, UsageError
+from turso_sync_nb.jupyter.suggestions import did_you_mean
+
+UNNAMED_HINT: Final = "a cell's parameters are the notebook's variables: write :name in place of ?"
+
+_INSTEAD: Final = {
+    "Decimal": "choose float(x) or str(x)",
+    "UUID": "use str(x) or x.bytes, whichever the column holds",
+    "PosixPath": "use str(x)",
+    "timedelta": "use x.total_seconds()",
+    "Timedelta": "use x.total_seconds()",
+    "int": "bind it as text with str(x)",
+    "str": "decode the text with errors='replace' where it was read",
+}
+_MANY: Final = frozenset(
+    {"list", "tuple", "set", "frozenset", "range", "dict_keys", "ndarray", "Series", "Index", "DataFrame"}
+)
+
+
+class Variables(Mapping[str, Any]):
+    """The notebook's variables as SQLite's binder takes them, converted when it asks for one.
+
+    Asking for a name raises ``UsageError`` when it is no variable, or holds what SQLite cannot hold.
+    """
+
+    def __init__(self, namespace: Mapping[str, Any]) -> None:
+        self._namespace = namespace
+
+    def __getitem__(self, name: str) -> Any:
+        if not name.isidentifier():  # ?1 asks for the name "1"
+            raise UsageError("bind a parameter without a name", hint=UNNAMED_HINT)
+        if name not in self._namespace:
+            visible = (key for key in self._namespace if isinstance(key, str) and not key.startswith("_"))
+            hint = did_you_mean(name, visible) or f"assign it first: {name} = ..."
+            raise UsageError(f"bind :{name}: no variable has that name", hint=hint)
+        value = self._namespace[name]
+        try:
+            return bindable(value, f":{name}")
+        except ProgrammingError as error:
+            raise UsageError(str(error), hint=_instead(name, value)) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._namespace)
+
+    def __len__(self) -> int:
+        return len(self._namespace)
+
+
+def _instead(name: str, value: Any) -> str:
+    kind = type(value).__name__
+    if kind in _MANY:
+        return (
+            "a parameter is one value: "
+            f"bind json.dumps(list(x)) and write IN (SELECT value FROM json_each(:{name}))"
+        )
+    return _INSTEAD.get(kind, "use a number, text, bytes, a date or time, or None")

@@ -1,0 +1,104 @@
+"""What the database holds, asked of SQLite's own copy of the schema: nothing is fetched for it.
+
+Rules of this file: only pragmas (as table-valued functions), which read the schema that SQLite parsed when
+the connection was opened; never a row of a user's table, so never a row count. Internal tables are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from turso_sync_nb.errors import UsageError
+from turso_sync_nb.jupyter.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from turso_sync_nb.connection.connection import Connection
+
+_TABLES: Final = """
+SELECT name, CASE WHEN schema = 'main' THEN type ELSE schema || ' ' || type END AS kind, ncol AS columns
+FROM pragma_table_list
+WHERE type <> 'shadow' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+ORDER BY schema <> 'main', name
+"""
+
+_COLUMNS: Final = """
+SELECT name AS "column", type,
+       CASE WHEN pk > 0 THEN pk END AS "key",
+       CASE "notnull" WHEN 1 THEN 'NOT NULL' ELSE '' END AS "null",
+       dflt_value AS "default",
+       CASE hidden WHEN 2 THEN 'virtual' WHEN 3 THEN 'stored' WHEN 1 THEN 'hidden' ELSE '' END AS generated
+FROM pragma_table_xinfo(:table) ORDER BY cid
+"""
+
+_INDEXES: Final = """
+SELECT i.name, i."unique", group_concat(coalesce(c.name, 'an expression'), ', ' ORDER BY c.seqno)
+FROM pragma_index_list(:table) AS i, pragma_index_info(i.name) AS c
+GROUP BY i.name ORDER BY i.seq
+"""
+
+_FOREIGN_KEYS: Final = """
+SELECT f."table", group_concat(f."from", ', ' ORDER BY f.seq), group_concat(f."to", ', ' ORDER BY f.seq)
+FROM pragma_foreign_key_list(:table) AS f GROUP BY f.id ORDER BY f.id
+"""
+
+_WORD: Final = re.compile(r"\w+")
+
+
+def tables(db: Connection) -> pd.DataFrame:
+    """Return tables and views with their number of columns; rows are not counted."""
+    frame: pd.DataFrame = db.query(_TABLES)
+    return frame
+
+
+def columns(db: Connection, table: str) -> tuple[pd.DataFrame, list[str]]:
+    """Return the columns of ``table``, and lines about its indexes and foreign keys.
+
+    Raises:
+        UsageError: there is no such table.
+    """
+    frame = db.query(_COLUMNS, {"table": table})
+    if frame.empty:
+        guess = did_you_mean(table, table_names(db))
+        raise UsageError(
+            f"describe table {table[:80]!r}: there is none of that name",
+            hint=guess or "%turso_sync tables lists what is there",
+        )
+    given = {"table": table}
+    lines = [
+        f"{'unique index' if unique else 'index'} {name} on {parts}"
+        for name, unique, parts in _rows(db, _INDEXES, given)
+    ]
+    lines += [
+        f"{own} refers to {other}({theirs or 'its key'})"
+        for other, own, theirs in _rows(db, _FOREIGN_KEYS, given)
+    ]
+    return frame, lines
+
+
+def table_names(db: Connection) -> list[str]:
+    """Return the names of tables and views."""
+    return [name for (name,) in _rows(db, f"SELECT name FROM ({_TABLES})")]
+
+
+def column_names(db: Connection, sql: str) -> list[str]:
+    """Return the columns of the tables whose names occur in ``sql``; of all tables when none does."""
+    words = {word.lower() for word in _WORD.findall(sql)}
+    known = table_names(db)
+    mentioned = [name for name in known if name.lower() in words] or known
+    return [
+        column
+        for table in mentioned
+        for (column,) in _rows(db, "SELECT name FROM pragma_table_xinfo(:table)", {"table": table})
+    ]
+
+
+def function_names(db: Connection) -> list[str]:
+    """Return the SQL functions of this connection."""
+    return [name for (name,) in _rows(db, "SELECT DISTINCT name FROM pragma_function_list")]
+
+
+def _rows(db: Connection, sql: str, parameters: dict[str, str] | None = None) -> list[tuple[str, ...]]:
+    return list(db.execute(sql, parameters or {}).fetchall())

@@ -1,0 +1,148 @@
+"""The subcommands of ``%turso_sync``: one table, from which dispatch, help and "did you mean" follow.
+
+Rules of this file: to add a subcommand, write a function ``(Notebook, Arguments) -> result`` in the file
+of its subject and put one ``Subcommand`` here. A result that is not None is what the line returns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from turso_sync_nb.errors import UsageError
+from turso_sync_nb.jupyter import cells, connecting, describing
+from turso_sync_nb.jupyter.arguments import Arguments, Grammar, Option, parse, parse_before_sql, showable
+from turso_sync_nb.jupyter.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from turso_sync_nb.jupyter.notebook import Notebook
+
+_SQL_WORDS: Final = frozenset(
+    {
+        "SELECT",
+        "WITH",
+        "VALUES",
+        "INSERT",
+        "UPDATE",
+        "DELETE",
+        "CREATE",
+        "PRAGMA",
+        "BEGIN",
+        "COMMIT",
+        "ROLLBACK",
+    }
+)
+_ON: Final = cells.SQL_OPTIONS[1]
+
+
+@dataclass(frozen=True)
+class Subcommand:
+    """One subcommand; ``takes_sql``: what follows its options is SQL, left exactly as typed."""
+
+    name: str
+    grammar: Grammar
+    summary: str
+    run: Callable[[Notebook, Arguments], object]
+    takes_sql: bool = False
+
+    def parse(self, line: str) -> Arguments:
+        """Return the parsed rest of the line after the subcommand's name."""
+        return parse_before_sql(self.grammar, line) if self.takes_sql else parse(self.grammar, line)
+
+
+def _sql(notebook: Notebook, arguments: Arguments) -> object:
+    return cells.run(notebook, cells.make_cell(arguments, arguments.word(0), arguments.rest))
+
+
+def _help(notebook: Notebook, arguments: Arguments) -> None:
+    wanted = arguments.word(0)
+    notebook.say_lines(_overview() if wanted is None else _details(find(wanted)))
+
+
+_ALL: Final = (
+    Subcommand(
+        "connect",
+        Grammar(
+            "%turso_sync connect PATH [URL] [--as NAME] [--whole | --prefix 128KiB | --bootstrap-query SQL]"
+            " [--token-env NAME]",
+            connecting.CONNECT_OPTIONS,
+            1,
+            2,
+        ),
+        "open a replica and use it; its pages come as queries touch them",
+        connecting.connect_replica,
+    ),
+    Subcommand(
+        "use", Grammar("%turso_sync use NAME", (), 1, 1), "choose the connection for cells", connecting.use
+    ),
+    Subcommand("status", Grammar("%turso_sync status"), "list the open connections", describing.status),
+    Subcommand("tables", Grammar("%turso_sync tables", (_ON,)), "list tables and views", describing.tables),
+    Subcommand(
+        "schema",
+        Grammar("%turso_sync schema TABLE", (_ON,), 1, 1),
+        "show a table's columns and keys",
+        describing.schema,
+    ),
+    Subcommand(
+        "sql",
+        Grammar("%turso_sync sql [-o NAME] [--on CONNECTION] [NAME <<] SQL", cells.SQL_OPTIONS),
+        "run SQL that fits on the line",
+        _sql,
+        takes_sql=True,
+    ),
+    Subcommand("stats", Grammar("%turso_sync stats", (_ON,)), "show the replica's figures", describing.stats),
+    Subcommand(
+        "close",
+        Grammar("%turso_sync close [NAME] [--all]", connecting.CLOSE_OPTIONS, 0, 1),
+        "close a connection",
+        connecting.close,
+    ),
+    Subcommand(
+        "help", Grammar("%turso_sync help [SUBCOMMAND]", (), 0, 1), "show this, or one in detail", _help
+    ),
+)
+SUBCOMMANDS: Final = {subcommand.name: subcommand for subcommand in _ALL}
+
+_WIDTH: Final = max(map(len, SUBCOMMANDS))
+
+
+def find(name: str) -> Subcommand:
+    """Return the subcommand called ``name``.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name in SUBCOMMANDS:
+        return SUBCOMMANDS[name]
+    guess = did_you_mean(name, SUBCOMMANDS) or "%turso_sync help lists them"
+    if name.upper() in _SQL_WORDS:
+        guess = "SQL goes after %turso_sync sql, or below %%turso_sync"
+    raise UsageError(f"run subcommand {showable(name)}: there is none of that name", hint=guess)
+
+
+def short_help() -> list[str]:
+    """Return what ``%turso_sync`` alone shows."""
+    return [
+        "%turso_sync connect PATH [URL] --as NAME     open a replica",
+        "%%turso_sync [-o NAME]                       run the SQL below it, get a DataFrame",
+        f"%turso_sync {' | '.join(name for name in SUBCOMMANDS if name != 'connect')}",
+        "%turso_sync help SUBCOMMAND                  its options",
+    ]
+
+
+def _overview() -> list[str]:
+    return [
+        *(f"%turso_sync {each.name.ljust(_WIDTH)}  {each.summary}" for each in SUBCOMMANDS.values()),
+        f"{cells.CELL.usage}  run the SQL below it; :name takes the variable name",
+    ]
+
+
+def _details(subcommand: Subcommand) -> list[str]:
+    return [subcommand.grammar.usage, subcommand.summary, *map(_option_line, subcommand.grammar.options)]
+
+
+def _option_line(option: Option) -> str:
+    spelled = f"{', '.join(option.flags)} {option.value}".rstrip()
+    return f"  {spelled.ljust(24)}  {option.help}"
