@@ -16,6 +16,7 @@
                 +-- ReplicaError                the replica folder
                 |   +-- ReplicaBusyError        someone else is using it
                 |   +-- ReplicaBrokenError      its files contradict each other
+                |   +-- RevisionGoneError       the remote no longer holds its revision
                 +-- ConflictError               both sides changed the same thing
                 +-- FetchBudgetError            a query wanted more bytes than it was allowed
                 +-- UsageError                  called in a way that has no meaning
@@ -112,6 +113,10 @@ class ReplicaBusyError(ReplicaError):
 
 class ReplicaBrokenError(ReplicaError):
     """The replica's files contradict each other, or are not a replica."""
+
+
+class RevisionGoneError(ReplicaError):
+    """The remote no longer holds the revision that this replica is at."""
 
 
 class ConflictError(SyncError):

@@ -1,0 +1,98 @@
+"""Query a remote Turso/libSQL database from a notebook through a local replica with lazy pages.
+
+    import turso_sync_nb as tsn
+
+    db = tsn.connect("flights.db", "http://127.0.0.1:8080", partial_sync=tsn.PartialSyncOpts(
+        bootstrap_strategy=tsn.PartialSyncPrefixBootstrap(length=128 * 1024)))
+    db.query("SELECT carrier, count(*) AS flights FROM flights GROUP BY 1")
+
+In a notebook: ``%load_ext turso_sync_nb``, then ``%turso_sync help``. The module also has the names of
+PEP 249. Importing it loads no IPython, widget, frame or server library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+from turso_sync_nb.errors import (
+    ConflictError,
+    DatabaseError,
+    DataError,
+    Error,
+    FetchBudgetError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+    ProtocolError,
+    RemoteError,
+    RemoteFailedError,
+    RemoteRefusedError,
+    RemoteUnreachableError,
+    ReplicaBrokenError,
+    ReplicaBusyError,
+    ReplicaError,
+    RevisionGoneError,
+    SyncError,
+    UsageError,
+    Warning,  # noqa: A004 - PEP 249 fixes the name
+)
+from turso_sync_nb.options import PartialSyncOpts, PartialSyncPrefixBootstrap, PartialSyncQueryBootstrap
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from turso_sync_nb import server
+    from turso_sync_nb.connection.connect import connect
+    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.connection.cursor import Cursor
+
+__version__: Final = "0.1.0"
+
+apilevel: Final = "2.0"
+threadsafety: Final = 1
+paramstyle: Final = "qmark"
+
+_LOADED_WHEN_USED: Final = {
+    "connect": "turso_sync_nb.connection.connect",
+    "Connection": "turso_sync_nb.connection.connection",
+    "Cursor": "turso_sync_nb.connection.cursor",
+}
+
+__all__ = [
+    "ConflictError", "Connection", "Cursor", "DataError", "DatabaseError", "Error", "FetchBudgetError",
+    "IntegrityError", "InterfaceError", "InternalError", "NotSupportedError", "OperationalError",
+    "PartialSyncOpts", "PartialSyncPrefixBootstrap", "PartialSyncQueryBootstrap", "ProgrammingError",
+    "ProtocolError", "RemoteError", "RemoteFailedError", "RemoteRefusedError", "RemoteUnreachableError",
+    "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError", "RevisionGoneError", "SyncError", "UsageError",
+    "Warning", "apilevel", "connect", "paramstyle", "server", "threadsafety",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name == "server":
+        return importlib.import_module("turso_sync_nb.server")
+    if name in _LOADED_WHEN_USED:
+        return getattr(importlib.import_module(_LOADED_WHEN_USED[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Register the ``%turso_sync`` magics: ``%load_ext turso_sync_nb``."""
+    from turso_sync_nb.jupyter import load_ipython_extension as load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Take the magics away again and close their connections."""
+    from turso_sync_nb.jupyter import unload_ipython_extension as unload
+
+    unload(shell)

@@ -1,0 +1,14 @@
+"""The connection: PEP 249 over a replica, and :func:`connect`.
+
+| file | holds |
+| --- | --- |
+| ``connect.py`` | arguments to an open connection |
+| ``connection.py`` | Connection |
+| ``cursor.py`` | Cursor |
+| ``functions.py`` | what a user adds to SQL |
+| ``session.py`` | the APSW connection in force, and how it is opened again unseen |
+| ``statements.py`` | what kind of statement a text is |
+| ``parameters.py`` | values on their way into SQLite's binder |
+| ``results.py``, ``frames.py`` | rows and their cost; rows to pandas |
+| ``sql_errors.py`` | APSW's errors as PEP 249's |
+"""

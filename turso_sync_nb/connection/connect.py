@@ -1,0 +1,139 @@
+"""connect(): from arguments to an open connection."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from turso_sync_nb.connection.connection import Connection
+from turso_sync_nb.connection.sql_errors import translated
+from turso_sync_nb.engine.ensure import ensure
+from turso_sync_nb.engine.opening import ReplicaOptions, open_replica
+from turso_sync_nb.errors import UsageError
+from turso_sync_nb.options import PartialSyncQueryBootstrap
+from turso_sync_nb.remote.http import HttpRemote
+from turso_sync_nb.units import PAGE_SIZE
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.options import PartialSyncOpts
+    from turso_sync_nb.remote.http import HttpRemote as Remote
+
+    Text = str | Callable[[], str | None] | None
+
+
+_LATER: Final = {
+    "long_poll_timeout_ms": None,
+    "tables_ignore": (),
+    "transform": None,
+    "conflict_policy": "last-push-wins",
+    "protocol": "v1",
+    "push_operations_threshold": None,
+    "remote_encryption_cipher": None,
+}
+
+
+def connect(
+    path: str | os.PathLike[str],
+    remote_url: Text = None,
+    *,
+    auth_token: Text = None,
+    client_name: str = "turso-sync-nb",
+    partial_sync: PartialSyncOpts | None = None,
+    partial_sync_experimental: PartialSyncOpts | None = None,
+    bootstrap_if_empty: bool = True,
+    isolation_level: str | None = "DEFERRED",
+    pull_bytes_threshold: int | None = None,
+    remote_encryption_key: str | None = None,
+    **later: object,
+) -> Connection:
+    """Open the replica in the folder ``path``, making it from the remote if it is not there yet.
+
+    Args:
+        path: the replica's folder, or ``":memory:"`` for a private one that goes with the connection.
+        remote_url: ``http(s)://``, ``libsql://`` or ``turso://``; a callable is asked for each request
+            and may return ``None`` for "not now"; ``None`` takes the address saved with the replica.
+        auth_token: bearer token, or a callable asked for each request; never saved.
+        client_name: how this client is named in the remote's bookkeeping.
+        partial_sync: keep a partial replica; by default the whole database is downloaded. A replica
+            that is already there stays what it is.
+        partial_sync_experimental: the same, under the name of Turso's package.
+        bootstrap_if_empty: download now; otherwise the replica stays empty until a later connect.
+        isolation_level: as in Python's sqlite3.
+        pull_bytes_threshold: most bytes of pages to ask for in one request of a bootstrap.
+        remote_encryption_key: base64 key of an encrypted remote database; sent, never saved.
+        later: options of pushing and pulling (``conflict_policy``, ``transform``, ...): taken at their
+            defaults, refused otherwise, since replicas are read-only for now.
+
+    Blocks until the replica is ready. An interrupted bootstrap is continued by the next call.
+
+    Raises:
+        UsageError: arguments that have no meaning, or nothing there and no URL.
+        RemoteError, ProtocolError: the remote did not answer, or not as the protocol says.
+        ReplicaBusyError: another process has the replica open.
+        ReplicaError: the folder cannot be used.
+    """
+    _refuse_later(later)
+    if partial_sync and partial_sync_experimental:
+        raise UsageError("connect: partial_sync given twice", hint="partial_sync_experimental is the same thing")
+    partial = partial_sync or partial_sync_experimental
+    if pull_bytes_threshold is not None and pull_bytes_threshold < PAGE_SIZE:
+        raise UsageError(
+            f"connect: pull_bytes_threshold {pull_bytes_threshold} is less than a page",
+            hint=f"give at least {PAGE_SIZE}",
+        )
+
+    def make_remote(saved_url: str | None) -> Remote | None:
+        url = remote_url or saved_url
+        if url is None:
+            return None
+        return HttpRemote(url, auth_token, encryption_key=remote_encryption_key)
+
+    options = ReplicaOptions(
+        client_name=client_name,
+        partial_sync=partial,
+        bootstrap_if_empty=bootstrap_if_empty,
+        pages_per_request=pull_bytes_threshold // PAGE_SIZE if pull_bytes_threshold else None,
+    )
+    replica = open_replica(path, options, make_remote)
+    try:
+        _ensure_bootstrap_query(replica, partial)
+        return Connection(replica, isolation_level)
+    except BaseException:
+        replica.release()
+        raise
+
+
+def _refuse_later(options: dict[str, object]) -> None:
+    for name, value in options.items():
+        if name not in _LATER:
+            raise UsageError(f"connect: there is no option {name!r}", hint="see help(turso_sync_nb.connect)")
+        if value != _LATER[name]:
+            raise UsageError(
+                f"connect: option {name!r} is about pushing and pulling", hint="replicas are read-only for now"
+            )
+
+
+def _ensure_bootstrap_query(replica: Replica, partial: PartialSyncOpts | None) -> None:
+    """After a bootstrap by query, fetch what the remote left out of the query's pages."""
+    report = replica.bootstrap_report
+    if report is None or partial is None or report.whole:
+        return
+    if not isinstance(partial.bootstrap_strategy, PartialSyncQueryBootstrap):
+        return
+    before = replica.stats()
+    try:
+        ensure(replica, partial.bootstrap_strategy.query)
+    except Exception as error:
+        raise translated(error) from None
+    after = replica.stats()
+    replica.bootstrap_report = replace(
+        report,
+        pages=report.pages + after.pages_resident - before.pages_resident,
+        pages_resident=after.pages_resident,
+        received_bytes=report.received_bytes + after.network_received_bytes - before.network_received_bytes,
+        requests=report.requests + after.network_requests - before.network_requests,
+    )

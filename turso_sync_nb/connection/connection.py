@@ -1,0 +1,293 @@
+"""Connection: PEP 249 as Python's sqlite3 behaves, over a replica that may be shared and reopened.
+
+Transactions follow ``isolation_level`` as in sqlite3: INSERT, UPDATE, DELETE and REPLACE open one, ``with
+db:`` commits or rolls back and does not close. :meth:`Connection.run` is for cells: no transaction is
+opened unasked, an open one is joined.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+from weakref import WeakSet
+
+import apsw
+
+from turso_sync_nb.connection.cursor import Cursor, Row
+from turso_sync_nb.connection.functions import FunctionsMixin
+from turso_sync_nb.connection.parameters import Parameters, bindings
+from turso_sync_nb.connection.results import QueryResult
+from turso_sync_nb.connection.session import Session
+from turso_sync_nb.connection.sql_errors import translated
+from turso_sync_nb.connection.statements import is_changing
+from turso_sync_nb.engine.export import export
+from turso_sync_nb.engine.reports import QueryReport, Stats
+from turso_sync_nb.errors import ProgrammingError, SyncError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    import pandas as pd
+
+    from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.engine.reports import BootstrapReport
+
+ISOLATION_LEVELS: Final = frozenset({"DEFERRED", "IMMEDIATE", "EXCLUSIVE", None})
+
+
+class Connection(FunctionsMixin):
+    """One user's connection to a replica; make it with :func:`turso_sync_nb.connect`.
+
+    Not safe for use by two threads at once (each takes a connection of its own; they share the replica,
+    its pages and its fetches). ``bootstrap_report`` says what making the replica took, ``None`` when it was
+    ready. ``last_report`` is the cost of the last :meth:`query` or :meth:`run`.
+    """
+
+    def __init__(self, replica: Replica, isolation_level: str | None = "DEFERRED") -> None:
+        self.row_factory: Callable[[Cursor, Row], Any] | None = None
+        self.bootstrap_report: BootstrapReport | None = replica.bootstrap_report
+        self.last_report = QueryReport()
+        self.isolation_level = isolation_level
+        self._replica = replica
+        self._cursors: WeakSet[Cursor] = WeakSet()
+        self._session = Session(replica)
+        self._closed = False
+
+    # Facts
+
+    @property
+    def path(self) -> Path:
+        """Return the replica's folder."""
+        return self._replica.path
+
+    @property
+    def remote_url(self) -> str | None:
+        """Return the remote's address without secrets, ``None`` when there is none."""
+        return self._replica.remote_url
+
+    @property
+    def closed(self) -> bool:
+        """Say whether :meth:`close` was called."""
+        return self._closed
+
+    @property
+    def isolation_level(self) -> str | None:
+        """The kind of transaction that a changing statement opens; ``None``: none (autocommit)."""
+        return self._isolation_level
+
+    @isolation_level.setter
+    def isolation_level(self, level: str | None) -> None:
+        level = level.upper() if isinstance(level, str) else level
+        if level == "":
+            level = "DEFERRED"
+        if level not in ISOLATION_LEVELS:
+            raise ProgrammingError(f"set isolation_level {level!r}: use DEFERRED, IMMEDIATE, EXCLUSIVE or None")
+        self._isolation_level = level
+
+    @property
+    def in_transaction(self) -> bool:
+        """Say whether a transaction is open."""
+        return not self._closed and self._session.raw.in_transaction
+
+    @property
+    def total_changes(self) -> int:
+        """Rows changed since this connection was made."""
+        self._check_open()
+        return self._session.total_changes
+
+    def stats(self) -> Stats:
+        """Return the replica's figures, shared by all its connections."""
+        self._check_open()
+        return self._replica.stats()
+
+    # Running SQL
+
+    def cursor(self, factory: type[Cursor] = Cursor) -> Cursor:
+        """Return a new cursor."""
+        self._check_open()
+        return factory(self)
+
+    def execute(self, sql: str, parameters: Parameters = (), /) -> Cursor:
+        """Run one statement on a new cursor and return it."""
+        return self.cursor().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> Cursor:
+        """Run one changing statement many times on a new cursor and return it."""
+        return self.cursor().executemany(sql, parameters)
+
+    def executescript(self, sql: str, /) -> Cursor:
+        """Commit, then run any number of statements."""
+        return self.cursor().executescript(sql)
+
+    def query(self, sql: str, parameters: Parameters | None = None) -> pd.DataFrame:
+        """Run ``sql`` and return its rows as a DataFrame (the rules are in ``frames``).
+
+        Raises:
+            ProgrammingError: no statement of ``sql`` returns rows.
+        """
+        frame = self.run(sql, parameters).frame()
+        if frame is None:
+            raise ProgrammingError("query: the statement returns no rows; use execute() for it")
+        return frame
+
+    def run(self, sql: str, parameters: Parameters | None = None) -> QueryResult:
+        """Run the text of a cell: any number of statements, no transaction opened unasked.
+
+        Named parameters may come from any mapping, asked for just the names that the statements use.
+        """
+        self._check_open()
+        columns: tuple[tuple[str, str | None], ...] | None = None
+        rows: list[Row] = []
+
+        def before_first_step(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
+            nonlocal columns
+            description = cursor.get_description()
+            if description:
+                columns = description
+                rows.clear()
+            return True
+
+        changes_before = self.total_changes
+        with self._measured(), self._running(), self._session.raw.cursor() as raw:
+            raw.exec_trace = before_first_step
+            rows.extend(raw.execute(sql, bindings(parameters)))
+        self.last_report = replace(
+            self.last_report, rows=len(rows), rows_changed=self.total_changes - changes_before
+        )
+        names, declared = zip(*columns, strict=True) if columns else ((), ())
+        return QueryResult(names if columns else None, declared, rows, self.last_report)
+
+    def interrupt(self) -> None:
+        """Stop the statement that another thread is running here; it raises ``InterruptError``."""
+        self._check_open()
+        self._session.raw.interrupt()
+
+    # Transactions
+
+    def commit(self) -> None:
+        """Commit the open transaction; do nothing when there is none."""
+        self._end_transaction("COMMIT")
+
+    def rollback(self) -> None:
+        """Roll the open transaction back; do nothing when there is none."""
+        self._end_transaction("ROLLBACK")
+
+    def _end_transaction(self, sql: str) -> None:
+        self._check_open()
+        if self._session.raw.in_transaction:
+            with self._running():
+                self._session.raw.execute(sql)
+
+    def __enter__(self) -> Connection:
+        self._check_open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.commit()
+        elif not self._closed:
+            self.rollback()
+
+    # Files
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write the whole database as a plain SQLite file to ``path``, for other tools.
+
+        Pages that are not here are fetched first. Changes of an open transaction are not in it. ``path``
+        must not exist; nothing is left there when it fails.
+        """
+        self._check_open()
+        with self._running():
+            export(self._replica, path)
+
+    def close(self) -> None:
+        """Roll back what is open and let go of the replica; may be repeated."""
+        if self._closed:
+            return
+        self._closed = True
+        for cursor in list(self._cursors):
+            cursor.close()
+        self._session.close()
+        self._replica.release()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True):
+            self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"from {self.remote_url}" if self.remote_url else "no remote"
+        return f"<turso_sync_nb.Connection {self.path} {state}>"
+
+    # For cursors and functions, which are one unit with the connection
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ProgrammingError("use connection: it is closed")
+
+    def _begin_for(self, sql: str) -> None:
+        """Open a transaction where sqlite3 would."""
+        if self._isolation_level and is_changing(sql) and not self._session.raw.in_transaction:
+            self._session.raw.execute(f"BEGIN {self._isolation_level}")
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """Run SQLite: first move to the newest files where that can be done unseen; explain its errors."""
+        self._reopen_if_whole()
+        was_in_transaction = self._session.raw.in_transaction
+        try:
+            yield
+        except BaseException as error:  # noqa: BLE001 - every one is raised, explained
+            self._raise_explained(error, was_in_transaction=was_in_transaction)
+
+    def _raise_explained(self, error: BaseException, *, was_in_transaction: bool) -> NoReturn:
+        """Raise ``error`` as the reader knows it, saying so when it took the open transaction with it."""
+        explained = translated(error)
+        if was_in_transaction and not self._session.raw.in_transaction:
+            explained = _with_note(explained, "the open transaction was rolled back")
+        if explained is error:
+            raise error
+        raise explained from None
+
+    @contextmanager
+    def _measured(self) -> Iterator[None]:
+        """Put the cost of the block in ``last_report``; other connections' fetches of that time count too."""
+        started_s, before = time.perf_counter(), self._replica.cost(self._session.raw)
+        try:
+            yield
+        finally:
+            cost = self._replica.cost(self._session.raw) - before
+            self.last_report = QueryReport(
+                seconds=time.perf_counter() - started_s,
+                pages_hit=cost.pages_hit,
+                pages_fetched=cost.pages_fetched,
+                received_bytes=cost.received_bytes,
+                sent_bytes=cost.sent_bytes,
+                requests=cost.requests,
+            )
+
+    def _reopen_if_whole(self) -> None:
+        """Once every page is here, leave the lazy VFS for the native one; at a moment when nobody can tell."""
+        if (
+            self._replica.can_go_native(self._session.raw)
+            and not self._session.raw.in_transaction
+            and not any(cursor.is_open for cursor in self._cursors)
+        ):
+            self._session.reopen()
+
+
+def _with_note(error: BaseException, note: str) -> BaseException:
+    """Return ``error`` with ``note`` in its message."""
+    if isinstance(error, SyncError):
+        error.hint = f"{error.hint}; {note}" if error.hint else note
+    elif isinstance(error, apsw.Error | KeyboardInterrupt):
+        error.args = (f"{error.args[0]} ({note})" if error.args else note, *error.args[1:])
+    else:
+        error.add_note(note)
+    return error

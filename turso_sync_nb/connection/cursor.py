@@ -1,0 +1,199 @@
+"""Cursor: PEP 249 as Python's sqlite3 behaves.
+
+Two differences, both stated in the public rulings: a statement that writes runs to its end at once, its
+returned rows kept; and values are bound by the stricter rules of ``parameters``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import apsw
+import apsw.ext
+
+from turso_sync_nb.connection.parameters import Parameters, bindings
+from turso_sync_nb.connection.statements import first_word, is_blank, is_changing, may_hold_several
+from turso_sync_nb.errors import ProgrammingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from turso_sync_nb.connection.connection import Connection
+
+Row = tuple[Any, ...]
+Description = tuple[tuple[str, None, None, None, None, None, None], ...]
+
+ROWCOUNT_UNKNOWN: Final = -1
+
+
+class Cursor:
+    """Runs statements on one connection and hands out their rows.
+
+    ``description`` holds seven-tuples of which the first is the column's name; ``rowcount`` the rows that a
+    changing statement changed, otherwise -1; ``lastrowid`` the rowid of the last INSERT or REPLACE.
+    """
+
+    arraysize = 1
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.row_factory: Callable[[Cursor, Row], Any] | None = connection.row_factory
+        self.description: Description | None = None
+        self.rowcount = ROWCOUNT_UNKNOWN
+        self.lastrowid: int | None = None
+        self.sql = ""
+        self._rows: Iterator[Row] = iter(())
+        self._raw: apsw.Cursor | None = None
+        self._in_transaction = False
+        self._closed = False
+        connection._cursors.add(self)
+
+    # Running
+
+    def execute(self, sql: str, parameters: Parameters = (), /) -> Cursor:
+        """Run one statement; its rows are fetched from this cursor.
+
+        Raises:
+            ProgrammingError: more than one statement, or parameters that do not fit.
+            DatabaseError: SQLite's error, also as APSW's class; a :class:`SyncError` from a fetch.
+        """
+        self._start(sql)
+        with self.connection._running():
+            self._refuse_several(sql)
+            self.connection._begin_for(sql)
+            self._run(sql, bindings(parameters))
+        return self
+
+    def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> Cursor:
+        """Run one changing statement once for each item of ``parameters``."""
+        self._start(sql)
+        if not is_changing(sql):
+            raise ProgrammingError("run executemany: only INSERT, UPDATE, DELETE and REPLACE can be repeated")
+        changed = 0
+        with self.connection._running():
+            self._refuse_several(sql)
+            self.connection._begin_for(sql)
+            for item in parameters:
+                self._run(sql, bindings(item))
+                changed += self.rowcount
+        self.description, self._rows, self.rowcount = None, iter(()), changed
+        return self
+
+    def executescript(self, sql: str, /) -> Cursor:
+        """Commit, then run any number of statements without parameters; their rows are dropped."""
+        self._start(sql)
+        self.connection.commit()
+        with self.connection._running():
+            deque(self.connection._session.raw.execute(sql), maxlen=0)
+        return self
+
+    def _start(self, sql: str) -> None:
+        if self._closed:
+            raise ProgrammingError("use cursor: it is closed")
+        self.connection._check_open()
+        if not isinstance(sql, str):
+            raise ProgrammingError(f"execute SQL: expected text, not {type(sql).__name__}")
+        self._release()
+        self.sql, self.description, self.rowcount = sql, None, ROWCOUNT_UNKNOWN
+        self._in_transaction = self.connection.in_transaction
+
+    def _refuse_several(self, sql: str) -> None:
+        if may_hold_several(sql):
+            rest = apsw.ext.query_info(self.connection._session.raw, sql).query_remaining
+            if rest and not is_blank(rest):
+                raise ProgrammingError(
+                    "execute SQL: one statement at a time here; executescript runs several"
+                )
+
+    def _run(self, sql: str, bound: Any) -> None:
+        raw = self._raw = self.connection._session.raw.cursor()
+        writes = False
+
+        def before_first_step(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
+            nonlocal writes
+            writes = not cursor.is_readonly
+            self.description = described(cursor)
+            return True
+
+        raw.exec_trace = before_first_step
+        self._rows = raw.execute(sql, bound)
+        if writes:
+            self._rows = iter(deque(self._rows))
+        if writes or self.description is None:
+            self._release_raw()
+        if is_changing(sql):
+            self.rowcount = self.connection._session.raw.changes()
+        if first_word(sql) in ("INSERT", "REPLACE"):
+            self.lastrowid = self.connection._session.raw.last_insert_rowid()
+
+    # Fetching
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if self._closed:
+            raise ProgrammingError("fetch from cursor: it is closed")
+        try:
+            row = next(self._rows, None)
+        except BaseException as error:
+            self._release()
+            self.connection._raise_explained(error, was_in_transaction=self._in_transaction)
+        if row is None:
+            self._release_raw()
+            raise StopIteration
+        return self.row_factory(self, row) if self.row_factory else row
+
+    def fetchone(self) -> Any:
+        """Return the next row, or ``None`` when there is none."""
+        return next(self, None)
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        """Return up to ``size`` rows (default ``arraysize``)."""
+        wanted = self.arraysize if size is None else size
+        return [row for _, row in zip(range(wanted), self, strict=False)]
+
+    def fetchall(self) -> list[Any]:
+        """Return all rows that are left."""
+        if self.row_factory is not None or self._closed:
+            return list(self)
+        with self.connection._running():
+            rows: list[Any] = list(self._rows)
+        self._release()
+        return rows
+
+    # The end
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether a statement is under way, with rows not yet fetched from SQLite."""
+        return self._raw is not None
+
+    def close(self) -> None:
+        """Close the cursor; may be repeated."""
+        self._release()
+        self._closed = True
+
+    def _release(self) -> None:
+        self._rows = iter(())
+        self._release_raw()
+
+    def _release_raw(self) -> None:
+        if self._raw is not None:
+            self._raw.close()
+            self._raw = None
+
+    def setinputsizes(self, sizes: object, /) -> None:
+        """Do nothing, as PEP 249 allows."""
+
+    def setoutputsize(self, size: object, column: object = None, /) -> None:
+        """Do nothing, as PEP 249 allows."""
+
+    def __repr__(self) -> str:
+        return f"<turso_sync_nb.Cursor on {self.connection.path}>"
+
+
+def described(cursor: apsw.Cursor) -> Description | None:
+    """Return PEP 249's description of the statement that ``cursor`` is about to run."""
+    return tuple((column[0], None, None, None, None, None, None) for column in cursor.get_description()) or None

@@ -1,0 +1,106 @@
+"""What a user adds to SQL on a connection: functions, collations, handlers; recorded so that they stay.
+
+The signatures are those of Python's sqlite3.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import apsw
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from turso_sync_nb.connection.session import Session
+
+
+class Aggregate(Protocol):
+    """An aggregate under way, as sqlite3 has it."""
+
+    def step(self, *values: Any) -> None:
+        """Take one row's values."""
+
+    def finalize(self) -> Any:
+        """Return the result."""
+
+
+class WindowAggregate(Aggregate, Protocol):
+    """A window function under way, as sqlite3 has it."""
+
+    def value(self) -> Any:
+        """Return the result so far."""
+
+    def inverse(self, *values: Any) -> None:
+        """Take back the oldest row's values."""
+
+
+class FunctionsMixin:
+    """The part of a connection that extends SQL."""
+
+    _session: Session
+
+    def _check_open(self) -> None:
+        raise NotImplementedError
+
+    def create_function(
+        self, name: str, narg: int, func: Callable[..., Any] | None, /, *, deterministic: bool = False
+    ) -> None:
+        """Make ``func`` callable from SQL; ``None`` removes it."""
+        self._record(
+            ("function", name, narg),
+            lambda raw: raw.create_scalar_function(name, func, narg, deterministic=deterministic),
+        )
+
+    def create_aggregate(self, name: str, n_arg: int, aggregate_class: Callable[[], Aggregate] | None, /) -> None:
+        """Make an aggregate of a class with ``step`` and ``finalize``; ``None`` removes it."""
+
+        def start() -> tuple[Any, Callable[..., None], Callable[[Any], Any]]:
+            if aggregate_class is None:
+                raise apsw.SQLError(f"no such function: {name}")
+            aggregate = aggregate_class()
+            return aggregate, lambda it, *values: it.step(*values), lambda it: it.finalize()
+
+        factory = None if aggregate_class is None else start
+        self._record(("function", name, n_arg), lambda raw: raw.create_aggregate_function(name, factory, n_arg))
+
+    def create_window_function(
+        self, name: str, num_params: int, aggregate_class: Callable[[], WindowAggregate] | None, /
+    ) -> None:
+        """Make a window function of a class with ``step``, ``value``, ``inverse`` and ``finalize``."""
+
+        def start() -> tuple[Any, ...]:
+            if aggregate_class is None:
+                raise apsw.SQLError(f"no such function: {name}")
+            return (
+                aggregate_class(),
+                lambda it, *values: it.step(*values),
+                lambda it: it.finalize(),
+                lambda it: it.value(),
+                lambda it, *values: it.inverse(*values),
+            )
+
+        factory = None if aggregate_class is None else start
+        self._record(("function", name, num_params), lambda raw: raw.create_window_function(name, factory, num_params))
+
+    def create_collation(self, name: str, callback: Callable[[str, str], int] | None, /) -> None:
+        """Make a collation that compares as ``callback`` does; ``None`` removes it."""
+        self._record(("collation", name), lambda raw: raw.create_collation(name, callback))
+
+    def set_authorizer(self, authorizer_callback: Callable[..., int] | None) -> None:
+        """Ask ``authorizer_callback`` before each action, after the replica's own rules."""
+        self._check_open()
+        self._session.set_authorizer(authorizer_callback)
+
+    def set_trace_callback(self, trace_callback: Callable[[str], object] | None) -> None:
+        """Call ``trace_callback`` with the SQL of each statement as it starts."""
+        if trace_callback is None:
+            self._record(("trace",), lambda raw: raw.trace_v2(0, None))
+        else:
+            self._record(
+                ("trace",), lambda raw: raw.trace_v2(apsw.SQLITE_TRACE_STMT, lambda event: trace_callback(event["sql"]))
+            )
+
+    def _record(self, key: tuple[Any, ...], make: Callable[[apsw.Connection], object]) -> None:
+        self._check_open()
+        self._session.record(key, make)

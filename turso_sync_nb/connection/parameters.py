@@ -1,0 +1,104 @@
+"""Values on their way into SQLite's binder, which is the only way in: no text is ever pasted into SQL.
+
+``None``, ``int``, ``float``, ``str``, ``bytes`` and other buffers pass as they are. NumPy and pandas
+scalars pass as the Python value they hold (SQLite would take their buffer for a blob), dates and times as
+ISO 8601 text. ``Decimal`` and everything else is refused: SQLite has no such type, and a silent ``float``
+would lie.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from turso_sync_nb.errors import ProgrammingError
+
+Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
+
+_AS_THEY_ARE: Final = frozenset({type(None), int, float, str, bytes, bool, bytearray})
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+
+
+def bindable(value: Any, name: str | int) -> Any:
+    """Return ``value`` as SQLite's binder takes it.
+
+    Raises:
+        ProgrammingError: the value has no SQLite type; ``name`` (or position) is in the message.
+    """
+    if type(value) not in _AS_THEY_ARE:
+        value = _converted(value, name)
+    if type(value) is int and not _INT64_MIN <= value <= _INT64_MAX:
+        raise ProgrammingError(f"bind parameter {name!r}: {value} does not fit SQLite's 64-bit integers")
+    if type(value) is str and not _is_unicode(value):
+        raise ProgrammingError(f"bind parameter {name!r}: the text holds a lone surrogate, which is not Unicode")
+    return value
+
+
+def _is_unicode(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _converted(value: Any, name: str | int) -> Any:
+    kind = type(value)
+    if kind.__name__ in ("NaTType", "NAType"):  # pandas' missing values, known by name: it stays unloaded
+        return None
+    if isinstance(value, datetime.datetime):  # pandas.Timestamp is one
+        return value.isoformat(sep=" ")
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if kind.__module__.partition(".")[0] == "numpy" and getattr(value, "ndim", None) == 0:
+        plain = value.item()
+        if type(plain) in _AS_THEY_ARE or isinstance(plain, datetime.date):
+            return bindable(plain, name)
+    for base in (bool, int, float, str, bytes, bytearray, memoryview):  # subclasses, such as enum.IntEnum
+        if isinstance(value, base):
+            return base(value) if base is not memoryview else bytes(value)
+    raise ProgrammingError(
+        f"bind parameter {name!r}: a value of type {kind.__module__}.{kind.__qualname__} has no SQLite type; "
+        "pass None, int, float, str or bytes"
+    )
+
+
+class _Named(Mapping[str, Any]):
+    """Named parameters, converted when SQLite's binder asks for them."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            value = self._values[name]
+        except KeyError:
+            raise ProgrammingError(f"bind parameter {name!r}: no value was given for it") from None
+        return bindable(value, name)
+
+    def __iter__(self) -> Any:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+def bindings(parameters: Parameters | None) -> Any:
+    """Return what APSW takes for ``parameters``: ``None``, a tuple, or a mapping that converts.
+
+    Raises:
+        ProgrammingError: not a sequence or mapping, or a value without an SQLite type.
+    """
+    if parameters is None:
+        return None
+    if isinstance(parameters, Mapping):
+        return _Named(parameters)
+    if isinstance(parameters, str | bytes) or not hasattr(parameters, "__iter__"):
+        raise ProgrammingError(
+            f"bind parameters: expected a sequence or a mapping, not {type(parameters).__name__}; "
+            "a single value goes in a tuple: (value,)"
+        )
+    return tuple(bindable(value, position) for position, value in enumerate(parameters, 1))

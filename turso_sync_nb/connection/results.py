@@ -1,0 +1,32 @@
+"""What running the text of a cell gives: the rows of its last statement that has any, and what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from turso_sync_nb.connection.frames import frame_of_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from turso_sync_nb.engine.reports import QueryReport
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """Rows of the last statement that returns rows; ``columns`` is ``None`` when none of them does.
+
+    ``declared`` has the declared type of each column, ``None`` for an expression.
+    """
+
+    columns: tuple[str, ...] | None
+    declared: tuple[str | None, ...]
+    rows: list[tuple[Any, ...]]
+    report: QueryReport
+
+    def frame(self) -> pd.DataFrame | None:
+        """Return the rows as a DataFrame, ``None`` when no statement returns rows."""
+        if self.columns is None:
+            return None
+        return frame_of_rows(self.columns, self.declared, self.rows)

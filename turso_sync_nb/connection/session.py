@@ -1,0 +1,142 @@
+"""A session: one APSW connection and everything a user set on it, so that it can be opened again unseen.
+
+A replica's files are now and then published anew under a connection (its last page arrived; a pull). The
+connection is then closed and another opened, and nobody may notice: TEMP objects move by SQLite's backup,
+in-memory attachments likewise, pragmas by value, ATTACH by name, and what SQLite cannot list (functions,
+collations, handlers) is recorded here when it is made and made again.
+
+What is **not** carried: ``changes()`` of the last statement; ``total_changes`` goes on from an offset.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import apsw
+
+from turso_sync_nb.errors import UsageError
+from turso_sync_nb.storage.folder import ReplicaFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from turso_sync_nb.engine.replica import Replica
+
+PROGRESS_STEPS: Final = 20_000
+"""Virtual-machine steps between two chances for Python to deliver Ctrl-C (0.06 s at most, measured)."""
+
+BUSY_TIMEOUT_MS: Final = 5_000
+"""As Python's sqlite3: how long a statement waits for a lock."""
+
+_CARRIED_PRAGMAS: Final = (
+    "temp_store",  # first: setting it later would drop the TEMP objects
+    "analysis_limit", "automatic_index", "busy_timeout", "cache_size", "cache_spill", "cell_size_check",
+    "count_changes", "defer_foreign_keys", "foreign_keys", "full_column_names", "ignore_check_constraints",
+    "legacy_alter_table", "mmap_size", "query_only", "read_uncommitted", "recursive_triggers",
+    "reverse_unordered_selects", "short_column_names", "synchronous", "threads", "trusted_schema",
+    "writable_schema",
+)  # fmt: skip
+
+_REFUSED_PRAGMAS: Final = {
+    "journal_mode": "a replica lives on its write-ahead log",
+    "locking_mode": "a replica's files are shared by the connections of this process",
+}
+
+
+class Session:
+    """The APSW connection in force (``raw``), and how to open it again."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self._recorded: dict[tuple[Any, ...], Callable[[apsw.Connection], object]] = {}
+        self._authorizer: Callable[..., int] | None = None
+        self._changes_before = 0
+        self.raw = self._open()
+
+    def _open(self) -> apsw.Connection:
+        raw = self._replica.open_database()
+        raw.set_busy_timeout(BUSY_TIMEOUT_MS)
+        raw.set_progress_handler(_go_on, PROGRESS_STEPS)
+        raw.authorizer = self._authorize
+        return raw
+
+    @property
+    def total_changes(self) -> int:
+        """Rows changed since the first connection of this session was opened."""
+        return self._changes_before + self.raw.total_changes()
+
+    def record(self, key: tuple[Any, ...], make: Callable[[apsw.Connection], object]) -> None:
+        """Do ``make`` now, and again on every connection to come; a later one of the same key replaces it."""
+        make(self.raw)
+        self._recorded[key] = make
+
+    def set_authorizer(self, authorizer: Callable[..., int] | None) -> None:
+        """Ask ``authorizer`` too, after the rules of the replica."""
+        self._authorizer = authorizer
+
+    def close(self) -> None:
+        """Close the connection; may be repeated."""
+        self._replica.close_database(self.raw)
+
+    def reopen(self) -> None:
+        """Exchange ``raw`` for a new connection that cannot be told from it.
+
+        The caller sees to it that no cursor is open and no transaction is. The old one stays in force when
+        anything fails.
+        """
+        old, new = self.raw, self._open()
+        try:
+            self._carry(old, new)
+        except BaseException:
+            self._replica.close_database(new)
+            raise
+        self._changes_before += old.total_changes() - new.total_changes()
+        self.raw = new
+        self._replica.close_database(old)
+
+    def _carry(self, old: apsw.Connection, new: apsw.Connection) -> None:
+        for make in self._recorded.values():
+            make(new)
+        for name in _CARRIED_PRAGMAS:
+            value = old.pragma(name)
+            if value != new.pragma(name):
+                new.pragma(name, value)
+        if old.execute("SELECT 'a' LIKE 'A'").get == 0:  # this pragma has no getter
+            new.pragma("case_sensitive_like", True)
+        for _, name, file in old.execute("PRAGMA database_list").fetchall():
+            if name in ("main", "temp"):
+                continue
+            new.execute("ATTACH ? AS " + quoted(name), (file or ":memory:",))
+            if not file:
+                _copy_schema(old, new, name)
+        if old.execute("SELECT EXISTS (SELECT 1 FROM temp.sqlite_schema)").get:
+            _copy_schema(old, new, "temp")
+        new.set_last_insert_rowid(old.last_insert_rowid())
+
+    def _authorize(self, action: int, first: str | None, second: str | None, *rest: str | None) -> int:
+        if action == apsw.SQLITE_PRAGMA and second is not None and (first or "").lower() in _REFUSED_PRAGMAS:
+            name = (first or "").lower()
+            raise UsageError(f"set PRAGMA {name}: refused here", hint=_REFUSED_PRAGMAS[name])
+        if action == apsw.SQLITE_ATTACH and first and ReplicaFolder.is_replica(Path(first).parent):
+            raise UsageError(
+                f"attach {Path(first).name}: it is the inner file of a replica",
+                hint="export the replica with db.export(path) and attach that file",
+            )
+        return self._authorizer(action, first, second, *rest) if self._authorizer else apsw.SQLITE_OK
+
+
+def _go_on() -> bool:
+    """Let SQLite go on; being called at all is what lets Python deliver Ctrl-C."""
+    return False
+
+
+def _copy_schema(old: apsw.Connection, new: apsw.Connection, schema: str) -> None:
+    with new.backup(schema, old, schema) as backup:
+        while not backup.done:
+            backup.step(10_000)
+
+
+def quoted(identifier: str) -> str:
+    """Return ``identifier`` as SQL text that means exactly it."""
+    return '"' + identifier.replace('"', '""') + '"'

@@ -1,0 +1,77 @@
+"""SQL errors: each is both APSW's class and the PEP 249 class, so code written for either catches it.
+
+One table maps APSW's classes; the double classes are made from it. Text, result codes and the offset in
+the SQL stay as SQLite gave them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import apsw
+
+from turso_sync_nb import errors
+from turso_sync_nb.storage.lazy_vfs import FetchFailedError
+
+
+_PEP249: Final[Mapping[type[apsw.Error], type[errors.Error]]] = {
+    apsw.AbortError: errors.OperationalError,
+    apsw.AuthError: errors.DatabaseError,
+    apsw.BindingsError: errors.ProgrammingError,
+    apsw.BusyError: errors.OperationalError,
+    apsw.CantOpenError: errors.OperationalError,
+    apsw.ConnectionClosedError: errors.ProgrammingError,
+    apsw.ConstraintError: errors.IntegrityError,
+    apsw.CorruptError: errors.DatabaseError,
+    apsw.CursorClosedError: errors.ProgrammingError,
+    apsw.EmptyError: errors.OperationalError,
+    apsw.ExecTraceAbort: errors.OperationalError,
+    apsw.ExecutionCompleteError: errors.ProgrammingError,
+    apsw.ExtensionLoadingError: errors.OperationalError,
+    apsw.ForkingViolationError: errors.ProgrammingError,
+    apsw.FormatError: errors.DatabaseError,
+    apsw.FullError: errors.OperationalError,
+    apsw.IOError: errors.OperationalError,
+    apsw.IncompleteExecutionError: errors.ProgrammingError,
+    apsw.InternalError: errors.InternalError,
+    apsw.InterruptError: errors.OperationalError,
+    apsw.LockedError: errors.OperationalError,
+    apsw.MismatchError: errors.IntegrityError,
+    apsw.MisuseError: errors.InterfaceError,
+    apsw.NoLFSError: errors.OperationalError,
+    apsw.NoMemError: errors.OperationalError,
+    apsw.NotADBError: errors.DatabaseError,
+    apsw.NotFoundError: errors.InternalError,
+    apsw.PermissionsError: errors.OperationalError,
+    apsw.ProtocolError: errors.OperationalError,
+    apsw.RangeError: errors.InterfaceError,
+    apsw.ReadOnlyError: errors.OperationalError,
+    apsw.SQLError: errors.OperationalError,
+    apsw.SchemaChangeError: errors.OperationalError,
+    apsw.ThreadingViolationError: errors.ProgrammingError,
+    apsw.TooBigError: errors.DataError,
+}
+
+_BOTH: Final[Mapping[type[BaseException], type[apsw.Error]]] = {
+    apsw_class: type(apsw_class.__name__, (apsw_class, pep249_class), {"__module__": __name__})
+    for apsw_class, pep249_class in _PEP249.items()
+}
+
+
+READ_ONLY_HINT: Final = "a replica is read-only for now; write to TEMP tables, or on the remote"
+
+
+def translated(error: BaseException) -> BaseException:
+    """Return what to raise for ``error``: its double class, the true cause of a failed fetch, or itself."""
+    if isinstance(error, FetchFailedError):
+        return error.cause
+    both = _BOTH.get(type(error))
+    if both is None:
+        return error
+    args = (f"{error} ({READ_ONLY_HINT})",) if isinstance(error, apsw.ReadOnlyError) else error.args
+    translation = both(*args)
+    for name in ("result", "extendedresult", "error_offset"):
+        if hasattr(error, name):
+            setattr(translation, name, getattr(error, name))
+    return translation

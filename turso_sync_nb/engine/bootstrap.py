@@ -1,0 +1,223 @@
+"""Bootstrap: the first pages of a new replica, at one revision, resumable at any byte.
+
+The order is what makes it so:
+
+1. metadata, phase "bootstrapping", no revision yet: the folder is ours;
+2. the answer's header: metadata with revision and size, durable before any page is;
+3. pages: bytes, fsync, then the page map, over and over (the store's rule);
+4. everything that was asked for is here and page 0 agrees with it: metadata, phase "ready".
+
+A folder found between 2 and 4 goes on where it stopped, at the same revision; when the remote no longer
+holds that revision it begins again. Nothing opens a database on a folder that is not "ready".
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from pyroaring import BitMap
+
+from turso_sync_nb.engine.fetch import FIRST_PAGE, RemotePages, take
+from turso_sync_nb.engine.reports import BootstrapReport
+from turso_sync_nb.errors import ProtocolError, RemoteFailedError, RevisionGoneError
+from turso_sync_nb.protocol.pull_updates import PullRequest
+from turso_sync_nb.storage.metadata import save_metadata
+from turso_sync_nb.storage.page_map import PageMap
+from turso_sync_nb.storage.page_store import PageStore
+from turso_sync_nb.units import PAGE_SIZE, format_size, pages_of_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from turso_sync_nb.engine.remote import PullAnswer, Remote
+    from turso_sync_nb.storage.folder import ReplicaFolder
+    from turso_sync_nb.storage.metadata import Metadata
+
+QUERY_ANSWER_PAGES_MAX: Final = 1024
+"""Pages (4 MiB) of an answer to a query selector that are taken before it counts as ignored: a remote
+without that selector sends the whole database, however large."""
+
+
+@dataclass(frozen=True)
+class Bootstrapped:
+    """A ready replica: its metadata, its open store, and what it took (``None``: it was ready)."""
+
+    metadata: Metadata
+    store: PageStore
+    report: BootstrapReport | None
+
+
+def bootstrap(
+    folder: ReplicaFolder, remote: Remote, metadata: Metadata, pages_per_request: int | None = None
+) -> Bootstrapped:
+    """Make the replica in ``folder`` ready; the caller holds its lock. Blocks until then.
+
+    What arrived before an error stays, and the next call goes on from there.
+
+    Raises:
+        RemoteError: no answer, or not all that was asked for.
+        ProtocolError: the remote's answers make no sense, or contradict each other.
+        ReplicaError: the folder cannot be written, or the server is another one than before.
+    """
+    started_s, before = time.perf_counter(), remote.traffic.snapshot()
+    run = _Run(folder, remote, pages_per_request)
+    metadata, store, pages_before = run.resume(metadata) or run.begin(metadata)
+    after, resident = remote.traffic.snapshot(), len(store.page_map.resident)
+    report = BootstrapReport(
+        pages=resident - pages_before,
+        pages_resident=resident,
+        pages_total=metadata.db_pages,
+        received_bytes=after.received_bytes - before.received_bytes,
+        requests=after.requests - before.requests,
+        seconds=time.perf_counter() - started_s,
+        resumed=bool(pages_before),
+        note=run.note,
+    )
+    return Bootstrapped(metadata, store, report)
+
+
+class _Run:
+    """One call of the verb."""
+
+    def __init__(self, folder: ReplicaFolder, remote: Remote, pages_per_request: int | None) -> None:
+        self.folder = folder
+        self.remote = remote
+        self.pages_per_request = pages_per_request
+        self.note = ""
+
+    def resume(self, metadata: Metadata) -> tuple[Metadata, PageStore, int] | None:
+        """Go on where an interrupted run stopped; ``None`` when there is nothing to go on from."""
+        page_map = PageMap.load(self.folder.page_map) if metadata.revision else None
+        if page_map is None or page_map.db_pages != metadata.db_pages:
+            return None
+        store = PageStore(self.folder, page_map)
+        pages_before = len(page_map.resident)
+        try:
+            known = FIRST_PAGE not in page_map.resident
+            return self._complete(metadata, store, server_known=known), store, pages_before
+        except RevisionGoneError:
+            store.close()
+            self.note = "the remote had moved on since the interrupted bootstrap: began again"
+            return None
+        except BaseException:
+            store.close()
+            raise
+
+    def begin(self, metadata: Metadata) -> tuple[Metadata, PageStore, int]:
+        """Start at the remote's newest revision, forgetting whatever is in the folder."""
+        plan = metadata.bootstrap
+        with self.remote.pull_updates(self._first_request(metadata)) as answer:
+            header = answer.header
+            metadata = msgspec.structs.replace(metadata, revision=header.revision, db_pages=header.db_pages)
+            store = PageStore.create(self.folder, header.db_pages)
+            try:
+                save_metadata(self.folder, metadata)
+                if plan.kind == "query":
+                    self._receive_query(answer, store)
+                else:
+                    self._receive(answer, store, self._asked(metadata))
+            except BaseException:
+                store.close()
+                raise
+        try:
+            return self._complete(metadata, store, server_known=True), store, 0
+        except BaseException:
+            store.close()
+            raise
+
+    def _first_request(self, metadata: Metadata) -> PullRequest:
+        plan = metadata.bootstrap
+        if plan.kind == "query":
+            return PullRequest(query=plan.query)
+        if plan.kind == "prefix":
+            pages = pages_of_bytes(plan.length)
+            return PullRequest(pages=BitMap(range(min(pages, self.pages_per_request or pages))))
+        if self.pages_per_request:
+            return PullRequest(pages=BitMap(range(self.pages_per_request)))
+        return PullRequest()
+
+    def _asked(self, metadata: Metadata) -> BitMap:
+        """Return every page that this bootstrap is to bring; a query's are known to the remote alone."""
+        plan = metadata.bootstrap
+        if plan.kind == "query":
+            return BitMap(range(min(1, metadata.db_pages)))
+        pages = metadata.db_pages
+        if plan.kind == "prefix":
+            pages = min(pages, pages_of_bytes(plan.length))
+        return BitMap(range(pages))
+
+    def _receive(self, answer: PullAnswer, store: PageStore, asked: BitMap) -> None:
+        """Take the first answer; one that breaks half way is completed afterwards."""
+        with suppress(RemoteFailedError):  # what is missing is asked for again in _complete
+            store.put(take(answer, asked))
+
+    def _receive_query(self, answer: PullAnswer, store: PageStore) -> None:
+        """Take what the remote says the query touches, up to a limit."""
+        self._receive(_Limited(answer), store, BitMap(range(store.page_map.db_pages)))
+        arrived, total = len(store.page_map.resident), store.page_map.db_pages
+        if arrived == total:
+            self.note = f"the remote sent the whole database ({format_size(total * PAGE_SIZE)})"
+        elif arrived >= QUERY_ANSWER_PAGES_MAX:
+            self.note = (
+                f"the remote ignored the bootstrap query: stopped after {format_size(arrived * PAGE_SIZE)}, "
+                "the query's own pages are fetched as it reads them"
+            )
+
+    def _complete(self, metadata: Metadata, store: PageStore, *, server_known: bool) -> Metadata:
+        """Fetch what is still missing of what was asked, verify, and say "ready"."""
+        missing = self._asked(metadata) - store.page_map.resident
+        source = RemotePages(lambda: self.remote, metadata.revision, lambda: store.read(FIRST_PAGE))
+        if server_known:
+            source.recognised()
+        for part in _parts(missing, self.pages_per_request):
+            store.put(source.fetch(part))
+        if metadata.db_pages:
+            verify_first_page(store.read(FIRST_PAGE), metadata.db_pages)
+        store.flush()
+        ready = msgspec.structs.replace(metadata, phase="ready", last_pull_unix_time=int(time.time()))
+        save_metadata(self.folder, ready)
+        return ready
+
+
+class _Limited:
+    """An answer that ends after as many pages as a query's answer may have."""
+
+    def __init__(self, answer: PullAnswer) -> None:
+        self._answer = answer
+        self.header = answer.header
+
+    def pages(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the first pages of the answer."""
+        return islice(self._answer.pages(), QUERY_ANSWER_PAGES_MAX)
+
+
+def _parts(pages: BitMap, pages_per_part: int | None) -> Iterator[BitMap]:
+    """Split ``pages`` in runs of at most ``pages_per_part``; in one when there is no limit."""
+    if pages_per_part is None:
+        if pages:
+            yield pages
+        return
+    while pages:
+        part = BitMap(pages[:pages_per_part])
+        yield part
+        pages = pages - part
+
+
+def verify_first_page(first_page: bytes, db_pages: int) -> None:
+    """Refuse a base image whose own header names another size than the remote did.
+
+    SQLite's header field counts only when it was written together with the change counter (file format,
+    section 1.3.8); otherwise it says nothing.
+    """
+    written, valid_for = first_page[24:28], first_page[92:96]
+    size = int.from_bytes(first_page[28:32], "big")
+    if size and written == valid_for and size != db_pages:
+        raise ProtocolError(
+            f"bootstrap: the remote says the database has {db_pages} pages, its first page says {size}",
+            hint="try again; if it stays so, the server's answers are damaged",
+        )

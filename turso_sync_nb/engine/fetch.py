@@ -1,0 +1,159 @@
+"""Fetch pages of one revision: all that were asked for, each once, or an error.
+
+The protocol has no count of the pages that follow a header, so what arrived is checked against what was
+asked. An answer that breaks half way is asked for again, only for what is missing. An answer that ends
+well without pages that were asked for is final: the server does not have them.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Final
+
+from pyroaring import BitMap
+
+from turso_sync_nb.errors import ProtocolError, RemoteFailedError, ReplicaError, RevisionGoneError
+from turso_sync_nb.protocol.pull_updates import PullRequest
+from turso_sync_nb.units import PageId
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from turso_sync_nb.engine.remote import PullAnswer, Remote
+
+    Page = tuple[PageId, bytes]
+
+FETCH_ATTEMPTS: Final = 4
+"""Broken answers in a row, none with a page in it, before a fetch gives up."""
+
+RECOGNISED_FOR_S: Final = 2.0
+"""Seconds after a fetch during which the server counts as the one we know."""
+
+FIRST_PAGE: Final = PageId(0)
+
+
+def fetch_pages(remote: Remote, revision: str, wanted: BitMap) -> Iterator[Page]:
+    """Yield every page of ``wanted`` as it is at ``revision``, in the order of arrival.
+
+    What was yielded before an error is good.
+
+    Raises:
+        RevisionGoneError: the remote no longer holds ``revision``.
+        RemoteError: no answer, or several answers in a row broke without a page.
+        ProtocolError: a page came that was not asked for, or not as the protocol says.
+    """
+    missing = BitMap(wanted)
+    attempts_left = FETCH_ATTEMPTS
+    while missing:
+        before = len(missing)
+        request = PullRequest(server_revision=revision, pages=BitMap(missing))
+        with remote.pull_updates(request) as answer:
+            check_revision(answer, revision)
+            try:
+                yield from take(answer, missing)
+            except RemoteFailedError:
+                attempts_left = FETCH_ATTEMPTS if len(missing) < before else attempts_left - 1
+                if not attempts_left:
+                    raise
+                continue
+        if missing:
+            raise missing_pages(missing, wanted, revision)
+
+
+def take(answer: PullAnswer, missing: BitMap) -> Iterator[Page]:
+    """Yield the answer's pages, striking each off ``missing``; refuse one that is not in it."""
+    for page_id, data in answer.pages():
+        try:
+            missing.remove(page_id)
+        except KeyError:
+            raise ProtocolError(
+                f"read page {page_id}: the remote sent a page that was not asked for",
+                hint="check that the address is a Turso sync server",
+            ) from None
+        yield page_id, data
+
+
+def check_revision(answer: PullAnswer, revision: str) -> None:
+    """Refuse an answer that is about another revision than the one asked for."""
+    if answer.header.revision != revision:
+        raise RevisionGoneError(
+            f"fetch pages at revision {revision!r}: the remote no longer holds it",
+            hint="pull to move this replica to the newest revision",
+        )
+
+
+def missing_pages(missing: BitMap, wanted: BitMap, revision: str) -> RemoteFailedError:
+    """Return the error for an answer that ended well but without all that was asked."""
+    return RemoteFailedError(
+        f"fetch {len(wanted)} pages at revision {revision!r}: the remote left out {len(missing)} of them, "
+        f"page {missing.min()} first",
+        hint="the server no longer holds them (tursodb serves only what is in its WAL); "
+        "restart it on a complete database",
+    )
+
+
+class RemotePages:
+    """The page source of lazy reads: one remote at one revision.
+
+    Nothing on the wire names the database, and revision names repeat between servers. So a fetch also
+    asks for page 0 and compares it with ours, unless one did within ``RECOGNISED_FOR_S`` (a server takes
+    longer to be replaced): pages of another database are never believed.
+
+    ``remote`` returns the remote or raises when there is none; ``first_page`` returns our page 0.
+    """
+
+    def __init__(
+        self,
+        remote: Callable[[], Remote],
+        revision: str,
+        first_page: Callable[[], bytes],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._remote = remote
+        self._revision = revision
+        self._first_page = first_page
+        self._clock = clock
+        self._recognised_until = -math.inf
+
+    def fetch(self, pages: BitMap) -> Iterator[Page]:
+        """Yield every page of ``pages``; errors as :func:`fetch_pages`.
+
+        Raises:
+            ReplicaError: also when the server at the address now serves another database.
+        """
+        if self._clock() < self._recognised_until:
+            yield from fetch_pages(self._remote(), self._revision, pages)
+        else:
+            yield from self._fetch_recognised(pages)
+        self.recognised()
+
+    def recognised(self) -> None:
+        """Note that the server showed just now that it is the one we know."""
+        self._recognised_until = self._clock() + RECOGNISED_FOR_S
+
+    def _fetch_recognised(self, pages: BitMap) -> Iterator[Page]:
+        """Hold back what arrives until the server's page 0 turned out to be ours."""
+        held: list[Page] = []
+        recognised = False
+        for page_id, data in fetch_pages(self._remote(), self._revision, pages | BitMap([FIRST_PAGE])):
+            if page_id == FIRST_PAGE:
+                self._recognise(data)
+                recognised = True
+            if page_id in pages:
+                held.append((page_id, data))
+            if recognised:
+                yield from held
+                held.clear()
+
+    def _recognise(self, first_page: bytes) -> None:
+        if comparable(first_page) != comparable(self._first_page()):
+            raise ReplicaError(
+                "fetch pages: the server at this address now serves another database",
+                hint="check the address, or connect under a new name to make a replica of that database",
+            )
+
+
+def comparable(first_page: bytes) -> bytes:
+    """Return page 0 without the two bytes that say how it is journaled; the base image says WAL there."""
+    return first_page[:18] + first_page[20:]

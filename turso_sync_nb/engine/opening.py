@@ -1,0 +1,231 @@
+"""Open a replica: one process owns a folder at a time, and opens it once.
+
+The first connection of the process takes the lock and makes the folder ready; later ones share what it
+made; the last one to go closes it. What was made for a bootstrap that brought nothing is removed again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import uuid
+from collections import Counter, defaultdict
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from turso_sync_nb.engine.bootstrap import Bootstrapped, bootstrap
+from turso_sync_nb.engine.replica import Replica
+from turso_sync_nb.errors import ReplicaBrokenError, UsageError
+from turso_sync_nb.options import PartialSyncOpts, PartialSyncPrefixBootstrap
+from turso_sync_nb.storage.folder import ReplicaFolder
+from turso_sync_nb.storage.lock import ReplicaLock
+from turso_sync_nb.storage.metadata import (
+    BootstrapPlan,
+    Metadata,
+    load_metadata,
+    save_metadata,
+)
+from turso_sync_nb.storage.page_map import PageMap
+from turso_sync_nb.storage.page_store import PageStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from turso_sync_nb.engine.remote import Remote
+
+    MakeRemote = Callable[[str | None], Remote | None]
+    """Given the address saved with the replica, makes the remote to use; ``None``: there is none."""
+
+MEMORY: Final = ":memory:"
+
+LOCK_TIMEOUT_S: Final = 1.0
+"""How long to wait for another process to leave the folder before saying who it is."""
+
+
+@dataclass(frozen=True)
+class ReplicaOptions:
+    """How to make a replica that is not there yet; one that is there keeps what it was made with."""
+
+    client_name: str = "turso-sync-nb"
+    partial_sync: PartialSyncOpts | None = None
+    bootstrap_if_empty: bool = True
+    pages_per_request: int | None = None
+    lock_timeout_s: float = LOCK_TIMEOUT_S
+
+
+_guards: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
+_open: dict[Path, Replica] = {}
+_users: Counter[Path] = Counter()
+
+
+def _forget() -> None:
+    """In a forked child: the parent owns what was open here."""
+    _guards.clear()
+    _open.clear()
+    _users.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def open_replica(path: str | os.PathLike[str], options: ReplicaOptions, make_remote: MakeRemote) -> Replica:
+    """Return the replica in the folder ``path``, made ready if need be; each return is owed a ``release()``.
+
+    ``":memory:"`` is a private temporary folder that goes with its last user.
+
+    Raises:
+        ReplicaBusyError: another process owns the folder.
+        ReplicaError: the path cannot be a replica, or is a broken one.
+        RemoteError, ProtocolError: the bootstrap failed; what arrived is kept for the next time.
+        UsageError: nothing is there yet and no remote was given.
+    """
+    private = str(path) == MEMORY
+    folder = Path(tempfile.mkdtemp(prefix="turso-sync-nb-"), "memory") if private else Path(path).resolve()
+    try:
+        with _guards[folder]:
+            if folder not in _open:
+                _open[folder] = _open_folder(folder, options, make_remote)
+                _open[folder].release = lambda: _release(folder, private=private)
+            else:
+                _share(_open[folder], make_remote)
+            _users[folder] += 1
+            return _open[folder]
+    except BaseException:
+        if private:
+            shutil.rmtree(folder.parent)
+        raise
+
+
+def _release(folder: Path, *, private: bool) -> None:
+    with _guards[folder]:
+        if folder not in _open:  # a forked child lets go of what its parent owns
+            return
+        _users[folder] -= 1
+        if _users[folder]:
+            return
+        del _users[folder]
+        try:
+            _open.pop(folder).close()
+        finally:
+            if private:
+                shutil.rmtree(folder.parent)
+
+
+def _share(replica: Replica, make_remote: MakeRemote) -> None:
+    """Let a further connection use an open replica; the first to bring a remote brings it for all."""
+    if replica.remote is None:
+        replica.remote = make_remote(replica.metadata.remote_url)
+
+
+def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -> Replica:
+    folder = ReplicaFolder.open_or_create(path)
+    with ExitStack() as undo:
+        undo.callback(_discard_if_new, folder)
+        lock = ReplicaLock(folder)
+        lock.acquire(options.lock_timeout_s)
+        undo.callback(lock.release)
+        metadata = load_metadata(folder)
+        remote = make_remote(metadata.remote_url if metadata else None)
+        if remote:
+            undo.callback(remote.close)
+        metadata = _trusted(folder, metadata or _new_metadata(options), remote)
+        ready = _made_ready(folder, metadata, remote, options) or _found(folder, metadata)
+        undo.callback(ready.store.close)
+        metadata = msgspec.structs.replace(
+            ready.metadata, stamp=None, remote_url=remote.saved_url if remote else ready.metadata.remote_url
+        )
+        save_metadata(folder, metadata)
+        replica = Replica(folder, lock, metadata, ready.store, remote, ready.report)
+        undo.pop_all()
+    return replica
+
+
+def _discard_if_new(folder: ReplicaFolder) -> None:
+    """Remove what was made for a bootstrap of which nothing arrived."""
+    if folder.created:
+        metadata = load_metadata(folder)
+        if metadata is None or not metadata.revision:
+            folder.discard()
+
+
+def _new_metadata(options: ReplicaOptions) -> Metadata:
+    partial = options.partial_sync
+    if partial is None:
+        plan = BootstrapPlan(kind="whole")
+    elif isinstance(partial.bootstrap_strategy, PartialSyncPrefixBootstrap):
+        plan = BootstrapPlan(kind="prefix", length=partial.bootstrap_strategy.length)
+    else:
+        plan = BootstrapPlan(kind="query", query=partial.bootstrap_strategy.query)
+    return Metadata(
+        client_id=f"{options.client_name}-{uuid.uuid4()}",
+        bootstrap=plan,
+        segment_size=partial.segment_size if partial else None,
+        prefetch=partial.prefetch if partial else None,
+    )
+
+
+def _trusted(folder: ReplicaFolder, metadata: Metadata, remote: Remote | None) -> Metadata:
+    """Return metadata whose base image can be believed; of one that cannot, begin again.
+
+    A base image counts as believed when its file is as we left it, and no one wrote a WAL beside it.
+    """
+    if metadata.phase != "ready":
+        return metadata
+    changed = _changed_by_others(folder, metadata)
+    if not changed:
+        return metadata
+    if remote is None:
+        raise ReplicaBrokenError(
+            f"open {folder.path}: {changed}", hint="connect with the database's URL to fetch it again"
+        )
+    folder.wal.unlink(missing_ok=True)
+    folder.shm.unlink(missing_ok=True)
+    return msgspec.structs.replace(metadata, phase="bootstrapping", revision="", db_pages=0, stamp=None)
+
+
+def _changed_by_others(folder: ReplicaFolder, metadata: Metadata) -> str:
+    """Say what another program did to the files; empty when nothing."""
+    if not folder.main.exists():
+        return "its database file is gone"
+    if metadata.stamp is not None and not metadata.stamp.matches(folder.main):
+        return "its database file was changed by another program"
+    if folder.wal.exists() and folder.wal.stat().st_size:
+        return "another program wrote to its database"
+    if PageMap.load(folder.page_map) is None:
+        return "its page map is gone"
+    return ""
+
+
+def _made_ready(
+    folder: ReplicaFolder, metadata: Metadata, remote: Remote | None, options: ReplicaOptions
+) -> Bootstrapped | None:
+    """Bootstrap a folder that is not ready; ``None`` for one that is."""
+    if metadata.phase == "ready":
+        return None
+    if not options.bootstrap_if_empty:
+        return Bootstrapped(metadata, PageStore.create(folder, 0), None)
+    if remote is None:
+        raise UsageError(
+            f"connect {folder.path}: there is no replica yet and no URL to make it from",
+            hint="give the database's URL",
+        )
+    if not metadata.revision:
+        save_metadata(folder, metadata)
+    return bootstrap(folder, remote, metadata, options.pages_per_request)
+
+
+def _found(folder: ReplicaFolder, metadata: Metadata) -> Bootstrapped:
+    """Return a ready replica as it was left."""
+    page_map = PageMap.load(folder.page_map)
+    if page_map is None or page_map.db_pages != metadata.db_pages:
+        raise ReplicaBrokenError(
+            f"open {folder.path}: page map and metadata are of different sizes",
+            hint="remove the folder and connect again",
+        )
+    return Bootstrapped(metadata, PageStore(folder, page_map), None)

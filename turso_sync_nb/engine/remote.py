@@ -1,0 +1,73 @@
+"""What the engine needs of a remote. ``turso_sync_nb.remote`` implements it; nothing here imports that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from turso_sync_nb.protocol.pull_updates import PullHeader, PullRequest
+    from turso_sync_nb.units import PageId
+
+
+class TrafficCount(Protocol):
+    """Body bytes as they crossed the wire, and requests, since the remote was made."""
+
+    @property
+    def sent_bytes(self) -> int: ...  # noqa: D102
+    @property
+    def received_bytes(self) -> int: ...  # noqa: D102
+    @property
+    def requests(self) -> int: ...  # noqa: D102
+
+
+class Traffic(Protocol):
+    """Counters that any thread may read."""
+
+    def snapshot(self) -> TrafficCount:
+        """Return the counts of this moment."""
+
+
+class PullAnswer(Protocol):
+    """One streamed answer: its header is here, its pages are on their way."""
+
+    @property
+    def header(self) -> PullHeader:
+        """Return the header; it has arrived before the answer is handed out."""
+
+    def pages(self) -> Iterator[tuple[PageId, bytes]]:
+        """Yield pages as they arrive, each at most once, in any order.
+
+        Raises:
+            RemoteFailedError: the body ended too early; what was yielded is good.
+            ProtocolError: the body is not what the protocol says.
+        """
+
+
+class Remote(Protocol):
+    """A remote database; safe to use from several threads."""
+
+    @property
+    def display_url(self) -> str:
+        """Return the address without secrets."""
+
+    @property
+    def saved_url(self) -> str | None:
+        """Return the address to keep with the replica, without secrets; ``None`` when it comes from a callable."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """Return the counters."""
+
+    def pull_updates(self, request: PullRequest) -> AbstractContextManager[PullAnswer]:
+        """Ask for pages; may be repeated. Connection errors are retried inside.
+
+        Raises:
+            RemoteError: no answer, a refusal, or a failure.
+            ProtocolError: the answer's header makes no sense.
+        """
+
+    def close(self) -> None:
+        """Let go of connections; may be repeated."""

@@ -1,0 +1,186 @@
+"""A replica while this process owns its folder, shared by all connections of the process.
+
+A replica with every page here runs on SQLite's native VFS, otherwise on the lazy one. Databases are opened
+read-only until changes are captured: SQLite itself then refuses a write to ``main``, TEMP objects work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import apsw
+import msgspec
+
+from turso_sync_nb.engine.fetch import FIRST_PAGE, RemotePages
+from turso_sync_nb.engine.reports import Stats
+from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError
+from turso_sync_nb.options import SEGMENT_SIZE_DEFAULT
+from turso_sync_nb.storage.lazy_vfs import LazyVFS
+from turso_sync_nb.storage.metadata import FileStamp, save_metadata
+from turso_sync_nb.units import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from turso_sync_nb.engine.remote import Remote
+    from turso_sync_nb.engine.reports import BootstrapReport
+    from turso_sync_nb.storage.folder import ReplicaFolder
+    from turso_sync_nb.storage.lock import ReplicaLock
+    from turso_sync_nb.storage.metadata import Metadata
+    from turso_sync_nb.storage.page_store import PageStore
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Counters of one connection and of its replica's network at one moment; two of them subtract."""
+
+    pages_hit: int
+    pages_fetched: int
+    received_bytes: int
+    sent_bytes: int
+    requests: int
+
+    def __sub__(self, before: Cost) -> Cost:
+        return Cost(
+            self.pages_hit - before.pages_hit,
+            self.pages_fetched - before.pages_fetched,
+            self.received_bytes - before.received_bytes,
+            self.sent_bytes - before.sent_bytes,
+            self.requests - before.requests,
+        )
+
+
+@dataclass
+class Replica:
+    """One open folder: its lock is held, its base image open. :mod:`opening` makes and ends it."""
+
+    folder: ReplicaFolder
+    lock: ReplicaLock
+    metadata: Metadata
+    store: PageStore
+    remote: Remote | None
+    bootstrap_report: BootstrapReport | None
+    release: Callable[[], None] = lambda: None
+    """Give up one use of this replica; the last one closes it."""
+    _vfs: LazyVFS | None = field(default=None, init=False)
+    _lazy: set[apsw.Connection] = field(default_factory=set, init=False)
+
+    def __post_init__(self) -> None:
+        self.pages = RemotePages(
+            self.need_remote, self.metadata.revision, lambda: self.store.read(FIRST_PAGE)
+        )
+        if not self.is_whole:
+            segment_size = self.metadata.segment_size or SEGMENT_SIZE_DEFAULT
+            self._vfs = LazyVFS(self.store, self.pages, segment_size // PAGE_SIZE)
+
+    @property
+    def path(self) -> Path:
+        """Return the folder."""
+        return self.folder.path
+
+    @property
+    def is_whole(self) -> bool:
+        """Say whether every page of the database is here."""
+        return self.store.page_map.is_whole
+
+    @property
+    def remote_url(self) -> str | None:
+        """Return the remote's address without secrets, ``None`` when there is none."""
+        return self.remote.display_url if self.remote else self.metadata.remote_url
+
+    def need_remote(self) -> Remote:
+        """Return the remote.
+
+        Raises:
+            RemoteUnreachableError: this replica was opened without one.
+        """
+        if self.remote is None:
+            raise RemoteUnreachableError(
+                "fetch pages: this replica was opened without a remote",
+                hint="connect again with the database's URL",
+            )
+        return self.remote
+
+    # Databases
+
+    def open_database(self) -> apsw.Connection:
+        """Open the database and return the connection; give it back with :meth:`close_database`.
+
+        Raises:
+            ReplicaBrokenError: a rollback journal lies beside it, which no replica has.
+        """
+        if self.folder.journal.exists():
+            raise ReplicaBrokenError(
+                f"open {self.folder.main}: a rollback journal lies beside it, left by another program",
+                hint=f"remove the folder {self.path} and connect again",
+            )
+        lazy = None if self.is_whole else self._vfs
+        raw = apsw.Connection(
+            str(self.folder.main), flags=apsw.SQLITE_OPEN_READONLY, vfs=lazy.name if lazy else None
+        )
+        if lazy:
+            self._lazy.add(raw)
+        return raw
+
+    def close_database(self, raw: apsw.Connection) -> None:
+        """Close a connection of :meth:`open_database`; may be repeated."""
+        self._lazy.discard(raw)
+        raw.close()
+
+    def can_go_native(self, raw: apsw.Connection) -> bool:
+        """Say whether ``raw`` is on the lazy VFS while the replica no longer needs one."""
+        return raw in self._lazy and self.is_whole
+
+    def hydrate(self) -> None:
+        """Fetch every page that is not here, in one stream."""
+        absent = self.store.page_map.absent()
+        if absent:
+            self.store.put(self.pages.fetch(absent))
+            self.store.flush()
+
+    # Figures
+
+    def cost(self, raw: apsw.Connection) -> Cost:
+        """Return the counters of ``raw`` and of the network at this moment."""
+        traffic = self.remote.traffic.snapshot() if self.remote else None
+        counters = self._vfs.counters(raw) if self._vfs and raw in self._lazy else None
+        return Cost(
+            pages_hit=counters.hits if counters else 0,
+            pages_fetched=self.store.pages_put,
+            received_bytes=traffic.received_bytes if traffic else 0,
+            sent_bytes=traffic.sent_bytes if traffic else 0,
+            requests=traffic.requests if traffic else 0,
+        )
+
+    def stats(self) -> Stats:
+        """Return the figures of this moment."""
+        traffic = self.remote.traffic.snapshot() if self.remote else None
+        return Stats(
+            cdc_operations=0,
+            main_wal_size=self.folder.wal.stat().st_size if self.folder.wal.exists() else 0,
+            revert_wal_size=0,
+            last_pull_unix_time=self.metadata.last_pull_unix_time,
+            last_push_unix_time=self.metadata.last_push_unix_time,
+            revision=self.metadata.revision or None,
+            network_sent_bytes=traffic.sent_bytes if traffic else 0,
+            network_received_bytes=traffic.received_bytes if traffic else 0,
+            network_requests=traffic.requests if traffic else 0,
+            pages_total=self.metadata.db_pages,
+            pages_resident=len(self.store.page_map.resident),
+        )
+
+    # The end
+
+    def close(self) -> None:
+        """Leave the folder as it may be found again: pages durable, stamp written, lock free."""
+        try:
+            self.store.flush()
+            self.store.close()
+            stamped = msgspec.structs.replace(self.metadata, stamp=FileStamp.of(self.folder.main))
+            save_metadata(self.folder, stamped)
+        finally:
+            if self.remote:
+                self.remote.close()
+            self.lock.release()

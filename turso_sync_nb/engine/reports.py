@@ -1,0 +1,68 @@
+"""What the engine's verbs return: frozen figures, no text for readers but notes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class BootstrapReport:
+    """What it took to make a replica ready.
+
+    ``pages`` arrived in this call (``received_bytes`` as they crossed the wire, ``requests`` asked for
+    them); ``pages_resident`` of ``pages_total`` are here afterwards. ``resumed``: an earlier, interrupted
+    bootstrap was continued. ``note`` says in a sentence what a user should know, or is empty.
+    """
+
+    pages: int
+    pages_resident: int
+    pages_total: int
+    received_bytes: int
+    requests: int
+    seconds: float
+    resumed: bool = False
+    note: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Say whether every page of the database is here."""
+        return self.pages_resident == self.pages_total
+
+
+@dataclass(frozen=True)
+class QueryReport:
+    """What one execution cost.
+
+    ``pages_hit``: page reads that found their page here (SQLite's own cache not counted, and not counted
+    at all on a whole replica, which SQLite reads without us). ``pages_fetched``: pages that came from the
+    remote while it ran, read-ahead included. Bytes are body bytes as they crossed the wire.
+    """
+
+    seconds: float = 0.0
+    rows: int = 0
+    rows_changed: int = 0
+    pages_hit: int = 0
+    pages_fetched: int = 0
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    requests: int = 0
+
+
+@dataclass(frozen=True)
+class Stats:
+    """A replica's figures; the names are those of Turso's Python package where it has them.
+
+    Sizes in bytes, times in unix seconds (``None``: never), ``revision`` opaque.
+    """
+
+    cdc_operations: int
+    main_wal_size: int
+    revert_wal_size: int
+    last_pull_unix_time: int | None
+    last_push_unix_time: int | None
+    revision: str | None
+    network_sent_bytes: int
+    network_received_bytes: int
+    network_requests: int
+    pages_total: int
+    pages_resident: int
