@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+import apsw
+
 from turso_sync_nb.connection.connection import Connection
 from turso_sync_nb.connection.sql_errors import translated
 from turso_sync_nb.engine.ensure import ensure
@@ -78,7 +80,9 @@ def connect(
     """
     _refuse_later(later)
     if partial_sync and partial_sync_experimental:
-        raise UsageError("connect: partial_sync given twice", hint="partial_sync_experimental is the same thing")
+        raise UsageError(
+            "connect: partial_sync given twice", hint="partial_sync_experimental is the same thing"
+        )
     partial = partial_sync or partial_sync_experimental
     if pull_bytes_threshold is not None and pull_bytes_threshold < PAGE_SIZE:
         raise UsageError(
@@ -113,7 +117,8 @@ def _refuse_later(options: dict[str, object]) -> None:
             raise UsageError(f"connect: there is no option {name!r}", hint="see help(turso_sync_nb.connect)")
         if value != _LATER[name]:
             raise UsageError(
-                f"connect: option {name!r} is about pushing and pulling", hint="replicas are read-only for now"
+                f"connect: option {name!r} is about pushing and pulling",
+                hint="replicas are read-only for now",
             )
 
 
@@ -127,7 +132,7 @@ def _ensure_bootstrap_query(replica: Replica, partial: PartialSyncOpts | None) -
     before = replica.stats()
     try:
         ensure(replica, partial.bootstrap_strategy.query)
-    except Exception as error:
+    except (apsw.Error, KeyboardInterrupt) as error:
         raise translated(error) from None
     after = replica.stats()
     replica.bootstrap_report = replace(

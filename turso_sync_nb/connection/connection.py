@@ -10,21 +10,16 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NoReturn
-from weakref import WeakSet
-
-import apsw
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from turso_sync_nb.connection.cursor import Cursor, Row
 from turso_sync_nb.connection.functions import FunctionsMixin
 from turso_sync_nb.connection.parameters import Parameters, bindings
 from turso_sync_nb.connection.results import QueryResult
 from turso_sync_nb.connection.session import Session
-from turso_sync_nb.connection.sql_errors import translated
-from turso_sync_nb.connection.statements import is_changing
 from turso_sync_nb.engine.export import export
 from turso_sync_nb.engine.reports import QueryReport, Stats
-from turso_sync_nb.errors import ProgrammingError, SyncError
+from turso_sync_nb.errors import ProgrammingError
 
 if TYPE_CHECKING:
     import os
@@ -32,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    import apsw
     import pandas as pd
 
     from turso_sync_nb.engine.replica import Replica
@@ -52,11 +48,9 @@ class Connection(FunctionsMixin):
         self.row_factory: Callable[[Cursor, Row], Any] | None = None
         self.bootstrap_report: BootstrapReport | None = replica.bootstrap_report
         self.last_report = QueryReport()
-        self.isolation_level = isolation_level
         self._replica = replica
-        self._cursors: WeakSet[Cursor] = WeakSet()
         self._session = Session(replica)
-        self._closed = False
+        self.isolation_level = isolation_level
 
     # Facts
 
@@ -73,12 +67,12 @@ class Connection(FunctionsMixin):
     @property
     def closed(self) -> bool:
         """Say whether :meth:`close` was called."""
-        return self._closed
+        return self._session.closed
 
     @property
     def isolation_level(self) -> str | None:
         """The kind of transaction that a changing statement opens; ``None``: none (autocommit)."""
-        return self._isolation_level
+        return self._session.isolation_level
 
     @isolation_level.setter
     def isolation_level(self, level: str | None) -> None:
@@ -86,30 +80,32 @@ class Connection(FunctionsMixin):
         if level == "":
             level = "DEFERRED"
         if level not in ISOLATION_LEVELS:
-            raise ProgrammingError(f"set isolation_level {level!r}: use DEFERRED, IMMEDIATE, EXCLUSIVE or None")
-        self._isolation_level = level
+            raise ProgrammingError(
+                f"set isolation_level {level!r}: use DEFERRED, IMMEDIATE, EXCLUSIVE or None"
+            )
+        self._session.isolation_level = level
 
     @property
     def in_transaction(self) -> bool:
         """Say whether a transaction is open."""
-        return not self._closed and self._session.raw.in_transaction
+        return self._session.in_transaction
 
     @property
     def total_changes(self) -> int:
         """Rows changed since this connection was made."""
-        self._check_open()
+        self._session.check_open()
         return self._session.total_changes
 
     def stats(self) -> Stats:
         """Return the replica's figures, shared by all its connections."""
-        self._check_open()
+        self._session.check_open()
         return self._replica.stats()
 
     # Running SQL
 
     def cursor(self, factory: type[Cursor] = Cursor) -> Cursor:
         """Return a new cursor."""
-        self._check_open()
+        self._session.check_open()
         return factory(self)
 
     def execute(self, sql: str, parameters: Parameters = (), /) -> Cursor:
@@ -140,7 +136,7 @@ class Connection(FunctionsMixin):
 
         Named parameters may come from any mapping, asked for just the names that the statements use.
         """
-        self._check_open()
+        self._session.check_open()
         columns: tuple[tuple[str, str | None], ...] | None = None
         rows: list[Row] = []
 
@@ -153,7 +149,7 @@ class Connection(FunctionsMixin):
             return True
 
         changes_before = self.total_changes
-        with self._measured(), self._running(), self._session.raw.cursor() as raw:
+        with self._measured(), self._session.running(), self._session.raw.cursor() as raw:
             raw.exec_trace = before_first_step
             rows.extend(raw.execute(sql, bindings(parameters)))
         self.last_report = replace(
@@ -164,7 +160,7 @@ class Connection(FunctionsMixin):
 
     def interrupt(self) -> None:
         """Stop the statement that another thread is running here; it raises ``InterruptError``."""
-        self._check_open()
+        self._session.check_open()
         self._session.raw.interrupt()
 
     # Transactions
@@ -178,13 +174,13 @@ class Connection(FunctionsMixin):
         self._end_transaction("ROLLBACK")
 
     def _end_transaction(self, sql: str) -> None:
-        self._check_open()
+        self._session.check_open()
         if self._session.raw.in_transaction:
-            with self._running():
+            with self._session.running():
                 self._session.raw.execute(sql)
 
-    def __enter__(self) -> Connection:
-        self._check_open()
+    def __enter__(self) -> Self:
+        self._session.check_open()
         return self
 
     def __exit__(
@@ -192,7 +188,7 @@ class Connection(FunctionsMixin):
     ) -> None:
         if kind is None:
             self.commit()
-        elif not self._closed:
+        elif not self.closed:
             self.rollback()
 
     # Files
@@ -203,57 +199,23 @@ class Connection(FunctionsMixin):
         Pages that are not here are fetched first. Changes of an open transaction are not in it. ``path``
         must not exist; nothing is left there when it fails.
         """
-        self._check_open()
-        with self._running():
+        self._session.check_open()
+        with self._session.running():
             export(self._replica, path)
 
     def close(self) -> None:
         """Roll back what is open and let go of the replica; may be repeated."""
-        if self._closed:
-            return
-        self._closed = True
-        for cursor in list(self._cursors):
-            cursor.close()
-        self._session.close()
-        self._replica.release()
+        if not self.closed:
+            self._session.close()
+            self._replica.release()
 
     def __del__(self) -> None:
-        if not getattr(self, "_closed", True):
+        if hasattr(self, "_session"):
             self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else f"from {self.remote_url}" if self.remote_url else "no remote"
+        state = "closed" if self.closed else f"from {self.remote_url}" if self.remote_url else "no remote"
         return f"<turso_sync_nb.Connection {self.path} {state}>"
-
-    # For cursors and functions, which are one unit with the connection
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ProgrammingError("use connection: it is closed")
-
-    def _begin_for(self, sql: str) -> None:
-        """Open a transaction where sqlite3 would."""
-        if self._isolation_level and is_changing(sql) and not self._session.raw.in_transaction:
-            self._session.raw.execute(f"BEGIN {self._isolation_level}")
-
-    @contextmanager
-    def _running(self) -> Iterator[None]:
-        """Run SQLite: first move to the newest files where that can be done unseen; explain its errors."""
-        self._reopen_if_whole()
-        was_in_transaction = self._session.raw.in_transaction
-        try:
-            yield
-        except BaseException as error:  # noqa: BLE001 - every one is raised, explained
-            self._raise_explained(error, was_in_transaction=was_in_transaction)
-
-    def _raise_explained(self, error: BaseException, *, was_in_transaction: bool) -> NoReturn:
-        """Raise ``error`` as the reader knows it, saying so when it took the open transaction with it."""
-        explained = translated(error)
-        if was_in_transaction and not self._session.raw.in_transaction:
-            explained = _with_note(explained, "the open transaction was rolled back")
-        if explained is error:
-            raise error
-        raise explained from None
 
     @contextmanager
     def _measured(self) -> Iterator[None]:
@@ -271,23 +233,3 @@ class Connection(FunctionsMixin):
                 sent_bytes=cost.sent_bytes,
                 requests=cost.requests,
             )
-
-    def _reopen_if_whole(self) -> None:
-        """Once every page is here, leave the lazy VFS for the native one; at a moment when nobody can tell."""
-        if (
-            self._replica.can_go_native(self._session.raw)
-            and not self._session.raw.in_transaction
-            and not any(cursor.is_open for cursor in self._cursors)
-        ):
-            self._session.reopen()
-
-
-def _with_note(error: BaseException, note: str) -> BaseException:
-    """Return ``error`` with ``note`` in its message."""
-    if isinstance(error, SyncError):
-        error.hint = f"{error.hint}; {note}" if error.hint else note
-    elif isinstance(error, apsw.Error | KeyboardInterrupt):
-        error.args = (f"{error.args[0]} ({note})" if error.args else note, *error.args[1:])
-    else:
-        error.add_note(note)
-    return error

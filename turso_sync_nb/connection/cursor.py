@@ -38,6 +38,8 @@ class Cursor:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self._session = connection._session  # noqa: SLF001 - a cursor is one unit with its connection
+        self._session.cursors.add(self)
         self.row_factory: Callable[[Cursor, Row], Any] | None = connection.row_factory
         self.description: Description | None = None
         self.rowcount = ROWCOUNT_UNKNOWN
@@ -47,7 +49,6 @@ class Cursor:
         self._raw: apsw.Cursor | None = None
         self._in_transaction = False
         self._closed = False
-        connection._cursors.add(self)
 
     # Running
 
@@ -59,9 +60,9 @@ class Cursor:
             DatabaseError: SQLite's error, also as APSW's class; a :class:`SyncError` from a fetch.
         """
         self._start(sql)
-        with self.connection._running():
+        with self._session.running():
             self._refuse_several(sql)
-            self.connection._begin_for(sql)
+            self._session.begin_for(sql)
             self._run(sql, bindings(parameters))
         return self
 
@@ -71,9 +72,9 @@ class Cursor:
         if not is_changing(sql):
             raise ProgrammingError("run executemany: only INSERT, UPDATE, DELETE and REPLACE can be repeated")
         changed = 0
-        with self.connection._running():
+        with self._session.running():
             self._refuse_several(sql)
-            self.connection._begin_for(sql)
+            self._session.begin_for(sql)
             for item in parameters:
                 self._run(sql, bindings(item))
                 changed += self.rowcount
@@ -84,14 +85,14 @@ class Cursor:
         """Commit, then run any number of statements without parameters; their rows are dropped."""
         self._start(sql)
         self.connection.commit()
-        with self.connection._running():
-            deque(self.connection._session.raw.execute(sql), maxlen=0)
+        with self._session.running():
+            deque(self._session.raw.execute(sql), maxlen=0)
         return self
 
     def _start(self, sql: str) -> None:
         if self._closed:
             raise ProgrammingError("use cursor: it is closed")
-        self.connection._check_open()
+        self._session.check_open()
         if not isinstance(sql, str):
             raise ProgrammingError(f"execute SQL: expected text, not {type(sql).__name__}")
         self._release()
@@ -100,14 +101,14 @@ class Cursor:
 
     def _refuse_several(self, sql: str) -> None:
         if may_hold_several(sql):
-            rest = apsw.ext.query_info(self.connection._session.raw, sql).query_remaining
+            rest = apsw.ext.query_info(self._session.raw, sql).query_remaining
             if rest and not is_blank(rest):
                 raise ProgrammingError(
                     "execute SQL: one statement at a time here; executescript runs several"
                 )
 
     def _run(self, sql: str, bound: Any) -> None:
-        raw = self._raw = self.connection._session.raw.cursor()
+        raw = self._raw = self._session.raw.cursor()
         writes = False
 
         def before_first_step(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
@@ -123,9 +124,9 @@ class Cursor:
         if writes or self.description is None:
             self._release_raw()
         if is_changing(sql):
-            self.rowcount = self.connection._session.raw.changes()
+            self.rowcount = self._session.raw.changes()
         if first_word(sql) in ("INSERT", "REPLACE"):
-            self.lastrowid = self.connection._session.raw.last_insert_rowid()
+            self.lastrowid = self._session.raw.last_insert_rowid()
 
     # Fetching
 
@@ -137,9 +138,9 @@ class Cursor:
             raise ProgrammingError("fetch from cursor: it is closed")
         try:
             row = next(self._rows, None)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - every one is raised, explained
             self._release()
-            self.connection._raise_explained(error, was_in_transaction=self._in_transaction)
+            self._session.raise_explained(error, was_in_transaction=self._in_transaction)
         if row is None:
             self._release_raw()
             raise StopIteration
@@ -158,7 +159,7 @@ class Cursor:
         """Return all rows that are left."""
         if self.row_factory is not None or self._closed:
             return list(self)
-        with self.connection._running():
+        with self._session.running():
             rows: list[Any] = list(self._rows)
         self._release()
         return rows
@@ -196,4 +197,6 @@ class Cursor:
 
 def described(cursor: apsw.Cursor) -> Description | None:
     """Return PEP 249's description of the statement that ``cursor`` is about to run."""
-    return tuple((column[0], None, None, None, None, None, None) for column in cursor.get_description()) or None
+    return (
+        tuple((column[0], None, None, None, None, None, None) for column in cursor.get_description()) or None
+    )

@@ -35,9 +35,7 @@ def frame_of_rows(
     import pandas as pd
 
     values = list(zip(*rows, strict=True)) if rows else list(repeat((), len(columns)))
-    series = [
-        _series(pd, column, kind) for column, kind in zip(values, declared, strict=True)
-    ]
+    series = [_series(pd, column, kind) for column, kind in zip(values, declared, strict=True)]
     frame = pd.DataFrame(dict(enumerate(series)), copy=False)
     frame.columns = pd.Index(list(columns), dtype=object)
     return frame
@@ -60,9 +58,7 @@ def _dtype(values: tuple[Any, ...], declared: str | None) -> str:
         return "float64"
     if kinds == {str}:
         return _text_dtype()
-    if kinds == {int, float} and all(
-        abs(value) <= _EXACT_IN_FLOAT for value in values if type(value) is int
-    ):
+    if kinds == {int, float} and all(abs(value) <= _EXACT_IN_FLOAT for value in values if type(value) is int):
         return "float64"
     return "object"
 

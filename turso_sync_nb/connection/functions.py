@@ -40,9 +40,6 @@ class FunctionsMixin:
 
     _session: Session
 
-    def _check_open(self) -> None:
-        raise NotImplementedError
-
     def create_function(
         self, name: str, narg: int, func: Callable[..., Any] | None, /, *, deterministic: bool = False
     ) -> None:
@@ -52,7 +49,9 @@ class FunctionsMixin:
             lambda raw: raw.create_scalar_function(name, func, narg, deterministic=deterministic),
         )
 
-    def create_aggregate(self, name: str, n_arg: int, aggregate_class: Callable[[], Aggregate] | None, /) -> None:
+    def create_aggregate(
+        self, name: str, n_arg: int, aggregate_class: Callable[[], Aggregate] | None, /
+    ) -> None:
         """Make an aggregate of a class with ``step`` and ``finalize``; ``None`` removes it."""
 
         def start() -> tuple[Any, Callable[..., None], Callable[[Any], Any]]:
@@ -62,7 +61,9 @@ class FunctionsMixin:
             return aggregate, lambda it, *values: it.step(*values), lambda it: it.finalize()
 
         factory = None if aggregate_class is None else start
-        self._record(("function", name, n_arg), lambda raw: raw.create_aggregate_function(name, factory, n_arg))
+        self._record(
+            ("function", name, n_arg), lambda raw: raw.create_aggregate_function(name, factory, n_arg)
+        )
 
     def create_window_function(
         self, name: str, num_params: int, aggregate_class: Callable[[], WindowAggregate] | None, /
@@ -81,7 +82,9 @@ class FunctionsMixin:
             )
 
         factory = None if aggregate_class is None else start
-        self._record(("function", name, num_params), lambda raw: raw.create_window_function(name, factory, num_params))
+        self._record(
+            ("function", name, num_params), lambda raw: raw.create_window_function(name, factory, num_params)
+        )
 
     def create_collation(self, name: str, callback: Callable[[str, str], int] | None, /) -> None:
         """Make a collation that compares as ``callback`` does; ``None`` removes it."""
@@ -89,7 +92,7 @@ class FunctionsMixin:
 
     def set_authorizer(self, authorizer_callback: Callable[..., int] | None) -> None:
         """Ask ``authorizer_callback`` before each action, after the replica's own rules."""
-        self._check_open()
+        self._session.check_open()
         self._session.set_authorizer(authorizer_callback)
 
     def set_trace_callback(self, trace_callback: Callable[[str], object] | None) -> None:
@@ -98,9 +101,10 @@ class FunctionsMixin:
             self._record(("trace",), lambda raw: raw.trace_v2(0, None))
         else:
             self._record(
-                ("trace",), lambda raw: raw.trace_v2(apsw.SQLITE_TRACE_STMT, lambda event: trace_callback(event["sql"]))
+                ("trace",),
+                lambda raw: raw.trace_v2(apsw.SQLITE_TRACE_STMT, lambda event: trace_callback(event["sql"])),
             )
 
     def _record(self, key: tuple[Any, ...], make: Callable[[apsw.Connection], object]) -> None:
-        self._check_open()
+        self._session.check_open()
         self._session.record(key, make)

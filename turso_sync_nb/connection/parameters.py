@@ -8,7 +8,7 @@ would lie.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -31,7 +31,9 @@ def bindable(value: Any, name: str | int) -> Any:
     if type(value) is int and not _INT64_MIN <= value <= _INT64_MAX:
         raise ProgrammingError(f"bind parameter {name!r}: {value} does not fit SQLite's 64-bit integers")
     if type(value) is str and not _is_unicode(value):
-        raise ProgrammingError(f"bind parameter {name!r}: the text holds a lone surrogate, which is not Unicode")
+        raise ProgrammingError(
+            f"bind parameter {name!r}: the text holds a lone surrogate, which is not Unicode"
+        )
     return value
 
 
@@ -49,13 +51,13 @@ def _converted(value: Any, name: str | int) -> Any:
     kind = type(value)
     if kind.__name__ in ("NaTType", "NAType"):  # pandas' missing values, known by name: it stays unloaded
         return None
-    if isinstance(value, datetime.datetime):  # pandas.Timestamp is one
+    if isinstance(value, dt.datetime):  # pandas.Timestamp is one
         return value.isoformat(sep=" ")
-    if isinstance(value, datetime.date | datetime.time):
+    if isinstance(value, dt.date | dt.time):
         return value.isoformat()
     if kind.__module__.partition(".")[0] == "numpy" and getattr(value, "ndim", None) == 0:
         plain = value.item()
-        if type(plain) in _AS_THEY_ARE or isinstance(plain, datetime.date):
+        if type(plain) in _AS_THEY_ARE or isinstance(plain, dt.date):
             return bindable(plain, name)
     for base in (bool, int, float, str, bytes, bytearray, memoryview):  # subclasses, such as enum.IntEnum
         if isinstance(value, base):

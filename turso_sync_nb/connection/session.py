@@ -10,17 +10,22 @@ What is **not** carried: ``changes()`` of the last statement; ``total_changes`` 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+from weakref import WeakSet
 
 import apsw
 
-from turso_sync_nb.errors import UsageError
+from turso_sync_nb.connection.sql_errors import translated
+from turso_sync_nb.connection.statements import is_changing
+from turso_sync_nb.errors import ProgrammingError, SyncError, UsageError
 from turso_sync_nb.storage.folder import ReplicaFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from turso_sync_nb.connection.cursor import Cursor
     from turso_sync_nb.engine.replica import Replica
 
 PROGRESS_STEPS: Final = 20_000
@@ -45,9 +50,15 @@ _REFUSED_PRAGMAS: Final = {
 
 
 class Session:
-    """The APSW connection in force (``raw``), and how to open it again."""
+    """The APSW connection in force (``raw``), its cursors and transactions, and how to open it again.
+
+    Nobody but this package sees it; Connection and Cursor are its faces.
+    """
 
     def __init__(self, replica: Replica) -> None:
+        self.isolation_level: str | None = None
+        self.cursors: WeakSet[Cursor] = WeakSet()
+        self.closed = False
         self._replica = replica
         self._recorded: dict[tuple[Any, ...], Callable[[apsw.Connection], object]] = {}
         self._authorizer: Callable[..., int] | None = None
@@ -61,10 +72,56 @@ class Session:
         raw.authorizer = self._authorize
         return raw
 
+    def check_open(self) -> None:
+        """Refuse to go on when the connection is closed."""
+        if self.closed:
+            raise ProgrammingError("use connection: it is closed")
+
+    def close(self) -> None:
+        """Close the cursors and the connection, rolling back what is open; may be repeated."""
+        self.closed = True
+        for cursor in list(self.cursors):
+            cursor.close()
+        self._replica.close_database(self.raw)
+
+    # Running
+
+    @property
+    def in_transaction(self) -> bool:
+        """Say whether a transaction is open."""
+        return not self.closed and self.raw.in_transaction
+
     @property
     def total_changes(self) -> int:
         """Rows changed since the first connection of this session was opened."""
         return self._changes_before + self.raw.total_changes()
+
+    def begin_for(self, sql: str) -> None:
+        """Open a transaction where Python's sqlite3 would."""
+        if self.isolation_level and is_changing(sql) and not self.raw.in_transaction:
+            self.raw.execute(f"BEGIN {self.isolation_level}")
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run SQLite: move to the native VFS first where that can be done unseen; explain its errors."""
+        if self._replica.can_go_native(self.raw) and self._is_idle():
+            self.reopen()
+        was_in_transaction = self.raw.in_transaction
+        try:
+            yield
+        except BaseException as error:  # noqa: BLE001 - every one is raised, explained
+            self.raise_explained(error, was_in_transaction=was_in_transaction)
+
+    def raise_explained(self, error: BaseException, *, was_in_transaction: bool) -> NoReturn:
+        """Raise ``error`` as the reader knows it, saying so when it took the open transaction with it."""
+        explained = translated(error)
+        if was_in_transaction and not self.raw.in_transaction:
+            explained = _with_note(explained, "the open transaction was rolled back")
+        if explained is error:
+            raise error
+        raise explained from None
+
+    # What a user set
 
     def record(self, key: tuple[Any, ...], make: Callable[[apsw.Connection], object]) -> None:
         """Do ``make`` now, and again on every connection to come; a later one of the same key replaces it."""
@@ -75,9 +132,10 @@ class Session:
         """Ask ``authorizer`` too, after the rules of the replica."""
         self._authorizer = authorizer
 
-    def close(self) -> None:
-        """Close the connection; may be repeated."""
-        self._replica.close_database(self.raw)
+    # Opening again
+
+    def _is_idle(self) -> bool:
+        return not self.raw.in_transaction and not any(cursor.is_open for cursor in self.cursors)
 
     def reopen(self) -> None:
         """Exchange ``raw`` for a new connection that cannot be told from it.
@@ -129,6 +187,17 @@ class Session:
 def _go_on() -> bool:
     """Let SQLite go on; being called at all is what lets Python deliver Ctrl-C."""
     return False
+
+
+def _with_note(error: BaseException, note: str) -> BaseException:
+    """Return ``error`` with ``note`` in its message."""
+    if isinstance(error, SyncError):
+        error.hint = f"{error.hint}; {note}" if error.hint else note
+    elif isinstance(error, apsw.Error | KeyboardInterrupt):
+        error.args = (f"{error.args[0]} ({note})" if error.args else note, *error.args[1:])
+    else:
+        error.add_note(note)
+    return error
 
 
 def _copy_schema(old: apsw.Connection, new: apsw.Connection, schema: str) -> None:

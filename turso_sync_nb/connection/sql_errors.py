@@ -6,14 +6,15 @@ the SQL stay as SQLite gave them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import apsw
 
 from turso_sync_nb import errors
 from turso_sync_nb.storage.lazy_vfs import FetchFailedError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _PEP249: Final[Mapping[type[apsw.Error], type[errors.Error]]] = {
     apsw.AbortError: errors.OperationalError,

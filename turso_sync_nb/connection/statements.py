@@ -18,7 +18,7 @@ def first_word(sql: str) -> str:
 
 
 def is_changing(sql: str) -> bool:
-    """Say whether ``sql`` begins with INSERT, UPDATE, DELETE or REPLACE: what opens a transaction by itself."""
+    """Say whether ``sql`` begins with INSERT, UPDATE, DELETE or REPLACE, which open a transaction."""
     return first_word(sql) in _CHANGING
 
 

@@ -30,7 +30,9 @@ def export(replica: Replica, path: str | os.PathLike[str]) -> None:
     """
     target = Path(path).absolute()
     if target.exists():
-        raise UsageError(f"export to {target}: it exists", hint="choose a new name, or remove that file first")
+        raise UsageError(
+            f"export to {target}: it exists", hint="choose a new name, or remove that file first"
+        )
     if ReplicaFolder.is_replica(target.parent):
         raise UsageError(f"export to {target}: inside a replica folder", hint="choose a place outside of it")
     replica.hydrate()

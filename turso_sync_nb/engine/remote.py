@@ -55,7 +55,7 @@ class Remote(Protocol):
 
     @property
     def saved_url(self) -> str | None:
-        """Return the address to keep with the replica, without secrets; ``None`` when it comes from a callable."""
+        """Return the address to keep with the replica, without secrets; ``None``: a callable gives it."""
 
     @property
     def traffic(self) -> Traffic:
