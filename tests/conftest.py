@@ -1,0 +1,138 @@
+"""What every test may ask for: real peers, one rule for skips, one Hypothesis profile.
+
+A test may skip for one of three reasons only, each a peer that this machine lacks: ``browser``,
+``tursodb``, ``pyturso``. TSN_REQUIRE_ALL=1 turns those into failures; any other skip fails always.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from itertools import count
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+from hypothesis import settings
+from peers import EmbeddedThread, PeerMissingError, PeerServer, embedded_process, tursodb_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from pathlib import Path
+    from types import ModuleType
+
+PEERS_THAT_MAY_MISS = ("browser", "tursodb", "pyturso")
+REQUIRE_ALL = os.environ.get("TSN_REQUIRE_ALL") == "1"
+SERVERS = pytest.StashKey[list[PeerServer]]()
+
+settings.register_profile("local", print_blob=True, deadline=None, derandomize=False)
+settings.register_profile("bounded", settings.get_profile("local"), max_examples=50, database=None)
+settings.load_profile("bounded" if os.environ.get("CI") else "local")
+
+
+def miss(reason: str) -> NoReturn:
+    """Skip the test for want of a peer, or fail it where every peer is required."""
+    if REQUIRE_ALL:
+        pytest.fail(f"{reason} (TSN_REQUIRE_ALL=1)", pytrace=False)
+    pytest.skip(reason)
+
+
+def why_not_to_skip(reason: str) -> str | None:
+    """Return what is wrong with skipping for ``reason``, or None when it is allowed."""
+    reason = reason.removeprefix("Skipped: ")
+    if not reason.startswith(tuple(f"{peer}: " for peer in PEERS_THAT_MAY_MISS)):
+        return f"skipped for {reason!r}: only a missing {', '.join(PEERS_THAT_MAY_MISS)} may skip a test"
+    if REQUIRE_ALL:
+        return f"skipped for {reason!r}, and TSN_REQUIRE_ALL=1 allows no skip"
+    return None
+
+
+def forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip that is not allowed into a failure; an expected failure is not a skip."""
+    if not report.skipped or hasattr(report, "wasxfail"):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if wrong := why_not_to_skip(reason):
+        report.outcome = "failed"
+        report.longrepr = wrong
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Apply the rule for skips; show what the servers of a failed test said."""
+    report = yield
+    forbid_skip(report)
+    if report.failed:
+        for server in item.stash.get(SERVERS, []):
+            if said := server.stderr():
+                report.sections.append((f"stderr of {server.name} on port {server.port}", said[-5000:]))
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Apply the rule for skips to whole modules."""
+    report = yield
+    forbid_skip(report)
+    return report
+
+
+@pytest.fixture
+def start_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., PeerServer]]:
+    """Give a function that starts ``make(folder, ...)`` and ends it with the test."""
+    servers: list[PeerServer] = []
+    request.node.stash[SERVERS] = servers
+    numbers = count(1)
+
+    def start(make: Callable[..., PeerServer], source: Path | None, **options: object) -> PeerServer:
+        folder = tmp_path / f"server-{next(numbers)}"
+        folder.mkdir()
+        try:
+            server = make(folder, source, **options)
+        except PeerMissingError as missing:
+            miss(str(missing))
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
+def tursodb(start_server: Callable[..., PeerServer]) -> Callable[..., PeerServer]:
+    """Give ``tursodb(source=None, flags=())``: a real server, fresh or serving a copy of a database."""
+
+    def start(source: Path | None = None, *, flags: Sequence[str] = ()) -> PeerServer:
+        return start_server(tursodb_server, source, flags=flags)
+
+    return start
+
+
+@pytest.fixture
+def embedded(start_server: Callable[..., PeerServer]) -> Callable[..., PeerServer]:
+    """Give ``embedded(source=None, auth_token=None, process=False)``: our server, by default in a thread."""
+
+    def start(
+        source: Path | None = None, *, auth_token: str | None = None, process: bool = False
+    ) -> PeerServer:
+        make = embedded_process if process else EmbeddedThread
+        return start_server(make, source, auth_token=auth_token)
+
+    return start
+
+
+@pytest.fixture(params=["tursodb", "embedded"])
+def remote_server(request: pytest.FixtureRequest) -> Callable[..., PeerServer]:
+    """Give ``remote_server(source=None)`` of each kind, the real one first: for contract suites."""
+    start: Callable[..., PeerServer] = request.getfixturevalue(request.param)
+    return start
+
+
+@pytest.fixture
+def pyturso() -> ModuleType:
+    """Give the real client, the module ``turso.sync``."""
+    try:
+        return importlib.import_module("turso.sync")
+    except ImportError as error:
+        miss(f"pyturso: {error}")
