@@ -1,0 +1,204 @@
+"""One replica, many connections: threads share pages and fetches; reopening is not seen."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import lazily
+
+import turso_sync_nb as tsn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def test_sixteen_handles(remote_server: Callable, people, connect) -> None:
+    """Sixteen connections count one partial replica in parallel; each page arrives once (scenario 1, F14)."""
+    url = remote_server(people).url
+    handles = [connect(url, **lazily()) for _ in range(16)]
+    fetched_before = handles[0].stats().pages_resident
+
+    def count(db):
+        return db.execute("SELECT count(*), total(length(photo)) FROM person").fetchone()
+
+    with ThreadPoolExecutor(16) as pool:
+        results = set(pool.map(count, handles))
+    assert len(results) == 1
+    stats = handles[0].stats()
+    assert stats.network_received_bytes < (stats.pages_resident - fetched_before + 40) * 4200
+
+
+def test_eight_threads_reopen(embedded: Callable, people, tmp_path) -> None:
+    """Eight threads open and close one replica, three times each (scenario 5)."""
+    url = embedded(people).url
+
+    def thrice(_number):
+        for _ in range(3):
+            db = tsn.connect(tmp_path / "r", url, **lazily())
+            assert db.execute("SELECT count(*) FROM person").fetchone() == (3001,)
+            db.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(thrice, range(8)))
+
+
+def test_opens_offline(remote_server: Callable, people, connect) -> None:
+    """A replica that was made opens with no server, reads what is here, and says why not the rest (6, 7)."""
+    server = remote_server(people)
+    db = connect(server.url, **lazily())
+    first = db.execute("SELECT name FROM person WHERE id = 1").fetchone()
+    db.close()
+    server.stop()
+    again = connect()
+    assert again.remote_url.startswith("http://127.0.0.1:")
+    assert again.execute("SELECT name FROM person WHERE id = 1").fetchone() == first
+    with pytest.raises(tsn.RemoteUnreachableError):
+        again.execute("SELECT count(*) FROM visit").fetchall()
+    assert again.execute("SELECT name FROM person WHERE id = 1").fetchone() == first
+
+
+def test_repeated_query_costs_nothing(remote_server: Callable, people, connect) -> None:
+    """What one query fetched, no later one fetches again, after reopening either."""
+    url = remote_server(people).url
+    db = connect(url, **lazily())
+    db.run("SELECT * FROM visit")
+    assert db.last_report.requests > 0
+    assert db.last_report.pages_fetched > 0
+    db.run("SELECT * FROM visit")
+    assert (db.last_report.requests, db.last_report.pages_fetched) == (0, 0)
+    db.close()
+    again = connect(url)
+    again.run("SELECT * FROM visit")
+    assert again.last_report.requests == 0
+
+
+def fill_session(db) -> None:
+    """Set everything that a user can set on a connection."""
+    db.isolation_level = None
+    db.execute("CREATE TEMP TABLE mine(id INTEGER PRIMARY KEY AUTOINCREMENT, v)")
+    db.execute("INSERT INTO mine(v) VALUES('a'), ('b')")
+    db.execute("CREATE TEMP VIEW seen AS SELECT count(*) AS n FROM main.person")
+    db.execute("CREATE TEMP TRIGGER again AFTER INSERT ON mine WHEN new.v = 'x' BEGIN INSERT INTO mine(v) VALUES('y'); END")
+    db.execute("ATTACH ':memory:' AS extra")
+    db.execute("CREATE TABLE extra.e(a)")
+    db.execute("INSERT INTO extra.e VALUES(42)")
+    for pragma in ("foreign_keys = 1", "cache_size = -777", "recursive_triggers = 1", "case_sensitive_like = 1"):
+        db.execute(f"PRAGMA {pragma}")
+    db.create_function("twice", 1, lambda x: 2 * x, deterministic=True)
+    db.create_collation("backwards", lambda a, b: (b > a) - (b < a))
+
+    class Longest:
+        def __init__(self):
+            self.best = ""
+
+        def step(self, text):
+            self.best = max(self.best, text, key=len)
+
+        def finalize(self):
+            return self.best
+
+    db.create_aggregate("longest", 1, Longest)
+    db.execute("INSERT INTO mine(v) VALUES('c')")
+
+
+def seen_session(db) -> list[object]:
+    """Return everything that can be seen of what was set."""
+    questions = (
+        "SELECT * FROM mine", "SELECT * FROM extra.e", "SELECT twice(21)", "SELECT longest(v) FROM mine",
+        "SELECT v FROM mine ORDER BY v COLLATE backwards", "PRAGMA foreign_keys", "PRAGMA cache_size",
+        "PRAGMA recursive_triggers", "SELECT 'a' LIKE 'A'", "SELECT last_insert_rowid()",
+        "SELECT name FROM temp.sqlite_schema ORDER BY 1", "PRAGMA busy_timeout",
+    )  # fmt: skip
+    return [db.execute(question).fetchall() for question in questions] + [db.total_changes]
+
+
+def test_reopening_is_not_seen(embedded: Callable, people, connect) -> None:
+    """When the last page arrives a connection moves to the native VFS, and nothing a user set is lost."""
+    db = connect(embedded(people).url, **lazily())
+    fill_session(db)
+    before = seen_session(db)
+    lazy = db._session.raw
+    db.execute("SELECT count(*) FROM person, visit WHERE person.id = visit.person").fetchall()
+    db._replica.hydrate()
+    assert db._replica.is_whole
+    assert seen_session(db) == before
+    assert db._session.raw is not lazy
+    assert db.execute("SELECT n FROM seen").fetchone() == (3001,)
+    db.execute("INSERT INTO mine(v) VALUES('x')")
+    assert db.execute("SELECT v FROM mine ORDER BY id DESC LIMIT 2").fetchall() == [("y",), ("x",)]
+
+
+def test_open_cursor_keeps_its_connection(embedded: Callable, people, connect) -> None:
+    """A connection with an open cursor or transaction stays as it is until that ends."""
+    db = connect(embedded(people).url, **lazily())
+    cursor = db.execute("SELECT id FROM person ORDER BY id")
+    assert cursor.fetchone() == (1,)
+    lazy = db._session.raw
+    db._replica.hydrate()
+    assert db.execute("SELECT 1").fetchone() == (1,)
+    assert db._session.raw is lazy
+    assert len(cursor.fetchall()) == 3000
+    db.execute("BEGIN")
+    assert db._session.raw is not lazy
+    db.rollback()
+
+
+def test_export(remote_server: Callable, people, connect, tmp_path, oracle) -> None:
+    """export() writes a plain database that other tools read, all pages in it; it never writes over a file."""
+    import sqlite3
+    from contextlib import closing
+
+    db = connect(remote_server(people).url, **lazily())
+    db.export(tmp_path / "copy.db")
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as plain:
+        assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert plain.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+        assert plain.execute("SELECT * FROM person").fetchall() == oracle.execute("SELECT * FROM person").fetchall()
+    assert not list(tmp_path.glob("*unfinished*"))
+    with pytest.raises(tsn.UsageError, match="exists"):
+        db.export(tmp_path / "copy.db")
+    with pytest.raises(tsn.UsageError, match="inside a replica"):
+        db.export(db.path / "copy.db")
+    with pytest.raises(tsn.ReplicaError, match="nowhere"):
+        db.export(tmp_path / "nowhere" / "copy.db")
+
+
+def test_memory(embedded: Callable, people) -> None:
+    """A private replica works as any other and leaves nothing behind."""
+    url = embedded(people).url
+    db, other = tsn.connect(":memory:", url, **lazily()), tsn.connect(":memory:", url)
+    assert db.path != other.path
+    assert db.execute("SELECT count(*) FROM person").fetchone() == (3001,)
+    folders = [db.path, other.path]
+    db.close()
+    other.close()
+    assert not any(folder.parent.exists() for folder in folders)
+
+
+def test_sqlite3_on_the_folder_is_harmless(embedded: Callable, people, connect) -> None:
+    """The reflex of opening a replica with Python's sqlite3 fails at once and changes nothing."""
+    import sqlite3
+
+    db = connect(embedded(people).url)
+    with pytest.raises(sqlite3.OperationalError):
+        sqlite3.connect(db.path)
+    assert db.execute("SELECT count(*) FROM person").fetchone() == (3001,)
+
+
+def test_foreign_change_at_rest_is_noticed(embedded: Callable, people, connect) -> None:
+    """A replica whose inner file another program changed is fetched again; without a remote it is an error."""
+    import sqlite3
+    from contextlib import closing
+
+    url = embedded(people).url
+    db = connect(url)
+    inner = db.path / "main.db"
+    db.close()
+    with closing(sqlite3.connect(inner)) as other:
+        other.execute("DELETE FROM person")
+        other.commit()
+    again = connect(url)
+    assert again.bootstrap_report.pages == again.stats().pages_total
+    assert again.execute("SELECT count(*) FROM person").fetchone() == (3001,)
