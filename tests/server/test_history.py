@@ -1,0 +1,146 @@
+"""Every revision that the history says it keeps reads as the database was then, whoever wrote since."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from written import CHANGES, PAGE, change, make, pages, write
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from turso_sync_nb.server.history import History, RevisionGoneError
+from turso_sync_nb.server.limits import Limits
+from turso_sync_nb.server.served_file import ServedFile
+
+LIMITS = replace(Limits(), wal_bytes=100_000)
+
+
+@contextmanager
+def opened(path, limits=LIMITS):
+    with ServedFile(path, busy_ms=5000) as file, History(file, limits) as history:
+        yield history
+
+
+def read_all(history, revision):
+    return history.read(revision, list(range(history.db_pages_at(revision))))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from((*CHANGES, "record", "record", "settle", "restart")), st.integers(0, 999)),
+                max_size=40))  # fmt: skip
+def test_pages_of_every_revision(steps):
+    """Whatever is written, checkpointed or restarted, pages at R equal a copy taken at R."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = make(Path(folder) / "a.db")
+        copies, epochs = {}, set()
+        left = list(steps)
+        while True:
+            with opened(path) as history:
+                epochs.add(history.epoch)
+                copies[history.advance().revision] = pages(path)
+                while left and left[0][0] != "restart":
+                    kind, seed = left.pop(0)
+                    if kind == "record":
+                        copies[history.advance().revision] = pages(path)
+                    elif kind == "settle":
+                        history.settle()
+                    else:
+                        change(path, kind, seed)
+                assert {revision: read_all(history, revision) for revision in copies} == copies
+            if not left:
+                break
+            left.pop(0)
+        assert len(epochs) == 1
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(CHANGES), st.integers(0, 999)), min_size=1, max_size=15))
+def test_changed_pages_cover_every_difference(steps):
+    """Applying the changed pages of S to a copy of R, cut at S's size, gives S."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = make(Path(folder) / "a.db")
+        with opened(path) as history:
+            copies = {history.advance().revision: pages(path)}
+            for kind, seed in steps:
+                change(path, kind, seed)
+                copies[history.advance().revision] = pages(path)
+            last = max(copies)
+            for revision, copy in copies.items():
+                patched = copy[: len(copies[last])] + [b""] * (len(copies[last]) - len(copy))
+                changed = [page for page in history.changed(revision, last) if page < len(patched)]
+                for page, data in zip(changed, history.read(last, changed), strict=True):
+                    patched[page] = data
+                assert patched == copies[last]
+
+
+def test_nothing_new_is_no_revision(tmp_path):
+    """Recording twice without a commit in between gives the same revision and no changed pages."""
+    with opened(make(tmp_path / "a.db", 10)) as history:
+        first = history.advance()
+        assert history.advance() == first
+        assert not history.changed(first.revision, first.revision)
+
+
+def test_rolled_back_frames_are_not_read(tmp_path):
+    """Frames that a large transaction spilled to the WAL before it rolled back are in no revision."""
+    path = make(tmp_path / "a.db", 10)
+    with opened(path) as history:
+        before = pages(path)
+        write(path, "PRAGMA cache_size = 5; BEGIN; INSERT INTO t(b) WITH RECURSIVE s(v) AS"
+                    "(SELECT 1 UNION ALL SELECT v + 1 FROM s WHERE v < 500) SELECT randomblob(3000) FROM s;"
+                    "ROLLBACK")  # fmt: skip
+        assert (tmp_path / "a.db-wal").stat().st_size > 100 * PAGE
+        assert history.advance().revision == 1
+        write(path, "INSERT INTO t(b) VALUES ('after')")
+        newest = history.advance().revision
+        assert read_all(history, newest) == pages(path)
+        assert read_all(history, 1) == before
+
+
+def test_wal_is_moved_when_it_is_due(tmp_path):
+    """A WAL past its limit goes into the file, and the next writer starts it anew."""
+    path = make(tmp_path / "a.db")
+    with opened(path) as history:
+        for _ in range(60):
+            write(path, "INSERT INTO t(b) VALUES (randomblob(10000))")
+            history.settle_if_due()
+        wal_bytes = (tmp_path / "a.db-wal").stat().st_size
+        assert wal_bytes < 2 * LIMITS.wal_bytes
+        assert path.stat().st_size > 400_000
+        assert read_all(history, history.advance().revision) == pages(path)
+
+
+def test_oldest_history_is_pruned_first(tmp_path):
+    """Past the limit the oldest revisions are gone, and say so; the newest ones still read right."""
+    path = make(tmp_path / "a.db", 1000)
+    with opened(path, replace(LIMITS, history_bytes=40 * PAGE)) as history:
+        copies = {}
+        for _ in range(30):
+            write(path, "UPDATE t SET b = randomblob(100) WHERE a % 20 < 4 AND a < 400")
+            copies[history.advance().revision] = pages(path)
+        kept = [revision for revision in copies if history.db_pages_at(revision) is not None]
+        assert 0 < len(kept) < len(copies)
+        assert kept == sorted(copies)[-len(kept) :]
+        assert {revision: read_all(history, revision) for revision in kept} == {r: copies[r] for r in kept}
+        with pytest.raises(RevisionGoneError):
+            history.read(1, [0])
+        assert history.changed(1, max(kept)) is None
+
+
+def test_failed_recording_changes_nothing(tmp_path):
+    """When saving page images fails, the newest revision stays, and the next attempt succeeds."""
+    path = make(tmp_path / "a.db", 100)
+    with opened(path) as history:
+        before = history.advance()
+        write(path, "UPDATE t SET b = 'x'")
+        pages_of_file, history._file.pages = history._file.pages, lambda *_: 1 / 0
+        with pytest.raises(ZeroDivisionError):
+            history.advance()
+        history._file.pages = pages_of_file
+        after = history.advance()
+        assert after.revision == before.revision + 1
+        assert read_all(history, after.revision) == pages(path)

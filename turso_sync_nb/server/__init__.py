@@ -1,0 +1,17 @@
+"""The embedded remote: serves a SQLite file to replicas over HTTP.
+
+Layer ``server``: protocol and SQLite, and nothing of the client. In the order of the data flow:
+
+- ``local``, ``command``: a server in this process, on a thread; the command line.
+- ``app``: routes, token, request sizes.
+- ``pull``: which pages a pull gets. ``pipeline``, ``sql_guard``: clients' SQL, confined.
+- ``history``: all readable revisions, on ``served_file``, ``wal``, ``anchor``, ``undo_log``, ``resumption``.
+- ``limits``: every number one may want to change.
+
+Importing this loads no HTTP library; starting a server does.
+"""
+
+from turso_sync_nb.server.limits import Limits
+from turso_sync_nb.server.local import LocalServer
+
+__all__ = ["Limits", "LocalServer"]

@@ -1,0 +1,98 @@
+"""The command line: ``python -m turso_sync_nb serve FILE.db --listen 127.0.0.1:8080``.
+
+Rules of this file: what the user got wrong is one line on stderr and status 2, never a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Final
+
+from turso_sync_nb.errors import UsageError
+from turso_sync_nb.server.local import LocalServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import FrameType
+
+_LISTEN_DEFAULT: Final = "127.0.0.1:8080"
+_STATUS_USAGE: Final = 2
+_STATUS_FAILED: Final = 1
+_WATCH_SECONDS: Final = 0.5
+_PORT_MAX: Final = 65535
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status; ``arguments`` default to the process's own."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(format="turso-sync-nb: %(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        host, port = _address(options.listen)
+        token = _token(options.auth_token_env)
+        return _serve(lambda: LocalServer(options.file, auth_token=token, host=host, port=port))
+    except UsageError as error:
+        sys.stderr.write(f"turso-sync-nb: {error}\n")
+        return _STATUS_USAGE
+
+
+def _serve(start: Callable[[], LocalServer]) -> int:
+    """Serve until SIGINT, SIGTERM, or an end that nobody asked for."""
+    stopped = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    with start() as server:
+        sys.stdout.write(f"serving {server.path} at {server.url} (Ctrl-C stops it)\n")
+        sys.stdout.flush()
+        while not stopped.is_set():
+            if server.wait(_WATCH_SECONDS):
+                return _STATUS_FAILED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m turso_sync_nb", description="Replicas of SQLite.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serve = commands.add_parser(
+        "serve",
+        help="serve a SQLite file to replicas",
+        description="Serve a SQLite file to replicas over HTTP. Older page images are kept in "
+        "FILE.db-history. The file is put into WAL mode while it is served, and back at the end.",
+    )
+    serve.add_argument("file", metavar="FILE.db", help="the database, made if it does not exist; or :memory:")
+    serve.add_argument("--listen", metavar="HOST:PORT", default=_LISTEN_DEFAULT, help="default: %(default)s")
+    serve.add_argument(
+        "--auth-token-env",
+        metavar="NAME",
+        help="environment variable with the token that requests must carry",
+    )
+    return parser
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= _PORT_MAX):
+        raise UsageError(
+            f"listen on {text!r}: not an address and a port", hint=f"write it like {_LISTEN_DEFAULT}"
+        )
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _token(variable: str | None) -> str | None:
+    if variable is None:
+        return None
+    token = os.environ.get(variable, "")
+    if not token:
+        raise UsageError(
+            f"take the token from {variable}: that environment variable is not set, or empty",
+            hint=f"export {variable}=... first",
+        )
+    return token

@@ -1,0 +1,70 @@
+"""One served database: its file, its history, and connections for clients' SQL.
+
+Rules of this file: it ties the parts together and decides nothing itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from turso_sync_nb.server.history import History
+from turso_sync_nb.server.pipeline import Session
+from turso_sync_nb.server.served_file import ServedFile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from turso_sync_nb.protocol.pipeline import Request, Response
+    from turso_sync_nb.server.limits import Limits
+
+
+class Database:
+    """A database being served; safe to use from any thread. Close it, or use it with ``with``.
+
+    Args:
+        path: The file, created when it does not exist; None for a private temporary one that is
+            removed at the end.
+        limits: What serving it may use.
+
+    Raises:
+        UsageError: it cannot be served.
+    """
+
+    def __init__(self, path: Path | None, limits: Limits) -> None:
+        self._limits = limits
+        self._stopping = threading.Event()
+        with contextlib.ExitStack() as opened:
+            if path is None:
+                folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="turso-sync-nb-"))
+                path = Path(folder) / "served.db"
+            self._file = opened.enter_context(ServedFile(path, busy_ms=int(limits.busy_seconds * 1000)))
+            self.history = opened.enter_context(History(self._file, limits))
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @property
+    def path(self) -> Path:
+        """The database file, symbolic links resolved."""
+        return self._file.path
+
+    def close(self) -> None:
+        """Close everything; may be repeated. No request may be running."""
+        self._opened.close()
+
+    def stop_requests(self) -> None:
+        """Make every running SQL statement fail soon, and every later one."""
+        self._stopping.set()
+
+    def run(self, requests: Sequence[Request]) -> list[Response]:
+        """Run one pipeline request on a connection of its own, and roll back what it leaves open."""
+        with Session(self._file.connect(), self._limits, self._stopping) as session:
+            return [session.answer(request) for request in requests]

@@ -1,0 +1,313 @@
+"""All revisions of the served database that can still be read.
+
+The newest revision is what the database file and the WAL hold; older ones are made from it by undo
+images (``undo_log``). A revision is recorded when somebody asks: ``advance`` reads the WAL frames that
+were committed since the last one, by this server or any other program, and saves what the changed
+pages held before. An anchor keeps that readable until then. Frames move into the database file
+only by ``settle``, which records first.
+
+Rules of this file: everything happens under one lock and no call holds it for longer than a chunk of
+pages takes to read, apart from recording a large transaction and the last step of ``settle``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Self
+
+import apsw
+
+from turso_sync_nb.server.anchor import Anchor
+from turso_sync_nb.server.resumption import begin_state, continues, leave_wal_mode, return_to_wal_mode
+from turso_sync_nb.server.undo_log import State, UndoLog
+from turso_sync_nb.server.wal import FRAME_BYTES, Tip, Wal, WalMovedError
+from turso_sync_nb.units import PAGE_SIZE, PageId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from pyroaring import BitMap
+
+    from turso_sync_nb.server.limits import Limits
+    from turso_sync_nb.server.served_file import ServedFile
+
+_LOG = logging.getLogger(__name__)
+_SETTLE_WAIT_MS: Final = 1000
+"""How long ``settle`` waits for a writer to finish before it leaves it for another time."""
+_BATCH_PAGES: Final = 64
+"""Page images read together while a revision is recorded."""
+
+
+class RevisionGoneError(Exception):
+    """The revision was pruned from the history, or never was in it."""
+
+
+class History:
+    """The readable revisions of one database; safe to use from any thread.
+
+    Close it, or use it with ``with``. It continues the recorded history if the files are provably in
+    the recorded state or ahead of it, else it begins a new one under a new random name.
+
+    Raises:
+        UsageError: the database cannot be served, or another server is serving it.
+    """
+
+    def __init__(self, file: ServedFile, limits: Limits) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._settling = threading.Lock()
+        self._wal_bytes_max = limits.wal_bytes
+        self._settle_again_bytes = 0
+        self._closed = False
+        self._index: dict[PageId, int] = {}
+        with contextlib.ExitStack() as opened:
+            self._undo = opened.enter_context(UndoLog(file.history_path, bytes_max=limits.history_bytes))
+            # closed last of all connections, so that it can take the database out of WAL mode again
+            self._mover = opened.enter_context(contextlib.closing(file.connect()))
+            self._mover.set_busy_timeout(_SETTLE_WAIT_MS)
+            self._gauge = opened.enter_context(contextlib.closing(file.connect()))
+            return_to_wal_mode(file, self._undo, self._mover)
+            self._gauge.pragma("user_version")  # a connection that has read nothing knows no WAL
+            self._anchor = opened.enter_context(Anchor(file))
+            self._wal = opened.enter_context(Wal(file.wal_path))
+            self._state = self._resume() or self._begin()
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Record everything, move it into the database file, restore its journal mode; may be repeated.
+
+        Whatever of this fails is logged: the next start finds out what it can prove.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        with self._opened:
+            try:
+                self.settle()
+                self._release()
+            except (apsw.Error, OSError, WalMovedError):
+                _LOG.exception("close the history of %s", self._file.path)
+
+    @property
+    def epoch(self) -> str:
+        """The random name of this unbroken history."""
+        return self._state.epoch
+
+    def advance(self) -> State:
+        """Record what was committed since the newest revision, if anything, and return the newest."""
+        with self._lock:
+            return self._advance()
+
+    def db_pages_at(self, revision: int) -> int | None:
+        """Return the size of the database at a revision, or None if that is not kept."""
+        with self._lock:
+            return self._undo.db_pages_at(revision)
+
+    def changed(self, since: int, until: int) -> BitMap | None:
+        """Return the pages that differ between two revisions, or None if either is not kept.
+
+        A page that changed and changed back is among them. Pages may lie past the end of either.
+        """
+        with self._lock:
+            since, until = sorted((since, until))
+            sizes = self._undo.db_pages_at(since), self._undo.db_pages_at(until)
+            if sizes[0] is None or sizes[1] is None:
+                return None
+            pages = self._undo.changed(since, until)
+            pages.add_range(min(sizes[0], sizes[1]), max(sizes[0], sizes[1]))
+            return pages
+
+    def read(self, revision: int, pages: Sequence[PageId]) -> list[bytes]:
+        """Return the content of ``pages`` (ascending, inside the database) at a revision.
+
+        Raises:
+            RevisionGoneError: the revision is not kept (any more).
+        """
+        with self._lock:
+            if revision == self._state.revision:
+                found = self._current(pages)
+            else:
+                if self._undo.db_pages_at(revision) is None:
+                    raise RevisionGoneError(f"read revision {revision}: it is not kept")
+                found = self._undo.pages_at(revision, pages)
+                found |= self._current([page for page in pages if page not in found])
+            return [found[page] for page in pages]
+
+    def settle_if_due(self) -> None:
+        """Move the WAL into the database file if it has grown past its limit; cheap if not."""
+        with self._lock:
+            frames, moved = self._gauge.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+            unmoved = (frames - moved) * FRAME_BYTES
+            if unmoved < max(self._wal_bytes_max, self._settle_again_bytes):
+                return
+        if not self.settle():
+            self._settle_again_bytes = unmoved + self._wal_bytes_max // 8
+
+    def settle(self) -> bool:
+        """Move the WAL into the database file and return whether all of it went.
+
+        It does not shrink the WAL: the next writer starts it anew. A reader elsewhere, or a writer
+        that takes longer than a second, leaves the rest for another time.
+        """
+        if not self._settling.acquire(blocking=False):
+            return False
+        try:
+            with self._lock:
+                self._advance()
+                self._anchor.move()
+                self._advance()  # the anchor may stand on something newer than was recorded
+                self._undo.make_durable()  # before the pages that it undoes are overwritten
+            with contextlib.suppress(apsw.BusyError):  # another program is at it: all the same
+                self._mover.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            return self._settle_rest()
+        finally:
+            self._settling.release()
+
+    def _settle_rest(self) -> bool:
+        """Move what was committed meanwhile, with writers shut out for that moment."""
+        try:
+            self._mover.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError:
+            return False
+        try:
+            with self._lock:
+                state = self._advance()
+                self._anchor.move()
+                self._undo.make_durable()
+                frames, moved = self._gauge.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                settled = frames == moved
+                if settled:
+                    self._anchor.move()  # now stands on the file alone, so the WAL may start anew
+                    self._settle_again_bytes = 0
+                self._state = replace(state, settled=settled, mark=self._file.mark())
+                self._undo.note(self._state)
+                return settled
+        except apsw.BusyError:  # another program is moving frames: it goes on without us
+            return False
+        finally:
+            self._mover.execute("ROLLBACK")
+
+    def _advance(self) -> State:
+        state = self._state
+        tip = self._tip()
+        same_wal = tip.salts == state.salts
+        first = state.frames + 1 if same_wal else 1
+        mark = self._file.mark()
+        if tip.frames < first:
+            if mark != state.mark:  # another program moved recorded frames into the file
+                self._state = replace(state, mark=mark)
+                self._undo.note(self._state)
+            return self._state
+        index, db_pages = self._scan(first, tip)
+        if not same_wal:  # the old WAL was wholly in the file before the new one began
+            self._index.clear()
+        lost = map(PageId, range(db_pages, state.db_pages))
+        changed = sorted({page for page in index if page < state.db_pages} | set(lost))
+        newest = replace(
+            state,
+            revision=state.revision + 1,
+            db_pages=db_pages,
+            salts=tip.salts,
+            frames=tip.frames,
+            checksum=self._wal.checksum(tip.frames),
+            settled=False,
+            mark=mark,
+        )
+        self._undo.record(newest, self._images(changed))
+        self._index |= index
+        self._state = newest
+        return newest
+
+    def _tip(self) -> Tip:
+        return self._wal.tip(lambda: self._gauge.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)[0])
+
+    def _scan(self, first: int, tip: Tip) -> tuple[dict[PageId, int], int]:
+        """Return the newest frame of each page in the frames from ``first``, and the size they end with."""
+        index: dict[PageId, int] = {}
+        db_pages = 0
+        for frame in self._wal.frames(first, tip):
+            index[frame.page] = frame.number
+            db_pages = frame.db_pages
+        if db_pages == 0:
+            raise WalMovedError(f"read WAL frames {first} to {tip.frames}: the last one ends no transaction")
+        return index, db_pages
+
+    def _images(self, pages: Sequence[PageId]) -> Iterator[tuple[PageId, bytes]]:
+        """Yield pages as the newest recorded revision has them, reading neighbours together."""
+        for at in range(0, len(pages), _BATCH_PAGES):
+            yield from self._current(pages[at : at + _BATCH_PAGES]).items()
+
+    def _current(self, pages: Iterable[PageId]) -> dict[PageId, bytes]:
+        found: dict[PageId, bytes] = {}
+        in_file: list[PageId] = []
+        for page in pages:
+            frame = self._index.get(page)
+            if frame is None:
+                in_file.append(page)
+            else:
+                found[page] = self._wal.page(frame)
+        for first, count in _runs(in_file):
+            data = memoryview(self._file.pages(first, count))
+            for at in range(count):
+                found[PageId(first + at)] = bytes(data[at * PAGE_SIZE : (at + 1) * PAGE_SIZE])
+        return found
+
+    def _resume(self) -> State | None:
+        """Continue the recorded history if that is provably right, else return None."""
+        state = self._undo.state
+        if state is None:
+            return None
+        mark, tip = self._file.mark(), self._tip()
+        same_wal = state.frames > 0 and state.salts == tip.salts
+        checksum = self._wal.checksum(state.frames) if same_wal else b""
+        if not continues(state, mark, tip, checksum):
+            return None
+        try:
+            if same_wal:
+                self._index, _ = self._scan(1, Tip(state.salts, state.frames))
+            self._state = state
+            newest = self._advance()
+        except WalMovedError:
+            return None
+        # frames that another program moved into the file while these were recorded spoil the images
+        if newest.revision != state.revision and self._file.mark() != mark:
+            return None
+        return newest
+
+    def _begin(self) -> State:
+        tip = self._tip()
+        self._index, db_pages = self._scan(1, tip) if tip.frames else ({}, self._anchor.db_pages())
+        checksum = self._wal.checksum(tip.frames) if tip.frames else b""
+        state = begin_state(self._undo.state, self._file, tip, (db_pages, checksum))
+        self._undo.begin(state)
+        return state
+
+    def _release(self) -> None:
+        """Close all but the mover, and leave WAL mode if the database came in another one."""
+        page_zero = self._current([PageId(0)])[PageId(0)]
+        self._anchor.close()
+        self._gauge.close()
+        self._wal.close()
+        if self._state.settled and self._state.restore_rollback:
+            leave_wal_mode(self._file, self._undo, self._mover, page_zero)
+
+
+def _runs(pages: Sequence[PageId]) -> Iterator[tuple[PageId, int]]:
+    """Yield (first, count) for each run of neighbours in ascending ``pages``."""
+    at = 0
+    while at < len(pages):
+        first = pages[at]
+        count = 1
+        while at + count < len(pages) and pages[at + count] == first + count:
+            count += 1
+        yield first, count
+        at += count

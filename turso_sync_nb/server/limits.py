@@ -1,0 +1,50 @@
+"""The server's limits, each with its reason.
+
+Rules of this file: one frozen value, handed to whatever must keep within it; no other file of the
+server holds a number that a person might want to change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one server may use; the defaults suit a laptop.
+
+    Attributes:
+        pull_request_bytes: Largest pull request. A selector of every second page of a 100 GB
+            database takes 3.3 MB.
+        pipeline_request_bytes: Largest pipeline request. It is held whole in memory, once for
+            each client that is sending one.
+        result_bytes: Largest result of one pipeline request, counted roughly. It is held whole
+            until it is sent.
+        value_bytes: Largest text, blob or row that SQL may make.
+        request_seconds: Longest time that the SQL of one pipeline request may run.
+        busy_seconds: How long a statement waits for a writer outside this server.
+        reading_at_once: Pipeline requests that only read and run at the same time.
+        pulling_at_once: Threads that read pages for pulls.
+        chunk_pages: Pages read in one go and held for one pulling client.
+        wal_bytes: The WAL is moved into the database once it has this many unmoved bytes.
+        history_bytes: Page images kept so that older revisions can still be read; the oldest go first.
+        stop_seconds: How long a stop waits for requests that are being answered.
+    """
+
+    pull_request_bytes: int = 8 * MIB
+    pipeline_request_bytes: int = 64 * MIB
+    result_bytes: int = 64 * MIB
+    value_bytes: int = 256 * MIB
+    request_seconds: float = 60.0
+    busy_seconds: float = 10.0
+    reading_at_once: int = 16
+    pulling_at_once: int = 8
+    chunk_pages: int = 128
+    wal_bytes: int = 32 * MIB
+    history_bytes: int = 512 * MIB
+    stop_seconds: float = 2.0
+
+
+DEFAULT_LIMITS = Limits()

@@ -1,0 +1,166 @@
+"""A server inside this process, on a thread of its own.
+
+Rules of this file: the socket is bound before anything is served, so that a taken port or an unsafe
+address is an error of the constructor's caller; uvicorn is loaded only when a server starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from turso_sync_nb.errors import UsageError
+from turso_sync_nb.server.limits import DEFAULT_LIMITS
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from turso_sync_nb.server.limits import Limits
+
+_BACKLOG: Final = 128
+_KEEP_ALIVE_SECONDS: Final = 60
+"""Long, since a client that reuses a connection which is just being closed sees an error."""
+
+_MEMORY: Final = ":memory:"
+
+
+class LocalServer:
+    """Serve a database until ``close``, or the end of the ``with`` block.
+
+    Args:
+        path: The SQLite file, created when it does not exist; None or ``":memory:"`` for a private
+            temporary file that is removed at the end.
+        auth_token: The bearer token that every request must carry; None for none.
+        host: The address to listen on; one that other machines reach needs a token.
+        port: The port to listen on; 0 for any free one.
+        limits: What the server may use.
+
+    Raises:
+        UsageError: the file cannot be served, or the address cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        auth_token: str | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        from turso_sync_nb.server.database import Database
+
+        if auth_token == "":
+            raise UsageError("start a server: the token is empty", hint="give a token, or none at all")
+        _check_address(host, has_token=auth_token is not None)
+        self._auth_token = auth_token
+        self._limits = limits
+        self._ended = threading.Event()
+        with contextlib.ExitStack() as opened:
+            self._socket = opened.enter_context(_listen(host, port))
+            file = None if path is None or str(path) == _MEMORY else Path(path)
+            self._database = opened.enter_context(Database(file, limits))
+            self.url = _url(self._socket)
+            self._server = self._make_server()
+            self._thread = threading.Thread(target=self._serve, name="turso-sync-nb server", daemon=True)
+            self._thread.start()
+            self._opened = opened.pop_all()
+
+    def __repr__(self) -> str:
+        return f"LocalServer({str(self.path)!r}, url={self.url!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @property
+    def path(self) -> Path:
+        """The database file that is served."""
+        return self._database.path
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Return once the server stopped by itself (True), or after ``timeout`` seconds (False)."""
+        return self._ended.wait(timeout)
+
+    def close(self) -> None:
+        """Stop: finish what is being answered (for a few seconds), then close the database.
+
+        It may be repeated. What the clients wrote is in the file afterwards.
+        """
+        self._database.stop_requests()
+        self._server.should_exit = True
+        self._thread.join()
+        self._opened.close()
+
+    def _make_server(self) -> uvicorn.Server:
+        import uvicorn
+
+        from turso_sync_nb.server.app import make_app
+
+        return uvicorn.Server(
+            uvicorn.Config(
+                make_app(self._database, self._limits, self._auth_token),
+                lifespan="off",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=max(1, round(self._limits.stop_seconds)),
+            )
+        )
+
+    def _serve(self) -> None:
+        try:
+            # clients may connect from now on: the socket listens already
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._ended.set()
+
+
+def _check_address(host: str, *, has_token: bool) -> None:
+    if has_token or host == "localhost":
+        return
+    with contextlib.suppress(ValueError):  # a name, not an address: it may mean any machine
+        if ipaddress.ip_address(host).is_loopback:
+            return
+    raise UsageError(
+        f"listen on {host}: other machines may reach it, and there is no token",
+        hint="set a token (--auth-token-env NAME, or auth_token=), or listen on 127.0.0.1",
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError) as error:
+        raise UsageError(
+            f"listen on {host}:{port}: {error}", hint="use an address of this machine"
+        ) from error
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        raise UsageError(
+            f"listen on {host}:{port}: {error}", hint="choose another port, or 0 for any free one"
+        ) from error
+    return listening
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    address = ipaddress.ip_address(host)
+    if address.is_unspecified:  # every address of this machine: the one that surely works from here
+        address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")  # noqa: PLR2004 - IPv4
+    return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"  # noqa: PLR2004

@@ -1,0 +1,117 @@
+"""Answering /pull-updates: which pages, at which revision, and the stream of them.
+
+A revision's wire name is ``EPOCH.NUMBER``; the epoch is random and changes whenever the history could
+not be continued, so a name of another history or another database is simply unknown.
+
+Rules of this file: it decides under no lock and holds nothing for a client but one chunk of pages.
+
+- ``server_revision`` unknown or pruned: the header names the current revision and no page follows. (A
+  real ``tursodb`` sends the current pages; a client that asked for another revision has no use for them.)
+- ``client_revision`` unknown: all pages, as if it were empty, since nothing is known of what the client
+  has. (A real ``tursodb`` sends none, which leaves the client wrong for ever.)
+- ``server_query_selector`` and ``long_poll_timeout_ms`` are ignored, as ``tursodb`` does.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pyroaring import BitMap
+
+from turso_sync_nb.protocol.pull_updates import PullHeader, PullRequest, encode_header, encode_page
+from turso_sync_nb.units import PAGE_SIZE, PAGES_MAX, PageId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from turso_sync_nb.server.history import History
+    from turso_sync_nb.server.undo_log import State
+
+_VARINT_CLASSES: Final = (0, 1, 2**7, 2**14, 2**21, 2**28, PAGES_MAX + 1)
+"""Page ids from one of these to the next take equally many bytes on the wire."""
+
+
+class EncodingRefusedError(Exception):
+    """The client asked for an encoding of pages that this server does not send."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What one pull is answered with.
+
+    Attributes:
+        header: The answer's header.
+        revision: The number of the revision that pages are read at.
+        pages: The pages that follow the header.
+    """
+
+    header: PullHeader
+    revision: int
+    pages: BitMap
+
+    @property
+    def body_bytes(self) -> int:
+        """The exact length of the answer's body."""
+        page = b"\0" * PAGE_SIZE
+        total = len(encode_header(self.header))
+        for low, high in itertools.pairwise(_VARINT_CLASSES):
+            count = self.pages.range_cardinality(low, high)
+            if count:
+                total += count * len(encode_page(PageId(low), page, self.header.encoding))
+        return total
+
+
+def select(history: History, request: PullRequest) -> Selection:
+    """Return what ``request`` is to be answered with; records what was committed until now.
+
+    Raises:
+        EncodingRefusedError: the client asked for compressed pages.
+    """
+    if request.encoding != "raw":
+        raise EncodingRefusedError(f"encode pages as {request.encoding}: this server sends raw pages only")
+    newest = history.advance()
+    asked = _number(newest, request.server_revision) if request.server_revision else newest.revision
+    db_pages = None if asked is None else history.db_pages_at(asked)
+    if asked is None or db_pages is None:
+        return Selection(_header(newest, newest.revision), newest.revision, BitMap())
+    pages = BitMap()
+    pages.add_range(0, db_pages)
+    if request.pages is not None:
+        pages &= request.pages
+    held = _number(newest, request.client_revision)
+    changed = None if held is None else history.changed(held, asked)
+    if changed is not None:
+        pages &= changed
+    return Selection(_header(newest, asked), asked, pages)
+
+
+def chunks(history: History, selection: Selection, chunk_pages: int) -> Iterator[bytes]:
+    """Yield the body, the header first, then ``chunk_pages`` pages at a time.
+
+    Each step reads when it is asked for and holds nothing between two steps.
+
+    Raises:
+        RevisionGoneError: the revision was pruned meanwhile; the body stays incomplete.
+    """
+    yield encode_header(selection.header)
+    encoding = selection.header.encoding
+    ids = map(PageId, selection.pages)
+    while batch := list(itertools.islice(ids, chunk_pages)):
+        read = history.read(selection.revision, batch)
+        yield b"".join(encode_page(page, data, encoding) for page, data in zip(batch, read, strict=True))
+
+
+def _header(newest: State, revision: int) -> PullHeader:
+    # the size is the newest revision's whatever was asked, as tursodb has it
+    return PullHeader(revision=f"{newest.epoch}.{revision}", db_pages=newest.db_pages, encoding="raw")
+
+
+def _number(newest: State, name: str) -> int | None:
+    """Return the number in a revision's wire name, or None if it is not of this history."""
+    epoch, _, number = name.partition(".")
+    if epoch != newest.epoch or not (number.isascii() and number.isdigit()) or len(number) > len(str(2**62)):
+        return None
+    found = int(number)
+    return found if str(found) == number and 0 < found <= newest.revision else None

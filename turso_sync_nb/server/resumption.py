@@ -1,0 +1,103 @@
+"""What a start may take over from the run before, and the way into and out of WAL mode.
+
+Rules of this file: a history is continued only on proof; a wrong guess would hand out wrong pages
+for ever, a missed one costs each replica one whole fetch.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import apsw
+
+from turso_sync_nb.server.undo_log import State
+from turso_sync_nb.units import PageId
+
+if TYPE_CHECKING:
+    from turso_sync_nb.server.served_file import FileMark, ServedFile
+    from turso_sync_nb.server.undo_log import UndoLog
+    from turso_sync_nb.server.wal import Tip
+
+_LOG = logging.getLogger(__name__)
+_EPOCH_BYTES: Final = 6
+_CHANGE_COUNTER: Final = slice(24, 28)
+
+
+def continues(state: State, mark: FileMark, tip: Tip, checksum: bytes) -> bool:
+    """Return whether the files on disk hold the recorded state, or it and newer commits in the WAL.
+
+    Args:
+        state: What was recorded.
+        mark: The database file now.
+        tip: The WAL now.
+        checksum: The checksum of the recorded last frame as the WAL has it now.
+
+    If frames follow the recorded one, the database file must be untouched: another program may have
+    moved some of them in, and then what they replaced is lost.
+    """
+    if mark.inode != state.mark.inode:
+        return False
+    if state.frames > 0 and tip.salts == state.salts:
+        if tip.frames < state.frames or checksum != state.checksum:
+            return False
+        return tip.frames == state.frames or mark == state.mark
+    return state.settled and mark == state.mark
+
+
+def begin_state(before: State | None, file: ServedFile, tip: Tip, end: tuple[int, bytes]) -> State:
+    """Return the first state of a new history; ``end`` is size in pages and checksum of the last frame."""
+    mark = file.mark()
+    was_ours = before is not None and before.restore_rollback and before.mark.inode == mark.inode
+    return State(
+        epoch=secrets.token_hex(_EPOCH_BYTES),
+        revision=1,
+        db_pages=end[0],
+        salts=tip.salts,
+        frames=tip.frames,
+        checksum=end[1],
+        settled=tip.frames == 0,
+        mark=mark,
+        restore_rollback=file.was_rollback or was_ours,
+    )
+
+
+def return_to_wal_mode(file: ServedFile, undo: UndoLog, connection: apsw.Connection) -> None:
+    """Put the database into WAL mode, and record what that changes if the last stop left it.
+
+    Raises:
+        UsageError: it cannot be put into WAL mode.
+    """
+    state = undo.state
+    left_by_us = state is not None and state.page_zero is not None and file.mark() == state.mark
+    counter = _change_counter(file) if left_by_us else 0
+    file.enter_wal_mode(connection)
+    if state is None or state.page_zero is None or not left_by_us:
+        return
+    mark = file.mark()
+    if _change_counter(file) == counter + 1:  # else somebody wrote in between
+        newest = replace(state, revision=state.revision + 1, mark=mark, page_zero=None)
+        undo.record(newest, [(PageId(0), state.page_zero)])
+
+
+def leave_wal_mode(file: ServedFile, undo: UndoLog, connection: apsw.Connection, page_zero: bytes) -> None:
+    """Put the database back into rollback-journal mode, keeping ``page_zero`` as it is served.
+
+    ``connection`` must be the only one. If another program has the database open it stays in WAL mode.
+    """
+    counter = _change_counter(file)
+    try:
+        connection.pragma("journal_mode", "delete")
+    except apsw.BusyError:
+        _LOG.warning("leave WAL mode of %s: another program has it open", file.path)
+        return
+    mark = file.mark()
+    state = undo.state
+    if state is not None and _change_counter(file) == counter + 1:  # else somebody wrote in between
+        undo.note(replace(state, mark=mark, salts=b"", frames=0, checksum=b"", page_zero=page_zero))
+
+
+def _change_counter(file: ServedFile) -> int:
+    return int.from_bytes(file.pages(0, 1)[_CHANGE_COUNTER], "big")

@@ -1,0 +1,174 @@
+"""The database file that is served: what may be served, how it is opened, and raw reads of it.
+
+Rules of this file: the database file is opened only by SQLite or by SQLite's own VFS, never by
+``open()``: closing such a file would drop the POSIX locks of every connection in this process.
+Every connection is in WAL mode and never moves WAL frames into the database by itself, because the
+page images that are overwritten then must have been saved before.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+import apsw
+
+from turso_sync_nb.errors import UsageError
+from turso_sync_nb.units import PAGE_SIZE
+
+MAGIC: Final = b"SQLite format 3\0"
+_HEADER_BYTES: Final = 100
+_MVCC: Final = 255
+_READ_ONLY: Final = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_MAIN_DB
+_OPEN: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+
+
+@dataclass(frozen=True)
+class FileMark:
+    """What tells whether somebody wrote to the file: its identity, size and time of last writing."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+class ServedFile:
+    """One database file, checked and in WAL mode; gives connections and raw pages.
+
+    Args:
+        path: The file; created (empty) when it does not exist.
+        busy_ms: How long connections wait for other writers, in milliseconds.
+
+    Raises:
+        UsageError: it is not a SQLite database that can be served, or cannot be opened now.
+    """
+
+    def __init__(self, path: Path, *, busy_ms: int) -> None:
+        # SQLite names the WAL after the file behind symbolic links
+        self.path = Path(os.path.realpath(path))
+        self._busy_ms = busy_ms
+        _check_place(self.path)
+        self._raw: apsw.VFSFile | None = None
+        header = self._read_header()
+        if header:
+            _check_header(self.path, header)
+        self.was_rollback = header[18:19] == b"\x01"
+        """Whether the file was not in WAL mode when it was opened (also false for a new file)."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @property
+    def wal_path(self) -> Path:
+        """Where SQLite keeps the WAL."""
+        return self.path.with_name(self.path.name + "-wal")
+
+    @property
+    def history_path(self) -> Path:
+        """Where the server keeps older page images."""
+        return self.path.with_name(self.path.name + "-history")
+
+    def close(self) -> None:
+        """Close the raw view; may be repeated. Connections belong to whoever asked for them."""
+        if self._raw is not None:
+            self._raw.xClose()
+            self._raw = None
+
+    def connect(self) -> apsw.Connection:
+        """Return a new connection; the caller closes it.
+
+        Raises:
+            UsageError: the file cannot be opened.
+        """
+        try:
+            connection = apsw.Connection(str(self.path), flags=_OPEN)
+            connection.set_busy_timeout(self._busy_ms)
+            connection.wal_autocheckpoint(0)
+        except apsw.Error as error:
+            raise self._refused(error) from error
+        return connection
+
+    def enter_wal_mode(self, connection: apsw.Connection) -> None:
+        """Put the database into WAL mode if it is not.
+
+        Raises:
+            UsageError: it is locked, read-only, encrypted, damaged, or on a file system without
+                shared memory.
+        """
+        try:
+            mode = connection.pragma("journal_mode", "wal")
+        except apsw.Error as error:
+            raise self._refused(error) from error
+        if mode != "wal":
+            raise UsageError(
+                f"open {self.path}: SQLite keeps it in journal mode {mode!r}, serving needs WAL",
+                hint="put the file on a local disk",
+            )
+
+    def pages(self, first: int, count: int) -> bytes:
+        """Return ``count`` pages from page id ``first`` as the database file holds them, without the WAL.
+
+        What lies past the end of the file reads as zeros, as it does for SQLite.
+        """
+        if self._raw is None:
+            self._raw = apsw.VFSFile("", str(self.path), [_READ_ONLY, 0])
+        wanted = count * PAGE_SIZE
+        return self._raw.xRead(wanted, first * PAGE_SIZE).ljust(wanted, b"\0")
+
+    def mark(self) -> FileMark:
+        """Return the file's identity, size and time of last writing."""
+        found = self.path.stat()
+        return FileMark(found.st_ino, found.st_size, found.st_mtime_ns)
+
+    def _read_header(self) -> bytes:
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            return b""
+        try:
+            return self.pages(0, 1)[:_HEADER_BYTES]
+        except apsw.Error as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: apsw.Error) -> UsageError:
+        if isinstance(error, apsw.BusyError | apsw.LockedError):
+            hint = "another program is using it; close that program and start again"
+        elif isinstance(error, apsw.NotADBError):
+            hint = "the file is damaged or encrypted"
+        elif isinstance(error, apsw.ReadOnlyError | apsw.CantOpenError | apsw.PermissionsError):
+            hint = "the file and its folder must be writable"
+        else:
+            hint = "check it with: sqlite3 FILE.db 'PRAGMA integrity_check'"
+        return UsageError(f"open {self.path}: {error}", hint=hint)
+
+
+def _check_place(path: Path) -> None:
+    if path.is_dir():
+        raise UsageError(f"serve {path}: it is a folder", hint="name the database file itself")
+    if not path.parent.is_dir():
+        raise UsageError(f"serve {path}: there is no folder {path.parent}", hint="make the folder first")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"serve {path}: it is not a regular file", hint="name a database file")
+
+
+def _check_header(path: Path, header: bytes) -> None:
+    if header[:16] != MAGIC:
+        raise UsageError(
+            f"serve {path}: it is not a SQLite database, or it is encrypted",
+            hint="name a plain SQLite 3 file, or a new one",
+        )
+    if _MVCC in header[18:20]:
+        raise UsageError(
+            f"serve {path}: it is in MVCC mode, which SQLite cannot read",
+            hint="turn it back with tursodb: PRAGMA journal_mode = wal",
+        )
+    size = int.from_bytes(header[16:18], "big")
+    size = 65536 if size == 1 else size
+    if size != PAGE_SIZE:
+        raise UsageError(
+            f"serve {path}: its pages are {size} bytes, the protocol knows only {PAGE_SIZE}",
+            hint=f"convert a copy: PRAGMA journal_mode = delete; PRAGMA page_size = {PAGE_SIZE}; VACUUM",
+        )

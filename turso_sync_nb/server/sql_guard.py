@@ -1,0 +1,113 @@
+"""What SQL from a client may not do: reach other files, load code, change how the server runs.
+
+SQLite's authorizer is asked while a statement is compiled, also for what its views, triggers, table
+functions and VACUUM do inside. Allowed pragmas are listed; anything unlisted is refused.
+
+Rules of this file: a connection that passed ``guard`` is for one client's request and is then closed,
+so nothing that a client sets on it, or any TEMP object, outlives the request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import apsw
+
+if TYPE_CHECKING:
+    from turso_sync_nb.server.limits import Limits
+
+_READ_OR_WRITE: Final = frozenset(
+    {
+        # of this connection only, which ends with the request
+        "case_sensitive_like", "defer_foreign_keys", "foreign_keys", "ignore_check_constraints",
+        "recursive_triggers", "reverse_unordered_selects",
+        # numbers inside the database that SQLite gives to applications
+        "application_id", "user_version",
+        # work inside the database
+        "incremental_vacuum", "optimize",
+    }
+)  # fmt: skip
+_READ_WITH_ARGUMENT: Final = frozenset(
+    {
+        "foreign_key_check", "foreign_key_list", "index_info", "index_list", "index_xinfo",
+        "integrity_check", "quick_check", "table_info", "table_list", "table_xinfo",
+    }
+)  # fmt: skip
+_READ_ONLY: Final = frozenset(
+    {
+        "auto_vacuum", "busy_timeout", "cache_size", "collation_list", "compile_options", "data_version",
+        "encoding", "freelist_count", "function_list", "journal_mode", "journal_size_limit",
+        "locking_mode", "max_page_count", "mmap_size", "module_list", "page_count", "page_size",
+        "pragma_list", "query_only", "schema_version", "secure_delete", "synchronous", "temp_store",
+        "trusted_schema", "wal_autocheckpoint", "writable_schema",
+    }
+)  # fmt: skip
+_MODULES: Final = frozenset({"fts3", "fts4", "fts4aux", "fts5", "fts5vocab", "geopoly", "rtree", "rtree_i32"})
+_FUNCTIONS: Final = frozenset(
+    {"edit", "fts3_tokenizer", "load_extension", "readfile", "sqlite_log", "writefile"}
+)
+
+_SWITCHES: Final = (
+    (apsw.SQLITE_DBCONFIG_DEFENSIVE, 1),
+    (apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0),
+    (apsw.SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0),
+    (apsw.SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, 0),
+    (apsw.SQLITE_DBCONFIG_ENABLE_ATTACH_WRITE, 0),
+)
+
+
+class Guard:
+    """The authorizer of one connection; it remembers why it last refused.
+
+    Attributes:
+        refusal: What was refused last, for the message to the client.
+        vacuuming: Set it while a VACUUM statement runs: that attaches a nameless temporary database.
+    """
+
+    def __init__(self) -> None:
+        self.refusal = ""
+        self.vacuuming = False
+
+    def __call__(
+        self, action: int, first: str | None, second: str | None, _database: str | None, _trigger: str | None
+    ) -> int:
+        """Answer SQLite's question whether a statement may do this."""
+        refusal = self._refusal(action, first, second)
+        if refusal:
+            self.refusal = refusal
+            return apsw.SQLITE_DENY
+        return apsw.SQLITE_OK
+
+    def _refusal(self, action: int, first: str | None, second: str | None) -> str:
+        if action == apsw.SQLITE_ATTACH:
+            nameless = self.vacuuming and first == ""
+            return "" if nameless else "open another file: ATTACH and VACUUM INTO are not allowed here"
+        if action == apsw.SQLITE_DETACH:
+            return "" if self.vacuuming else "detach a database: not allowed here"
+        if action == apsw.SQLITE_PRAGMA:
+            return _pragma_refusal((first or "").lower(), second)
+        if action == apsw.SQLITE_FUNCTION and (second or "").lower() in _FUNCTIONS:
+            return f"call {second}(): not allowed here"
+        if action == apsw.SQLITE_CREATE_VTABLE and (second or "").lower() not in _MODULES:
+            return f"create a virtual table with {second}: not allowed here"
+        return ""
+
+
+def guard(connection: apsw.Connection, limits: Limits) -> Guard:
+    """Confine ``connection`` to its own database and to ``limits``; return its authorizer."""
+    for switch, value in _SWITCHES:
+        connection.config(switch, value)
+    connection.limit(apsw.SQLITE_LIMIT_LENGTH, limits.value_bytes)
+    connection.limit(apsw.SQLITE_LIMIT_SQL_LENGTH, limits.pipeline_request_bytes)
+    connection.limit(apsw.SQLITE_LIMIT_WORKER_THREADS, 0)
+    authorizer = Guard()
+    connection.authorizer = authorizer
+    return authorizer
+
+
+def _pragma_refusal(name: str, argument: str | None) -> str:
+    if name in _READ_OR_WRITE or name in _READ_WITH_ARGUMENT:
+        return ""
+    if name in _READ_ONLY:
+        return "" if argument is None else f"set PRAGMA {name}: it can only be read here"
+    return f"use PRAGMA {name}: not allowed here"
