@@ -1,0 +1,60 @@
+# make demo: real data, a server, and the first notebook run against it. make test: everything that is checked.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+PEERS := tests/node_modules/.package-lock.json
+FLIGHTS := .demo/nycflights.db
+PROTO := turso_sync_nb/protocol/pull_updates.proto
+
+.PHONY: help demo lab test lint proto bench bench-large
+
+help:
+	@echo "make demo         run notebooks/01_first_replica.ipynb on real data, print its results"
+	@echo "make lab          the same data in JupyterLab"
+	@echo "make test         lint, types, layering, tests"
+	@echo "make bench        speed, side by side with pyturso on one tursodb"
+	@echo "make bench-large  memory while bootstrapping 2 GB"
+	@echo "make lint         ruff and mypy alone"
+	@echo "make proto        generate the protobuf module again"
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("python %d.%d is too old: 3.11 is needed" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/pip install --quiet --editable . --group dev
+	touch $@
+
+# Without npm there is no tursodb: its tests then say so and are skipped (TSN_REQUIRE_ALL=1: fail).
+$(PEERS): tests/package.json tests/package-lock.json
+	@if [[ -z "$${TURSODB:-}" ]] && command -v npm >/dev/null; then \
+		npm ci --prefix tests --no-audit --no-fund --loglevel=error && touch $@; \
+	fi
+
+$(FLIGHTS): notebooks/nycflights.py | $(READY)
+	$(BIN)/python notebooks/nycflights.py $@
+
+demo: $(READY) $(FLIGHTS)
+	@$(BIN)/python notebooks/demo.py run $(FLIGHTS)
+
+lab: $(READY) $(FLIGHTS)
+	@$(BIN)/python notebooks/demo.py lab $(FLIGHTS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/mypy notebooks/*.py bench
+
+test: lint $(PEERS)
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+bench: $(READY) $(PEERS) $(FLIGHTS)
+	@$(BIN)/python bench/run.py $(FLIGHTS)
+
+bench-large: $(READY)
+	@$(BIN)/python bench/large.py
+
+proto: $(READY)
+	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. $(PROTO)

@@ -1,0 +1,202 @@
+"""The ladder of layers: who may import whom, which library has which home, what an import may load."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = "turso_sync_nb"
+
+GROUND = {"errors", "units", "options"}
+LAYERS = {
+    "protocol": set[str](),
+    "remote": {"protocol"},
+    "storage": set[str](),
+    "server": {"protocol"},
+    "engine": {"protocol", "storage"},
+    "connection": {"protocol", "remote", "storage", "engine"},
+    "jupyter": {"engine", "connection", "server"},
+}
+"""What each layer imports besides itself and the ground; the package's own two files may import any."""
+
+HOMES = {
+    "httpx": {"remote"},
+    "starlette": {"server"},
+    "uvicorn": {"server"},
+    "filelock": {"storage"},
+    "google": {"protocol"},
+    "zstandard": {"protocol"},
+    "msgspec": {"protocol", "storage/metadata.py"},
+    "pyroaring": {"protocol", "storage", "engine", "remote", "server"},
+    "apsw": {"storage", "server", "engine", "connection", "jupyter"},
+    "pandas": {"connection/frames.py", "jupyter"},
+    "pyarrow": {"connection/frames.py", "jupyter"},
+    "numpy": {"connection/frames.py", "jupyter"},
+    "IPython": {"jupyter"},
+    "ipywidgets": {"jupyter"},
+    "anywidget": {"jupyter"},
+    "traitlets": {"jupyter"},
+}
+"""The only places a library is used; an import that only type checkers see may be anywhere."""
+
+WAITS_OPENS_OR_ASKS = {
+    "asyncio", "concurrent", "datetime", "http", "multiprocessing", "os", "pathlib", "random", "select",
+    "selectors", "shutil", "socket", "subprocess", "tempfile", "threading", "time",
+}  # fmt: skip
+"""What a sans-IO layer has no use for."""
+
+LOADED_ON_USE = ("IPython", "ipywidgets", "anywidget", "pandas", "pyarrow", "numpy", "starlette", "uvicorn")
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module, its full dotted name, and whether only type checkers see it."""
+
+    module: str
+    line: int
+    typing_only: bool
+
+
+def imports_of(source: str, package: str) -> Iterator[Import]:
+    """Yield every import of a module inside ``package``, those within functions too."""
+    tree = ast.parse(source)
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for part in node.body
+        for inner in ast.walk(part)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            origin = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*origin, *([node.module] if node.module else [])])
+            names = [f"{base}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            names = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+        else:
+            continue
+        yield from (Import(name, node.lineno, id(node) in typing_only) for name in names)
+
+
+def python_files() -> Iterator[tuple[Path, str]]:
+    """Yield each module of the package with its path inside it."""
+    for path in sorted((ROOT / PACKAGE).rglob("*.py")):
+        yield path, path.relative_to(ROOT / PACKAGE).as_posix()
+
+
+def layer_of(inside: str) -> str:
+    """Return the layer that a path inside the package belongs to: a folder, or a file of the ground."""
+    return inside.partition("/")[0].removesuffix(".py")
+
+
+def imported_layer(module: str) -> str | None:
+    """Return the layer of an imported module, None when it is not of this package."""
+    parts = module.split(".")
+    if parts[0] != PACKAGE:
+        return None
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def broken_ladder(inside: str, source: str) -> Iterator[str]:
+    """Yield the imports of a file that climb the ladder."""
+    layer = layer_of(inside)
+    if layer in {"__init__", "__main__"}:
+        return
+    may = GROUND | ({layer} | LAYERS[layer] if layer in LAYERS else set())
+    for found in imports_of(source, f"{PACKAGE}.{'.'.join(inside.split('/')[:-1])}".rstrip(".")):
+        target = imported_layer(found.module)
+        if target is not None and target not in may:
+            yield f"{inside}:{found.line} imports {found.module}: {layer} may import {sorted(may)}"
+
+
+def strayed_libraries(inside: str, source: str) -> Iterator[str]:
+    """Yield the imports of a file that use a library away from its home."""
+    for found in imports_of(source, PACKAGE):
+        homes = HOMES.get(found.module.partition(".")[0])
+        if homes is not None and not found.typing_only and not homes & {layer_of(inside), inside}:
+            yield f"{inside}:{found.line} imports {found.module}: its home is {sorted(homes)}"
+
+
+def test_every_folder_is_a_layer() -> None:
+    """The package's folders and files are exactly the layers, the ground and the package's own two files."""
+    there = {layer_of(inside) for _, inside in python_files()}
+    assert there == GROUND | set(LAYERS) | {"__init__", "__main__"}
+
+
+def test_layers_import_only_those_below() -> None:
+    """No module imports a layer that its own may not use, not even inside a function or for types."""
+    climbs = [line for path, inside in python_files() for line in broken_ladder(inside, path.read_text())]
+    assert not climbs, "\n".join(climbs)
+
+
+def test_libraries_stay_at_home() -> None:
+    """Each library is used in its home alone."""
+    strays = [line for path, inside in python_files() for line in strayed_libraries(inside, path.read_text())]
+    assert not strays, "\n".join(strays)
+
+
+def test_protocol_is_sans_io() -> None:
+    """The protocol layer imports nothing that can wait, open, or ask the time."""
+    broken = [
+        f"{inside}:{found.line} imports {found.module}"
+        for path, inside in python_files()
+        if layer_of(inside) == "protocol"
+        for found in imports_of(path.read_text(), PACKAGE)
+        if found.module.partition(".")[0] in WAITS_OPENS_OR_ASKS and not found.typing_only
+    ]
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize(
+    ("inside", "source"),
+    [
+        ("engine/pull.py", "from turso_sync_nb.remote.http import HttpRemote"),
+        ("engine/pull.py", "import turso_sync_nb.connection"),
+        ("engine/pull.py", "from turso_sync_nb import connect"),
+        ("storage/lock.py", "def f():\n    from turso_sync_nb.protocol import selector"),
+        ("storage/lock.py", "from ..protocol import selector"),
+        ("units.py", "from turso_sync_nb.storage import lock"),
+        ("server/app.py", "if TYPE_CHECKING:\n    from turso_sync_nb.engine import replica"),
+        ("server/app.py", "import importlib\nimportlib.import_module('turso_sync_nb.engine')"),
+    ],
+)
+def test_ladder_check_sees(inside: str, source: str) -> None:
+    """The check finds each way of climbing."""
+    assert list(broken_ladder(inside, source))
+
+
+@pytest.mark.parametrize(
+    ("inside", "source", "strays"),
+    [
+        ("engine/pull.py", "import httpx", True),
+        ("connection/connection.py", "def f():\n    import pandas as pd", True),
+        ("connection/connection.py", "if TYPE_CHECKING:\n    import pandas as pd", False),
+        ("connection/frames.py", "import pandas as pd", False),
+        ("storage/page_map.py", "import msgspec", True),
+        ("storage/metadata.py", "import msgspec", False),
+        ("remote/http.py", "from google.protobuf import message", True),
+    ],
+)
+def test_library_check_sees(inside: str, source: str, *, strays: bool) -> None:
+    """The check finds a library away from home, and lets types pass."""
+    assert bool(list(strayed_libraries(inside, source))) == strays
+
+
+def test_import_loads_no_heavy_library() -> None:
+    """``import turso_sync_nb`` loads no IPython, widget, frame or server library."""
+    code = f"import sys, {PACKAGE}; print(*sorted(set({LOADED_ON_USE!r}) & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []

@@ -1,0 +1,136 @@
+"""The style of the tree that no linter keeps: sizes, names, leftovers, the public surface."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import turso_sync_nb as tsn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+
+FILE_LINES_MAX = 450
+FUNCTION_LINES_MAX = 70
+NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
+LEFTOVERS = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
+EXCUSE = re.compile(r"#\s*noqa(?!: [A-Z]+\d+(, [A-Z]+\d+)* +-+ \S)")
+
+PUBLIC = {
+    "ConflictError", "Connection", "Cursor", "DataError", "DatabaseError", "Error", "FetchBudgetError",
+    "IntegrityError", "InterfaceError", "InternalError", "NotSupportedError", "OperationalError",
+    "PartialSyncOpts", "PartialSyncPrefixBootstrap", "PartialSyncQueryBootstrap", "ProgrammingError",
+    "ProtocolError", "RemoteError", "RemoteFailedError", "RemoteRefusedError", "RemoteUnreachableError",
+    "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError", "RevisionGoneError", "SyncError", "UsageError",
+    "Warning", "apilevel", "connect", "paramstyle", "server", "threadsafety",
+}  # fmt: skip
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """Return the files of the tree that match, generated ones left out."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", *patterns],  # noqa: S607 - git of PATH
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    paths = (ROOT / name for name in listed.split("\0") if name)
+    return [path for path in paths if path.exists() and "_pb2." not in path.name]
+
+
+def where(path: Path, line: int) -> str:
+    """Return ``path:line`` from the root."""
+    return f"{path.relative_to(ROOT)}:{line}"
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Yield every function of a file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def test_files_are_small() -> None:
+    """No Python file is longer than the limit."""
+    lengths = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in tracked("*.py")}
+    assert {path: length for path, length in lengths.items() if length > FILE_LINES_MAX} == {}
+
+
+def test_functions_fit_a_screen() -> None:
+    """No function is longer than the limit, decorators not counted."""
+    long = [
+        f"{where(path, function.lineno)} {function.name}: {function.end_lineno - function.lineno + 1} lines"
+        for path in tracked("*.py")
+        for function in functions(path)
+        if function.end_lineno is not None and function.end_lineno - function.lineno + 1 > FUNCTION_LINES_MAX
+    ]
+    assert not long, "\n".join(long)
+
+
+def test_files_are_named_for_what_they_hold() -> None:
+    """No file or folder has a name that says nothing."""
+    named = {path: {*path.relative_to(ROOT).parts, path.stem} for path in tracked()}
+    vague = [path for path, names in named.items() if names & NAMES_THAT_SAY_NOTHING]
+    assert vague == []
+
+
+def test_nothing_is_left_over() -> None:
+    """No file marks work that was put off."""
+    left = [
+        where(path, number)
+        for path in tracked("*.py", "*.md", "*.ipynb", "*.toml", "*.proto", "*.js", "Makefile", ".ci/*")
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if LEFTOVERS.search(line)
+    ]
+    assert not left, "\n".join(left)
+
+
+def test_silenced_lint_has_a_reason() -> None:
+    """Each lint rule that is silenced in place is named, with a reason behind it."""
+    silent = [
+        where(path, number)
+        for path in tracked("*.py")
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if EXCUSE.search(line)
+    ]
+    assert not silent, "\n".join(silent)
+
+
+def test_tests_say_what_holds() -> None:
+    """Each test has a docstring that begins with one line."""
+    mute = [
+        f"{where(path, function.lineno)} {function.name}"
+        for path in tracked("tests/**/test_*.py", "tests/test_*.py")
+        for function in functions(path)
+        if function.name.startswith("test_") and not (ast.get_docstring(function) or "").strip()
+    ]
+    assert not mute, "\n".join(mute)
+
+
+def test_notebooks_hold_no_output() -> None:
+    """Notebooks are kept without outputs and execution counts: what they show, they show when run."""
+    full = [
+        path
+        for path in tracked("*.ipynb")
+        if re.search(r'"(output_type|execution_count)": (?!null)', path.read_text())
+    ]
+    assert full == []
+
+
+def test_public_surface() -> None:
+    """The public names are the ones that users rely on, each there when it is asked for."""
+    assert set(tsn.__all__) == PUBLIC
+    assert {name for name in tsn.__all__ if not hasattr(tsn, name)} == set()
+
+
+def test_public_objects_are_described() -> None:
+    """Every public class and function has a docstring of its own."""
+    objects = {name: getattr(tsn, name) for name in tsn.__all__}
+    mute = [name for name, value in objects.items() if callable(value) and not value.__doc__]
+    assert not mute, "\n".join(mute)
