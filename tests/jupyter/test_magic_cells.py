@@ -198,9 +198,7 @@ def test_colons_that_are_no_parameters_are_left_alone(flights):
 )
 def test_a_parameter_that_cannot_be_bound_says_why(flights, sql, said):
     """Missing, unnamed and unsuitable parameters: one line with what to write instead."""
-    flights.names.update(
-        origin="JFK", many=[1, 2], money=decimal.Decimal("1.1"), huge=2**63, broken="\ud800"
-    )
+    flights.names.update(origin="JFK", many=[1, 2], money=decimal.Decimal("1.1"), huge=2**63, broken="\ud800")
     assert said in flights.sql(sql).line
 
 
@@ -269,11 +267,11 @@ def test_hostile_names_and_values_stay_text(flights):
     """Markup and control characters from the database appear escaped in every output."""
     evil = "<script>alert(1)</script>\x1b[31m\u202e"
     flights.names["evil"] = evil
-    ran = flights.sql(f"SELECT :evil AS \"{evil}\"")
+    ran = flights.sql(f'SELECT :evil AS "{evil}"')
     (shown,) = ran.displayed
     assert "<script" not in shown["text/html"]
     assert "\x1b" not in shown["text/plain"] + shown["text/html"]
-    failed = flights.sql(f"SELECT * FROM \"{evil}\"")
+    failed = flights.sql(f'SELECT * FROM "{evil}"')
     assert "\x1b" not in failed.error._render_traceback_()[0]
 
 

@@ -49,7 +49,9 @@ class _Tags(html.parser.HTMLParser):
 
 
 def _is_safe(text: str) -> bool:
-    return not any(unicodedata.category(each) in {"Cc", "Cs", "Zl", "Zp"} or each == "\u202e" for each in text)
+    return not any(
+        unicodedata.category(each) in {"Cc", "Cs", "Zl", "Zp"} or each == "\u202e" for each in text
+    )
 
 
 @given(st.lists(st.tuples(names_and_values, cells), min_size=1, max_size=4))
@@ -112,16 +114,31 @@ def test_what_is_left_out_is_said():
 def test_values_are_told_apart():
     """NULL, the empty text, an integer, a float that is whole and a blob each look like what they are."""
     frame = pd.DataFrame({"x": pd.Series([None, "", 3, 3.0, b"\x01\xff", float("inf")], dtype=object)})
-    assert frame_bundle(frame, 20)["text/plain"].split("\n") == ["x", "NULL", "", "3", "3.0", "x'01ff'", "inf"]
+    assert frame_bundle(frame, 20)["text/plain"].split("\n") == [
+        "x",
+        "NULL",
+        "",
+        "3",
+        "3.0",
+        "x'01ff'",
+        "inf",
+    ]
     assert frame_bundle(frame, 20)["text/html"].count("<em>NULL</em>") == 1
 
 
 def test_a_null_in_a_column_of_numbers_or_text_is_null():
-    """pandas' NaN, NA and missing text are SQL's NULL."""
+    """Pandas' NaN, NA and missing text are SQL's NULL."""
     frame = pd.DataFrame(
-        {"f": [1.5, None], "i": pd.array([2**60 + 1, None], dtype="Int64"), "t": pd.Series(["a", None], dtype="str")}
+        {
+            "f": [1.5, None],
+            "i": pd.array([2**60 + 1, None], dtype="Int64"),
+            "t": pd.Series(["a", None], dtype="str"),
+        }
     )
-    assert frame_bundle(frame, 20)["text/plain"].split("\n")[1:] == [" 1.5  1152921504606846977  a", "NULL                 NULL  NULL"]
+    assert frame_bundle(frame, 20)["text/plain"].split("\n")[1:] == [
+        " 1.5  1152921504606846977  a",
+        "NULL                 NULL  NULL",
+    ]
 
 
 def test_equal_column_names_are_shown_each_with_its_values():

@@ -35,8 +35,14 @@ def in_one_line() -> Iterator[None]:
 
 
 def render_as(error: BaseException, line: str) -> None:
-    """Make IPython show ``line`` and nothing else for this exception."""
+    """Make IPython show ``line`` and nothing else for this exception.
+
+    Its message is bounded too, since a kernel saves it in the notebook beside what is shown.
+    """
     shown = visible(line, LINE_MAX)
+    error.args = tuple(visible(each, LINE_MAX) if isinstance(each, str) else each for each in error.args)
+    if isinstance(error, SyncError):
+        error.hint = visible(error.hint, LINE_MAX)
     error.__dict__["_render_traceback_"] = lambda: [shown]
 
 
@@ -54,7 +60,7 @@ def line_of(error: BaseException, next_step: str = "") -> str:
     if isinstance(error, SyncError):
         name, message, hint = type(error).__name__, str(error.args[0]), error.hint or next_step
     elif isinstance(error, KeyboardInterrupt):
-        name, message, hint = "KeyboardInterrupt", "stopped", next_step
+        name, message, hint = "KeyboardInterrupt", ": ".join(["stopped", *map(str, error.args)]), next_step
     else:
         name = "SqlError" if isinstance(error, apsw.Error) else type(error).__name__
         message, hint = str(error), next_step

@@ -1,0 +1,153 @@
+"""A real Jupyter kernel that imports the built wheel, and a way to the remote that can be stopped."""
+
+from __future__ import annotations
+
+import queue
+import re
+import select
+import socket
+import socketserver
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
+
+from jupyter_client.manager import KernelManager
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+DEADLINE_S = 60.0
+"""A kernel that says nothing for this long is broken; nothing here is expected to take seconds."""
+
+
+class Kernel:
+    """One kernel and its client; use it with ``with``."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        self._manager = KernelManager(kernel_name="python3")
+        self._start = {"cwd": str(folder), "env": env}
+
+    def __enter__(self) -> Self:
+        self._manager.start_kernel(**self._start)
+        self._connect()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.stop_channels()
+        self._manager.shutdown_kernel(now=True)
+        self._manager.cleanup_resources()
+        self._manager.context.destroy(linger=0)
+
+    def _connect(self) -> None:
+        self._client = self._manager.client()
+        self._client.start_channels()
+        self._client.wait_for_ready(timeout=DEADLINE_S)
+
+    def restart(self) -> None:
+        """Restart the kernel as the notebook's button does."""
+        self._client.stop_channels()
+        self._manager.restart_kernel(now=True)
+        self._connect()
+
+    def interrupt(self) -> None:
+        """Press the stop button."""
+        self._manager.interrupt_kernel()
+
+    def begin(self, code: str) -> str:
+        """Send a cell; return its id."""
+        return str(self._client.execute(code))
+
+    def finish(self, cell: str, seen: Callable[[dict[str, Any]], None] | None = None) -> list[dict[str, Any]]:
+        """Return a cell's outputs once it is idle; ``seen`` is called with each as it arrives."""
+        outputs = []
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            try:
+                message = self._client.get_iopub_msg(timeout=max(deadline - time.monotonic(), 0.01))
+            except queue.Empty:
+                raise TimeoutError(
+                    f"wait for the kernel: not idle within {DEADLINE_S} s: {outputs}"
+                ) from None
+            if message["parent_header"].get("msg_id") != cell:
+                continue
+            content, kind = message["content"], message["msg_type"]
+            if kind == "status" and content["execution_state"] == "idle":
+                return outputs
+            if kind in ("stream", "display_data", "execute_result", "error"):
+                outputs.append({"kind": kind, **content})
+                if seen:
+                    seen(outputs[-1])
+
+    def run(self, code: str) -> list[dict[str, Any]]:
+        """Run a cell and return its outputs."""
+        return self.finish(self.begin(code))
+
+    def good(self, code: str) -> list[dict[str, Any]]:
+        """Run a cell that has to succeed."""
+        outputs = self.run(code)
+        assert not [each for each in outputs if each["kind"] == "error"], outputs
+        return outputs
+
+
+def error_line(outputs: list[dict[str, Any]]) -> str:
+    """Return the error of a cell, which has to be one line and the last output."""
+    assert outputs, "the cell said nothing"
+    assert outputs[-1]["kind"] == "error", outputs
+    (line,) = outputs[-1]["traceback"]
+    assert "\n" not in line
+    assert not re.search(r"[\x00-\x1f]", line)
+    return str(line)
+
+
+class StallingRemote:
+    """A TCP relay to a server that, while ``stalled``, takes requests and never answers them."""
+
+    def __init__(self, url: str) -> None:
+        host, port = url.removeprefix("http://").split(":")
+        self.stalled = threading.Event()
+        self.asked = threading.Event()
+        """Set once a request came while stalled."""
+        self._upstream = (host, int(port))
+        relay = self._relay
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with suppress(OSError):  # either side may go away at any moment: that ends the relay
+                    relay(self.request)
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+            block_on_close = False
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Return the address to connect to."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def _relay(self, client: socket.socket) -> None:
+        with socket.create_connection(self._upstream) as upstream:
+            other = {client: upstream, upstream: client}
+            while True:
+                ready, _, _ = select.select(list(other), [], [])
+                for side in ready:
+                    data = side.recv(65536)
+                    if not data:
+                        return
+                    if side is client and self.stalled.is_set():
+                        self.asked.set()
+                        continue
+                    other[side].sendall(data)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

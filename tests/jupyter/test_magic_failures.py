@@ -1,0 +1,80 @@
+"""Errors of a cell as one line: which are, what the line says, and that the exception stays itself."""
+
+from __future__ import annotations
+
+import apsw
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from turso_sync_nb.errors import ProgrammingError, ReplicaBusyError
+from turso_sync_nb.jupyter.failures import LINE_MAX, in_one_line, is_rendered, line_of, render_as
+from turso_sync_nb.jupyter.suggestions import close_words, did_you_mean
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ReplicaBusyError("open a.db", hint="close it"), "ReplicaBusyError: open a.db — close it"),
+        (ReplicaBusyError("open a.db: busy"), "ReplicaBusyError: open a.db: busy"),
+        (ProgrammingError("use cursor: it is closed"), "ProgrammingError: use cursor: it is closed"),
+        (apsw.SQLError("no such table: a"), "SqlError: no such table: a"),
+        (KeyboardInterrupt(), "KeyboardInterrupt: stopped"),
+        (KeyboardInterrupt("the open transaction was rolled back"),
+         "KeyboardInterrupt: stopped: the open transaction was rolled back"),
+    ],
+)  # fmt: skip
+def test_expected_failures_leave_as_one_line(error, line):
+    """Errors of this package and of SQLite, and a stop, keep their type and get a line."""
+    with pytest.raises(type(error)) as caught, in_one_line():
+        raise error
+    assert caught.value is error
+    assert error._render_traceback_() == [line]
+
+
+def test_a_line_given_where_the_error_happened_is_kept():
+    """The place that knows more about an error renders it first."""
+    error = apsw.SQLError("no such table: a")
+    render_as(error, line_of(error, "did you mean b?"))
+    with pytest.raises(apsw.SQLError) as caught, in_one_line():
+        raise error
+    assert caught.value._render_traceback_() == ["SqlError: no such table: a — did you mean b?"]
+
+
+def test_a_defect_is_left_alone():
+    """Any other exception keeps its traceback."""
+    with pytest.raises(ZeroDivisionError) as caught, in_one_line():
+        raise ZeroDivisionError
+    assert not is_rendered(caught.value)
+
+
+@given(st.text(), st.text())
+def test_a_line_is_one_line_of_bounded_length(message, hint):
+    """Whatever a message holds, the line and what a kernel saves beside it are short and printable."""
+    error = ReplicaBusyError(message * 100, hint=hint)
+    render_as(error, line_of(error))
+    (line,) = error._render_traceback_()
+    assert len(line) <= LINE_MAX
+    assert len(str(error)) <= 3 * LINE_MAX
+    assert not {"\n", "\r", "\x1b", "\x00"} & set(line + str(error))
+
+
+def test_corrections_ignore_case_and_leave_out_what_is_far():
+    """SQLite's names have no case; a word that resembles nothing gets no hint."""
+    assert close_words("FLIGHTZ", ["flights", "Flights2", "planes"])[0] == "flights"
+    assert did_you_mean("zzz", ["flights"]) == ""
+    assert did_you_mean("flihgts", ["flights"]) == "did you mean flights?"
+
+
+@given(st.text(), st.lists(st.text()))
+def test_corrections_are_never_the_word_itself(word, candidates):
+    """What exists is not suggested as its own correction."""
+    assert word not in close_words(word, candidates)
+
+
+def test_corrections_stay_quick_on_huge_schemas():
+    """Long words and very many candidates are cut off, not compared for minutes."""
+    names = [f"table_{number}" for number in range(100_000)]
+    assert close_words("table_77x", names)
+    assert close_words("x" * 1_000_000, names) == []
+    assert close_words("table", ["x" * 1_000_000]) == []

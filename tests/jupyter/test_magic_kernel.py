@@ -1,0 +1,210 @@
+"""The magics in a real Jupyter kernel that imports the built wheel: outputs, the stop button, "Run all"."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+from kernels import DEADLINE_S, Kernel, StallingRemote, error_line
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+PROJECT = Path(__file__).parents[2]
+LOAD = "%load_ext turso_sync_nb"
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT started() UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+TELL = """
+from turso_sync_nb.jupyter import connection
+def started():
+    print("started", flush=True)
+    return 1
+connection().create_function("started", 0, started)
+"""
+
+
+@pytest.fixture(scope="session")
+def wheel_folder(tmp_path_factory):
+    """The built wheel, unpacked: what a user would have installed."""
+    built = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(built)], cwd=PROJECT, check=True
+    )
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(built / "site")
+    return built / "site"
+
+
+@pytest.fixture(scope="session")
+def kernel_env(wheel_folder, tmp_path_factory):
+    """The environment of a kernel: the wheel comes first, no token, no history of the user."""
+    env = {name: value for name, value in os.environ.items() if name != "TURSO_AUTH_TOKEN"}
+    return env | {
+        "PYTHONPATH": str(wheel_folder) + os.environ.get("STANDIN", ""),
+        "IPYTHONDIR": str(tmp_path_factory.mktemp("ipython")),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+
+
+@pytest.fixture
+def kernel(kernel_env, tmp_path):
+    """A kernel in an empty folder."""
+    with Kernel(tmp_path, kernel_env) as kernel:
+        yield kernel
+
+
+@pytest.fixture
+def stalling(flights_url):
+    """A remote with flights that can stop answering."""
+    with StallingRemote(flights_url) as remote:
+        yield remote
+
+
+def interrupt_when(kernel, code, started):
+    """Run a cell, press stop once ``started`` is true of an output, and return all outputs."""
+    pressed = []
+
+    def press(output):
+        if not pressed and started(output):
+            pressed.append(True)
+            kernel.interrupt()
+
+    outputs = kernel.finish(kernel.begin(code), press)
+    assert pressed, outputs
+    return outputs
+
+
+def has_started(output):
+    """Tell the output of the SQL function ``started()``."""
+    return output["kind"] == "stream" and "started" in output["text"]
+
+
+def test_outputs_are_mime_bundles_with_a_footer(kernel, flights_url, wheel_folder):
+    """A cell is an execute_result of text and HTML; connect and << say one line of text."""
+    where = kernel.good("import turso_sync_nb; print(turso_sync_nb.__file__)")
+    assert str(wheel_folder) in where[0]["text"]
+    kernel.good(LOAD)
+    (connected,) = kernel.good(f"%turso_sync connect flights.db {flights_url}")
+    assert connected["kind"] == "display_data"
+    assert list(connected["data"]) == ["text/plain"]
+    (frame,) = kernel.good("%%turso_sync -o df\nSELECT carrier, name FROM carriers ORDER BY 1")
+    assert frame["kind"] == "execute_result"
+    assert set(frame["data"]) == {"text/plain", "text/html"}
+    for part in frame["data"].values():
+        assert "JetBlue" in part
+        assert "2 rows · " in part
+    (footer,) = kernel.good("%%turso_sync df2 <<\nSELECT 1")
+    assert footer["kind"] == "display_data"
+    (own,) = kernel.good("df")
+    assert "2 rows · " not in own["data"]["text/plain"]
+    assert "JetBlue" in own["data"]["text/html"]
+
+
+def test_stop_ends_a_query_and_the_connection_goes_on(kernel, flights_url):
+    """The stop button ends an endless query in one line; a transaction stays open; the next cell works."""
+    kernel.good(LOAD)
+    kernel.good(f"%turso_sync connect flights.db {flights_url}")
+    kernel.good(TELL)
+    line = error_line(interrupt_when(kernel, f"%%turso_sync\n{ENDLESS}", has_started))
+    assert line.startswith("KeyboardInterrupt: stopped after ")
+    assert "no transaction was open" in line
+    (frame,) = kernel.good("%turso_sync sql SELECT count(*) AS n FROM carriers")
+    assert "2" in frame["data"]["text/plain"]
+    kernel.good("%turso_sync sql BEGIN")
+    line = error_line(interrupt_when(kernel, f"%%turso_sync\n{ENDLESS}", has_started))
+    assert "the transaction is still open" in line
+    kernel.good("%turso_sync sql COMMIT")
+
+
+def test_stop_ends_a_fetch_from_a_remote_that_stalls(kernel, stalling):
+    """The stop button ends a fetch that nobody answers; once the remote answers again, so does the cell."""
+    kernel.good(LOAD)
+    kernel.good(f"%turso_sync connect flights.db {stalling.url}")
+    stalling.stalled.set()
+    scan = "%%turso_sync\nSELECT sum(length(remarks)) AS n FROM flights"
+    cell = kernel.begin(scan)
+    assert stalling.asked.wait(DEADLINE_S)
+    kernel.interrupt()
+    assert error_line(kernel.finish(cell)).startswith("KeyboardInterrupt: stopped after ")
+    kernel.good("%turso_sync sql SELECT count(*) FROM carriers")
+    stalling.stalled.clear()
+    (frame,) = kernel.good(scan)
+    assert str(4000 * 500) in frame["data"]["text/plain"]
+
+
+def test_stop_ends_a_connect_and_connect_again_goes_on(kernel, stalling):
+    """A bootstrap that stalls can be stopped; the same cell run again finishes it."""
+    kernel.good(LOAD)
+    stalling.stalled.set()
+    connect = f"%turso_sync connect flights.db {stalling.url} --whole"
+    cell = kernel.begin(connect)
+    assert stalling.asked.wait(DEADLINE_S)
+    kernel.interrupt()
+    assert "run the cell again to go on" in error_line(kernel.finish(cell))
+    stalling.stalled.clear()
+    kernel.good(connect)
+    (frame,) = kernel.good("%turso_sync sql SELECT count(*) AS n FROM flights")
+    assert "4000" in frame["data"]["text/plain"]
+
+
+def test_an_error_is_one_line_and_stops_run_all(kernel_env, flights_url, tmp_path):
+    """Nbclient raises at the failing cell, whose output is one line, and the next cell does not run."""
+    cells = [
+        LOAD,
+        f"%turso_sync connect flights.db {flights_url}",
+        "%%turso_sync\nSELECT * FROM flihgts",
+        "open('ran', 'w').close()",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    client = NotebookClient(
+        notebook, resources={"metadata": {"path": str(tmp_path)}}, timeout=int(DEADLINE_S)
+    )
+    with pytest.raises(CellExecutionError, match=r"did you mean flights\?"):
+        client.execute(env=kernel_env)
+    (output,) = notebook.cells[2].outputs
+    assert output.traceback == ["SqlError: no such table: flihgts — did you mean flights?"]
+    assert not (tmp_path / "ran").exists()
+
+
+def test_hostile_data_leaves_no_markup_and_no_control_character(kernel, flights_url):
+    """Values, column names and error texts with markup and controls arrive as text."""
+    kernel.good(LOAD)
+    kernel.good(f"%turso_sync connect flights.db {flights_url}")
+    kernel.good("evil = '<script>alert(1)</script>\\x1b[31m\\u202e\\x00' * 100_000")
+    name = '"<img src=x onerror=alert(1)>\x1b[2J"'
+    (frame,) = kernel.good(f"%%turso_sync\nSELECT :evil AS {name}, 1 AS [<b>]")
+    assert not re.search(r"<script|<img|<b>", frame["data"]["text/html"])
+    assert sum(len(part.encode()) for part in frame["data"].values()) < 200_000
+    for part in frame["data"].values():
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]", part)
+    outputs = kernel.run(f"%%turso_sync\nSELECT * FROM {name}")
+    error_line(outputs)
+    assert "\x1b" not in outputs[-1]["evalue"]
+
+
+def test_a_restarted_kernel_connects_to_its_replica_again(kernel, flights_url):
+    """A restart kills the kernel with the replica open; the new one opens it, and nothing is lost."""
+    for _ in range(2):
+        kernel.good(LOAD)
+        kernel.good(f"%turso_sync connect flights.db {flights_url}")
+        (frame,) = kernel.good("%turso_sync sql SELECT count(*) AS n FROM flights")
+        assert "4000" in frame["data"]["text/plain"]
+        kernel.restart()
+
+
+def test_two_notebooks_on_one_replica(kernel, kernel_env, flights_url, tmp_path):
+    """The second gets one line that says who has it; after the first closes, it connects."""
+    connect = f"%turso_sync connect flights.db {flights_url}"
+    with Kernel(tmp_path, kernel_env) as second:
+        for each in (kernel, second):
+            each.good(LOAD)
+        kernel.good(connect)
+        assert error_line(second.run(connect)).startswith("ReplicaBusyError: ")
+        kernel.good("%turso_sync close")
+        second.good(connect)
