@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import subprocess
+import sys
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
@@ -17,9 +20,9 @@ from peers import EmbeddedThread, PeerMissingError, PeerServer, embedded_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
-    from pathlib import Path
     from types import ModuleType
 
+ROOT = Path(__file__).parent.parent
 PEERS_THAT_MAY_MISS = ("browser", "tursodb", "pyturso")
 REQUIRE_ALL = os.environ.get("TSN_REQUIRE_ALL") == "1"
 SERVERS = pytest.StashKey[list[PeerServer]]()
@@ -136,3 +139,31 @@ def pyturso() -> ModuleType:
         return importlib.import_module("turso.sync")
     except ImportError as error:
         miss(f"pyturso: {error}")
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the wheel, built as a release is: from the source distribution."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    ran = subprocess.run(build, capture_output=True, text=True, check=False, timeout=120)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="session")
+def installed_wheel(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder that holds the installed wheel alone; its dependencies are this environment's."""
+    folder = tmp_path_factory.mktemp("installed")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    install = [*pip, "--target", str(folder), str(wheel)]
+    ran = subprocess.run(install, capture_output=True, text=True, check=False, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wheel_path_env(installed_wheel: Path) -> dict[str, str]:
+    """Give the environment in which a process, such as a kernel, imports the package from the wheel."""
+    return {**os.environ, "PYTHONPATH": str(installed_wheel), "PYTHONDONTWRITEBYTECODE": "1"}
