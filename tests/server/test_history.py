@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import apsw
 import pytest
-from written import CHANGES, PAGE, change, make, pages, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from written import CHANGES, LIMITS, PAGE, change, make, opened, pages, read_all, write
 
-from turso_sync_nb.server.history import History, RevisionGoneError
-from turso_sync_nb.server.limits import Limits
-from turso_sync_nb.server.served_file import ServedFile
+from turso_sync_nb.server.history import RevisionGoneError
 
-LIMITS = replace(Limits(), wal_bytes=100_000)
-
-
-@contextmanager
-def opened(path, limits=LIMITS):
-    with ServedFile(path, busy_ms=5000) as file, History(file, limits) as history:
-        yield history
+STEPS = (*CHANGES, "record", "record", "settle", "restart")
 
 
-def read_all(history, revision):
-    return history.read(revision, list(range(history.db_pages_at(revision))))
-
-
-@settings(max_examples=15, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from((*CHANGES, "record", "record", "settle", "restart")), st.integers(0, 999)),
-                max_size=40))  # fmt: skip
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 999)), min_size=10, max_size=60))
 def test_pages_of_every_revision(steps):
     """Whatever is written, checkpointed or restarted, pages at R equal a copy taken at R."""
     with tempfile.TemporaryDirectory() as folder:
@@ -75,6 +63,40 @@ def test_changed_pages_cover_every_difference(steps):
                 for page, data in zip(changed, history.read(last, changed), strict=True):
                     patched[page] = data
                 assert patched == copies[last]
+
+
+def test_pages_past_a_shrunken_end(tmp_path):
+    """Pages that a smaller database no longer has are still read at the revision that had them."""
+    path = make(tmp_path / "a.db", 1000)
+    with opened(path) as history:
+        copies = {history.advance().revision: pages(path)}
+        write(path, "DELETE FROM t WHERE a > 10; VACUUM")
+        copies[history.advance().revision] = pages(path)
+        assert history.settle()
+        write(path, "INSERT INTO t(b) VALUES (randomblob(100000))")
+        copies[history.advance().revision] = pages(path)
+        assert history.settle()
+        assert len({len(copy) for copy in copies.values()}) == len(copies)
+        assert {revision: read_all(history, revision) for revision in copies} == copies
+
+
+@pytest.mark.parametrize("how", ["write", "truncate"])
+def test_wal_that_starts_anew_unseen(tmp_path, how):
+    """A WAL that was in the file already when the history opened may go at any time: nothing is lost."""
+    path = make(tmp_path / "a.db", 50, journal_mode="wal")
+    with closing(apsw.Connection(str(path))) as other:
+        other.execute("UPDATE t SET b = 5")
+        assert len(set(other.wal_checkpoint())) == 1
+        with opened(path) as history:
+            before = pages(path)
+            if how == "write":
+                other.execute("UPDATE t SET b = randomblob(200)")
+            else:
+                other.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            assert read_all(history, 1) == before
+            other.execute("UPDATE t SET b = 7")
+            assert read_all(history, history.advance().revision) == pages(path)
+            assert read_all(history, 1) == before
 
 
 def test_nothing_new_is_no_revision(tmp_path):

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import random
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 
 import apsw
 
+from turso_sync_nb.server.history import History
+from turso_sync_nb.server.limits import Limits
+from turso_sync_nb.server.served_file import ServedFile
+
 PAGE = 4096
+LIMITS = replace(Limits(), wal_bytes=100_000)
 SERIES = "WITH RECURSIVE s(v) AS (SELECT 1 UNION ALL SELECT v + 1 FROM s WHERE v < {}) "
 
 
@@ -38,7 +44,19 @@ def pages(path):
     return [data[at : at + PAGE] for at in range(0, len(data), PAGE)]
 
 
-CHANGES = ("insert", "insert", "insert", "delete", "update", "vacuum", "table", "checkpoint")
+@contextmanager
+def opened(path, limits=LIMITS):
+    """Open the history of a file, without a server."""
+    with ServedFile(path, busy_ms=5000) as file, History(file, limits) as history:
+        yield history
+
+
+def read_all(history, revision):
+    """Return all pages at a revision."""
+    return history.read(revision, list(range(history.db_pages_at(revision))))
+
+
+CHANGES = ("insert", "insert", "insert", "delete", "update", "shrink", "table", "checkpoint")
 
 
 def change(path, kind, seed):
@@ -54,7 +72,8 @@ def change(path, kind, seed):
             connection.execute("DELETE FROM t WHERE a % ? = 0", (rnd.randint(1, 4),))
         elif kind == "update":
             connection.execute("UPDATE t SET b = randomblob(50) WHERE a % ? = 0", (rnd.randint(1, 9),))
-        elif kind == "vacuum":
+        elif kind == "shrink":
+            connection.execute("DELETE FROM t WHERE a % 5")
             connection.execute("VACUUM")
         elif kind == "table":
             connection.execute(f"CREATE TABLE IF NOT EXISTS t{rnd.randint(0, 99)} (x UNIQUE, y)")

@@ -27,7 +27,7 @@ from turso_sync_nb.server.wal import FRAME_BYTES, Tip, Wal, WalMovedError
 from turso_sync_nb.units import PAGE_SIZE, PageId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from pyroaring import BitMap
 
@@ -187,6 +187,7 @@ class History:
                 settled = frames == moved
                 if settled:
                     self._anchor.move()  # now stands on the file alone, so the WAL may start anew
+                    self._index.clear()
                     self._settle_again_bytes = 0
                 self._state = replace(state, settled=settled, mark=self._file.mark())
                 self._undo.note(self._state)
@@ -246,15 +247,14 @@ class History:
         for at in range(0, len(pages), _BATCH_PAGES):
             yield from self._current(pages[at : at + _BATCH_PAGES]).items()
 
-    def _current(self, pages: Iterable[PageId]) -> dict[PageId, bytes]:
-        found: dict[PageId, bytes] = {}
-        in_file: list[PageId] = []
-        for page in pages:
-            frame = self._index.get(page)
-            if frame is None:
-                in_file.append(page)
-            else:
-                found[page] = self._wal.page(frame)
+    def _current(self, pages: Sequence[PageId]) -> dict[PageId, bytes]:
+        """Return pages as the newest recorded revision has them."""
+        frames = {page: frame for page in pages if (frame := self._index.get(page)) is not None}
+        found = self._wal.pages(frames, self._state.salts)
+        if found is None:  # all that it held is in the file
+            self._index.clear()
+            found = {}
+        in_file = [page for page in pages if page not in found]
         for first, count in _runs(in_file):
             data = memoryview(self._file.pages(first, count))
             for at in range(count):

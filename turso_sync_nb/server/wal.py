@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Self
 from turso_sync_nb.units import PAGE_SIZE, PageId, PageNumber, page_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 HEADER_BYTES: Final = 32
@@ -107,19 +107,28 @@ class Wal:
         """Return the checksum over all frames up to ``number`` (8 bytes), or nothing if it is not there."""
         return self._frame_header(number)[16:24]
 
-    def page(self, number: int) -> bytes:
-        """Return the page that frame ``number`` holds.
+    def pages(self, frames: Mapping[PageId, int], salts: bytes) -> dict[PageId, bytes] | None:
+        """Return the pages in some frames, or None if the WAL is no longer the one with ``salts``.
+
+        A WAL starts anew only once all of it is in the database file. Then the header is written first
+        and frames over the old ones after, so a header that is still the old one vouches for what was
+        read before it.
 
         Raises:
-            WalMovedError: the file is too short.
+            WalMovedError: the WAL is the same one and yet too short.
         """
-        data = os.pread(self._descriptor, PAGE_SIZE, self._offset(number) + FRAME_HEADER_BYTES)
-        if len(data) != PAGE_SIZE:
-            raise WalMovedError(f"read WAL frame {number}: got {len(data)} bytes, a page is {PAGE_SIZE}")
-        return data
+        found = {page: os.pread(self._descriptor, PAGE_SIZE, self._data(at)) for page, at in frames.items()}
+        if found and self.salts() != salts:
+            return None
+        if short := [frames[page] for page, data in found.items() if len(data) != PAGE_SIZE]:
+            raise WalMovedError(f"read WAL frame {short[0]}: the file ends before it")
+        return found
 
     def _frame_header(self, number: int) -> bytes:
         return os.pread(self._descriptor, FRAME_HEADER_BYTES, self._offset(number))
+
+    def _data(self, number: int) -> int:
+        return self._offset(number) + FRAME_HEADER_BYTES
 
     @staticmethod
     def _offset(number: int) -> int:
