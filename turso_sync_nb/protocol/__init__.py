@@ -1,0 +1,9 @@
+"""What is said to a remote and how it is read back: bytes to values and values to bytes, nothing else.
+
+Nothing here can wait, open a file or a socket, or ask the time. Any bytes either decode or raise
+:class:`~turso_sync_nb.errors.ProtocolError`; no other exception escapes a decoder.
+
+``pull_updates``  POST /pull-updates: protobuf messages, page encodings
+``selector``      the set of pages inside a pull request: a RoaringBitmap
+``pipeline``      POST /v2/pipeline: SQL requests and their answers, as JSON
+"""

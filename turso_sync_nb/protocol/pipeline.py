@@ -1,0 +1,304 @@
+"""POST /v2/pipeline: SQL requests and their answers as JSON (Hrana over HTTP, version 2).
+
+Rules of this file:
+
+- One body holds all requests, another all answers, in the same order. An answer is a response or a
+  :class:`SqlError`; the ``ok``/``error`` wrapping of the wire is not seen outside.
+- There are no streams over several bodies: a baton is never sent, one that arrives in a request is
+  refused, one in an answer is let go.
+- Fields that are not known are skipped; types that are not known are refused.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar, cast
+
+import msgspec
+
+from turso_sync_nb.errors import ProtocolError
+from turso_sync_nb.protocol.pipeline_json import (
+    BatchJson,
+    BatchResponseJson,
+    BatchResultJson,
+    ErrorJson,
+    ExecuteJson,
+    ExecuteResponseJson,
+    NamedArgJson,
+    OkJson,
+    RequestBodyJson,
+    RequestJson,
+    ResponseBodyJson,
+    ResultJson,
+    StepJson,
+    StepsJson,
+    StmtJson,
+)
+from turso_sync_nb.protocol.pipeline_messages import (
+    And,
+    Batch,
+    BatchResponse,
+    BatchResult,
+    Close,
+    CloseResponse,
+    CloseSql,
+    CloseSqlResponse,
+    Column,
+    Condition,
+    Describe,
+    DescribeResponse,
+    Description,
+    Execute,
+    ExecuteResponse,
+    GetAutocommit,
+    GetAutocommitResponse,
+    IsAutocommit,
+    Not,
+    Or,
+    Parameter,
+    Request,
+    Response,
+    Result,
+    Sequence,
+    SequenceResponse,
+    SqlError,
+    Step,
+    StepError,
+    StepOk,
+    Stmt,
+    StoreSql,
+    StoreSqlResponse,
+)
+from turso_sync_nb.protocol.sql_value import (
+    SqlValue,
+    check_text,
+    parse_integer,
+    values_from_json,
+    values_to_json,
+)
+
+if TYPE_CHECKING:
+    from collections import abc
+
+__all__ = [
+    "And", "Batch", "BatchResponse", "BatchResult", "Close", "CloseResponse", "CloseSql", "CloseSqlResponse",
+    "Column", "Condition", "Describe", "DescribeResponse", "Description", "Execute", "ExecuteResponse",
+    "GetAutocommit", "GetAutocommitResponse", "IsAutocommit", "Not", "Or", "Parameter", "Request", "Response",
+    "Result", "Sequence", "SequenceResponse", "SqlError", "SqlValue", "Step", "StepError", "StepOk", "Stmt",
+    "StoreSql", "StoreSqlResponse", "decode_request", "decode_response", "encode_request", "encode_response",
+]  # fmt: skip
+
+CONDITION_DEPTH_MAX: Final = 50
+"""Deepest nesting of a step's condition, so that whoever evaluates it may recurse."""
+
+NOT_A_CLIENT: Final = "send a JSON body as Hrana over HTTP version 2 describes"
+NOT_A_SERVER: Final = "check that the address is a Turso sync server"
+NO_STREAMS: Final = "send everything that belongs together in one body, as a batch"
+
+Message = TypeVar("Message")
+
+_request_decoder: Final = msgspec.json.Decoder(RequestBodyJson)
+_response_decoder: Final = msgspec.json.Decoder(ResponseBodyJson)
+
+
+def encode_request(requests: abc.Iterable[Request]) -> bytes:
+    """Return the body that asks for ``requests``, in order.
+
+    Raises:
+        ProtocolError: a value or a text cannot be sent; the message names it.
+    """
+    return _to_bytes(RequestBodyJson([_request_to_json(request) for request in requests]), "request")
+
+
+def decode_request(data: bytes) -> list[Request]:
+    """Return the requests that the body ``data`` holds.
+
+    Raises:
+        ProtocolError: it is not a pipeline request, or goes on with a stream.
+    """
+    body = _from_bytes(_request_decoder, data, "request", NOT_A_CLIENT)
+    if body.baton is not None:
+        raise ProtocolError("read request: it goes on with a stream of another request", hint=NO_STREAMS)
+    return [_request_from_json(request) for request in body.requests]
+
+
+def encode_response(responses: abc.Iterable[Response]) -> bytes:
+    """Return the body that answers with ``responses``, in order.
+
+    Raises:
+        ProtocolError: a value or a text cannot be sent; the message names it.
+    """
+    return _to_bytes(ResponseBodyJson([_response_to_json(response) for response in responses]), "response")
+
+
+def decode_response(data: bytes) -> list[Response]:
+    """Return the answers that the body ``data`` holds.
+
+    Raises:
+        ProtocolError: it is not a pipeline response, or its parts contradict each other.
+    """
+    body = _from_bytes(_response_decoder, data, "response", NOT_A_SERVER)
+    return [_response_from_json(result) for result in body.results]
+
+
+def _to_bytes(body: RequestBodyJson | ResponseBodyJson, what: str) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except (ValueError, OverflowError) as error:  # names, ids: an internal text or number that JSON has not
+        raise ProtocolError(f"write pipeline {what}: {error}", hint="texts must be valid Unicode") from error
+
+
+def _from_bytes(decoder: msgspec.json.Decoder[Message], data: bytes, what: str, hint: str) -> Message:
+    try:
+        return decoder.decode(data)
+    except (ValueError, RecursionError) as error:  # msgspec's errors and bad UTF-8 are ValueErrors
+        raise ProtocolError(f"read pipeline {what} of {len(data)} bytes: {error}", hint=hint) from error
+
+
+# ---- requests -------------------------------------------------------------------------------------
+
+
+def _request_to_json(request: Request) -> RequestJson:
+    match request:
+        case Execute(stmt):
+            return ExecuteJson(_stmt_to_json(stmt))
+        case Batch(steps):
+            return BatchJson(
+                StepsJson([StepJson(_stmt_to_json(step.stmt), step.condition) for step in steps])
+            )
+        case Sequence(sql) | Describe(sql) | StoreSql(sql=sql):
+            check_text(sql or "", "SQL")
+            return request
+        case _:
+            return request
+
+
+def _request_from_json(request: RequestJson) -> Request:
+    match request:
+        case ExecuteJson(stmt):
+            return Execute(_stmt_from_json(stmt))
+        case BatchJson(StepsJson(steps)):
+            for number, step in enumerate(steps):
+                _check_condition(step.condition, number)
+            return Batch(tuple(Step(_stmt_from_json(step.stmt), step.condition) for step in steps))
+        case Sequence(sql, sql_id) | Describe(sql, sql_id):
+            _check_text_source(sql, sql_id)
+            return request
+        case _:
+            return request
+
+
+def _stmt_to_json(stmt: Stmt) -> StmtJson:
+    names = [check_text(name, "argument name") for name, _ in stmt.named_args]
+    values = values_to_json((value for _, value in stmt.named_args), "named argument")
+    return StmtJson(
+        sql=None if stmt.sql is None else check_text(stmt.sql, "SQL"),
+        sql_id=stmt.sql_id,
+        args=values_to_json(stmt.args, "argument"),
+        named_args=[NamedArgJson(name, value) for name, value in zip(names, values, strict=True)],
+        want_rows=stmt.want_rows,
+    )
+
+
+def _stmt_from_json(stmt: StmtJson) -> Stmt:
+    _check_text_source(stmt.sql, stmt.sql_id)
+    named = stmt.named_args or ()
+    values = values_from_json((arg.value for arg in named), "named argument")
+    return Stmt(
+        sql=stmt.sql,
+        args=values_from_json(stmt.args or (), "argument"),
+        named_args=tuple(zip((arg.name for arg in named), values, strict=True)),
+        want_rows=stmt.want_rows is not False,
+        sql_id=stmt.sql_id,
+    )
+
+
+def _check_text_source(sql: str | None, sql_id: int | None) -> None:
+    if (sql is None) == (sql_id is None):
+        which = "no text" if sql is None else "a text and the id of another"
+        raise ProtocolError(f"read statement: it has {which}", hint="send either sql or sql_id")
+
+
+def _check_condition(condition: Condition | None, number: int) -> None:
+    """Refuse what cannot be evaluated when step ``number`` is reached."""
+    waiting = [(condition, 1)] if condition is not None else []
+    while waiting:
+        one, depth = waiting.pop()
+        if depth > CONDITION_DEPTH_MAX:
+            raise ProtocolError(
+                f"read condition of step {number}: deeper than {CONDITION_DEPTH_MAX} levels",
+                hint="write it flatter",
+            )
+        match one:
+            case StepOk(step) | StepError(step) if not 0 <= step < number:
+                raise ProtocolError(
+                    f"read condition of step {number}: it is about step {step}",
+                    hint="a condition may look at earlier steps only",
+                )
+            case Not(cond):
+                waiting.append((cond, depth + 1))
+            case And(conds) | Or(conds):
+                waiting.extend((cond, depth + 1) for cond in conds)
+
+
+# ---- responses ------------------------------------------------------------------------------------
+
+
+def _response_to_json(response: Response) -> OkJson | ErrorJson:
+    match response:
+        case SqlError():
+            return ErrorJson(response)
+        case ExecuteResponse(result):
+            return OkJson(ExecuteResponseJson(_result_to_json(result)))
+        case BatchResponse(BatchResult(results, errors)):
+            steps = [None if result is None else _result_to_json(result) for result in results]
+            return OkJson(BatchResponseJson(BatchResultJson(steps, errors)))
+        case _:
+            return OkJson(response)
+
+
+def _response_from_json(result: OkJson | ErrorJson) -> Response:
+    match result:
+        case ErrorJson(error):
+            return error
+        case OkJson(ExecuteResponseJson(outcome)):
+            return ExecuteResponse(_result_from_json(outcome))
+        case OkJson(BatchResponseJson(BatchResultJson(results, errors))):
+            if len(results) != len(errors):
+                raise ProtocolError(
+                    f"read batch: {len(results)} results, but {len(errors)} errors", hint=NOT_A_SERVER
+                )
+            steps = tuple(None if one is None else _result_from_json(one) for one in results)
+            return BatchResponse(BatchResult(steps, errors))
+        case _:
+            return cast("Response", result.response)
+
+
+def _result_to_json(result: Result) -> ResultJson:
+    rowid = result.last_insert_rowid
+    return ResultJson(
+        cols=result.cols,
+        rows=[values_to_json(row, "column") for row in result.rows],
+        affected_row_count=result.affected_row_count,
+        last_insert_rowid=None if rowid is None else str(rowid),
+        rows_read=result.rows_read,
+        rows_written=result.rows_written,
+        query_duration_ms=result.query_duration_ms,
+    )
+
+
+def _result_from_json(result: ResultJson) -> Result:
+    rows = tuple(values_from_json(row, "column") for row in result.rows)
+    for number, row in enumerate(rows):
+        if len(row) != len(result.cols):
+            raise ProtocolError(
+                f"read row {number}: {len(row)} values for {len(result.cols)} columns", hint=NOT_A_SERVER
+            )
+    return Result(
+        cols=result.cols,
+        rows=rows,
+        affected_row_count=result.affected_row_count,
+        last_insert_rowid=parse_integer(result.last_insert_rowid, "last_insert_rowid"),
+        rows_read=result.rows_read,
+        rows_written=result.rows_written,
+        query_duration_ms=result.query_duration_ms,
+    )

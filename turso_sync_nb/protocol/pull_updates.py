@@ -1,0 +1,298 @@
+"""POST /pull-updates: one request message; an answer of a header and the pages after it.
+
+Rules of this file:
+
+- A request is one protobuf message. An answer is length-delimited ones (varint, then the message): a
+  header, then pages in any order until the body ends; there is no count of them.
+- What this version does not know is skipped (fields), what changes the meaning is refused (values).
+- Revisions are opaque: never parsed, never compared for order.
+- Memory is bounded by one message and one chunk, however long the body is.
+- Page 0 is looked at for one thing only: a database in MVCC mode, which SQLite cannot open. Nothing else
+  of what pages hold is checked here, nor whether all the pages that were asked for came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from google.protobuf.message import DecodeError
+from pyroaring import BitMap
+
+from turso_sync_nb.errors import ProtocolError
+from turso_sync_nb.protocol import pull_updates_pb2 as wire
+from turso_sync_nb.protocol.framing import Inbox, delimit, encode_varint
+from turso_sync_nb.protocol.page_encoding import (
+    ZSTD_LEVEL,
+    Encoding,
+    PageReader,
+    RawReader,
+    ZstdReader,
+    encode_bytes,
+)
+from turso_sync_nb.protocol.selector import decode_selector, encode_selector
+from turso_sync_nb.units import PAGE_SIZE, PAGES_MAX, PageId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Encoding", "PullDecoder", "PullHeader", "PullRequest", "encode_header", "encode_page"]
+
+MVCC_VERSION: Final = 255
+"""Bytes 18 and 19 of page 0 (file format write and read version) of a database in MVCC mode."""
+
+NOT_A_SERVER: Final = "check that the address is a Turso sync server, not some other web page"
+BROKEN_SERVER: Final = "the server broke the protocol; report it to whoever runs it"
+NOT_SQLITE: Final = "this database is in MVCC mode, which SQLite cannot read; serve it in WAL mode"
+NEWER_SERVER: Final = "the server is newer than this package; upgrade turso-sync-nb"
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """What is asked of /pull-updates.
+
+    ``server_revision`` is the revision to read, empty for the latest. ``client_revision`` is what the
+    client holds, empty for nothing. ``pages`` are the page ids to send, ``None`` for all of them (an
+    empty set is none of them). ``query`` is SQL whose pages to send; some servers ignore it and send
+    all. ``long_poll_timeout_ms`` waits for news, where ``client_revision`` is set and
+    ``server_revision`` is not.
+    """
+
+    server_revision: str = ""
+    client_revision: str = ""
+    long_poll_timeout_ms: int | None = None
+    pages: BitMap | None = None
+    query: str = ""
+    encoding: Encoding = "raw"
+
+    def encode(self) -> bytes:
+        """Return the request body.
+
+        Raises:
+            ProtocolError: a text is not valid Unicode, or the time-out does not fit in 32 bits.
+        """
+        try:
+            return wire.PullRequestMessage(
+                encoding=wire.ZSTD if self.encoding == "zstd" else wire.RAW,
+                server_revision=self.server_revision,
+                client_revision=self.client_revision,
+                long_poll_timeout_ms=self.long_poll_timeout_ms,
+                server_pages_selector=b"" if self.pages is None else encode_selector(self.pages),
+                server_query_selector=self.query,
+            ).SerializeToString()
+        except ValueError as error:  # UnicodeEncodeError is one
+            raise ProtocolError(
+                f"write pull request: {error}",
+                hint="texts must be valid Unicode, long_poll_timeout_ms from 0 to 4294967295",
+            ) from error
+
+    @classmethod
+    def decode(cls, data: bytes) -> PullRequest:
+        """Return the request that the body ``data`` holds.
+
+        Raises:
+            ProtocolError: ``data`` is not a request, or asks for what cannot be answered with pages.
+        """
+        try:
+            message = wire.PullRequestMessage.FromString(data)
+        except DecodeError as error:
+            raise ProtocolError(
+                f"read pull request of {len(data)} bytes: {error}",
+                hint="send one PullRequest protobuf message",
+            ) from error
+        if message.stream_kind != wire.PAGES:
+            raise ProtocolError(
+                f"read pull request: stream kind {message.stream_kind} is asked for",
+                hint="only pages (stream kind 0) are served",
+            )
+        if message.encoding not in (wire.RAW, wire.ZSTD):
+            raise ProtocolError(
+                f"read pull request: page encoding {message.encoding} is asked for",
+                hint="ask for raw (0) or zstd (1)",
+            )
+        selector = message.server_pages_selector
+        timeout_ms = message.long_poll_timeout_ms if message.HasField("long_poll_timeout_ms") else None
+        return cls(
+            server_revision=message.server_revision,
+            client_revision=message.client_revision,
+            long_poll_timeout_ms=timeout_ms,
+            pages=decode_selector(selector) if selector else None,
+            query=message.server_query_selector,
+            encoding="zstd" if message.encoding == wire.ZSTD else "raw",
+        )
+
+
+@dataclass(frozen=True)
+class PullHeader:
+    """What an answer says about its pages.
+
+    ``db_pages`` is the size at the *newest* revision, also when an older one was asked for; 0 is an
+    empty database. ``replaces_base`` says that the pages are the whole database and not changes to what
+    the client holds.
+    """
+
+    revision: str
+    db_pages: int
+    encoding: Encoding = "raw"
+    replaces_base: bool = False
+
+
+class PullDecoder:
+    """One answer, decoded as it arrives.
+
+        decoder = PullDecoder()
+        for chunk in body:
+            for page_id, data in decoder.feed(chunk): ...
+        decoder.finish()
+
+    ``header`` is there as soon as its last byte was fed. Pages come decoded, exactly 4096 bytes each,
+    each id at most once. With ``check_bounds`` a page id past the header's ``db_pages`` is refused; a
+    caller that asks for an older revision of a database that may have shrunk turns that off.
+
+    After an error the decoder stays where the error is: feeding it again raises it again.
+    """
+
+    def __init__(self, *, check_bounds: bool = True) -> None:
+        self.header: PullHeader | None = None
+        self._check_bounds = check_bounds
+        self._inbox = Inbox()
+        self._reader: PageReader = RawReader()
+        self._seen = BitMap()
+
+    def feed(self, data: bytes) -> Iterator[tuple[PageId, bytes]]:
+        """Take the next bytes of the body, in any chunking; return the pages that are complete by now.
+
+        The header is read at once, pages while the result is iterated. Pages that were not iterated are
+        in the result of the next call.
+
+        Raises:
+            ProtocolError: here for the header, while iterating for a page; the pages before it are good.
+        """
+        self._inbox.add(data)
+        if self.header is None and (message := self._inbox.message()) is not None:
+            self.header, self._reader = _decode_header(message)
+            self._inbox.drop()
+        return self._pages()
+
+    def finish(self) -> None:
+        """Say that the body has ended; call it when every page was iterated.
+
+        Raises:
+            ProtocolError: the body ended inside a message, or before the header was complete.
+        """
+        left = self._inbox.left
+        if self.header is None:
+            raise ProtocolError(f"read header: the answer ended after {left} bytes of it", hint=NOT_A_SERVER)
+        if left:
+            raise ProtocolError(
+                f"read page: the answer ended after {left} bytes of it", hint="the answer was cut; try again"
+            )
+
+    def _pages(self) -> Iterator[tuple[PageId, bytes]]:
+        if self.header is None:
+            return
+        inbox = self._inbox
+        while (message := inbox.message()) is not None:
+            page = self._decode_page(message)
+            inbox.drop()
+            yield page
+
+    def _decode_page(self, message: bytes) -> tuple[PageId, bytes]:
+        try:
+            parsed = wire.PageMessage.FromString(message)
+        except DecodeError as error:
+            raise ProtocolError(f"read page: not a page message: {error}", hint=NOT_A_SERVER) from error
+        page_id = PageId(parsed.page_id)
+        if page_id >= PAGES_MAX:
+            raise ProtocolError(f"read page {page_id}: SQLite has no such page", hint=BROKEN_SERVER)
+        if self._check_bounds and self.header is not None and page_id >= self.header.db_pages:
+            raise ProtocolError(
+                f"read page {page_id}: it lies past the end, the database has {self.header.db_pages} pages",
+                hint=BROKEN_SERVER,
+            )
+        data = self._reader.read(page_id, parsed.encoded_page)
+        if page_id == 0 and MVCC_VERSION in data[18:20]:
+            raise ProtocolError("read page 0: the database is in MVCC mode", hint=NOT_SQLITE)
+        try:
+            self._seen.add_checked(page_id)
+        except KeyError:
+            raise ProtocolError(f"read page {page_id}: it came twice", hint=BROKEN_SERVER) from None
+        return page_id, data
+
+
+def _decode_header(data: bytes) -> tuple[PullHeader, PageReader]:
+    """Return the header and what decodes the pages that follow it."""
+    try:
+        message = wire.PullHeaderMessage.FromString(data)
+    except DecodeError as error:
+        raise ProtocolError(f"read header of {len(data)} bytes: {error}", hint=NOT_A_SERVER) from error
+    _refuse_other_meaning(message)
+    if not message.server_revision:
+        raise ProtocolError("read header: it names no revision", hint=NOT_A_SERVER)
+    if message.db_size > PAGES_MAX:
+        raise ProtocolError(
+            f"read header: a database of {message.db_size} pages, SQLite has at most {PAGES_MAX}",
+            hint=BROKEN_SERVER,
+        )
+    encoding: Literal["raw", "zstd"] = "zstd" if message.HasField("zstd_encoding") else "raw"
+    reader = ZstdReader() if encoding == "zstd" else RawReader()
+    replaces_base = message.apply_mode == wire.REPLACE_BASE
+    return PullHeader(message.server_revision, message.db_size, encoding, replaces_base), reader
+
+
+def _refuse_other_meaning(message: wire.PullHeaderMessage) -> None:
+    """Raise ProtocolError for a header after which pages do not mean what they mean here."""
+    if (
+        message.stream_kind == wire.MVCC_LOGICAL_LOG
+        or message.protocol == wire.PROTOCOL_MVCC_LOGICAL
+        or message.HasField("mvcc_log")
+    ):
+        raise ProtocolError("read header: the remote sends an MVCC log, not pages", hint=NOT_SQLITE)
+    for name, value, known in (
+        ("stream kind", message.stream_kind, (wire.PAGES,)),
+        ("protocol", message.protocol, (wire.PROTOCOL_UNSPECIFIED, wire.PROTOCOL_PAGES)),
+        ("apply mode", message.apply_mode, (wire.INCREMENTAL, wire.REPLACE_BASE)),
+    ):
+        if value not in known:
+            raise ProtocolError(f"read header: {name} {value} is unknown", hint=NEWER_SERVER)
+    raw, zstd = message.HasField("raw_encoding"), message.HasField("zstd_encoding")
+    if raw == zstd:
+        which = "both raw and zstd" if raw else "neither raw nor zstd"
+        raise ProtocolError(
+            f"read header: pages are encoded {which}", hint=BROKEN_SERVER if raw else NOT_A_SERVER
+        )
+    if zstd and message.zstd_encoding.pages_dict:
+        raise ProtocolError(
+            f"read header: pages need a zstd dictionary of {len(message.zstd_encoding.pages_dict)} pages",
+            hint="ask for raw pages: how the dictionary is made is not documented",
+        )
+
+
+def encode_header(header: PullHeader) -> bytes:
+    """Return the header message, its length first."""
+    message = wire.PullHeaderMessage(
+        server_revision=header.revision,
+        db_size=header.db_pages,
+        raw_encoding=wire.RawEncoding() if header.encoding == "raw" else None,
+        zstd_encoding=wire.ZstdEncoding(level=ZSTD_LEVEL) if header.encoding == "zstd" else None,
+        apply_mode=wire.REPLACE_BASE if header.replaces_base else wire.INCREMENTAL,
+    ).SerializeToString()
+    return delimit(message)
+
+
+def encode_page(page_id: PageId, data: bytes, encoding: Encoding) -> bytes:
+    """Return the message of one page of 4096 bytes, its length first.
+
+    Written by hand, to the same bytes as the generated class gives: it copies the page once, not thrice.
+
+    Raises:
+        ProtocolError: ``data`` is not 4096 bytes.
+    """
+    if len(data) != PAGE_SIZE:
+        raise ProtocolError(
+            f"write page {page_id}: {len(data)} bytes, a page is {PAGE_SIZE}",
+            hint="serve a database whose page size is 4096",
+        )
+    encoded = encode_bytes(data) if encoding == "zstd" else data
+    prefix = (b"\x08" + encode_varint(page_id) if page_id else b"") + b"\x12" + encode_varint(len(encoded))
+    return b"".join((encode_varint(len(prefix) + len(encoded)), prefix, encoded))
