@@ -45,16 +45,17 @@ lab: $(READY) $(FLIGHTS)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy notebooks/*.py bench
+	$(BIN)/mypy notebooks/*.py
+	MYPYPATH=tests $(BIN)/mypy bench/*.py
 
 test: lint $(PEERS)
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 bench: $(READY) $(PEERS) $(FLIGHTS)
-	@$(BIN)/python bench/run.py $(FLIGHTS)
+	@PYTHONPATH=tests $(BIN)/python bench/run.py $(FLIGHTS)
 
 bench-large: $(READY)
-	@$(BIN)/python bench/large.py
+	@PYTHONPATH=tests $(BIN)/python bench/large.py .demo
 
 proto: $(READY)
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. $(PROTO)

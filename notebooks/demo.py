@@ -65,7 +65,7 @@ def run(database: Path) -> None:
         finally:
             for cell in notebook.cells:
                 show(cell)
-    print(f"\n{path.name} ran to its end. To go on by hand in JupyterLab, on the same data:\n\n    make lab\n")
+    print(f"\n{path.name} ran to its end. To go on by hand, in JupyterLab:\n\n    make lab\n")
 
 
 def show(cell: nbformat.NotebookNode) -> None:

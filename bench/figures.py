@@ -1,0 +1,86 @@
+"""Figures and the one table they are printed in.
+
+Rules of this file: two sides are measured in turns, pair by pair, in one process; a ratio is taken within a
+pair, and shown as min / median / max over the pairs, so that a machine's mood does not pass for speed.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table; ``within`` is None where no limit was set."""
+
+    what: str
+    ours: str
+    theirs: str
+    ratio: str = ""
+    limit: str = ""
+    within: bool | None = None
+
+
+def timed(action: Callable[[], object]) -> float:
+    """Return the seconds that ``action`` took; what was garbage before is not on its bill."""
+    gc.collect()
+    started_s = time.perf_counter()
+    action()
+    return time.perf_counter() - started_s
+
+
+def in_turns(
+    ours: Callable[[], float], theirs: Callable[[], float], *, pairs: int
+) -> tuple[list[float], list[float]]:
+    """Measure both sides ``pairs`` times after one pair that does not count; who begins alternates."""
+    ours(), theirs()
+    mine: list[float] = []
+    other: list[float] = []
+    for number in range(pairs):
+        if number % 2:
+            other.append(theirs())
+            mine.append(ours())
+        else:
+            mine.append(ours())
+            other.append(theirs())
+    return mine, other
+
+
+def compared(
+    what: str, mine: Sequence[float], other: Sequence[float], *, peer: str, limit: float | None
+) -> Figure:
+    """Return the line for two series of seconds; the median ratio is held against ``limit``."""
+    ratios = [a / b for a, b in zip(mine, other, strict=True)]
+    median = statistics.median(ratios)
+    return Figure(
+        what,
+        seconds(statistics.median(mine)),
+        f"{seconds(statistics.median(other))} {peer}",
+        f"{min(ratios):.2f} / {median:.2f} / {max(ratios):.2f}",
+        f"<= {limit:.2f}" if limit else "",
+        median <= limit if limit else None,
+    )
+
+
+def seconds(value: float) -> str:
+    """Return a duration for a reader."""
+    return f"{value * 1000:.1f} ms" if value < 1 else f"{value:.2f} s"
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """Return the figures as aligned text."""
+    verdicts = {None: "", True: "yes", False: "NO"}
+    lines = [("", "ours", "other", "ours/other min/median/max", "limit", "within")]
+    lines += [(f.what, f.ours, f.theirs, f.ratio, f.limit, verdicts[f.within]) for f in figures]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )

@@ -1,0 +1,74 @@
+"""``make bench-large``: the most memory that a client holds while it bootstraps 2 GB.
+
+Each client runs in a process of its own, on an embedded server (``tursodb`` makes the whole answer in
+memory before it sends any); the figure is the kernel's peak of resident memory for that process.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from databases import large
+from figures import Figure, seconds, table
+from peers import embedded_process
+
+LIMIT_BYTES: Final = 200 * 10**6
+
+OURS: Final = "import turso_sync_nb as tsn; tsn.connect(path, url).close()"
+PYTURSO: Final = "import turso.sync; turso.sync.connect(path, remote_url=url).close()"
+CLIENT: Final = """
+import json, resource, sys, time
+path, url = sys.argv[1:]
+started_s = time.perf_counter()
+{connect}
+took_s = time.perf_counter() - started_s
+print(json.dumps([took_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
+"""
+
+
+def main(folder: Path) -> int:
+    """Measure both clients and print the table."""
+    database = large(folder)
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as work,
+        embedded_process(Path(work), database) as server,
+    ):
+        our_seconds, ours = client(OURS, Path(work) / "ours", server.url)
+        their_seconds, theirs = client(PYTURSO, Path(work) / "pyturso.db", server.url)
+    size = f"{database.stat().st_size / 1e9:.1f} GB"
+    within = ours <= LIMIT_BYTES
+    found = [
+        Figure(
+            f"bootstrap of {size}: peak memory",
+            f"{ours / 1e6:.0f} MB",
+            f"{theirs / 1e6:.0f} MB pyturso",
+            f"{ours / theirs:.2f}",
+            f"<= {LIMIT_BYTES / 1e6:.0f} MB",
+            within,
+        ),
+        Figure(
+            f"bootstrap of {size}: time",
+            seconds(our_seconds),
+            f"{seconds(their_seconds)} pyturso",
+            f"{our_seconds / their_seconds:.2f}",
+        ),
+    ]
+    print(table(found))
+    return int(not within)
+
+
+def client(connect: str, path: Path, url: str) -> tuple[float, int]:
+    """Run one client in a process of its own; return its seconds and its peak bytes."""
+    command = [sys.executable, "-c", CLIENT.format(connect=connect), str(path), url]
+    ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    took, peak = json.loads(ran.stdout)
+    return took, peak
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
