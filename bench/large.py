@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from databases import large
+from data import large
 from figures import Figure, seconds, table
 from peers import embedded_process
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import bootstrap
 import lookup
 import scan
-from databases import without_an_index
+from data import without_an_index
 from figures import table
 from peers import tursodb_server
 
