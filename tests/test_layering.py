@@ -51,7 +51,7 @@ HOMES = {
 
 WAITS_OPENS_OR_ASKS = {
     "asyncio", "concurrent", "datetime", "http", "multiprocessing", "os", "pathlib", "random", "select",
-    "selectors", "shutil", "socket", "subprocess", "tempfile", "threading", "time",
+    "selectors", "shutil", "socket", "subprocess", "tempfile", "time",
 }  # fmt: skip
 """What a sans-IO layer has no use for."""
 
