@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-import zipfile
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -15,7 +10,6 @@ from kernels import DEADLINE_S, Kernel, StallingRemote, error_line
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-PROJECT = Path(__file__).parents[2]
 LOAD = "%load_ext turso_sync_nb"
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT started() UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
@@ -29,24 +23,10 @@ connection().create_function("started", 0, started)
 
 
 @pytest.fixture(scope="session")
-def wheel_folder(tmp_path_factory):
-    """The built wheel, unpacked: what a user would have installed."""
-    built = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(built)], cwd=PROJECT, check=True
-    )
-    (wheel,) = built.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(built / "site")
-    return built / "site"
-
-
-@pytest.fixture(scope="session")
-def kernel_env(wheel_folder, tmp_path_factory):
-    """The environment of a kernel: the wheel comes first, no token, no history of the user."""
-    env = {name: value for name, value in os.environ.items() if name != "TURSO_AUTH_TOKEN"}
+def kernel_env(wheel_path_env, tmp_path_factory):
+    """The environment of a kernel that imports the wheel: no token, no history of the user."""
+    env = {name: value for name, value in wheel_path_env.items() if name != "TURSO_AUTH_TOKEN"}
     return env | {
-        "PYTHONPATH": str(wheel_folder) + os.environ.get("STANDIN", ""),
         "IPYTHONDIR": str(tmp_path_factory.mktemp("ipython")),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
@@ -85,10 +65,10 @@ def has_started(output):
     return output["kind"] == "stream" and "started" in output["text"]
 
 
-def test_outputs_are_mime_bundles_with_a_footer(kernel, flights_url, wheel_folder):
+def test_outputs_are_mime_bundles_with_a_footer(kernel, flights_url, installed_wheel):
     """A cell is an execute_result of text and HTML; connect and << say one line of text."""
     where = kernel.good("import turso_sync_nb; print(turso_sync_nb.__file__)")
-    assert str(wheel_folder) in where[0]["text"]
+    assert str(installed_wheel) in where[0]["text"]
     kernel.good(LOAD)
     (connected,) = kernel.good(f"%turso_sync connect flights.db {flights_url}")
     assert connected["kind"] == "display_data"

@@ -12,8 +12,10 @@ import turso_sync_nb.jupyter as layer
 QUESTIONS = (
     "SELECT carrier, count(*) AS flights, round(avg(delay), 3) AS delay FROM flights GROUP BY 1 ORDER BY 1",
     "SELECT id, remarks FROM flights WHERE id IN (7, 2000, 3999) ORDER BY id",
-    ("SELECT origin, count(*) AS n FROM flights JOIN carriers USING (carrier)"
-    " WHERE delay IS NULL GROUP BY 1 ORDER BY 1"),
+    (
+        "SELECT origin, count(*) AS n FROM flights JOIN carriers USING (carrier)"
+        " WHERE delay IS NULL GROUP BY 1 ORDER BY 1"
+    ),
     "SELECT count(*) AS n FROM late",
 )
 

@@ -85,7 +85,7 @@ class _View:
     rows_shown: int
     notes: tuple[str, ...]
 
-    def __call__(self, include: object = None, exclude: object = None) -> MimeBundle | None:  # noqa: ARG002
+    def __call__(self, include: object = None, exclude: object = None) -> MimeBundle | None:  # noqa: ARG002 - IPython's names
         frame = self.frame()
         if frame is None or self.shell.execution_count != self.execution_count:
             return None
