@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 PAGE_SIZE = 4096
+LOCK_PAGE = 2**30 // PAGE_SIZE + 1
+"""SQLite keeps its locks at byte 2**30 and never writes the page (from 1) that holds it."""
+
 READY_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
 PORT_TRIES_MAX = 3
@@ -103,7 +106,7 @@ def copy_into_wal(source: Path, target: Path) -> None:
             with writer.backup("main", reader, "main") as backup:
                 backup.step()
     frames = wal_pages(target)
-    if pages and frames != set(range(1, pages + 1)):
+    if pages and frames != set(range(1, pages + 1)) - {LOCK_PAGE}:
         raise RuntimeError(f"copy {source} into a WAL: {len(frames)} of its {pages} pages arrived")
 
 
