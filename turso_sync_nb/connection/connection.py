@@ -8,7 +8,7 @@ opened unasked, an open one is joined.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -149,7 +149,7 @@ class Connection(FunctionsMixin):
             return True
 
         changes_before = self.total_changes
-        with self._measured(), self._session.running(), self._session.raw.cursor() as raw:
+        with self._measured(), self._session.running(), closing(self._session.raw.cursor()) as raw:
             raw.exec_trace = before_first_step
             rows.extend(raw.execute(sql, bindings(parameters)))
         self.last_report = replace(

@@ -99,11 +99,12 @@ class FunctionsMixin:
         """Call ``trace_callback`` with the SQL of each statement as it starts."""
         if trace_callback is None:
             self._record(("trace",), lambda raw: raw.trace_v2(0, None))
-        else:
-            self._record(
-                ("trace",),
-                lambda raw: raw.trace_v2(apsw.SQLITE_TRACE_STMT, lambda event: trace_callback(event["sql"])),
-            )
+            return
+
+        def traced(event: dict[str, Any]) -> None:
+            trace_callback(event["sql"])
+
+        self._record(("trace",), lambda raw: raw.trace_v2(apsw.SQLITE_TRACE_STMT, traced))
 
     def _record(self, key: tuple[Any, ...], make: Callable[[apsw.Connection], object]) -> None:
         self._session.check_open()

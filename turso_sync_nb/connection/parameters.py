@@ -59,9 +59,11 @@ def _converted(value: Any, name: str | int) -> Any:
         plain = value.item()
         if type(plain) in _AS_THEY_ARE or isinstance(plain, dt.date):
             return bindable(plain, name)
-    for base in (bool, int, float, str, bytes, bytearray, memoryview):  # subclasses, such as enum.IntEnum
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    for base in (int, float, str):  # subclasses, such as enum.IntEnum
         if isinstance(value, base):
-            return base(value) if base is not memoryview else bytes(value)
+            return base(value)
     raise ProgrammingError(
         f"bind parameter {name!r}: a value of type {kind.__module__}.{kind.__qualname__} has no SQLite type; "
         "pass None, int, float, str or bytes"

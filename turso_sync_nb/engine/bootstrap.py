@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.remote import PullAnswer, Remote
     from turso_sync_nb.storage.folder import ReplicaFolder
     from turso_sync_nb.storage.metadata import Metadata
+    from turso_sync_nb.units import PageId
 
 QUERY_ANSWER_PAGES_MAX: Final = 1024
 """Pages (4 MiB) of an answer to a query selector that are taken before it counts as ignored: a remote
@@ -191,7 +192,7 @@ class _Limited:
         self._answer = answer
         self.header = answer.header
 
-    def pages(self) -> Iterator[tuple[int, bytes]]:
+    def pages(self) -> Iterator[tuple[PageId, bytes]]:
         """Yield the first pages of the answer."""
         return islice(self._answer.pages(), QUERY_ANSWER_PAGES_MAX)
 

@@ -73,7 +73,7 @@ class Replica:
         )
         if not self.is_whole:
             segment_size = self.metadata.segment_size or SEGMENT_SIZE_DEFAULT
-            self._vfs = LazyVFS(self.store, self.pages, segment_size // PAGE_SIZE)
+            self._vfs = LazyVFS(self.folder, self.store, self.pages, segment_size // PAGE_SIZE)
 
     @property
     def path(self) -> Path:
@@ -116,12 +116,10 @@ class Replica:
                 f"open {self.folder.main}: a rollback journal lies beside it, left by another program",
                 hint=f"remove the folder {self.path} and connect again",
             )
-        lazy = None if self.is_whole else self._vfs
-        raw = apsw.Connection(
-            str(self.folder.main), flags=apsw.SQLITE_OPEN_READONLY, vfs=lazy.name if lazy else None
-        )
-        if lazy:
-            self._lazy.add(raw)
+        if self._vfs is None or self.is_whole:
+            return apsw.Connection(str(self.folder.main), flags=apsw.SQLITE_OPEN_READONLY)
+        raw = self._vfs.open(apsw.SQLITE_OPEN_READONLY)
+        self._lazy.add(raw)
         return raw
 
     def close_database(self, raw: apsw.Connection) -> None:
@@ -145,9 +143,8 @@ class Replica:
     def cost(self, raw: apsw.Connection) -> Cost:
         """Return the counters of ``raw`` and of the network at this moment."""
         traffic = self.remote.traffic.snapshot() if self.remote else None
-        counters = self._vfs.counters(raw) if self._vfs and raw in self._lazy else None
         return Cost(
-            pages_hit=counters.hits if counters else 0,
+            pages_hit=self._vfs.hits(raw) if self._vfs else 0,
             pages_fetched=self.store.pages_put,
             received_bytes=traffic.received_bytes if traffic else 0,
             sent_bytes=traffic.sent_bytes if traffic else 0,

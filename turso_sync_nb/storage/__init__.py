@@ -1,0 +1,17 @@
+"""Storage: a replica's folder, which of its pages are here, and how SQLite reads the others.
+
+| file | holds |
+| --- | --- |
+| ``folder.py`` | the replica folder and the names in it |
+| ``durable.py`` | one durable write |
+| ``lock.py`` | which process owns a folder |
+| ``metadata.py`` | what is in force: revision, size, phase |
+| ``page_map.py`` | which pages are here |
+| ``page_store.py`` | the base image: pages into it, never over one that is here |
+| ``read_ahead.py`` | what to ask for around an absent page |
+| ``source.py`` | the page source that lazy reads need, declared and not implemented |
+| ``lazy_vfs.py`` | SQLite's reads of absent pages |
+
+Nothing here opens the database, its WAL or its shm with ``open()``: closing such a file would drop the
+POSIX locks of the whole process. Only SQLite and ``apsw.VFSFile`` do.
+"""

@@ -1,0 +1,78 @@
+"""Which process owns a replica folder.
+
+The lock is on a file of its own, never on the database: SQLite's locks there stay SQLite's. It is the
+kernel's, so a killed process loses it; the owner file beside it only names the owner for others.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from turso_sync_nb.errors import ReplicaBusyError
+from turso_sync_nb.storage.durable import explained, write_durably
+
+if TYPE_CHECKING:
+    from turso_sync_nb.storage.folder import ReplicaFolder
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """The process that holds a folder; ``since`` in UTC."""
+
+    pid: int
+    host: str
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, since {self.since}"
+
+
+class ReplicaLock:
+    """The lock of one folder, for one process; threads share it through what they open with it."""
+
+    def __init__(self, folder: ReplicaFolder) -> None:
+        self._folder = folder
+        self._lock = FileLock(folder.lock_file, thread_local=False)
+        self._pid = 0
+
+    def acquire(self, timeout_s: float) -> None:
+        """Take the folder, waiting up to ``timeout_s`` seconds for its owner to leave.
+
+        Raises:
+            ReplicaBusyError: another process owns it; the message says which.
+            ReplicaError: the lock file cannot be written.
+        """
+        with explained(f"lock replica {self._folder.path}"):
+            try:
+                self._lock.acquire(timeout=timeout_s)
+            except Timeout:
+                raise ReplicaBusyError(
+                    f"open replica {self._folder.path}: in use by {self._owner()}",
+                    hint="close it there (shut that kernel down), or connect under another name",
+                ) from None
+        self._pid = os.getpid()
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        try:
+            owner = Owner(self._pid, socket.gethostname(), now)
+            write_durably(self._folder.owner_file, msgspec.json.encode(owner))
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Leave the folder; may be repeated. A forked child leaves what its parent holds alone."""
+        if self._pid == os.getpid():
+            self._folder.owner_file.unlink(missing_ok=True)
+            self._lock.release()
+            self._pid = 0
+
+    def _owner(self) -> str:
+        try:
+            return str(msgspec.json.decode(self._folder.owner_file.read_bytes(), type=Owner))
+        except (OSError, msgspec.DecodeError):
+            return "another process"

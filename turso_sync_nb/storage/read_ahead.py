@@ -1,0 +1,16 @@
+"""What to ask for around an absent page: the aligned segment that holds it, only its absent pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyroaring import BitMap
+
+    from turso_sync_nb.storage.page_map import PageMap
+
+
+def segment_around(page: int, page_map: PageMap, segment_pages: int) -> BitMap:
+    """Return the absent pages of the segment of ``segment_pages`` pages that holds ``page``."""
+    first = page - page % segment_pages
+    return page_map.absent(first, first + segment_pages)
