@@ -162,12 +162,12 @@ class Session:
                 new.pragma(name, value)
         if old.execute("SELECT 'a' LIKE 'A'").get == 0:  # this pragma has no getter
             new.pragma("case_sensitive_like", True)
-        for _, name, file in old.execute("PRAGMA database_list").fetchall():
-            if name in ("main", "temp"):
+        for _, schema, file in old.execute("PRAGMA database_list").fetchall():
+            if schema in ("main", "temp"):
                 continue
-            new.execute("ATTACH ? AS " + quoted(name), (file or ":memory:",))
+            new.execute("ATTACH ? AS " + quoted(str(schema)), (file or ":memory:",))
             if not file:
-                _copy_schema(old, new, name)
+                _copy_schema(old, new, str(schema))
         if old.execute("SELECT EXISTS (SELECT 1 FROM temp.sqlite_schema)").get:
             _copy_schema(old, new, "temp")
         new.set_last_insert_rowid(old.last_insert_rowid())

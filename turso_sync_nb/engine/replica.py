@@ -142,9 +142,10 @@ class Replica:
 
     def cost(self, raw: apsw.Connection) -> Cost:
         """Return the counters of ``raw`` and of the network at this moment."""
+        waits = self._vfs.waits(raw) if self._vfs else 0
         traffic = self.remote.traffic.snapshot() if self.remote else None
         return Cost(
-            pages_hit=self._vfs.hits(raw) if self._vfs else 0,
+            pages_hit=raw.status(apsw.SQLITE_DBSTATUS_CACHE_MISS)[0] - waits,
             pages_fetched=self.store.pages_put,
             received_bytes=traffic.received_bytes if traffic else 0,
             sent_bytes=traffic.sent_bytes if traffic else 0,

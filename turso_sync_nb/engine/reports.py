@@ -33,9 +33,9 @@ class BootstrapReport:
 class QueryReport:
     """What one execution cost.
 
-    ``pages_hit``: page reads that found their page here (SQLite's own cache not counted, and not counted
-    at all on a whole replica, which SQLite reads without us). ``pages_fetched``: pages that came from the
-    remote while it ran, read-ahead included. Bytes are body bytes as they crossed the wire.
+    ``pages_hit``: pages that SQLite read and found here, its own cache not counted. ``pages_fetched``:
+    pages that came from the remote while it ran, read-ahead included. Bytes are body bytes as they
+    crossed the wire.
     """
 
     seconds: float = 0.0

@@ -98,10 +98,10 @@ class LazyVFS(apsw.VFS):
         self._files[raw] = self._opening.file
         return raw
 
-    def hits(self, raw: apsw.Connection) -> int:
-        """Return how many reads of ``raw`` found their page here; 0 for a connection of another VFS."""
+    def waits(self, raw: apsw.Connection) -> int:
+        """Return how many reads of ``raw`` had to wait for a fetch; 0 for a connection of another VFS."""
         file = self._files.get(raw)
-        return file.hits if file else 0
+        return file.waits if file else 0
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802
         """Open the replica's main file lazily, everything else natively."""
@@ -113,24 +113,30 @@ class LazyVFS(apsw.VFS):
 
 
 class LazyFile(apsw.VFSFile):
-    """A connection's handle of the main file; ``hits`` counts reads that found their page here."""
+    """A connection's handle of the main file; ``waits`` counts reads that had to wait for a fetch.
+
+    ``xRead`` is a closure on the instance: a scan calls it once a page, and finding it, its page map and
+    the native read by attribute would cost half as much again (1.7x of native for a bare count(*), which
+    does nothing but read pages, instead of 2.0x; 1.4x is what a VFS in Python costs that does nothing).
+    """
 
     def __init__(self, vfs: LazyVFS, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
-        self.hits = 0
-        self._store = vfs.store
-        self._resident = vfs.store.page_map.resident
-        self._loader = vfs.loader
         super().__init__("", name, flags)
+        self.waits = 0
+        self._store = vfs.store
+        self._loader = vfs.loader
+        is_resident = vfs.store.page_map.resident.__contains__
+        native_read = super().xRead
 
-    def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802
-        """Read, fetching first what is not here. SQLite reads within one page."""
-        if offset >> _PAGE_BITS in self._resident:
-            self.hits += 1
-        else:
-            self._load(amount, offset)
-        return super().xRead(amount, offset)
+        def read(amount: int, offset: int) -> bytes:
+            if not is_resident(offset >> _PAGE_BITS):  # SQLite reads within one page
+                self._load(amount, offset)
+            return native_read(amount, offset)
+
+        self.xRead = read  # type: ignore[method-assign]
 
     def _load(self, amount: int, offset: int) -> None:
+        self.waits += 1
         try:
             end = min((offset + amount + _IN_PAGE) >> _PAGE_BITS, self._store.page_map.db_pages)
             for page in range(offset >> _PAGE_BITS, end):

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.storage.folder import ReplicaFolder
 
-WRITE_PAGES_MAX: Final = 256
-"""Pages (1 MiB) that are gathered for one write."""
+BATCH_PAGES_MAX: Final = 256
+"""Pages (1 MiB) that are gathered, so that neighbours are written together."""
+
+WRITE_PAGES_MAX: Final = 31
+"""Pages in one write: SQLite's unix file layer takes at most 0x1ffff bytes and drops the bits above."""
 
 UNFLUSHED_PAGES_MAX: Final = 4096
 """Pages (16 MiB) that a crash may make us fetch again; more and the map is written."""
@@ -76,7 +79,7 @@ class PageStore:
         try:
             for page in pages:
                 batch.append(page)
-                if len(batch) == WRITE_PAGES_MAX:
+                if len(batch) == BATCH_PAGES_MAX:
                     self._write(batch)
                     batch = []
         finally:
@@ -88,7 +91,8 @@ class PageStore:
             start = 0
             while start < len(batch):
                 end = start + 1
-                while end < len(batch) and batch[end][0] == batch[end - 1][0] + 1:
+                limit = min(len(batch), start + WRITE_PAGES_MAX)
+                while end < limit and batch[end][0] == batch[end - 1][0] + 1:
                     end += 1
                 self._write_run(batch[start:end])
                 start = end
