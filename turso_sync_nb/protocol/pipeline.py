@@ -143,7 +143,7 @@ def decode_response(data: bytes) -> list[Response]:
 def _to_bytes(body: RequestBodyJson | ResponseBodyJson, what: str) -> bytes:
     try:
         return msgspec.json.encode(body)
-    except (ValueError, OverflowError) as error:  # names, ids: an internal text or number that JSON has not
+    except ValueError as error:  # UnicodeEncodeError: a name or a message that is not Unicode
         raise ProtocolError(f"write pipeline {what}: {error}", hint="texts must be valid Unicode") from error
 
 

@@ -18,6 +18,7 @@ class Stmt(Struct, frozen=True):
 
     ``args`` fill parameters by position, ``named_args`` are pairs of name and value, with or without the
     ``:``, ``@`` or ``$`` of the name. Instead of ``sql``, ``sql_id`` may name a stored text.
+    tursodb 0.8.0-pre.4 ignores ``named_args`` (parameters are then NULL) and knows no ``sql_id``.
     """
 
     sql: str | None
@@ -118,6 +119,7 @@ class Close(Struct, frozen=True, tag="close"):
     """End the stream; nothing is asked on it any more."""
 
 
+# tursodb 0.8.0-pre.4 knows Execute and Batch; any other request makes it refuse the whole body.
 Request = Execute | Batch | Sequence | Describe | StoreSql | CloseSql | GetAutocommit | Close
 
 # ---- what is answered -----------------------------------------------------------------------------

@@ -276,6 +276,7 @@ def encode_header(header: PullHeader) -> bytes:
         raw_encoding=wire.RawEncoding() if header.encoding == "raw" else None,
         zstd_encoding=wire.ZstdEncoding(level=ZSTD_LEVEL) if header.encoding == "zstd" else None,
         apply_mode=wire.REPLACE_BASE if header.replaces_base else wire.INCREMENTAL,
+        protocol=wire.PROTOCOL_PAGES,
     ).SerializeToString()
     return delimit(message)
 
