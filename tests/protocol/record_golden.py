@@ -23,7 +23,7 @@ TESTS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS))
 
 import turso.sync  # noqa: E402 - after the path is set
-from peers import tursodb_server  # noqa: E402
+from peers import tursodb_server  # noqa: E402 - after the path is set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

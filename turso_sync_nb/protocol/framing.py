@@ -16,6 +16,9 @@ MESSAGE_BYTES_MAX: Final = 2**20
 VARINT_BYTES_MAX: Final = 10
 """Longest varint of protobuf: 64 bits, 7 a byte."""
 
+GOES_ON: Final = 0x80
+"""The bit of a varint's byte that says that another byte follows."""
+
 NOT_DELIMITED: Final = "check that the address is a Turso sync server, not some other web page"
 
 
@@ -70,7 +73,7 @@ def _read_length(data: bytes, at: int) -> tuple[int, int] | None:
     length = shift = 0
     for end, byte in enumerate(data[at : at + VARINT_BYTES_MAX], at + 1):
         length |= (byte & 0x7F) << shift
-        if byte < 0x80:  # noqa: PLR2004 - the continuation bit
+        if byte < GOES_ON:
             if length > MESSAGE_BYTES_MAX:
                 raise ProtocolError(f"read message of {length} bytes: too long", hint=NOT_DELIMITED)
             return length, end
@@ -87,11 +90,11 @@ def delimit(message: bytes) -> bytes:
 
 def encode_varint(value: int) -> bytes:
     """Return ``value``, which is not negative, 7 bits a byte, the lowest first."""
-    if value < 0x80:  # noqa: PLR2004 - the continuation bit
+    if value < GOES_ON:
         return value.to_bytes(1)
     digits = bytearray()
-    while value >= 0x80:  # noqa: PLR2004
-        digits.append(value & 0x7F | 0x80)
+    while value >= GOES_ON:
+        digits.append(value & 0x7F | GOES_ON)
         value >>= 7
     digits.append(value)
     return bytes(digits)
