@@ -11,13 +11,14 @@ import apsw
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA = """
+SCHEMA = '''
 CREATE TABLE person(id INTEGER PRIMARY KEY, name TEXT NOT NULL, city TEXT, score REAL, born TEXT, photo BLOB);
 CREATE INDEX person_city ON person(city, name);
-CREATE TABLE visit(person INTEGER REFERENCES person(id), at TEXT, note, PRIMARY KEY(person, at)) WITHOUT ROWID;
+CREATE TABLE visit(person INTEGER REFERENCES person(id), at TEXT, note,
+  PRIMARY KEY(person, at)) WITHOUT ROWID;
 CREATE TABLE "odd ""table"""("a b" INTEGER, "select" TEXT);
 CREATE VIEW adult AS SELECT id, name FROM person WHERE score > 0.5;
-"""
+'''
 
 CITIES = ("Zürich", "Oslo", "", "São Paulo", None, "東京")
 
@@ -42,17 +43,23 @@ def make_people(path: Path, *, people: int = 3000, seed: int = 7) -> Path:
                     for number in range(1, people + 1)
                 ),
             )
-            db.execute("INSERT INTO person VALUES(?, 'extreme', 'Oslo', -0.0, NULL, ?)", (2**63 - 1, bytes(20_000)))
+            extreme = (2**63 - 1, bytes(20_000))
+            db.execute("INSERT INTO person VALUES(?, 'extreme', 'Oslo', -0.0, NULL, ?)", extreme)
             db.executemany(
                 "INSERT OR IGNORE INTO visit VALUES(?, ?, ?)",
-                (
-                    (chance.randrange(1, people + 1), f"2026-{chance.randrange(1, 13):02}", chance.choice([1, 2.5, "x", None]))
-                    for _ in range(people)
-                ),
+                ((chance.randrange(1, people + 1), _month(chance), _note(chance)) for _ in range(people)),
             )
             db.execute('INSERT INTO "odd ""table""" VALUES(1, \'one\')')
             db.execute("ANALYZE").fetchall()
     return path
+
+
+def _month(chance: random.Random) -> str:
+    return f"2026-{chance.randrange(1, 13):02}"
+
+
+def _note(chance: random.Random) -> object:
+    return chance.choice([1, 2.5, "x", None])
 
 
 def pages_of(path: Path) -> dict[int, bytes]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import closing
-from functools import partial
 from typing import TYPE_CHECKING
 
 import apsw
 import pytest
 from databases import make_people
+from replicas import KINDS
 
 import turso_sync_nb as tsn
 
@@ -28,31 +28,15 @@ def connect(tmp_path: Path) -> Iterator[Callable[..., tsn.Connection]]:
     """Give ``tsn.connect`` on ``replica.db`` in the test's folder; what it opened is closed with the test."""
     opened: list[tsn.Connection] = []
 
-    def connect(url: object = None, path: object = tmp_path / "replica.db", **options: object) -> tsn.Connection:
+    def connect(
+        url: object = None, path: object = tmp_path / "replica.db", **options: object
+    ) -> tsn.Connection:
         opened.append(tsn.connect(path, url, **options))
         return opened[-1]
 
     yield connect
     for db in opened:
         db.close()
-
-
-def lazily(length: int = 4096, segment_size: int = 16 * 1024) -> dict[str, tsn.PartialSyncOpts]:
-    """Return the options of a small prefix, so that nearly everything is read lazily."""
-    strategy = tsn.PartialSyncPrefixBootstrap(length=length)
-    return {"partial_sync": tsn.PartialSyncOpts(bootstrap_strategy=strategy, segment_size=segment_size)}
-
-
-def by_query(query: str) -> dict[str, tsn.PartialSyncOpts]:
-    """Return the options of a bootstrap by query."""
-    return {"partial_sync": tsn.PartialSyncOpts(bootstrap_strategy=tsn.PartialSyncQueryBootstrap(query=query))}
-
-
-KINDS = {
-    "whole": dict,
-    "prefix": lazily,
-    "query": partial(by_query, "SELECT count(*) FROM visit"),
-}
 
 
 @pytest.fixture(params=list(KINDS))

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import lazily
+from replicas import lazily
 
 import turso_sync_nb as tsn
 
@@ -80,11 +80,19 @@ def fill_session(db) -> None:
     db.execute("CREATE TEMP TABLE mine(id INTEGER PRIMARY KEY AUTOINCREMENT, v)")
     db.execute("INSERT INTO mine(v) VALUES('a'), ('b')")
     db.execute("CREATE TEMP VIEW seen AS SELECT count(*) AS n FROM main.person")
-    db.execute("CREATE TEMP TRIGGER again AFTER INSERT ON mine WHEN new.v = 'x' BEGIN INSERT INTO mine(v) VALUES('y'); END")
+    db.execute(
+        "CREATE TEMP TRIGGER again AFTER INSERT ON mine WHEN new.v = 'x'"
+        " BEGIN INSERT INTO mine(v) VALUES('y'); END"
+    )
     db.execute("ATTACH ':memory:' AS extra")
     db.execute("CREATE TABLE extra.e(a)")
     db.execute("INSERT INTO extra.e VALUES(42)")
-    for pragma in ("foreign_keys = 1", "cache_size = -777", "recursive_triggers = 1", "case_sensitive_like = 1"):
+    for pragma in (
+        "foreign_keys = 1",
+        "cache_size = -777",
+        "recursive_triggers = 1",
+        "case_sensitive_like = 1",
+    ):
         db.execute(f"PRAGMA {pragma}")
     db.create_function("twice", 1, lambda x: 2 * x, deterministic=True)
     db.create_collation("backwards", lambda a, b: (b > a) - (b < a))
@@ -146,7 +154,7 @@ def test_open_cursor_keeps_its_connection(embedded: Callable, people, connect) -
 
 
 def test_export(remote_server: Callable, people, connect, tmp_path, oracle) -> None:
-    """export() writes a plain database that other tools read, all pages in it; it never writes over a file."""
+    """export() writes a plain database for other tools; it never writes over a file."""
     import sqlite3
     from contextlib import closing
 
@@ -155,7 +163,10 @@ def test_export(remote_server: Callable, people, connect, tmp_path, oracle) -> N
     with closing(sqlite3.connect(tmp_path / "copy.db")) as plain:
         assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert plain.execute("PRAGMA journal_mode").fetchone() == ("delete",)
-        assert plain.execute("SELECT * FROM person").fetchall() == oracle.execute("SELECT * FROM person").fetchall()
+        assert (
+            plain.execute("SELECT * FROM person").fetchall()
+            == oracle.execute("SELECT * FROM person").fetchall()
+        )
     assert not list(tmp_path.glob("*unfinished*"))
     with pytest.raises(tsn.UsageError, match="exists"):
         db.export(tmp_path / "copy.db")
@@ -188,7 +199,7 @@ def test_sqlite3_on_the_folder_is_harmless(embedded: Callable, people, connect) 
 
 
 def test_foreign_change_at_rest_is_noticed(embedded: Callable, people, connect) -> None:
-    """A replica whose inner file another program changed is fetched again; without a remote it is an error."""
+    """A replica whose inner file another program changed is fetched again."""
     import sqlite3
     from contextlib import closing
 

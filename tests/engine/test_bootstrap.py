@@ -12,10 +12,10 @@ import pytest
 from databases import make_people, pages_of
 from faults import FaultyRemote, breaks_after
 from peers import wait_until
+from turso_sync_nb.remote.http import HttpRemote
 
 import turso_sync_nb as tsn
 from turso_sync_nb.engine.opening import ReplicaOptions, open_replica
-from turso_sync_nb.remote.http import HttpRemote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,7 +122,7 @@ def test_left_out_pages_are_an_error(tursodb: Callable, people, tmp_path) -> Non
 
 
 def test_checkpointed_tursodb_is_an_error(tursodb: Callable, people, tmp_path) -> None:
-    """A tursodb that checkpointed silently serves only newer pages: an error here, and no folder is left ready."""
+    """A tursodb that checkpointed silently serves only newer pages: an error here."""
     server = tursodb(people)
     execute(server, "PRAGMA wal_checkpoint(TRUNCATE)")
     execute(server, "CREATE TABLE later(a)")
@@ -132,6 +132,7 @@ def test_checkpointed_tursodb_is_an_error(tursodb: Callable, people, tmp_path) -
 
 def test_unasked_page_is_refused(tursodb: Callable, people, tmp_path) -> None:
     """A page that nobody asked for is a protocol error."""
+
     def adds(_number, pages):
         yield from pages
         yield 11, bytes(4096)
@@ -141,12 +142,15 @@ def test_unasked_page_is_refused(tursodb: Callable, people, tmp_path) -> None:
 
 
 def test_revision_gone_begins_again(tursodb: Callable, people, tmp_path) -> None:
-    """When the remote no longer holds the revision of an interrupted bootstrap, it begins again and says so."""
+    """When the remote no longer holds the revision in use, it begins again and says so."""
     server = tursodb(people)
     with pytest.raises(tsn.RemoteFailedError):
         open_with(tmp_path / "r", FaultyRemote(HttpRemote(server.url), breaks_after(0)))
     with pytest.raises(tsn.RemoteFailedError):
-        open_with(tmp_path / "r", FaultyRemote(HttpRemote(server.url), lambda n, p: breaks_after(9 * (n == 1))(n, p)))
+        open_with(
+            tmp_path / "r",
+            FaultyRemote(HttpRemote(server.url), lambda n, p: breaks_after(9 * (n == 1))(n, p)),
+        )
     rename_revision(tmp_path / "r", "gone:1")
     replica = open_with(tmp_path / "r", HttpRemote(server.url))
     assert replica.is_whole
@@ -184,7 +188,7 @@ def test_query_bootstrap(remote_server: Callable, people, tmp_path) -> None:
 
 
 def test_query_bootstrap_on_a_server_that_ignores_it(tursodb: Callable, tmp_path) -> None:
-    """Of a large database only a limited part is taken from a server that ignores the query, and it is said."""
+    """Of a large database only a limited part is taken where the query is ignored, and it is said."""
     big = make_people(tmp_path / "big.db", people=40_000)
     query = "SELECT name FROM person WHERE id = 35000"
     options = tsn.PartialSyncOpts(bootstrap_strategy=tsn.PartialSyncQueryBootstrap(query=query))
@@ -200,7 +204,9 @@ def test_query_bootstrap_on_a_server_that_ignores_it(tursodb: Callable, tmp_path
 
 def test_query_bootstrap_with_a_wrong_query(embedded: Callable, people, tmp_path) -> None:
     """A bootstrap query that is no SQL is a SQL error that names the mistake."""
-    options = tsn.PartialSyncOpts(bootstrap_strategy=tsn.PartialSyncQueryBootstrap(query="SELECT nothing FROM nowhere"))
+    options = tsn.PartialSyncOpts(
+        bootstrap_strategy=tsn.PartialSyncQueryBootstrap(query="SELECT nothing FROM nowhere")
+    )
     with pytest.raises(tsn.OperationalError, match="nowhere"):
         tsn.connect(tmp_path / "r", embedded(people).url, partial_sync=options)
 
