@@ -61,7 +61,7 @@ class Guard:
 
     Attributes:
         refusal: What was refused last, for the message to the client.
-        vacuuming: Set it while a VACUUM statement runs: that attaches a nameless temporary database.
+        vacuuming: Set it when a VACUUM statement begins to run: that attaches a nameless database, once.
     """
 
     def __init__(self) -> None:
@@ -80,10 +80,10 @@ class Guard:
 
     def _refusal(self, action: int, first: str | None, second: str | None) -> str:
         if action == apsw.SQLITE_ATTACH:
-            nameless = self.vacuuming and first == ""
+            nameless, self.vacuuming = self.vacuuming and first == "", False
             return "" if nameless else "open another file: ATTACH and VACUUM INTO are not allowed here"
         if action == apsw.SQLITE_DETACH:
-            return "" if self.vacuuming else "detach a database: not allowed here"
+            return "detach a database: not allowed here"
         if action == apsw.SQLITE_PRAGMA:
             return _pragma_refusal((first or "").lower(), second)
         if action == apsw.SQLITE_FUNCTION and (second or "").lower() in _FUNCTIONS:

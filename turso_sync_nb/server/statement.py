@@ -7,6 +7,8 @@ None, int, float, str, bytes. Nothing here opens or ends a transaction by itself
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
 import time
 from dataclasses import dataclass, field
@@ -19,11 +21,12 @@ from turso_sync_nb.server.sql_guard import guard
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from turso_sync_nb.protocol.sql_value import SqlValue
     from turso_sync_nb.server.limits import Limits
 
-    SqlValue = None | int | float | str | bytes
+    Columns = tuple[tuple[str, str | None], ...]
 
 _NOTHING: Final = re.compile(r"(?:[\s;]|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*", re.DOTALL)
 _FIRST_WORD: Final = re.compile(r"(?:[\s;]|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*(\w*)", re.DOTALL)
@@ -54,7 +57,7 @@ class Outcome:
         seconds: How long it ran.
     """
 
-    columns: tuple[tuple[str, str | None], ...] = ()
+    columns: Columns = ()
     rows: list[tuple[SqlValue, ...]] = field(default_factory=list)
     affected_rows: int = 0
     last_insert_rowid: int | None = None
@@ -88,7 +91,6 @@ class Runner:
         self._deadline = time.monotonic() + limits.request_seconds
         self._result_bytes = 0
         self._guard = guard(connection, limits)
-        self._columns: tuple[tuple[str, str | None], ...] | None = None
         connection.set_progress_handler(self._must_stop, _PROGRESS_STEPS)
 
     @property
@@ -103,11 +105,37 @@ class Runner:
             StatementError: it failed or was refused. What that does to an open transaction is what
                 SQLite does: most errors leave it open.
         """
+        with self._named_errors():
+            return self._run(statement)
+
+    def run_all(self, text: str) -> None:
+        """Run all statements of ``text`` without values, and drop their rows.
+
+        Raises:
+            StatementError: one failed or was refused; those before it have run.
+        """
+        with self._named_errors(), self._cursor() as cursor:
+            cursor.exec_trace = self._begin
+            for _ in cursor.execute(text):
+                pass
+
+    def describe(self, text: str) -> apsw.ext.QueryDetails:
+        """Return what the first statement of ``text`` takes and gives, without running it.
+
+        Raises:
+            StatementError: it cannot be compiled, or is refused.
+        """
+        with self._named_errors():
+            return apsw.ext.query_info(self._connection, text)
+
+    @contextlib.contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """Turn APSW's errors into ours; refuse to begin after the deadline."""
         if self._must_stop():
             raise self._stopped()
-        self._guard.vacuuming = first_word(statement.sql) == "VACUUM"
+        self._guard.vacuuming = False
         try:
-            return self._run(statement)
+            yield
         except apsw.AuthError as error:
             raise StatementError(self._guard.refusal or str(error), "SQLITE_AUTH") from error
         except apsw.InterruptError as error:
@@ -124,41 +152,53 @@ class Runner:
             message = f"read a row: a text is not UTF-8 ({error.reason}); select it as CAST(... AS BLOB)"
             raise StatementError(message, "NOT_UTF8") from error
 
+    @contextlib.contextmanager
+    def _cursor(self) -> Iterator[apsw.Cursor]:
+        cursor = self._connection.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close(force=True)
+
     def _run(self, statement: Statement) -> Outcome:
         started = time.perf_counter()
         changes_before = self._connection.total_changes()
-        cursor = self._connection.cursor()
-        cursor.exec_trace = lambda _cursor, sql, _bindings: self._begin(cursor, statement.sql, sql)
-        self._columns = None
+        columns: Columns | None = None
         rows: list[tuple[SqlValue, ...]] = []
         read = 0
-        try:
+
+        def begin(cursor: apsw.Cursor, sql: str, _bindings: object) -> bool:
+            nonlocal columns
+            if _NOTHING.fullmatch(sql):
+                return True
+            end = statement.sql.find(sql) + len(sql)
+            if columns is not None or not _NOTHING.fullmatch(statement.sql, end):
+                return False
+            columns = cursor.get_description()
+            return self._begin(cursor, sql, _bindings)
+
+        with self._cursor() as cursor:
+            cursor.exec_trace = begin
             for row in cursor.execute(statement.sql, self._bindings(statement)):
                 read += 1
                 if statement.want_rows:
-                    self._count(row)
+                    self._check(row)
                     rows.append(row)
-        finally:
-            cursor.close(force=True)
-        if self._columns is None:
+        if columns is None:
             raise StatementError("run SQL: the text holds no statement", "NO_STATEMENT")
         changed = self._connection.total_changes() != changes_before
         return Outcome(
-            self._columns,
-            rows,
-            self._connection.changes() if changed else 0,
-            self._connection.last_insert_rowid() or None,
-            read,
-            time.perf_counter() - started,
+            columns=columns,
+            rows=rows,
+            affected_rows=self._connection.changes() if changed else 0,
+            last_insert_rowid=self._connection.last_insert_rowid() or None,
+            rows_read=read,
+            seconds=time.perf_counter() - started,
         )
 
-    def _begin(self, cursor: apsw.Cursor, text: str, sql: str) -> bool:
-        """Take the columns of the statement that is about to run; refuse a text that goes on after it."""
-        if _NOTHING.fullmatch(sql):
-            return True
-        if self._columns is not None or not _NOTHING.fullmatch(text, text.find(sql) + len(sql)):
-            return False
-        self._columns = tuple((name, declared) for name, declared in cursor.get_description())
+    def _begin(self, _cursor: apsw.Cursor, sql: str, _bindings: object) -> bool:
+        """Let the statement run that was compiled."""
+        self._guard.vacuuming = first_word(sql) == "VACUUM"
         return True
 
     def _bindings(self, statement: Statement) -> Sequence[SqlValue] | dict[str, SqlValue]:
@@ -187,14 +227,18 @@ class Runner:
             raise StatementError(f"bind values: the statement has no parameter for {extra}", "BINDINGS")
         return bindings
 
-    def _count(self, row: Sequence[SqlValue]) -> None:
-        size = sum(len(value) if isinstance(value, str | bytes) else 0 for value in row)
-        self._result_bytes += size + _VALUE_BYTES * len(row)
+    def _check(self, row: Sequence[SqlValue]) -> None:
+        """Refuse a row that cannot be sent, or is one too many."""
+        self._result_bytes += _VALUE_BYTES * len(row)
+        for at, value in enumerate(row):
+            if isinstance(value, str | bytes):
+                self._result_bytes += len(value)
+            elif isinstance(value, float) and not math.isfinite(value):
+                message = f"read a row: column {at} is {value}, JSON has none; select it as CAST(... AS TEXT)"
+                raise StatementError(message, "NOT_FINITE")
         if self._result_bytes > self._limits.result_bytes:
-            raise StatementError(
-                f"collect rows: the result is over {self._limits.result_bytes} bytes; ask for less at once",
-                "RESULT_TOO_LARGE",
-            )
+            message = f"collect rows: over {self._limits.result_bytes} bytes; ask for less at once"
+            raise StatementError(message, "RESULT_TOO_LARGE")
 
     def _must_stop(self) -> bool:
         return self._stopping.is_set() or time.monotonic() > self._deadline
