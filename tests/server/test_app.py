@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from asking import execute, pipeline, post, pull, sql, value
+from asking import execute, pipeline, post, pull, read_answer, sql, stalled_pull, value
 from written import make, pages, write
 
 from turso_sync_nb.protocol.pull_updates import PullDecoder, PullRequest
@@ -24,7 +25,7 @@ TOKEN = "sesame-open-17"  # noqa: S105 - of a test's own server
         (None, 401),
         ("", 401),
         (TOKEN, 401),
-        ("Bearer ", 401),
+        ("Bearer", 401),
         (f"Bearer {TOKEN}x", 401),
         (f"bearer {TOKEN}", 401),
         (f"Basic {TOKEN}", 401),
@@ -71,71 +72,37 @@ def test_other_paths(server):
     assert httpx.get(server.url + "/pull-updates").status_code == 405
 
 
-def stalled_pull(server):
-    """Ask for everything on a raw socket, take the first bytes, and then no more."""
-    client = socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])))
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.sendall(b"POST /pull-updates HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
-    assert client.recv(10) == b"HTTP/1.1 2"
-    return client
-
-
-def read_body(client):
-    """Read the rest of a stalled answer; return its body, cut where the connection ends."""
-    received = b"".join(iter(lambda: client.recv(1 << 16), b""))
-    return received.split(b"\r\n\r\n", 1)[1]
-
-
 def test_slow_clients_block_nobody(tmp_path):
-    """While many clients take nothing of their answers, others write and pull; then the slow ones get
-    the revision that they asked for, whole.
-    """  # noqa: D205 - one sentence
+    """While clients take nothing of their answers others write and pull; the slow ones then get theirs."""
     path = make(tmp_path / "a.db")
     write(path, "INSERT INTO t(b) VALUES (zeroblob(30000000))")
-    with LocalServer(path) as server:
+    with LocalServer(path) as server, contextlib.ExitStack() as slow:
         header, base = pull(server.url)
-        slow = [stalled_pull(server) for _ in range(20)]
+        for _ in range(20):
+            slow.enter_context(stalled_pull(server))
+        slowest = slow.enter_context(stalled_pull(server))
         for number in range(10):
             sql(server.url, "INSERT INTO t(b) VALUES (?)", number)
         sql(server.url, "UPDATE t SET b = zeroblob(100) WHERE a = 1")
         sql(server.url, "VACUUM")
         assert list(pull(server.url)[1].values()) == pages(path)
-        for client in slow[:-1]:
-            client.close()
-        body = slow[-1]
-        threading.Timer(0, server.path.exists).start()
-        body.settimeout(30)
+        announced, body = read_answer(slowest)
+        assert len(body) == announced
         decoder = PullDecoder(check_bounds=False)
-        received, total = {}, None
-        data = b""
-        while total is None or sum(map(len, [data])) < total:
-            part = body.recv(1 << 16)
-            assert part
-            data += part
-            if total is None and b"\r\n\r\n" in data:
-                head, data = data.split(b"\r\n\r\n", 1)
-                total = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        received = dict(decoder.feed(data))
-        decoder.finish()
-        assert decoder.header.revision == header.revision
-        assert received == base
-        body.close()
+        assert dict(decoder.feed(body)) == base
+        assert decoder.header == header
 
 
 def test_pruned_while_being_sent(tmp_path):
     """A revision that goes away under a slow client cuts its answer, visibly, instead of mixing."""
     path = make(tmp_path / "a.db")
-    write(path, "INSERT INTO t(b) VALUES (zeroblob(20000000))")
-    with LocalServer(path, limits=Limits(history_bytes=100_000)) as server:
-        client = stalled_pull(server)
-        write(path, "UPDATE t SET b = randomblob(20000000)")
-        pull(server.url, pages=None)
-        client.settimeout(30)
-        received = b"".join(iter(lambda: client.recv(1 << 16), b""))
-        head, body = (b"HTTP/1.1 2" + received).split(b"\r\n\r\n", 1)
-        announced = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+    write(path, "INSERT INTO t(b) VALUES (zeroblob(30000000))")
+    limits = Limits(history_bytes=100_000)
+    with LocalServer(path, limits=limits) as server, stalled_pull(server) as client:
+        write(path, "UPDATE t SET b = randomblob(30000000)")
+        pull(server.url)
+        announced, body = read_answer(client)
         assert 0 < len(body) < announced
-        client.close()
 
 
 def test_many_writers(server):

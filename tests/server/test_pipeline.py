@@ -91,9 +91,11 @@ def test_counters(server):
         execute("SELECT 1"),
         execute("UPDATE k SET a = a WHERE 0"),
         execute("DELETE FROM k"),
+        execute("CREATE VIRTUAL TABLE f USING fts5(a)"),
+        execute("CREATE TABLE c AS SELECT * FROM t"),
     )
     counts = [result["response"]["result"]["affected_row_count"] for result in results]
-    assert counts == [1, 0, 0, 3]
+    assert counts == [1, 0, 0, 3, 0, 0]
 
 
 def test_rows_not_wanted(server):

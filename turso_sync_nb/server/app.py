@@ -18,6 +18,7 @@ import apsw
 from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -84,6 +85,8 @@ class _Face:
                 return await answer(await _read_body(request, bytes_max))
             except _RefusedError as error:
                 return PlainTextResponse(str(error), error.status, error.headers)
+            except ClientDisconnect:
+                return Response()  # nobody is there to read it
             except ProtocolError as error:
                 return PlainTextResponse(f"read the request: {error}", HTTPStatus.BAD_REQUEST)
             except (apsw.Error, OSError) as error:

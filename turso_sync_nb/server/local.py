@@ -17,14 +17,9 @@ from turso_sync_nb.errors import UsageError
 from turso_sync_nb.server.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
-    import uvicorn
-
     from turso_sync_nb.server.limits import Limits
 
 _BACKLOG: Final = 128
-_KEEP_ALIVE_SECONDS: Final = 60
-"""Long, since a client that reuses a connection which is just being closed sees an error."""
-
 _MEMORY: Final = ":memory:"
 
 
@@ -52,20 +47,20 @@ class LocalServer:
         port: int = 0,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
+        from turso_sync_nb.server.app import make_app
         from turso_sync_nb.server.database import Database
+        from turso_sync_nb.server.http_server import HttpServer
 
         if auth_token == "":
             raise UsageError("start a server: the token is empty", hint="give a token, or none at all")
         _check_address(host, has_token=auth_token is not None)
-        self._auth_token = auth_token
-        self._limits = limits
         self._ended = threading.Event()
         with contextlib.ExitStack() as opened:
             self._socket = opened.enter_context(_listen(host, port))
             file = None if path is None or str(path) == _MEMORY else Path(path)
             self._database = opened.enter_context(Database(file, limits))
             self.url = _url(self._socket)
-            self._server = self._make_server()
+            self._server = HttpServer(make_app(self._database, limits, auth_token), limits.stop_seconds)
             self._thread = threading.Thread(target=self._serve, name="turso-sync-nb server", daemon=True)
             self._thread.start()
             self._opened = opened.pop_all()
@@ -97,24 +92,6 @@ class LocalServer:
         self._server.should_exit = True
         self._thread.join()
         self._opened.close()
-
-    def _make_server(self) -> uvicorn.Server:
-        import uvicorn
-
-        from turso_sync_nb.server.app import make_app
-
-        return uvicorn.Server(
-            uvicorn.Config(
-                make_app(self._database, self._limits, self._auth_token),
-                lifespan="off",
-                ws="none",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=max(1, round(self._limits.stop_seconds)),
-            )
-        )
 
     def _serve(self) -> None:
         try:

@@ -32,6 +32,7 @@ _NOTHING: Final = re.compile(r"(?:[\s;]|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*", r
 _FIRST_WORD: Final = re.compile(r"(?:[\s;]|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*(\w*)", re.DOTALL)
 _PROGRESS_STEPS: Final = 20_000
 """Virtual machine steps between two looks at the clock; about a millisecond."""
+_CHANGING: Final = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE", "WITH"})
 _VALUE_BYTES: Final = 16
 """What a value costs apart from the length of its text or bytes, roughly."""
 
@@ -162,6 +163,7 @@ class Runner:
 
     def _run(self, statement: Statement) -> Outcome:
         started = time.perf_counter()
+        word = first_word(statement.sql)
         changes_before = self._connection.total_changes()
         columns: Columns | None = None
         rows: list[tuple[SqlValue, ...]] = []
@@ -186,7 +188,8 @@ class Runner:
                     rows.append(row)
         if columns is None:
             raise StatementError("run SQL: the text holds no statement", "NO_STATEMENT")
-        changed = self._connection.total_changes() != changes_before
+        # changes() stays what it was when nothing changed, and counts inner rows of other statements
+        changed = self._connection.total_changes() != changes_before and word in _CHANGING
         return Outcome(
             columns=columns,
             rows=rows,

@@ -1,0 +1,52 @@
+"""uvicorn, set up for a server that runs on a thread and must always stop.
+
+Rules of this file: it is the one place that knows uvicorn; nothing imports it until a server starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+if TYPE_CHECKING:
+    import socket
+
+    from starlette.applications import Starlette
+
+_KEEP_ALIVE_SECONDS: Final = 60
+"""Long, since a client that reuses a connection which is just being closed sees an error."""
+
+_CANCEL_SECONDS: Final = 5
+"""When uvicorn cancels what still runs after its connection was dropped; nothing should."""
+
+
+class HttpServer(uvicorn.Server):
+    """Serves one application; ``should_exit`` stops it, for certain, after ``stop_seconds``."""
+
+    def __init__(self, app: Starlette, stop_seconds: float) -> None:
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=round(stop_seconds) + _CANCEL_SECONDS,
+        )
+        super().__init__(config)
+        self._stop_seconds = stop_seconds
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let requests end for a while, then drop the connections of those that have not."""
+        drop = asyncio.get_running_loop().call_later(self._stop_seconds, self._drop_connections)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            drop.cancel()
+
+    def _drop_connections(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
