@@ -69,9 +69,11 @@ def run(database: Path) -> None:
 
 
 def show(cell: nbformat.NotebookNode) -> None:
-    """Print a heading, or a code cell and what it showed as text."""
+    """Print a heading, or a code cell and what it showed as text; one that showed nothing is left out."""
     if cell.cell_type != "code":
-        print(*(f"\n{line}" for line in cell.source.splitlines() if line.startswith("#")), sep="")
+        print("".join(f"\n{line}\n" for line in cell.source.splitlines() if line.startswith("#")), end="")
+        return
+    if not cell.outputs:
         return
     print("\n".join(f"  > {line}" for line in cell.source.splitlines()))
     for output in cell.outputs:
