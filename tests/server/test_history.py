@@ -153,6 +153,17 @@ def test_oldest_history_is_pruned_first(tmp_path):
         assert history.changed(1, max(kept)) is None
 
 
+def test_change_past_the_limit_is_not_saved(tmp_path):
+    """A change larger than the whole history leaves only its own revision, and writes no images."""
+    path = make(tmp_path / "a.db", 3000)
+    with opened(path, replace(LIMITS, history_bytes=20 * PAGE)) as history:
+        write(path, "UPDATE t SET b = randomblob(100)")
+        newest = history.advance().revision
+        assert history.db_pages_at(1) is None
+        assert read_all(history, newest) == pages(path)
+    assert (tmp_path / "a.db-history").stat().st_size < 60 * PAGE
+
+
 def test_failed_recording_changes_nothing(tmp_path):
     """When saving page images fails, the newest revision stays, and the next attempt succeeds."""
     path = make(tmp_path / "a.db", 100)

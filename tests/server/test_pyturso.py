@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from asking import sql, value
-from written import make
+from written import make, write
 
 from turso_sync_nb.server import LocalServer
 
@@ -84,6 +84,21 @@ def test_failed_push_leaves_no_transaction(pyturso, served):
         with pytest.raises(Exception, match="UNIQUE"):
             db.push()
         sql(server.url, "INSERT INTO u VALUES (3, 'other')")
+
+
+def test_history_begun_anew(pyturso, tmp_path):
+    """It catches up with a server that no longer knows its revision, by fetching all of it once."""
+    path = make(tmp_path / "a.db", 100)
+    with LocalServer(path) as server:
+        port = int(server.url.rsplit(":", 1)[1])
+        db = pyturso.connect(str(tmp_path / "replica.db"), remote_url=server.url)
+    write(path, "UPDATE t SET b = 'x'; PRAGMA wal_checkpoint(truncate)")
+    with LocalServer(path, port=port):
+        assert db.pull()
+        assert rows(db, "SELECT DISTINCT b, count(*) FROM t") == [("x", 100)]
+        assert rows(db, "PRAGMA integrity_check") == [("ok",)]
+        assert not db.pull()
+        db.close()
 
 
 def test_restart_between(pyturso, tmp_path):

@@ -28,9 +28,10 @@ from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.server import pull
 from turso_sync_nb.server.history import RevisionGoneError
 from turso_sync_nb.server.pipeline import may_write
+from turso_sync_nb.server.wal import WalMovedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from starlette.requests import Request
     from starlette.types import Send
@@ -89,7 +90,7 @@ class _Face:
                 return Response()  # nobody is there to read it
             except ProtocolError as error:
                 return PlainTextResponse(f"read the request: {error}", HTTPStatus.BAD_REQUEST)
-            except (apsw.Error, OSError) as error:
+            except (apsw.Error, OSError, WalMovedError) as error:
                 _LOG.exception("answer %s", request.url.path)
                 return PlainTextResponse(f"answer the request: {error}", HTTPStatus.INTERNAL_SERVER_ERROR)
 
@@ -97,7 +98,7 @@ class _Face:
 
     async def pull_updates(self, body: bytes) -> Response:
         """Answer with a header and the pages that differ."""
-        request = PullRequest.decode(body)
+        request = await to_thread.run_sync(PullRequest.decode, body, limiter=self._pullers)
         history = self._database.history
         try:
             selection = await to_thread.run_sync(pull.select, history, request, limiter=self._pullers)
@@ -108,22 +109,21 @@ class _Face:
             _in_threads(chunks, self._pullers),
             media_type="application/protobuf",
             headers={"content-length": str(selection.body_bytes)},
-            background=self._settling(),
+            background=self._tidying(),
         )
 
     async def pipeline(self, body: bytes) -> Response:
         """Run SQL and answer with what each statement gave."""
-        requests = pipeline_messages.decode_request(body)
+        requests = await to_thread.run_sync(pipeline_messages.decode_request, body, limiter=self._readers)
         limiter = self._writers if may_write(requests) else self._readers
-        responses = await to_thread.run_sync(self._database.run, requests, limiter=limiter)
-        return Response(
-            pipeline_messages.encode_response(responses),
-            media_type="application/json",
-            background=self._settling(),
-        )
+        answer = await to_thread.run_sync(self._run, requests, limiter=limiter)
+        return Response(answer, media_type="application/json", background=self._tidying())
 
-    def _settling(self) -> BackgroundTask:
-        return BackgroundTask(self._database.history.settle_if_due)
+    def _run(self, requests: Sequence[pipeline_messages.Request]) -> bytes:
+        return pipeline_messages.encode_response(self._database.run(requests))
+
+    def _tidying(self) -> BackgroundTask:
+        return BackgroundTask(self._database.tidy)
 
     def _check(self, request: Request) -> None:
         """Raise unless the request carries the token, or none is set and it comes from a program."""

@@ -6,20 +6,26 @@ Rules of this file: it ties the parts together and decides nothing itself.
 from __future__ import annotations
 
 import contextlib
+import logging
 import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import apsw
+
 from turso_sync_nb.server.history import History
 from turso_sync_nb.server.pipeline import Session
 from turso_sync_nb.server.served_file import ServedFile
+from turso_sync_nb.server.wal import WalMovedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from turso_sync_nb.protocol.pipeline import Request, Response
     from turso_sync_nb.server.limits import Limits
+
+_LOG = logging.getLogger(__name__)
 
 
 class Database:
@@ -63,6 +69,13 @@ class Database:
     def stop_requests(self) -> None:
         """Make every running SQL statement fail soon, and every later one."""
         self._stopping.set()
+
+    def tidy(self) -> None:
+        """Move a grown WAL into the file; for when only other programs write. Errors are logged."""
+        try:
+            self.history.settle_if_due()
+        except (apsw.Error, OSError, WalMovedError):
+            _LOG.exception("move the WAL of %s", self.path)
 
     def run(self, requests: Sequence[Request]) -> list[Response]:
         """Run one pipeline request on a connection of its own, and roll back what it leaves open."""

@@ -223,7 +223,7 @@ class History:
             settled=False,
             mark=mark,
         )
-        self._undo.record(newest, self._images(changed))
+        self._undo.record(newest, self._images(changed), len(changed))
         self._index |= index
         self._state = newest
         return newest

@@ -9,23 +9,37 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
+from anyio import to_thread
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from starlette.applications import Starlette
 
 _KEEP_ALIVE_SECONDS: Final = 60
 """Long, since a client that reuses a connection which is just being closed sees an error."""
 
+_DROP_SECONDS: Final = 0.5
+"""What an interrupted request has to say so to its client."""
+_TIDY_SECONDS: Final = 5
 _CANCEL_SECONDS: Final = 5
 """When uvicorn cancels what still runs after its connection was dropped; nothing should."""
 
 
 class HttpServer(uvicorn.Server):
-    """Serves one application; ``should_exit`` stops it, for certain, after ``stop_seconds``."""
+    """Serves one application; ``should_exit`` stops it, for certain, some time after ``stop_seconds``.
 
-    def __init__(self, app: Starlette, stop_seconds: float) -> None:
+    Args:
+        app: What it serves.
+        stop_seconds: How long a stop lets requests run.
+        interrupt: Called then, to make those that still run fail.
+        tidy: Called every few seconds, in a thread.
+    """
+
+    def __init__(
+        self, app: Starlette, stop_seconds: float, interrupt: Callable[[], None], tidy: Callable[[], None]
+    ) -> None:
         config = uvicorn.Config(
             app,
             lifespan="off",
@@ -35,17 +49,25 @@ class HttpServer(uvicorn.Server):
             server_header=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=round(stop_seconds) + _CANCEL_SECONDS,
+            callback_notify=lambda: to_thread.run_sync(tidy),
+            timeout_notify=_TIDY_SECONDS,
         )
         super().__init__(config)
         self._stop_seconds = stop_seconds
+        self._interrupt = interrupt
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let requests end for a while, then drop the connections of those that have not."""
-        drop = asyncio.get_running_loop().call_later(self._stop_seconds, self._drop_connections)
+        """Let requests end for a while, then interrupt them, then drop the connections that are left."""
+        loop = asyncio.get_running_loop()
+        later = (
+            loop.call_later(self._stop_seconds, self._interrupt),
+            loop.call_later(self._stop_seconds + _DROP_SECONDS, self._drop_connections),
+        )
         try:
             await super().shutdown(sockets)
         finally:
-            drop.cancel()
+            for timer in later:
+                timer.cancel()
 
     def _drop_connections(self) -> None:
         for connection in list(self.server_state.connections):

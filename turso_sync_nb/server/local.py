@@ -60,7 +60,12 @@ class LocalServer:
             file = None if path is None or str(path) == _MEMORY else Path(path)
             self._database = opened.enter_context(Database(file, limits))
             self.url = _url(self._socket)
-            self._server = HttpServer(make_app(self._database, limits, auth_token), limits.stop_seconds)
+            self._server = HttpServer(
+                make_app(self._database, limits, auth_token),
+                limits.stop_seconds,
+                interrupt=self._database.stop_requests,
+                tidy=self._database.tidy,
+            )
             self._thread = threading.Thread(target=self._serve, name="turso-sync-nb server", daemon=True)
             self._thread.start()
             self._opened = opened.pop_all()
@@ -88,7 +93,6 @@ class LocalServer:
 
         It may be repeated. What the clients wrote is in the file afterwards.
         """
-        self._database.stop_requests()
         self._server.should_exit = True
         self._thread.join()
         self._opened.close()

@@ -108,7 +108,7 @@ class UndoLog:
         self._connection.close()
 
     def begin(self, state: State) -> None:
-        """Forget all history and start with ``state`` as the only revision."""
+        """Forget all history and make ``state`` the only revision."""
         with self._connection:
             self._connection.execute("DELETE FROM undo; DELETE FROM revision")
             self._connection.execute(
@@ -117,11 +117,15 @@ class UndoLog:
             self._save_state(state)
         self.state, self._rows = state, 0
 
-    def record(self, state: State, images: Iterable[tuple[PageId, bytes]]) -> None:
+    def record(self, state: State, images: Iterable[tuple[PageId, bytes]], count: int) -> None:
         """Make ``state`` the newest revision; ``images`` are the changed pages as they were before it.
 
-        All of it or nothing is recorded. ``images`` is consumed as it is written.
+        All of it or nothing is recorded. ``images`` is consumed as it is written; it has ``count`` of
+        them, and if that alone is past the limit they are not written: all older revisions go.
         """
+        if count > self._rows_max:
+            self.begin(state)
+            return
         last = state.revision - 1
         before = self._connection.total_changes()
         with self._connection:
