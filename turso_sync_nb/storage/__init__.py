@@ -10,6 +10,7 @@
 | ``page_store.py`` | the base image: pages into it, never over one that is here |
 | ``read_ahead.py`` | what to ask for around an absent page |
 | ``source.py`` | the page source that lazy reads need, declared and not implemented |
+| ``page_loader.py`` | one fetch in flight for a page |
 | ``lazy_vfs.py`` | SQLite's reads of absent pages |
 
 Nothing here opens the database, its WAL or its shm with ``open()``: closing such a file would drop the

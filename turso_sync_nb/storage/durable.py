@@ -1,13 +1,14 @@
 """One durable write: temporary file, fsync, rename, fsync of the folder.
 
-A reader finds the old content or the new, whole, whatever happened in between.
+A reader finds the old content or the new, whole, whatever happened in between. Two writers of one path at
+once are not provided for: the replica's lock keeps other processes out, its owner writes from one place.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import ReplicaError
@@ -16,12 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+UNFINISHED: Final = ".new"
+"""What a file's name ends with until it is complete."""
+
+_MAKE_ROOM: Final = "free some disk space and try again"
+_CHOOSE_ANOTHER: Final = "check the permissions, or choose a folder that can be written"
 _HINTS: Final = {
-    errno.ENOSPC: "free some disk space and try again",
-    errno.EDQUOT: "free some disk space and try again",
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: _MAKE_ROOM,
     errno.EROFS: "the file system is read-only: choose a folder that can be written",
-    errno.EACCES: "check the permissions, or choose a folder that can be written",
-    errno.EPERM: "check the permissions, or choose a folder that can be written",
+    errno.EACCES: _CHOOSE_ANOTHER,
+    errno.EPERM: _CHOOSE_ANOTHER,
+    errno.EMFILE: "close some files or connections and try again",
+    errno.ENAMETOOLONG: "choose a shorter name",
 }
 
 
@@ -36,12 +44,13 @@ def explained(doing: str) -> Iterator[None]:
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Make ``data`` the content of ``path``, durable when this returns; the old content stays on an error.
+    """Make ``data`` the content of ``path``, durable when this returns. Blocks for two fsyncs.
 
     Raises:
-        ReplicaError: it cannot be written.
+        ReplicaError: it cannot be written. The old content is still there, but when the last step failed
+            (fsync of the folder): then the new content is there, and a power cut may bring the old back.
     """
-    unfinished = path.with_name(path.name + ".new")
+    unfinished = path.with_name(path.name + UNFINISHED)
     with explained(f"write {path}"):
         try:
             with unfinished.open("wb") as file:
@@ -50,15 +59,21 @@ def write_durably(path: Path, data: bytes) -> None:
                 os.fsync(file.fileno())
             unfinished.replace(path)
         except BaseException:
-            unfinished.unlink(missing_ok=True)
+            with suppress(OSError):  # the first error is the one to tell; discard() knows the name too
+                unfinished.unlink(missing_ok=True)
             raise
-        sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Make the names in ``folder`` durable: what was made, renamed or removed there.
+
+    Raises:
+        ReplicaError: it cannot be done.
+    """
+    with explained(f"sync folder {folder}"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

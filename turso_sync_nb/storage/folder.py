@@ -6,27 +6,37 @@ harmlessly. Files that are not ours are never removed, and a folder that holds a
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from turso_sync_nb.errors import ReplicaBrokenError, ReplicaError
-from turso_sync_nb.storage.durable import explained
+from turso_sync_nb.errors import ReplicaBrokenError, ReplicaBusyError, ReplicaError
+from turso_sync_nb.storage.durable import UNFINISHED, explained, sync_folder
+from turso_sync_nb.storage.lock import ReplicaLock
+from turso_sync_nb.storage.metadata import load_metadata
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SQLITE_MAGIC: Final = b"SQLite format 3\0"
 
-_NAMES: Final = ("main.db", "main.db-wal", "main.db-shm", "replica.json", "pages.map", "lock", "lock.owner")
-_UNFINISHED: Final = ("replica.json.new", "pages.map.new", "lock.owner.new")
+_BEFORE_METADATA: Final = {"lock", "lock.owner", f"lock.owner{UNFINISHED}", f"replica.json{UNFINISHED}"}
+"""What a process that stopped before its first metadata leaves; such a folder is as good as empty."""
+
+_OURS: Final = (
+    *("main.db", "main.db-wal", "main.db-shm", "pages.map", f"pages.map{UNFINISHED}", "replica.json"),
+    *(_BEFORE_METADATA - {"lock"}),
+)
 
 
 @dataclass(frozen=True)
 class ReplicaFolder:
-    """A folder that is a replica or is about to be one; ``created`` says that this call made it."""
+    """A folder that is a replica or is about to be one; ``created`` says that it began with this call."""
 
     path: Path
     created: bool = False
+    made_folder: bool = False
 
     @property
     def main(self) -> Path:
@@ -71,11 +81,11 @@ class ReplicaFolder:
     @classmethod
     def is_replica(cls, path: Path) -> bool:
         """Say whether ``path`` is a replica folder."""
-        return cls(path).metadata.is_file() and cls(path).main.name == "main.db"
+        return cls(path).metadata.is_file()
 
     @classmethod
     def open_or_create(cls, path: Path) -> ReplicaFolder:
-        """Return the replica folder ``path``, made if nothing is there.
+        """Return the replica folder ``path``, made if nothing is there. Takes no lock.
 
         Raises:
             ReplicaError: something else is there, or it cannot be made.
@@ -91,17 +101,23 @@ class ReplicaFolder:
                     f"open replica {path}: there is no folder {path.parent}", hint="make it first"
                 )
             path.mkdir(exist_ok=True)
-        return cls(path, created=True)
+            sync_folder(path.parent)
+        return cls(path, created=True, made_folder=True)
 
     @classmethod
     def _of_existing(cls, path: Path) -> ReplicaFolder:
+        folder = cls(path)
         names = {entry.name for entry in path.iterdir()}
-        folder = cls(path, created=names <= {"lock", "lock.owner"})
-        if not folder.created and folder.metadata.name not in names:
-            raise ReplicaError(
-                f"open replica {path}: a folder with other files in it ({min(names)})",
-                hint="choose another name; a replica wants a folder of its own",
-            )
+        if folder.metadata.name not in names:
+            foreign = names - _BEFORE_METADATA
+            if not foreign and "lock" in names and folder.lock_file.stat().st_size:
+                foreign = {"lock"}  # ours is empty
+            if foreign:
+                raise ReplicaError(
+                    f"open replica {path}: a folder with other files in it ({min(foreign)})",
+                    hint="choose another name; a replica wants a folder of its own",
+                )
+            return cls(path, created=True)
         if folder.journal.name in names:
             raise ReplicaBrokenError(
                 f"open replica {path}: a rollback journal lies in it, left by another program",
@@ -110,17 +126,35 @@ class ReplicaFolder:
         return folder
 
     def discard(self) -> None:
-        """Remove our own files, and the folder when nothing else is in it."""
-        for name in (*_NAMES, *_UNFINISHED):
-            (self.path / name).unlink(missing_ok=True)
-        if not any(self.path.iterdir()):
-            self.path.rmdir()
+        """Remove what was made here for a replica that came to nothing; may be repeated.
+
+        Only our own files, and the folder if this call's ``open_or_create`` made it and nothing else is
+        in it. Does nothing when another process took the folder meanwhile, or pages of a revision are in
+        it. The caller has released its lock.
+        """
+        lock = ReplicaLock(self)
+        try:
+            lock.acquire(timeout_s=0, announced=False)  # the disk may be full
+        except ReplicaBusyError:
+            return
+        try:
+            metadata = load_metadata(self)
+            if metadata is None or not metadata.revision:
+                self._remove()
+        finally:
+            lock.release()
+
+    def _remove(self) -> None:
+        """Remove our files, the lock last: who waits for it finds that its file is gone and begins anew."""
+        with explained(f"remove replica {self.path}"):
+            for name in (*_OURS, self.lock_file.name):
+                (self.path / name).unlink(missing_ok=True)
+            if self.made_folder and not any(self.path.iterdir()):
+                self.path.rmdir()
 
 
 def _not_a_folder(path: Path) -> ReplicaError:
-    with path.open("rb") as file:
-        magic = file.read(len(SQLITE_MAGIC))
-    if magic == SQLITE_MAGIC:
+    if path.is_file() and _begins_as_sqlite(path):
         return ReplicaError(
             f"open replica {path}: a plain SQLite database is there, and a replica is a folder",
             hint="choose another name, or move that file away",
@@ -128,3 +162,15 @@ def _not_a_folder(path: Path) -> ReplicaError:
     return ReplicaError(
         f"open replica {path}: a file is there, and a replica is a folder", hint="choose another name"
     )
+
+
+def _begins_as_sqlite(path: Path) -> bool:
+    """Say whether the file is a SQLite database, as far as its first bytes go.
+
+    Another process looks. This one may have the file open with another SQLite library, whose locks on it
+    would be dropped with our ``close()``.
+    """
+    code = "import sys; sys.stdout.buffer.write(open(sys.argv[1], 'rb').read(16))"
+    command = [sys.executable, "-I", "-S", "-c", code, str(path)]
+    looked = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - our own interpreter, no shell
+    return looked.stdout == SQLITE_MAGIC

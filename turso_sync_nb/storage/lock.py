@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,26 +25,48 @@ if TYPE_CHECKING:
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """The process that holds a folder; ``since`` in UTC."""
+    """The process that holds a folder; ``since`` in UTC, ``program`` without its arguments."""
 
     pid: int
     host: str
     since: str
+    program: str = ""
+
+    @classmethod
+    def this_process(cls) -> Owner:
+        """Return what to tell others of this process."""
+        return cls(
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            since=datetime.now(UTC).isoformat(timespec="seconds"),
+            program=Path(sys.argv[0] if sys.argv else "").name,
+        )
 
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}, since {self.since}"
+        program = f" ({self.program})" if self.program else ""
+        return f"process {self.pid}{program} on {self.host}, since {self.since}"
 
 
 class ReplicaLock:
-    """The lock of one folder, for one process; threads share it through what they open with it."""
+    """The lock of one folder, for one process; threads share it through what they open with it.
+
+    Another ``ReplicaLock`` of the folder is refused in this process as in any other.
+    """
 
     def __init__(self, folder: ReplicaFolder) -> None:
         self._folder = folder
         self._lock = FileLock(folder.lock_file, thread_local=False)
         self._pid = 0
 
-    def acquire(self, timeout_s: float) -> None:
+    @property
+    def held(self) -> bool:
+        """Say whether this process owns the folder; a forked child does not own what its parent does."""
+        return self._pid == os.getpid()
+
+    def acquire(self, timeout_s: float, *, announced: bool = True) -> None:
         """Take the folder, waiting up to ``timeout_s`` seconds for its owner to leave.
+
+        ``announced`` tells others who has it; that takes a little room on the disk.
 
         Raises:
             ReplicaBusyError: another process owns it; the message says which.
@@ -56,23 +81,26 @@ class ReplicaLock:
                     hint="close it there (shut that kernel down), or connect under another name",
                 ) from None
         self._pid = os.getpid()
-        now = datetime.now(UTC).isoformat(timespec="seconds")
         try:
-            owner = Owner(self._pid, socket.gethostname(), now)
-            write_durably(self._folder.owner_file, msgspec.json.encode(owner))
+            if announced:
+                write_durably(self._folder.owner_file, msgspec.json.encode(Owner.this_process()))
         except BaseException:
             self.release()
             raise
 
     def release(self) -> None:
         """Leave the folder; may be repeated. A forked child leaves what its parent holds alone."""
-        if self._pid == os.getpid():
-            self._folder.owner_file.unlink(missing_ok=True)
+        if not self.held:
+            return
+        try:
+            with suppress(OSError):  # names an owner that left: the next one writes its own
+                self._folder.owner_file.unlink(missing_ok=True)
+        finally:
             self._lock.release()
             self._pid = 0
 
     def _owner(self) -> str:
         try:
             return str(msgspec.json.decode(self._folder.owner_file.read_bytes(), type=Owner))
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):  # it came or left this very moment
             return "another process"

@@ -1,4 +1,4 @@
-"""Metadata: the one file that decides which state of a replica is in force.
+"""The metadata: which state of a replica is in force.
 
 JSON, written durably as a whole. It names its own version, so that other software leaves it alone; until
 the format is released another version is refused, from then on it is upgraded. No secret is ever in it.
@@ -6,12 +6,13 @@ the format is released another version is refused, from then on it is upgraded. 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 
 from turso_sync_nb.errors import ReplicaBrokenError, ReplicaError
-from turso_sync_nb.storage.durable import write_durably
+from turso_sync_nb.storage.durable import explained, write_durably
+from turso_sync_nb.units import PAGE_SIZE, PAGES_MAX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,26 +21,33 @@ if TYPE_CHECKING:
 
 VERSION: Final = "turso-sync-nb/1"
 
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
 
 class BootstrapPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a replica begins with: ``length`` bytes of a prefix, or the pages of ``query``."""
 
     kind: Literal["whole", "prefix", "query"]
-    length: int = 0
+    length: Count = 0
     query: str = ""
 
 
 class FileStamp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the base image looked when we left it."""
 
-    inode: int
-    size: int
+    inode: Count
+    size: Count
     mtime_ns: int
 
     @classmethod
     def of(cls, path: Path) -> FileStamp:
-        """Return the stamp of the file at ``path``, without opening it."""
-        status = path.stat()
+        """Return the stamp of the file at ``path``, without opening it.
+
+        Raises:
+            ReplicaError: there is none.
+        """
+        with explained(f"look at {path}"):
+            status = path.stat()
         return cls(status.st_ino, status.st_size, status.st_mtime_ns)
 
     def matches(self, path: Path) -> bool:
@@ -61,12 +69,12 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     phase: Literal["bootstrapping", "ready"] = "bootstrapping"
     protocol: Literal["v1"] = "v1"
     revision: str = ""
-    db_pages: int = 0
+    db_pages: Annotated[int, msgspec.Meta(ge=0, le=PAGES_MAX)] = 0
     remote_url: str | None = None
-    segment_size: int | None = None
+    segment_size: Annotated[int, msgspec.Meta(ge=PAGE_SIZE)] | None = None
     prefetch: bool | None = None
-    last_pull_unix_time: int | None = None
-    last_push_unix_time: int | None = None
+    last_pull_unix_time: Count | None = None
+    last_push_unix_time: Count | None = None
     stamp: FileStamp | None = None
 
 
@@ -77,23 +85,22 @@ class _Versioned(msgspec.Struct):
 def load_metadata(folder: ReplicaFolder) -> Metadata | None:
     """Return the metadata of ``folder``, ``None`` when there is none.
 
+    Types and ranges are checked; whether a value is the one that was written is not.
+
     Raises:
-        ReplicaError: it is of another version.
-        ReplicaBrokenError: it cannot be read.
+        ReplicaError: it is of another version, or the file cannot be read.
+        ReplicaBrokenError: its content makes no sense.
     """
-    try:
-        data = folder.metadata.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ReplicaBrokenError(
-            f"read {folder.metadata}: {error.strerror}", hint="check the permissions"
-        ) from error
+    with explained(f"read {folder.metadata}"):
+        try:
+            data = folder.metadata.read_bytes()
+        except FileNotFoundError:
+            return None
     try:
         version = msgspec.json.decode(data, type=_Versioned).version
         if version == VERSION:
             return msgspec.json.decode(data, type=Metadata)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ReplicaBrokenError(
             f"read {folder.metadata}: {error}", hint=f"remove the folder {folder.path} and connect again"
         ) from error

@@ -1,7 +1,11 @@
 """The page map: which pages of the base image are here.
 
-Ours, and not the file system's holes, which lie on some file systems. On disk: magic, size in pages, two
-portable roaring bitmaps each after its length, and a CRC-32 of it all. A lost or spoilt map is none.
+Ours, and not the file system's holes, which lie on some file systems. Time and memory follow the runs of
+pages that are here, never the size of the database.
+
+On disk: magic, three lengths (``db_pages``, bytes of each bitmap), the two bitmaps in roaring's portable
+format (resident, local-only), and a CRC-32 of all that. A lost or spoilt map is none: its pages are fetched
+again.
 """
 
 from __future__ import annotations
@@ -12,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from pyroaring import BitMap
 
-from turso_sync_nb.storage.durable import write_durably
+from turso_sync_nb.storage.durable import explained, write_durably
+from turso_sync_nb.units import PAGES_MAX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,13 +25,15 @@ if TYPE_CHECKING:
 _MAGIC: Final = b"tsnpages1\n"
 _LENGTHS: Final = struct.Struct("<QQQ")
 _CRC: Final = struct.Struct("<I")
+_BITMAPS_AT: Final = len(_MAGIC) + _LENGTHS.size
 
 
 class PageMap:
-    """Every page below ``db_pages`` is absent, *resident* (base content known) or *local-only*.
+    """Every page below ``db_pages`` is absent, *resident* (base known) or *local-only*.
 
-    Local-only: written by a checkpoint without its base ever being fetched. Not safe for threads: its
-    owner, the page store, guards changes; reading membership beside them is safe.
+    Local-only: written by a checkpoint without its base ever being fetched. ``resident`` and ``local_only``
+    are disjoint and stay the same objects, so that a reader may keep hold of their membership test. Not
+    safe for threads: its owner, the page store, guards changes; testing membership meanwhile is safe.
     """
 
     def __init__(
@@ -36,6 +43,10 @@ class PageMap:
         self.resident = BitMap() if resident is None else resident
         self.local_only = BitMap() if local_only is None else local_only
 
+    def __contains__(self, page: int) -> bool:
+        """Say whether ``page`` is not absent."""
+        return page in self.resident or page in self.local_only
+
     @property
     def is_whole(self) -> bool:
         """Say whether no page is absent."""
@@ -43,29 +54,72 @@ class PageMap:
 
     def absent(self, first: int = 0, end: int | None = None) -> BitMap:
         """Return the absent pages from ``first`` up to, not including, ``end`` (default: all)."""
-        span = BitMap(range(first, self.db_pages if end is None else min(end, self.db_pages)))
-        return span - self.resident - self.local_only
+        return self.absent_of(BitMap(range(first, self.db_pages if end is None else end)))
+
+    def absent_of(self, pages: BitMap) -> BitMap:
+        """Return those of ``pages`` that are absent; what lies past the end is no page."""
+        absent = pages - self.resident - self.local_only
+        absent.remove_range(self.db_pages, PAGES_MAX + 1)
+        return absent
+
+    def add_resident(self, first: int, end: int) -> None:
+        """Note that the base content of the pages from ``first`` up to ``end`` is here; they were absent."""
+        self.resident.add_range(first, end)
+
+    def add_local_only(self, page: int) -> None:
+        """Note that ``page``, which was absent, was written here; one past the end is a new last page."""
+        self.db_pages = max(self.db_pages, page + 1)
+        self.local_only.add(page)
+
+    def resize(self, db_pages: int) -> None:
+        """Change the size; pages past the end are dropped, new ones are absent."""
+        for bitmap in (self.resident, self.local_only):
+            bitmap.remove_range(db_pages, PAGES_MAX + 1)
+        self.db_pages = db_pages
 
     def save(self, path: Path) -> None:
-        """Write the map to ``path``, durably."""
-        bitmaps = [BitMap(bitmap) for bitmap in (self.resident, self.local_only)]
-        for bitmap in bitmaps:
+        """Write the map to ``path``, durably.
+
+        Raises:
+            ReplicaError: it cannot be written; the former one stays.
+        """
+        bodies = []
+        for bitmap in (self.resident, self.local_only):
             bitmap.run_optimize()
-        bodies = [bitmap.serialize() for bitmap in bitmaps]
+            bodies.append(bitmap.serialize())
         data = _MAGIC + _LENGTHS.pack(self.db_pages, *map(len, bodies)) + b"".join(bodies)
         write_durably(path, data + _CRC.pack(zlib.crc32(data)))
 
     @classmethod
     def load(cls, path: Path) -> PageMap | None:
-        """Return the map at ``path``; ``None`` when there is none that can be believed."""
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            return None
+        """Return the map at ``path``; ``None`` when there is none that can be believed.
+
+        Raises:
+            ReplicaError: the file is there and cannot be read.
+        """
+        with explained(f"read {path}"):
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:
+                return None
         body, crc = data[: -_CRC.size], data[-_CRC.size :]
-        if not body.startswith(_MAGIC) or crc != _CRC.pack(zlib.crc32(body)):
+        if len(body) < _BITMAPS_AT or not body.startswith(_MAGIC) or crc != _CRC.pack(zlib.crc32(body)):
             return None
-        start = len(_MAGIC) + _LENGTHS.size
-        db_pages, resident_length, _ = _LENGTHS.unpack_from(body, len(_MAGIC))
-        middle = start + resident_length
-        return cls(db_pages, BitMap.deserialize(body[start:middle]), BitMap.deserialize(body[middle:]))
+        return cls._decoded(body)
+
+    @classmethod
+    def _decoded(cls, body: bytes) -> PageMap | None:
+        """Return the map in ``body``; ``None`` when its parts contradict each other."""
+        db_pages, resident_length, local_length = _LENGTHS.unpack_from(body, len(_MAGIC))
+        middle = _BITMAPS_AT + resident_length
+        if db_pages > PAGES_MAX or middle + local_length != len(body):
+            return None
+        try:
+            page_map = cls(
+                db_pages, BitMap.deserialize(body[_BITMAPS_AT:middle]), BitMap.deserialize(body[middle:])
+            )
+        except ValueError:
+            return None
+        bitmaps = (page_map.resident, page_map.local_only)
+        fits = all(not bitmap or bitmap.max() < db_pages for bitmap in bitmaps)
+        return page_map if fits and bitmaps[0].isdisjoint(bitmaps[1]) else None

@@ -1,23 +1,32 @@
 """The page store: the base image, its page map, and the one way pages get into it.
 
-A page that is not absent is never written. On disk: page bytes, fsync, then the map; in memory the map
-knows a page once its bytes are written. Losing map entries in a crash costs fetching those pages again.
+Rules of this file:
+
+- A page that is not absent is never written by a fetch.
+- On disk: page bytes, fsync, then the map. In memory the map knows a page once its bytes are written. So
+  losing map entries in a crash costs fetching those pages again: content at one revision is fixed.
+- When an fsync failed, the kernel may have dropped what was to be synced, and the next fsync says ok. So
+  after one failure the map on disk is never written again by this store.
+- One handle of the file, through SQLite's own file layer: ``open()`` and ``close()`` would drop the locks
+  that the process holds on it. The handle is guarded: SQLite's layer may seek and then read.
 """
 
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import apsw
+from pyroaring import BitMap
 
-from turso_sync_nb.errors import ProtocolError, ReplicaError
+from turso_sync_nb.errors import ProtocolError, ReplicaBrokenError, ReplicaError
 from turso_sync_nb.storage.folder import SQLITE_MAGIC
 from turso_sync_nb.storage.page_map import PageMap
 from turso_sync_nb.units import PAGE_SIZE, PageId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from turso_sync_nb.storage.folder import ReplicaFolder
 
@@ -31,6 +40,8 @@ UNFLUSHED_PAGES_MAX: Final = 4096
 """Pages (16 MiB) that a crash may make us fetch again; more and the map is written."""
 
 _WAL_MODE: Final = b"\2\2"
+_JOURNAL_MODES: Final = (b"\1\1", b"\2\2")
+_MVCC: Final = 255
 
 
 class PageStore:
@@ -42,6 +53,8 @@ class PageStore:
         self._folder = folder
         self._lock = threading.RLock()
         self._unflushed = 0
+        self._sync_failed = False
+        self._closed = False
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_MAIN_DB
         try:
             self._file = apsw.VFSFile("", str(folder.main), [flags, 0])
@@ -52,124 +65,186 @@ class PageStore:
 
     @classmethod
     def create(cls, folder: ReplicaFolder, db_pages: int) -> PageStore:
-        """Begin a base image of ``db_pages`` absent pages, dropping whatever was there."""
-        folder.page_map.unlink(missing_ok=True)
-        store = cls(folder, PageMap(db_pages))
+        """Begin a base image of ``db_pages`` absent pages, dropping whatever was there.
+
+        Raises:
+            ReplicaError: it cannot be written.
+        """
+        page_map = PageMap(db_pages)
+        page_map.save(folder.page_map)  # first: a map of what was there must not outlive it
+        store = cls(folder, page_map)
         try:
-            with store._explained():
+            with store._explained("write"):
                 store._file.xTruncate(0)
                 store._file.xTruncate(db_pages * PAGE_SIZE)  # SQLite takes the size from the file
-            store._unflushed = 1
-            store.flush()
+                store._file.xSync(apsw.SQLITE_SYNC_FULL)
         except BaseException:
             store.close()
             raise
         return store
 
-    def put(self, pages: Iterable[tuple[PageId, bytes]]) -> None:
-        """Write ``pages`` as they come; one that is not absent is passed over.
+    # Pages in
 
-        What was written before an error of the iterable, or of the disk, stays and is known.
+    def put(self, pages: Iterable[tuple[PageId, bytes]]) -> int:
+        """Write ``pages`` as they come and return how many; one that is not absent is passed over.
+
+        What came before an error of the iterable, or of the disk, stays and is known.
 
         Raises:
-            ProtocolError: page 0 is not that of a database that can be served here.
+            ProtocolError: a page is not of this database, or page 0 is one that cannot be served here.
             ReplicaError: the disk is full, or cannot be written.
         """
-        batch: list[tuple[PageId, bytes]] = []
+        written = 0
+        batch: dict[PageId, bytes] = {}
         try:
-            for page in pages:
-                batch.append(page)
+            for page_id, data in pages:
+                batch.setdefault(page_id, self._admitted(page_id, data))
                 if len(batch) == BATCH_PAGES_MAX:
-                    self._write(batch)
-                    batch = []
+                    full, batch = batch, {}
+                    written += self._write(full)
         finally:
-            self._write(batch)
+            written += self._write(batch)
+        return written
 
-    def _write(self, batch: list[tuple[PageId, bytes]]) -> None:
+    def _admitted(self, page_id: PageId, data: bytes) -> bytes:
+        """Return what to store of a page that came from the remote; refuse what cannot be one."""
+        if not 0 <= page_id < self.page_map.db_pages:
+            raise ProtocolError(
+                f"write page {page_id}: the database has {self.page_map.db_pages} pages",
+                hint="try again; if it stays so, the server's answers are damaged",
+            )
+        if len(data) != PAGE_SIZE:
+            raise ProtocolError(
+                f"write page {page_id}: remote sent {len(data)} bytes, a page is {PAGE_SIZE}",
+                hint="try again; if it stays so, the server's answers are damaged",
+            )
+        return data if page_id else _as_wal_mode(data)
+
+    def _write(self, batch: dict[PageId, bytes]) -> int:
         with self._lock:
-            batch = sorted((page, data) for page, data in batch if self._is_absent(page))
-            start = 0
-            while start < len(batch):
-                end = start + 1
-                limit = min(len(batch), start + WRITE_PAGES_MAX)
-                while end < limit and batch[end][0] == batch[end - 1][0] + 1:
-                    end += 1
-                self._write_run(batch[start:end])
-                start = end
+            absent = self.page_map.absent_of(BitMap(batch))
+            for first, end in _runs(absent):
+                data = b"".join(batch[PageId(page)] for page in range(first, end))
+                with self._explained("write"):
+                    self._file.xWrite(data, first * PAGE_SIZE)
+                self._unflushed += end - first
+                self.pages_put += end - first
+                self.page_map.add_resident(first, end)
             if self._unflushed >= UNFLUSHED_PAGES_MAX:
                 self.flush()
+            return len(absent)
 
-    def _write_run(self, run: list[tuple[PageId, bytes]]) -> None:
-        """Write consecutive pages, then know them."""
-        first = run[0][0]
-        data = b"".join(data for _, data in run)
-        if first == 0:
-            data = _as_wal_mode(data)
-        with self._explained():
-            self._file.xWrite(data, first * PAGE_SIZE)
-        self.page_map.resident.add_range(first, first + len(run))
-        self.pages_put += len(run)
-        self._unflushed += len(run)
+    # What SQLite does to the file itself
 
-    def _is_absent(self, page: int) -> bool:
-        return page < self.page_map.db_pages and not self.has(page)
+    def wrote_locally(self, page: int) -> None:
+        """Note that SQLite is about to write ``page`` into the base image; no fetch will touch it after."""
+        with self._lock:
+            if page not in self.page_map:
+                self._unflushed += 1
+                self.page_map.add_local_only(page)
+
+    def cut(self, db_pages: int) -> None:
+        """Note that SQLite is about to cut the base image at ``db_pages``."""
+        with self._lock:
+            if db_pages < self.page_map.db_pages:
+                self._unflushed += 1
+                self.page_map.resize(db_pages)
+
+    # Pages out
 
     def has(self, page: int) -> bool:
         """Say whether ``page`` is here."""
-        return page in self.page_map.resident or page in self.page_map.local_only
-
-    def wrote_locally(self, page: int) -> None:
-        """Note that SQLite wrote ``page`` into the base image itself."""
-        with self._lock:
-            if not self.has(page):
-                self.page_map.local_only.add(page)
-                self._unflushed += 1
+        return page in self.page_map
 
     def read(self, page: PageId) -> bytes:
-        """Return the content of ``page`` in the base image, which is here."""
-        with self._explained():
-            return self._file.xRead(PAGE_SIZE, page * PAGE_SIZE)
+        """Return the content of ``page`` in the base image.
+
+        Raises:
+            ReplicaBrokenError: it is not here, or the file is shorter than that.
+            ReplicaError: it cannot be read.
+        """
+        with self._lock, self._explained("read"):
+            data = self._file.xRead(PAGE_SIZE, page * PAGE_SIZE) if self.has(page) else b""
+        if len(data) != PAGE_SIZE:
+            raise ReplicaBrokenError(
+                f"read page {page} of {self._folder.main}: it is not there",
+                hint=f"remove the folder {self._folder.path} and connect again",
+            )
+        return data
+
+    # The end
 
     def flush(self) -> None:
-        """Make durable what was put, and the knowledge of it; nothing to do costs nothing."""
+        """Make durable what was put, and the knowledge of it; nothing to do costs nothing.
+
+        Raises:
+            ReplicaError: it cannot be written; the map on disk stays as it was.
+        """
         with self._lock:
-            if self._unflushed:
-                with self._explained():
-                    self._file.xSync(apsw.SQLITE_SYNC_FULL)
-                self.page_map.save(self._folder.page_map)
-                self._unflushed = 0
+            if not self._unflushed:
+                return
+            if self._sync_failed:
+                raise ReplicaError(
+                    f"write {self._folder.main}: the disk failed before, what was written is in doubt",
+                    hint="close this replica, check the disk, and connect again",
+                )
+            self._sync_failed = True
+            with self._explained("write"):
+                self._file.xSync(apsw.SQLITE_SYNC_FULL)
+            self._sync_failed = False
+            self.page_map.save(self._folder.page_map)
+            self._unflushed = 0
 
     def close(self) -> None:
-        """Close the file without flushing; may be repeated."""
-        self._file.xClose()
+        """Flush and close; may be repeated. The file is closed even if the flush fails.
 
-    def _explained(self) -> _Explained:
-        return _Explained(self._folder)
+        Raises:
+            ReplicaError: the flush failed; what was not flushed will be fetched again.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                self.flush()
+            finally:
+                self._file.xClose()
 
-
-class _Explained:
-    """Turns SQLite's file errors of a block into ours."""
-
-    def __init__(self, folder: ReplicaFolder) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> None:
-        """Do nothing."""
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, apsw.FullError | apsw.IOError):
-            full = isinstance(error, apsw.FullError)
+    @contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        """Turn SQLite's file errors of the block into ours."""
+        try:
+            yield
+        except apsw.FullError as error:
             raise ReplicaError(
-                f"write {self._folder.main}: {'the disk is full' if full else error}",
-                hint="free some disk space and try again" if full else "check the disk",
+                f"{doing} {self._folder.main}: the disk is full", hint="free some disk space and try again"
             ) from error
+        except apsw.VFSFileClosedError as error:
+            raise ReplicaError(
+                f"{doing} {self._folder.main}: the replica is closed", hint="connect again"
+            ) from error
+        except apsw.Error as error:
+            raise ReplicaError(f"{doing} {self._folder.main}: {error}", hint="check the disk") from error
+
+
+def _runs(pages: BitMap) -> Iterator[tuple[int, int]]:
+    """Yield ``pages`` as runs ``(first, end)`` of at most one write each."""
+    first = end = -1
+    for page in pages:
+        if page != end or end - first == WRITE_PAGES_MAX:
+            if end > first:
+                yield first, end
+            first = page
+        end = page + 1
+    if end > first:
+        yield first, end
 
 
 def _as_wal_mode(first_page: bytes) -> bytes:
-    """Return page 0 (with what follows) saying WAL, in which mode a replica lives.
+    """Return page 0 saying WAL, in which mode a replica lives.
 
     Raises:
-        ProtocolError: it is no SQLite database, or one of another page size.
+        ProtocolError: it is no SQLite database, or one that SQLite cannot read in pages of 4096 bytes.
     """
     if not first_page.startswith(SQLITE_MAGIC):
         raise ProtocolError(
@@ -179,7 +254,19 @@ def _as_wal_mode(first_page: bytes) -> bytes:
     size = int.from_bytes(first_page[16:18], "big")
     if size != PAGE_SIZE:
         raise ProtocolError(
-            f"read page 0: its database has pages of {65536 if size == 1 else size} bytes, not {PAGE_SIZE}",
+            f"read page 0: the database has pages of {65536 if size == 1 else size} bytes, "
+            f"only {PAGE_SIZE} is known",
             hint="VACUUM the remote database with PRAGMA page_size = 4096",
+        )
+    modes = first_page[18:20]
+    if _MVCC in modes:
+        raise ProtocolError(
+            "read page 0: the database is in MVCC mode, which SQLite cannot read",
+            hint="serve it in WAL mode",
+        )
+    if modes not in _JOURNAL_MODES:
+        raise ProtocolError(
+            f"read page 0: the file format is of version {modes[0]}/{modes[1]}, SQLite knows 1 and 2",
+            hint="upgrade turso-sync-nb",
         )
     return first_page[:18] + _WAL_MODE + first_page[20:]

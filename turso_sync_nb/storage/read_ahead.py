@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 
 def segment_around(page: int, page_map: PageMap, segment_pages: int) -> BitMap:
-    """Return the absent pages of the segment of ``segment_pages`` pages that holds ``page``."""
+    """Return the absent pages of the segment of ``segment_pages`` pages that holds ``page``.
+
+    Segments are aligned, so neighbours that ask at the same time ask for the same one.
+    """
     first = page - page % segment_pages
     return page_map.absent(first, first + segment_pages)

@@ -16,4 +16,8 @@ class PageSource(Protocol):
     """Gives pages of the base image at the revision in force; several threads may ask at once."""
 
     def fetch(self, pages: BitMap) -> Iterator[tuple[PageId, bytes]]:
-        """Yield each of ``pages`` once, in any order, 4096 bytes each, or raise; what was yielded is good."""
+        """Yield each of ``pages`` once, in any order, 4096 bytes each, or raise.
+
+        What was yielded before an error is good. Must not change ``pages``, nor ask for a page through
+        the file whose read it serves. Nothing is done before the first page is asked for.
+        """

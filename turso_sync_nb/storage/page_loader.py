@@ -1,0 +1,87 @@
+"""Getting absent pages: one fetch in flight for a page, however many threads want it.
+
+A fetch under way is a *flight*: a set of pages and a lock that its leader holds as long as it lasts. Others
+that want one of its pages wait for the lock; what they want beside is theirs to fetch. A leader may be
+interrupted at any point, so being under way is the lock itself and nothing that has to be undone: a flight
+whose lock is free is over, whether or not it was struck off the list.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from pyroaring import BitMap
+
+from turso_sync_nb.errors import RemoteFailedError
+from turso_sync_nb.storage.read_ahead import segment_around
+
+if TYPE_CHECKING:
+    from turso_sync_nb.storage.page_store import PageStore
+    from turso_sync_nb.storage.source import PageSource
+
+
+class _Flight:
+    """One fetch: its pages, and the lock that says it is under way."""
+
+    __slots__ = ("pages", "under_way")
+
+    def __init__(self) -> None:
+        self.pages = BitMap()
+        self.under_way = threading.Lock()
+
+
+class PageLoader:
+    """Gets absent pages into the store; safe for threads."""
+
+    def __init__(self, store: PageStore, source: PageSource, segment_pages: int) -> None:
+        self._store = store
+        self._source = source
+        self._segment_pages = segment_pages
+        self._flights: list[_Flight] = []
+        self._lock = threading.Lock()
+
+    def load(self, page: int) -> int:
+        """Return when ``page`` is here, with the number of pages that were fetched for it by this call.
+
+        Blocks as long as the source does, or another thread's fetch of the page. When that one fails, this
+        call tries itself.
+
+        Raises:
+            SyncError: the fetch failed; pages that came before are kept.
+        """
+        while not self._store.has(page):
+            own = _Flight()
+            with own.under_way:
+                other = self._other_flight(page, own)
+                if other is None:
+                    return self._fly(page, own)
+            with other.under_way:
+                pass  # waited for it to land
+        return 0
+
+    def _other_flight(self, page: int, own: _Flight) -> _Flight | None:
+        """Return the flight under way that brings ``page``; else list ``own`` and what it is to bring."""
+        with self._lock:
+            self._flights = [flight for flight in self._flights if flight.under_way.locked()]
+            for flight in self._flights:
+                if page in flight.pages:
+                    return flight
+            pages = segment_around(page, self._store.page_map, self._segment_pages)
+            for flight in self._flights:
+                pages -= flight.pages
+            own.pages = pages
+            self._flights.append(own)
+        return None
+
+    def _fly(self, page: int, own: _Flight) -> int:
+        """Fetch the pages of ``own``; none when ``page`` arrived just before it was listed."""
+        if page not in own.pages:
+            return 0
+        written = self._store.put(self._source.fetch(own.pages))
+        if not self._store.has(page):
+            raise RemoteFailedError(
+                f"fetch page {page}: the remote did not send it",
+                hint="try again; if it stays so, the server's answers are incomplete",
+            )
+        return written
