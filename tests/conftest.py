@@ -1,8 +1,4 @@
-"""What every test may ask for: real peers, one rule for skips, one Hypothesis profile.
-
-A test may skip for one of three reasons only, each a peer that this machine lacks: ``browser``,
-``tursodb``, ``pyturso``. TSN_REQUIRE_ALL=1 turns those into failures; any other skip fails always.
-"""
+"""What every test may ask for: real peers, the wheel, one rule for skips, one Hypothesis profile."""
 
 from __future__ import annotations
 
@@ -12,51 +8,23 @@ import subprocess
 import sys
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 from peers import EmbeddedThread, PeerMissingError, PeerServer, embedded_process, tursodb_server
+from skips import forbid_skip, miss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from types import ModuleType
 
 ROOT = Path(__file__).parent.parent
-PEERS_THAT_MAY_MISS = ("browser", "tursodb", "pyturso")
-REQUIRE_ALL = os.environ.get("TSN_REQUIRE_ALL") == "1"
 SERVERS = pytest.StashKey[list[PeerServer]]()
 
 settings.register_profile("local", print_blob=True, deadline=None, derandomize=False)
 settings.register_profile("bounded", settings.get_profile("local"), max_examples=50, database=None)
 settings.load_profile("bounded" if os.environ.get("CI") else "local")
-
-
-def miss(reason: str) -> NoReturn:
-    """Skip the test for want of a peer, or fail it where every peer is required."""
-    if REQUIRE_ALL:
-        pytest.fail(f"{reason} (TSN_REQUIRE_ALL=1)", pytrace=False)
-    pytest.skip(reason)
-
-
-def why_not_to_skip(reason: str) -> str | None:
-    """Return what is wrong with skipping for ``reason``, or None when it is allowed."""
-    reason = reason.removeprefix("Skipped: ")
-    if not reason.startswith(tuple(f"{peer}: " for peer in PEERS_THAT_MAY_MISS)):
-        return f"skipped for {reason!r}: only a missing {', '.join(PEERS_THAT_MAY_MISS)} may skip a test"
-    if REQUIRE_ALL:
-        return f"skipped for {reason!r}, and TSN_REQUIRE_ALL=1 allows no skip"
-    return None
-
-
-def forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Turn a skip that is not allowed into a failure; an expected failure is not a skip."""
-    if not report.skipped or hasattr(report, "wasxfail"):
-        return
-    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-    if wrong := why_not_to_skip(reason):
-        report.outcome = "failed"
-        report.longrepr = wrong
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import apsw
 import pytest
-from conftest import why_not_to_skip
 from peers import answers, copy_into_wal, wal_pages
+from skips import why_not_to_skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,7 +141,7 @@ def test_real_client_reads_the_real_server(
 )
 def test_only_missing_peers_may_skip(reason: str, *, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A skip is allowed for the three peers alone, and for none when all are required."""
-    monkeypatch.setattr("conftest.REQUIRE_ALL", False)
+    monkeypatch.setattr("skips.REQUIRE_ALL", False)
     assert (why_not_to_skip(reason) is None) == allowed
-    monkeypatch.setattr("conftest.REQUIRE_ALL", True)
+    monkeypatch.setattr("skips.REQUIRE_ALL", True)
     assert why_not_to_skip(reason) is not None
