@@ -56,7 +56,8 @@ def format_size(length: int) -> str:
     if length < 2**10:
         return f"{length} B"
     unit, factor = next(
-        (name, factor) for name, factor in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+        (name, factor)
+        for name, factor in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
         if length >= factor
     )
     return f"{length / factor:.1f} {unit}"

@@ -164,8 +164,21 @@ def test_refused_pragmas(db, pragma, reason) -> None:
 
 def test_attach_of_an_inner_file_is_refused(db) -> None:
     """The replica's inner file cannot be attached, where absent pages would read as zeros."""
-    with pytest.raises(tsn.UsageError, match="inner file"):
-        db.execute("ATTACH ? AS other", (str(db.path / "main.db"),))
+    inner = str(db.path / "main.db")
+    for sql, parameters in ((f"ATTACH '{inner}' AS other", ()), ("ATTACH ? AS other", (inner,))):
+        with pytest.raises(tsn.UsageError, match="inner file"):
+            db.execute(sql, parameters)
+    assert [name for _, name, _ in db.execute("PRAGMA database_list")] == ["main"]
+
+
+def test_attach(db, tmp_path) -> None:
+    """Another database can be attached, made and written, while main stays read-only."""
+    db.isolation_level = None
+    db.execute("ATTACH ? AS results", (str(tmp_path / "results.db"),))
+    db.execute("CREATE TABLE results.oslo AS SELECT * FROM person WHERE city = 'Oslo'")
+    assert db.execute("SELECT count(*) > 100 FROM oslo").fetchone() == (1,)
+    with pytest.raises(apsw.ReadOnlyError):
+        db.execute("CREATE TABLE main.oslo(a)")
 
 
 def test_closed(db) -> None:

@@ -123,9 +123,9 @@ def _refuse_later(options: dict[str, object]) -> None:
 
 
 def _ensure_bootstrap_query(replica: Replica, partial: PartialSyncOpts | None) -> None:
-    """After a bootstrap by query, fetch what the remote left out of the query's pages."""
+    """After a bootstrap by query, run the query: what the remote left out of its pages arrives."""
     report = replica.bootstrap_report
-    if report is None or partial is None or report.whole:
+    if report is None or partial is None:
         return
     if not isinstance(partial.bootstrap_strategy, PartialSyncQueryBootstrap):
         return

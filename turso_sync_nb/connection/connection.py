@@ -142,6 +142,7 @@ class Connection(FunctionsMixin):
 
         def before_first_step(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
             nonlocal columns
+            self._session.writing = not cursor.is_readonly
             description = cursor.get_description()
             if description:
                 columns = description

@@ -109,19 +109,17 @@ class Cursor:
 
     def _run(self, sql: str, bound: Any) -> None:
         raw = self._raw = self._session.raw.cursor()
-        writes = False
 
         def before_first_step(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
-            nonlocal writes
-            writes = not cursor.is_readonly
+            self._session.writing = not cursor.is_readonly
             self.description = described(cursor)
             return True
 
         raw.exec_trace = before_first_step
         self._rows = raw.execute(sql, bound)
-        if writes:
+        if self._session.writing:
             self._rows = iter(deque(self._rows))
-        if writes or self.description is None:
+        if self._session.writing or self.description is None:
             self._release_raw()
         if is_changing(sql):
             self.rowcount = self._session.raw.changes()

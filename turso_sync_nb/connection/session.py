@@ -59,10 +59,13 @@ class Session:
         self.isolation_level: str | None = None
         self.cursors: WeakSet[Cursor] = WeakSet()
         self.closed = False
+        self.writing = False
+        """Whether the statement under way may write; set before its first step."""
         self._replica = replica
         self._recorded: dict[tuple[Any, ...], Callable[[apsw.Connection], object]] = {}
         self._authorizer: Callable[..., int] | None = None
         self._changes_before = 0
+        self._attached = False
         self.raw = self._open()
 
     def _open(self) -> apsw.Connection:
@@ -107,14 +110,33 @@ class Session:
         if self._replica.can_go_native(self.raw) and self._is_idle():
             self.reopen()
         was_in_transaction = self.raw.in_transaction
+        self._attached = self.writing = False
         try:
             yield
+            if self._attached:
+                self._detach_inner_files()
         except BaseException as error:  # noqa: BLE001 - every one is raised, explained
             self.raise_explained(error, was_in_transaction=was_in_transaction)
 
+    def _detach_inner_files(self) -> None:
+        """Undo an ATTACH whose file name was a parameter, which the authorizer does not see."""
+        for _, schema, file in self.raw.execute("PRAGMA database_list").fetchall():
+            if schema != "main":
+                try:
+                    _refuse_inner_file(str(file))
+                except UsageError:
+                    self.raw.execute("DETACH " + quoted(str(schema)))
+                    raise
+
     def raise_explained(self, error: BaseException, *, was_in_transaction: bool) -> NoReturn:
-        """Raise ``error`` as the reader knows it, saying so when it took the open transaction with it."""
+        """Raise ``error`` as the reader knows it, saying so when it took the open transaction with it.
+
+        A Ctrl-C can be raised where SQLite has done half a statement and does not undo it (``lazy_vfs``
+        says where): then the whole transaction is rolled back, as SQLite does after an I/O error.
+        """
         explained = translated(error)
+        if self.writing and isinstance(error, KeyboardInterrupt) and self.raw.in_transaction:
+            self.raw.execute("ROLLBACK")
         if was_in_transaction and not self.raw.in_transaction:
             explained = _with_note(explained, "the open transaction was rolled back")
         if explained is error:
@@ -176,11 +198,9 @@ class Session:
         if action == apsw.SQLITE_PRAGMA and second is not None and (first or "").lower() in _REFUSED_PRAGMAS:
             name = (first or "").lower()
             raise UsageError(f"set PRAGMA {name}: refused here", hint=_REFUSED_PRAGMAS[name])
-        if action == apsw.SQLITE_ATTACH and first and ReplicaFolder.is_replica(Path(first).parent):
-            raise UsageError(
-                f"attach {Path(first).name}: it is the inner file of a replica",
-                hint="export the replica with db.export(path) and attach that file",
-            )
+        if action == apsw.SQLITE_ATTACH:
+            self._attached = True
+            _refuse_inner_file(first or "")
         return self._authorizer(action, first, second, *rest) if self._authorizer else apsw.SQLITE_OK
 
 
@@ -198,6 +218,15 @@ def _with_note(error: BaseException, note: str) -> BaseException:
     else:
         error.add_note(note)
     return error
+
+
+def _refuse_inner_file(file: str) -> None:
+    """Refuse the database file of a replica: its absent pages would be read as zeros."""
+    if file and ReplicaFolder.is_replica(Path(file).parent):
+        raise UsageError(
+            f"attach {Path(file).name}: it is the inner file of a replica",
+            hint="export the replica with db.export(path) and attach that file",
+        )
 
 
 def _copy_schema(old: apsw.Connection, new: apsw.Connection, schema: str) -> None:

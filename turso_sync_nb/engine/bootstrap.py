@@ -67,7 +67,8 @@ def bootstrap(
     """
     started_s, before = time.perf_counter(), remote.traffic.snapshot()
     run = _Run(folder, remote, pages_per_request)
-    metadata, store, pages_before = run.resume(metadata) or run.begin(metadata)
+    resumed = run.resume(metadata)
+    metadata, store, pages_before = resumed or run.begin(metadata)
     after, resident = remote.traffic.snapshot(), len(store.page_map.resident)
     report = BootstrapReport(
         pages=resident - pages_before,
@@ -76,7 +77,7 @@ def bootstrap(
         received_bytes=after.received_bytes - before.received_bytes,
         requests=after.requests - before.requests,
         seconds=time.perf_counter() - started_s,
-        resumed=bool(pages_before),
+        resumed=resumed is not None,
         note=run.note,
     )
     return Bootstrapped(metadata, store, report)
@@ -102,11 +103,11 @@ class _Run:
             known = FIRST_PAGE not in page_map.resident
             return self._complete(metadata, store, server_known=known), store, pages_before
         except RevisionGoneError:
-            store.close()
+            store.close()  # nothing of it is of use any more
             self.note = "the remote had moved on since the interrupted bootstrap: began again"
             return None
         except BaseException:
-            store.close()
+            _leave(store)
             raise
 
     def begin(self, metadata: Metadata) -> tuple[Metadata, PageStore, int]:
@@ -123,12 +124,12 @@ class _Run:
                 else:
                     self._receive(answer, store, self._asked(metadata))
             except BaseException:
-                store.close()
+                _leave(store)
                 raise
         try:
             return self._complete(metadata, store, server_known=True), store, 0
         except BaseException:
-            store.close()
+            _leave(store)
             raise
 
     def _first_request(self, metadata: Metadata) -> PullRequest:
@@ -172,7 +173,7 @@ class _Run:
     def _complete(self, metadata: Metadata, store: PageStore, *, server_known: bool) -> Metadata:
         """Fetch what is still missing of what was asked, verify, and say "ready"."""
         missing = self._asked(metadata) - store.page_map.resident
-        source = RemotePages(lambda: self.remote, metadata.revision, lambda: store.read(FIRST_PAGE))
+        source = RemotePages(lambda: self.remote, metadata.revision, store)
         if server_known:
             source.recognised()
         for part in _parts(missing, self.pages_per_request):
@@ -183,6 +184,14 @@ class _Run:
         ready = msgspec.structs.replace(metadata, phase="ready", last_pull_unix_time=int(time.time()))
         save_metadata(self.folder, ready)
         return ready
+
+
+def _leave(store: PageStore) -> None:
+    """Keep what has arrived for the next time."""
+    try:
+        store.flush()
+    finally:
+        store.close()
 
 
 class _Limited:

@@ -8,6 +8,7 @@ well without pages that were asked for is final: the server does not have them.
 from __future__ import annotations
 
 import math
+import random
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from turso_sync_nb.engine.remote import PullAnswer, Remote
+    from turso_sync_nb.storage.page_store import PageStore
 
     Page = tuple[PageId, bytes]
 
@@ -97,23 +99,26 @@ class RemotePages:
     """The page source of lazy reads: one remote at one revision.
 
     Nothing on the wire names the database, and revision names repeat between servers. So a fetch also
-    asks for page 0 and compares it with ours, unless one did within ``RECOGNISED_FOR_S`` (a server takes
-    longer to be replaced): pages of another database are never believed.
+    asks for two *witnesses*, page 0 and a random page that is here, and compares them with ours, unless one
+    did within ``RECOGNISED_FOR_S`` (a server takes longer to be replaced). Pages of a database that differs
+    in them are never believed; one that differs only elsewhere is found out by a later draw.
 
-    ``remote`` returns the remote or raises when there is none; ``first_page`` returns our page 0.
+    ``remote`` returns the remote or raises when there is none.
     """
 
     def __init__(
         self,
         remote: Callable[[], Remote],
         revision: str,
-        first_page: Callable[[], bytes],
+        store: PageStore,
         clock: Callable[[], float] = time.monotonic,
+        chance: random.Random | None = None,
     ) -> None:
         self._remote = remote
         self._revision = revision
-        self._first_page = first_page
+        self._store = store
         self._clock = clock
+        self._chance = chance or random.Random()  # noqa: S311 - a sample, not a secret
         self._recognised_until = -math.inf
 
     def fetch(self, pages: BitMap) -> Iterator[Page]:
@@ -133,27 +138,33 @@ class RemotePages:
         self._recognised_until = self._clock() + RECOGNISED_FOR_S
 
     def _fetch_recognised(self, pages: BitMap) -> Iterator[Page]:
-        """Hold back what arrives until the server's page 0 turned out to be ours."""
+        """Hold back what arrives until the witnesses turned out to be ours."""
         held: list[Page] = []
-        recognised = False
-        for page_id, data in fetch_pages(self._remote(), self._revision, pages | BitMap([FIRST_PAGE])):
-            if page_id == FIRST_PAGE:
-                self._recognise(data)
-                recognised = True
-            if page_id in pages:
+        witnesses = self._witnesses() - pages
+        outstanding = BitMap(witnesses)
+        for page_id, data in fetch_pages(self._remote(), self._revision, pages | witnesses):
+            if page_id in witnesses:
+                self._recognise(page_id, data)
+                outstanding.remove(page_id)
+            else:
                 held.append((page_id, data))
-            if recognised:
+            if not outstanding:
                 yield from held
                 held.clear()
 
-    def _recognise(self, first_page: bytes) -> None:
-        if comparable(first_page) != comparable(self._first_page()):
+    def _witnesses(self) -> BitMap:
+        resident = self._store.page_map.resident
+        drawn = [resident[self._chance.randrange(len(resident))]] if resident else []
+        return resident & BitMap([FIRST_PAGE, *drawn])
+
+    def _recognise(self, page_id: PageId, data: bytes) -> None:
+        if comparable(page_id, data) != comparable(page_id, self._store.read(page_id)):
             raise ReplicaError(
                 "fetch pages: the server at this address now serves another database",
                 hint="check the address, or connect under a new name to make a replica of that database",
             )
 
 
-def comparable(first_page: bytes) -> bytes:
-    """Return page 0 without the two bytes that say how it is journaled; the base image says WAL there."""
-    return first_page[:18] + first_page[20:]
+def comparable(page_id: PageId, data: bytes) -> bytes:
+    """Return a page without what a base image may say otherwise: in page 0, how it is journaled."""
+    return data if page_id else data[:18] + data[20:]

@@ -7,12 +7,12 @@ read-only until changes are captured: SQLite itself then refuses a write to ``ma
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import apsw
 import msgspec
 
-from turso_sync_nb.engine.fetch import FIRST_PAGE, RemotePages
+from turso_sync_nb.engine.fetch import RemotePages
 from turso_sync_nb.engine.reports import Stats
 from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError
 from turso_sync_nb.options import SEGMENT_SIZE_DEFAULT
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from turso_sync_nb.storage.lock import ReplicaLock
     from turso_sync_nb.storage.metadata import Metadata
     from turso_sync_nb.storage.page_store import PageStore
+
+OPEN_FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
+"""What ATTACH inherits; the main database itself is opened read-only by its URI."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,7 @@ class Replica:
     _lazy: set[apsw.Connection] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
-        self.pages = RemotePages(
-            self.need_remote, self.metadata.revision, lambda: self.store.read(FIRST_PAGE)
-        )
+        self.pages = RemotePages(self.need_remote, self.metadata.revision, self.store)
         if not self.is_whole:
             segment_size = self.metadata.segment_size or SEGMENT_SIZE_DEFAULT
             self._vfs = LazyVFS(self.folder, self.store, self.pages, segment_size // PAGE_SIZE)
@@ -116,10 +117,15 @@ class Replica:
                 f"open {self.folder.main}: a rollback journal lies beside it, left by another program",
                 hint=f"remove the folder {self.path} and connect again",
             )
+        uri = f"{self.folder.main.as_uri()}?mode=ro"
         if self._vfs is None or self.is_whole:
-            return apsw.Connection(str(self.folder.main), flags=apsw.SQLITE_OPEN_READONLY)
-        raw = self._vfs.open(apsw.SQLITE_OPEN_READONLY)
-        self._lazy.add(raw)
+            raw = apsw.Connection(uri, flags=OPEN_FLAGS)
+        else:
+            raw = self._vfs.open(uri, OPEN_FLAGS)
+            self._lazy.add(raw)
+        raw.config(
+            apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1
+        )  # a checkpoint is a verb of ours, never a side effect
         return raw
 
     def close_database(self, raw: apsw.Connection) -> None:

@@ -61,11 +61,14 @@ class LazyVFS(apsw.VFS):
         self._files: WeakKeyDictionary[apsw.Connection, LazyFile] = WeakKeyDictionary()
         super().__init__(self.name, "")
 
-    def open(self, flags: int) -> apsw.Connection:
-        """Return a connection to the replica's database, which makes no checkpoint when it is closed."""
+    def open(self, uri: str, flags: int) -> apsw.Connection:
+        """Return a connection to the replica's database, which makes no checkpoint when it is closed.
+
+        ``uri`` names its main file.
+        """
         self._opening.file = None
         try:
-            raw = apsw.Connection(str(self._main), flags=flags, vfs=self.name)
+            raw = apsw.Connection(uri, flags=flags, vfs=self.name)
             self._files[raw] = self._opening.file
         finally:
             self._opening.file = None

@@ -1,0 +1,10 @@
+"""The remote: HTTP and nothing else. The one home of httpx.
+
+| file | holds |
+| --- | --- |
+| ``address.py`` | URLs and tokens, as values or callables, and what of them may be shown |
+| ``retry.py`` | when to try again, and after how long |
+| ``traffic.py`` | counters |
+| ``answers.py`` | statuses and foreign errors, as ours |
+| ``http.py`` | HttpRemote: the two requests |
+"""

@@ -1,0 +1,114 @@
+"""URLs and tokens: values or callables that are asked for each request; what of them may be shown.
+
+``libsql://`` and ``turso://`` mean ``https://``. User info and the ``authToken`` parameter are secrets: they
+are used, and stripped from whatever is shown or saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
+
+from turso_sync_nb.errors import RemoteError, RemoteUnreachableError, SyncError, UsageError
+
+Text: TypeAlias = str | Callable[[], str | None] | None
+
+_SCHEMES: Final = {"http": "http", "https": "https", "libsql": "https", "turso": "https"}
+_TOKEN_PARAMETER: Final = "authtoken"  # noqa: S105 - its name
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def clean_url(url: str) -> str:
+    """Return ``url`` as it may be shown and saved: no user info, no token, no fragment, no last slash.
+
+    Raises:
+        UsageError: it is no address of a database.
+    """
+    parts = urlsplit(_checked(url))
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"
+    if parts.port is not None:
+        host = f"{host}:{parts.port}"
+    query = {
+        name: values for name, values in parse_qs(parts.query).items() if name.lower() != _TOKEN_PARAMETER
+    }
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), urlencode(query, doseq=True), ""))
+
+
+def base_url(url: str) -> str:
+    """Return the http(s) URL below which the endpoints of ``url`` lie, without secrets."""
+    parts = urlsplit(clean_url(url))
+    return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, parts.path, "", ""))
+
+
+def token_in(url: str) -> str | None:
+    """Return the token that ``url`` itself carries."""
+    for name, values in parse_qs(urlsplit(url).query).items():
+        if name.lower() == _TOKEN_PARAMETER:
+            return values[0]
+    return None
+
+
+def is_loopback(url: str) -> bool:
+    """Say whether ``url`` is on this machine."""
+    host = urlsplit(url).hostname or ""
+    return host in _LOOPBACK or host.startswith("127.")
+
+
+def _checked(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if parts.scheme not in _SCHEMES or not host:
+        raise UsageError(
+            "connect: the address is not that of a database"
+            + (f" ({parts.scheme}://...)" if parts.scheme else ""),
+            hint="write it as http://HOST:PORT, https://HOST, libsql://HOST or turso://HOST",
+        )
+    return url
+
+
+def ask_url(url: Text) -> str:
+    """Return the address for this request.
+
+    Raises:
+        RemoteUnreachableError: the callable says "not now" by ``None``.
+        RemoteError: the callable failed.
+    """
+    answer = _ask(url, "remote_url")
+    if answer is None:
+        raise RemoteUnreachableError(
+            "ask the remote: paused, its address is not known now", hint="try again later"
+        )
+    return answer
+
+
+def ask_token(token: Text, url: str) -> str | None:
+    """Return the token for this request: the given one, else the one in ``url``."""
+    answer = _ask(token, "auth_token") or token_in(url)
+    if answer is not None and not (answer.isascii() and answer.isprintable()):
+        raise UsageError(
+            "ask the remote: the token holds characters that no token has", hint="check for line breaks"
+        )
+    return answer
+
+
+def _ask(value: Text, name: str) -> str | None:
+    if not callable(value):
+        return value
+    try:
+        answer = value()
+    except SyncError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a user's code, whose text may hold a secret
+        raise RemoteError(
+            f"ask {name}: the function failed with {type(error).__name__}",
+            hint=f"call your {name} by itself to see",
+        ) from None
+    if answer is not None and not isinstance(answer, str):
+        raise UsageError(f"ask {name}: the function gave {type(answer).__name__}", hint="give text, or None")
+    return answer

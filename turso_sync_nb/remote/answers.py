@@ -1,0 +1,87 @@
+"""Statuses and foreign errors as ours, each with what to do next.
+
+Raised ``from None``: httpx's errors hold the request, and with it the token.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from turso_sync_nb.errors import (
+    ProtocolError,
+    RemoteError,
+    RemoteFailedError,
+    RemoteRefusedError,
+    RemoteUnreachableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+TEXT_MAX: Final = 200
+"""Characters of a server's own words that are shown."""
+
+BUSY_STATUSES: Final = frozenset({429, 502, 503, 504})
+"""The server, or what stands before it, asks to come back: safe to repeat what may be repeated."""
+
+REFUSED_BEFORE_IT_RAN: Final = frozenset({429})
+"""Statuses that say that a request was surely not executed."""
+
+_HINTS: Final = {
+    400: "the server does not understand this request: check that it is a Turso sync server",
+    401: "give a valid token (auth_token=, --token-env or TURSO_AUTH_TOKEN)",
+    403: "this token may not do that: get one with the rights for this database",
+    404: "check the address: there is no database to sync there",
+    405: "check the address: there is no database to sync there",
+    413: "the server takes only smaller requests",
+    429: "the server is asked too often: wait a little",
+}
+
+
+def of_status(status: int, text: str, url: str, secrets: Iterable[str]) -> RemoteError:
+    """Return the error for an answer of ``status`` with the body ``text``."""
+    words = cleaned(text, secrets)
+    message = f"ask {url}: status {status}" + (f", {words}" if words else "")
+    if 400 <= status < 500:  # noqa: PLR2004 - HTTP's own borders
+        return RemoteRefusedError(message, hint=_HINTS.get(status, "check address and token"))
+    return RemoteFailedError(message, hint="try again; if it stays so, look at the server's log")
+
+
+def of_transport(error: httpx.HTTPError, url: str) -> RemoteError:
+    """Return the error for a connection that failed or broke."""
+    if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+        return RemoteUnreachableError(f"ask {url}: no connection in time", hint="check address and network")
+    if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
+        return RemoteFailedError(
+            f"ask {url}: no answer in time", hint="try again; the server may be overloaded"
+        )
+    if isinstance(error, httpx.ConnectError | httpx.ProxyError):
+        return RemoteUnreachableError(
+            f"ask {url}: no connection ({cleaned(str(error), ())})",
+            hint="check that the server runs, and its address",
+        )
+    return RemoteFailedError(
+        f"ask {url}: the answer broke off ({cleaned(str(error), ()) or type(error).__name__})",
+        hint="try again",
+    )
+
+
+def web_page(url: str) -> ProtocolError:
+    """Return the error for an address that answers with a web page."""
+    return ProtocolError(
+        f"ask {url}: a web page answers there",
+        hint="check the address: it must be the database's, not a site's",
+    )
+
+
+def cleaned(text: str, secrets: Iterable[str]) -> str:
+    """Return foreign ``text`` fit for one line: no control characters, no secrets, not long."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    text = re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in text[: 10 * TEXT_MAX])).strip()
+    if text.startswith("<"):
+        return "a web page"
+    return text if len(text) <= TEXT_MAX else text[: TEXT_MAX - 1] + "…"

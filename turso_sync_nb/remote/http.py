@@ -1,0 +1,282 @@
+"""HttpRemote: pull-updates and pipeline over HTTP.
+
+What is safe to repeat is repeated here until an answer begins (its header is here); from then on an answer
+that breaks is an error, and whoever reads it asks for what is missing. Nothing follows a redirect to
+another host: the token would go with it.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from turso_sync_nb.errors import ProtocolError, RemoteError, RemoteFailedError, RemoteRefusedError
+from turso_sync_nb.protocol.pipeline import decode_response, encode_request
+from turso_sync_nb.protocol.pull_updates import PullDecoder, PullHeader
+from turso_sync_nb.remote.address import Text, ask_token, ask_url, base_url, clean_url, is_loopback
+from turso_sync_nb.remote.answers import (
+    BUSY_STATUSES,
+    REFUSED_BEFORE_IT_RAN,
+    cleaned,
+    of_status,
+    of_transport,
+    web_page,
+)
+from turso_sync_nb.remote.retry import RetryPolicy, retry_after_s
+from turso_sync_nb.remote.traffic import Traffic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from turso_sync_nb.protocol.pipeline import Request, Response, SqlError
+    from turso_sync_nb.protocol.pull_updates import PullRequest
+    from turso_sync_nb.units import PageId
+
+REDIRECTS_MAX: Final = 3
+
+ERROR_BODY_MAX: Final = 64 * 1024
+"""Bytes of an error's body that are read."""
+
+_PROTOBUF: Final = "application/protobuf"
+_JSON: Final = "application/json"
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds without progress before a request is given up."""
+
+    connect_s: float = 10.0
+    read_s: float = 60.0
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One request: where, what, and whether it may be repeated after it may have run."""
+
+    path: str
+    body: bytes
+    content_type: str
+    repeatable: bool
+
+
+class PullResponse:
+    """One answer to pull-updates: ``header`` is here, ``pages()`` are on their way."""
+
+    def __init__(self, header: PullHeader, pages: Iterator[tuple[PageId, bytes]]) -> None:
+        self.header = header
+        self._pages = pages
+
+    def pages(self) -> Iterator[tuple[PageId, bytes]]:
+        """Yield the pages as they arrive; may be called once.
+
+        Raises:
+            RemoteFailedError: the answer broke off; what was yielded is good.
+            ProtocolError: it does not follow the protocol.
+        """
+        return self._pages
+
+
+class HttpRemote:
+    """A remote database behind a URL; safe for threads.
+
+    ``url`` and ``auth_token`` may be callables, asked for each request. ``transport`` is for tests.
+    """
+
+    def __init__(
+        self,
+        url: Text,
+        auth_token: Text = None,
+        *,
+        encryption_key: str | None = None,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.saved_url = clean_url(url) if isinstance(url, str) else None
+        self.traffic = Traffic()
+        self._url = url
+        self._token = auth_token
+        self._encryption_key = encryption_key
+        self._retry = retry or RetryPolicy()
+        limits = timeouts or Timeouts()
+        self._options = {
+            "timeout": httpx.Timeout(limits.read_s, connect=limits.connect_s),
+            "headers": {"accept-encoding": "identity"},
+            "transport": transport,
+        }
+        self._clients: dict[bool, httpx.Client] = {}
+
+    @property
+    def display_url(self) -> str:
+        """Return the address without secrets."""
+        return self.saved_url or "(address from a function)"
+
+    def close(self) -> None:
+        """Let go of connections; may be repeated."""
+        for client in self._clients.values():
+            client.close()
+
+    def __repr__(self) -> str:
+        return f"<HttpRemote {self.display_url}>"
+
+    # The two requests
+
+    @contextmanager
+    def pull_updates(self, request: PullRequest) -> Iterator[PullResponse]:
+        """Ask for pages; the answer is good inside the ``with`` block.
+
+        Raises:
+            RemoteError: no answer, a refusal, or a failure, after the tries that are worth it.
+            ProtocolError: an answer without a header that makes sense.
+        """
+        decoder = PullDecoder(check_bounds=not request.server_revision)
+        call = _Call("/pull-updates", request.encode(), _PROTOBUF, repeatable=True)
+        with self._answer(call) as response:
+            chunks = self._chunks(response)
+            first = self._header_and_more(decoder, chunks, response)
+            assert decoder.header is not None  # noqa: S101 - finish() raised otherwise
+            yield PullResponse(decoder.header, _pages(decoder, first, chunks))
+
+    def pipeline(self, requests: Sequence[Request]) -> list[Response | SqlError]:
+        """Run SQL requests in order and return an answer for each.
+
+        Not repeated once it may have run: after a :class:`RemoteFailedError` the caller does not know.
+        """
+        call = _Call("/v2/pipeline", encode_request(list(requests)), _JSON, repeatable=False)
+        with self._answer(call) as response:
+            body = b"".join(self._chunks(response))
+        if body.lstrip().startswith(b"<"):
+            raise web_page(self._shown(response))
+        return list(decode_response(body))
+
+    # How an answer comes about
+
+    @contextmanager
+    def _answer(self, call: _Call) -> Iterator[httpx.Response]:
+        """Give the answer of status 200 to ``call``, its body not yet read."""
+        retries = self._retry.start()
+        while True:
+            url = ask_url(self._url)
+            shown = clean_url(url)
+            token = ask_token(self._token, url)
+            try:
+                response = self._send(call, base_url(url), token)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                if retries.wait():
+                    continue
+                raise of_transport(error, shown) from None
+            except httpx.HTTPError as error:
+                if call.repeatable and retries.wait():
+                    continue
+                raise of_transport(error, shown) from None
+            try:
+                if response.status_code == httpx.codes.OK:
+                    yield response
+                    return
+                error_text = self._error_text(response)
+            finally:
+                response.close()
+            again = BUSY_STATUSES if call.repeatable else REFUSED_BEFORE_IT_RAN
+            if response.status_code in again and retries.wait(
+                retry_after_s(response.headers.get("retry-after"))
+            ):
+                continue
+            raise of_status(response.status_code, error_text, shown, [token] if token else [])
+
+    def _send(self, call: _Call, base: str, token: str | None) -> httpx.Response:
+        """Send ``call`` below ``base``, following redirects within its host."""
+        headers = {"content-type": call.content_type}
+        if token:
+            headers["authorization"] = f"Bearer {token}"
+        if self._encryption_key:
+            headers["x-turso-encryption-key"] = self._encryption_key
+        url = httpx.URL(base + call.path)
+        for _ in range(REDIRECTS_MAX + 1):
+            client = self._client(direct=is_loopback(str(url)))
+            request = client.build_request("POST", url, content=call.body, headers=headers)
+            self.traffic.sent(len(call.body))
+            response = client.send(request, stream=True, follow_redirects=False)
+            if not response.is_redirect:
+                return response
+            response.close()
+            url = _redirected(url, response.headers["location"])
+        raise RemoteRefusedError(
+            f"ask {clean_url(base)}: redirected more than {REDIRECTS_MAX} times", hint="check the address"
+        )
+
+    def _client(self, *, direct: bool) -> httpx.Client:
+        """Return the client; for hosts of this machine (``direct``) no proxy of the environment is asked."""
+        if direct not in self._clients:
+            self._clients[direct] = httpx.Client(**self._options, trust_env=not direct)  # type: ignore[arg-type]
+        return self._clients[direct]
+
+    def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
+        """Yield the body as it arrives, counted; a body that ends too early is an error."""
+        try:
+            for chunk in response.iter_raw():
+                self.traffic.received(len(chunk))
+                yield chunk
+        except httpx.HTTPError as error:
+            raise of_transport(error, self._shown(response)) from None
+
+    def _header_and_more(
+        self, decoder: PullDecoder, chunks: Iterator[bytes], response: httpx.Response
+    ) -> Iterator[tuple[PageId, bytes]]:
+        """Read until the header is here; return the pages that came with it."""
+        beginning = b""
+        for chunk in chunks:
+            beginning = beginning or chunk[:1]
+            if beginning == b"<" or "html" in response.headers.get("content-type", ""):
+                raise web_page(self._shown(response))
+            pages = decoder.feed(chunk)
+            if decoder.header is not None:
+                return pages
+        decoder.finish()
+        raise ProtocolError("read header: it did not arrive", hint="check the address")
+
+    def _error_text(self, response: httpx.Response) -> str:
+        body = b""
+        with suppress(RemoteError):  # the status says enough when its text cannot be had
+            for chunk in self._chunks(response):
+                body += chunk
+                if len(body) > ERROR_BODY_MAX:
+                    break
+        return body.decode(errors="replace")
+
+    @staticmethod
+    def _shown(response: httpx.Response) -> str:
+        return clean_url(str(response.request.url))
+
+
+def _pages(
+    decoder: PullDecoder, first: Iterator[tuple[PageId, bytes]], chunks: Iterator[bytes]
+) -> Iterator[tuple[PageId, bytes]]:
+    yield from first
+    for chunk in chunks:
+        yield from decoder.feed(chunk)
+    try:
+        decoder.finish()
+    except ProtocolError as error:
+        raise RemoteFailedError(f"read answer: it broke off ({error.args[0]})", hint="try again") from error
+
+
+def _redirected(url: httpx.URL, location: str) -> httpx.URL:
+    """Return where a redirect leads, if that is the same host.
+
+    Raises:
+        RemoteRefusedError: it is another host, or no longer encrypted.
+    """
+    try:
+        target = url.join(location)
+    except (httpx.InvalidURL, ValueError):
+        target = httpx.URL()
+    upgraded = url.scheme == "http" and target.scheme == "https" and target.host == url.host
+    if upgraded or (target.scheme, target.host, target.port) == (url.scheme, url.host, url.port):
+        return target
+    raise RemoteRefusedError(
+        f"ask {clean_url(str(url))}: redirected to {cleaned(target.host, ()) or 'nowhere'}, refused",
+        hint="if that host is right, connect to it",
+    )

@@ -1,0 +1,69 @@
+"""When to try again, and after how long: exponential backoff with full jitter, bounded in number and time.
+
+Full jitter: a random part of the step, so that many clients do not come back together.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """At most ``attempts`` tries within ``deadline_s``; steps grow from ``base_s`` to ``cap_s`` seconds.
+
+    A server's Retry-After is obeyed up to ``cap_s``.
+    """
+
+    attempts: int = 4
+    base_s: float = 0.2
+    cap_s: float = 5.0
+    deadline_s: float = 20.0
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    chance: random.Random = field(default_factory=random.Random)
+
+    def start(self) -> Retries:
+        """Begin counting for one request."""
+        return Retries(self)
+
+
+class Retries:
+    """The tries of one request."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._tries = 0
+        self._deadline = policy.clock() + policy.deadline_s
+
+    def wait(self, retry_after_s: float | None = None) -> bool:
+        """Sleep before the next try; false, at once, when there is to be none."""
+        policy = self._policy
+        self._tries += 1
+        step = min(policy.cap_s, policy.base_s * 2 ** (self._tries - 1))
+        delay = policy.chance.uniform(0, step) if retry_after_s is None else min(policy.cap_s, retry_after_s)
+        if self._tries >= policy.attempts or policy.clock() + delay > self._deadline:
+            return False
+        policy.sleep(delay)
+        return True
+
+
+def retry_after_s(header: str | None, now: datetime | None = None) -> float | None:
+    """Return the seconds that a Retry-After header asks for; ``None`` when it says nothing readable."""
+    if header is None:
+        return None
+    if header.strip().isdecimal():
+        return float(header)
+    try:
+        moment = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())

@@ -1,0 +1,38 @@
+"""Counters of what crossed the wire: bodies only, as they were sent and received."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class TrafficCount:
+    """Body bytes and requests; a request that is tried again counts again."""
+
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    requests: int = 0
+
+
+class Traffic:
+    """Counts of one remote; safe for threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = TrafficCount()
+
+    def sent(self, length: int) -> None:
+        """Count one request with a body of ``length`` bytes."""
+        with self._lock:
+            count = self._count
+            self._count = replace(count, sent_bytes=count.sent_bytes + length, requests=count.requests + 1)
+
+    def received(self, length: int) -> None:
+        """Count ``length`` bytes of an answer's body."""
+        with self._lock:
+            self._count = replace(self._count, received_bytes=self._count.received_bytes + length)
+
+    def snapshot(self) -> TrafficCount:
+        """Return the counts of this moment."""
+        return self._count
