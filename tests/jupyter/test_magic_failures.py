@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turso_sync_nb.errors import ProgrammingError, ReplicaBusyError
-from turso_sync_nb.jupyter.failures import LINE_MAX, in_one_line, is_rendered, line_of, render_as
+from turso_sync_nb.jupyter.failures import EXPECTED, LINE_MAX, ensure_line, line_of, render_as
+from turso_sync_nb.jupyter.places import shown_path
 from turso_sync_nb.jupyter.suggestions import close_words, did_you_mean
 
 
@@ -26,9 +27,8 @@ from turso_sync_nb.jupyter.suggestions import close_words, did_you_mean
 )  # fmt: skip
 def test_expected_failures_leave_as_one_line(error, line):
     """Errors of this package and of SQLite, and a stop, keep their type and get a line."""
-    with pytest.raises(type(error)) as caught, in_one_line():
-        raise error
-    assert caught.value is error
+    assert isinstance(error, EXPECTED)
+    ensure_line(error)
     assert error._render_traceback_() == [line]
 
 
@@ -36,16 +36,21 @@ def test_a_line_given_where_the_error_happened_is_kept():
     """The place that knows more about an error renders it first."""
     error = apsw.SQLError("no such table: a")
     render_as(error, line_of(error, "did you mean b?"))
-    with pytest.raises(apsw.SQLError) as caught, in_one_line():
-        raise error
-    assert caught.value._render_traceback_() == ["SqlError: no such table: a — did you mean b?"]
+    ensure_line(error)
+    assert error._render_traceback_() == ["SqlError: no such table: a — did you mean b?"]
 
 
-def test_a_defect_is_left_alone():
-    """Any other exception keeps its traceback."""
-    with pytest.raises(ZeroDivisionError) as caught, in_one_line():
-        raise ZeroDivisionError
-    assert not is_rendered(caught.value)
+def test_paths_are_shown_without_the_users_name(tmp_path, monkeypatch):
+    """What is in the notebook's folder is relative to it, what is in the home folder to "~"."""
+    home, work = tmp_path / "home" / "jane", tmp_path / "home" / "jane" / "work"
+    work.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(work)
+    error = ReplicaBusyError(f"open {work}/a.db, not {home}/b.db", hint=f"see {home}/c")
+    ensure_line(error)
+    assert error._render_traceback_() == ["ReplicaBusyError: open a.db, not ~/b.db — see ~/c"]
+    assert str(home) not in str(error)
+    assert [shown_path(each) for each in (work / "a", home / "b", tmp_path)] == ["a", "~/b", str(tmp_path)]
 
 
 @given(st.text(), st.text())

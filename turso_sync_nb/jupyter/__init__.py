@@ -14,6 +14,7 @@
 | ``notebook`` | the shell as the other files see it: variables and output |
 | ``rendering`` | tables, lines, footer as MIME bundles, bounded in size |
 | ``escaping`` | text from a database, made safe to show |
+| ``places`` | paths for readers: no user's name |
 | ``failures`` | errors as one line with the next step |
 | ``suggestions`` | "did you mean" |
 """

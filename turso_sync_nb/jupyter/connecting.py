@@ -18,6 +18,7 @@ from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter.arguments import Arguments, Option
 from turso_sync_nb.jupyter.connections import Named
 from turso_sync_nb.jupyter.failures import render_as
+from turso_sync_nb.jupyter.places import shown_path
 from turso_sync_nb.jupyter.rendering import format_seconds
 from turso_sync_nb.jupyter.suggestions import did_you_mean
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncPrefixBootstrap, PartialSyncQueryBootstrap
@@ -71,7 +72,7 @@ def connect_replica(notebook: Notebook, arguments: Arguments) -> None:
         raise
     seconds = time.monotonic() - started_s
     notebook.connections.put(Named(name, db))
-    notebook.say(_connected(name, db, seconds) + lost)
+    notebook.say(_connected(name, db, seconds, arguments) + lost)
 
 
 def use(notebook: Notebook, arguments: Arguments) -> None:
@@ -98,16 +99,7 @@ def close(notebook: Notebook, arguments: Arguments) -> None:
     )
 
 
-def shown_path(path: Path) -> str:
-    """Return ``path`` for a reader: relative to the notebook or to the home folder where it is inside."""
-    absolute = path.absolute()
-    for base, prefix in ((Path.cwd(), ""), (Path.home(), "~/")):
-        if absolute.is_relative_to(base) and absolute != base:
-            return f"{prefix}{absolute.relative_to(base)}"
-    return str(absolute)
-
-
-def _connected(name: str, db: Connection, seconds: float) -> str:
+def _connected(name: str, db: Connection, seconds: float, arguments: Arguments) -> str:
     stats = db.stats()
     size = format_size(stats.pages_total * PAGE_SIZE)
     here = format_size(stats.pages_resident * PAGE_SIZE)
@@ -118,7 +110,10 @@ def _connected(name: str, db: Connection, seconds: float) -> str:
     ]
     report = db.bootstrap_report
     if report is None:
-        parts.append("opened what was here")
+        unused = [_spelled(key) for key in _STRATEGIES if arguments.has(key)]
+        parts.append(
+            f"it was here already, so {unused[0]} changed nothing" if unused else "opened what was here"
+        )
     else:
         parts.append(f"{format_size(report.received_bytes)} received")
         parts += ["went on where it had stopped"] if report.resumed else []
@@ -150,7 +145,7 @@ def _partial(arguments: Arguments) -> PartialSyncOpts | None:
     """Return how much to fetch at the start; None is the whole database."""
     given = [key for key in _STRATEGIES if arguments.has(key)]
     if len(given) > 1:
-        spelled = " and ".join("--" + key.replace("_", "-") for key in given)
+        spelled = " and ".join(map(_spelled, given))
         raise UsageError(f"connect: {spelled} exclude each other", hint="keep one of them")
     if arguments.has("whole"):
         return None
@@ -159,6 +154,10 @@ def _partial(arguments: Arguments) -> PartialSyncOpts | None:
     prefix = arguments.get("prefix")
     length = PREFIX_DEFAULT_BYTES if prefix is None else parse_size(prefix)
     return PartialSyncOpts(PartialSyncPrefixBootstrap(length))
+
+
+def _spelled(key: str) -> str:
+    return "--" + key.replace("_", "-")
 
 
 def _token(variable: str | None) -> Callable[[], str | None] | None:

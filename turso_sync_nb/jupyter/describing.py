@@ -11,7 +11,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from turso_sync_nb.jupyter import schema as schema_of
-from turso_sync_nb.jupyter.connecting import shown_path
+from turso_sync_nb.jupyter.places import shown_path
 from turso_sync_nb.units import PAGE_SIZE, format_size
 
 if TYPE_CHECKING:

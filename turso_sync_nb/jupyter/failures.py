@@ -8,47 +8,38 @@ stop keeps its traceback: it is a defect, and its place matters.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import apsw
 
 from turso_sync_nb.errors import Error, SyncError
 from turso_sync_nb.jupyter.escaping import visible
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from turso_sync_nb.jupyter.places import without_home
 
 LINE_MAX: Final = 1_000
 """Characters of an error line; a longer one is cut, since it is no line any more."""
 
 
-@contextmanager
-def in_one_line() -> Iterator[None]:
-    """Let errors of this package and of SQLite, and a stop, show as one line when they leave."""
-    try:
-        yield
-    except (Error, apsw.Error, KeyboardInterrupt) as error:
-        if not is_rendered(error):
-            render_as(error, line_of(error))
-        raise
+EXPECTED: Final = (Error, apsw.Error, KeyboardInterrupt)
+"""What leaves a magic as one line."""
+
+
+def ensure_line(error: BaseException) -> None:
+    """Make ``error`` show as one line, unless the place that knows more about it has done so."""
+    if "_render_traceback_" not in error.__dict__:
+        render_as(error, line_of(error))
 
 
 def render_as(error: BaseException, line: str) -> None:
     """Make IPython show ``line`` and nothing else for this exception.
 
-    Its message is bounded too, since a kernel saves it in the notebook beside what is shown.
+    Its message is made showable too, since a kernel saves it in the notebook beside what is shown.
     """
-    shown = visible(line, LINE_MAX)
-    error.args = tuple(visible(each, LINE_MAX) if isinstance(each, str) else each for each in error.args)
+    shown = _showable(line)
+    error.args = tuple(_showable(each) if isinstance(each, str) else each for each in error.args)
     if isinstance(error, SyncError):
-        error.hint = visible(error.hint, LINE_MAX)
+        error.hint = _showable(error.hint)
     error.__dict__["_render_traceback_"] = lambda: [shown]
-
-
-def is_rendered(error: BaseException) -> bool:
-    """Return whether the exception already has its line."""
-    return "_render_traceback_" in error.__dict__
 
 
 def line_of(error: BaseException, next_step: str = "") -> str:
@@ -65,3 +56,7 @@ def line_of(error: BaseException, next_step: str = "") -> str:
         name = "SqlError" if isinstance(error, apsw.Error) else type(error).__name__
         message, hint = str(error), next_step
     return f"{name}: {message} — {hint}" if hint else f"{name}: {message}"
+
+
+def _showable(text: str) -> str:
+    return visible(without_home(text), LINE_MAX)

@@ -15,7 +15,7 @@ from traitlets import Int
 from turso_sync_nb.jupyter import cells
 from turso_sync_nb.jupyter.arguments import expanded, parse
 from turso_sync_nb.jupyter.connections import Connections
-from turso_sync_nb.jupyter.failures import in_one_line
+from turso_sync_nb.jupyter.failures import EXPECTED, ensure_line
 from turso_sync_nb.jupyter.notebook import Notebook
 from turso_sync_nb.jupyter.rendering import ROWS_SHOWN_DEFAULT
 from turso_sync_nb.jupyter.subcommands import find, short_help
@@ -44,13 +44,18 @@ class TursoSyncMagics(Magics):  # type: ignore[misc] # IPython's types do not pa
         self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None
     ) -> object | None:
         """Query a remote Turso database through a local replica; ``%turso_sync help`` says how."""
-        with in_one_line():
-            variables = {**self.shell.user_ns, **(local_ns or {})}
-            notebook = Notebook(self.shell, variables, self.connections, self.rows_shown)
-            if cell is not None:
-                arguments = expanded(parse(cells.CELL, line), variables)
-                return cells.run(notebook, cells.cell_of(arguments, cell))
+        try:
+            return self._run(line, cell, {**self.shell.user_ns, **(local_ns or {})})
+        except EXPECTED as error:
+            ensure_line(error)
+            raise
+
+    def _run(self, line: str, cell: str | None, variables: Mapping[str, Any]) -> object | None:
+        notebook = Notebook(self.shell, variables, self.connections, self.rows_shown)
+        if cell is None:
             return _run_line(notebook, line)
+        arguments = expanded(parse(cells.CELL, line), variables)
+        return cells.run(notebook, cells.cell_of(arguments, cell))
 
     def close(self) -> None:
         """Close every connection and forget about the end of the process; may be repeated."""
