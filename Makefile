@@ -57,5 +57,8 @@ bench: $(READY) $(PEERS) $(FLIGHTS)
 bench-large: $(READY)
 	@PYTHONPATH=tests $(BIN)/python bench/large.py .demo
 
-proto: $(READY)
-	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. $(PROTO)
+# A generated module demands at least the protobuf it was generated with: so with the oldest that we allow.
+proto:
+	$(PYTHON) -m venv .venv-proto
+	.venv-proto/bin/pip install --quiet 'grpcio-tools==1.73.0' 'setuptools<81'
+	.venv-proto/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. $(PROTO)
