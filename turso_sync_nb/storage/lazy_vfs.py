@@ -17,6 +17,7 @@ that is not an ``apsw.Error`` comes out of it.
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -85,6 +86,10 @@ class LazyVFS(apsw.VFS):
         """Return how many pages ``raw`` itself fetched, read-ahead included; 0 for one of another VFS."""
         file = self._files.get(raw)
         return file.fetched if file else 0
+
+    def xFullPathname(self, name: str) -> str:  # noqa: N802 - APSW's name
+        """Resolve links, as the native one does (APSW takes its "there was a link" for an error)."""
+        return os.path.realpath(name)
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - APSW's name
         """Open the replica's main file lazily, under whatever name; everything else natively."""

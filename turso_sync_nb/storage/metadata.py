@@ -6,7 +6,7 @@ the format is released another version is refused, from then on it is upgraded. 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -76,6 +76,10 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     last_pull_unix_time: Count | None = None
     last_push_unix_time: Count | None = None
     stamp: FileStamp | None = None
+
+    def changed(self, **changes: Any) -> Metadata:
+        """Return this with ``changes`` to its fields; nothing is saved."""
+        return msgspec.structs.replace(self, **changes)
 
 
 class _Versioned(msgspec.Struct):
