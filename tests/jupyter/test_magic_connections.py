@@ -274,6 +274,26 @@ def test_a_token_is_read_from_the_environment_and_never_shown(shell, monkeypatch
     assert "s3cret" not in missing.text
 
 
+@pytest.mark.parametrize("variable", ["TURSO_AUTH_TOKEN", "MY_TOKEN"])
+def test_a_token_opens_what_asks_for_one(shell, embedded, flights_file, monkeypatch, variable):
+    """Own server only: without the token one line says so; with it cells run; later tokens are taken too."""
+    shell.names["url"] = embedded(flights_file, auth_token="s3cret").url  # noqa: S106 - a test's own token
+    refused = shell.run("%turso_sync connect a.db {url}")
+    assert refused.line.startswith("RemoteRefusedError: ")
+    monkeypatch.setenv(variable, "s3cret")
+    option = "" if variable == "TURSO_AUTH_TOKEN" else f"--token-env {variable}"
+    said = shell.good(f"%turso_sync connect a.db {{url}} {option}").text
+    monkeypatch.setenv(variable, "wr0ng")
+    wrong = shell.sql("SELECT sum(length(remarks)) AS n FROM flights")
+    assert wrong.line.startswith("RemoteRefusedError: ")
+    monkeypatch.setenv(variable, "s3cret")
+    right = shell.sql("SELECT sum(length(remarks)) AS n FROM flights")
+    assert right.value["n"].tolist() == [2_000_000]
+    shown = said + refused.text + wrong.text + right.text + shell.good("%turso_sync status").text
+    assert "s3cret" not in shown
+    assert "wr0ng" not in shown
+
+
 def test_a_token_on_the_line_is_warned_about_and_not_repeated(shell):
     """A URL that carries a token is used, with a warning that the notebook now holds it."""
     for url in ("http://127.0.0.1:1?authToken=s3cret", "http://user:s3cret@127.0.0.1:1"):

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import apsw
 
 from turso_sync_nb.connection.statements import is_blank
-from turso_sync_nb.errors import UsageError
+from turso_sync_nb.errors import Error, UsageError
 from turso_sync_nb.jupyter.arguments import Arguments, Grammar, Option, showable
 from turso_sync_nb.jupyter.failures import line_of, render_as
 from turso_sync_nb.jupyter.notebook import Notebook, check_variable_name
@@ -134,11 +135,17 @@ def _next_step(db: Connection, sql: str, error: apsw.Error) -> str:
     found = _MISSING.search(str(error))
     if not found:
         return ""
-    kind, name = found[1], found[2].rpartition(".")[2].strip("\"'`[]")
-    if kind in ("table", "view"):
+    name = found[2].rpartition(".")[2].strip("\"'`[]")
+    # the error that is being explained matters more than one that explaining it runs into
+    with suppress(apsw.Error, Error):
+        return _correction(db, sql, found[1], name)
+    return ""
+
+
+def _correction(db: Connection, sql: str, kind: str, name: str) -> str:
+    """Return what to write in place of ``name``, or where to look."""
+    if kind in {"table", "view"}:
         return did_you_mean(name, table_names(db)) or "%turso_sync tables lists what is there"
     if kind == "column":
         return did_you_mean(name, column_names(db, sql)) or "%turso_sync schema TABLE lists the columns"
-    if kind == "function":
-        return did_you_mean(name, function_names(db))
-    return ""
+    return did_you_mean(name, function_names(db)) if kind == "function" else ""
