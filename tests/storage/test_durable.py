@@ -11,7 +11,7 @@ import pytest
 from partial import names_in
 
 from turso_sync_nb.errors import ReplicaError
-from turso_sync_nb.storage.durable import explained, sync_folder, write_durably
+from turso_sync_nb.storage.durable import explained, sync_folder, write_durably, write_whole
 
 
 def test_content_is_replaced(tmp_path) -> None:
@@ -81,6 +81,19 @@ def test_order_of_steps(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(type(tmp_path), "replace", note_replace)
     write_durably(tmp_path / "file", b"content")
     assert steps == ["fsync file.new", "rename file.new file", f"fsync {tmp_path.name}"]
+
+
+def test_whole_without_a_sync(tmp_path, monkeypatch) -> None:
+    """A write that need not outlive a power cut replaces all at once too, and waits for no disk."""
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: pytest.fail("synced"))
+    write_whole(tmp_path / "file", b"old")
+    write_whole(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+    (tmp_path / "file.new").symlink_to("/dev/full")
+    with pytest.raises(ReplicaError, match="No space left on device"):
+        write_whole(tmp_path / "file", b"more")
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert names_in(tmp_path) == ["file"]
 
 
 def test_interrupted_write_leaves_nothing(tmp_path, monkeypatch) -> None:

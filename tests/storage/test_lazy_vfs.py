@@ -275,6 +275,21 @@ def test_checkpoint_over_absent_pages(partial, oracle, people_pages) -> None:
         assert set(replica.source.given).isdisjoint(page_map.local_only)
 
 
+def test_checkpoint_during_a_fetch(partial) -> None:
+    """A page that SQLite writes while its base is on the way keeps what SQLite wrote."""
+    replica = partial(segment_pages=4)
+    flags = READWRITE | apsw.SQLITE_OPEN_MAIN_DB
+    file = replica.vfs.xOpen(str(replica.folder.main), [flags, 0])
+    replica.source.before = lambda page: page == 7 and file.xWrite(b"mine" * 1024, 6 * PAGE)
+    assert file.xRead(PAGE, 5 * PAGE) == replica.source.pages[5]
+    assert replica.source.given == [4, 5, 6, 7]
+    assert file.xRead(PAGE, 6 * PAGE) == b"mine" * 1024
+    assert replica.store.page_map.local_only == BitMap([6])
+    file.xSync(apsw.SQLITE_SYNC_FULL)
+    assert PageMap.load(replica.folder.page_map).local_only == BitMap([6])
+    file.xClose()
+
+
 def test_freelist_pages_become_local_only(partial, tmp_path) -> None:
     """A free page that SQLite reuses unread has no base; what is written there stays."""
     path = tmp_path / "plain.db"

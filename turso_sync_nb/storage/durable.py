@@ -50,19 +50,33 @@ def write_durably(path: Path, data: bytes) -> None:
         ReplicaError: it cannot be written. The old content is still there, but when the last step failed
             (fsync of the folder): then the new content is there, and a power cut may bring the old back.
     """
+    _replace(path, data, sync=True)
+    sync_folder(path.parent)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Make ``data`` the content of ``path``, whole for every reader, but not safe from a power cut.
+
+    Raises:
+        ReplicaError: it cannot be written; the old content is still there.
+    """
+    _replace(path, data, sync=False)
+
+
+def _replace(path: Path, data: bytes, *, sync: bool) -> None:
     unfinished = path.with_name(path.name + UNFINISHED)
     with explained(f"write {path}"):
         try:
             with unfinished.open("wb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                if sync:
+                    os.fsync(file.fileno())
             unfinished.replace(path)
         except BaseException:
             with suppress(OSError):  # the first error is the one to tell; discard() knows the name too
                 unfinished.unlink(missing_ok=True)
             raise
-    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -18,7 +18,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from turso_sync_nb.errors import ReplicaBusyError
-from turso_sync_nb.storage.durable import explained, write_durably
+from turso_sync_nb.storage.durable import explained, write_whole
 
 if TYPE_CHECKING:
     from turso_sync_nb.storage.folder import ReplicaFolder
@@ -83,7 +83,7 @@ class ReplicaLock:
         self._pid = os.getpid()
         try:
             if announced:
-                write_durably(self._folder.owner_file, msgspec.json.encode(Owner.this_process()))
+                write_whole(self._folder.owner_file, msgspec.json.encode(Owner.this_process()))
         except BaseException:
             self.release()
             raise

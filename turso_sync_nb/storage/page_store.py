@@ -21,6 +21,7 @@ import apsw
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import ProtocolError, ReplicaBrokenError, ReplicaError
+from turso_sync_nb.storage.durable import explained, sync_folder
 from turso_sync_nb.storage.folder import SQLITE_MAGIC
 from turso_sync_nb.storage.page_map import PageMap
 from turso_sync_nb.units import PAGE_SIZE, PageId
@@ -36,12 +37,24 @@ BATCH_PAGES_MAX: Final = 256
 WRITE_PAGES_MAX: Final = 31
 """Pages in one write: SQLite's unix file layer takes at most 0x1ffff bytes and drops the bits above."""
 
-UNFLUSHED_PAGES_MAX: Final = 4096
-"""Pages (16 MiB) that a crash may make us fetch again; more and the map is written."""
+UNFLUSHED_PAGES_MAX: Final = 8192
+"""Pages (32 MiB) that a crash may make us fetch again; more and the map is written."""
 
 _WAL_MODE: Final = b"\2\2"
 _JOURNAL_MODES: Final = (b"\1\1", b"\2\2")
 _MVCC: Final = 255
+
+
+def forget_pages(folder: ReplicaFolder) -> None:
+    """Make durable that no page is known; before metadata of another revision come into force.
+
+    Raises:
+        ReplicaError: it cannot be done.
+    """
+    if folder.page_map.exists():
+        with explained(f"remove {folder.page_map}"):
+            folder.page_map.unlink()
+        sync_folder(folder.path)
 
 
 class PageStore:
@@ -70,14 +83,13 @@ class PageStore:
         Raises:
             ReplicaError: it cannot be written.
         """
-        page_map = PageMap(db_pages)
-        page_map.save(folder.page_map)  # first: a map of what was there must not outlive it
-        store = cls(folder, page_map)
+        forget_pages(folder)
+        store = cls(folder, PageMap(db_pages))
         try:
             with store._explained("write"):
                 store._file.xTruncate(0)
                 store._file.xTruncate(db_pages * PAGE_SIZE)  # SQLite takes the size from the file
-                store._file.xSync(apsw.SQLITE_SYNC_FULL)
+            store._unflushed = 1  # that there is an image, if without a page: an empty database never has one
         except BaseException:
             store.close()
             raise
