@@ -55,7 +55,7 @@ def lazy_db(tursodb: Callable, people, connect):
     order=COLUMNS,
     limit=st.integers(0, 40),
 )
-def test_random_queries(lazy_db, oracle, columns, condition, order, limit) -> None:  # noqa: PLR0917
+def test_random_queries(lazy_db, oracle, columns, condition, order, limit) -> None:  # noqa: PLR0917 - Hypothesis names them
     """Random queries on a lazily filled replica read what plain SQLite reads."""
     where, value = condition
     sql = f"SELECT {', '.join(columns)} FROM person WHERE {where} ORDER BY {order}, id LIMIT {limit}"

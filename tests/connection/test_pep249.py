@@ -210,10 +210,18 @@ def test_values_of_numpy_and_pandas(db) -> None:
     import pandas as pd
 
     row = db.execute(
-        "SELECT ?, ?, ?, ?, ?, ?",
-        (np.int64(7), np.float64(1.5), np.bool_(True), pd.NA, pd.NaT, pd.Timestamp("2026-11-23 01:02:03")),
+        "SELECT ?, ?, ?, ?, ?, ?, ?",
+        (
+            np.datetime64("2013-01-02T03:15:00.5", "ns"),
+            np.int64(7),
+            np.float64(1.5),
+            np.bool_(True),
+            pd.NA,
+            pd.NaT,
+            pd.Timestamp("2026-11-23 01:02:03"),
+        ),
     ).fetchone()
-    assert row == (7, 1.5, 1, None, None, "2026-11-23 01:02:03")
+    assert row == ("2013-01-02 03:15:00.500000", 7, 1.5, 1, None, None, "2026-11-23 01:02:03")
 
 
 @pytest.mark.parametrize(

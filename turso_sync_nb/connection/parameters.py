@@ -56,7 +56,7 @@ def _converted(value: Any, name: str | int) -> Any:
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
     if kind.__module__.partition(".")[0] == "numpy" and getattr(value, "ndim", None) == 0:
-        plain = value.item()
+        plain = value.astype("datetime64[us]").item() if kind.__name__ == "datetime64" else value.item()
         if type(plain) in _AS_THEY_ARE or isinstance(plain, dt.date):
             return bindable(plain, name)
     if isinstance(value, bytes | bytearray | memoryview):

@@ -2,12 +2,11 @@
 
 The order is what makes it so:
 
-1. metadata, phase "bootstrapping", no revision yet: the folder is ours;
-2. the answer's header: metadata with revision and size, durable before any page is;
-3. pages: bytes, fsync, then the page map, over and over (the store's rule);
-4. everything that was asked for is here and page 0 agrees with it: metadata, phase "ready".
+1. the answer's header: metadata, phase "bootstrapping", with revision and size, durable before any page;
+2. pages: bytes, fsync, then the page map, over and over (the store's rule);
+3. everything that was asked for is here and page 0 agrees with it: metadata, phase "ready".
 
-A folder found between 2 and 4 goes on where it stopped, at the same revision; when the remote no longer
+A folder found between 1 and 3 goes on where it stopped, at the same revision; when the remote no longer
 holds that revision it begins again. Nothing opens a database on a folder that is not "ready".
 """
 
@@ -19,7 +18,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from pyroaring import BitMap
 
 from turso_sync_nb.engine.fetch import FIRST_PAGE, RemotePages, take
@@ -28,7 +26,7 @@ from turso_sync_nb.errors import ProtocolError, RemoteFailedError, RevisionGoneE
 from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.storage.metadata import save_metadata
 from turso_sync_nb.storage.page_map import PageMap
-from turso_sync_nb.storage.page_store import PageStore
+from turso_sync_nb.storage.page_store import PageStore, forget_pages
 from turso_sync_nb.units import PAGE_SIZE, format_size, pages_of_bytes
 
 if TYPE_CHECKING:
@@ -94,13 +92,16 @@ class _Run:
 
     def resume(self, metadata: Metadata) -> tuple[Metadata, PageStore, int] | None:
         """Go on where an interrupted run stopped; ``None`` when there is nothing to go on from."""
-        page_map = PageMap.load(self.folder.page_map) if metadata.revision else None
-        if page_map is None or page_map.db_pages != metadata.db_pages:
+        if not metadata.revision:
             return None
-        store = PageStore(self.folder, page_map)
-        pages_before = len(page_map.resident)
+        page_map = PageMap.load(self.folder.page_map)
+        if page_map is not None and page_map.db_pages == metadata.db_pages:
+            store = PageStore(self.folder, page_map)
+        else:
+            store = PageStore.create(self.folder, metadata.db_pages)
+        pages_before = len(store.page_map.resident)
         try:
-            known = FIRST_PAGE not in page_map.resident
+            known = not pages_before
             return self._complete(metadata, store, server_known=known), store, pages_before
         except RevisionGoneError:
             store.close()  # nothing of it is of use any more
@@ -115,10 +116,11 @@ class _Run:
         plan = metadata.bootstrap
         with self.remote.pull_updates(self._first_request(metadata)) as answer:
             header = answer.header
-            metadata = msgspec.structs.replace(metadata, revision=header.revision, db_pages=header.db_pages)
+            metadata = metadata.changed(revision=header.revision, db_pages=header.db_pages)
+            forget_pages(self.folder)
+            save_metadata(self.folder, metadata)
             store = PageStore.create(self.folder, header.db_pages)
             try:
-                save_metadata(self.folder, metadata)
                 if plan.kind == "query":
                     self._receive_query(answer, store)
                 else:
@@ -181,7 +183,7 @@ class _Run:
         if metadata.db_pages:
             verify_first_page(store.read(FIRST_PAGE), metadata.db_pages)
         store.flush()
-        ready = msgspec.structs.replace(metadata, phase="ready", last_pull_unix_time=int(time.time()))
+        ready = metadata.changed(phase="ready", last_pull_unix_time=int(time.time()))
         save_metadata(self.folder, ready)
         return ready
 

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from turso_sync_nb.engine.bootstrap import Bootstrapped, bootstrap
 from turso_sync_nb.engine.replica import Replica
 from turso_sync_nb.errors import ReplicaBrokenError, UsageError
@@ -130,18 +128,18 @@ def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -
         lock = ReplicaLock(folder)
         lock.acquire(options.lock_timeout_s)
         undo.callback(lock.release)
-        metadata = load_metadata(folder)
-        remote = make_remote(metadata.remote_url if metadata else None)
+        saved = load_metadata(folder)
+        remote = make_remote(saved.remote_url if saved else None)
         if remote:
             undo.callback(remote.close)
-        metadata = _trusted(folder, metadata or _new_metadata(options), remote)
+        metadata = _trusted(folder, saved or _new_metadata(options), remote)
+        url = (remote.saved_url if remote else None) or metadata.remote_url
+        metadata = metadata.changed(stamp=None, remote_url=url)
         ready = _made_ready(folder, metadata, remote, options) or _found(folder, metadata)
         undo.callback(ready.store.close)
-        metadata = msgspec.structs.replace(
-            ready.metadata, stamp=None, remote_url=remote.saved_url if remote else ready.metadata.remote_url
-        )
-        save_metadata(folder, metadata)
-        replica = Replica(folder, lock, metadata, ready.store, remote, ready.report)
+        if ready.report is None and metadata != saved:
+            save_metadata(folder, metadata)
+        replica = Replica(folder, lock, ready.metadata, ready.store, remote, ready.report)
         undo.pop_all()
     return replica
 
@@ -149,9 +147,7 @@ def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -
 def _discard_if_new(folder: ReplicaFolder) -> None:
     """Remove what was made for a bootstrap of which nothing arrived."""
     if folder.created:
-        metadata = load_metadata(folder)
-        if metadata is None or not metadata.revision:
-            folder.discard()
+        folder.discard()
 
 
 def _new_metadata(options: ReplicaOptions) -> Metadata:
@@ -186,7 +182,7 @@ def _trusted(folder: ReplicaFolder, metadata: Metadata, remote: Remote | None) -
         )
     folder.wal.unlink(missing_ok=True)
     folder.shm.unlink(missing_ok=True)
-    return msgspec.structs.replace(metadata, phase="bootstrapping", revision="", db_pages=0, stamp=None)
+    return metadata.changed(phase="bootstrapping", revision="", db_pages=0, stamp=None)
 
 
 def _changed_by_others(folder: ReplicaFolder, metadata: Metadata) -> str:
@@ -215,8 +211,6 @@ def _made_ready(
             f"connect {folder.path}: there is no replica yet and no URL to make it from",
             hint="give the database's URL",
         )
-    if not metadata.revision:
-        save_metadata(folder, metadata)
     return bootstrap(folder, remote, metadata, options.pages_per_request)
 
 

@@ -16,11 +16,16 @@ class TrafficCount(Protocol):
     """Body bytes as they crossed the wire, and requests, since the remote was made."""
 
     @property
-    def sent_bytes(self) -> int: ...  # noqa: D102
+    def sent_bytes(self) -> int:
+        """Return the bytes of requests."""
+
     @property
-    def received_bytes(self) -> int: ...  # noqa: D102
+    def received_bytes(self) -> int:
+        """Return the bytes of answers."""
+
     @property
-    def requests(self) -> int: ...  # noqa: D102
+    def requests(self) -> int:
+        """Return how many requests there were."""
 
 
 class Traffic(Protocol):

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import apsw
-import msgspec
 
 from turso_sync_nb.engine.fetch import RemotePages
 from turso_sync_nb.engine.reports import Stats
@@ -182,7 +181,7 @@ class Replica:
         try:
             self.store.flush()
             self.store.close()
-            stamped = msgspec.structs.replace(self.metadata, stamp=FileStamp.of(self.folder.main))
+            stamped = self.metadata.changed(stamp=FileStamp.of(self.folder.main))
             save_metadata(self.folder, stamped)
         finally:
             if self.remote:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
@@ -102,12 +102,12 @@ class HttpRemote:
         self._encryption_key = encryption_key
         self._retry = retry or RetryPolicy()
         limits = timeouts or Timeouts()
-        self._options = {
+        self._options: dict[str, Any] = {
             "timeout": httpx.Timeout(limits.read_s, connect=limits.connect_s),
             "headers": {"accept-encoding": "identity"},
             "transport": transport,
         }
-        self._clients: dict[bool, httpx.Client] = {}
+        self._clients: dict[tuple[bool, bool], httpx.Client] = {}
 
     @property
     def display_url(self) -> str:
@@ -195,7 +195,7 @@ class HttpRemote:
             headers["x-turso-encryption-key"] = self._encryption_key
         url = httpx.URL(base + call.path)
         for _ in range(REDIRECTS_MAX + 1):
-            client = self._client(direct=is_loopback(str(url)))
+            client = self._client(url)
             request = client.build_request("POST", url, content=call.body, headers=headers)
             self.traffic.sent(len(call.body))
             response = client.send(request, stream=True, follow_redirects=False)
@@ -207,11 +207,18 @@ class HttpRemote:
             f"ask {clean_url(base)}: redirected more than {REDIRECTS_MAX} times", hint="check the address"
         )
 
-    def _client(self, *, direct: bool) -> httpx.Client:
-        """Return the client; for hosts of this machine (``direct``) no proxy of the environment is asked."""
-        if direct not in self._clients:
-            self._clients[direct] = httpx.Client(**self._options, trust_env=not direct)  # type: ignore[arg-type]
-        return self._clients[direct]
+    def _client(self, url: httpx.URL) -> httpx.Client:
+        """Return the client for ``url``.
+
+        For hosts of this machine no proxy of the environment is asked; the certificates, which take 40 ms
+        to load, are loaded for https alone.
+        """
+        encrypted, direct = url.scheme == "https", is_loopback(str(url))
+        if (encrypted, direct) not in self._clients:
+            self._clients[encrypted, direct] = httpx.Client(
+                **self._options, verify=encrypted, trust_env=not direct
+            )
+        return self._clients[encrypted, direct]
 
     def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
         """Yield the body as it arrives, counted; a body that ends too early is an error."""

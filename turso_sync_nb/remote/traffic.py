@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -20,19 +20,22 @@ class Traffic:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._count = TrafficCount()
+        self._sent_bytes = 0
+        self._received_bytes = 0
+        self._requests = 0
 
     def sent(self, length: int) -> None:
         """Count one request with a body of ``length`` bytes."""
         with self._lock:
-            count = self._count
-            self._count = replace(count, sent_bytes=count.sent_bytes + length, requests=count.requests + 1)
+            self._sent_bytes += length
+            self._requests += 1
 
     def received(self, length: int) -> None:
         """Count ``length`` bytes of an answer's body."""
         with self._lock:
-            self._count = replace(self._count, received_bytes=self._count.received_bytes + length)
+            self._received_bytes += length
 
     def snapshot(self) -> TrafficCount:
         """Return the counts of this moment."""
-        return self._count
+        with self._lock:
+            return TrafficCount(self._sent_bytes, self._received_bytes, self._requests)

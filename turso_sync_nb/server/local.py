@@ -144,4 +144,4 @@ def _url(listening: socket.socket) -> str:
     address = ipaddress.ip_address(host)
     if address.is_unspecified:  # every address of this machine: the one that surely works from here
         address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")  # noqa: PLR2004 - IPv4
-    return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"  # noqa: PLR2004
+    return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"  # noqa: PLR2004 - IPv6
