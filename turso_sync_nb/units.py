@@ -19,6 +19,9 @@ PAGE_SIZE: Final = 4096
 PAGES_MAX: Final = 2**32 - 2
 """Most pages a SQLite database can have (its page numbers are 32-bit)."""
 
+LOCK_PAGE: Final = PageId(2**30 // PAGE_SIZE)
+"""The page at 1 GiB, where SQLite keeps its locks and never data (file format, 1.5); it is in no WAL."""
+
 _UNITS: Final = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _BINARY_UNITS: Final = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 

@@ -41,6 +41,7 @@ SCRIPT = (
     ("SELECT * FROM t ORDER BY a", ()),
     ("WITH w(a) AS (SELECT 4) INSERT INTO t SELECT a, a FROM w", ()),
     ("SELECT count(*) FROM t;", ()),
+    ("PRAGMA cache_size = -100", ()),
 )
 
 

@@ -119,6 +119,8 @@ class Cursor:
         self._rows = raw.execute(sql, bound)
         if self._session.writing:
             self._rows = iter(deque(self._rows))
+        elif self.description is None:
+            self._rows = iter(())
         if self._session.writing or self.description is None:
             self._release_raw()
         if is_changing(sql):

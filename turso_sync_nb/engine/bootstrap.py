@@ -26,7 +26,7 @@ from turso_sync_nb.errors import ProtocolError, RemoteFailedError, RevisionGoneE
 from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.storage.metadata import save_metadata
 from turso_sync_nb.storage.page_map import PageMap
-from turso_sync_nb.storage.page_store import PageStore, forget_pages
+from turso_sync_nb.storage.page_store import BATCH_PAGES_MAX, PageStore, forget_pages
 from turso_sync_nb.units import PAGE_SIZE, format_size, pages_of_bytes
 
 if TYPE_CHECKING:
@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from turso_sync_nb.storage.folder import ReplicaFolder
     from turso_sync_nb.storage.metadata import Metadata
     from turso_sync_nb.units import PageId
+
+    Page = tuple[PageId, bytes]
+
+FLUSH_EVERY_S: Final = 1.0
+"""Seconds of download that a killed process may have to fetch again."""
 
 QUERY_ANSWER_PAGES_MAX: Final = 1024
 """Pages (4 MiB) of an answer to a query selector that are taken before it counts as ignored: a remote
@@ -158,7 +163,7 @@ class _Run:
     def _receive(self, answer: PullAnswer, store: PageStore, asked: BitMap) -> None:
         """Take the first answer; one that breaks half way is completed afterwards."""
         with suppress(RemoteFailedError):  # what is missing is asked for again in _complete
-            store.put(take(answer, asked))
+            store.put(_flushing(store, take(answer, asked)))
 
     def _receive_query(self, answer: PullAnswer, store: PageStore) -> None:
         """Take what the remote says the query touches, up to a limit."""
@@ -179,13 +184,23 @@ class _Run:
         if server_known:
             source.recognised()
         for part in _parts(missing, self.pages_per_request):
-            store.put(source.fetch(part))
+            store.put(_flushing(store, source.fetch(part)))
         if metadata.db_pages:
             verify_first_page(store.read(FIRST_PAGE), metadata.db_pages)
         store.flush()
         ready = metadata.changed(phase="ready", last_pull_unix_time=int(time.time()))
         save_metadata(self.folder, ready)
         return ready
+
+
+def _flushing(store: PageStore, pages: Iterator[Page]) -> Iterator[Page]:
+    """Pass ``pages`` on, and now and then make durable what has arrived."""
+    flushed_s = time.monotonic()
+    for number, page in enumerate(pages):
+        yield page
+        if number % BATCH_PAGES_MAX == 0 and time.monotonic() - flushed_s > FLUSH_EVERY_S:
+            store.flush()
+            flushed_s = time.monotonic()
 
 
 def _leave(store: PageStore) -> None:

@@ -16,7 +16,7 @@ from pyroaring import BitMap
 
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError, ReplicaError, RevisionGoneError
 from turso_sync_nb.protocol.pull_updates import PullRequest
-from turso_sync_nb.units import PageId
+from turso_sync_nb.units import LOCK_PAGE, PageId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -155,7 +155,7 @@ class RemotePages:
     def _witnesses(self) -> BitMap:
         resident = self._store.page_map.resident
         drawn = [resident[self._chance.randrange(len(resident))]] if resident else []
-        return resident & BitMap([FIRST_PAGE, *drawn])
+        return (resident & BitMap([FIRST_PAGE, *drawn])) - BitMap([LOCK_PAGE])
 
     def _recognise(self, page_id: PageId, data: bytes) -> None:
         if comparable(page_id, data) != comparable(page_id, self._store.read(page_id)):

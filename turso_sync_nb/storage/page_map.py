@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from pyroaring import BitMap
 
 from turso_sync_nb.storage.durable import explained, write_durably
-from turso_sync_nb.units import PAGES_MAX
+from turso_sync_nb.units import LOCK_PAGE, PAGES_MAX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +42,12 @@ class PageMap:
         self.db_pages = db_pages
         self.resident = BitMap() if resident is None else resident
         self.local_only = BitMap() if local_only is None else local_only
+        self._know_lock_page()
+
+    def _know_lock_page(self) -> None:
+        """The lock page holds zeros in every database and is sent by no remote: it is always here."""
+        if self.db_pages > LOCK_PAGE:
+            self.resident.add(LOCK_PAGE)
 
     def __contains__(self, page: int) -> bool:
         """Say whether ``page`` is not absent."""
@@ -67,15 +73,20 @@ class PageMap:
         self.resident.add_range(first, end)
 
     def add_local_only(self, page: int) -> None:
-        """Note that ``page``, which was absent, was written here; one past the end is a new last page."""
+        """Note that ``page``, which was absent, was written here; one past the end is a new last page.
+
+        What then lies between the old end and the new one has no base either: SQLite may leave a page
+        there unwritten (the lock page at 1 GiB always), and the remote's page of that id is another one.
+        """
+        self.local_only.add_range(min(page, self.db_pages), page + 1)
         self.db_pages = max(self.db_pages, page + 1)
-        self.local_only.add(page)
 
     def resize(self, db_pages: int) -> None:
         """Change the size; pages past the end are dropped, new ones are absent."""
         for bitmap in (self.resident, self.local_only):
             bitmap.remove_range(db_pages, PAGES_MAX + 1)
         self.db_pages = db_pages
+        self._know_lock_page()
 
     def save(self, path: Path) -> None:
         """Write the map to ``path``, durably.
@@ -118,7 +129,7 @@ class PageMap:
             page_map = cls(
                 db_pages, BitMap.deserialize(body[_BITMAPS_AT:middle]), BitMap.deserialize(body[middle:])
             )
-        except ValueError:
+        except (ValueError, IndexError):  # IndexError: a bitmap of no bytes at all
             return None
         bitmaps = (page_map.resident, page_map.local_only)
         fits = all(not bitmap or bitmap.max() < db_pages for bitmap in bitmaps)

@@ -37,8 +37,8 @@ BATCH_PAGES_MAX: Final = 256
 WRITE_PAGES_MAX: Final = 31
 """Pages in one write: SQLite's unix file layer takes at most 0x1ffff bytes and drops the bits above."""
 
-UNFLUSHED_PAGES_MAX: Final = 8192
-"""Pages (32 MiB) that a crash may make us fetch again; more and the map is written."""
+UNFLUSHED_PAGES_MAX: Final = 16_384
+"""Pages (64 MiB) that a crash may make us fetch again; more and the map is written."""
 
 _WAL_MODE: Final = b"\2\2"
 _JOURNAL_MODES: Final = (b"\1\1", b"\2\2")
