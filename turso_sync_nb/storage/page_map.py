@@ -48,6 +48,7 @@ class PageMap:
         """The lock page holds zeros in every database and is sent by no remote: it is always here."""
         if self.db_pages > LOCK_PAGE:
             self.resident.add(LOCK_PAGE)
+            self.local_only.discard(LOCK_PAGE)
 
     def __contains__(self, page: int) -> bool:
         """Say whether ``page`` is not absent."""
@@ -75,11 +76,12 @@ class PageMap:
     def add_local_only(self, page: int) -> None:
         """Note that ``page``, which was absent, was written here; one past the end is a new last page.
 
-        What then lies between the old end and the new one has no base either: SQLite may leave a page
-        there unwritten (the lock page at 1 GiB always), and the remote's page of that id is another one.
+        What then lies between the old end and the new one has no base either: it is not the remote's,
+        even where the base, before it was cut, had a page of that id.
         """
         self.local_only.add_range(min(page, self.db_pages), page + 1)
         self.db_pages = max(self.db_pages, page + 1)
+        self._know_lock_page()
 
     def resize(self, db_pages: int) -> None:
         """Change the size; pages past the end are dropped, new ones are absent."""
