@@ -97,4 +97,6 @@ class Partial:
 
     def open(self, flags: int) -> apsw.Connection:
         """Open the database on the lazy VFS."""
-        return self.vfs.open(str(self.folder.main), flags)
+        db = self.vfs.open(str(self.folder.main), flags)
+        db.set_busy_timeout(60_000)  # the first readers of a database take turns in making its WAL index
+        return db

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from partial import PAGE, READONLY, READWRITE, Partial, as_stored, pages_of
 from pyroaring import BitMap
 
+from turso_sync_nb.storage import page_loader
 from turso_sync_nb.storage.lazy_vfs import FetchFailedError, LazyVFS
 from turso_sync_nb.storage.page_map import PageMap
 from turso_sync_nb.storage.page_store import PageStore
@@ -147,6 +148,29 @@ def test_reader_waits_for_a_fetch_under_way(partial, oracle) -> None:
     assert len(replica.source.asked) == 1
 
 
+def test_overlapping_fetches(partial, monkeypatch) -> None:
+    """A fetch leaves out what another one under way brings, even if their segments overlap."""
+    monkeypatch.setattr(
+        page_loader, "segment_around", lambda page, pages, _size: pages.absent(page - 2, page + 3)
+    )
+    replica = partial()
+    fetching, go_on = threading.Event(), threading.Event()
+
+    def hold(page):
+        if page == 12 and not fetching.is_set():
+            fetching.set()
+            assert go_on.wait(60)
+
+    replica.source.before = hold
+    first = threading.Thread(target=replica.vfs.loader.load, args=(10,))
+    first.start()
+    assert fetching.wait(60)
+    assert replica.vfs.loader.load(13) == 3
+    go_on.set()
+    first.join()
+    assert replica.source.asked == [BitMap([8, 9, 10, 11, 12]), BitMap([13, 14, 15])]
+
+
 def test_waiter_whose_leader_failed_tries_itself(partial, oracle) -> None:
     """When the fetch that a reader waits for fails, only its own reader is told; the other fetches itself."""
     replica = partial(here=[0], segment_pages=10_000)
@@ -189,11 +213,14 @@ def test_memory_map_is_not_a_way_round(partial, oracle) -> None:
 
 def test_other_names_of_the_file_are_lazy_too(partial, oracle, tmp_path) -> None:
     """A connection of the VFS reads holes under no name: through a link, attached, or from another thread."""
-    replica = partial()
-    (tmp_path / "link").symlink_to(replica.folder.path)
-    (tmp_path / "hard.db").hardlink_to(replica.folder.main)
-    for name in (tmp_path / "link" / "main.db", tmp_path / "hard.db"):
-        with closing(apsw.Connection(":memory:", vfs=replica.vfs.name)) as db:
+    through_link, hard_link, replica = (
+        partial(name=name) for name in ("through link", "hard link", "thread")
+    )
+    (tmp_path / "link").symlink_to(through_link.folder.path)
+    (tmp_path / "hard.db").hardlink_to(hard_link.folder.main)
+    names = [(through_link, tmp_path / "link" / "main.db"), (hard_link, tmp_path / "hard.db")]
+    for linked, name in names:
+        with closing(apsw.Connection(":memory:", vfs=linked.vfs.name)) as db:
             db.execute("ATTACH ? AS x", (str(name),))
             assert rows(db, "SELECT count(*) FROM x.visit") == rows(oracle, "SELECT count(*) FROM visit")
     found = []
@@ -225,16 +252,17 @@ def test_other_databases_are_native(partial, tmp_path) -> None:
             db.execute("ATTACH ? AS y", (str(tmp_path / "gone" / "y.db"),))
 
 
-def test_past_the_end(partial) -> None:
+def test_past_the_end(partial, people_pages) -> None:
     """A read past the end of the database is short, as SQLite expects, and asks for nothing."""
-    replica = partial()
-    pages = len(replica.source.pages)
+    pages = len(people_pages)
+    replica = partial(here=[0, pages - 3], segment_pages=1)
     file = replica.vfs.xOpen(str(replica.folder.main), [READWRITE | apsw.SQLITE_OPEN_MAIN_DB, 0])
     assert file.xRead(PAGE, pages * PAGE) == b""
     assert file.xRead(PAGE, (pages + 1000) * PAGE) == b""
     assert replica.source.asked == []
-    assert file.xRead(3 * PAGE, (pages - 2) * PAGE) == b"".join(replica.source.pages[-2:])
+    assert file.xRead(3 * PAGE, (pages - 1) * PAGE) == people_pages[-1]
     assert file.xRead(100, 2 * PAGE - 50) == b"".join(replica.source.pages)[2 * PAGE - 50 : 2 * PAGE + 50]
+    assert file.xRead(2 * PAGE, (pages - 3) * PAGE) == b"".join(replica.source.pages[-3:-1])
     assert file.xFileSize() == pages * PAGE
     file.xClose()
 

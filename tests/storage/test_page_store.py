@@ -317,6 +317,12 @@ on_disk = PageMap.load(folder.page_map)
 assert on_disk is None or on_disk.resident <= store.page_map.resident
 assert load_metadata(folder) == metadata
 lock.release()
+with (path.parent / "filler").open("wb", buffering=0) as filler:
+    try:
+        while True:
+            filler.write(bytes(512))
+    except OSError:
+        pass
 folder.discard()
 assert not path.exists()
 """

@@ -125,7 +125,7 @@ class LazyFile(apsw.VFSFile):
         super().__init__("", name, flags)
 
     def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802 - APSW's name
-        """Read, fetching first what is not here."""
+        """Read, fetching first what is not here. SQLite reads within a page, or whole pages."""
         try:
             if offset >> _PAGE_BITS not in self._resident or amount > PAGE_SIZE:
                 self._load(offset >> _PAGE_BITS, pages_of_bytes(offset + amount))
