@@ -14,7 +14,8 @@ Rules of this file:
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 import apsw
@@ -75,6 +76,22 @@ class PageStore:
             raise ReplicaError(
                 f"open {folder.main}: {error}", hint="check the permissions of the replica's folder"
             ) from error
+        try:
+            self._check_size()
+        except BaseException:
+            self._file.xClose()
+            raise
+
+    def _check_size(self) -> None:
+        """Refuse a base image that ends before a page that the map knows: it would be read as zeros later."""
+        resident = self.page_map.resident
+        with self._explained("open"):
+            size = self._file.xFileSize()
+        if resident and size < (resident.max() + 1) * PAGE_SIZE:
+            raise ReplicaBrokenError(
+                f"open {self._folder.main}: {size} bytes, its page map knows page {resident.max()}",
+                hint=f"remove the folder {self._folder.path} and connect again",
+            )
 
     @classmethod
     def create(cls, folder: ReplicaFolder, db_pages: int) -> PageStore:
@@ -84,11 +101,12 @@ class PageStore:
             ReplicaError: it cannot be written.
         """
         forget_pages(folder)
-        store = cls(folder, PageMap(db_pages))
+        store = cls(folder, PageMap(0))
         try:
             with store._explained("write"):
                 store._file.xTruncate(0)
                 store._file.xTruncate(db_pages * PAGE_SIZE)  # SQLite takes the size from the file
+            store.page_map = PageMap(db_pages)
             store._unflushed = 1  # that there is an image, if without a page: an empty database never has one
         except BaseException:
             store.close()
@@ -100,7 +118,8 @@ class PageStore:
     def put(self, pages: Iterable[tuple[PageId, bytes]]) -> int:
         """Write ``pages`` as they come and return how many; one that is not absent is passed over.
 
-        What came before an error of the iterable, or of the disk, stays and is known.
+        What came before an error of the iterable, or of the disk, stays and is known. A generator is closed
+        in any case: a traceback that someone keeps would keep its request open.
 
         Raises:
             ProtocolError: a page is not of this database, or page 0 is one that cannot be served here.
@@ -108,14 +127,17 @@ class PageStore:
         """
         written = 0
         batch: dict[PageId, bytes] = {}
-        try:
-            for page_id, data in pages:
-                batch.setdefault(page_id, self._admitted(page_id, data))
-                if len(batch) == BATCH_PAGES_MAX:
-                    full, batch = batch, {}
-                    written += self._write(full)
-        finally:
-            written += self._write(batch)
+        with ExitStack() as end:
+            if isinstance(pages, Generator):
+                end.callback(pages.close)
+            try:
+                for page_id, data in pages:
+                    batch.setdefault(page_id, self._admitted(page_id, data))
+                    if len(batch) == BATCH_PAGES_MAX:
+                        full, batch = batch, {}
+                        written += self._write(full)
+            finally:
+                written += self._write(batch)
         return written
 
     def _admitted(self, page_id: PageId, data: bytes) -> bytes:
@@ -201,8 +223,12 @@ class PageStore:
                     hint="close this replica, check the disk, and connect again",
                 )
             self._sync_failed = True
-            with self._explained("write"):
-                self._file.xSync(apsw.SQLITE_SYNC_FULL)
+            try:
+                with self._explained("write"):
+                    self._file.xSync(apsw.SQLITE_SYNC_FULL)
+            except KeyboardInterrupt as interrupt:  # it is no fault of the disk, if alone
+                self._sync_failed = interrupt.__context__ is not None
+                raise
             self._sync_failed = False
             self.page_map.save(self._folder.page_map)
             self._unflushed = 0
