@@ -204,7 +204,7 @@ def test_pages_are_closed(fault, folder) -> None:
 
 
 ROOM_AGAIN = """
-import sys
+import resource, sys
 from pathlib import Path
 from turso_sync_nb.errors import ReplicaError
 from turso_sync_nb.storage.folder import ReplicaFolder
@@ -216,17 +216,22 @@ store = PageStore.create(folder, 200)
 store.put((page, page.to_bytes(4) * 1024) for page in range(1, 20))
 store.flush()
 filler = path / "filler"
-with filler.open("wb", buffering=0) as file:
-    try:
-        while True:
-            file.write(bytes(512))
-    except OSError:
-        pass
+no_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+if sys.argv[2] == "limit":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, no_limit[1]))
+else:
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(512))
+        except OSError:
+            pass
 for attempt in range(3):
     try:
         store.put((page, page.to_bytes(4) * 1024) for page in range(1, 200))
     except ReplicaError as error:
-        assert "full" in str(error) and error.hint, error
+        assert sys.argv[2] == "limit" or "full" in str(error), error
+        assert error.hint
     else:
         raise SystemExit("it all fits")
 assert all(store.read(page) == page.to_bytes(4) * 1024 for page in store.page_map.resident)
@@ -235,7 +240,8 @@ try:
 except ReplicaError as error:
     assert "No space" in str(error), error
 assert set(range(1, 20)) <= set(PageMap.load(folder.page_map).resident)
-filler.unlink()
+resource.setrlimit(resource.RLIMIT_FSIZE, no_limit)
+filler.unlink(missing_ok=True)
 store.put((page, page.to_bytes(4) * 1024) for page in range(1, 200))
 store.close()
 page_map = PageMap.load(folder.page_map)
@@ -246,17 +252,14 @@ store.close()
 """
 
 
-def test_room_again(tmp_path) -> None:
-    """On a full disk nothing that is here is lost, and once there is room the same store goes on."""
-    in_room = in_small_room(tmp_path)
-    if in_room[0] == "bash":
-        pytest.skip("no disk of its own can be mounted here")
-    ran = subprocess.run(
-        [*in_room, sys.executable, "-c", ROOM_AGAIN, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.mark.parametrize("how", ["disk", "limit"])
+def test_room_again(how, tmp_path) -> None:
+    """On a disk without room nothing that is here is lost, and once there is room the same store goes on."""
+    in_room = in_small_room(tmp_path) if how == "disk" else []
+    if "bash" in in_room:  # nothing can be mounted here
+        in_room, how = [], "limit"
+    command = [*in_room, sys.executable, "-c", ROOM_AGAIN, str(tmp_path), how]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
 
 
