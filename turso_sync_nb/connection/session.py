@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 PROGRESS_STEPS: Final = 20_000
 """Virtual-machine steps between two chances for Python to deliver Ctrl-C (0.06 s at most, measured)."""
 
-BUSY_TIMEOUT_MS: Final = 5_000
-"""As Python's sqlite3: how long a statement waits for a lock."""
-
 _CARRIED_PRAGMAS: Final = (
     "temp_store",  # first: setting it later would drop the TEMP objects
     "analysis_limit", "automatic_index", "busy_timeout", "cache_size", "cache_spill", "cell_size_check",
@@ -70,7 +67,6 @@ class Session:
 
     def _open(self) -> apsw.Connection:
         raw = self._replica.open_database()
-        raw.set_busy_timeout(BUSY_TIMEOUT_MS)
         raw.set_progress_handler(_go_on, PROGRESS_STEPS)
         raw.authorizer = self._authorize
         return raw

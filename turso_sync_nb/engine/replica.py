@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from turso_sync_nb.storage.metadata import Metadata
     from turso_sync_nb.storage.page_store import PageStore
 
+BUSY_TIMEOUT_MS: Final = 5_000
+"""As Python's sqlite3: how long a statement waits for a lock. Readers too: the first one builds the shm."""
+
 OPEN_FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
 """What ATTACH inherits; the main database itself is opened read-only by its URI."""
 
@@ -122,6 +125,7 @@ class Replica:
         else:
             raw = self._vfs.open(uri, OPEN_FLAGS)
             self._lazy.add(raw)
+        raw.set_busy_timeout(BUSY_TIMEOUT_MS)
         raw.config(
             apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1
         )  # a checkpoint is a verb of ours, never a side effect
