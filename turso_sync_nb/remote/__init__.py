@@ -6,5 +6,6 @@
 | ``retry.py`` | when to try again, and after how long |
 | ``traffic.py`` | counters |
 | ``answers.py`` | statuses and foreign errors, as ours |
+| ``resolve.py`` | name lookups that Ctrl-C can leave |
 | ``http.py`` | HttpRemote: the two requests |
 """

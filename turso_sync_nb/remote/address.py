@@ -89,12 +89,21 @@ def ask_url(url: Text) -> str:
 
 def ask_token(token: Text, url: str) -> str | None:
     """Return the token for this request: the given one, else the one in ``url``."""
-    answer = _ask(token, "auth_token") or token_in(url)
-    if answer is not None and not (answer.isascii() and answer.isprintable()):
+    return checked_secret(_ask(token, "auth_token") or token_in(url), "token")
+
+
+def checked_secret(secret: str | None, name: str) -> str | None:
+    """Return ``secret`` if it can be sent in a header, which is not so with blanks and line breaks.
+
+    Raises:
+        UsageError: it cannot; the message does not show it.
+    """
+    if secret is not None and not (secret.isascii() and secret.isprintable() and " " not in secret):
         raise UsageError(
-            "ask the remote: the token holds characters that no token has", hint="check for line breaks"
+            f"ask the remote: the {name} holds characters that no {name} has",
+            hint="check for line breaks and blanks",
         )
-    return answer
+    return secret
 
 
 def _ask(value: Text, name: str) -> str | None:

@@ -52,6 +52,8 @@ def of_status(status: int, text: str, url: str, secrets: Iterable[str]) -> Remot
 
 def of_transport(error: httpx.HTTPError, url: str) -> RemoteError:
     """Return the error for a connection that failed or broke."""
+    if isinstance(error, httpx.LocalProtocolError):  # its text may hold the headers, and with them the token
+        return RemoteFailedError(f"ask {url}: the request could not be sent", hint="check token and address")
     if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
         return RemoteUnreachableError(f"ask {url}: no connection in time", hint="check address and network")
     if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):

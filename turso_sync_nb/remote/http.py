@@ -7,6 +7,7 @@ another host: the token would go with it.
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +17,15 @@ import httpx
 from turso_sync_nb.errors import ProtocolError, RemoteError, RemoteFailedError, RemoteRefusedError
 from turso_sync_nb.protocol.pipeline import decode_response, encode_request
 from turso_sync_nb.protocol.pull_updates import PullDecoder, PullHeader
-from turso_sync_nb.remote.address import Text, ask_token, ask_url, base_url, clean_url, is_loopback
+from turso_sync_nb.remote.address import (
+    Text,
+    ask_token,
+    ask_url,
+    base_url,
+    checked_secret,
+    clean_url,
+    is_loopback,
+)
 from turso_sync_nb.remote.answers import (
     BUSY_STATUSES,
     REFUSED_BEFORE_IT_RAN,
@@ -25,6 +34,7 @@ from turso_sync_nb.remote.answers import (
     of_transport,
     web_page,
 )
+from turso_sync_nb.remote.resolve import Resolver
 from turso_sync_nb.remote.retry import RetryPolicy, retry_after_s
 from turso_sync_nb.remote.traffic import Traffic
 
@@ -99,7 +109,7 @@ class HttpRemote:
         self.traffic = Traffic()
         self._url = url
         self._token = auth_token
-        self._encryption_key = encryption_key
+        self._encryption_key = checked_secret(encryption_key, "encryption key")
         self._retry = retry or RetryPolicy()
         limits = timeouts or Timeouts()
         self._options: dict[str, Any] = {
@@ -107,7 +117,10 @@ class HttpRemote:
             "headers": {"accept-encoding": "identity"},
             "transport": transport,
         }
+        self._connect_s = limits.connect_s
+        self._resolver = None if transport else Resolver()
         self._clients: dict[tuple[bool, bool], httpx.Client] = {}
+        self._clients_lock = threading.Lock()
 
     @property
     def display_url(self) -> str:
@@ -115,8 +128,10 @@ class HttpRemote:
         return self.saved_url or "(address from a function)"
 
     def close(self) -> None:
-        """Let go of connections; may be repeated."""
-        for client in self._clients.values():
+        """Let go of connections; may be repeated. A request after it opens new ones."""
+        with self._clients_lock:
+            clients, self._clients = self._clients, {}
+        for client in clients.values():
             client.close()
 
     def __repr__(self) -> str:
@@ -195,11 +210,13 @@ class HttpRemote:
             headers["x-turso-encryption-key"] = self._encryption_key
         url = httpx.URL(base + call.path)
         for _ in range(REDIRECTS_MAX + 1):
+            if self._resolver:
+                self._resolver.check(url, self._connect_s)
             client = self._client(url)
             request = client.build_request("POST", url, content=call.body, headers=headers)
             self.traffic.sent(len(call.body))
             response = client.send(request, stream=True, follow_redirects=False)
-            if not response.is_redirect:
+            if not response.has_redirect_location:
                 return response
             response.close()
             url = _redirected(url, response.headers["location"])
@@ -214,11 +231,12 @@ class HttpRemote:
         to load, are loaded for https alone.
         """
         encrypted, direct = url.scheme == "https", is_loopback(str(url))
-        if (encrypted, direct) not in self._clients:
-            self._clients[encrypted, direct] = httpx.Client(
-                **self._options, verify=encrypted, trust_env=not direct
-            )
-        return self._clients[encrypted, direct]
+        with self._clients_lock:
+            if (encrypted, direct) not in self._clients:
+                self._clients[encrypted, direct] = httpx.Client(
+                    **self._options, verify=encrypted, trust_env=not direct
+                )
+            return self._clients[encrypted, direct]
 
     def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
         """Yield the body as it arrives, counted; a body that ends too early is an error."""
