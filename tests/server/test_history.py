@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
-from contextlib import closing
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from written import CHANGES, LIMITS, PAGE, change, make, opened, pages, read_all, write
 
+from turso_sync_nb.server.anchor import Anchor
 from turso_sync_nb.server.history import RevisionGoneError
+from turso_sync_nb.server.served_file import ServedFile
 
 STEPS = (*CHANGES, "record", "record", "settle", "restart")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 999)), min_size=10, max_size=60))
 def test_pages_of_every_revision(steps):
     """Whatever is written, checkpointed or restarted, pages at R equal a copy taken at R."""
@@ -97,6 +102,45 @@ def test_wal_that_starts_anew_unseen(tmp_path, how):
             other.execute("UPDATE t SET b = 7")
             assert read_all(history, history.advance().revision) == pages(path)
             assert read_all(history, 1) == before
+
+
+def test_revisions_hold_among_writers(tmp_path):
+    """While others write and move the WAL as they like, what was read at a revision is read again."""
+    path = make(tmp_path / "a.db", 500)
+    stop = threading.Event()
+
+    def write_on(seed):
+        rnd = random.Random(seed)
+        while not stop.is_set():
+            with suppress(apsw.BusyError):
+                change(path, rnd.choice(CHANGES), rnd.randrange(1000))
+
+    with opened(path) as history, ThreadPoolExecutor(2) as pool:
+        writers = [pool.submit(write_on, seed) for seed in range(2)]
+        try:
+            seen = {}
+            for _ in range(25):
+                revision = history.advance().revision
+                seen[revision] = read_all(history, revision)
+                history.settle()
+            assert {revision: read_all(history, revision) for revision in seen} == seen
+        finally:
+            stop.set()
+        assert [writer.result() for writer in writers] == [None, None]
+
+
+def test_anchor_holds_both_states_while_it_moves(tmp_path):
+    """Until the move ends, no other program can overwrite what the old state reads from the file."""
+    path = make(tmp_path / "a.db", 1, journal_mode="wal")
+    with ServedFile(path, busy_ms=0) as file, Anchor(file) as anchor, closing(file.connect()) as other:
+        old = file.pages(1, 1)
+        other.execute("UPDATE t SET b = 'new'")
+        with anchor.moving():
+            assert other.wal_checkpoint()[1] == 0
+            assert file.pages(1, 1) == old
+        frames, moved = other.wal_checkpoint()
+        assert frames == moved > 0
+        assert file.pages(1, 1) != old
 
 
 def test_nothing_new_is_no_revision(tmp_path):

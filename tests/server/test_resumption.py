@@ -17,6 +17,7 @@ from turso_sync_nb.server.wal import Tip
 
 MARK = FileMark(inode=1, size=4096, mtime_ns=5)
 TOUCHED = replace(MARK, mtime_ns=6)
+FRESH = replace(MARK, mtime_ns=0)
 IN_WAL = State("e", 3, 1, b"salt-one", 7, b"checksum", settled=False, mark=MARK)
 SETTLED = replace(IN_WAL, settled=True)
 
@@ -36,6 +37,9 @@ SETTLED = replace(IN_WAL, settled=True)
         (SETTLED, MARK, Tip(b"", 0), b"", True),
         (SETTLED, MARK, Tip(b"salt-two", 4), b"", True),
         (SETTLED, TOUCHED, Tip(b"", 0), b"", False),
+        (replace(SETTLED, mark=FRESH), FRESH, Tip(b"", 0), b"", False),  # two writes, one time
+        (replace(IN_WAL, mark=FRESH), FRESH, Tip(b"salt-one", 9), b"checksum", False),
+        (replace(IN_WAL, mark=FRESH), FRESH, Tip(b"salt-one", 7), b"checksum", True),
         (SETTLED, TOUCHED, Tip(b"salt-two", 4), b"", False),
     ],
 )

@@ -8,9 +8,12 @@ Rules of this file: the anchor never lets go before its successor holds.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import apsw
 
     from turso_sync_nb.server.served_file import ServedFile
@@ -42,11 +45,19 @@ class Anchor:
         self._held.close()
         self._spare.close()
 
-    def move(self) -> None:
-        """Stand on the newest committed state instead; never stands on nothing in between."""
+    @contextlib.contextmanager
+    def moving(self) -> Iterator[None]:
+        """Stand on the newest committed state from here on, and on the old one too until the end.
+
+        Inside, record what was committed up to now: once the old state is let go, other programs may
+        overwrite in the database file what the frames in between replace.
+        """
         _begin(self._spare)
-        self._held.execute("ROLLBACK")
         self._held, self._spare = self._spare, self._held
+        try:
+            yield
+        finally:
+            self._spare.execute("ROLLBACK")
 
     def db_pages(self) -> int:
         """Return the size of the database in the state that the anchor stands on."""

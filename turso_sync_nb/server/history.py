@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _SETTLE_WAIT_MS: Final = 1000
 """How long ``settle`` waits for a writer to finish before it leaves it for another time."""
+_HEADER_TRIES: Final = 1000
+_HEADER_WAIT_SECONDS: Final = 0.001
 _BATCH_PAGES: Final = 64
 """Page images read together while a revision is recorded."""
 
@@ -71,6 +74,7 @@ class History:
             self._gauge = opened.enter_context(contextlib.closing(file.connect()))
             return_to_wal_mode(file, self._undo, self._mover)
             self._gauge.pragma("user_version")  # a connection that has read nothing knows no WAL
+            # before anything is read of the files: what is read from here on stays
             self._anchor = opened.enter_context(Anchor(file))
             self._wal = opened.enter_context(Wal(file.wal_path))
             self._state = self._resume() or self._begin()
@@ -145,12 +149,14 @@ class History:
     def settle_if_due(self) -> None:
         """Move the WAL into the database file if it has grown past its limit; cheap if not."""
         with self._lock:
-            frames, moved = self._gauge.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+            frames, moved = self._committed()
             unmoved = (frames - moved) * FRAME_BYTES
             if unmoved < max(self._wal_bytes_max, self._settle_again_bytes):
                 return
         if not self.settle():
             self._settle_again_bytes = unmoved + self._wal_bytes_max // 8
+        self._file.wait_for_mark()
+        self.advance()  # records when the file was written, which a start needs for proof
 
     def settle(self) -> bool:
         """Move the WAL into the database file and return whether all of it went.
@@ -162,9 +168,8 @@ class History:
             return False
         try:
             with self._lock:
-                self._advance()
-                self._anchor.move()
-                self._advance()  # the anchor may stand on something newer than was recorded
+                with self._anchor.moving():
+                    self._advance()
                 self._undo.make_durable()  # before the pages that it undoes are overwritten
             with contextlib.suppress(apsw.BusyError):  # another program is at it: all the same
                 self._mover.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
@@ -180,14 +185,14 @@ class History:
             return False
         try:
             with self._lock:
-                state = self._advance()
-                self._anchor.move()
+                with self._anchor.moving():
+                    state = self._advance()
                 self._undo.make_durable()
                 frames, moved = self._gauge.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
                 settled = frames == moved
                 if settled:
-                    self._anchor.move()  # now stands on the file alone, so the WAL may start anew
-                    self._index.clear()
+                    with self._anchor.moving():  # onto the file alone, so the WAL may start anew
+                        self._index.clear()
                     self._settle_again_bytes = 0
                 self._state = replace(state, settled=settled, mark=self._file.mark())
                 self._undo.note(self._state)
@@ -229,7 +234,19 @@ class History:
         return newest
 
     def _tip(self) -> Tip:
-        return self._wal.tip(lambda: self._gauge.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)[0])
+        return self._wal.tip(lambda: self._committed()[0])
+
+    def _committed(self) -> tuple[int, int]:
+        """Return how many frames are committed, and how many of them are in the database file.
+
+        Raises:
+            apsw.BusyError: a writer held the WAL's header for a second, which it does for microseconds.
+        """
+        for _ in range(_HEADER_TRIES):
+            with contextlib.suppress(apsw.BusyError):  # a writer was replacing it at this moment
+                return self._gauge.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+            time.sleep(_HEADER_WAIT_SECONDS)
+        return self._gauge.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
 
     def _scan(self, first: int, tip: Tip) -> tuple[dict[PageId, int], int]:
         """Return the newest frame of each page in the frames from ``first``, and the size they end with."""
@@ -293,6 +310,8 @@ class History:
 
     def _release(self) -> None:
         """Close all but the mover, and leave WAL mode if the database came in another one."""
+        self._file.wait_for_mark()
+        self._advance()  # while the anchor still keeps others from moving frames: a mark that proves
         page_zero = self._current([PageId(0)])[PageId(0)]
         self._anchor.close()
         self._gauge.close()

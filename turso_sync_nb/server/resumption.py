@@ -43,8 +43,8 @@ def continues(state: State, mark: FileMark, tip: Tip, checksum: bytes) -> bool:
     if state.frames > 0 and tip.salts == state.salts:
         if tip.frames < state.frames or checksum != state.checksum:
             return False
-        return tip.frames == state.frames or mark == state.mark
-    return state.settled and mark == state.mark
+        return tip.frames == state.frames or mark.proves(state.mark)
+    return state.settled and mark.proves(state.mark)
 
 
 def begin_state(before: State | None, file: ServedFile, tip: Tip, end: tuple[int, bytes]) -> State:
@@ -71,11 +71,12 @@ def return_to_wal_mode(file: ServedFile, undo: UndoLog, connection: apsw.Connect
         UsageError: it cannot be put into WAL mode.
     """
     state = undo.state
-    left_by_us = state is not None and state.page_zero is not None and file.mark() == state.mark
+    left_by_us = state is not None and state.page_zero is not None and file.mark().proves(state.mark)
     counter = _change_counter(file) if left_by_us else 0
     file.enter_wal_mode(connection)
     if state is None or state.page_zero is None or not left_by_us:
         return
+    file.wait_for_mark()
     mark = file.mark()
     if _change_counter(file) == counter + 1:  # else somebody wrote in between
         newest = replace(state, revision=state.revision + 1, mark=mark, page_zero=None)
@@ -93,6 +94,7 @@ def leave_wal_mode(file: ServedFile, undo: UndoLog, connection: apsw.Connection,
     except apsw.BusyError:
         _LOG.warning("leave WAL mode of %s: another program has it open", file.path)
         return
+    file.wait_for_mark()
     mark = file.mark()
     state = undo.state
     if state is not None and _change_counter(file) == counter + 1:  # else somebody wrote in between

@@ -9,6 +9,7 @@ page images that are overwritten then must have been saved before.
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -25,13 +26,26 @@ _READ_ONLY: Final = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_MAIN_DB
 _OPEN: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 
 
+_TICK_NS: Final = 25_000_000
+"""More than the step of the clock that file systems take their times from."""
+_COARSE_TICK_NS: Final = 2_500_000_000
+"""The same where times are whole seconds (FAT: every second one)."""
+
+
 @dataclass(frozen=True)
 class FileMark:
-    """What tells whether somebody wrote to the file: its identity, size and time of last writing."""
+    """What tells whether somebody wrote to the file: its identity, size and time of last writing.
+
+    The time is 0 while it is so recent that another write could still leave it the same.
+    """
 
     inode: int
     size: int
     mtime_ns: int
+
+    def proves(self, recorded: FileMark) -> bool:
+        """Return whether nobody wrote to the file between ``recorded`` and this."""
+        return self.mtime_ns != 0 and self == recorded
 
 
 class ServedFile:
@@ -122,8 +136,18 @@ class ServedFile:
 
     def mark(self) -> FileMark:
         """Return the file's identity, size and time of last writing."""
+        # the time now is taken first: what is old enough then was old enough when the file was looked at
+        now = time.time_ns()
         found = self.path.stat()
-        return FileMark(found.st_ino, found.st_size, found.st_mtime_ns)
+        tick = _TICK_NS if found.st_mtime_ns % 1_000_000_000 else _COARSE_TICK_NS
+        is_old = now - found.st_mtime_ns > tick
+        return FileMark(found.st_ino, found.st_size, found.st_mtime_ns if is_old else 0)
+
+    def wait_for_mark(self) -> None:
+        """Return once the last write is old enough for its time to tell; gives up when writes go on."""
+        deadline = time.monotonic() + 2 * _COARSE_TICK_NS / 1e9
+        while self.mark().mtime_ns == 0 and time.monotonic() < deadline:
+            time.sleep(_TICK_NS / 1e9)
 
     def _read_header(self) -> bytes:
         if not self.path.exists() or self.path.stat().st_size == 0:
