@@ -152,3 +152,28 @@ def test_stamp(tmp_path) -> None:
     assert not stamp.matches(path)
     with pytest.raises(ReplicaError, match="look at"):
         stamp.matches(tmp_path / "gone")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    revision=st.text(),
+    url=st.none() | st.text(),
+    query=st.text(),
+    pulled=st.none() | st.integers(0, 2**63),
+)
+def test_any_values_come_back(revision, url, query, pulled, folder) -> None:
+    """Whatever a remote calls its revisions, and a user asks for, is loaded as it was saved."""
+    metadata = FULL.changed(
+        revision=revision,
+        remote_url=url,
+        last_pull_unix_time=pulled,
+        bootstrap=BootstrapPlan(kind="query", query=query),
+    )
+    save_metadata(folder, metadata)
+    assert load_metadata(folder) == metadata
+
+
+def test_no_field_for_a_secret() -> None:
+    """Metadata has no place for a token, a key or a password."""
+    names = " ".join((*Metadata.__struct_fields__, *BootstrapPlan.__struct_fields__))
+    assert not any(word in names for word in ("token", "key", "password", "secret", "auth"))
