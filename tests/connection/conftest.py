@@ -34,9 +34,13 @@ def connect(tmp_path: Path) -> Iterator[Callable[..., tsn.Connection]]:
         opened.append(tsn.connect(path, url, **options))
         return opened[-1]
 
+    def close_all() -> None:
+        for db in opened:
+            db.close()
+
+    connect.close_all = close_all
     yield connect
-    for db in opened:
-        db.close()
+    close_all()
 
 
 @pytest.fixture(params=list(KINDS))

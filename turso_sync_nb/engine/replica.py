@@ -183,7 +183,6 @@ class Replica:
     def close(self) -> None:
         """Leave the folder as it may be found again: pages durable, stamp written, lock free."""
         try:
-            self.store.flush()
             self.store.close()
             stamped = self.metadata.changed(stamp=FileStamp.of(self.folder.main))
             save_metadata(self.folder, stamped)
