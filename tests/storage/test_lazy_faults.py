@@ -183,4 +183,4 @@ def test_interrupt_anywhere(people_pages, tmp_path) -> None:
         replica.store.close()
         if tracer.left > 0:
             break
-    assert at > 40
+    assert at > (40 if sys.version_info < (3, 12) else 4)  # later Pythons trace fewer bytecodes
