@@ -1,8 +1,8 @@
 """HttpRemote: pull-updates and pipeline over HTTP.
 
-What is safe to repeat is repeated here until an answer begins (its header is here); from then on an answer
-that breaks is an error, and whoever reads it asks for what is missing. Nothing follows a redirect to
-another host: the token would go with it.
+What is safe to repeat is repeated here until an answer begins (the header of a pull is here); from
+then on an answer that breaks is an error, and whoever reads it asks for what is missing. Nothing follows a
+redirect to another host: the token would go with it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx
 
-from turso_sync_nb.errors import ProtocolError, RemoteError, RemoteFailedError, RemoteRefusedError
+from turso_sync_nb.errors import ProtocolError, RemoteError, RemoteFailedError, RemoteRefusedError, UsageError
 from turso_sync_nb.protocol.pipeline import decode_response, encode_request
 from turso_sync_nb.protocol.pull_updates import PullDecoder, PullHeader
 from turso_sync_nb.remote.address import (
@@ -39,7 +39,7 @@ from turso_sync_nb.remote.retry import RetryPolicy, retry_after_s
 from turso_sync_nb.remote.traffic import Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from turso_sync_nb.protocol.pipeline import Request, Response, SqlError
     from turso_sync_nb.protocol.pull_updates import PullRequest
@@ -49,6 +49,8 @@ REDIRECTS_MAX: Final = 3
 
 ERROR_BODY_MAX: Final = 64 * 1024
 """Bytes of an error's body that are read."""
+
+Begun = TypeVar("Begun")
 
 _PROTOBUF: Final = "application/protobuf"
 _JSON: Final = "application/json"
@@ -147,13 +149,16 @@ class HttpRemote:
             RemoteError: no answer, a refusal, or a failure, after the tries that are worth it.
             ProtocolError: an answer without a header that makes sense.
         """
-        decoder = PullDecoder(check_bounds=not request.server_revision)
-        call = _Call("/pull-updates", request.encode(), _PROTOBUF, repeatable=True)
-        with self._answer(call) as response:
+
+        def begin(response: httpx.Response) -> PullResponse:
+            decoder = PullDecoder(check_bounds=not request.server_revision)
             chunks = self._chunks(response)
-            first = self._header_and_more(decoder, chunks, response)
-            assert decoder.header is not None  # noqa: S101 - finish() raised otherwise
-            yield PullResponse(decoder.header, _pages(decoder, first, chunks))
+            header, first = self._header_and_more(decoder, chunks, response)
+            return PullResponse(header, _pages(decoder, first, chunks))
+
+        call = _Call("/pull-updates", request.encode(), _PROTOBUF, repeatable=True)
+        with self._answer(call, begin) as answer:
+            yield answer
 
     def pipeline(self, requests: Sequence[Request]) -> list[Response | SqlError]:
         """Run SQL requests in order and return an answer for each.
@@ -161,17 +166,14 @@ class HttpRemote:
         Not repeated once it may have run: after a :class:`RemoteFailedError` the caller does not know.
         """
         call = _Call("/v2/pipeline", encode_request(list(requests)), _JSON, repeatable=False)
-        with self._answer(call) as response:
-            body = b"".join(self._chunks(response))
-        if body.lstrip().startswith(b"<"):
-            raise web_page(self._shown(response))
-        return list(decode_response(body))
+        with self._answer(call, self._body) as body:
+            return list(decode_response(body))
 
     # How an answer comes about
 
     @contextmanager
-    def _answer(self, call: _Call) -> Iterator[httpx.Response]:
-        """Give the answer of status 200 to ``call``, its body not yet read."""
+    def _answer(self, call: _Call, begin: Callable[[httpx.Response], Begun]) -> Iterator[Begun]:
+        """Give what ``begin`` makes of the answer of status 200 to ``call``, before it is closed."""
         retries = self._retry.start()
         while True:
             url = ask_url(self._url)
@@ -189,7 +191,13 @@ class HttpRemote:
                 raise of_transport(error, shown) from None
             try:
                 if response.status_code == httpx.codes.OK:
-                    yield response
+                    try:
+                        begun = begin(response)
+                    except RemoteFailedError:
+                        if call.repeatable and retries.wait():
+                            continue
+                        raise
+                    yield begun
                     return
                 error_text = self._error_text(response)
             finally:
@@ -199,7 +207,9 @@ class HttpRemote:
                 retry_after_s(response.headers.get("retry-after"))
             ):
                 continue
-            raise of_status(response.status_code, error_text, shown, [token] if token else [])
+            raise of_status(
+                response.status_code, error_text, shown, filter(None, (token, self._encryption_key))
+            )
 
     def _send(self, call: _Call, base: str, token: str | None) -> httpx.Response:
         """Send ``call`` below ``base``, following redirects within its host."""
@@ -208,7 +218,10 @@ class HttpRemote:
             headers["authorization"] = f"Bearer {token}"
         if self._encryption_key:
             headers["x-turso-encryption-key"] = self._encryption_key
-        url = httpx.URL(base + call.path)
+        try:
+            url = httpx.URL(base + call.path)
+        except httpx.InvalidURL:
+            raise UsageError(f"ask {base}: this is no URL", hint="check the address") from None
         for _ in range(REDIRECTS_MAX + 1):
             if self._resolver:
                 self._resolver.check(url, self._connect_s)
@@ -247,10 +260,16 @@ class HttpRemote:
         except httpx.HTTPError as error:
             raise of_transport(error, self._shown(response)) from None
 
+    def _body(self, response: httpx.Response) -> bytes:
+        body = b"".join(self._chunks(response))
+        if body.lstrip().startswith(b"<"):
+            raise web_page(self._shown(response))
+        return body
+
     def _header_and_more(
         self, decoder: PullDecoder, chunks: Iterator[bytes], response: httpx.Response
-    ) -> Iterator[tuple[PageId, bytes]]:
-        """Read until the header is here; return the pages that came with it."""
+    ) -> tuple[PullHeader, Iterator[tuple[PageId, bytes]]]:
+        """Read until the header is here; return it and the pages that came with it."""
         beginning = b""
         for chunk in chunks:
             beginning = beginning or chunk[:1]
@@ -258,7 +277,7 @@ class HttpRemote:
                 raise web_page(self._shown(response))
             pages = decoder.feed(chunk)
             if decoder.header is not None:
-                return pages
+                return decoder.header, pages
         decoder.finish()
         raise ProtocolError("read header: it did not arrive", hint="check the address")
 
