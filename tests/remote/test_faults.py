@@ -25,7 +25,7 @@ from turso_sync_nb.remote.address import base_url, clean_url
 from turso_sync_nb.remote.http import HttpRemote, Timeouts, _redirected
 from turso_sync_nb.remote.retry import RetryPolicy
 
-TOKEN = "eyJ.secret-of-mine.sig"
+TOKEN = "eyJ.secret-of-mine.sig"  # noqa: S105 - no real one
 KEY = "a2V5LW9mLW1pbmU="
 DONE = b'{"results":[{"type":"ok","response":{"type":"execute","result":{"cols":[],"rows":[]}}}]}'
 

@@ -1,0 +1,77 @@
+"""Ctrl-C: wherever a request waits, KeyboardInterrupt comes, and the remote can be used again."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+from scripted import HANG, HEADER, WHOLE, Scripted, answer
+
+CHILD = """
+import ctypes, socket, sys
+from turso_sync_nb.protocol.pull_updates import PullRequest
+from turso_sync_nb.remote.http import HttpRemote
+
+url, stuck = sys.argv[1:]
+if stuck == "name":
+    def hang(*args, **options):
+        print("waiting", flush=True)
+        ctypes.CDLL(None).sleep(60)  # C code, as the resolver's
+    socket.getaddrinfo = hang
+remote = HttpRemote(url)
+def pull():
+    with remote.pull_updates(PullRequest()) as response:
+        return len(dict(response.pages()))
+try:
+    pull()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+if stuck != "name":
+    print(pull(), flush=True)
+remote.close()
+"""
+
+
+@pytest.fixture
+def child():
+    """Give ``child(url, stuck)``: a process that pulls, and once more after Ctrl-C."""
+    children: list[subprocess.Popen[str]] = []
+
+    def start(url, stuck):
+        command = [sys.executable, "-c", CHILD, url, stuck]
+        children.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return children[-1]
+
+    yield start
+    for one in children:
+        one.kill()
+        one.communicate()
+
+
+STUCK = {
+    "headers": [HANG],
+    "body": [*answer(body=HEADER, length=len(WHOLE)), HANG],
+    "retry": [*answer(429, retry_after="60"), HANG],
+}
+
+
+@pytest.mark.parametrize("stuck", STUCK)
+def test_a_waiting_request_is_interrupted(child, stuck):
+    """In headers, body and the wait before a retry, Ctrl-C comes through; the next pull is whole."""
+    with Scripted(STUCK[stuck], answer(body=WHOLE)) as server:
+        process = child(server.url, stuck)
+        assert server.hanging.wait(30)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=4)
+    assert (out.split(), err) == (["interrupted", "4"], "")
+
+
+def test_a_name_lookup_is_interrupted(child):
+    """A resolver that hangs in C code does not hold Ctrl-C back, nor the end of the process."""
+    process = child("http://name.invalid", "name")
+    assert process.stdout.readline() == "waiting\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=4)
+    assert (out.split(), err) == (["interrupted"], "")
