@@ -115,7 +115,8 @@ def test_mistakes(tmp_path, capsys, arguments, message):
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     with socket.create_server(("127.0.0.1", 0)) as taken:
         places = {"folder": tmp_path, "taken": taken.getsockname()[1]}
-        assert main(["serve", *(argument.format(**places) for argument in arguments)]) == 2
+        given = [argument.format(**places) for argument in arguments]
+        assert main(["serve", "--listen", "127.0.0.1:0", *given]) == 2
     errors = capsys.readouterr().err
     assert message in errors
     assert errors.count("\n") == 1
@@ -126,7 +127,11 @@ def test_mistake_as_a_process(tmp_path):
     """A mistake ends the process with status 2 and no traceback."""
     (tmp_path / "a.db").write_text("no database " * 1000)
     done = subprocess.run(
-        [*COMMAND, str(tmp_path / "a.db")], capture_output=True, text=True, timeout=30, check=False
+        [*COMMAND, str(tmp_path / "a.db"), "--listen", "127.0.0.1:0"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
     assert done.returncode == 2
     assert done.stderr.startswith("turso-sync-nb: serve ")

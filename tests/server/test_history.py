@@ -33,7 +33,7 @@ def test_pages_of_every_revision(steps):
         left = list(steps)
         while True:
             with opened(path) as history:
-                epochs.add(history.epoch)
+                epochs.add(history.newest.epoch)
                 copies[history.advance().revision] = pages(path)
                 while left and left[0][0] != "restart":
                     kind, seed = left.pop(0)
@@ -173,7 +173,7 @@ def test_wal_is_moved_when_it_is_due(tmp_path):
     with opened(path) as history:
         for _ in range(60):
             write(path, "INSERT INTO t(b) VALUES (randomblob(10000))")
-            history.settle_if_due()
+            history.tidy()
         wal_bytes = (tmp_path / "a.db-wal").stat().st_size
         assert wal_bytes < 2 * LIMITS.wal_bytes
         assert path.stat().st_size > 400_000
@@ -188,6 +188,7 @@ def test_oldest_history_is_pruned_first(tmp_path):
         for _ in range(30):
             write(path, "UPDATE t SET b = randomblob(100) WHERE a % 20 < 4 AND a < 400")
             copies[history.advance().revision] = pages(path)
+            history.tidy()
         kept = [revision for revision in copies if history.db_pages_at(revision) is not None]
         assert 0 < len(kept) < len(copies)
         assert kept == sorted(copies)[-len(kept) :]
@@ -210,14 +211,25 @@ def test_change_past_the_limit_is_not_saved(tmp_path):
 
 def test_failed_recording_changes_nothing(tmp_path):
     """When saving page images fails, the newest revision stays, and the next attempt succeeds."""
-    path = make(tmp_path / "a.db", 100)
-    with opened(path) as history:
-        before = history.advance()
+    path = make(tmp_path / "a.db", 50_000)
+    with opened(path) as history, closing(apsw.Connection(str(path))) as other:
+        before, copy = history.advance(), pages(path)
         write(path, "UPDATE t SET b = 'x'")
-        pages_of_file, history._file.pages = history._file.pages, lambda *_: 1 / 0
-        with pytest.raises(ZeroDivisionError):
-            history.advance()
-        history._file.pages = pages_of_file
+        save, times = history._undo.save, []
+
+        def save_twice(images, revision):
+            times.append(revision)
+            if len(times) > 2:
+                raise apsw.FullError("database or disk is full")
+            save(images, revision)
+
+        history._undo.save = save_twice
+        for attempt in (history.advance, history.settle):
+            with pytest.raises(apsw.FullError):
+                attempt()
+            other.wal_checkpoint()  # must not move what could not be saved
+        history._undo.save = save
         after = history.advance()
         assert after.revision == before.revision + 1
         assert read_all(history, after.revision) == pages(path)
+        assert read_all(history, before.revision) == copy

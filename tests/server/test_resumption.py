@@ -55,7 +55,7 @@ def test_clean_stop_keeps_history_and_journal_mode(tmp_path, mode):
     copies = {}
     for _ in range(3):
         with opened(path) as history:
-            epoch = history.epoch
+            epoch = history.newest.epoch
             copies[history.advance().revision] = pages(path)
             write(path, "INSERT INTO t(b) VALUES (1)")
             copies[history.advance().revision] = pages(path)
@@ -63,7 +63,7 @@ def test_clean_stop_keeps_history_and_journal_mode(tmp_path, mode):
         assert sorted(file.name for file in tmp_path.iterdir()) == ["a.db", "a.db-history"]
         assert path.read_bytes()[18:20] == (b"\1\1" if mode == "delete" else b"\2\2")
     with opened(path) as history:
-        assert history.epoch == epoch
+        assert history.newest.epoch == epoch
         assert {revision: read_all(history, revision) for revision in copies} == copies
 
 
@@ -72,12 +72,12 @@ def test_foreign_write_while_stopped_begins_anew(tmp_path, mode):
     """A commit that the server did not see, and cannot undo any more, begins a new history."""
     path = make(tmp_path / "a.db", 100, journal_mode=mode)
     with opened(path) as history:
-        epoch = history.epoch
+        epoch = history.newest.epoch
     connection = apsw.Connection(str(path))
     connection.execute("UPDATE t SET b = 5")
     connection.close()
     with opened(path) as history:
-        assert history.epoch != epoch
+        assert history.newest.epoch != epoch
         assert read_all(history, history.advance().revision) == pages(path)
 
 
@@ -86,22 +86,22 @@ def test_restored_backup_begins_anew(tmp_path):
     path = make(tmp_path / "a.db", 100)
     shutil.copy2(path, tmp_path / "backup")
     with opened(path) as history:
-        epoch = history.epoch
+        epoch = history.newest.epoch
         write(path, "UPDATE t SET b = 5")
     (tmp_path / "backup").replace(path)
     with opened(path) as history:
-        assert history.epoch != epoch
+        assert history.newest.epoch != epoch
 
 
 def test_commits_of_others_in_the_wal_are_taken_in(tmp_path):
     """Commits that another program left in the WAL of a settled database become a revision."""
     path = make(tmp_path / "a.db", 100, journal_mode="wal")
     with opened(path) as history:
-        epoch, before = history.epoch, pages(path)
+        epoch, before = history.newest.epoch, pages(path)
         first = history.advance().revision
     write(path, "UPDATE t SET b = 5")
     with opened(path) as history:
-        assert history.epoch == epoch
+        assert history.newest.epoch == epoch
         assert read_all(history, history.advance().revision) == pages(path)
         assert read_all(history, first) == before
 

@@ -50,14 +50,17 @@ class Anchor:
         """Stand on the newest committed state from here on, and on the old one too until the end.
 
         Inside, record what was committed up to now: once the old state is let go, other programs may
-        overwrite in the database file what the frames in between replace.
+        overwrite in the database file what the frames in between replace. If that fails the anchor
+        stays where it was.
         """
         _begin(self._spare)
-        self._held, self._spare = self._spare, self._held
         try:
             yield
-        finally:
+        except BaseException:
             self._spare.execute("ROLLBACK")
+            raise
+        self._held.execute("ROLLBACK")
+        self._held, self._spare = self._spare, self._held
 
     def db_pages(self) -> int:
         """Return the size of the database in the state that the anchor stands on."""

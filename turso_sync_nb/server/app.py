@@ -17,7 +17,6 @@ import anyio
 import apsw
 from anyio import to_thread
 from starlette.applications import Starlette
-from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -104,12 +103,12 @@ class _Face:
             selection = await to_thread.run_sync(pull.select, history, request, limiter=self._pullers)
         except pull.EncodingRefusedError as error:
             return PlainTextResponse(str(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+        self._database.tidy_soon()
         chunks = pull.chunks(history, selection, self._limits.chunk_pages)
         return _PageStream(
             _in_threads(chunks, self._pullers),
             media_type="application/protobuf",
             headers={"content-length": str(selection.body_bytes)},
-            background=self._tidying(),
         )
 
     async def pipeline(self, body: bytes) -> Response:
@@ -117,13 +116,11 @@ class _Face:
         requests = await to_thread.run_sync(pipeline_messages.decode_request, body, limiter=self._readers)
         limiter = self._writers if may_write(requests) else self._readers
         answer = await to_thread.run_sync(self._run, requests, limiter=limiter)
-        return Response(answer, media_type="application/json", background=self._tidying())
+        self._database.tidy_soon()
+        return Response(answer, media_type="application/json")
 
     def _run(self, requests: Sequence[pipeline_messages.Request]) -> bytes:
         return pipeline_messages.encode_response(self._database.run(requests))
-
-    def _tidying(self) -> BackgroundTask:
-        return BackgroundTask(self._database.tidy)
 
     def _check(self, request: Request) -> None:
         """Raise unless the request carries the token, or none is set and it comes from a program."""

@@ -10,7 +10,7 @@ import logging
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import apsw
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from turso_sync_nb.server.limits import Limits
 
 _LOG = logging.getLogger(__name__)
+_TIDY_SECONDS: Final = 5.0
+"""How often the WAL is looked at when no client asks for anything: other programs may write."""
 
 
 class Database:
@@ -49,6 +51,11 @@ class Database:
                 path = Path(folder) / "served.db"
             self._file = opened.enter_context(ServedFile(path, busy_ms=int(limits.busy_seconds * 1000)))
             self.history = opened.enter_context(History(self._file, limits))
+            self._look = threading.Event()
+            self._closing = False
+            self._tidier = threading.Thread(target=self._tidy, name="turso-sync-nb WAL", daemon=True)
+            self._tidier.start()
+            opened.callback(self._end_tidying)
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -70,12 +77,24 @@ class Database:
         """Make every running SQL statement fail soon, and every later one."""
         self._stopping.set()
 
-    def tidy(self) -> None:
-        """Move a grown WAL into the file; for when only other programs write. Errors are logged."""
-        try:
-            self.history.settle_if_due()
-        except (apsw.Error, OSError, WalMovedError):
-            _LOG.exception("move the WAL of %s", self.path)
+    def tidy_soon(self) -> None:
+        """Have the WAL looked at, which may have grown; returns at once."""
+        self._look.set()
+
+    def _tidy(self) -> None:
+        """Move a grown WAL into the file, whoever wrote it, until the end."""
+        while not self._closing:
+            self._look.wait(_TIDY_SECONDS)
+            self._look.clear()
+            try:
+                self.history.tidy()
+            except (apsw.Error, OSError, WalMovedError):
+                _LOG.exception("tidy the history of %s", self.path)
+
+    def _end_tidying(self) -> None:
+        self._closing = True
+        self._look.set()
+        self._tidier.join()
 
     def run(self, requests: Sequence[Request]) -> list[Response]:
         """Run one pipeline request on a connection of its own, and roll back what it leaves open."""

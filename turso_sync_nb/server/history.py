@@ -6,8 +6,9 @@ were committed since the last one, by this server or any other program, and save
 pages held before. An anchor keeps that readable until then. Frames move into the database file
 only by ``settle``, which records first.
 
-Rules of this file: everything happens under one lock and no call holds it for longer than a chunk of
-pages takes to read, apart from recording a large transaction and the last step of ``settle``.
+Rules of this file: three locks, taken in this order. ``_settling``: one thread moves the WAL.
+``_advancing``: one thread records. ``_lock``: what readers need, held for a batch of pages at most, so
+that recording a large transaction does not keep readers of older revisions waiting.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from typing import TYPE_CHECKING, Final, Self
 import apsw
 
 from turso_sync_nb.server.anchor import Anchor
+from turso_sync_nb.server.newest_pages import NewestPages
 from turso_sync_nb.server.resumption import begin_state, continues, leave_wal_mode, return_to_wal_mode
 from turso_sync_nb.server.undo_log import State, UndoLog
 from turso_sync_nb.server.wal import FRAME_BYTES, Tip, Wal, WalMovedError
-from turso_sync_nb.units import PAGE_SIZE, PageId
+from turso_sync_nb.units import PageId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from pyroaring import BitMap
 
@@ -40,8 +42,10 @@ _SETTLE_WAIT_MS: Final = 1000
 """How long ``settle`` waits for a writer to finish before it leaves it for another time."""
 _HEADER_TRIES: Final = 1000
 _HEADER_WAIT_SECONDS: Final = 0.001
-_BATCH_PAGES: Final = 64
-"""Page images read together while a revision is recorded."""
+_BATCH_PAGES: Final = 256
+"""Pages saved, or forgotten, without letting readers in; a few milliseconds."""
+_YIELD_SECONDS: Final = 0.0002
+"""A pause between two batches: a lock that is taken again at once is never free for others."""
 
 
 class RevisionGoneError(Exception):
@@ -61,11 +65,11 @@ class History:
     def __init__(self, file: ServedFile, limits: Limits) -> None:
         self._file = file
         self._lock = threading.Lock()
+        self._advancing = threading.Lock()
         self._settling = threading.Lock()
         self._wal_bytes_max = limits.wal_bytes
         self._settle_again_bytes = 0
         self._closed = False
-        self._index: dict[PageId, int] = {}
         with contextlib.ExitStack() as opened:
             self._undo = opened.enter_context(UndoLog(file.history_path, bytes_max=limits.history_bytes))
             # closed last of all connections, so that it can take the database out of WAL mode again
@@ -77,6 +81,7 @@ class History:
             # before anything is read of the files: what is read from here on stays
             self._anchor = opened.enter_context(Anchor(file))
             self._wal = opened.enter_context(Wal(file.wal_path))
+            self._pages = NewestPages(file, self._wal)
             self._state = self._resume() or self._begin()
             self._opened = opened.pop_all()
 
@@ -91,24 +96,28 @@ class History:
 
         Whatever of this fails is logged: the next start finds out what it can prove.
         """
-        if self._closed:
-            return
-        self._closed = True
+        with self._settling:  # one that runs ends first
+            if self._closed:
+                return
+            self._closed = True
+            self._close()
+
+    def _close(self) -> None:
         with self._opened:
             try:
-                self.settle()
+                self._settle()
                 self._release()
             except (apsw.Error, OSError, WalMovedError):
                 _LOG.exception("close the history of %s", self._file.path)
 
     @property
-    def epoch(self) -> str:
-        """The random name of this unbroken history."""
-        return self._state.epoch
+    def newest(self) -> State:
+        """The newest recorded revision; more may have been committed since."""
+        return self._state
 
     def advance(self) -> State:
         """Record what was committed since the newest revision, if anything, and return the newest."""
-        with self._lock:
+        with self._advancing:
             return self._advance()
 
     def db_pages_at(self, revision: int) -> int | None:
@@ -138,25 +147,24 @@ class History:
         """
         with self._lock:
             if revision == self._state.revision:
-                found = self._current(pages)
+                found = self._pages.read(pages)
             else:
                 if self._undo.db_pages_at(revision) is None:
                     raise RevisionGoneError(f"read revision {revision}: it is not kept")
                 found = self._undo.pages_at(revision, pages)
-                found |= self._current([page for page in pages if page not in found])
+                found |= self._pages.read([page for page in pages if page not in found])
             return [found[page] for page in pages]
 
-    def settle_if_due(self) -> None:
-        """Move the WAL into the database file if it has grown past its limit; cheap if not."""
-        with self._lock:
-            frames, moved = self._committed()
-            unmoved = (frames - moved) * FRAME_BYTES
-            if unmoved < max(self._wal_bytes_max, self._settle_again_bytes):
+    def tidy(self) -> None:
+        """Move the WAL into the file if it has grown past its limit, and forget what is past the history's.
+
+        Cheap if neither is due. It may take long otherwise, and keeps neither readers nor writers waiting.
+        """
+        with self._settling:
+            if self._closed:
                 return
-        if not self.settle():
-            self._settle_again_bytes = unmoved + self._wal_bytes_max // 8
-        self._file.wait_for_mark()
-        self.advance()  # records when the file was written, which a start needs for proof
+            self._settle_if_due()
+            self._prune()
 
     def settle(self) -> bool:
         """Move the WAL into the database file and return whether all of it went.
@@ -164,43 +172,61 @@ class History:
         It does not shrink the WAL: the next writer starts it anew. A reader elsewhere, or a writer
         that takes longer than a second, leaves the rest for another time.
         """
-        if not self._settling.acquire(blocking=False):
-            return False
-        try:
-            with self._lock:
-                with self._anchor.moving():
-                    self._advance()
-                self._undo.make_durable()  # before the pages that it undoes are overwritten
-            with contextlib.suppress(apsw.BusyError):  # another program is at it: all the same
-                self._mover.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-            return self._settle_rest()
-        finally:
-            self._settling.release()
+        with self._settling:
+            return self._settle()
 
-    def _settle_rest(self) -> bool:
-        """Move what was committed meanwhile, with writers shut out for that moment."""
+    def _settle_if_due(self) -> None:
+        with self._advancing:
+            frames, moved = self._committed()
+        unmoved = (frames - moved) * FRAME_BYTES
+        if unmoved < max(self._wal_bytes_max, self._settle_again_bytes):
+            return
+        self._settle_again_bytes = 0 if self._settle() else unmoved + self._wal_bytes_max // 8
+        self._file.wait_for_mark()
+        self.advance()  # records when the file was written, which a start needs for proof
+
+    def _settle(self) -> bool:
+        with self._advancing, self._anchor.moving():
+            self._advance()
+        self._undo.flush_early()
+        with self._lock:
+            self._undo.make_durable()  # before the pages that it undoes are overwritten
+        with contextlib.suppress(apsw.BusyError):  # another program is at it: all the same
+            self._mover.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         try:
             self._mover.execute("BEGIN IMMEDIATE")
         except apsw.BusyError:
             return False
         try:
-            with self._lock:
-                with self._anchor.moving():
-                    state = self._advance()
-                self._undo.make_durable()
-                frames, moved = self._gauge.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-                settled = frames == moved
-                if settled:
-                    with self._anchor.moving():  # onto the file alone, so the WAL may start anew
-                        self._index.clear()
-                    self._settle_again_bytes = 0
-                self._state = replace(state, settled=settled, mark=self._file.mark())
-                self._undo.note(self._state)
-                return settled
+            with self._advancing:
+                return self._settle_rest()
         except apsw.BusyError:  # another program is moving frames: it goes on without us
             return False
         finally:
             self._mover.execute("ROLLBACK")
+
+    def _settle_rest(self) -> bool:
+        """Move what was committed meanwhile; writers are shut out for this moment."""
+        with self._anchor.moving():
+            state = self._advance()
+        with self._lock:
+            self._undo.make_durable()
+        frames, moved = self._gauge.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        settled = frames == moved
+        with self._lock:
+            if settled:
+                with self._anchor.moving():  # onto the file alone, so that the WAL may start anew
+                    self._pages.all_in_file()
+            self._note(replace(state, settled=settled, mark=self._file.mark()))
+        return settled
+
+    def _prune(self) -> None:
+        """Forget the oldest revisions as far as the limit wants it, a batch at a time."""
+        more = True
+        while more:
+            with self._lock:
+                more = self._undo.prune(_BATCH_PAGES)
+            time.sleep(_YIELD_SECONDS)
 
     def _advance(self) -> State:
         state = self._state
@@ -210,14 +236,12 @@ class History:
         mark = self._file.mark()
         if tip.frames < first:
             if mark != state.mark:  # another program moved recorded frames into the file
-                self._state = replace(state, mark=mark)
-                self._undo.note(self._state)
+                with self._lock:
+                    self._note(replace(state, mark=mark))
             return self._state
-        index, db_pages = self._scan(first, tip)
-        if not same_wal:  # the old WAL was wholly in the file before the new one began
-            self._index.clear()
+        frames, db_pages = self._pages.scan(first, tip)
         lost = map(PageId, range(db_pages, state.db_pages))
-        changed = sorted({page for page in index if page < state.db_pages} | set(lost))
+        changed = sorted({page for page in frames if page < state.db_pages} | set(lost))
         newest = replace(
             state,
             revision=state.revision + 1,
@@ -228,10 +252,33 @@ class History:
             settled=False,
             mark=mark,
         )
-        self._undo.record(newest, self._images(changed), len(changed))
-        self._index |= index
-        self._state = newest
+        is_kept = self._undo.has_room_for(len(changed))
+        if is_kept:
+            self._save(changed)
+        with self._lock:
+            if is_kept:
+                self._undo.record(newest)
+            else:  # more than the whole history may hold: nothing older can be read any more
+                self._undo.begin(newest)
+            self._pages.add(frames, tip.salts)
+            self._state = newest
         return newest
+
+    def _save(self, pages: Sequence[PageId]) -> None:
+        """Save pages as the newest revision has them.
+
+        Until another revision is recorded they change no answer, so readers are let in between batches,
+        and what a failure leaves behind does no harm.
+        """
+        for at in range(0, len(pages), _BATCH_PAGES):
+            with self._lock:
+                self._undo.save(self._pages.read(pages[at : at + _BATCH_PAGES]), self._state.revision)
+            if at + _BATCH_PAGES < len(pages):
+                time.sleep(_YIELD_SECONDS)
+
+    def _note(self, state: State) -> None:
+        self._undo.note(state)
+        self._state = state
 
     def _tip(self) -> Tip:
         return self._wal.tip(lambda: self._committed()[0])
@@ -248,36 +295,6 @@ class History:
             time.sleep(_HEADER_WAIT_SECONDS)
         return self._gauge.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
 
-    def _scan(self, first: int, tip: Tip) -> tuple[dict[PageId, int], int]:
-        """Return the newest frame of each page in the frames from ``first``, and the size they end with."""
-        index: dict[PageId, int] = {}
-        db_pages = 0
-        for frame in self._wal.frames(first, tip):
-            index[frame.page] = frame.number
-            db_pages = frame.db_pages
-        if db_pages == 0:
-            raise WalMovedError(f"read WAL frames {first} to {tip.frames}: the last one ends no transaction")
-        return index, db_pages
-
-    def _images(self, pages: Sequence[PageId]) -> Iterator[tuple[PageId, bytes]]:
-        """Yield pages as the newest recorded revision has them, reading neighbours together."""
-        for at in range(0, len(pages), _BATCH_PAGES):
-            yield from self._current(pages[at : at + _BATCH_PAGES]).items()
-
-    def _current(self, pages: Sequence[PageId]) -> dict[PageId, bytes]:
-        """Return pages as the newest recorded revision has them."""
-        frames = {page: frame for page in pages if (frame := self._index.get(page)) is not None}
-        found = self._wal.pages(frames, self._state.salts)
-        if found is None:  # all that it held is in the file
-            self._index.clear()
-            found = {}
-        in_file = [page for page in pages if page not in found]
-        for first, count in _runs(in_file):
-            data = memoryview(self._file.pages(first, count))
-            for at in range(count):
-                found[PageId(first + at)] = bytes(data[at * PAGE_SIZE : (at + 1) * PAGE_SIZE])
-        return found
-
     def _resume(self) -> State | None:
         """Continue the recorded history if that is provably right, else return None."""
         state = self._undo.state
@@ -290,7 +307,7 @@ class History:
             return None
         try:
             if same_wal:
-                self._index, _ = self._scan(1, Tip(state.salts, state.frames))
+                self._pages.add(self._pages.scan(1, Tip(state.salts, state.frames))[0], state.salts)
             self._state = state
             newest = self._advance()
         except WalMovedError:
@@ -302,31 +319,20 @@ class History:
 
     def _begin(self) -> State:
         tip = self._tip()
-        self._index, db_pages = self._scan(1, tip) if tip.frames else ({}, self._anchor.db_pages())
+        frames, db_pages = self._pages.scan(1, tip) if tip.frames else ({}, self._anchor.db_pages())
         checksum = self._wal.checksum(tip.frames) if tip.frames else b""
         state = begin_state(self._undo.state, self._file, tip, (db_pages, checksum))
         self._undo.begin(state)
+        self._pages.add(frames, tip.salts)
         return state
 
     def _release(self) -> None:
         """Close all but the mover, and leave WAL mode if the database came in another one."""
         self._file.wait_for_mark()
-        self._advance()  # while the anchor still keeps others from moving frames: a mark that proves
-        page_zero = self._current([PageId(0)])[PageId(0)]
+        self.advance()  # while the anchor still keeps others from moving frames: a mark that proves
+        page_zero = self._pages.read([PageId(0)])[PageId(0)]
         self._anchor.close()
         self._gauge.close()
         self._wal.close()
         if self._state.settled and self._state.restore_rollback:
             leave_wal_mode(self._file, self._undo, self._mover, page_zero)
-
-
-def _runs(pages: Sequence[PageId]) -> Iterator[tuple[PageId, int]]:
-    """Yield (first, count) for each run of neighbours in ascending ``pages``."""
-    at = 0
-    while at < len(pages):
-        first = pages[at]
-        count = 1
-        while at + count < len(pages) and pages[at + count] == first + count:
-            count += 1
-        yield first, count
-        at += count

@@ -9,7 +9,6 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
-from anyio import to_thread
 
 if TYPE_CHECKING:
     import socket
@@ -22,7 +21,6 @@ _KEEP_ALIVE_SECONDS: Final = 60
 
 _DROP_SECONDS: Final = 0.5
 """What an interrupted request has to say so to its client."""
-_TIDY_SECONDS: Final = 5
 _CANCEL_SECONDS: Final = 5
 """When uvicorn cancels what still runs after its connection was dropped; nothing should."""
 
@@ -34,12 +32,9 @@ class HttpServer(uvicorn.Server):
         app: What it serves.
         stop_seconds: How long a stop lets requests run.
         interrupt: Called then, to make those that still run fail.
-        tidy: Called every few seconds, in a thread.
     """
 
-    def __init__(
-        self, app: Starlette, stop_seconds: float, interrupt: Callable[[], None], tidy: Callable[[], None]
-    ) -> None:
+    def __init__(self, app: Starlette, stop_seconds: float, interrupt: Callable[[], None]) -> None:
         config = uvicorn.Config(
             app,
             lifespan="off",
@@ -49,8 +44,6 @@ class HttpServer(uvicorn.Server):
             server_header=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=round(stop_seconds) + _CANCEL_SECONDS,
-            callback_notify=lambda: to_thread.run_sync(tidy),
-            timeout_notify=_TIDY_SECONDS,
         )
         super().__init__(config)
         self._stop_seconds = stop_seconds

@@ -64,7 +64,6 @@ class LocalServer:
                 make_app(self._database, limits, auth_token),
                 limits.stop_seconds,
                 interrupt=self._database.stop_requests,
-                tidy=self._database.tidy,
             )
             self._thread = threading.Thread(target=self._serve, name="turso-sync-nb server", daemon=True)
             self._thread.start()

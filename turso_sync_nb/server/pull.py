@@ -64,15 +64,20 @@ class Selection:
 
 
 def select(history: History, request: PullRequest) -> Selection:
-    """Return what ``request`` is to be answered with; records what was committed until now.
+    """Return what ``request`` is to be answered with.
+
+    It records what was committed until now, unless a known revision is asked for.
 
     Raises:
         EncodingRefusedError: the client asked for compressed pages.
     """
     if request.encoding != "raw":
         raise EncodingRefusedError(f"encode pages as {request.encoding}: this server sends raw pages only")
-    newest = history.advance()
-    asked = _number(newest, request.server_revision) if request.server_revision else newest.revision
+    newest = history.newest
+    asked = _number(newest, request.server_revision)
+    if asked is None:  # a reader of a known revision does not wait until newer ones are recorded
+        newest = history.advance()
+        asked = None if request.server_revision else newest.revision
     db_pages = None if asked is None else history.db_pages_at(asked)
     if asked is None or db_pages is None:
         return Selection(_header(newest, newest.revision), newest.revision, BitMap())

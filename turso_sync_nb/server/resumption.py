@@ -80,7 +80,8 @@ def return_to_wal_mode(file: ServedFile, undo: UndoLog, connection: apsw.Connect
     mark = file.mark()
     if _change_counter(file) == counter + 1:  # else somebody wrote in between
         newest = replace(state, revision=state.revision + 1, mark=mark, page_zero=None)
-        undo.record(newest, [(PageId(0), state.page_zero)], 1)
+        undo.save({PageId(0): state.page_zero}, state.revision)
+        undo.record(newest)
 
 
 def leave_wal_mode(file: ServedFile, undo: UndoLog, connection: apsw.Connection, page_zero: bytes) -> None:

@@ -22,13 +22,15 @@ from turso_sync_nb.server.served_file import FileMark
 from turso_sync_nb.units import PAGE_SIZE, PageId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _APPLICATION_ID: Final = 0x54534E48  # "TSNH"
 _VERSION: Final = 1
+_CHECKPOINT_PAGES: Final = 256
+"""8 MiB of this file's own WAL: a bound on what one recording may have to copy besides."""
 _PRUNE_TO: Final = 0.9
-"""Pruning leaves this share of the limit, so that not every revision prunes again."""
+"""Pruning goes on to this share of the limit, so that not every revision prunes again."""
 
 _SCHEMA: Final = """
 CREATE TABLE state (
@@ -93,6 +95,7 @@ class UndoLog:
         try:
             self.state = self._load_state()
             self._rows = self._number("SELECT count(*) FROM undo")
+            self._is_pruning = False
         except BaseException:
             self._connection.close()
             raise
@@ -117,37 +120,45 @@ class UndoLog:
             self._save_state(state)
         self.state, self._rows = state, 0
 
-    def record(self, state: State, images: Iterable[tuple[PageId, bytes]], count: int) -> None:
-        """Make ``state`` the newest revision; ``images`` are the changed pages as they were before it.
+    def has_room_for(self, count: int) -> bool:
+        """Return whether ``count`` page images are within the limit at all."""
+        return count <= self._rows_max
 
-        All of it or nothing is recorded. ``images`` is consumed as it is written; it has ``count`` of
-        them, and if that alone is past the limit they are not written: all older revisions go.
-        """
-        if count > self._rows_max:
-            self.begin(state)
-            return
-        last = state.revision - 1
+    def save(self, images: Mapping[PageId, bytes], last_revision: int) -> None:
+        """Save pages as they were up to and including ``last_revision``, unless they are saved already."""
         before = self._connection.total_changes()
         with self._connection:
             self._connection.executemany(
-                "INSERT INTO undo (page_id, last_revision, data) VALUES (?, ?, ?)",
-                ((page, last, data) for page, data in images),
+                "INSERT OR IGNORE INTO undo (page_id, last_revision, data) VALUES (?, ?, ?)",
+                ((page, last_revision, data) for page, data in images.items()),
             )
-            added = self._connection.total_changes() - before
+        self._rows += self._connection.total_changes() - before
+
+    def record(self, state: State) -> None:
+        """Make ``state`` the newest revision; what it changed was saved before."""
+        with self._connection:
             self._connection.execute(
                 "INSERT INTO revision (id, db_pages) VALUES (?, ?)", (state.revision, state.db_pages)
             )
             self._save_state(state)
         self.state = state
-        self._rows += added
-        if self._rows > self._rows_max:
-            self._prune()
 
     def note(self, state: State) -> None:
         """Replace what is known about where the newest revision ends; the revision stays."""
         with self._connection:
             self._save_state(state)
         self.state = state
+
+    def flush_early(self) -> None:
+        """Write most of what was recorded to the disk, so that ``make_durable`` has little left.
+
+        It may take long, and may be called while another thread uses this object.
+        """
+        main = (str(self.path), apsw.SQLITE_OPEN_MAIN_DB)
+        for name, kind in (main, (f"{self.path}-wal", apsw.SQLITE_OPEN_WAL)):
+            file = apsw.VFSFile("", name, [kind | apsw.SQLITE_OPEN_READWRITE, 0])
+            file.xSync(apsw.SQLITE_SYNC_NORMAL)
+            file.xClose()
 
     def make_durable(self) -> None:
         """Return once everything recorded would survive a power cut."""
@@ -174,19 +185,30 @@ class UndoLog:
         )
         return BitMap(page for (page,) in rows)
 
-    def _prune(self) -> None:
-        excess = self._rows - int(self._rows_max * _PRUNE_TO)
+    def prune(self, count: int) -> bool:
+        """Forget up to ``count`` images of the oldest revisions if there are too many; say if more may go.
+
+        A revision whose images begin to go is unknown from then on. The newest one always stays.
+        """
+        target = self._rows_max * (_PRUNE_TO if self._is_pruning else 1)
+        oldest = None
+        if self._rows > target and self.state is not None:
+            oldest = self._connection.execute(
+                "SELECT min(last_revision) FROM undo WHERE last_revision < ?", (self.state.revision,)
+            ).get
+        self._is_pruning = oldest is not None
+        if not self._is_pruning:
+            return False
+        before = self._connection.total_changes()
         with self._connection:
-            counts: list[Any] = self._connection.execute(
-                "SELECT last_revision, count(*) FROM undo GROUP BY last_revision ORDER BY last_revision"
-            ).fetchall()
-            for last, rows in counts:
-                if excess <= 0:
-                    break
-                self._connection.execute("DELETE FROM undo WHERE last_revision = ?", (last,))
-                self._connection.execute("DELETE FROM revision WHERE id <= ?", (last,))
-                excess -= rows
-        self._rows = self._number("SELECT count(*) FROM undo")
+            self._connection.execute("DELETE FROM revision WHERE id <= ?", (oldest,))
+            revisions = self._connection.total_changes() - before
+            self._connection.execute(
+                "DELETE FROM undo WHERE id IN (SELECT id FROM undo WHERE last_revision = ? LIMIT ?)",
+                (oldest, count),
+            )
+        self._rows -= self._connection.total_changes() - before - revisions
+        return True
 
     def _number(self, sql: str) -> int:
         rows: list[Any] = self._connection.execute(sql).fetchall()
@@ -220,6 +242,7 @@ def _open(path: Path) -> apsw.Connection:
         connection.pragma("locking_mode", "exclusive")
         connection.pragma("journal_mode", "wal")
         connection.pragma("synchronous", "normal")  # make_durable() is called where it matters
+        connection.wal_autocheckpoint(_CHECKPOINT_PAGES)
         with connection:
             if is_new:
                 connection.execute(_SCHEMA)
