@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-def refused(path: object, url: object, error: type[tsn.SyncError], words: str, **options: object) -> None:
+def check_refused(
+    path: object, url: object, error: type[tsn.SyncError], words: str, **options: object
+) -> None:
     """Check that connecting fails with ``error``, one line, ``words`` and a hint, and leaves no folder."""
     with pytest.raises(error, match=words) as caught:
         tsn.connect(path, url, **options)
@@ -34,27 +36,27 @@ def refused(path: object, url: object, error: type[tsn.SyncError], words: str, *
 @pytest.mark.parametrize("url", ["flights", "ftp://host/db", "http://", "ws://127.0.0.1:1", "http://[::1"])
 def test_no_address(tmp_path, url) -> None:
     """What is no address of a database is refused before anything is made."""
-    refused(tmp_path / "r", url, tsn.UsageError, "address")
+    check_refused(tmp_path / "r", url, tsn.UsageError, "address")
 
 
 def test_no_url(tmp_path) -> None:
     """Without a replica and without a URL there is nothing to connect to."""
-    refused(tmp_path / "r", None, tsn.UsageError, "no URL")
+    check_refused(tmp_path / "r", None, tsn.UsageError, "no URL")
 
 
 def test_nobody_there(tmp_path) -> None:
     """A port on which nothing listens is said to be one."""
-    refused(tmp_path / "r", "http://127.0.0.1:9", tsn.RemoteUnreachableError, "no connection")
+    check_refused(tmp_path / "r", "http://127.0.0.1:9", tsn.RemoteUnreachableError, "no connection")
 
 
 def test_paused(tmp_path) -> None:
     """A URL function that returns None says "not now"."""
-    refused(tmp_path / "r", lambda: None, tsn.RemoteUnreachableError, "paused")
+    check_refused(tmp_path / "r", lambda: None, tsn.RemoteUnreachableError, "paused")
 
 
 def test_wrong_path(tursodb: Callable, tmp_path) -> None:
     """A wrong path on a right server is refused."""
-    refused(tmp_path / "r", tursodb().url + "/nowhere", tsn.RemoteRefusedError, "404")
+    check_refused(tmp_path / "r", tursodb().url + "/nowhere", tsn.RemoteRefusedError, "404")
 
 
 @pytest.mark.parametrize("token", [None, "not-the-token"])
@@ -94,7 +96,7 @@ def web_page() -> Iterator[str]:
 
 def test_web_page(web_page, tmp_path) -> None:
     """An address that answers with a web page is said to be one."""
-    refused(tmp_path / "r", web_page, tsn.ProtocolError, "web page")
+    check_refused(tmp_path / "r", web_page, tsn.ProtocolError, "web page")
 
 
 def test_mvcc(tursodb: Callable, tmp_path) -> None:
@@ -103,7 +105,7 @@ def test_mvcc(tursodb: Callable, tmp_path) -> None:
     ask = {"type": "execute", "stmt": {"sql": "PRAGMA journal_mode = mvcc", "want_rows": True}}
     answer = httpx.post(f"{url}/v2/pipeline", json={"baton": None, "requests": [ask]})
     assert "mvcc" in answer.text
-    refused(tmp_path / "r", url, tsn.ProtocolError, "MVCC")
+    check_refused(tmp_path / "r", url, tsn.ProtocolError, "MVCC")
 
 
 def test_plain_database_at_the_path(embedded: Callable, people, tmp_path) -> None:
@@ -128,8 +130,8 @@ def test_folder_of_others_at_the_path(embedded: Callable, people, tmp_path) -> N
 
 def test_unknown_option(tmp_path) -> None:
     """An option that is none, and one that is about pushing, are refused."""
-    refused(tmp_path / "r", "http://127.0.0.1:9", tsn.UsageError, "no option 'partial'", partial=True)
-    refused(tmp_path / "r", "http://127.0.0.1:9", tsn.UsageError, "transform", transform=print)
+    check_refused(tmp_path / "r", "http://127.0.0.1:9", tsn.UsageError, "no option 'partial'", partial=True)
+    check_refused(tmp_path / "r", "http://127.0.0.1:9", tsn.UsageError, "transform", transform=print)
 
 
 CHILD = """

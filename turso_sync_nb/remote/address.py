@@ -1,7 +1,7 @@
 """URLs and tokens: values or callables that are asked for each request; what of them may be shown.
 
-``libsql://`` and ``turso://`` mean ``https://``. User info and the ``authToken`` parameter are secrets, stripped
-from whatever is shown or saved; the token is used where no other is given, user info is not.
+``libsql://`` and ``turso://`` mean ``https://``. User info and the ``authToken`` parameter are secrets,
+stripped from whatever is shown or saved; the token is used where no other is given, user info is not.
 """
 
 from __future__ import annotations
