@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
 from scripted import HANG, HEADER, WHOLE, Scripted, answer
@@ -20,6 +22,8 @@ if stuck == "name":
         print("waiting", flush=True)
         ctypes.CDLL(None).sleep(60)  # C code, as the resolver's
     socket.getaddrinfo = hang
+if stuck == "connect":
+    sys.addaudithook(lambda event, _: event == "socket.connect" and print("waiting", flush=True))
 remote = HttpRemote(url)
 def pull():
     with remote.pull_updates(PullRequest()) as response:
@@ -28,7 +32,7 @@ try:
     pull()
 except KeyboardInterrupt:
     print("interrupted", flush=True)
-if stuck != "name":
+if stuck not in ("name", "connect"):
     print(pull(), flush=True)
 remote.close()
 """
@@ -74,4 +78,20 @@ def test_a_name_lookup_is_interrupted(child):
     assert process.stdout.readline() == "waiting\n"
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=4)
+    assert (out.split(), err) == (["interrupted"], "")
+
+
+def test_a_connection_that_does_not_come_about_is_interrupted(child):
+    """Where nobody accepts, Ctrl-C ends the wait for the connection."""
+    with ExitStack() as held:
+        full = held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):  # more than the backlog takes: who comes now waits
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        process = child(f"http://127.0.0.1:{full.getsockname()[1]}", "connect")
+        assert process.stdout.readline() == "waiting\n"
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=4)
     assert (out.split(), err) == (["interrupted"], "")

@@ -6,6 +6,7 @@
 | ``retry.py`` | when to try again, and after how long |
 | ``traffic.py`` | counters |
 | ``answers.py`` | statuses and foreign errors, as ours |
+| ``redirect.py`` | where a redirect may lead |
 | ``resolve.py`` | name lookups that Ctrl-C can leave |
 | ``http.py`` | HttpRemote: the two requests |
 """

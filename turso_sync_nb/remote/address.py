@@ -1,11 +1,12 @@
 """URLs and tokens: values or callables that are asked for each request; what of them may be shown.
 
-``libsql://`` and ``turso://`` mean ``https://``. User info and the ``authToken`` parameter are secrets,
-stripped from whatever is shown or saved; the token is used where no other is given, user info is not.
+``libsql://`` and ``turso://`` mean ``https://``. User info and parameters that are named like secrets are
+stripped from whatever is shown or saved. Of these ``authToken`` is used, where no other token is given.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from typing import Final, TypeAlias
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
@@ -16,7 +17,10 @@ Text: TypeAlias = str | Callable[[], str | None] | None
 
 _SCHEMES: Final = {"http": "http", "https": "https", "libsql": "https", "turso": "https"}
 _TOKEN_PARAMETER: Final = "authtoken"  # noqa: S105 - its name
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_SECRET_PARAMETERS: Final = frozenset(
+    {_TOKEN_PARAMETER, "token", "accesstoken", "jwt", "key", "apikey", "encryptionkey", "password", "secret"}
+)
+"""Parameters that are never shown nor saved; case, ``-`` and ``_`` in them do not count."""
 
 
 def clean_url(url: str) -> str:
@@ -31,9 +35,7 @@ def clean_url(url: str) -> str:
         host = f"[{host}]"
     if parts.port is not None:
         host = f"{host}:{parts.port}"
-    query = {
-        name: values for name, values in parse_qs(parts.query).items() if name.lower() != _TOKEN_PARAMETER
-    }
+    query = {name: values for name, values in parse_qs(parts.query).items() if not _names_a_secret(name)}
     return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), urlencode(query, doseq=True), ""))
 
 
@@ -54,7 +56,16 @@ def token_in(url: str) -> str | None:
 def is_loopback(url: str) -> bool:
     """Say whether ``url`` is on this machine."""
     host = urlsplit(url).hostname or ""
-    return host in _LOOPBACK or host.startswith("127.")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _names_a_secret(parameter: str) -> bool:
+    return parameter.lower().replace("-", "").replace("_", "") in _SECRET_PARAMETERS
 
 
 def _checked(url: str) -> str:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 TEXT_MAX: Final = 200
 """Characters of a server's own words that are shown."""
 
+SECRET_PART_MIN: Final = 8
+"""Characters at the beginning of a secret that are worth hiding."""
+
 BUSY_STATUSES: Final = frozenset({429, 502, 503, 504})
 """The server, or what stands before it, asks to come back: safe to repeat what may be repeated."""
 
@@ -60,14 +63,19 @@ def of_transport(error: httpx.HTTPError, url: str) -> RemoteError:
         return RemoteFailedError(
             f"ask {url}: no answer in time", hint="try again; the server may be overloaded"
         )
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return RemoteUnreachableError(
+            f"ask {url}: its certificate is not valid here",
+            hint="check the address; SSL_CERT_FILE may name a certificate of your own to trust",
+        )
     if isinstance(error, httpx.ConnectError | httpx.ProxyError):
         return RemoteUnreachableError(
             f"ask {url}: no connection ({cleaned(str(error), ())})",
             hint="check that the server runs, and its address",
         )
+    said, *_ = re.split(r"[:'\"]", str(error), maxsplit=1)  # h11 goes on with what the server sent
     return RemoteFailedError(
-        f"ask {url}: the answer broke off ({cleaned(str(error), ()) or type(error).__name__})",
-        hint="try again",
+        f"ask {url}: the answer broke off ({cleaned(said, ()) or type(error).__name__})", hint="try again"
     )
 
 
@@ -79,10 +87,26 @@ def web_page(url: str) -> ProtocolError:
     )
 
 
+def refuse_other_forms(response: httpx.Response, url: str) -> None:
+    """Raise ProtocolError for an answer that is compressed, which was not asked for, or a web page."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise ProtocolError(
+            f"ask {url}: the answer is compressed ({cleaned(encoding, ())}), which was not asked for",
+            hint="check what stands between here and the server, such as a proxy",
+        )
+    if "html" in response.headers.get("content-type", ""):
+        raise web_page(url)
+
+
 def cleaned(text: str, secrets: Iterable[str]) -> str:
-    """Return foreign ``text`` fit for one line: no control characters, no secrets, not long."""
+    """Return foreign ``text`` fit for one line: no control characters, no secrets, not long.
+
+    The beginning of a secret is masked too: servers like to cut what they quote.
+    """
     for secret in secrets:
-        text = text.replace(secret, "***")
+        for length in range(len(secret), min(len(secret), SECRET_PART_MIN) - 1, -1):
+            text = text.replace(secret[:length], "***")
     text = re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in text[: 10 * TEXT_MAX])).strip()
     if text.startswith("<"):
         return "a web page"

@@ -29,11 +29,12 @@ from turso_sync_nb.remote.address import (
 from turso_sync_nb.remote.answers import (
     BUSY_STATUSES,
     REFUSED_BEFORE_IT_RAN,
-    cleaned,
     of_status,
     of_transport,
+    refuse_other_forms,
     web_page,
 )
+from turso_sync_nb.remote.redirect import redirected
 from turso_sync_nb.remote.resolve import Resolver
 from turso_sync_nb.remote.retry import RetryPolicy, retry_after_s
 from turso_sync_nb.remote.traffic import Traffic
@@ -87,6 +88,7 @@ class PullResponse:
         Raises:
             RemoteFailedError: the answer broke off; what was yielded is good.
             ProtocolError: it does not follow the protocol.
+            UsageError: the ``with`` block has ended.
         """
         return self._pages
 
@@ -191,6 +193,7 @@ class HttpRemote:
                 raise of_transport(error, shown) from None
             try:
                 if response.status_code == httpx.codes.OK:
+                    refuse_other_forms(response, shown)
                     try:
                         begun = begin(response)
                     except RemoteFailedError:
@@ -213,7 +216,7 @@ class HttpRemote:
 
     def _send(self, call: _Call, base: str, token: str | None) -> httpx.Response:
         """Send ``call`` below ``base``, following redirects within its host."""
-        headers = {"content-type": call.content_type}
+        headers = {"content-type": call.content_type, "content-length": str(len(call.body))}
         if token:
             headers["authorization"] = f"Bearer {token}"
         if self._encryption_key:
@@ -226,13 +229,12 @@ class HttpRemote:
             if self._resolver:
                 self._resolver.check(url, self._connect_s)
             client = self._client(url)
-            request = client.build_request("POST", url, content=call.body, headers=headers)
-            self.traffic.sent(len(call.body))
+            request = client.build_request("POST", url, content=self._counted(call.body), headers=headers)
             response = client.send(request, stream=True, follow_redirects=False)
             if not response.has_redirect_location:
                 return response
             response.close()
-            url = _redirected(url, response.headers["location"])
+            url = redirected(url, response)
         raise RemoteRefusedError(
             f"ask {clean_url(base)}: redirected more than {REDIRECTS_MAX} times", hint="check the address"
         )
@@ -246,17 +248,29 @@ class HttpRemote:
         encrypted, direct = url.scheme == "https", is_loopback(str(url))
         with self._clients_lock:
             if (encrypted, direct) not in self._clients:
-                self._clients[encrypted, direct] = httpx.Client(
-                    **self._options, verify=encrypted, trust_env=not direct
-                )
+                try:
+                    client = httpx.Client(**self._options, verify=encrypted, trust_env=not direct)
+                except (ValueError, ImportError, OSError) as error:  # OSError: no file SSL_CERT_FILE
+                    raise UsageError(
+                        f"ask the remote: no HTTP client with this environment ({type(error).__name__})",
+                        hint="check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR",
+                    ) from None  # the text may hold a proxy's password
+                self._clients[encrypted, direct] = client
             return self._clients[encrypted, direct]
+
+    def _counted(self, body: bytes) -> Iterator[bytes]:
+        """Yield a request's body; it is counted when it is taken, which a connection does that stands."""
+        self.traffic.sent(len(body))
+        yield body
 
     def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
         """Yield the body as it arrives, counted; a body that ends too early is an error."""
+        _refuse_closed(response)
         try:
             for chunk in response.iter_raw():
                 self.traffic.received(len(chunk))
                 yield chunk
+                _refuse_closed(response)
         except httpx.HTTPError as error:
             raise of_transport(error, self._shown(response)) from None
 
@@ -273,7 +287,7 @@ class HttpRemote:
         beginning = b""
         for chunk in chunks:
             beginning = beginning or chunk[:1]
-            if beginning == b"<" or "html" in response.headers.get("content-type", ""):
+            if beginning == b"<":
                 raise web_page(self._shown(response))
             pages = decoder.feed(chunk)
             if decoder.header is not None:
@@ -295,6 +309,11 @@ class HttpRemote:
         return clean_url(str(response.request.url))
 
 
+def _refuse_closed(response: httpx.Response) -> None:
+    if response.is_closed:
+        raise UsageError("read answer: it is closed", hint="read its pages inside the with block")
+
+
 def _pages(
     decoder: PullDecoder, first: Iterator[tuple[PageId, bytes]], chunks: Iterator[bytes]
 ) -> Iterator[tuple[PageId, bytes]]:
@@ -305,22 +324,3 @@ def _pages(
         decoder.finish()
     except ProtocolError as error:
         raise RemoteFailedError(f"read answer: it broke off ({error.args[0]})", hint="try again") from error
-
-
-def _redirected(url: httpx.URL, location: str) -> httpx.URL:
-    """Return where a redirect leads, if that is the same host.
-
-    Raises:
-        RemoteRefusedError: it is another host, or no longer encrypted.
-    """
-    try:
-        target = url.join(location)
-    except (httpx.InvalidURL, ValueError):
-        target = httpx.URL()
-    upgraded = url.scheme == "http" and target.scheme == "https" and target.host == url.host
-    if upgraded or (target.scheme, target.host, target.port) == (url.scheme, url.host, url.port):
-        return target
-    raise RemoteRefusedError(
-        f"ask {clean_url(str(url))}: redirected to {cleaned(target.host, ()) or 'nowhere'}, refused",
-        hint="if that host is right, connect to it",
-    )
