@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from turso_sync_nb.protocol.pull_updates import PullHeader, encode_header, encode_page
@@ -19,6 +21,10 @@ WHOLE = b"".join([HEADER, *PAGES])
 
 HANG = b"\0hang"
 """As the last part of an answer: send nothing more, and leave the connection open."""
+
+
+CERTIFICATE = Path(__file__).with_name("loopback.pem")
+"""A key and its own certificate, for 127.0.0.1 and localhost, that nobody trusts."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +54,23 @@ class Scripted:
     """A server on the loopback: connection n gets ``answers[n]``, those after the last get the last.
 
     An answer may be a function of the request. ``asked`` holds what came, ``hanging`` is set while a
-    client waits for the rest of an answer that hangs.
+    client waits for the rest of an answer that hangs. With ``encrypted`` it speaks TLS, with the certificate
+    of ``CERTIFICATE``.
     """
 
-    def __init__(self, *answers: list[bytes] | Callable[[Asked], list[bytes]]) -> None:
+    def __init__(
+        self, *answers: list[bytes] | Callable[[Asked], list[bytes]], encrypted: bool = False
+    ) -> None:
         self.answers = answers
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if encrypted else None
+        if self._tls:
+            self._tls.load_cert_chain(CERTIFICATE)
         self.asked: list[Asked] = []
         self.hanging = threading.Event()
         self._ended = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if encrypted else 'http'}://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._serve)
 
     def __enter__(self) -> Self:
@@ -78,6 +90,12 @@ class Scripted:
             held.append(connection)
             if self._ended.is_set():
                 break
+            if self._tls:
+                try:
+                    held[-1] = connection = self._tls.wrap_socket(connection, server_side=True)
+                except OSError:  # the client does not trust the certificate
+                    held.pop().close()
+                    continue
             if not self._answer(connection):
                 held.pop().close()
         for one in held:

@@ -11,9 +11,9 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from scripted import WHOLE, Scripted, answer
+from scripted import CERTIFICATE, WHOLE, Scripted, answer
 
-from turso_sync_nb.errors import RemoteUnreachableError, UsageError
+from turso_sync_nb.errors import RemoteUnreachableError, SyncError, UsageError
 from turso_sync_nb.protocol.pull_updates import PullHeader, PullRequest, encode_header, encode_page
 from turso_sync_nb.remote.http import HttpRemote
 from turso_sync_nb.remote.retry import RetryPolicy
@@ -198,6 +198,34 @@ def test_a_proxy_that_is_none_is_named(no_proxy_set, connect):
     with pytest.raises(UsageError, match="HTTP_PROXY") as caught:
         pull(connect("http://db.invalid"))
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_certificate_that_is_not_trusted_is_named(no_proxy_set, connect):
+    """A server nobody vouches for is unreachable, and learns no header."""
+    no_proxy_set.delenv("SSL_CERT_FILE", raising=False)
+    with Scripted(answer(body=WHOLE), encrypted=True) as server:
+        with pytest.raises(RemoteUnreachableError, match="certificate"):
+            pull(connect(server.url))
+        assert server.asked == []
+
+
+@pytest.mark.parametrize("scheme", ["https", "libsql", "turso"])
+def test_a_certificate_of_ones_own_may_be_trusted(no_proxy_set, connect, scheme):
+    """SSL_CERT_FILE is obeyed, for loopback hosts too; all three schemes are encrypted."""
+    no_proxy_set.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    with Scripted(answer(body=WHOLE), encrypted=True) as server:
+        remote = connect(server.url.replace("https", scheme))
+        with remote.pull_updates(PullRequest()) as response:
+            assert len(list(response.pages())) == 4
+        assert remote.saved_url.startswith(f"{scheme}://")
+
+
+def test_a_certificate_file_that_is_not_there_is_named(no_proxy_set, connect, tmp_path):
+    """A wrong SSL_CERT_FILE is our error with a hint."""
+    no_proxy_set.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(SyncError) as caught:
+        pull(connect("https://127.0.0.1:1"))
+    assert caught.value.hint
 
 
 def test_logs_show_no_token(connect, caplog):

@@ -249,7 +249,8 @@ class HttpRemote:
         with self._clients_lock:
             if (encrypted, direct) not in self._clients:
                 try:
-                    client = httpx.Client(**self._options, verify=encrypted, trust_env=not direct)
+                    verify = httpx.create_ssl_context() if encrypted else False  # obeys SSL_CERT_FILE
+                    client = httpx.Client(**self._options, verify=verify, trust_env=not direct)
                 except (ValueError, ImportError, OSError) as error:  # OSError: no file SSL_CERT_FILE
                     raise UsageError(
                         f"ask the remote: no HTTP client with this environment ({type(error).__name__})",
