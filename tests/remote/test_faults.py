@@ -19,9 +19,10 @@ from turso_sync_nb.errors import (
     UsageError,
 )
 from turso_sync_nb.protocol.pipeline import Execute, Stmt
-from turso_sync_nb.protocol.pull_updates import PullRequest
+from turso_sync_nb.protocol.pull_updates import PullRequest, encode_page
 from turso_sync_nb.remote.http import HttpRemote, Timeouts
 from turso_sync_nb.remote.retry import RetryPolicy
+from turso_sync_nb.units import PageId
 
 TOKEN = "eyJ.secret-of-mine.sig"  # noqa: S105 - no real one
 KEY = "a2V5LW9mLW1pbmU="
@@ -139,6 +140,15 @@ def test_nonsense_for_sql_is_a_protocol_error(connect, body):
     """A body that is no pipeline answer is refused."""
     with Scripted(answer(body=body)) as server:
         fails(ProtocolError, run, connect(server.url))
+
+
+def test_a_page_past_the_end_is_good_at_an_older_revision_alone(connect):
+    """The header's size is that of the newest revision, from which a database may have shrunk."""
+    with Scripted(answer(body=HEADER + encode_page(PageId(8), bytes(4096), "raw"))) as server:
+        remote = connect(server.url)
+        with remote.pull_updates(PullRequest(server_revision="rev-0")) as response:
+            assert list(response.pages()) == [(8, bytes(4096))]
+        fails(ProtocolError, pull, remote)
 
 
 @pytest.mark.parametrize("act", [pull, run])
