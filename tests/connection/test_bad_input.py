@@ -128,6 +128,31 @@ def test_folder_of_others_at_the_path(embedded: Callable, people, tmp_path) -> N
     assert [entry.name for entry in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
+def test_swapped_arguments_leak_nothing(tmp_path) -> None:
+    """A URL where the folder belongs is refused, and its token is not repeated."""
+    with pytest.raises(tsn.UsageError, match="first the folder") as caught:
+        tsn.connect("libsql://x.example?authToken=s3cret", str(tmp_path / "r"))
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{"remote_url": 5}, {"auth_token": b"x"}, {"partial_sync": True}])
+def test_wrong_kinds(tmp_path, options) -> None:
+    """An argument of another kind is named."""
+    with pytest.raises(tsn.UsageError, match=next(iter(options))):
+        tsn.connect(tmp_path / "r", **{"remote_url": "http://127.0.0.1:9"} | options)
+
+
+def test_mistyped_address_is_not_kept(embedded: Callable, people, connect) -> None:
+    """An address that never showed this database does not replace the one that did; one that did, does."""
+    server = embedded(people)
+    connect(server.url, **lazily()).close()
+    connect("http://127.0.0.1:9").close()
+    db = connect()
+    assert db.remote_url == server.url
+    assert db.execute("SELECT count(*) FROM person").fetchone() == (3001,)
+    db.close()
+
+
 def test_unknown_option(tmp_path) -> None:
     """An option that is none, and one that is about pushing, are refused."""
     check_refused(tmp_path / "r", "http://127.0.0.1:9", tsn.UsageError, "no option 'partial'", partial=True)

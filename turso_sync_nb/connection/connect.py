@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -12,16 +13,14 @@ from turso_sync_nb.connection.sql_errors import translated
 from turso_sync_nb.engine.ensure import ensure
 from turso_sync_nb.engine.opening import ReplicaOptions, open_replica
 from turso_sync_nb.errors import UsageError
-from turso_sync_nb.options import PartialSyncQueryBootstrap
+from turso_sync_nb.options import PartialSyncOpts, PartialSyncQueryBootstrap
 from turso_sync_nb.remote.http import HttpRemote
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable
 
     from turso_sync_nb.engine.replica import Replica
-    from turso_sync_nb.options import PartialSyncOpts
     from turso_sync_nb.remote.http import HttpRemote as Remote
 
     Text = str | Callable[[], str | None] | None
@@ -79,11 +78,16 @@ def connect(
         ReplicaError: the folder cannot be used.
     """
     _refuse_later(later)
+    _check_kinds(path, remote_url, auth_token)
     if partial_sync and partial_sync_experimental:
         raise UsageError(
             "connect: partial_sync given twice", hint="partial_sync_experimental is the same thing"
         )
     partial = partial_sync or partial_sync_experimental
+    if partial is not None and not isinstance(partial, PartialSyncOpts):
+        raise UsageError(
+            f"connect: partial_sync is {type(partial).__name__}", hint="give a PartialSyncOpts, or nothing"
+        )
     if pull_bytes_threshold is not None and pull_bytes_threshold < PAGE_SIZE:
         raise UsageError(
             f"connect: pull_bytes_threshold {pull_bytes_threshold} is less than a page",
@@ -109,6 +113,17 @@ def connect(
     except BaseException:
         replica.release()
         raise
+
+
+def _check_kinds(path: object, remote_url: object, auth_token: object) -> None:
+    """Refuse arguments of another kind, without saying a value that may hold a token."""
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"connect: the folder is {type(path).__name__}", hint="give a path, or ':memory:'")
+    if "://" in str(path):
+        raise UsageError("connect: a URL where the folder belongs", hint="first the folder, then the URL")
+    for name, value in (("remote_url", remote_url), ("auth_token", auth_token)):
+        if not (value is None or isinstance(value, str) or callable(value)):
+            raise UsageError(f"connect: {name} is {type(value).__name__}", hint="give text, or a function")
 
 
 def _refuse_later(options: dict[str, object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -41,11 +42,14 @@ def export(replica: Replica, path: str | os.PathLike[str]) -> None:
         _copy(replica, unfinished)
         unfinished.replace(target)
     except (OSError, apsw.CantOpenError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError) as error:
+        reason = "the disk is full" if isinstance(error, apsw.FullError) else str(error)
         raise ReplicaError(
-            f"export to {target}: {error}", hint="check that the folder exists, is writable and has room"
+            f"export to {target}: {reason}", hint="check that the folder exists, is writable and has room"
         ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            with suppress(OSError):  # where nothing can be written there is nothing to remove
+                unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
 
 
 def _copy(replica: Replica, target: Path) -> None:

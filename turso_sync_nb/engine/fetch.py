@@ -81,7 +81,8 @@ def check_revision(answer: PullAnswer, revision: str) -> None:
     if answer.header.revision != revision:
         raise RevisionGoneError(
             f"fetch pages at revision {revision!r}: the remote no longer holds it",
-            hint="pull to move this replica to the newest revision",
+            hint="check the address; pull is what would move this replica on, and is not there yet: "
+            "remove its folder and connect again",
         )
 
 
@@ -120,6 +121,8 @@ class RemotePages:
         self._clock = clock
         self._chance = chance or random.Random()  # noqa: S311 - a sample, not a secret
         self._recognised_until = -math.inf
+        self.known = False
+        """Whether the server showed that it is the one we know, since this was made."""
 
     def fetch(self, pages: BitMap) -> Iterator[Page]:
         """Yield every page of ``pages``; errors as :func:`fetch_pages`.
@@ -135,6 +138,7 @@ class RemotePages:
 
     def recognised(self) -> None:
         """Note that the server showed just now that it is the one we know."""
+        self.known = True
         self._recognised_until = self._clock() + RECOGNISED_FOR_S
 
     def _fetch_recognised(self, pages: BitMap) -> Iterator[Page]:

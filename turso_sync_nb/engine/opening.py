@@ -133,8 +133,9 @@ def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -
         if remote:
             undo.callback(remote.close)
         metadata = _trusted(folder, saved or _new_metadata(options), remote)
-        url = (remote.saved_url if remote else None) or metadata.remote_url
-        metadata = metadata.changed(stamp=None, remote_url=url)
+        if metadata.phase != "ready" and remote:
+            metadata = metadata.changed(remote_url=remote.saved_url)
+        metadata = metadata.changed(stamp=None)
         ready = _made_ready(folder, metadata, remote, options) or _found(folder, metadata)
         undo.callback(ready.store.close)
         if ready.report is None and metadata != saved:

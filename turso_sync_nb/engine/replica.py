@@ -181,10 +181,16 @@ class Replica:
     # The end
 
     def close(self) -> None:
-        """Leave the folder as it may be found again: pages durable, stamp written, lock free."""
+        """Leave the folder as it may be found again: pages durable, stamp written, lock free.
+
+        Another address is kept with the replica once the server there showed that it has this database.
+        """
         try:
             self.store.close()
-            stamped = self.metadata.changed(stamp=FileStamp.of(self.folder.main))
+            url = self.remote.saved_url if self.remote and self.pages.known else None
+            stamped = self.metadata.changed(
+                stamp=FileStamp.of(self.folder.main), remote_url=url or self.metadata.remote_url
+            )
             save_metadata(self.folder, stamped)
         finally:
             if self.remote:

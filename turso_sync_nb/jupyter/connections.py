@@ -64,8 +64,10 @@ class Connections:
         """
         wanted = name if name is not None else self._current
         if wanted is None:
+            names = ", ".join(map(showable, self._by_name))
             raise UsageError(
-                "find a connection: none is open", hint="%turso_sync connect PATH [URL] --as NAME"
+                "find a connection: " + (f"none is in use; open: {names}" if names else "none is open"),
+                hint="%turso_sync use NAME" if names else "%turso_sync connect PATH [URL] --as NAME",
             )
         named = self._by_name.get(wanted) or _variable(wanted, variables)
         if named is None:

@@ -33,6 +33,8 @@ BUSY_STATUSES: Final = frozenset({429, 502, 503, 504})
 REFUSED_BEFORE_IT_RAN: Final = frozenset({429})
 """Statuses that say that a request was surely not executed."""
 
+A_WEB_PAGE: Final = "a web page"
+
 _HINTS: Final = {
     400: "the server does not understand this request: check that it is a Turso sync server",
     401: "give a valid token (auth_token=, --token-env or TURSO_AUTH_TOKEN)",
@@ -48,6 +50,8 @@ def of_status(status: int, text: str, url: str, secrets: Iterable[str]) -> Remot
     """Return the error for an answer of ``status`` with the body ``text``."""
     words = cleaned(text, secrets)
     message = f"ask {url}: status {status}" + (f", {words}" if words else "")
+    if words == A_WEB_PAGE:
+        return RemoteRefusedError(message, hint="check the address: a web server answers, not a database")
     if 400 <= status < 500:  # noqa: PLR2004 - HTTP's own borders
         return RemoteRefusedError(message, hint=_HINTS.get(status, "check address and token"))
     return RemoteFailedError(message, hint="try again; if it stays so, look at the server's log")
@@ -109,5 +113,5 @@ def cleaned(text: str, secrets: Iterable[str]) -> str:
             text = text.replace(secret[:length], "***")
     text = re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in text[: 10 * TEXT_MAX])).strip()
     if text.startswith("<"):
-        return "a web page"
+        return A_WEB_PAGE
     return text if len(text) <= TEXT_MAX else text[: TEXT_MAX - 1] + "…"
