@@ -235,7 +235,12 @@ class UndoLog:
 
 
 def _open(path: Path) -> apsw.Connection:
-    connection = apsw.Connection(str(path))
+    try:
+        connection = apsw.Connection(str(path))
+    except apsw.CantOpenError as error:
+        raise UsageError(
+            f"open {path}: {error}", hint="the folder must be writable: the history is kept there"
+        ) from error
     try:
         is_new = _is_new(connection, path)
         connection.pragma("page_size", 32768)  # seven images to a page instead of one and a half
