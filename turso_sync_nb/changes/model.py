@@ -1,0 +1,85 @@
+"""What was changed here: rows by their whole images, schema by its SQL, grouped in transactions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class RawText:
+    """A text value that is not UTF-8; SQLite keeps such bytes, Python's ``str`` cannot."""
+
+    data: bytes
+
+
+SqlValue: TypeAlias = None | int | float | str | bytes | RawText
+Image: TypeAlias = tuple[SqlValue, ...]
+"""A row: one value for each column of its shape."""
+
+Operation = Literal["insert", "update", "delete"]
+State = Literal["pending", "refused", "aside", "skipped"]
+"""``refused``: the remote would not take it, it is still applied here. ``aside``: a pull could not replay it,
+its changes are on the tape alone. ``skipped``: the user gave it up; kept to be seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A table as it was when changes to it were made.
+
+    ``columns`` are the stored ones, generated ones left out. ``key`` holds positions in ``columns``, in the
+    order of the declared primary key; empty when there is none. ``auto_key``: the key is another name of
+    the rowid, which SQLite assigns when none is given. ``rowid_name``: by what name the rowid can be
+    reached, ``None`` when there is none or columns hide all of them. ``ignored``: never pushed.
+    """
+
+    id: int
+    table: str
+    columns: tuple[str, ...]
+    key: tuple[int, ...]
+    auto_key: bool = False
+    rowid_name: str | None = None
+    ignored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RowChange:
+    """A row before (``old``) and after (``new``) one change; ``None`` where there is no row.
+
+    ``auto_key``: the inserted row's key was assigned by SQLite. ``by_action``: done by a foreign-key action
+    of the change before it, so the other side may have done it already.
+    """
+
+    id: int
+    shape: Shape
+    op: Operation
+    old: Image | None
+    new: Image | None
+    auto_key: bool = False
+    by_action: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaChange:
+    """A change of the schema. ``name`` is the object's, for an added column its table's."""
+
+    id: int
+    sql: str
+    kind: Literal["create", "drop", "add_column", "alter", "pragma"]
+    name: str = ""
+    column: str = ""
+
+
+Change: TypeAlias = RowChange | SchemaChange
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What was committed together, in order; never empty. Its border is ``last_id``."""
+
+    number: int
+    unix_time: int
+    changes: tuple[Change, ...]
+    last_id: int
+    state: State = "pending"
+    reason: str = ""

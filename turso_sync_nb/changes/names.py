@@ -1,0 +1,27 @@
+"""Names of our own tables, which no push sends and no user writes to."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PREFIX: Final = "turso_sync_nb_"
+"""Begins the names of our own tables, triggers and functions."""
+
+TAPE: Final = f"{PREFIX}changes"
+SHAPES: Final = f"{PREFIX}shapes"
+TRANSACTIONS: Final = f"{PREFIX}transactions"
+CONFLICTS: Final = f"{PREFIX}conflicts"
+
+BOOKKEEPING: Final = "turso_sync_last_change_id"
+"""The table on the remote that makes a push idempotent; every Turso client knows it."""
+
+
+def is_internal(table: str) -> bool:
+    """Say whether ``table`` is ours, SQLite's or the protocol's own."""
+    name = table.lower()
+    return name.startswith((PREFIX, "sqlite_")) or name == BOOKKEEPING
+
+
+def quoted(identifier: str) -> str:
+    """Return ``identifier`` as SQL text that means exactly it."""
+    return '"' + identifier.replace('"', '""') + '"'
