@@ -13,7 +13,7 @@ class RawText:
     data: bytes
 
 
-SqlValue: TypeAlias = None | int | float | str | bytes | RawText
+SqlValue: TypeAlias = int | float | str | bytes | RawText | None
 Image: TypeAlias = tuple[SqlValue, ...]
 """A row: one value for each column of its shape."""
 
