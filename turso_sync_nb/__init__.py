@@ -40,7 +40,13 @@ from turso_sync_nb.errors import (
     UsageError,
     Warning,  # noqa: A004 - PEP 249 fixes the name
 )
-from turso_sync_nb.options import PartialSyncOpts, PartialSyncPrefixBootstrap, PartialSyncQueryBootstrap
+from turso_sync_nb.options import (
+    SKIP,
+    PartialSyncOpts,
+    PartialSyncPrefixBootstrap,
+    PartialSyncQueryBootstrap,
+    Rewrite,
+)
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -63,12 +69,13 @@ _LOADED_WHEN_USED: Final = {
 }
 
 __all__ = [
-    "ConflictError", "Connection", "Cursor", "DataError", "DatabaseError", "Error", "FetchBudgetError",
-    "IntegrityError", "InterfaceError", "InternalError", "NotSupportedError", "OperationalError",
-    "PartialSyncOpts", "PartialSyncPrefixBootstrap", "PartialSyncQueryBootstrap", "ProgrammingError",
-    "ProtocolError", "RemoteError", "RemoteFailedError", "RemoteRefusedError", "RemoteUnreachableError",
-    "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError", "RevisionGoneError", "SyncError", "UsageError",
-    "Warning", "apilevel", "connect", "paramstyle", "server", "threadsafety",
+    "SKIP", "ConflictError", "Connection", "Cursor", "DataError", "DatabaseError", "Error",
+    "FetchBudgetError", "IntegrityError", "InterfaceError", "InternalError", "NotSupportedError",
+    "OperationalError", "PartialSyncOpts", "PartialSyncPrefixBootstrap", "PartialSyncQueryBootstrap",
+    "ProgrammingError", "ProtocolError", "RemoteError", "RemoteFailedError", "RemoteRefusedError",
+    "RemoteUnreachableError", "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError",
+    "RevisionGoneError", "Rewrite", "SyncError", "UsageError", "Warning", "apilevel", "connect",
+    "paramstyle", "server", "threadsafety",
 ]  # fmt: skip
 
 

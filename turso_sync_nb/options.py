@@ -1,9 +1,11 @@
-"""What a user may choose when a replica is made; the names are those of Turso's Python package."""
+"""What a user may choose; the names are those of Turso's Python package."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from enum import Enum
+from typing import Any, Final, TypeAlias
 
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.units import PAGE_SIZE
@@ -55,3 +57,25 @@ class PartialSyncOpts:
                 f"fetch segments of {self.segment_size} bytes: shorter than a page",
                 hint=f"ask for at least {PAGE_SIZE} bytes, such as 128 * 1024",
             )
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """What a transform puts in a change's place: one statement and its parameters, by position."""
+
+    sql: str
+    parameters: tuple[Any, ...] = ()
+
+
+class Skip(Enum):
+    """The type of :data:`SKIP`."""
+
+    SKIP = "skip"
+
+
+SKIP: Final = Skip.SKIP
+"""What a transform returns for a change that is not to be pushed, nor done again on a newer state."""
+
+Transform: TypeAlias = Callable[[Any], Rewrite | Skip | None]
+"""Called with each change of a row (``.op``, ``.shape.table``, ``.shape.columns``, ``.old``, ``.new``);
+``None`` keeps it."""

@@ -61,16 +61,25 @@ class RowChange:
 
 @dataclass(frozen=True, slots=True)
 class SchemaChange:
-    """A change of the schema. ``name`` is the object's, for an added column its table's."""
+    """A change of the schema. ``name`` is the object's, for an added column its table's.
+
+    ``ignored``: of a table that is never pushed.
+    """
 
     id: int
     sql: str
     kind: Literal["create", "drop", "add_column", "alter", "pragma"]
     name: str = ""
     column: str = ""
+    ignored: bool = False
 
 
 Change: TypeAlias = RowChange | SchemaChange
+
+
+def is_ignored(change: Change) -> bool:
+    """Say whether ``change`` is of a table that is never pushed."""
+    return change.ignored if isinstance(change, SchemaChange) else change.shape.ignored
 
 
 @dataclass(frozen=True, slots=True)

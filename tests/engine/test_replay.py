@@ -1,0 +1,224 @@
+"""Replay: what happens to each change on a newer base, on plain SQLite databases."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import apsw
+import pytest
+
+from turso_sync_nb.changes.model import RowChange, SchemaChange, Shape, Transaction
+from turso_sync_nb.engine.replay import Replayed, replay
+from turso_sync_nb.errors import ConflictError
+from turso_sync_nb.options import SKIP, Rewrite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from turso_sync_nb.changes.model import Change, Image
+
+T = Shape(1, "t", ("id", "a", "b"), key=(0,), auto_key=True, rowid_name="rowid")
+CHILD = Shape(2, "child", ("id", "parent"), key=(0,), auto_key=True, rowid_name="rowid")
+BARE = Shape(3, "bare", ("x", "y"), key=(), rowid_name="rowid")
+
+
+@pytest.fixture
+def base() -> Iterator[apsw.Connection]:
+    """A database with one row in each table: the newer base."""
+    with closing(apsw.Connection(":memory:")) as raw:
+        raw.execute(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b UNIQUE);"
+            "CREATE TABLE child (id INTEGER PRIMARY KEY, parent REFERENCES t);"
+            "CREATE TABLE bare (x, y);"
+            "INSERT INTO t VALUES (1, 'one', 10); INSERT INTO bare VALUES (1, 1), (1, 1)"
+        )
+        yield raw
+
+
+def insert(new: Image, shape: Shape = T, **more: object) -> RowChange:
+    return RowChange(1, shape, "insert", None, new, **more)
+
+
+def update(old: Image, new: Image, shape: Shape = T, **more: object) -> RowChange:
+    return RowChange(2, shape, "update", old, new, **more)
+
+
+def delete(old: Image, shape: Shape = T, **more: object) -> RowChange:
+    return RowChange(3, shape, "delete", old, None, **more)
+
+
+@pytest.fixture
+def run(base: apsw.Connection) -> Callable[..., Replayed]:
+    """Replay one transaction of the given changes."""
+
+    def replayed(*changes: Change, policy: object = "last-push-wins", transform: object = None) -> Replayed:
+        base.execute("BEGIN")
+        try:
+            result = replay(base, [Transaction(7, 1, changes, 99)], policy, transform)
+        except BaseException:
+            base.execute("ROLLBACK")
+            raise
+        base.execute("COMMIT")
+        return result
+
+    return replayed
+
+
+def rows(base: apsw.Connection, table: str = "t") -> list[tuple[object, ...]]:
+    return base.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
+
+
+def test_changes_of_other_columns_merge(base, run):
+    """An update of one column keeps what the remote did to another, without a conflict."""
+    done = run(update((1, "was", 10), (1, "was", 11)))
+    assert rows(base) == [(1, "one", 11)]
+    assert done.conflicts == []
+    assert done.transactions[0].changes == (update((1, "one", 10), (1, "one", 11)),)
+
+
+def test_same_column_last_push_wins_and_is_reported(base, run):
+    """Both sides changed a: ours stands, and the list says what the remote had."""
+    done = run(update((1, "was", 10), (1, "ours", 10)))
+    assert rows(base) == [(1, "ours", 10)]
+    (conflict,) = done.conflicts
+    assert (conflict.kind, conflict.settled_by) == ("row changed", "last-push-wins")
+    assert conflict.base == {"id": 1, "a": "was", "b": 10}
+    assert conflict.remote == {"id": 1, "a": "one", "b": 10}
+
+
+def test_same_column_remote_wins_but_other_columns_merge(base, run):
+    """Under remote-wins the contested column stays the remote's; what only we changed is kept."""
+    done = run(update((1, "was", 10), (1, "ours", 11)), policy="remote-wins")
+    assert rows(base) == [(1, "one", 11)]
+    assert len(done.conflicts) == 1
+
+
+def test_same_value_on_both_sides_is_no_conflict(base, run):
+    """Both sides set a to the same: nothing is left to push."""
+    done = run(update((1, "was", 10), (1, "one", 10)))
+    assert (done.transactions, done.conflicts) == ([], [])
+
+
+def test_updated_row_that_is_gone_comes_back_under_last_push_wins(base, run):
+    """The remote deleted the row that we changed: ours is inserted again, reported."""
+    done = run(update((5, "x", 50), (5, "y", 50)))
+    assert (5, "y", 50) in rows(base)
+    assert [one.kind for one in done.conflicts] == ["row gone"]
+    assert done.transactions[0].changes[0].op == "insert"
+
+
+def test_updated_row_that_is_gone_stays_gone_under_remote_wins(base, run):
+    """The remote deleted the row that we changed: nothing of ours is left."""
+    done = run(update((5, "x", 50), (5, "y", 50)), policy="remote-wins")
+    assert rows(base) == [(1, "one", 10)]
+    assert done.transactions == []
+
+
+def test_deleted_row_that_was_changed_is_a_conflict(base, run):
+    """We deleted a row that the remote changed: deleted under last-push-wins, kept under remote-wins."""
+    assert len(run(delete((1, "was", 10)), policy="remote-wins").conflicts) == 1
+    assert rows(base) == [(1, "one", 10)]
+    done = run(delete((1, "was", 10)))
+    assert rows(base) == []
+    assert done.transactions[0].changes == (delete((1, "one", 10)),)
+
+
+def test_row_deleted_on_both_sides_is_no_conflict(base, run):
+    """Nothing is left to do."""
+    done = run(delete((5, "x", 50)))
+    assert (done.transactions, done.conflicts) == ([], [])
+
+
+def test_explicit_key_that_is_taken_follows_the_policy(base, run):
+    """An insert whose key the remote gave away becomes an update of that row, reported."""
+    done = run(insert((1, "ours", 11)))
+    assert rows(base) == [(1, "ours", 11)]
+    assert done.transactions[0].changes[0].op == "update"
+    assert [one.kind for one in done.conflicts] == ["key taken"]
+
+
+def test_assigned_key_that_is_taken_gets_a_new_one_with_its_children(base, run):
+    """Both rows survive, the child of ours points at the new key, and later changes find their row."""
+    done = run(
+        insert((1, "ours", 11), auto_key=True),
+        insert((2, "next", 12), auto_key=True),
+        insert((1, 1), CHILD, auto_key=True),
+        update((1, "ours", 11), (1, "ours!", 11)),
+    )
+    assert rows(base) == [(1, "one", 10), (2, "ours!", 11), (3, "next", 12)]
+    assert rows(base, "child") == [(1, 2)]
+    assert [one.kind for one in done.conflicts] == ["key taken"]
+
+
+def test_reject_raises_and_changes_nothing(base, run):
+    """Policy reject: the pull fails."""
+    with pytest.raises(ConflictError, match=r"update row id=1 of t: row changed on the remote"):
+        run(update((1, "was", 10), (1, "ours", 10)), policy="reject")
+    assert rows(base) == [(1, "one", 10)]
+
+
+def test_policy_by_table_and_function(base, run):
+    """A mapping chooses by table; a function gets base, local and remote and returns the row to have."""
+    seen = []
+
+    def join(base_row, local, remote):
+        seen.append((base_row["a"], local["a"], remote["a"]))
+        return {**remote, "a": local["a"] + "+" + remote["a"]}
+
+    run(update((1, "was", 10), (1, "ours", 10)), policy={"T": join, "*": "reject"})
+    assert rows(base) == [(1, "ours+one", 10)]
+    assert seen == [("was", "ours", "one")]
+
+
+def test_constraint_sets_the_whole_transaction_aside(base, run):
+    """A UNIQUE that breaks on the newer base undoes the transaction's other rows too; it is kept whole."""
+    changes = (insert((2, "fine", 20)), insert((3, "not", 10)))
+    done = run(*changes)
+    assert rows(base) == [(1, "one", 10)]
+    (aside,) = done.transactions
+    assert (aside.state, aside.changes) == ("aside", changes)
+    assert "UNIQUE constraint failed: t.b" in aside.reason
+
+
+def test_row_without_key_is_one_of_equal_rows(base, run):
+    """A delete of a row without key takes exactly one of two equal rows."""
+    run(delete((1, 1), BARE))
+    assert rows(base, "bare") == [(1, 1)]
+
+
+def test_added_column_that_is_there_already(base, run):
+    """ADD COLUMN on both sides is no error, and our later rows have values in it."""
+    base.execute("ALTER TABLE t ADD COLUMN c")
+    wide = Shape(9, "t", ("id", "a", "b", "c"), key=(0,), auto_key=True, rowid_name="rowid")
+    done = run(
+        SchemaChange(1, "ALTER TABLE t ADD COLUMN c", "add_column", "t", "c"),
+        insert((2, "two", 20, "see"), wide),
+    )
+    assert rows(base) == [(1, "one", 10, None), (2, "two", 20, "see")]
+    assert len(done.transactions[0].changes) == 1
+
+
+def test_transform_turns_an_update_into_an_increment(base, run):
+    """A rewritten change is applied to the newer row, and the tape has what came of it."""
+    base.execute("UPDATE t SET b = 15")
+
+    def add(change):
+        return Rewrite("UPDATE t SET b = b + ? WHERE id = ?", (change.new[2] - change.old[2], change.old[0]))
+
+    done = run(update((1, "one", 10), (1, "one", 13)), transform=add)
+    assert rows(base) == [(1, "one", 18)]
+    assert done.transactions[0].changes == (update((1, "one", 15), (1, "one", 18)),)
+    assert done.conflicts == []
+
+
+def test_transform_skips(base, run):
+    """A skipped change is not done and not kept."""
+    assert run(delete((1, "one", 10)), transform=lambda _: SKIP).transactions == []
+    assert rows(base) == [(1, "one", 10)]
+
+
+def test_effect_of_a_foreign_key_action_may_have_happened(base, run):
+    """An effect whose row is gone is no conflict."""
+    done = run(update((5, 1), (5, None), CHILD, by_action=True), delete((6, 1), CHILD, by_action=True))
+    assert (done.transactions, done.conflicts) == ([], [])

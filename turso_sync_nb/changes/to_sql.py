@@ -1,0 +1,181 @@
+"""Changes as SQL: one statement and its values for a row, or for many inserted rows.
+
+A row is named by its declared key. A row without one that names it (no key declared, or a part of it
+NULL) is matched by its whole image, and of rows that are equal exactly one is meant. Values are compared
+byte for byte, whatever the column's collation; keys as their own index compares them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from turso_sync_nb.changes.model import RawText
+from turso_sync_nb.changes.names import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from turso_sync_nb.changes.model import Image, Shape, SqlValue
+
+Sql: TypeAlias = "tuple[str, tuple[SqlValue, ...]]"
+"""A statement and what fills its ``?``, in order; none of them is a ``RawText`` or infinite."""
+
+_EXACT_INTEGERS: Final = 2**53
+"""Below it an integer can equal a float."""
+
+
+def insert(shape: Shape, rows: Sequence[Image]) -> Sql:
+    """Return the statement that inserts ``rows``, at least one; all of them or none."""
+    arguments: list[SqlValue] = []
+    columns = ", ".join(map(quoted, shape.columns))
+    plain = "(" + ", ".join("?" * len(shape.columns)) + ")"
+    groups = []
+    for row in rows:
+        if any(map(_is_special, row)):
+            groups.append("(" + ", ".join([_value(value, arguments) for value in row]) + ")")
+        else:
+            groups.append(plain)
+            arguments.extend(row)
+    return f"INSERT INTO {quoted(shape.table)} ({columns}) VALUES {', '.join(groups)}", tuple(arguments)
+
+
+def update(shape: Shape, old: Image, new: Image, *, guarded: bool) -> Sql | None:
+    """Return the statement that turns the row ``old`` into ``new``; ``None`` when they do not differ.
+
+    Only columns that differ are set. ``guarded``: those columns must still be as in ``old``.
+    """
+    changed = differing(shape, old, new)
+    return guarded_update(shape, old, new, changed if guarded else ()) if changed else None
+
+
+def guarded_update(shape: Shape, old: Image, new: Image, guards: Collection[str]) -> Sql | None:
+    """Return what :func:`update` does; the columns ``guards`` must still be as in ``old``."""
+    arguments: list[SqlValue] = []
+    changed = differing(shape, old, new)
+    if not changed:
+        return None
+    settings = ", ".join(
+        f"{quoted(name)} = {_value(value, arguments)}"
+        for name, value in zip(shape.columns, new, strict=True)
+        if name in changed
+    )
+    where = _where(shape, old, guards, arguments)
+    return f"UPDATE {quoted(shape.table)} SET {settings} WHERE {where}", tuple(arguments)
+
+
+def delete(shape: Shape, old: Image, *, guarded: bool) -> Sql:
+    """Return the statement that deletes the row ``old``; ``guarded``: all of it must be as in ``old``."""
+    arguments: list[SqlValue] = []
+    where = _where(shape, old, shape.columns if guarded else (), arguments)
+    return f"DELETE FROM {quoted(shape.table)} WHERE {where}", tuple(arguments)
+
+
+def select(shape: Shape, image: Image) -> Sql:
+    """Return the query for all columns of the row with the key of ``image``.
+
+    Without a usable key: of the rows that equal ``image``.
+    """
+    arguments: list[SqlValue] = []
+    if usable_key(shape, image):
+        where = _where(shape, image, (), arguments)
+    else:
+        where = _equal(shape, image, arguments)
+    columns = ", ".join(_column(shape, name) for name in shape.columns)
+    return f"SELECT {columns} FROM {quoted(shape.table)} WHERE {where}", tuple(arguments)
+
+
+def usable_key(shape: Shape, image: Image) -> bool:
+    """Say whether the declared key names the row ``image``: SQLite lets parts of most keys be NULL."""
+    return bool(shape.key) and all(image[at] is not None for at in shape.key)
+
+
+def key_of(shape: Shape, image: Image) -> Image:
+    """Return the values of the declared key, in its order."""
+    return tuple(image[at] for at in shape.key)
+
+
+def differing(shape: Shape, old: Image, new: Image) -> frozenset[str]:
+    """Return the columns in which two images of one row differ."""
+    return frozenset(
+        name for name, was, to in zip(shape.columns, old, new, strict=True) if not same_value(was, to)
+    )
+
+
+def same_value(one: SqlValue, other: SqlValue) -> bool:
+    """Say whether two values are stored alike; 1 and 1.0 are not, nor are 0.0 and -0.0."""
+    if type(one) is not type(other) or one != other:
+        return False
+    return not isinstance(one, float) or math.copysign(1, one) == math.copysign(1, float(other))  # type: ignore[arg-type] # the same type
+
+
+def _where(shape: Shape, image: Image, guards: Collection[str], arguments: list[SqlValue]) -> str:
+    """Return the condition that is true for the one row ``image`` while ``guards`` are as in it."""
+    table = quoted(shape.table)
+    if not usable_key(shape, image):
+        equal = _equal(shape, image, arguments)
+        if shape.rowid_name is None:
+            return equal
+        rowid = f"{table}.{shape.rowid_name}"
+        return f"{rowid} = (SELECT {rowid} FROM {table} WHERE {equal} LIMIT 1)"
+    terms = [f"{_column(shape, shape.columns[at])} = {_value(image[at], arguments)}" for at in shape.key]
+    terms += [
+        _is(_column(shape, name), value, arguments)
+        for at, (name, value) in enumerate(zip(shape.columns, image, strict=True))
+        if name in guards and not (shape.auto_key and at in shape.key)
+    ]
+    return " AND ".join(terms)
+
+
+def _equal(shape: Shape, image: Image, arguments: list[SqlValue]) -> str:
+    """Return the condition that is true for rows that equal ``image``, their types too."""
+    terms = []
+    for name, value in zip(shape.columns, image, strict=True):
+        column = _column(shape, name)
+        terms.append(_is(column, value, arguments))
+        if kind := _ambiguous_type(value):
+            terms.append(f"typeof({column}) = '{kind}'")
+    return " AND ".join(terms)
+
+
+def _is(column: str, value: SqlValue, arguments: list[SqlValue]) -> str:
+    if value is None:
+        return f"{column} IS NULL"
+    binary = " COLLATE BINARY" if isinstance(value, str | RawText) else ""
+    return f"{column} IS {_value(value, arguments)}{binary}"
+
+
+def _column(shape: Shape, name: str) -> str:
+    """Return a column's name with its table's: alone, in quotes, it is a text where the column is gone."""
+    return f"{quoted(shape.table)}.{quoted(name)}"
+
+
+def _ambiguous_type(value: SqlValue) -> str:
+    """Return the type of a number that a number of the other type can equal, else nothing."""
+    if isinstance(value, float):
+        return "real" if value.is_integer() else ""
+    return "integer" if isinstance(value, int) and abs(value) <= _EXACT_INTEGERS else ""
+
+
+def _is_special(value: SqlValue) -> bool:
+    return (isinstance(value, float) and math.isinf(value)) or isinstance(value, RawText)
+
+
+def _value(value: SqlValue, arguments: list[SqlValue]) -> str:
+    """Return what stands for ``value`` in the text, adding to ``arguments`` what fills it."""
+    if isinstance(value, RawText):
+        arguments.append(value.data)
+        return "CAST(? AS TEXT)"
+    if isinstance(value, float) and math.isinf(value):
+        return "9e999" if value > 0 else "-9e999"  # JSON has no infinity
+    arguments.append(value)
+    return "?"
+
+
+def arguments_in(values: Iterable[SqlValue]) -> int:
+    """Return how many of ``values`` take an argument of a statement."""
+    return sum(not _is_infinite(value) for value in values)
+
+
+def _is_infinite(value: SqlValue) -> bool:
+    return isinstance(value, float) and math.isinf(value)

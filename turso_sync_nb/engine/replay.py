@@ -1,0 +1,316 @@
+"""Replay: the changes made here, done again on a newer base image, conflicts settled on the way.
+
+Each transaction is a savepoint of its own: one that the newer base will not take (a constraint, a table
+that is gone) is set aside whole, and stays on the tape with its reason. What comes out is the tape anew:
+old images are those of the newer base, so that a push can be guarded by them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+import apsw
+
+from turso_sync_nb.changes import to_sql
+from turso_sync_nb.changes.conflicts import Conflict, policy_for
+from turso_sync_nb.changes.model import RowChange, SchemaChange
+from turso_sync_nb.changes.renumbering import Renumbering
+from turso_sync_nb.changes.to_sql import same_value
+from turso_sync_nb.errors import ConflictError, UsageError
+from turso_sync_nb.options import SKIP, Rewrite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from turso_sync_nb.changes.conflicts import Kind, Policies, Row
+    from turso_sync_nb.changes.model import Change, Image, Shape, Transaction
+    from turso_sync_nb.options import Transform
+
+_APPLIED: Final = ("pending", "refused")
+_SAVEPOINT: Final = "turso_sync_nb_replay"
+
+
+@dataclass
+class Replayed:
+    """What a replay gave: the transactions that are to be on the tape, and the conflicts met."""
+
+    transactions: list[Transaction] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+    applied: int = 0
+    set_aside: int = 0
+
+
+class _UnfitError(Exception):
+    """A transaction cannot be replayed; the text says why."""
+
+
+def replay(
+    raw: apsw.Connection, transactions: Iterable[Transaction], policies: Policies, transform: Transform | None
+) -> Replayed:
+    """Do ``transactions`` again on ``raw``, inside its open transaction.
+
+    Triggers of the database fire, as they did; foreign keys are the remote's to judge.
+
+    Raises:
+        ConflictError: a conflict whose policy is ``reject``.
+        Exception: what a policy or transform of the user raised.
+    """
+    run = _Replay(raw, policies, transform)
+    for transaction in transactions:
+        run.transaction(transaction)
+    return run.result
+
+
+class _Replay:
+    def __init__(self, raw: apsw.Connection, policies: Policies, transform: Transform | None) -> None:
+        self.raw = raw
+        self.policies = policies
+        self.transform = transform
+        self.result = Replayed()
+        self.renumbering = Renumbering(raw)
+        self.now: Transaction
+        """The transaction being replayed."""
+
+    def transaction(self, transaction: Transaction) -> None:
+        if transaction.state not in _APPLIED:
+            self.result.transactions.append(transaction)
+            return
+        self.now = transaction
+        conflicts_before = len(self.result.conflicts)
+        self.raw.execute(f"SAVEPOINT {_SAVEPOINT}")
+        try:
+            with self.renumbering.all_or_nothing():
+                changes = tuple(done for change in transaction.changes if (done := self._change(change)))
+        except (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, _UnfitError) as error:
+            self.raw.execute(f"ROLLBACK TO {_SAVEPOINT}")
+            del self.result.conflicts[conflicts_before:]
+            self._set_aside(transaction, str(error))
+        else:
+            if changes:
+                self.result.transactions.append(replace(transaction, changes=changes))
+            self.result.applied += 1
+        self.raw.execute(f"RELEASE {_SAVEPOINT}")
+
+    def _set_aside(self, transaction: Transaction, reason: str) -> None:
+        change = next((one for one in transaction.changes if isinstance(one, RowChange)), None)
+        if change is None or policy_for(self.policies, change.shape.table) == "reject":
+            raise ConflictError(
+                f"replay transaction {transaction.number}: {reason}",
+                hint="nothing was pulled; skip() it, or change what it did, and pull again",
+            )
+        self._conflict(change, "constraint", remote=None, settled_by=f"set aside: {reason}")
+        self.result.transactions.append(replace(transaction, state="aside", reason=reason))
+        self.result.set_aside += 1
+
+    # One change
+
+    def _change(self, change: Change) -> Change | None:
+        """Do ``change`` and return it as it is to be pushed now; ``None`` when nothing of it is left."""
+        if isinstance(change, SchemaChange):
+            return self._schema(change)
+        change = self.renumbering.applied_to(change)
+        if change.shape.ignored:
+            return self._plainly(change)
+        if self.transform and not change.by_action:
+            verdict = self.transform(change)
+            if verdict is SKIP:
+                return None
+            if isinstance(verdict, Rewrite):
+                return self._rewritten(change, verdict)
+        if change.op == "insert":
+            return self._insert(change)
+        return self._update(change) if change.op == "update" else self._delete(change)
+
+    def _schema(self, change: SchemaChange) -> SchemaChange | None:
+        if change.kind == "add_column" and change.column.lower() in self._columns(change.name):
+            return None  # the other side has it by now
+        self.raw.execute(change.sql)
+        self.renumbering.schema_changed()
+        return change
+
+    def _columns(self, table: str) -> set[str]:
+        rows = self.raw.execute("SELECT lower(name) FROM pragma_table_xinfo(?)", (table,))
+        return {name for (name,) in rows}
+
+    def _insert(self, change: RowChange) -> RowChange | None:
+        new = _there(change.new)
+        taken_by = self._row(change.shape, new) if to_sql.usable_key(change.shape, new) else None
+        if taken_by is None:
+            self._run(to_sql.insert(change.shape, [new]))
+            return change
+        if _same(taken_by, new):
+            return None  # the other side has this very row
+        if change.auto_key:
+            by_moved_row = self.renumbering.has_given(change)
+            moved = self.renumbering.renumbered(change)
+            if not by_moved_row:
+                self._conflict(change, "key taken", taken_by, f"new key {_key(change.shape, moved)}")
+            self._run(to_sql.insert(change.shape, [_there(moved.new)]))
+            return moved
+        wanted = self._settled(change, "key taken", taken_by, new)
+        return self._set(change, taken_by, wanted)
+
+    def _update(self, change: RowChange) -> RowChange | None:
+        old, new = _there(change.old), _there(change.new)
+        row = self._row(change.shape, old)
+        if row is None:
+            if change.by_action:
+                return None
+            wanted = self._settled(change, "row gone", None, new)
+            return None if wanted is None else self._set(change, None, wanted)
+        merged = tuple(now if same_value(was, to) else to for was, to, now in zip(old, new, row, strict=True))
+        if _overlap(old, new, row):
+            wanted = self._settled(change, "row changed", row, merged, remote_wins=_yielding(old, new, row))
+            return self._set(change, row, wanted)
+        return self._set(change, row, merged)
+
+    def _delete(self, change: RowChange) -> RowChange | None:
+        old = _there(change.old)
+        row = self._row(change.shape, old)
+        if row is None:
+            return None  # both sides removed it
+        wanted: Image | None = None
+        if not _same(row, old) and not change.by_action:
+            wanted = self._settled(change, "row changed", row, None)
+        return self._set(change, row, wanted)
+
+    def _set(self, change: RowChange, row: Image | None, wanted: Image | None) -> RowChange | None:
+        """Turn the row from ``row`` into ``wanted`` and return the change that this is."""
+        shape = change.shape
+        if row is None and wanted is not None:
+            self._run(to_sql.insert(shape, [wanted]))
+            return replace(change, op="insert", old=None, new=wanted, by_action=False)
+        if row is not None and wanted is None:
+            self._run(to_sql.delete(shape, row, guarded=False))
+            return replace(change, op="delete", old=row, new=None)
+        if row is None or wanted is None or _same(row, wanted):
+            return None
+        self._run(to_sql.update(shape, row, wanted, guarded=False))
+        return replace(change, op="update", old=row, new=wanted)
+
+    def _plainly(self, change: RowChange) -> RowChange:
+        """Do a change of a table that is never pushed: nobody else changes it."""
+        if change.op == "insert":
+            self._run(to_sql.insert(change.shape, [_there(change.new)]))
+        elif change.op == "delete":
+            self._run(to_sql.delete(change.shape, _there(change.old), guarded=False))
+        else:
+            self._run(to_sql.update(change.shape, _there(change.old), _there(change.new), guarded=False))
+        return change
+
+    def _rewritten(self, change: RowChange, rewrite: Rewrite) -> RowChange | None:
+        """Run what the user's transform put in the change's place, and see what it did to the row."""
+        image = _there(change.new if change.old is None else change.old)
+        row = self._row(change.shape, image)
+        self.raw.execute(rewrite.sql, rewrite.parameters)
+        after = self._row(change.shape, image)
+        if row is None and after is None:
+            return None
+        op = "insert" if row is None else "delete" if after is None else "update"
+        return replace(change, op=op, old=row, new=after)
+
+    # Conflicts
+
+    def _settled(
+        self, change: RowChange, kind: Kind, remote: Image | None, local: Image | None,
+        remote_wins: Image | None = None,
+    ) -> Image | None:  # fmt: skip
+        """Return the row to have, by the table's policy; the conflict is recorded."""
+        shape = change.shape
+        policy = policy_for(self.policies, shape.table)
+        if policy == "reject":
+            raise ConflictError(
+                f"{change.op} row {_key(shape, change)} of {shape.table}: {kind} on the remote "
+                f"(transaction {self.now.number})",
+                hint="nothing was pulled; skip() the transaction, or set another conflict_policy",
+            )
+        if callable(policy):
+            chosen = policy(_as_row(shape, change.old), _as_row(shape, local), _as_row(shape, remote))
+            wanted = None if chosen is None else _as_image(shape, chosen)
+            settled_by = getattr(policy, "__name__", "a function")
+        elif policy == "remote-wins":
+            wanted, settled_by = remote if remote_wins is None else remote_wins, policy
+        else:
+            wanted, settled_by = local, str(policy)
+        self._conflict(change, kind, remote, settled_by)
+        return wanted
+
+    def _conflict(self, change: RowChange, kind: Kind, remote: Image | None, settled_by: str) -> None:
+        shape = change.shape
+        image = _there(change.new if change.old is None else change.old)
+        self.result.conflicts.append(
+            Conflict(
+                transaction=self.now.number,
+                unix_time=self.now.unix_time,
+                table=shape.table,
+                key={shape.columns[at]: image[at] for at in shape.key},
+                operation=change.op,
+                kind=kind,
+                base=_as_row(shape, change.old),
+                local=_as_row(shape, change.new),
+                remote=_as_row(shape, remote),
+                settled_by=settled_by,
+            )
+        )
+
+    # SQL
+
+    def _row(self, shape: Shape, image: Image) -> Image | None:
+        """Return the row that ``image`` names, in the columns of ``shape``; ``None`` when there is none."""
+        sql, arguments = to_sql.select(shape, image)
+        return next(iter(self.raw.execute(sql, arguments)), None)
+
+    def _run(self, sql: to_sql.Sql | None) -> None:
+        if sql is not None:
+            self.raw.execute(sql[0], sql[1])
+
+
+def _there(image: Image | None) -> Image:
+    if image is None:
+        raise AssertionError("a change without the image that its kind has")
+    return image
+
+
+def _same(one: Image, other: Image) -> bool:
+    return all(map(same_value, one, other))
+
+
+def _overlap(old: Image, new: Image, row: Image) -> bool:
+    """Say whether a column that was changed here was changed there too, to something else."""
+    return any(
+        not same_value(was, to) and not same_value(now, was) and not same_value(now, to)
+        for was, to, now in zip(old, new, row, strict=True)
+    )
+
+
+def _yielding(old: Image, new: Image, row: Image) -> Image:
+    """Return the merge in which every column that both sides changed is the remote's."""
+    return tuple(
+        to if not same_value(was, to) and same_value(now, was) else now
+        for was, to, now in zip(old, new, row, strict=True)
+    )
+
+
+def _key(shape: Shape, change: RowChange) -> str:
+    image = _there(change.new if change.old is None else change.old)
+    return ", ".join(f"{shape.columns[at]}={image[at]!r}" for at in shape.key) or "(no key)"
+
+
+def _as_row(shape: Shape, image: Image | None) -> Row | None:
+    return None if image is None else dict(zip(shape.columns, image, strict=True))
+
+
+def _as_image(shape: Shape, row: Row) -> Image:
+    """Return the row that a user's policy chose.
+
+    Raises:
+        UsageError: it is no dict of the table's columns.
+    """
+    if not isinstance(row, dict) or set(row) != set(shape.columns):
+        raise UsageError(
+            f"settle a conflict in {shape.table}: the policy returned {type(row).__name__}, "
+            f"wanted a dict of {', '.join(shape.columns)}, or None for no row",
+            hint="return one of the rows it was given, or a changed copy",
+        )
+    return tuple(row[name] for name in shape.columns)
