@@ -2,6 +2,12 @@
 
 | file | holds |
 | --- | --- |
-| ``names.py`` | names of our own tables |
-| ``model.py`` | changes and transactions |
+| ``model.py`` | rows changed and schemas changed, in transactions |
+| ``names.py``, ``sql_text.py`` | names of our own tables; what kind of statement a text is |
+| ``schema.py`` | what capture needs to know of a schema |
+| ``capture.py`` | one connection's capture |
+| ``triggers.py``, ``nested.py``, ``ddl.py`` | of rows; of rows where triggers fire; of the schema |
+| ``tape.py`` | the tables that hold them |
+| ``to_sql.py`` | a change as SQL |
+| ``conflicts.py``, ``renumbering.py`` | where both sides changed the same thing |
 """

@@ -1,0 +1,215 @@
+"""Capture: one connection's changes go on the tape, in the transactions that make them.
+
+The triggers that do it are TEMP: they are this connection's alone, and no one else ever sees them. They
+are made for the schema in force, recognised by the schema cookies of main and temp, and made again when
+either changed. All this happens inside the transaction of the statement that needs it, under the write lock.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from turso_sync_nb.changes import tape
+from turso_sync_nb.changes.ddl import Objects, schema_changes
+from turso_sync_nb.changes.names import BOOKKEEPING, TAPE, is_internal, quoted
+from turso_sync_nb.changes.nested import Nested
+from turso_sync_nb.changes.schema import Schema, read_schema
+from turso_sync_nb.changes.sql_text import first_word
+from turso_sync_nb.changes.triggers import nested_triggers, plain_triggers, remove_triggers
+from turso_sync_nb.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    import apsw
+
+    from turso_sync_nb.changes.model import SchemaChange, Shape
+
+    Writes = Collection[tuple[str, str | None]]
+    """Tables that a statement writes to, each with the trigger that does it (``None``: the statement)."""
+
+_CHANGING_THE_SCHEMA: Final = frozenset({"CREATE", "DROP", "ALTER", "PRAGMA"})
+_CHANGING_ROWS: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"})
+
+
+class Capture:
+    """The capture of one connection; made with it, used for each of its statements that write."""
+
+    def __init__(
+        self,
+        raw: apsw.Connection,
+        *,
+        ignored: Collection[str] = (),
+        next_transaction: Callable[[], int],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.recursive_triggers = 0
+        """What the user set; in force where it can make a difference."""
+        self._raw = raw
+        self._ignored = frozenset(name.lower() for name in ignored)
+        self._next_transaction = next_transaction
+        self._clock = clock
+        self._known: tuple[int, int] | None = None
+        self._schema: Schema | None = None
+        self._shapes: dict[str, Shape] = {}
+        self._nested: Nested | None = None
+        self._number: int | None = None
+        self._begun = False
+
+    @contextmanager
+    def statement(self, sql: str, writes: Writes) -> Iterator[None]:
+        """Capture what the one statement ``sql`` in the block changes; a transaction is open.
+
+        Raises:
+            UsageError: it changes what cannot be captured.
+        """
+        word, rowid = first_word(sql), self._raw.last_insert_rowid()
+        schema = self._ready()
+        self._refuse(writes, schema, word)
+        self._begin(schema, writes)
+        self._raw.set_last_insert_rowid(rowid)
+        before = Objects.of(self._raw) if word in _CHANGING_THE_SCHEMA else None
+        if word == "ALTER":
+            remove_triggers(self._raw)
+            self._known = None
+        try:
+            yield
+        except BaseException:
+            if word == "ALTER":
+                self._known = None
+            raise
+        if before is not None:
+            self._record(sql, before)
+            self._raw.set_last_insert_rowid(rowid)
+
+    def transaction_ended(self) -> None:
+        """Begin a new transaction on the tape with the next statement."""
+        self._number, self._begun = None, False
+
+    def forget(self) -> None:
+        """After a rollback, whole or to a savepoint: look at everything again."""
+        self._known, self._begun = None, False
+
+    def took(self, recursive_triggers: str) -> bool:
+        """Note the user's setting; say whether it must not come into force, being ours for now."""
+        self.recursive_triggers = int(recursive_triggers.lower() in ("1", "on", "true", "yes"))
+        return self._known is not None and self._nested is None
+
+    def uninstall(self) -> None:
+        """Remove our triggers, before TEMP objects are copied to another connection."""
+        remove_triggers(self._raw)
+        self._known = None
+
+    # Being ready
+
+    def _ready(self) -> Schema:
+        """See to it that triggers for the schema in force are there."""
+        cookies = self._cookies()
+        if cookies == self._known and self._schema is not None:
+            return self._schema
+        tape.create(self._raw)
+        self._schema = schema = read_schema(self._raw, self._ignored)
+        self._install(schema)
+        self._known = self._cookies()
+        return schema
+
+    def _cookies(self) -> tuple[int, int]:
+        return (
+            self._raw.execute("PRAGMA main.schema_version").get,
+            self._raw.execute("PRAGMA temp.schema_version").get,
+        )
+
+    def _install(self, schema: Schema) -> None:
+        remove_triggers(self._raw)
+        captured = {name: shape for name, shape in schema.tables.items() if not _unfit(shape)}
+        tape.widen(self._raw, max((len(shape.columns) for shape in captured.values()), default=0))
+        self._shapes = {
+            name: replace(shape, id=tape.shape_id(self._raw, shape)) for name, shape in captured.items()
+        }
+        triggers = plain_triggers if schema.is_plain else nested_triggers
+        for shape in self._shapes.values():
+            for trigger in triggers(shape):
+                self._raw.execute(trigger)
+        self._raw.pragma("recursive_triggers", 1 if schema.is_plain else self.recursive_triggers)
+        if schema.is_plain:
+            self._raw.preupdate_hook(None)
+            self._nested = None
+        else:
+            self._nested = Nested(self._raw, list(self._shapes.values()), schema)
+
+    def _begin(self, schema: Schema, writes: Writes) -> None:
+        """Begin with a statement: its transaction is named on the tape before its first change."""
+        if self._number is None:
+            self._number = self._next_transaction()
+        if not self._begun:
+            self._raw.execute(
+                f"INSERT INTO {TAPE} (op, txn, unix_time) VALUES (?, ?, ?)",
+                (int(tape.Op.BEGIN), self._number, int(self._clock())),
+            )
+            self._begun = True
+        if self._nested is not None:
+            on_a_view = any(table.lower() in schema.views for table, trigger in writes if trigger is None)
+            self._nested.begin_statement(int(on_a_view), tape.last_id(self._raw))
+
+    # What cannot be captured
+
+    def _refuse(self, writes: Writes, schema: Schema, word: str) -> None:
+        for table, trigger in writes:
+            name = table.lower()
+            if name in schema.tables and (reason := _unfit(schema.tables[name])):
+                raise UsageError(f"write to {table}: {reason[0]}", hint=reason[1])
+            if trigger is None and name in schema.virtual and word in _CHANGING_ROWS:
+                raise UsageError(
+                    f"write to {table}: it is a virtual table, its changes cannot be captured",
+                    hint="write to an ordinary table; a trigger on that may fill the virtual one",
+                )
+            if trigger is None and is_internal(name) and word in _CHANGING_ROWS:
+                what = "the remote's bookkeeping" if name == BOOKKEEPING else "not a table for users"
+                raise UsageError(f"write to {table}: refused, it is {what}", hint="see db.changes()")
+            is_ours = trigger is not None and is_internal(trigger)
+            if trigger is not None and not is_ours and trigger.lower() in schema.temp_triggers:
+                raise UsageError(
+                    f"write to {table} from TEMP trigger {trigger}: the other side does not have that trigger",
+                    hint="make it an ordinary trigger, or have it write to TEMP tables only",
+                )
+
+    # Schema changes
+
+    def _record(self, sql: str, before: Objects) -> None:
+        """Put on the tape what the statement did to the schema, and to rows that it made with it."""
+        for change in schema_changes(sql, before, Objects.of(self._raw), self._ignored):
+            self._put(change)
+        known = set(self._shapes)
+        for name, shape in self._ready().tables.items():
+            if name in known:
+                continue
+            if reason := _unfit(shape):
+                raise UsageError(f"make table {shape.table}: {reason[0]}", hint=reason[1])
+            if first_word(sql) == "CREATE":
+                self._copy_rows(self._shapes[name])  # CREATE TABLE ... AS SELECT
+
+    def _put(self, change: SchemaChange) -> None:
+        self._raw.execute(
+            f"INSERT INTO {TAPE} (op, v0, v1, v2, v3, v4) VALUES (?, ?, ?, ?, ?, ?)",
+            (int(tape.Op.SCHEMA), change.sql, change.kind, change.name, change.column, int(change.ignored)),
+        )
+
+    def _copy_rows(self, shape: Shape) -> None:
+        names = "".join(f", v{at}" for at in range(len(shape.columns)))
+        columns = "".join(f", {quoted(column)}" for column in shape.columns)
+        self._raw.execute(
+            f"INSERT INTO {TAPE} (op, shape{names}) SELECT {tape.Op.INSERT:d}, {shape.id}{columns} "
+            f"FROM main.{quoted(shape.table)}"
+        )
+
+
+def _unfit(shape: Shape) -> tuple[str, str] | None:
+    """Return why changes of a table cannot be captured, and what to do; ``None`` when they can."""
+    if len(shape.columns) > tape.COLUMNS_MAX:
+        return f"it has {len(shape.columns)} columns, {tape.COLUMNS_MAX} can be captured", "split it in two"
+    if not shape.key and shape.rowid_name is None:
+        return "it has no primary key, and its columns hide rowid, _rowid_ and oid", "give it a primary key"
+    return None

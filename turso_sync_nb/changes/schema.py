@@ -1,0 +1,136 @@
+"""What capture needs to know of a database's schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from turso_sync_nb.changes.model import Shape
+from turso_sync_nb.changes.names import PREFIX, is_internal
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    import apsw
+
+_ROWID_NAMES: Final = ("rowid", "_rowid_", "oid")
+_STORED: Final = 0
+"""``hidden`` of an ordinary column in ``pragma_table_xinfo``; generated ones have 2 and 3."""
+
+
+@dataclass(frozen=True)
+class ForeignKeyAction:
+    """A foreign key that does something to ``child`` when ``parent`` changes; column names in lower case.
+
+    ``to`` is empty where the parent's primary key is meant.
+    """
+
+    child: str
+    parent: str
+    columns: tuple[str, ...]
+    to: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Tables that can be captured, by name in lower case (shapes without an id), and what lives on them."""
+
+    tables: dict[str, Shape]
+    views: frozenset[str]
+    virtual: frozenset[str]
+    triggers: frozenset[str]
+    """Triggers in main, and TEMP ones of the user on tables of main."""
+    temp_triggers: frozenset[str]
+    actions: tuple[ForeignKeyAction, ...]
+    _positions: dict[str, dict[str, int]]
+
+    def positions(self, table: str) -> dict[str, int]:
+        """Return the place of each column in a row of ``table``, generated ones counted; in lower case."""
+        return self._positions[table]
+
+    @property
+    def is_plain(self) -> bool:
+        """Say whether a statement changes just the rows it names."""
+        return not self.triggers and not self.actions
+
+
+def read_schema(raw: apsw.Connection, ignored: Collection[str]) -> Schema:
+    """Return what is in main now; ``ignored`` names tables that are never pushed."""
+    tables, views, virtual = {}, set(), set()
+    names = {name.lower() for name in ignored}
+    listed = raw.execute("SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main'").fetchall()
+    for name, kind, without_rowid in listed:
+        if kind == "view":
+            views.add(name.lower())
+        elif kind == "virtual":
+            virtual.add(name.lower())
+        elif kind == "table" and not is_internal(name):
+            tables[name.lower()] = _shape(
+                raw, name, without_rowid=bool(without_rowid), ignored=name.lower() in names
+            )
+    temp = _user_triggers(raw, "temp.sqlite_schema")
+    in_main = {name.lower() for name in (*tables, *views)}
+    on_main = {name for name, table in temp if table.lower() in in_main}
+    return Schema(
+        tables=tables,
+        views=frozenset(views),
+        virtual=frozenset(virtual),
+        triggers=frozenset({name for name, _ in _user_triggers(raw, "main.sqlite_schema")} | on_main),
+        temp_triggers=frozenset(name.lower() for name, _ in temp),
+        actions=_actions(raw, tables),
+        _positions={name: _places(raw, name) for name in tables},
+    )
+
+
+def _user_triggers(raw: apsw.Connection, place: str) -> list[tuple[str, str]]:
+    rows = raw.execute(f"SELECT name, tbl_name FROM {place} WHERE type = 'trigger'")
+    return [(name, table) for name, table in rows if not name.startswith(PREFIX)]
+
+
+def _shape(raw: apsw.Connection, table: str, *, without_rowid: bool, ignored: bool) -> Shape:
+    query = "SELECT name, upper(type), pk FROM pragma_table_xinfo(?, 'main') WHERE hidden = ?"
+    stored = raw.execute(query, (table, _STORED)).fetchall()
+    columns = tuple(name for name, _, _ in stored)
+    keyed = sorted((place, at) for at, (_, _, place) in enumerate(stored) if place)
+    key = tuple(at for _, at in keyed)
+    is_integer = len(key) == 1 and stored[key[0]][1] == "INTEGER" and not without_rowid
+    lowered = {name.lower() for name in columns}
+    free = None if without_rowid else next((name for name in _ROWID_NAMES if name not in lowered), None)
+    return Shape(
+        id=0,
+        table=table,
+        columns=columns,
+        key=key,
+        auto_key=is_integer and not _has_key_index(raw, table),
+        rowid_name=free,
+        ignored=ignored,
+    )
+
+
+def _places(raw: apsw.Connection, table: str) -> dict[str, int]:
+    rows = raw.execute("SELECT lower(name), cid FROM pragma_table_xinfo(?, 'main')", (table,))
+    return dict(rows.fetchall())
+
+
+def _has_key_index(raw: apsw.Connection, table: str) -> bool:
+    """Say whether the primary key has an index of its own: then it is no other name of the rowid."""
+    query = "SELECT EXISTS (SELECT 1 FROM pragma_index_list(?, 'main') WHERE origin = 'pk')"
+    return bool(raw.execute(query, (table,)).get)
+
+
+def _actions(raw: apsw.Connection, tables: dict[str, Shape]) -> tuple[ForeignKeyAction, ...]:
+    found = []
+    query = (
+        'SELECT id, lower("table"), group_concat(lower("from"), char(0)), '
+        "ifnull(group_concat(lower(\"to\"), char(0)), '') FROM (SELECT * FROM pragma_foreign_key_list(?, 'main') "
+        "WHERE on_update NOT IN ('NO ACTION', 'RESTRICT') OR on_delete NOT IN ('NO ACTION', 'RESTRICT') "
+        "ORDER BY id, seq) GROUP BY id"
+    )
+    for name in tables:
+        for _, parent, columns, to in raw.execute(query, (name,)):
+            found.append(
+                ForeignKeyAction(
+                    name, parent, tuple(columns.split("\0")), tuple(to.split("\0") if to else ())
+                )
+            )
+    return tuple(found)

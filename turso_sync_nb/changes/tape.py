@@ -1,0 +1,391 @@
+"""The tape: every change made here, in order, in tables beside the data and in the same transactions.
+
+A row of the tape is one image of a row, its values in typeless columns ``v0``, ``v1``, ...: exactly as
+SQLite stores them. The triggers that write it (``triggers``) are plain SQL; so an update takes two rows
+there, and a row that begins a transaction goes before its changes. What Python writes (:func:`write`) takes
+one row for a change, under the id that it had.
+
+Ids go up and are never used again. A *border* is the id of a transaction's last change: the remote's
+bookkeeping names one. The *floor* is the border that was acknowledged last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, Shape, Transaction, is_ignored
+from turso_sync_nb.changes.names import SHAPES, TAPE, TRANSACTIONS
+from turso_sync_nb.errors import ReplicaBrokenError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import apsw
+
+    from turso_sync_nb.changes.model import Change, Image, SqlValue, State
+
+COLUMNS_MAX: Final = 1_990
+"""Columns of a table whose rows the tape can hold: SQLite's tables have at most 2000."""
+
+_FIRST_COLUMNS: Final = 8
+_FIXED: Final = ("id", "op", "shape", "txn", "unix_time", "packed")
+_BY_ACTION: Final = 16
+"""Added to the op of a change that a foreign-key action made."""
+
+
+class Op(IntEnum):
+    """What a row of the tape is."""
+
+    FLOOR = 0  # v0: the id that was acknowledged last
+    BEGIN = 1  # txn, unix_time: what follows belongs to that transaction
+    AUTO = 2  # the key of the next insert was assigned by SQLite
+    INSERT = 3
+    DELETE = 4
+    OLD = 5  # of an update whose NEW follows
+    NEW = 6
+    UPDATE = 7  # the new image; the old one is packed
+    SCHEMA = 8  # v0.. : sql, kind, name, column, ignored
+    INSERT_AUTO = 9
+
+
+# The tables
+
+
+def create(raw: apsw.Connection) -> None:
+    """Make the tables of the tape, inside the caller's transaction; does nothing when they are there."""
+    if exists(raw):
+        return
+    values = ", ".join(f"v{number}" for number in range(_FIRST_COLUMNS))
+    raw.execute(f"CREATE TABLE {TAPE} (id INTEGER PRIMARY KEY, op, shape, txn, unix_time, packed, {values})")
+    raw.execute(
+        f"CREATE TABLE {SHAPES} (id INTEGER PRIMARY KEY, tbl, columns, key, auto_key, rowid_name, ignored)"
+    )
+    raw.execute(f"CREATE TABLE {TRANSACTIONS} (number INTEGER PRIMARY KEY, state, reason)")
+
+
+def exists(raw: apsw.Connection) -> bool:
+    """Say whether the database has a tape."""
+    return raw.table_exists("main", TAPE)
+
+
+def clear(raw: apsw.Connection) -> None:
+    """Forget everything on the tape."""
+    for table in (TAPE, SHAPES, TRANSACTIONS):
+        raw.execute(f"DELETE FROM {table}")
+
+
+def widen(raw: apsw.Connection, columns: int) -> None:
+    """See to it that the tape has at least ``columns`` value columns."""
+    for number in range(_value_columns(raw), columns):
+        raw.execute(f"ALTER TABLE {TAPE} ADD COLUMN v{number}")
+
+
+def _value_columns(raw: apsw.Connection) -> int:
+    count: int = raw.execute("SELECT count(*) FROM pragma_table_info(?)", (TAPE,)).get
+    return count - len(_FIXED)
+
+
+def shape_id(raw: apsw.Connection, shape: Shape) -> int:
+    """Return the id under which ``shape`` is kept, keeping it if it is not yet; its own id says nothing."""
+    values = _shape_row(shape)
+    match = "tbl = ? AND columns = ? AND key = ? AND auto_key = ? AND rowid_name IS ? AND ignored = ?"
+    for (known,) in raw.execute(f"SELECT id FROM {SHAPES} WHERE {match}", values):
+        return int(known)
+    raw.execute(
+        f"INSERT INTO {SHAPES} (tbl, columns, key, auto_key, rowid_name, ignored) VALUES (?,?,?,?,?,?)",
+        values,
+    )
+    return raw.last_insert_rowid()
+
+
+def _shape_row(shape: Shape) -> tuple[Any, ...]:
+    columns, key = (msgspec.json.encode(each).decode() for each in (shape.columns, shape.key))
+    return shape.table, columns, key, int(shape.auto_key), shape.rowid_name, int(shape.ignored)
+
+
+def _shapes(raw: apsw.Connection) -> dict[int, Shape]:
+    rows = raw.execute(f"SELECT id, tbl, columns, key, auto_key, rowid_name, ignored FROM {SHAPES}")
+    return {
+        number: Shape(
+            number,
+            table,
+            msgspec.json.decode(columns, type=tuple[str, ...]),
+            msgspec.json.decode(key, type=tuple[int, ...]),
+            bool(auto_key),
+            rowid_name,
+            bool(ignored),
+        )
+        for number, table, columns, key, auto_key, rowid_name, ignored in rows
+    }
+
+
+# Ids
+
+
+def last_id(raw: apsw.Connection) -> int:
+    """Return the highest id in use."""
+    return int(raw.execute(f"SELECT ifnull(max(id), 0) FROM {TAPE}").get)
+
+
+def acknowledged(raw: apsw.Connection) -> int:
+    """Return the border that the remote acknowledged last, 0 when it never did."""
+    found = raw.execute(f"SELECT v0 FROM {TAPE} WHERE op = {Op.FLOOR}").get
+    return int(found or 0)
+
+
+def jump(raw: apsw.Connection, to: int) -> None:
+    """Make the next id greater than ``to``."""
+    _set_floor(raw, acknowledged(raw), max(to, last_id(raw) + 1))
+
+
+def _set_floor(raw: apsw.Connection, change_id: int, own_id: int) -> None:
+    raw.execute(f"DELETE FROM {TAPE} WHERE op = {Op.FLOOR}")
+    raw.execute(f"INSERT INTO {TAPE} (id, op, v0) VALUES (?, ?, ?)", (own_id, int(Op.FLOOR), change_id))
+
+
+# What is on it
+
+
+def transactions(raw: apsw.Connection, *, after: int = 0) -> Iterator[Transaction]:
+    """Yield transactions in order, whatever their state, as they are read.
+
+    Those up to the id ``after`` are left out, but for what is no more pending or never pushed.
+    """
+    states = {
+        number: (state, reason)
+        for number, state, reason in raw.execute(f"SELECT number, state, reason FROM {TRANSACTIONS}")
+    }
+    for one in _Reader(_shapes(raw)).transactions(_rows(raw)):
+        state, reason = states.get(one.number, ("pending", ""))
+        if one.last_id > after or state != "pending" or any(map(is_ignored, one.changes)):
+            yield replace(one, state=state, reason=reason)
+
+
+@dataclass
+class _Reader:
+    """Turns rows of the tape into transactions."""
+
+    shapes: dict[int, Shape]
+    number: int | None = None
+    unix_time: int = 0
+    changes: list[Change] = field(default_factory=list)
+    last_id: int = 0
+    auto: bool = False
+    old: Image | None = None
+
+    def transactions(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Transaction]:
+        for row in rows:
+            number, unix_time = row[3], row[4]
+            if number is not None and number != self.number:
+                yield from self._finished()
+                self.number, self.unix_time = number, unix_time
+            self._take(row)
+        yield from self._finished()
+
+    def _finished(self) -> Iterator[Transaction]:
+        if self.changes and self.number is not None:
+            yield Transaction(self.number, self.unix_time, tuple(self.changes), self.last_id)
+        self.changes, self.auto, self.old = [], False, None
+
+    def _take(self, row: tuple[Any, ...]) -> None:
+        change_id, op, shape_number, _, _, packed = row[: len(_FIXED)]
+        values = row[len(_FIXED) :]
+        if op != Op.FLOOR:
+            self.last_id = change_id
+        if op == Op.SCHEMA:
+            sql, kind, name, column, ignored = values[:5]
+            self.changes.append(SchemaChange(change_id, sql, kind, name, column, bool(ignored)))
+        elif op == Op.AUTO:
+            self.auto = True
+        elif op not in (Op.FLOOR, Op.BEGIN):
+            self._take_image(change_id, op, self._shape(shape_number), values, packed)
+
+    def _take_image(
+        self, change_id: int, op: int, shape: Shape, values: tuple[Any, ...], packed: bytes | None
+    ) -> None:
+        image, kind, by_action = values[: len(shape.columns)], Op(op % _BY_ACTION), op >= _BY_ACTION
+        if kind == Op.OLD:
+            self.old = image
+            return
+        old = self.old
+        if kind == Op.UPDATE:
+            old = unpacked(packed)[0]
+        elif packed is not None:  # rows that an OR REPLACE removed to make room
+            victims = unpacked(packed)
+            for at, victim in enumerate(victims):
+                place = change_id - len(victims) + at
+                self.changes.append(RowChange(place, shape, "delete", victim, None, by_action=by_action))
+        if kind in (Op.NEW, Op.UPDATE):
+            change = RowChange(change_id, shape, "update", old, image, by_action=by_action)
+        elif kind == Op.DELETE:
+            change = RowChange(change_id, shape, "delete", image, None, by_action=by_action)
+        else:
+            auto = self.auto or kind == Op.INSERT_AUTO
+            change = RowChange(change_id, shape, "insert", None, image, auto_key=auto, by_action=by_action)
+        self.auto, self.old = False, None
+        self.changes.append(change)
+
+    def _shape(self, number: int) -> Shape:
+        try:
+            return self.shapes[number]
+        except KeyError:
+            raise ReplicaBrokenError(
+                f"read captured changes: table form {number} is not known",
+                hint="export the replica with db.export(path), remove its folder and connect again",
+            ) from None
+
+
+def _rows(raw: apsw.Connection) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of the tape in order; a text that is not UTF-8 becomes a :class:`RawText`."""
+    done = -1
+    while True:
+        try:
+            for row in raw.execute(f"SELECT * FROM {TAPE} WHERE id > ? ORDER BY id", (done,)):
+                done = row[0]
+                yield row
+        except UnicodeDecodeError:
+            done = raw.execute(f"SELECT min(id) FROM {TAPE} WHERE id > ?", (done,)).get
+            yield _row_by_bytes(raw, done)
+        else:
+            return
+
+
+def _row_by_bytes(raw: apsw.Connection, number: int) -> tuple[Any, ...]:
+    width = _value_columns(raw)
+    names = (*_FIXED, *(f"v{at}" for at in range(width)))
+    exact = ", ".join(
+        f"CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END" for name in names
+    )
+    kinds = ", ".join(f"typeof({name})" for name in names)
+    row = next(iter(raw.execute(f"SELECT {exact}, {kinds} FROM {TAPE} WHERE id = ?", (number,))))
+    values, types = row[: len(names)], row[len(names) :]
+    return tuple(_text(value) if kind == "text" else value for value, kind in zip(values, types, strict=True))
+
+
+def _text(data: bytes) -> str | RawText:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return RawText(data)
+
+
+def count(raw: apsw.Connection) -> int:
+    """Return how many changes a push would send: pending and refused ones, ignored tables left out."""
+    special = (
+        f"SELECT EXISTS (SELECT 1 FROM {TRANSACTIONS}) OR EXISTS (SELECT 1 FROM {SHAPES} WHERE ignored) "
+        f"OR EXISTS (SELECT 1 FROM {TAPE} WHERE op IN ({Op.INSERT}, {Op.NEW}) AND packed IS NOT NULL)"
+    )
+    if not raw.execute(special).get:
+        counted = ", ".join(str(int(op)) for op in Op if op not in (Op.FLOOR, Op.BEGIN, Op.AUTO, Op.OLD))
+        return int(raw.execute(f"SELECT count(*) FROM {TAPE} WHERE op % {_BY_ACTION} IN ({counted})").get)
+    return sum(
+        not is_ignored(change)
+        for one in transactions(raw)
+        if one.state in ("pending", "refused")
+        for change in one.changes
+    )
+
+
+# What happens to it
+
+
+def acknowledge(raw: apsw.Connection, change_id: int) -> None:
+    """Trim what the remote has, up to the border ``change_id``: it is the floor from now on.
+
+    Transactions that are refused, aside or skipped stay, and so does what is never pushed.
+    """
+    last = last_id(raw)
+    kept = [one for one in transactions(raw) if one.last_id <= change_id]
+    remaining = [left for one in kept if (left := unacknowledged(one, change_id))]
+    raw.execute(f"DELETE FROM {TAPE} WHERE id <= ?", (change_id,))
+    _write_changes(raw, remaining)
+    _set_floor(raw, change_id, last + 1)
+
+
+def unacknowledged(transaction: Transaction, change_id: int) -> Transaction | None:
+    """Return what of ``transaction`` stays when the border ``change_id`` is acknowledged."""
+    if transaction.last_id > change_id or transaction.state != "pending":
+        return transaction
+    ignored = tuple(change for change in transaction.changes if is_ignored(change))
+    return replace(transaction, changes=ignored) if ignored else None
+
+
+def set_state(raw: apsw.Connection, number: int, state: State, reason: str = "") -> None:
+    """Put the transaction ``number`` into ``state``."""
+    raw.execute(f"DELETE FROM {TRANSACTIONS} WHERE number = ?", (number,))
+    if state != "pending":
+        raw.execute(f"INSERT INTO {TRANSACTIONS} VALUES (?, ?, ?)", (number, state, reason))
+
+
+def write(raw: apsw.Connection, transactions: Iterable[Transaction], floor: int) -> None:
+    """Fill an empty tape; ids and states as given, shapes kept as needed."""
+    everything = list(transactions)
+    _write_changes(raw, everything)
+    for one in everything:
+        set_state(raw, one.number, one.state, one.reason)
+    _set_floor(raw, floor, last_id(raw) + 1)
+
+
+def _write_changes(raw: apsw.Connection, transactions: Iterable[Transaction]) -> None:
+    numbers: dict[Shape, int] = {}
+    for one in transactions:
+        for change in one.changes:
+            if isinstance(change, SchemaChange):
+                values = (change.sql, change.kind, change.name, change.column, int(change.ignored))
+                _insert(raw, (change.id, int(Op.SCHEMA), None, one.number, one.unix_time, None), values)
+                continue
+            if change.shape not in numbers:
+                widen(raw, len(change.shape.columns))
+                numbers[change.shape] = shape_id(raw, change.shape)
+            op, image, packed = _as_row(change)
+            fixed = (change.id, op, numbers[change.shape], one.number, one.unix_time, packed)
+            _insert(raw, fixed, image)
+        if one.last_id != one.changes[-1].id:  # its border stays, whatever became of its last change
+            _insert(raw, (one.last_id, int(Op.BEGIN), None, one.number, one.unix_time, None), ())
+
+
+def _as_row(change: RowChange) -> tuple[int, Image, bytes | None]:
+    image = change.old if change.new is None else change.new
+    if image is None:
+        raise AssertionError("a change without images")
+    flag = _BY_ACTION if change.by_action else 0
+    if change.op == "update":
+        return Op.UPDATE + flag, image, packed_images([change.old])
+    if change.op == "insert":
+        return (Op.INSERT_AUTO if change.auto_key else Op.INSERT) + flag, image, None
+    return Op.DELETE + flag, image, None
+
+
+def _insert(raw: apsw.Connection, fixed: tuple[Any, ...], values: Iterable[SqlValue]) -> None:
+    names, places, arguments = list(_FIXED), ["?"] * len(fixed), list(fixed)
+    for at, value in enumerate(values):
+        names.append(f"v{at}")
+        places.append("CAST(? AS TEXT)" if isinstance(value, RawText) else "?")
+        arguments.append(value.data if isinstance(value, RawText) else value)
+    raw.execute(f"INSERT INTO {TAPE} ({', '.join(names)}) VALUES ({', '.join(places)})", arguments)
+
+
+# Images in one value
+
+_RAW_TEXT: Final = 1
+
+
+def packed_images(images: Iterable[Image | None]) -> bytes:
+    """Return rows in one blob."""
+    return msgspec.msgpack.encode(list(images), enc_hook=_as_extension)
+
+
+def unpacked(data: bytes | None) -> list[Image]:
+    """Return the rows in a blob of :func:`packed_images`."""
+    rows = msgspec.msgpack.decode(data or b"\x90", ext_hook=lambda _, text: RawText(bytes(text)))
+    return [tuple(row) for row in rows]
+
+
+def _as_extension(value: Any) -> msgspec.msgpack.Ext:
+    if isinstance(value, RawText):
+        return msgspec.msgpack.Ext(_RAW_TEXT, value.data)
+    raise TypeError(f"keep a value of type {type(value).__name__}: not one that SQLite has")

@@ -1,0 +1,89 @@
+"""The TEMP triggers that write the tape.
+
+Plain: SQL alone, with ``recursive_triggers`` on so that an OR REPLACE's victims are seen. It is right where
+a statement changes just the rows it names. Where triggers or foreign-key actions make further changes
+(``nested``), functions of ours decide what goes on the tape, and in which order.
+
+They are on the tables of main and write to a table of main, named without its schema, as triggers must.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from turso_sync_nb.changes.names import PREFIX, TAPE, quoted
+from turso_sync_nb.changes.nested import AUTO, FLAG, ID, INSERTED, OWN, VICTIMS
+from turso_sync_nb.changes.tape import Op
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import apsw
+
+    from turso_sync_nb.changes.model import Shape
+
+
+def remove_triggers(raw: apsw.Connection) -> None:
+    """Remove ours."""
+    query = "SELECT name FROM temp.sqlite_schema WHERE type = 'trigger' AND name GLOB ?"
+    for (name,) in raw.execute(query, (f"{PREFIX}*",)).fetchall():
+        raw.execute(f"DROP TRIGGER temp.{quoted(name)}")
+
+
+def plain_triggers(shape: Shape) -> Iterator[str]:
+    """Yield the statements that make the triggers of one table."""
+    names, new = _values(shape, "new")
+    _, old = _values(shape, "old")
+
+    def row(op: Op, images: str) -> str:
+        return f"INSERT INTO {TAPE} (op, shape{names}) VALUES ({op:d}, {shape.id}{images});"
+
+    if shape.auto_key:
+        key = quoted(shape.columns[shape.key[0]])
+        marker = f"INSERT INTO {TAPE} (op) VALUES ({Op.AUTO:d});"
+        yield _trigger(shape, "auto", f"BEFORE INSERT ON {_on(shape)} WHEN new.{key} = -1", marker)
+    yield _trigger(shape, "insert", f"AFTER INSERT ON {_on(shape)}", row(Op.INSERT, new))
+    yield _trigger(shape, "delete", f"AFTER DELETE ON {_on(shape)}", row(Op.DELETE, old))
+    yield _trigger(shape, "update", f"AFTER UPDATE ON {_on(shape)}", row(Op.OLD, old) + row(Op.NEW, new))
+
+
+def nested_triggers(shape: Shape) -> Iterator[str]:
+    """Yield the statements that make the triggers of one table whose changes may be effects of others."""
+    names, new = _values(shape, "new")
+    _, old = _values(shape, "old")
+
+    def row(id_: str, op: str, packed: str, images: str, own: str) -> str:
+        return (
+            f"INSERT INTO {TAPE} (id, op, shape, packed{names}) "
+            f"SELECT {id_}, {op}, {shape.id}, {packed}{images} WHERE {own};"
+        )
+
+    def own(operation: str, row: str) -> str:
+        rowid = "NULL" if shape.rowid_name is None else f"{row}.{shape.rowid_name}"
+        return f"{OWN}({shape.id}, '{operation}', {rowid})"
+
+    if shape.auto_key:
+        key = quoted(shape.columns[shape.key[0]])
+        noted = f"SELECT {AUTO}({shape.id});"
+        yield _trigger(shape, "auto", f"BEFORE INSERT ON {_on(shape)} WHEN new.{key} = -1", noted)
+    id_, victims = f"{ID}()", f"{VICTIMS}()"
+    inserted = row(id_, f"{INSERTED}({shape.id})", victims, new, own("INSERT", "new"))
+    deleted = row(id_, f"{Op.DELETE:d} + {FLAG}()", "NULL", old, own("DELETE", "old"))
+    updated = row(f"{id_} - 1", f"{Op.OLD:d} + {FLAG}()", "NULL", old, own("UPDATE", "new"))
+    updated += row(id_, f"{Op.NEW:d} + {FLAG}()", victims, new, f"{OWN}()")
+    yield _trigger(shape, "insert", f"AFTER INSERT ON {_on(shape)}", inserted)
+    yield _trigger(shape, "delete", f"AFTER DELETE ON {_on(shape)}", deleted)
+    yield _trigger(shape, "update", f"AFTER UPDATE ON {_on(shape)}", updated)
+
+
+def _trigger(shape: Shape, name: str, event: str, body: str) -> str:
+    return f"CREATE TEMP TRIGGER {PREFIX}{shape.id}_{name} {event} BEGIN {body} END"
+
+
+def _on(shape: Shape) -> str:
+    return f"main.{quoted(shape.table)}"
+
+
+def _values(shape: Shape, row: str) -> tuple[str, str]:
+    names = "".join(f", v{at}" for at in range(len(shape.columns)))
+    return names, "".join(f", {row}.{quoted(column)}" for column in shape.columns)
