@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import msgspec
 
 from turso_sync_nb.changes.model import RawText
-from turso_sync_nb.changes.names import CONFLICTS
+from turso_sync_nb.changes.names import CONFLICTS, has_table
 from turso_sync_nb.errors import UsageError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def record(raw: apsw.Connection, conflicts: Iterable[Conflict]) -> None:
 
 def recorded(raw: apsw.Connection) -> Iterator[Conflict]:
     """Yield the list, oldest first; nothing when there is none yet."""
-    if not raw.table_exists("main", CONFLICTS):
+    if not has_table(raw, CONFLICTS):
         return
     query = f"SELECT txn, unix_time, tbl, op, kind, settled_by, rows FROM {CONFLICTS} ORDER BY id"
     for number, unix_time, table, operation, kind, settled_by, rows in raw.execute(query):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import apsw
 
 PREFIX: Final = "turso_sync_nb_"
 """Begins the names of our own tables, triggers and functions."""
@@ -25,3 +28,8 @@ def is_internal(table: str) -> bool:
 def quoted(identifier: str) -> str:
     """Return ``identifier`` as SQL text that means exactly it."""
     return '"' + identifier.replace('"', '""') + '"'
+
+
+def has_table(raw: apsw.Connection, table: str) -> bool:
+    """Say whether main has ``table`` now. (APSW's ``table_exists`` looks at a schema that may be old.)"""
+    return bool(raw.execute("SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE name = ?)", (table,)).get)

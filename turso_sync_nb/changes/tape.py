@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, Shape, Transaction, is_ignored
-from turso_sync_nb.changes.names import SHAPES, TAPE, TRANSACTIONS
+from turso_sync_nb.changes.names import SHAPES, TAPE, TRANSACTIONS, has_table
 from turso_sync_nb.errors import ReplicaBrokenError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def create(raw: apsw.Connection) -> None:
 
 def exists(raw: apsw.Connection) -> bool:
     """Say whether the database has a tape."""
-    return raw.table_exists("main", TAPE)
+    return has_table(raw, TAPE)
 
 
 def clear(raw: apsw.Connection) -> None:
@@ -273,13 +273,19 @@ def _text(data: bytes) -> str | RawText:
         return RawText(data)
 
 
+_ANYTHING_KEPT: Final = (
+    f"SELECT EXISTS (SELECT 1 FROM {TRANSACTIONS}) OR EXISTS (SELECT 1 FROM {SHAPES} WHERE ignored) "
+    f"OR EXISTS (SELECT 1 FROM {TAPE} WHERE op = {Op.SCHEMA:d} AND v4)"
+)
+"""Whether something stays on the tape whatever is acknowledged, or is there and not to be pushed."""
+
+
 def count(raw: apsw.Connection) -> int:
     """Return how many changes a push would send: pending and refused ones, ignored tables left out."""
-    special = (
-        f"SELECT EXISTS (SELECT 1 FROM {TRANSACTIONS}) OR EXISTS (SELECT 1 FROM {SHAPES} WHERE ignored) "
-        f"OR EXISTS (SELECT 1 FROM {TAPE} WHERE op IN ({Op.INSERT}, {Op.NEW}) AND packed IS NOT NULL)"
+    replaced = (
+        f"{_ANYTHING_KEPT} OR EXISTS (SELECT 1 FROM {TAPE} WHERE packed IS NOT NULL AND op <> {Op.UPDATE:d})"
     )
-    if not raw.execute(special).get:
+    if not raw.execute(replaced).get:
         counted = ", ".join(str(int(op)) for op in Op if op not in (Op.FLOOR, Op.BEGIN, Op.AUTO, Op.OLD))
         return int(raw.execute(f"SELECT count(*) FROM {TAPE} WHERE op % {_BY_ACTION} IN ({counted})").get)
     return sum(
@@ -299,6 +305,10 @@ def acknowledge(raw: apsw.Connection, change_id: int) -> None:
     Transactions that are refused, aside or skipped stay, and so does what is never pushed.
     """
     last = last_id(raw)
+    if not raw.execute(_ANYTHING_KEPT).get:
+        raw.execute(f"DELETE FROM {TAPE} WHERE id <= ?", (change_id,))
+        _set_floor(raw, change_id, last + 1)
+        return
     kept = [one for one in transactions(raw) if one.last_id <= change_id]
     remaining = [left for one in kept if (left := unacknowledged(one, change_id))]
     raw.execute(f"DELETE FROM {TAPE} WHERE id <= ?", (change_id,))

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 
+from turso_sync_nb.changes.conflicts import DEFAULT, checked_policies
 from turso_sync_nb.connection.connection import Connection
 from turso_sync_nb.connection.sql_errors import translated
+from turso_sync_nb.connection.syncing import SyncOptions
 from turso_sync_nb.engine.ensure import ensure
 from turso_sync_nb.engine.opening import ReplicaOptions, open_replica
 from turso_sync_nb.errors import UsageError
@@ -18,23 +20,17 @@ from turso_sync_nb.remote.http import HttpRemote
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from turso_sync_nb.changes.conflicts import Policies
     from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.options import Transform
     from turso_sync_nb.remote.http import HttpRemote as Remote
 
     Text = str | Callable[[], str | None] | None
 
 
-_LATER: Final = {
-    "long_poll_timeout_ms": None,
-    "tables_ignore": (),
-    "transform": None,
-    "conflict_policy": "last-push-wins",
-    "protocol": "v1",
-    "push_operations_threshold": None,
-    "remote_encryption_cipher": None,
-}
+_LATER: Final = {"long_poll_timeout_ms": None, "protocol": "v1", "remote_encryption_cipher": None}
 
 
 def connect(
@@ -47,6 +43,10 @@ def connect(
     partial_sync_experimental: PartialSyncOpts | None = None,
     bootstrap_if_empty: bool = True,
     isolation_level: str | None = "DEFERRED",
+    tables_ignore: Iterable[str] = (),
+    transform: Transform | None = None,
+    conflict_policy: Policies = DEFAULT,
+    push_operations_threshold: int | None = None,
     pull_bytes_threshold: int | None = None,
     remote_encryption_key: str | None = None,
     **later: object,
@@ -64,10 +64,18 @@ def connect(
         partial_sync_experimental: the same, under the name of Turso's package.
         bootstrap_if_empty: download now; otherwise the replica stays empty until a later connect.
         isolation_level: as in Python's sqlite3.
+        tables_ignore: tables whose changes stay here and are never pushed.
+        transform: called with each change before it is pushed or replayed; returns ``None`` to keep it,
+            ``tsn.SKIP``, or ``tsn.Rewrite(sql, parameters)``.
+        conflict_policy: what happens where both sides changed the same thing: ``"last-push-wins"``,
+            ``"remote-wins"``, ``"reject"``, a function of ``(base, local, remote)`` that returns the row to
+            have, or a dict of those by table (``"*"``: all others).
+        push_operations_threshold: changes after which a push begins another request; a transaction is
+            never split.
         pull_bytes_threshold: most bytes of pages to ask for in one request of a bootstrap.
         remote_encryption_key: base64 key of an encrypted remote database; sent, never saved.
-        later: options of pushing and pulling (``conflict_policy``, ``transform``, ...): taken at their
-            defaults, refused otherwise, since replicas are read-only for now.
+        later: ``long_poll_timeout_ms``, ``protocol``, ``remote_encryption_cipher``: taken at their defaults,
+            refused otherwise.
 
     Blocks until the replica is ready. An interrupted bootstrap is continued by the next call.
 
@@ -100,6 +108,12 @@ def connect(
             return None
         return HttpRemote(url, auth_token, encryption_key=remote_encryption_key)
 
+    syncing = SyncOptions(
+        conflict_policy=checked_policies(conflict_policy),
+        transform=_checked_transform(transform),
+        tables_ignore=_checked_names(tables_ignore),
+        push_operations_threshold=_checked_threshold(push_operations_threshold),
+    )
     options = ReplicaOptions(
         client_name=client_name,
         partial_sync=partial,
@@ -109,7 +123,7 @@ def connect(
     replica = open_replica(path, options, make_remote)
     try:
         _ensure_bootstrap_query(replica, partial)
-        return Connection(replica, isolation_level)
+        return Connection(replica, isolation_level, syncing)
     except BaseException:
         replica.release()
         raise
@@ -126,14 +140,37 @@ def _check_kinds(path: object, remote_url: object, auth_token: object) -> None:
             raise UsageError(f"connect: {name} is {type(value).__name__}", hint="give text, or a function")
 
 
+def _checked_transform(transform: Transform | None) -> Transform | None:
+    if transform is not None and not callable(transform):
+        raise UsageError(f"connect: transform is {type(transform).__name__}", hint="give a function")
+    return transform
+
+
+def _checked_names(tables: Iterable[str]) -> tuple[str, ...]:
+    names = () if isinstance(tables, str) else tuple(tables)
+    if isinstance(tables, str) or not all(isinstance(name, str) for name in names):
+        raise UsageError(
+            "connect: tables_ignore is not a list of names", hint="write it like tables_ignore=['drafts']"
+        )
+    return names
+
+
+def _checked_threshold(operations: int | None) -> int | None:
+    if operations is not None and (not isinstance(operations, int) or operations < 1):
+        raise UsageError(
+            f"connect: push_operations_threshold {operations!r} is no number of changes",
+            hint="give a whole number of at least 1",
+        )
+    return operations
+
+
 def _refuse_later(options: dict[str, object]) -> None:
     for name, value in options.items():
         if name not in _LATER:
             raise UsageError(f"connect: there is no option {name!r}", hint="see help(turso_sync_nb.connect)")
         if value != _LATER[name]:
             raise UsageError(
-                f"connect: option {name!r} is about pushing and pulling",
-                hint="replicas are read-only for now",
+                f"connect: option {name!r} has only its default here so far", hint="leave it out"
             )
 
 

@@ -8,6 +8,7 @@ opened unasked, an open one is joined.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -17,6 +18,8 @@ from turso_sync_nb.connection.functions import FunctionsMixin
 from turso_sync_nb.connection.parameters import Parameters, bindings
 from turso_sync_nb.connection.results import QueryResult
 from turso_sync_nb.connection.session import Session
+from turso_sync_nb.connection.statements import split
+from turso_sync_nb.connection.syncing import SyncMixin, SyncOptions
 from turso_sync_nb.engine.export import export
 from turso_sync_nb.engine.reports import QueryReport, Stats
 from turso_sync_nb.errors import ProgrammingError
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
 ISOLATION_LEVELS: Final = frozenset({"DEFERRED", "IMMEDIATE", "EXCLUSIVE", None})
 
 
-class Connection(FunctionsMixin):
+class Connection(FunctionsMixin, SyncMixin):
     """One user's connection to a replica; make it with :func:`turso_sync_nb.connect`.
 
     Not safe for use by two threads at once (each takes a connection of its own; they share the replica,
@@ -44,12 +47,18 @@ class Connection(FunctionsMixin):
     ready. ``last_report`` is the cost of the last :meth:`query` or :meth:`run`.
     """
 
-    def __init__(self, replica: Replica, isolation_level: str | None = "DEFERRED") -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        isolation_level: str | None = "DEFERRED",
+        options: SyncOptions | None = None,
+    ) -> None:
         self.row_factory: Callable[[Cursor, Row], Any] | None = None
         self.bootstrap_report: BootstrapReport | None = replica.bootstrap_report
         self.last_report = QueryReport()
         self._replica = replica
-        self._session = Session(replica)
+        self._options = options or SyncOptions()
+        self._session = Session(replica, self._options.tables_ignore)
         self.isolation_level = isolation_level
 
     # Facts
@@ -92,14 +101,14 @@ class Connection(FunctionsMixin):
 
     @property
     def total_changes(self) -> int:
-        """Rows changed since this connection was made."""
+        """Rows that INSERT, UPDATE and DELETE changed on this connection; what triggers did is not counted."""
         self._session.check_open()
-        return self._session.total_changes
+        return self._session.rows_changed
 
     def stats(self) -> Stats:
         """Return the replica's figures, shared by all its connections."""
         self._session.check_open()
-        return self._replica.stats()
+        return replace(self._replica.stats(), cdc_operations=self.pending_changes)
 
     # Running SQL
 
@@ -139,6 +148,11 @@ class Connection(FunctionsMixin):
         self._session.check_open()
         columns: tuple[tuple[str, str | None], ...] | None = None
         rows: list[Row] = []
+        statements = list(split(sql))
+        if len(statements) > 1 and not isinstance(parameters, Mapping | None):
+            raise ProgrammingError(
+                "run: parameters by position belong to one statement; name them (:name) to use several"
+            )
 
         def before_first_step(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
             nonlocal columns
@@ -149,12 +163,18 @@ class Connection(FunctionsMixin):
                 rows.clear()
             return True
 
-        changes_before = self.total_changes
-        with self._measured(), self._session.running(), closing(self._session.raw.cursor()) as raw:
-            raw.exec_trace = before_first_step
-            rows.extend(raw.execute(sql, bindings(parameters)))
+        changed_before = self._session.rows_changed
+        bound = bindings(parameters)
+        with self._measured():
+            for statement in statements:
+                with (
+                    self._session.statement(statement, begins=False),
+                    closing(self._session.raw.cursor()) as raw,
+                ):
+                    raw.exec_trace = before_first_step
+                    rows.extend(raw.execute(statement, bound))
         self.last_report = replace(
-            self.last_report, rows=len(rows), rows_changed=self.total_changes - changes_before
+            self.last_report, rows=len(rows), rows_changed=self._session.rows_changed - changed_before
         )
         names, declared = zip(*columns, strict=True) if columns else ((), ())
         return QueryResult(names if columns else None, declared, rows, self.last_report)
@@ -177,7 +197,7 @@ class Connection(FunctionsMixin):
     def _end_transaction(self, sql: str) -> None:
         self._session.check_open()
         if self._session.raw.in_transaction:
-            with self._session.running():
+            with self._session.statement(sql):
                 self._session.raw.execute(sql)
 
     def __enter__(self) -> Self:

@@ -7,13 +7,15 @@ returned rows kept; and values are bound by the stricter rules of ``parameters``
 from __future__ import annotations
 
 from collections import deque
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 import apsw.ext
 
+from turso_sync_nb.changes.sql_text import first_word, is_blank
 from turso_sync_nb.connection.parameters import Parameters, bindings
-from turso_sync_nb.connection.statements import first_word, is_blank, is_changing, may_hold_several
+from turso_sync_nb.connection.statements import is_changing, may_hold_several, split
 from turso_sync_nb.errors import ProgrammingError
 
 if TYPE_CHECKING:
@@ -60,33 +62,37 @@ class Cursor:
             DatabaseError: SQLite's error, also as APSW's class; a :class:`SyncError` from a fetch.
         """
         self._start(sql)
+        bound = bindings(parameters)
         with self._session.running():
             self._refuse_several(sql)
-            self._session.begin_for(sql)
-            self._run(sql, bindings(parameters))
+            with self._session.statement(sql):
+                self._run(sql, bound)
         return self
 
     def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> Cursor:
-        """Run one changing statement once for each item of ``parameters``."""
+        """Run one changing statement once for each item of ``parameters``: all of them, or none."""
         self._start(sql)
         if not is_changing(sql):
             raise ProgrammingError("run executemany: only INSERT, UPDATE, DELETE and REPLACE can be repeated")
         changed = 0
         with self._session.running():
             self._refuse_several(sql)
-            self._session.begin_for(sql)
-            for item in parameters:
-                self._run(sql, bindings(item))
-                changed += self.rowcount
-        self.description, self._rows, self.rowcount = None, iter(()), changed
+            with self._session.statement(sql), closing(self._session.raw.cursor()) as raw:
+                self._session.writing = True
+                for item in parameters:
+                    deque(raw.execute(sql, bindings(item)), maxlen=0)
+                    changed += self._session.raw.changes()
+        self._session.rows_changed += changed - self._session.raw.changes()
+        self.rowcount = changed
         return self
 
     def executescript(self, sql: str, /) -> Cursor:
         """Commit, then run any number of statements without parameters; their rows are dropped."""
         self._start(sql)
         self.connection.commit()
-        with self._session.running():
-            deque(self._session.raw.execute(sql), maxlen=0)
+        for statement in split(sql):
+            with self._session.statement(statement, begins=False):
+                self._run(statement, None)
         return self
 
     def _start(self, sql: str) -> None:

@@ -17,6 +17,7 @@ from turso_sync_nb.errors import ProgrammingError
 Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
 _AS_THEY_ARE: Final = frozenset({type(None), int, float, str, bytes, bool, bytearray})
+_PLAIN: Final = frozenset({type(None), float, bytes, bool})
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
 
@@ -98,6 +99,8 @@ def bindings(parameters: Parameters | None) -> Any:
     """
     if parameters is None:
         return None
+    if type(parameters) is tuple and _PLAIN.issuperset(map(type, parameters)):
+        return parameters  # no integer to be too large, no text to be no Unicode
     if isinstance(parameters, Mapping):
         return _Named(parameters)
     if isinstance(parameters, str | bytes) or not hasattr(parameters, "__iter__"):

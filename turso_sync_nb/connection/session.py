@@ -1,29 +1,37 @@
 """A session: one APSW connection and everything a user set on it, so that it can be opened again unseen.
 
 A replica's files are now and then published anew under a connection (its last page arrived; a pull). The
-connection is then closed and another opened, and nobody may notice: TEMP objects move by SQLite's backup,
-in-memory attachments likewise, pragmas by value, ATTACH by name, and what SQLite cannot list (functions,
-collations, handlers) is recorded here when it is made and made again.
+connection is then closed and another opened, and nobody may notice: what SQLite can list is carried over
+(``carrying``), what it cannot (functions, collations, handlers) is recorded here when it is made and made
+again. What is **not** carried: ``changes()`` of the last statement.
 
-What is **not** carried: ``changes()`` of the last statement; ``total_changes`` goes on from an offset.
+A statement that writes to the replica's database runs in a transaction, its own if none is open, together
+with the capture of what it changes.
 """
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from weakref import WeakSet
 
 import apsw
+import apsw.ext
 
+from turso_sync_nb.changes.capture import Capture
+from turso_sync_nb.changes.ddl import PRAGMAS
+from turso_sync_nb.changes.names import is_internal, quoted
+from turso_sync_nb.changes.sql_text import first_word
+from turso_sync_nb.connection.carrying import Luggage
 from turso_sync_nb.connection.sql_errors import translated
 from turso_sync_nb.connection.statements import is_changing
 from turso_sync_nb.errors import ProgrammingError, SyncError, UsageError
 from turso_sync_nb.storage.folder import ReplicaFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from turso_sync_nb.connection.cursor import Cursor
     from turso_sync_nb.engine.replica import Replica
@@ -31,16 +39,53 @@ if TYPE_CHECKING:
 PROGRESS_STEPS: Final = 20_000
 """Virtual-machine steps between two chances for Python to deliver Ctrl-C (0.06 s at most, measured)."""
 
-_CARRIED_PRAGMAS: Final = (
-    "temp_store",  # first: setting it later would drop the TEMP objects
-    "analysis_limit", "automatic_index", "busy_timeout", "cache_size", "cache_spill", "cell_size_check",
-    "count_changes", "defer_foreign_keys", "foreign_keys", "full_column_names", "ignore_check_constraints",
-    "legacy_alter_table", "mmap_size", "query_only", "read_uncommitted", "recursive_triggers",
-    "reverse_unordered_selects", "short_column_names", "synchronous", "threads", "trusted_schema",
-    "writable_schema",
-)  # fmt: skip
+MEMO_MAX: Final = 1_000
+"""Statements of which it is remembered whether they write to the replica's database."""
+
+SQL_SHOWN_MAX: Final = 120
+
+_READING: Final = frozenset(
+    {
+        "",
+        "SELECT",
+        "VALUES",
+        "EXPLAIN",
+        "BEGIN",
+        "COMMIT",
+        "END",
+        "ROLLBACK",
+        "SAVEPOINT",
+        "RELEASE",
+        "ATTACH",
+        "DETACH",
+    }
+)
+_CHANGING_THE_SCHEMA: Final = frozenset({"CREATE", "DROP", "ALTER", "ATTACH", "DETACH", "ROLLBACK"})
+_VACUUM_INTO: Final = re.compile(r"\bINTO\b", re.IGNORECASE)
+_WRITES: Final = frozenset(
+    code
+    for name, code in vars(apsw).items()
+    if name
+    in (
+        "SQLITE_INSERT",
+        "SQLITE_UPDATE",
+        "SQLITE_DELETE",
+        "SQLITE_ALTER_TABLE",
+        "SQLITE_ANALYZE",
+        "SQLITE_REINDEX",
+    )
+    or (name.startswith(("SQLITE_CREATE_", "SQLITE_DROP_")) and "TEMP" not in name)
+)
 
 _REFUSED_PRAGMAS: Final = {
+    "wal_checkpoint": "db.checkpoint() does it, keeping what a pull needs",
+    "wal_autocheckpoint": "db.checkpoint() moves the log in when you want it",
+    "writable_schema": "changes made that way could not be pushed",
+    "auto_vacuum": "the remote decides how the file is laid out",
+    "page_size": "the remote decides how the file is laid out",
+    "encoding": "the remote decides it",
+    "schema_version": "SQLite keeps it",
+    "incremental_vacuum": "the remote decides how the file is laid out",
     "journal_mode": "a replica lives on its write-ahead log",
     "locking_mode": "a replica's files are shared by the connections of this process",
 }
@@ -52,24 +97,33 @@ class Session:
     Nobody but this package sees it; Connection and Cursor are its faces.
     """
 
-    def __init__(self, replica: Replica) -> None:
+    def __init__(self, replica: Replica, tables_ignore: Collection[str] = ()) -> None:
         self.isolation_level: str | None = None
         self.cursors: WeakSet[Cursor] = WeakSet()
         self.closed = False
         self.writing = False
         """Whether the statement under way may write; set before its first step."""
+        self.rows_changed = 0
+        """Rows that INSERT, UPDATE and DELETE changed so far, effects of triggers not counted."""
         self._replica = replica
+        self._tables_ignore = tables_ignore
         self._recorded: dict[tuple[Any, ...], Callable[[apsw.Connection], object]] = {}
         self._authorizer: Callable[..., int] | None = None
-        self._changes_before = 0
         self._attached = False
-        self.raw = self._open()
+        self._own = False
+        self._written: set[tuple[str, str | None]] = set()
+        self._writes: dict[str, frozenset[tuple[str, str | None]]] = {}
+        self._luggage: Luggage | None = None
+        self.raw, self.capture = self._open()
+        replica.gate.members.add(self)
 
-    def _open(self) -> apsw.Connection:
+    def _open(self) -> tuple[apsw.Connection, Capture]:
         raw = self._replica.open_database()
+        capture = Capture(raw, ignored=self._tables_ignore, next_transaction=self._replica.next_transaction)
         raw.set_progress_handler(_go_on, PROGRESS_STEPS)
+        raw.set_rollback_hook(capture.forget)
         raw.authorizer = self._authorize
-        return raw
+        return raw, capture
 
     def check_open(self) -> None:
         """Refuse to go on when the connection is closed."""
@@ -79,6 +133,7 @@ class Session:
     def close(self) -> None:
         """Close the cursors and the connection, rolling back what is open; may be repeated."""
         self.closed = True
+        self._replica.gate.members.discard(self)
         for cursor in list(self.cursors):
             cursor.close()
         self._replica.close_database(self.raw)
@@ -90,29 +145,106 @@ class Session:
         """Say whether a transaction is open."""
         return not self.closed and self.raw.in_transaction
 
-    @property
-    def total_changes(self) -> int:
-        """Rows changed since the first connection of this session was opened."""
-        return self._changes_before + self.raw.total_changes()
-
-    def begin_for(self, sql: str) -> None:
-        """Open a transaction where Python's sqlite3 would."""
-        if self.isolation_level and is_changing(sql) and not self.raw.in_transaction:
-            self.raw.execute(f"BEGIN {self.isolation_level}")
+    def doing(self) -> str:
+        """Return the SQL of an open cursor, or say that a transaction is open; empty when idle."""
+        for cursor in list(self.cursors):
+            if cursor.is_open:
+                return f"a cursor on {shortened(cursor.sql)}"
+        return "an open transaction" if self.raw.in_transaction else ""
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Run SQLite: move to the native VFS first where that can be done unseen; explain its errors."""
-        if self._replica.can_go_native(self.raw) and self._is_idle():
-            self.reopen()
-        was_in_transaction = self.raw.in_transaction
-        self._attached = self.writing = False
+        with self._replica.gate.running(self):
+            if self._replica.can_go_native(self.raw) and not self.doing():
+                self.reopen()
+            was_in_transaction = self.raw.in_transaction
+            self._attached = self.writing = False
+            try:
+                yield
+                if self._attached:
+                    self._detach_inner_files()
+            except BaseException as error:  # noqa: BLE001 - every one is raised, explained
+                self.raise_explained(error, was_in_transaction=was_in_transaction)
+
+    @contextmanager
+    def statement(self, sql: str, *, begins: bool = True) -> Iterator[None]:
+        """Run the one statement ``sql`` in the block: what it changes is captured in its transaction.
+
+        With ``begins`` a transaction is opened first where Python's sqlite3 would open one.
+        """
+        with self.running():
+            writes = self._writes_of(sql)
+            if not self.raw.in_transaction and (writes or first_word(sql) in ("BEGIN", "SAVEPOINT")):
+                self._replica.begin_tape()
+            if begins and self.isolation_level and is_changing(sql) and not self.raw.in_transaction:
+                self._do(f"BEGIN {self.isolation_level}")
+            if writes:
+                with self._captured(sql, writes):
+                    yield
+            else:
+                yield
+            if is_changing(sql) or (self.writing and first_word(sql) == "WITH"):
+                self.rows_changed += self.raw.changes()
+            self._finished(sql)
+
+    @contextmanager
+    def _captured(self, sql: str, writes: frozenset[tuple[str, str | None]]) -> Iterator[None]:
+        """Give the statement a transaction if it has none, so that its capture is one with it."""
+        alone = not self.raw.in_transaction
+        if alone:
+            self._do("BEGIN IMMEDIATE")
         try:
-            yield
-            if self._attached:
-                self._detach_inner_files()
-        except BaseException as error:  # noqa: BLE001 - every one is raised, explained
-            self.raise_explained(error, was_in_transaction=was_in_transaction)
+            self._own = True
+            with self.capture.statement(sql, writes):
+                self._own = False
+                yield
+                self._own = True
+            if alone:
+                self._do("COMMIT")
+        except BaseException:
+            if alone and self.raw.in_transaction:
+                self._do("ROLLBACK")
+            raise
+        finally:
+            self._own = False
+
+    def _finished(self, sql: str) -> None:
+        """Draw the conclusions from a statement that is done."""
+        if not self.raw.in_transaction:
+            self.capture.transaction_ended()
+        word = first_word(sql)
+        if word == "ROLLBACK":
+            self.capture.forget()
+        if word in _CHANGING_THE_SCHEMA:
+            self._writes.clear()
+
+    def _do(self, sql: str) -> None:
+        """Run a statement of our own, about which no authorizer of the user is asked."""
+        self._own = True
+        try:
+            self.raw.execute(sql)
+        finally:
+            self._own = False
+
+    def _writes_of(self, sql: str) -> frozenset[tuple[str, str | None]]:
+        """Return the tables of the replica's database that ``sql`` writes to, each with the trigger that does.
+
+        SQLite's authorizer tells it when a statement is prepared, once; so it is remembered.
+        """
+        word = first_word(sql)
+        if word in _READING:
+            return frozenset()
+        if word == "VACUUM" and not _VACUUM_INTO.search(sql):
+            raise UsageError("run VACUUM: refused here", hint="export the replica with db.export(path)")
+        known = self._writes.get(sql)
+        if known is None:
+            self._written.clear()
+            apsw.ext.query_info(self.raw, sql)
+            if len(self._writes) >= MEMO_MAX:
+                self._writes.clear()
+            known = self._writes[sql] = frozenset(self._written)
+        return known
 
     def _detach_inner_files(self) -> None:
         """Undo an ATTACH whose file name was a parameter, which the authorizer does not see."""
@@ -132,7 +264,9 @@ class Session:
         """
         explained = translated(error)
         if self.writing and isinstance(error, KeyboardInterrupt) and self.raw.in_transaction:
-            self.raw.execute("ROLLBACK")
+            self._do("ROLLBACK")
+        if not self.raw.in_transaction:
+            self.capture.transaction_ended()
         if was_in_transaction and not self.raw.in_transaction:
             explained = _with_note(explained, "the open transaction was rolled back")
         if explained is error:
@@ -152,52 +286,70 @@ class Session:
 
     # Opening again
 
-    def _is_idle(self) -> bool:
-        return not self.raw.in_transaction and not any(cursor.is_open for cursor in self.cursors)
-
     def reopen(self) -> None:
         """Exchange ``raw`` for a new connection that cannot be told from it.
 
         The caller sees to it that no cursor is open and no transaction is. The old one stays in force when
         anything fails.
         """
-        old, new = self.raw, self._open()
+        self.capture.uninstall()
+        old, (new, capture) = self.raw, self._open()
         try:
-            self._carry(old, new)
+            self._furnish(new, Luggage(old, parked=False))
         except BaseException:
             self._replica.close_database(new)
             raise
-        self._changes_before += old.total_changes() - new.total_changes()
-        self.raw = new
+        capture.recursive_triggers = self.capture.recursive_triggers
+        self.raw, self.capture = new, capture
         self._replica.close_database(old)
 
-    def _carry(self, old: apsw.Connection, new: apsw.Connection) -> None:
+    def suspend(self) -> None:
+        """Let go of the replica's files; :meth:`resume` goes on as if nothing had been."""
+        self.capture.uninstall()
+        self._luggage = Luggage(self.raw, parked=True)
+        self._replica.close_database(self.raw)
+
+    def resume(self) -> None:
+        """Take the replica's files up again."""
+        new, capture = self._open()
+        try:
+            if self._luggage:
+                self._furnish(new, self._luggage)
+        except BaseException:
+            self._replica.close_database(new)
+            raise
+        capture.recursive_triggers = self.capture.recursive_triggers
+        self.raw, self.capture, self._luggage = new, capture, None
+
+    def _furnish(self, new: apsw.Connection, luggage: Luggage) -> None:
         for make in self._recorded.values():
             make(new)
-        for name in _CARRIED_PRAGMAS:
-            value = old.pragma(name)
-            if value != new.pragma(name):
-                new.pragma(name, value)
-        if old.execute("SELECT 'a' LIKE 'A'").get == 0:  # this pragma has no getter
-            new.pragma("case_sensitive_like", True)
-        for _, schema, file in old.execute("PRAGMA database_list").fetchall():
-            if schema in ("main", "temp"):
-                continue
-            new.execute("ATTACH ? AS " + quoted(str(schema)), (file or ":memory:",))
-            if not file:
-                _copy_schema(old, new, str(schema))
-        if old.execute("SELECT EXISTS (SELECT 1 FROM temp.sqlite_schema)").get:
-            _copy_schema(old, new, "temp")
-        new.set_last_insert_rowid(old.last_insert_rowid())
+        luggage.put_onto(new)
+        self._writes.clear()
 
-    def _authorize(self, action: int, first: str | None, second: str | None, *rest: str | None) -> int:
-        if action == apsw.SQLITE_PRAGMA and second is not None and (first or "").lower() in _REFUSED_PRAGMAS:
+    # What is allowed
+
+    def _authorize(
+        self, action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
+    ) -> int:
+        if action in _WRITES and (database == "main" or first == "main"):
+            self._written.add((first or "", trigger))
+        if action == apsw.SQLITE_PRAGMA and second is not None:
             name = (first or "").lower()
-            raise UsageError(f"set PRAGMA {name}: refused here", hint=_REFUSED_PRAGMAS[name])
+            if name in _REFUSED_PRAGMAS:
+                raise UsageError(f"set PRAGMA {name}: refused here", hint=_REFUSED_PRAGMAS[name])
+            if name in PRAGMAS:
+                self._written.add((name, None))
+            if name == "recursive_triggers" and not self._own and self.capture.took(second):
+                return int(apsw.SQLITE_IGNORE)
         if action == apsw.SQLITE_ATTACH:
             self._attached = True
             _refuse_inner_file(first or "")
-        return self._authorizer(action, first, second, *rest) if self._authorizer else apsw.SQLITE_OK
+        if self._own:
+            return apsw.SQLITE_OK
+        if self._authorizer is None or is_internal(trigger or "") or is_internal(first or "main"):
+            return apsw.SQLITE_OK
+        return self._authorizer(action, first, second, database, trigger)
 
 
 def _go_on() -> bool:
@@ -225,12 +377,7 @@ def _refuse_inner_file(file: str) -> None:
         )
 
 
-def _copy_schema(old: apsw.Connection, new: apsw.Connection, schema: str) -> None:
-    with new.backup(schema, old, schema) as backup:
-        while not backup.done:
-            backup.step(10_000)
-
-
-def quoted(identifier: str) -> str:
-    """Return ``identifier`` as SQL text that means exactly it."""
-    return '"' + identifier.replace('"', '""') + '"'
+def shortened(sql: str) -> str:
+    """Return ``sql`` in one line that fits a message."""
+    line = " ".join(sql.split())
+    return line if len(line) <= SQL_SHOWN_MAX else line[: SQL_SHOWN_MAX - 1] + "…"

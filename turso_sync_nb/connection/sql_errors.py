@@ -6,6 +6,7 @@ the SQL stay as SQLite gave them.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import apsw
@@ -14,7 +15,7 @@ from turso_sync_nb import errors
 from turso_sync_nb.storage.lazy_vfs import FetchFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _PEP249: Final[Mapping[type[apsw.Error], type[errors.Error]]] = {
     apsw.AbortError: errors.OperationalError,
@@ -60,9 +61,6 @@ _BOTH: Final[Mapping[type[BaseException], type[apsw.Error]]] = {
 }
 
 
-READ_ONLY_HINT: Final = "a replica is read-only for now; write to TEMP tables, or on the remote"
-
-
 def translated(error: BaseException) -> BaseException:
     """Return what to raise for ``error``: its double class, the true cause of a failed fetch, or itself."""
     if isinstance(error, FetchFailedError):
@@ -70,9 +68,17 @@ def translated(error: BaseException) -> BaseException:
     both = _BOTH.get(type(error))
     if both is None:
         return error
-    args = (f"{error} ({READ_ONLY_HINT})",) if isinstance(error, apsw.ReadOnlyError) else error.args
-    translation = both(*args)
+    translation = both(*error.args)
     for name in ("result", "extendedresult", "error_offset"):
         if hasattr(error, name):
             setattr(translation, name, getattr(error, name))
     return translation
+
+
+@contextmanager
+def explaining() -> Iterator[None]:
+    """Raise an APSW error of the block as what it is to a reader."""
+    try:
+        yield
+    except apsw.Error as error:
+        raise translated(error) from None

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-_SPACE_AND_COMMENTS: Final = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?(?:\*/|$)|;)*", re.DOTALL)
-_WORD: Final = re.compile(r"[A-Za-z]+")
+import apsw
+
+from turso_sync_nb.changes.sql_text import first_word, is_blank
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _CHANGING: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE"})
-
-
-def first_word(sql: str) -> str:
-    """Return the first word of ``sql`` in capitals, comments skipped; empty when there is none."""
-    start = _SPACE_AND_COMMENTS.match(sql)
-    word = _WORD.match(sql, start.end() if start else 0)
-    return word[0].upper() if word else ""
 
 
 def is_changing(sql: str) -> bool:
@@ -27,7 +24,13 @@ def may_hold_several(sql: str) -> bool:
     return ";" in sql.rstrip().rstrip(";")
 
 
-def is_blank(text: str) -> bool:
-    """Say whether ``text`` is only white space, comments and semicolons."""
-    start = _SPACE_AND_COMMENTS.match(text)
-    return start is not None and start.end() == len(text)
+def split(sql: str) -> Iterator[str]:
+    """Yield the statements of ``sql`` one by one, as SQLite's own tokenizer parts them."""
+    start = end = 0
+    while (end := sql.find(";", end) + 1) > 0:
+        if apsw.complete(sql[start:end]):
+            if not is_blank(sql[start:end]):
+                yield sql[start:end]
+            start = end
+    if not is_blank(sql[start:]):
+        yield sql[start:]

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import random
 import time
+from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pyroaring import BitMap
@@ -81,8 +83,7 @@ def check_revision(answer: PullAnswer, revision: str) -> None:
     if answer.header.revision != revision:
         raise RevisionGoneError(
             f"fetch pages at revision {revision!r}: the remote no longer holds it",
-            hint="check the address; pull is what would move this replica on, and is not there yet: "
-            "remove its folder and connect again",
+            hint="pull to move this replica on",
         )
 
 
@@ -94,6 +95,18 @@ def missing_pages(missing: BitMap, wanted: BitMap, revision: str) -> RemoteFaile
         hint="the server no longer holds them (tursodb serves only what is in its WAL); "
         "restart it on a complete database",
     )
+
+
+@dataclass(frozen=True)
+class PagesAt:
+    """The page source of a database that is not in force yet: ``remote`` was recognised just now."""
+
+    remote: Callable[[], Remote]
+    revision: str
+
+    def fetch(self, pages: BitMap) -> Iterator[Page]:
+        """Yield every page of ``pages``; errors as :func:`fetch_pages`."""
+        return fetch_pages(self.remote(), self.revision, pages)
 
 
 class RemotePages:
@@ -141,6 +154,22 @@ class RemotePages:
         self.known = True
         self._recognised_until = self._clock() + RECOGNISED_FOR_S
 
+    def recognise(self) -> None:
+        """Ask the server for the witnesses alone, unless it showed just now that it is the one we know.
+
+        Raises:
+            ReplicaError: it serves another database.
+            RevisionGoneError: it does not know our revision.
+        """
+        if self._clock() >= self._recognised_until:
+            deque(self._fetch_recognised(BitMap()), maxlen=0)
+            self.recognised()
+
+    def moved_on(self, revision: str) -> None:
+        """Fetch pages of ``revision`` from now on: it is in force."""
+        self._revision = revision
+        self.recognised()
+
     def _fetch_recognised(self, pages: BitMap) -> Iterator[Page]:
         """Hold back what arrives until the witnesses turned out to be ours."""
         held: list[Page] = []
@@ -162,7 +191,7 @@ class RemotePages:
         return (resident & BitMap([FIRST_PAGE, *drawn])) - BitMap([LOCK_PAGE])
 
     def _recognise(self, page_id: PageId, data: bytes) -> None:
-        if comparable(page_id, data) != comparable(page_id, self._store.read(page_id)):
+        if comparable(page_id, data) != comparable(page_id, self._store.base(page_id)):
             raise ReplicaError(
                 "fetch pages: the server at this address now serves another database",
                 hint="check the address, or connect under a new name to make a replica of that database",

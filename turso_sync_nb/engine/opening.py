@@ -31,6 +31,7 @@ from turso_sync_nb.storage.metadata import (
 )
 from turso_sync_nb.storage.page_map import PageMap
 from turso_sync_nb.storage.page_store import PageStore
+from turso_sync_nb.storage.publication import recover
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,6 +130,8 @@ def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -
         lock.acquire(options.lock_timeout_s)
         undo.callback(lock.release)
         saved = load_metadata(folder)
+        if saved:
+            saved = recover(folder, saved)
         remote = make_remote(saved.remote_url if saved else None)
         if remote:
             undo.callback(remote.close)
@@ -192,7 +195,7 @@ def _changed_by_others(folder: ReplicaFolder, metadata: Metadata) -> str:
         return "its database file is gone"
     if metadata.stamp is not None and not metadata.stamp.matches(folder.main):
         return "its database file was changed by another program"
-    if folder.wal.exists() and folder.wal.stat().st_size:
+    if metadata.stamp is not None and folder.wal.exists() and folder.wal.stat().st_size:
         return "another program wrote to its database"
     if PageMap.load(folder.page_map) is None:
         return "its page map is gone"
@@ -218,9 +221,8 @@ def _made_ready(
 def _found(folder: ReplicaFolder, metadata: Metadata) -> Bootstrapped:
     """Return a ready replica as it was left."""
     page_map = PageMap.load(folder.page_map)
-    if page_map is None or page_map.db_pages != metadata.db_pages:
+    if page_map is None:
         raise ReplicaBrokenError(
-            f"open {folder.path}: page map and metadata are of different sizes",
-            hint="remove the folder and connect again",
+            f"open {folder.path}: its page map is gone", hint="remove the folder and connect again"
         )
     return Bootstrapped(metadata, PageStore(folder, page_map), None)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from turso_sync_nb.protocol.pipeline import Request, Response
     from turso_sync_nb.protocol.pull_updates import PullHeader, PullRequest
     from turso_sync_nb.units import PageId
 
@@ -72,6 +73,14 @@ class Remote(Protocol):
         Raises:
             RemoteError: no answer, a refusal, or a failure.
             ProtocolError: the answer's header makes no sense.
+        """
+
+    def pipeline(self, requests: Sequence[Request]) -> list[Response]:
+        """Run SQL requests in order and return an answer for each; never repeated once it may have run.
+
+        Raises:
+            RemoteError: no answer; after a :class:`RemoteFailedError` nobody knows whether it ran.
+            ProtocolError: the answer makes no sense, or a value cannot be sent.
         """
 
     def close(self) -> None:

@@ -1,26 +1,32 @@
 """A replica while this process owns its folder, shared by all connections of the process.
 
-A replica with every page here runs on SQLite's native VFS, otherwise on the lazy one. Databases are opened
-read-only until changes are captured: SQLite itself then refuses a write to ``main``, TEMP objects work.
+A replica with every page here runs on SQLite's native VFS, otherwise on the lazy one.
 """
 
 from __future__ import annotations
 
+import itertools
+import random
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import apsw
 
+from turso_sync_nb.changes import tape
+from turso_sync_nb.engine.checkpoint import move_log
 from turso_sync_nb.engine.fetch import RemotePages
+from turso_sync_nb.engine.gate import Gate
 from turso_sync_nb.engine.reports import Stats
-from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError
+from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError, SyncError
 from turso_sync_nb.options import SEGMENT_SIZE_DEFAULT
 from turso_sync_nb.storage.lazy_vfs import LazyVFS
 from turso_sync_nb.storage.metadata import FileStamp, save_metadata
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from turso_sync_nb.engine.remote import Remote
@@ -33,8 +39,11 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT_MS: Final = 5_000
 """As Python's sqlite3: how long a statement waits for a lock. Readers too: the first one builds the shm."""
 
+ID_JUMP_MAX: Final = 2**32
+"""Room for the jump of change ids: two copies of a replica do not meet in it by chance."""
+
 OPEN_FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
-"""What ATTACH inherits; the main database itself is opened read-only by its URI."""
+"""What ATTACH inherits too."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +82,12 @@ class Replica:
     _lazy: set[apsw.Connection] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
+        self.gate = Gate()
+        self._verbs = threading.RLock()
+        self._transactions = itertools.count(random.SystemRandom().randrange(2**40))
+        self._notes: list[str] = []
+        self._tape_begun = False
         self.pages = RemotePages(self.need_remote, self.metadata.revision, self.store)
-        if not self.is_whole:
-            segment_size = self.metadata.segment_size or SEGMENT_SIZE_DEFAULT
-            self._vfs = LazyVFS(self.folder, self.store, self.pages, segment_size // PAGE_SIZE)
 
     @property
     def path(self) -> Path:
@@ -106,6 +117,51 @@ class Replica:
             )
         return self.remote
 
+    # Verbs
+
+    @contextmanager
+    def verb(self) -> Iterator[None]:
+        """Do one verb at a time: a pull, a push, a checkpoint; those of other threads wait."""
+        with self._verbs:
+            yield
+
+    def next_transaction(self) -> int:
+        """Return a number for a transaction; no two that follow each other have the same."""
+        return next(self._transactions)
+
+    def begin_tape(self) -> None:
+        """See to it, once while this process has the replica, that ids on the tape jump.
+
+        A restored or copied replica then gives other ids than the one it was copied from, and the remote's
+        bookkeeping tells them apart.
+        """
+        with self._verbs:
+            if self._tape_begun:
+                return
+            raw = self.open_database()
+            try:
+                raw.execute("BEGIN IMMEDIATE")
+                tape.create(raw)
+                tape.jump(raw, tape.last_id(raw) + random.SystemRandom().randrange(1, ID_JUMP_MAX))
+                raw.execute("COMMIT")
+            finally:
+                self.close_database(raw)
+            self._tape_begun = True
+
+    def note(self, text: str) -> None:
+        """Keep a sentence for the report of the verb under way."""
+        self._notes.append(text)
+
+    def take_note(self) -> str:
+        """Return what was noted since the last time."""
+        notes, self._notes = self._notes, []
+        return "; ".join(notes)
+
+    def moved_on(self, metadata: Metadata) -> None:
+        """Go on from ``metadata``, which came into force with its base image."""
+        self.metadata = metadata
+        self.pages.moved_on(metadata.revision)
+
     # Databases
 
     def open_database(self) -> apsw.Connection:
@@ -119,17 +175,23 @@ class Replica:
                 f"open {self.folder.main}: a rollback journal lies beside it, left by another program",
                 hint=f"remove the folder {self.path} and connect again",
             )
-        uri = f"{self.folder.main.as_uri()}?mode=ro"
-        if self._vfs is None or self.is_whole:
+        uri = self.folder.main.as_uri()
+        if self.is_whole:
             raw = apsw.Connection(uri, flags=OPEN_FLAGS)
         else:
-            raw = self._vfs.open(uri, OPEN_FLAGS)
+            raw = self._lazy_vfs().open(uri, OPEN_FLAGS)
             self._lazy.add(raw)
         raw.set_busy_timeout(BUSY_TIMEOUT_MS)
-        raw.config(
-            apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1
-        )  # a checkpoint is a verb of ours, never a side effect
+        # a checkpoint is a verb of ours, which saves the undo first; never a side effect
+        raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        raw.wal_autocheckpoint(0)
         return raw
+
+    def _lazy_vfs(self) -> LazyVFS:
+        if self._vfs is None:
+            segment_size = self.metadata.segment_size or SEGMENT_SIZE_DEFAULT
+            self._vfs = LazyVFS(self.folder, self.store, self.pages, segment_size // PAGE_SIZE)
+        return self._vfs
 
     def close_database(self, raw: apsw.Connection) -> None:
         """Close a connection of :meth:`open_database`; may be repeated."""
@@ -167,7 +229,7 @@ class Replica:
         return Stats(
             cdc_operations=0,
             main_wal_size=self.folder.wal.stat().st_size if self.folder.wal.exists() else 0,
-            revert_wal_size=0,
+            revert_wal_size=self.store.undo.size,
             last_pull_unix_time=self.metadata.last_pull_unix_time,
             last_push_unix_time=self.metadata.last_push_unix_time,
             revision=self.metadata.revision or None,
@@ -186,13 +248,23 @@ class Replica:
         Another address is kept with the replica once the server there showed that it has this database.
         """
         try:
+            clean = self._log_is_moved()
             self.store.close()
             url = self.remote.saved_url if self.remote and self.pages.known else None
             stamped = self.metadata.changed(
-                stamp=FileStamp.of(self.folder.main), remote_url=url or self.metadata.remote_url
+                stamp=FileStamp.of(self.folder.main) if clean else None,
+                remote_url=url or self.metadata.remote_url,
             )
             save_metadata(self.folder, stamped)
         finally:
             if self.remote:
                 self.remote.close()
             self.lock.release()
+
+    def _log_is_moved(self) -> bool:
+        """Move the log in, so that at rest there is none to lose; one that cannot be moved stays."""
+        try:
+            move_log(self)
+        except (SyncError, apsw.Error):
+            return False
+        return True

@@ -30,6 +30,54 @@ class BootstrapReport:
 
 
 @dataclass(frozen=True)
+class PullReport:
+    """What a pull brought; true when there was something new.
+
+    ``pages`` arrived. ``replayed`` local transactions stand on the new state, ``set_aside`` ones could not
+    be replayed on it and wait in ``changes()``. ``conflicts`` were met on the way.
+    """
+
+    pages: int
+    applied: bool
+    replayed: int
+    conflicts: int
+    set_aside: int
+    received_bytes: int
+    sent_bytes: int
+    requests: int
+    seconds: float
+    note: str = ""
+
+    def __bool__(self) -> bool:
+        return self.applied
+
+
+@dataclass(frozen=True)
+class PushReport:
+    """What a push sent; true when it sent anything. ``conflicts`` were met and settled on the way."""
+
+    transactions: int
+    changes: int
+    requests: int
+    sent_bytes: int
+    received_bytes: int
+    seconds: float
+    conflicts: int = 0
+    note: str = ""
+
+    def __bool__(self) -> bool:
+        return self.transactions > 0
+
+
+@dataclass(frozen=True)
+class CheckpointReport:
+    """What a checkpoint did: ``pages`` of the log went into the database file."""
+
+    pages: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class QueryReport:
     """What one execution cost.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from turso_sync_nb.connection.statements import is_blank
+from turso_sync_nb.changes.sql_text import is_blank
 from turso_sync_nb.errors import Error, UsageError
 from turso_sync_nb.jupyter.arguments import Arguments, Grammar, Option, showable
 from turso_sync_nb.jupyter.failures import line_of, render_as
@@ -93,7 +93,7 @@ def run(notebook: Notebook, cell: Cell) -> pd.DataFrame | None:
     result = _run(db, cell.sql, Variables(notebook.variables))
     frame = result.frame()
     rows = None if frame is None else len(frame)
-    notes = [footer(result.report, in_transaction=db.in_transaction, rows=rows)]
+    notes = [footer(result.report, in_transaction=db.in_transaction, rows=rows, pending=db.pending_changes)]
     if cell.out is not None:
         notebook.assign(cell.out, frame)
         if frame is None:

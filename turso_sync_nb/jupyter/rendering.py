@@ -85,10 +85,10 @@ def lines_bundle(lines: Sequence[str]) -> MimeBundle:
     return {"text/plain": "\n".join(visible(line, LINE_LENGTH_MAX) for line in lines)}
 
 
-def footer(report: QueryReport, *, in_transaction: bool, rows: int | None) -> str:
+def footer(report: QueryReport, *, in_transaction: bool, rows: int | None, pending: int = 0) -> str:
     """Return the line under a result: rows, time, pages, bytes, requests, and an open transaction.
 
-    ``rows`` is None when no statement returned rows.
+    ``rows`` is None when no statement returned rows; ``pending`` changes wait to be pushed.
     """
     parts = [_rows(rows) if rows is not None else "no rows to show"]
     if report.rows_changed:
@@ -96,8 +96,10 @@ def footer(report: QueryReport, *, in_transaction: bool, rows: int | None) -> st
     parts += [
         format_seconds(report.seconds),
         f"pages: {report.pages_hit:,} hit, {report.pages_fetched:,} fetched",
-        f"{format_size(report.received_bytes)} in {_count(report.requests, 'request')}",
+        f"{format_size(report.received_bytes)} in {count_of(report.requests, 'request')}",
     ]
+    if pending:
+        parts.append(f"{count_of(pending, 'change')} to push")
     if in_transaction:
         parts.append("transaction open until COMMIT or ROLLBACK")
     return " · ".join(parts)
@@ -109,10 +111,11 @@ def format_seconds(seconds: float) -> str:
 
 
 def _rows(count: int) -> str:
-    return _count(count, "row")
+    return count_of(count, "row")
 
 
-def _count(count: int, noun: str) -> str:
+def count_of(count: int, noun: str) -> str:
+    """Return a count for a reader: ``"1 row"``, ``"2,000 rows"``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 

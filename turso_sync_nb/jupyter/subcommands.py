@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import UsageError
-from turso_sync_nb.jupyter import cells, connecting, describing
+from turso_sync_nb.jupyter import cells, connecting, describing, syncing
 from turso_sync_nb.jupyter.arguments import Arguments, Grammar, Option, parse, parse_before_sql, showable
 from turso_sync_nb.jupyter.suggestions import did_you_mean
 
@@ -91,6 +91,44 @@ _ALL: Final = (
         "run SQL that fits on the line",
         _sql,
         takes_sql=True,
+    ),
+    Subcommand("pull", Grammar("%turso_sync pull", (_ON,)), "bring what is new on the remote", syncing.pull),
+    Subcommand(
+        "push",
+        Grammar("%turso_sync push [--skip-refused]", (_ON, *syncing.PUSH_OPTIONS)),
+        "send the changes made here",
+        syncing.push,
+    ),
+    Subcommand("sync", Grammar("%turso_sync sync", (_ON,)), "push, then pull", syncing.sync),
+    Subcommand(
+        "changes",
+        Grammar("%turso_sync changes", (_ON,)),
+        "show what a push would send, and what was refused",
+        syncing.changes,
+    ),
+    Subcommand(
+        "conflicts",
+        Grammar("%turso_sync conflicts", (_ON,)),
+        "show conflicts and how each was settled",
+        syncing.conflicts,
+    ),
+    Subcommand(
+        "skip",
+        Grammar("%turso_sync skip TRANSACTION", (_ON,), 1, 1),
+        "give a transaction up: undo it here, never send it",
+        syncing.skip,
+    ),
+    Subcommand(
+        "retry",
+        Grammar("%turso_sync retry TRANSACTION", (_ON,), 1, 1),
+        "take up a transaction that was refused, set aside or skipped",
+        syncing.retry,
+    ),
+    Subcommand(
+        "checkpoint",
+        Grammar("%turso_sync checkpoint", (_ON,)),
+        "move the log into the database file",
+        syncing.checkpoint,
     ),
     Subcommand("stats", Grammar("%turso_sync stats", (_ON,)), "show the replica's figures", describing.stats),
     Subcommand(

@@ -79,6 +79,20 @@ def _replace(path: Path, data: bytes, *, sync: bool) -> None:
             raise
 
 
+def sync_file(path: Path) -> None:
+    """Make the content of ``path`` durable.
+
+    Raises:
+        ReplicaError: it cannot be done.
+    """
+    with explained(f"write {path}"):
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in ``folder`` durable: what was made, renamed or removed there.
 

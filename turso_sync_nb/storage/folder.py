@@ -26,6 +26,7 @@ _BEFORE_METADATA: Final = {"lock", "lock.owner", f"lock.owner{UNFINISHED}", f"re
 
 _OURS: Final = (
     *("main.db", "main.db-wal", "main.db-shm", "pages.map", f"pages.map{UNFINISHED}", "replica.json"),
+    *("undo", "next.pages", "next.map", f"next.map{UNFINISHED}", "next.db", "next.db-wal", "next.db-shm"),
     *(_BEFORE_METADATA - {"lock"}),
 )
 
@@ -67,6 +68,36 @@ class ReplicaFolder:
     def page_map(self) -> Path:
         """Which pages are here."""
         return self.path / "pages.map"
+
+    @property
+    def undo(self) -> Path:
+        """Base content of pages that checkpoints wrote over."""
+        return self.path / "undo"
+
+    @property
+    def next_pages(self) -> Path:
+        """Pages of the next base image, while a pull is under way."""
+        return self.path / "next.pages"
+
+    @property
+    def next_page_map(self) -> Path:
+        """Which pages the next base image has."""
+        return self.path / "next.map"
+
+    @property
+    def scratch(self) -> Path:
+        """The name under which the next base image is seen before it is one; an empty file."""
+        return self.path / "next.db"
+
+    @property
+    def scratch_wal(self) -> Path:
+        """The next log; having this name is what says that it is not in place yet."""
+        return self.path / "next.db-wal"
+
+    @property
+    def scratch_shm(self) -> Path:
+        """Shared memory of the next log."""
+        return self.path / "next.db-shm"
 
     @property
     def lock_file(self) -> Path:

@@ -60,19 +60,23 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """What is in force. Sizes in bytes unless they say pages, times in unix seconds.
 
     ``revision`` is the remote's opaque name of the base image's state, empty before the first answer.
-    ``stamp`` is there while the replica is closed.
+    ``stamp`` is there while the replica is closed. ``pull_gen`` counts the pulls that replayed local
+    changes, for the remote's bookkeeping. ``pushed_since_pull``: the remote has changes of ours that the base
+    image has not.
     """
 
     client_id: str
     bootstrap: BootstrapPlan
     version: str = VERSION
-    phase: Literal["bootstrapping", "ready"] = "bootstrapping"
+    phase: Literal["bootstrapping", "ready", "publishing"] = "bootstrapping"
     protocol: Literal["v1"] = "v1"
     revision: str = ""
     db_pages: Annotated[int, msgspec.Meta(ge=0, le=PAGES_MAX)] = 0
     remote_url: str | None = None
     segment_size: Annotated[int, msgspec.Meta(ge=PAGE_SIZE)] | None = None
     prefetch: bool | None = None
+    pull_gen: Count = 0
+    pushed_since_pull: bool = False
     last_pull_unix_time: Count | None = None
     last_push_unix_time: Count | None = None
     stamp: FileStamp | None = None

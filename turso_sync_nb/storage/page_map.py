@@ -90,6 +90,13 @@ class PageMap:
         self.db_pages = db_pages
         self._know_lock_page()
 
+    def become(self, other: PageMap) -> None:
+        """Say what ``other`` says; the bitmaps stay the same objects."""
+        for bitmap, now in ((self.resident, other.resident), (self.local_only, other.local_only)):
+            bitmap.clear()
+            bitmap.update(now)
+        self.db_pages = other.db_pages
+
     def save(self, path: Path) -> None:
         """Write the map to ``path``, durably.
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 import apsw
@@ -25,10 +25,12 @@ from turso_sync_nb.errors import ProtocolError, ReplicaBrokenError, ReplicaError
 from turso_sync_nb.storage.durable import explained, sync_folder
 from turso_sync_nb.storage.folder import SQLITE_MAGIC
 from turso_sync_nb.storage.page_map import PageMap
+from turso_sync_nb.storage.undo import UndoFile
 from turso_sync_nb.units import PAGE_SIZE, PageId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from turso_sync_nb.storage.folder import ReplicaFolder
 
@@ -46,15 +48,28 @@ _JOURNAL_MODES: Final = (b"\1\1", b"\2\2")
 _MVCC: Final = 255
 
 
+EMPTY_DATABASE: Final = (
+    SQLITE_MAGIC
+    + bytes((0x10, 0, 2, 2, 0, 64, 32, 32))
+    + bytes(7)
+    + b"\1"
+    + bytes(68)
+    + bytes((13, 0, 0, 0, 0, 0x10, 0, 0))
+).ljust(PAGE_SIZE, b"\0")
+"""The one page of a database without anything in it, in WAL mode, as SQLite itself begins one."""
+
+
 def forget_pages(folder: ReplicaFolder) -> None:
     """Make durable that no page is known; before metadata of another revision come into force.
 
     Raises:
         ReplicaError: it cannot be done.
     """
-    if folder.page_map.exists():
+    found = [path for path in (folder.page_map, folder.undo) if path.exists()]
+    if found:
         with explained(f"remove {folder.page_map}"):
-            folder.page_map.unlink()
+            for path in found:
+                path.unlink()
         sync_folder(folder.path)
 
 
@@ -64,6 +79,7 @@ class PageStore:
     def __init__(self, folder: ReplicaFolder, page_map: PageMap) -> None:
         self.page_map = page_map
         self.pages_put = 0
+        self.undo = UndoFile(folder)
         self._folder = folder
         self._lock = threading.RLock()
         self._unflushed = 0
@@ -106,6 +122,8 @@ class PageStore:
             with store._explained("write"):
                 store._file.xTruncate(0)
                 store._file.xTruncate(db_pages * PAGE_SIZE)  # SQLite takes the size from the file
+                if not db_pages:
+                    store._file.xWrite(EMPTY_DATABASE, 0)
             store.page_map = PageMap(db_pages)
             store._unflushed = 1  # that there is an image, if without a page: an empty database never has one
         except BaseException:
@@ -132,7 +150,7 @@ class PageStore:
                 end.callback(pages.close)
             try:
                 for page_id, data in pages:
-                    batch.setdefault(page_id, self._admitted(page_id, data))
+                    batch.setdefault(page_id, admitted(page_id, data, self.page_map.db_pages))
                     if len(batch) == BATCH_PAGES_MAX:
                         full, batch = batch, {}
                         written += self._write(full)
@@ -140,24 +158,10 @@ class PageStore:
                 written += self._write(batch)
         return written
 
-    def _admitted(self, page_id: PageId, data: bytes) -> bytes:
-        """Return what to store of a page that came from the remote; refuse what cannot be one."""
-        if not 0 <= page_id < self.page_map.db_pages:
-            raise ProtocolError(
-                f"write page {page_id}: the database has {self.page_map.db_pages} pages",
-                hint="try again; if it stays so, the server's answers are damaged",
-            )
-        if len(data) != PAGE_SIZE:
-            raise ProtocolError(
-                f"write page {page_id}: remote sent {len(data)} bytes, a page is {PAGE_SIZE}",
-                hint="try again; if it stays so, the server's answers are damaged",
-            )
-        return data if page_id else _as_wal_mode(data)
-
     def _write(self, batch: dict[PageId, bytes]) -> int:
         with self._lock:
             absent = self.page_map.absent_of(BitMap(batch))
-            for first, end in _runs(absent):
+            for first, end in runs(absent):
                 data = b"".join(batch[PageId(page)] for page in range(first, end))
                 with self._explained("write"):
                     self._file.xWrite(data, first * PAGE_SIZE)
@@ -206,6 +210,21 @@ class PageStore:
             )
         return data
 
+    def base(self, page: PageId) -> bytes:
+        """Return the base content of ``page``: what the remote has, whatever a checkpoint wrote over it.
+
+        Raises:
+            ReplicaError: as :meth:`read`.
+        """
+        return self.undo.read(page) if page in self.undo.pages else self.read(page)
+
+    def adopt(self, page_map: PageMap) -> None:
+        """Go on with ``page_map``: another base image came into force, and its undo is empty."""
+        with self._lock:
+            self.page_map.become(page_map)
+            self.undo.discard()
+            self._unflushed = 0
+
     # The end
 
     def flush(self) -> None:
@@ -247,25 +266,47 @@ class PageStore:
                 self.flush()
             finally:
                 self._file.xClose()
+                self.undo.close()
 
-    @contextmanager
-    def _explained(self, doing: str) -> Iterator[None]:
-        """Turn SQLite's file errors of the block into ours."""
-        try:
-            yield
-        except apsw.FullError as error:
-            raise ReplicaError(
-                f"{doing} {self._folder.main}: the disk is full", hint="free some disk space and try again"
-            ) from error
-        except apsw.VFSFileClosedError as error:
-            raise ReplicaError(
-                f"{doing} {self._folder.main}: the replica is closed", hint="connect again"
-            ) from error
-        except apsw.Error as error:
-            raise ReplicaError(f"{doing} {self._folder.main}: {error}", hint="check the disk") from error
+    def _explained(self, doing: str) -> AbstractContextManager[None]:
+        return explained_disk(doing, self._folder.main)
 
 
-def _runs(pages: BitMap) -> Iterator[tuple[int, int]]:
+@contextmanager
+def explained_disk(doing: str, path: Path) -> Iterator[None]:
+    """Turn SQLite's file errors of the block into ours."""
+    try:
+        yield
+    except apsw.FullError as error:
+        raise ReplicaError(
+            f"{doing} {path}: the disk is full", hint="free some disk space and try again"
+        ) from error
+    except apsw.VFSFileClosedError as error:
+        raise ReplicaError(f"{doing} {path}: the replica is closed", hint="connect again") from error
+    except apsw.Error as error:
+        raise ReplicaError(f"{doing} {path}: {error}", hint="check the disk") from error
+
+
+def admitted(page_id: PageId, data: bytes, db_pages: int) -> bytes:
+    """Return what to store of a page that came from the remote.
+
+    Raises:
+        ProtocolError: it is not one of a database of ``db_pages`` pages, or cannot be served here.
+    """
+    if not 0 <= page_id < db_pages:
+        raise ProtocolError(
+            f"write page {page_id}: the database has {db_pages} pages",
+            hint="try again; if it stays so, the server's answers are damaged",
+        )
+    if len(data) != PAGE_SIZE:
+        raise ProtocolError(
+            f"write page {page_id}: remote sent {len(data)} bytes, a page is {PAGE_SIZE}",
+            hint="try again; if it stays so, the server's answers are damaged",
+        )
+    return data if page_id else _as_wal_mode(data)
+
+
+def runs(pages: BitMap) -> Iterator[tuple[int, int]]:
     """Yield ``pages`` as runs ``(first, end)`` of at most one write each."""
     first = end = -1
     for page in pages:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+SCRATCH_SEGMENT_PAGES: Final = 32
+"""Pages (128 KiB) that one fetch asks for while local changes are replayed."""
 
 if TYPE_CHECKING:
     from pyroaring import BitMap

@@ -1,0 +1,77 @@
+"""Replicas of one remote, as two people have them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import apsw
+import pytest
+
+import turso_sync_nb as tsn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from peers import PeerServer
+
+SCHEMA = (
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b INTEGER UNIQUE)",
+    "CREATE TABLE kv (k TEXT PRIMARY KEY, v)",
+    "CREATE TABLE bare (x, y)",
+)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A small database: tables t, kv and bare, with rows."""
+    path = tmp_path / "source.db"
+    raw = apsw.Connection(str(path))
+    for statement in SCHEMA:
+        raw.execute(statement)
+    raw.execute("INSERT INTO t VALUES (1, 'one', 10), (2, 'two', 20), (3, 'three', 30)")
+    raw.execute("INSERT INTO kv VALUES ('x', 1); INSERT INTO bare VALUES (1, 1), (1, 1), (2, 2)")
+    raw.close()
+    return path
+
+
+@pytest.fixture
+def server(remote_server: Callable[..., PeerServer], source: Path) -> PeerServer:
+    """A remote with that database: the real one, then the embedded one."""
+    return remote_server(source)
+
+
+@pytest.fixture
+def replica(server: PeerServer, tmp_path: Path) -> Iterator[Callable[..., tsn.Connection]]:
+    """Give ``replica(name=None, **options)``: a connection to a replica of the server, closed at the end."""
+    names = count(1)
+    with ExitStack() as closing:
+
+        def open_replica(name: str | None = None, **options: Any) -> tsn.Connection:
+            options.setdefault("isolation_level", None)
+            options.setdefault("remote_url", server.url)
+            db = tsn.connect(tmp_path / (name or f"replica-{next(names)}"), **options)
+            closing.callback(db.close)
+            return db
+
+        yield open_replica
+
+
+@pytest.fixture
+def two(replica: Callable[..., tsn.Connection]) -> tuple[tsn.Connection, tsn.Connection]:
+    """Two replicas of the server, in autocommit mode."""
+    return replica("mine"), replica("yours")
+
+
+@pytest.fixture(params=["whole", "partial"])
+def both_kinds(
+    request: pytest.FixtureRequest, replica: Callable[..., tsn.Connection]
+) -> tuple[tsn.Connection, tsn.Connection]:
+    """Two replicas of the server: once whole ones, once with only the first page."""
+    partial = tsn.PartialSyncOpts(
+        bootstrap_strategy=tsn.PartialSyncPrefixBootstrap(length=4096), segment_size=4096
+    )
+    chosen = partial if request.param == "partial" else None
+    return replica("mine", partial_sync=chosen), replica("yours", partial_sync=chosen)

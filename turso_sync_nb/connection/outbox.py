@@ -1,0 +1,69 @@
+"""What waits, and conflicts, as DataFrames."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from turso_sync_nb.changes.model import RowChange
+from turso_sync_nb.connection.frames import frame_of_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pandas as pd
+
+    from turso_sync_nb.changes.conflicts import Conflict
+    from turso_sync_nb.changes.model import Change, Image, Shape, Transaction
+
+_CHANGES: Final = ("transaction", "change", "table", "key", "operation", "old", "new", "state", "reason")
+_CONFLICTS: Final = (
+    "transaction", "table", "key", "operation", "kind", "base", "local", "remote", "settled_by", "time",
+)  # fmt: skip
+
+
+def changes_frame(transactions: Iterable[Transaction]) -> pd.DataFrame:
+    """Return one row for each change; a change of the schema has its SQL in ``new``."""
+    rows = [
+        (one.number, change.id, *_described(change), one.state, one.reason)
+        for one in transactions
+        for change in one.changes
+    ]
+    declared = ("INTEGER", "INTEGER", "TEXT", None, "TEXT", None, None, "TEXT", "TEXT")
+    return frame_of_rows(_CHANGES, declared, rows)
+
+
+def _described(change: Change) -> tuple[Any, ...]:
+    """Return table, key, operation, old and new."""
+    if not isinstance(change, RowChange):
+        return change.name, None, change.kind.replace("_", " "), None, change.sql
+    image = change.old if change.new is None else change.new
+    return (
+        change.shape.table,
+        _key(change.shape, image),
+        change.op,
+        _row(change.shape, change.old),
+        _row(change.shape, change.new),
+    )
+
+
+def _key(shape: Shape, image: Image | None) -> dict[str, Any] | None:
+    if image is None or not shape.key:
+        return None
+    return {shape.columns[at]: image[at] for at in shape.key}
+
+
+def _row(shape: Shape, image: Image | None) -> dict[str, Any] | None:
+    return None if image is None else dict(zip(shape.columns, image, strict=True))
+
+
+def conflicts_frame(conflicts: Iterable[Conflict]) -> pd.DataFrame:
+    """Return one row for each conflict; ``time`` is when the change was made here, in UTC."""
+    import pandas as pd
+
+    rows = [
+        (one.transaction, one.table, one.key, one.operation, one.kind, one.base, one.local, one.remote,
+         one.settled_by, pd.Timestamp(one.unix_time, unit="s", tz="UTC"))
+        for one in conflicts
+    ]  # fmt: skip
+    declared = ("INTEGER", "TEXT", None, "TEXT", "TEXT", None, None, None, "TEXT", None)
+    return frame_of_rows(_CONFLICTS, declared, rows)

@@ -1,0 +1,156 @@
+"""The verbs of synchronizing on a connection: pull, push, and what waits to be pushed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from turso_sync_nb.changes import tape
+from turso_sync_nb.changes.conflicts import DEFAULT
+from turso_sync_nb.connection.outbox import changes_frame, conflicts_frame
+from turso_sync_nb.connection.sql_errors import explaining
+from turso_sync_nb.engine import outbox
+from turso_sync_nb.engine.checkpoint import checkpoint
+from turso_sync_nb.engine.pull import Settling, pull, rebase
+from turso_sync_nb.engine.push import push
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from turso_sync_nb.changes.conflicts import Policies
+    from turso_sync_nb.connection.session import Session
+    from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.engine.reports import CheckpointReport, PullReport, PushReport
+    from turso_sync_nb.options import Transform
+
+
+@dataclass(frozen=True)
+class SyncOptions:
+    """What a connection chose about pushing and pulling; see :func:`turso_sync_nb.connect`."""
+
+    conflict_policy: Policies = DEFAULT
+    transform: Transform | None = None
+    tables_ignore: tuple[str, ...] = ()
+    push_operations_threshold: int | None = None
+
+
+class SyncMixin:
+    """The part of a connection that synchronizes."""
+
+    _session: Session
+    _replica: Replica
+    _options: SyncOptions
+
+    def pull(self) -> PullReport:
+        """Bring what is new on the remote; changes made here stay, on top of it.
+
+        Waits up to 5 s for other connections of this process to be idle. The report is true when there was
+        something new. A failure leaves the replica as it was.
+
+        Raises:
+            ReplicaBusyError: this connection has an open cursor or transaction, or another one has for long.
+            RemoteError, ProtocolError: the remote did not answer, or not as the protocol says.
+            ConflictError: a conflict whose policy is ``reject``.
+            ReplicaError: the server at the address is another database, or lost what it acknowledged.
+        """
+        self._session.check_open()
+        with explaining():
+            return pull(self._replica, self._settling())
+
+    def push(self, *, skip_refused: bool = False) -> PushReport:
+        """Send the changes made here, each transaction whole; true when anything was sent.
+
+        Nothing is sent twice, whatever happened to an earlier answer. Where the remote changed the same
+        rows meanwhile, its news are pulled and the conflicts settled by the policy. ``skip_refused``: go
+        past transactions that the remote refused; they stay in :meth:`changes`.
+
+        Raises:
+            ReplicaBusyError: this connection has an open transaction.
+            ConflictError: the remote refuses a transaction; the message names table, row and reason.
+                Nothing of it was applied, it and what follows stay.
+            RemoteError, ProtocolError: the remote did not answer, or not as the protocol says.
+        """
+        self._session.check_open()
+        if self._session.in_transaction:
+            self._replica.gate.refuse_caller("push", self._session)
+        with explaining():
+            return push(
+                self._replica,
+                operations_threshold=self._options.push_operations_threshold,
+                transform=self._options.transform,
+                skip_refused=skip_refused,
+                rebase=lambda: pull(self._replica, self._settling()),
+            )
+
+    def sync(self) -> tuple[PushReport, PullReport]:
+        """Push, then pull."""
+        return self.push(), self.pull()
+
+    def checkpoint(self) -> CheckpointReport:
+        """Move the log into the database file, keeping what a pull needs to take it back."""
+        self._session.check_open()
+        with explaining():
+            return checkpoint(self._replica, self._session)
+
+    # What waits
+
+    @property
+    def pending_changes(self) -> int:
+        """How many changes wait to be pushed, those of an open transaction too."""
+        self._session.check_open()
+        with self._session.running():
+            return tape.count(self._session.raw) if tape.exists(self._session.raw) else 0
+
+    def changes(self) -> pd.DataFrame:
+        """Return what a push would send, and what was refused, one row for each change.
+
+        Columns: transaction, change, table, key, operation, old, new, state (pending, refused, aside,
+        skipped), reason. ``old``, ``new`` and ``key`` are dicts by column, or ``None``.
+        """
+        self._session.check_open()
+        with explaining():
+            return changes_frame(outbox.transactions(self._replica))
+
+    def conflicts(self) -> pd.DataFrame:
+        """Return the conflicts seen so far and how each was settled, the oldest first."""
+        self._session.check_open()
+        with explaining():
+            return conflicts_frame(outbox.conflicts(self._replica))
+
+    def skip(self, transaction: int) -> None:
+        """Give up a transaction: it is undone here, never sent, and stays visible in :meth:`changes`.
+
+        Raises:
+            UsageError: there is no such transaction.
+        """
+        self._revise(transaction, lambda: outbox.set_state(self._replica, transaction, "skipped"))
+
+    def retry(self, transaction: int) -> None:
+        """Take a refused, skipped or set-aside transaction up again.
+
+        Raises:
+            UsageError: there is no such transaction.
+            ConflictError: it cannot be done on the present state either; it stays as it was.
+        """
+        self._revise(transaction, lambda: outbox.make_pending(self._replica, transaction))
+
+    def edit_change(self, change: int, **new: Any) -> None:
+        """Change what an insert or update that waits will write: ``edit_change(17, email="b@c.d")``.
+
+        ``change`` is its number in :meth:`changes`. The row here changes with it.
+
+        Raises:
+            UsageError: no such change or column, or one that writes nothing.
+        """
+        self._revise(None, lambda: outbox.edit(self._replica, change, new))
+
+    def _revise(self, transaction: int | None, revise: Any) -> None:
+        """Change the tape, then do everything on it again on the base image."""
+        self._session.check_open()
+        with explaining():
+            outbox.revised(
+                self._replica, transaction, revise, lambda: rebase(self._replica, self._settling())
+            )
+
+    def _settling(self) -> Settling:
+        return Settling(self._options.conflict_policy, self._options.transform, self._session)

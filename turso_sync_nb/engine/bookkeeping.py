@@ -1,0 +1,81 @@
+"""The remote's bookkeeping: which change of each client it has, written with the changes themselves.
+
+The table is every Turso client's. ``change_id`` is the border of our last transaction there; ``pull_gen`` how
+often local changes had been replayed by then.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from turso_sync_nb.changes.names import BOOKKEEPING, has_table
+from turso_sync_nb.errors import ProtocolError, RemoteFailedError
+from turso_sync_nb.protocol.pipeline import Execute, ExecuteResponse, SqlError, Stmt
+
+if TYPE_CHECKING:
+    import apsw
+
+    from turso_sync_nb.engine.remote import Remote
+
+CREATE: Final = Stmt(
+    f"CREATE TABLE IF NOT EXISTS {BOOKKEEPING} (client_id TEXT PRIMARY KEY, pull_gen INTEGER, change_id INTEGER)"
+)
+
+
+class Position(NamedTuple):
+    """How far the remote is with one client's changes; zeros: it has none."""
+
+    pull_gen: int = 0
+    change_id: int = 0
+
+
+def read_remote(remote: Remote, client_id: str) -> Position:
+    """Ask the remote how far it is.
+
+    Raises:
+        RemoteError: no answer.
+        ProtocolError: an answer that makes no sense.
+    """
+    sql = f"SELECT pull_gen, change_id FROM {BOOKKEEPING} WHERE client_id = ?"
+    (answer,) = remote.pipeline([Execute(Stmt(sql, (client_id,)))])
+    if isinstance(answer, SqlError):
+        if "no such table" in answer.message:
+            return Position()
+        raise RemoteFailedError(f"ask what was pushed: {answer.message}", hint="try again")
+    if not isinstance(answer, ExecuteResponse):
+        raise ProtocolError(
+            "ask what was pushed: the answer is about something else", hint="check the address"
+        )
+    for row in answer.result.rows:
+        if len(row) == len(Position._fields) and all(isinstance(value, int) for value in row):
+            return Position(*row)  # type: ignore[arg-type] # two integers
+        raise ProtocolError(
+            f"ask what was pushed: {BOOKKEEPING} holds {row!r}", hint="another program wrote to that table"
+        )
+    return Position()
+
+
+def read_local(raw: apsw.Connection, client_id: str) -> Position:
+    """Return how far the remote was in the state that ``raw`` shows."""
+    if not has_table(raw, BOOKKEEPING):
+        return Position()
+    sql = f"SELECT pull_gen, change_id FROM {BOOKKEEPING} WHERE client_id = ?"
+    return Position(*next(iter(raw.execute(sql, (client_id,))), ()))
+
+
+def guard(client_id: str, expected: Position) -> Stmt:
+    """Return the statement that fails when the remote is not at ``expected`` any more."""
+    sql = (
+        f"SELECT CASE WHEN ifnull((SELECT change_id FROM {BOOKKEEPING} WHERE client_id = ?), 0) = ? "
+        "THEN 1 ELSE abs(-9223372036854775807 - 1) END"
+    )
+    return Stmt(sql, (client_id, expected.change_id))
+
+
+def advance(client_id: str, position: Position) -> Stmt:
+    """Return the statement that notes ``position``."""
+    sql = (
+        f"INSERT INTO {BOOKKEEPING} (client_id, pull_gen, change_id) VALUES (?, ?, ?) ON CONFLICT (client_id) "
+        "DO UPDATE SET pull_gen = excluded.pull_gen, change_id = excluded.change_id"
+    )
+    return Stmt(sql, (client_id, *position))

@@ -1,0 +1,62 @@
+"""Checkpoint: the log goes into the database file, and what a pull needs to take it back is kept.
+
+The base content of every page that is about to be written over goes to the undo first, durably.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from pyroaring import BitMap
+
+from turso_sync_nb.engine.reports import CheckpointReport
+from turso_sync_nb.errors import ReplicaBusyError
+from turso_sync_nb.storage.crash_points import reach
+from turso_sync_nb.storage.wal_pages import wal_pages
+from turso_sync_nb.units import LOCK_PAGE, PageId
+
+if TYPE_CHECKING:
+    from turso_sync_nb.engine.gate import Member
+    from turso_sync_nb.engine.replica import Replica
+
+WAIT_FOR_OTHERS_S: Final = 5.0
+"""Seconds to wait for cursors and transactions of other connections, as a statement waits for a lock."""
+
+
+def checkpoint(replica: Replica, caller: Member | None) -> CheckpointReport:
+    """Move the log into the database file; waits for other connections to be idle.
+
+    Raises:
+        ReplicaBusyError: a cursor or transaction is open.
+        ReplicaError: the undo cannot be written; nothing was moved.
+    """
+    with replica.verb(), replica.gate.closed("checkpoint", caller, WAIT_FOR_OTHERS_S):
+        return move_log(replica)
+
+
+def move_log(replica: Replica) -> CheckpointReport:
+    """Do it; the caller sees to it that nobody writes or reads meanwhile."""
+    started_s = time.perf_counter()
+    store = replica.store
+    logged = wal_pages(replica.folder)
+    if not logged:
+        return CheckpointReport(0, time.perf_counter() - started_s)
+    raw = replica.open_database()
+    try:
+        size_after = raw.execute("PRAGMA main.page_count").get
+        base = BitMap(range(replica.metadata.db_pages)) & store.page_map.resident
+        overwritten = base & (logged | BitMap(range(size_after, replica.metadata.db_pages)))
+        wanted = overwritten - store.undo.pages - BitMap([LOCK_PAGE])
+        store.undo.save((PageId(page), store.read(PageId(page))) for page in wanted)
+        reach("checkpoint: undo durable")
+        busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        replica.close_database(raw)
+    if busy:
+        raise ReplicaBusyError(
+            f"checkpoint {replica.path}: another program has the database open", hint="close it there"
+        )
+    reach("checkpoint: log moved")
+    store.flush()
+    return CheckpointReport(len(logged), time.perf_counter() - started_s)

@@ -1,0 +1,148 @@
+"""The outbox: what waits to be pushed, was refused, set aside or given up; and how a user revises it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from turso_sync_nb.changes import conflicts as conflict_list
+from turso_sync_nb.changes import tape
+from turso_sync_nb.changes.model import RowChange, is_ignored
+from turso_sync_nb.errors import ConflictError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import apsw
+
+    from turso_sync_nb.changes.conflicts import Conflict
+    from turso_sync_nb.changes.model import State, Transaction
+    from turso_sync_nb.engine.replay import Replayed
+    from turso_sync_nb.engine.replica import Replica
+
+
+def transactions(replica: Replica) -> list[Transaction]:
+    """Return the transactions that are not on the remote, tables that are never pushed left out."""
+    with database(replica) as raw:
+        if not tape.exists(raw):
+            return []
+        found = []
+        for one in tape.transactions(raw):
+            pushed = tuple(change for change in one.changes if not is_ignored(change))
+            if pushed:
+                found.append(replace(one, changes=pushed))
+        return found
+
+
+def pending(replica: Replica) -> int:
+    """Return how many changes a push would send."""
+    with database(replica) as raw:
+        return tape.count(raw) if tape.exists(raw) else 0
+
+
+def conflicts(replica: Replica) -> list[Conflict]:
+    """Return the conflicts that were seen, the oldest first."""
+    with database(replica) as raw:
+        return list(conflict_list.recorded(raw))
+
+
+def set_state(replica: Replica, number: int, state: State, reason: str = "") -> None:
+    """Put the transaction ``number`` into ``state``."""
+    with database(replica) as raw, raw:
+        tape.set_state(raw, number, state, reason)
+
+
+def make_pending(replica: Replica, number: int) -> None:
+    """Make the transaction ``number`` pending; after all others, if what was acknowledged is past it."""
+    with database(replica) as raw, raw:
+        everything = list(tape.transactions(raw))
+        one = next(each for each in everything if each.number == number)
+        if one.last_id > tape.acknowledged(raw):
+            tape.set_state(raw, number, "pending")
+            return
+        renewed = replace(one, state="pending", reason="")
+        _write(raw, [*(each for each in everything if each is not one), renewed], renumber=renewed)
+
+
+def edit(replica: Replica, change_id: int, new: dict[str, Any]) -> None:
+    """Put ``new`` values into what the change ``change_id`` writes.
+
+    Raises:
+        UsageError: there is no such change or column, or it writes nothing.
+    """
+    with database(replica) as raw, raw:
+        everything = list(tape.transactions(raw)) if tape.exists(raw) else []
+        for at, one in enumerate(everything):
+            for position, change in enumerate(one.changes):
+                if change.id == change_id and isinstance(change, RowChange):
+                    changes = (*one.changes[:position], _edited(change, new), *one.changes[position + 1 :])
+                    everything[at] = replace(one, changes=changes)
+                    _write(raw, everything)
+                    return
+        raise UsageError(f"edit change {change_id}: no such change of a row waits", hint="see db.changes()")
+
+
+def _edited(change: RowChange, new: dict[str, Any]) -> RowChange:
+    columns = {name.lower(): at for at, name in enumerate(change.shape.columns)}
+    unknown = [name for name in new if name.lower() not in columns]
+    if change.new is None or unknown or not new:
+        what = (
+            f"{change.shape.table} has no column {unknown[0]!r}" if unknown else "it writes nothing to edit"
+        )
+        raise UsageError(
+            f"edit change {change.id}: {what}", hint="name columns: edit_change(17, email='a@b.c')"
+        )
+    image = list(change.new)
+    for name, value in new.items():
+        image[columns[name.lower()]] = value
+    return replace(change, new=tuple(image))
+
+
+def _write(raw: apsw.Connection, everything: list[Transaction], renumber: Transaction | None = None) -> None:
+    """Write the tape anew; ``renumber``, the last one, gets new ids."""
+    floor, last = tape.acknowledged(raw), tape.last_id(raw)
+    if renumber is not None:
+        changes = tuple(replace(change, id=last + 2 * at) for at, change in enumerate(renumber.changes, 2))
+        everything[-1] = replace(renumber, changes=changes, last_id=changes[-1].id)
+        last = changes[-1].id
+    tape.clear(raw)
+    tape.write(raw, everything, floor)
+    tape.jump(raw, last)
+
+
+def revised(
+    replica: Replica, number: int | None, revise: Callable[[], None], rebase: Callable[[], Replayed]
+) -> None:
+    """Do ``revise`` and then ``rebase``; when that fails the tape is as it was.
+
+    Raises:
+        UsageError: there is no transaction ``number``.
+        ConflictError: the transaction cannot be done on the present state.
+    """
+    with replica.verb():
+        with database(replica) as raw:
+            before = list(tape.transactions(raw)) if tape.exists(raw) else []
+        states = {one.number: one.state for one in before}
+        if number is not None and number not in states:
+            raise UsageError(f"find transaction {number}: no such one waits", hint="see db.changes()")
+        revise()
+        try:
+            replayed = rebase()
+        except BaseException:
+            with database(replica) as raw, raw:
+                _write(raw, before)
+            raise
+        for one in replayed.transactions:
+            if one.number == number and one.state == "aside":
+                raise ConflictError(f"retry transaction {number}: {one.reason}", hint="see db.changes()")
+
+
+@contextmanager
+def database(replica: Replica) -> Iterator[apsw.Connection]:
+    """Give a connection of our own, past the capture."""
+    raw = replica.open_database()
+    try:
+        yield raw
+    finally:
+        replica.close_database(raw)

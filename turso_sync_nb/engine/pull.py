@@ -1,0 +1,342 @@
+"""Pull: the remote's newest state becomes the base image, and the changes made here stay on top of it.
+
+Everything is fetched before a file in force is touched. Then every connection is idle and let go of, the
+local changes are replayed on a view of the next base, and all of it comes into force at one point
+(``storage/publication.py``). A failure before that point leaves the replica as it was.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from pyroaring import BitMap
+
+from turso_sync_nb.changes import conflicts, tape
+from turso_sync_nb.changes.conflicts import DEFAULT
+from turso_sync_nb.engine import bookkeeping
+from turso_sync_nb.engine.bootstrap import verify_first_page
+from turso_sync_nb.engine.fetch import FETCH_ATTEMPTS, FIRST_PAGE, PagesAt, check_revision
+from turso_sync_nb.engine.replay import Replayed, replay
+from turso_sync_nb.engine.reports import PullReport
+from turso_sync_nb.errors import ProtocolError, RemoteFailedError, ReplicaError, RevisionGoneError
+from turso_sync_nb.protocol.pull_updates import PullRequest
+from turso_sync_nb.storage.metadata import save_metadata
+from turso_sync_nb.storage.next_base import NextBase
+from turso_sync_nb.storage.publication import Publication
+from turso_sync_nb.units import LOCK_PAGE, pages_of_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import apsw
+
+    from turso_sync_nb.changes.conflicts import Conflict, Policies
+    from turso_sync_nb.changes.model import Transaction
+    from turso_sync_nb.engine.gate import Member
+    from turso_sync_nb.engine.remote import PullAnswer
+    from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.options import Transform
+    from turso_sync_nb.storage.metadata import Metadata
+    from turso_sync_nb.units import PageId
+
+WAIT_FOR_OTHERS_S: Final = 5.0
+"""Seconds to wait for cursors and transactions of other connections, as a statement waits for a lock."""
+
+
+@dataclass(frozen=True)
+class Settling:
+    """How what was changed here meets what was changed there."""
+
+    policies: Policies = DEFAULT
+    transform: Transform | None = None
+    caller: Member | None = None
+    """The connection that asks; it must be idle."""
+
+
+@dataclass(frozen=True)
+class _Local:
+    """What was made here and has to outlive a change of the base image."""
+
+    transactions: list[Transaction]
+    conflicts: list[Conflict]
+    acknowledged: int
+    last_id: int
+
+
+@dataclass(frozen=True)
+class _News:
+    """What the remote sent: the next base image, and which pages of the present one are good in it."""
+
+    revision: str
+    next_base: NextBase
+    keep: BitMap
+
+
+def pull(replica: Replica, settling: Settling) -> PullReport:
+    """Bring what is new on the remote; the report is true when there was something.
+
+    Raises:
+        RemoteError, ProtocolError: no answer, or not a whole one; nothing moved.
+        ReplicaBusyError: a cursor or transaction is open; nothing moved.
+        ConflictError: a conflict whose policy is ``reject``; nothing moved.
+        ReplicaError: the server at the address is another database, or lost what it had acknowledged.
+    """
+    with replica.verb(), ExitStack() as undo:
+        started_s, before = time.perf_counter(), replica.need_remote().traffic.snapshot()
+        replica.gate.refuse_caller("pull", settling.caller)
+        news = _fetched(replica)
+        if news is None:
+            _note_pull(replica)
+            replayed, pages = Replayed(), 0
+        else:
+            undo.callback(news.next_base.discard)
+            pages = len(news.next_base.pages)
+            replayed = _published(replica, news, settling)
+        after = replica.need_remote().traffic.snapshot()
+        return PullReport(
+            pages=pages,
+            applied=news is not None,
+            replayed=replayed.applied,
+            conflicts=len(replayed.conflicts),
+            set_aside=replayed.set_aside,
+            received_bytes=after.received_bytes - before.received_bytes,
+            sent_bytes=after.sent_bytes - before.sent_bytes,
+            requests=after.requests - before.requests,
+            seconds=time.perf_counter() - started_s,
+            note=replica.take_note(),
+        )
+
+
+def rebase(replica: Replica, settling: Settling) -> Replayed:
+    """Do the local changes again, on the base image in force; pull first if that lacks what was pushed.
+
+    Raises:
+        RemoteError: something was pushed since the last pull, and the remote does not answer.
+        ReplicaBusyError, ConflictError: as :func:`pull`.
+    """
+    with replica.verb(), ExitStack() as undo:
+        replica.gate.refuse_caller("pull", settling.caller)
+        news = _fetched(replica) if replica.metadata.pushed_since_pull else None
+        if news is None:
+            metadata = replica.metadata
+            keep = replica.store.page_map.resident.copy()
+            news = _News(metadata.revision, NextBase(replica.folder, metadata.db_pages), keep)
+        undo.callback(news.next_base.discard)
+        return _published(replica, news, settling)
+
+
+# What the remote has
+
+
+def _fetched(replica: Replica) -> _News | None:
+    """Fetch what changed since our revision; ``None`` when nothing did."""
+    if not replica.metadata.revision:
+        return _first(replica)
+    try:
+        replica.pages.recognise()
+    except RevisionGoneError:
+        return _all_again(replica)
+    resident = replica.store.page_map.resident.copy()
+    whole = replica.is_whole
+    selector = None if whole else resident
+    request = PullRequest(client_revision=replica.metadata.revision, pages=selector)
+    with replica.need_remote().pull_updates(request) as answer:
+        if answer.header.revision == replica.metadata.revision:
+            return None
+        expected = BitMap(range(answer.header.db_pages)) if whole else resident
+        news = _received(replica, answer, expected, resident)
+    if whole:
+        _need(news, BitMap(range(replica.metadata.db_pages, news.next_base.db_pages)))
+    return news
+
+
+def _first(replica: Replica) -> _News:
+    """Fetch what a replica that was put off begins with."""
+    plan = replica.metadata.bootstrap
+    wanted = BitMap(range(pages_of_bytes(plan.length))) if plan.kind == "prefix" else None
+    request = PullRequest(pages=wanted, query=plan.query)
+    with replica.need_remote().pull_updates(request) as answer:
+        every = BitMap(range(answer.header.db_pages))
+        news = _received(replica, answer, every if wanted is None else every & wanted, BitMap())
+    if plan.kind != "query":
+        _need(news, every if wanted is None else every & wanted)
+    return news
+
+
+def _all_again(replica: Replica) -> _News:
+    """Fetch every page that is here anew: the remote does not know our revision any more."""
+    resident = replica.store.page_map.resident.copy()
+    whole = replica.is_whole
+    request = PullRequest(pages=None if whole else resident)
+    with replica.need_remote().pull_updates(request) as answer:
+        every = BitMap(range(answer.header.db_pages))
+        wanted = every if whole else every & resident
+        news = _received(replica, answer, wanted, BitMap())
+    _need(news, wanted)
+    replica.note("the remote no longer held our revision: every page was fetched anew")
+    return news
+
+
+def _received(replica: Replica, answer: PullAnswer, expected: BitMap, resident: BitMap) -> _News:
+    """Take an answer's pages into a next base image; one that breaks off is completed."""
+    header = answer.header
+    next_base = NextBase(replica.folder, header.db_pages)
+    try:
+        try:
+            next_base.put(_only(answer.pages(), expected))
+        except RemoteFailedError:
+            _complete(replica, next_base, header.revision, expected)
+        if FIRST_PAGE in next_base.pages:
+            verify_first_page(next_base.read(FIRST_PAGE), header.db_pages)
+    except BaseException:
+        next_base.discard()
+        raise
+    keep = resident & BitMap(range(min(header.db_pages, replica.metadata.db_pages)))
+    return _News(header.revision, next_base, keep)
+
+
+def _complete(replica: Replica, next_base: NextBase, revision: str, expected: BitMap) -> None:
+    """Ask for the rest of an answer that broke off, at the revision that it was about."""
+    attempts_left = FETCH_ATTEMPTS
+    while True:
+        rest = expected - next_base.pages
+        request = PullRequest(server_revision=revision, client_revision=replica.metadata.revision, pages=rest)
+        arrived = len(next_base.pages)
+        with replica.need_remote().pull_updates(request) as answer:
+            check_revision(answer, revision)
+            try:
+                next_base.put(_only(answer.pages(), rest))
+            except RemoteFailedError:
+                attempts_left = FETCH_ATTEMPTS if len(next_base.pages) > arrived else attempts_left - 1
+                if not attempts_left:
+                    raise
+            else:
+                return
+
+
+def _only(pages: Iterator[tuple[PageId, bytes]], expected: BitMap) -> Iterator[tuple[PageId, bytes]]:
+    """Pass ``pages`` on, refusing one that was not asked for."""
+    for page_id, data in pages:
+        if page_id not in expected:
+            raise ProtocolError(
+                f"read page {page_id}: the remote sent a page that was not asked for",
+                hint="check that the address is a Turso sync server",
+            )
+        yield page_id, data
+
+
+def _need(news: _News, wanted: BitMap) -> None:
+    """Refuse an answer without pages that it must have had."""
+    missing = wanted - news.next_base.pages - BitMap([LOCK_PAGE])
+    if missing:
+        news.next_base.discard()
+        raise RemoteFailedError(
+            f"pull revision {news.revision!r}: the remote left out {len(missing)} of its pages, "
+            f"page {missing.min()} first",
+            hint="try again; tursodb serves only what is in its WAL: restart it on a complete database",
+        )
+
+
+# Bringing it into force
+
+
+def _published(replica: Replica, news: _News, settling: Settling) -> Replayed:
+    """Replay the local changes on ``news`` and put both in force."""
+    with replica.gate.closed("pull", settling.caller, WAIT_FOR_OTHERS_S), _suspended(replica):
+        local, metadata = _local(replica), _moved_on(replica.metadata, news)
+        replayed = Replayed()
+        with Publication(replica.folder, replica.store, news.next_base, news.keep) as publication:
+            if local is not None:
+                raw = publication.scratch(PagesAt(replica.need_remote, news.revision))
+                metadata, local = _reconciled(replica, raw, metadata, local)
+                replayed = _replayed(raw, local, settling)
+            if replayed.applied:
+                metadata = metadata.changed(pull_gen=metadata.pull_gen + 1)
+            publication.commit(metadata)
+        replica.moved_on(metadata)
+    return replayed
+
+
+@contextmanager
+def _suspended(replica: Replica) -> Iterator[None]:
+    """Have every connection of this process let go of the files for the block."""
+    with ExitStack() as resuming:
+        for member in list(replica.gate.members):
+            member.suspend()
+            resuming.callback(member.resume)
+        yield
+
+
+def _local(replica: Replica) -> _Local | None:
+    """Return what was made here; ``None`` when nothing ever was."""
+    raw = replica.open_database()
+    try:
+        if not tape.exists(raw):
+            return None
+        return _Local(
+            list(tape.transactions(raw)),
+            list(conflicts.recorded(raw)),
+            tape.acknowledged(raw),
+            tape.last_id(raw),
+        )
+    finally:
+        replica.close_database(raw)
+
+
+def _moved_on(metadata: Metadata, news: _News) -> Metadata:
+    return metadata.changed(
+        revision=news.revision,
+        db_pages=news.next_base.db_pages,
+        last_pull_unix_time=int(time.time()),
+        pushed_since_pull=False,
+    )
+
+
+def _reconciled(
+    replica: Replica, raw: apsw.Connection, metadata: Metadata, local: _Local
+) -> tuple[Metadata, _Local]:
+    """Strike off what the remote has of ours already, by its own bookkeeping in the state it sent.
+
+    Raises:
+        ReplicaError: it lacks what it had acknowledged.
+    """
+    pull_gen, change_id = bookkeeping.read_local(raw, metadata.client_id)
+    if change_id < local.acknowledged:
+        raise ReplicaError(
+            f"pull: the remote acknowledged our change {local.acknowledged}, its newest state knows of "
+            f"{change_id or 'none'}: the server was restored from a backup, or is another one",
+            hint="check the address; nothing was changed here, and nothing that waits to be pushed was lost",
+        )
+    borders = {local.acknowledged, *(one.last_id for one in local.transactions)}
+    if change_id not in borders or pull_gen > metadata.pull_gen:
+        replica.note(
+            "this replica was restored or copied: it goes on under a new client id, with every change kept"
+        )
+        name = metadata.client_id[: -len(str(uuid.uuid4())) - 1]
+        return metadata.changed(client_id=f"{name}-{uuid.uuid4()}"), replace(local, acknowledged=0)
+    waiting = [left for one in local.transactions if (left := tape.unacknowledged(one, change_id))]
+    return metadata, replace(local, transactions=waiting, acknowledged=change_id)
+
+
+def _replayed(raw: apsw.Connection, local: _Local, settling: Settling) -> Replayed:
+    """Do the local changes again, and write the tape anew, in one transaction."""
+    raw.execute("BEGIN IMMEDIATE")
+    replayed = replay(raw, local.transactions, settling.policies, settling.transform)
+    tape.create(raw)
+    tape.write(raw, replayed.transactions, local.acknowledged)
+    tape.jump(raw, local.last_id)
+    if met := [*local.conflicts, *replayed.conflicts]:
+        conflicts.create(raw)
+        conflicts.record(raw, met)
+    raw.execute("COMMIT")
+    return replayed
+
+
+def _note_pull(replica: Replica) -> None:
+    """Note that the remote was asked and had nothing new."""
+    replica.metadata = replica.metadata.changed(last_pull_unix_time=int(time.time()))
+    save_metadata(replica.folder, replica.metadata)

@@ -1,0 +1,331 @@
+"""Push: the transactions made here are done on the remote, each whole, in order, and never twice.
+
+Optimistic: updates and deletes carry the old values that they expect, inserts the key that must be free.
+When the remote has moved on under one of them nothing is applied; its news are pulled, the replay settles
+the conflict and rewrites the tape, and the push begins again. A transaction that the remote refuses for
+another reason stays, with that reason.
+
+What became of an answer that was lost is asked first: the remote's own bookkeeping, written in the same
+transaction as the changes, names the border up to which it has them.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+import apsw
+
+from turso_sync_nb.changes import tape, to_sql
+from turso_sync_nb.changes.model import RowChange, SchemaChange, is_ignored
+from turso_sync_nb.engine import bookkeeping, outbox
+from turso_sync_nb.engine.bookkeeping import Position
+from turso_sync_nb.engine.push_batch import Failure, Piece, UnsendableError, pieces_of, send, singly
+from turso_sync_nb.engine.reports import PushReport
+from turso_sync_nb.errors import ConflictError, RemoteFailedError, RemoteRefusedError, ReplicaError
+from turso_sync_nb.protocol.pipeline import Execute, ExecuteResponse, Stmt
+from turso_sync_nb.storage.crash_points import reach
+from turso_sync_nb.storage.metadata import save_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from turso_sync_nb.changes.model import Change, Transaction
+    from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.engine.reports import PullReport
+    from turso_sync_nb.options import Transform
+
+ATTEMPTS_MAX: Final = 5
+"""Pulls within one push before it gives up on a remote that keeps moving."""
+
+BATCH_BYTES_MAX: Final = 32 * 2**20
+"""Bytes of values after which a push begins another request, between two transactions."""
+
+_KEYS_ASKED_MAX: Final = 500
+
+
+class _MovedOnError(Exception):
+    """The remote is not where it was; the text says by what this was seen."""
+
+
+def push(
+    replica: Replica,
+    *,
+    operations_threshold: int | None,
+    transform: Transform | None,
+    skip_refused: bool,
+    rebase: Callable[[], PullReport],
+) -> PushReport:
+    """Send what waits; returns when the remote has all of it, or raises.
+
+    Raises:
+        ConflictError: the remote refuses a transaction, or keeps moving.
+        ReplicaError: the server at the address lacks what it had acknowledged.
+        RemoteError, ProtocolError: no answer, or one that makes no sense; the next push finds out.
+    """
+    with replica.verb():
+        started_s, before = time.perf_counter(), replica.need_remote().traffic.snapshot()
+        run = _Push(replica, operations_threshold, transform, skip_refused=skip_refused)
+        conflicts = _until_done(run, rebase)
+        after = replica.need_remote().traffic.snapshot()
+        return PushReport(
+            transactions=run.transactions,
+            changes=run.changes,
+            requests=after.requests - before.requests,
+            sent_bytes=after.sent_bytes - before.sent_bytes,
+            received_bytes=after.received_bytes - before.received_bytes,
+            seconds=time.perf_counter() - started_s,
+            conflicts=conflicts,
+            note=replica.take_note(),
+        )
+
+
+def _until_done(run: _Push, rebase: Callable[[], PullReport]) -> int:
+    """Push, pulling in between as often as the remote has moved on; return the conflicts met."""
+    conflicts = 0
+    for _ in range(ATTEMPTS_MAX):
+        try:
+            run.once()
+        except _MovedOnError as moved:
+            news = rebase()
+            conflicts += news.conflicts
+            if not news.applied:
+                raise ConflictError(
+                    f"push: {moved}, and a pull brought nothing new",
+                    hint="the row there is not as the replica has it; see db.changes(), or skip() the transaction",
+                ) from None
+        else:
+            return conflicts
+    raise ConflictError(
+        f"push: the remote changed the same rows {ATTEMPTS_MAX} times meanwhile",
+        hint="nothing is lost; push again",
+    )
+
+
+class _Push:
+    """One push and what it has sent so far."""
+
+    def __init__(
+        self, replica: Replica, threshold: int | None, transform: Transform | None, *, skip_refused: bool
+    ) -> None:
+        self.replica = replica
+        self.remote = replica.need_remote()
+        self.threshold = threshold
+        self.transform = transform
+        self.skip_refused = skip_refused
+        self.transactions = 0
+        self.changes = 0
+
+    def once(self) -> None:
+        """Send everything that waits, batch by batch."""
+        position = self._agreed()
+        for batch in self._batches(self._waiting()):
+            position = self._sent(batch, position)
+
+    # Where the remote is
+
+    def _agreed(self) -> Position:
+        """Find out what the remote has of ours, and strike that off.
+
+        Raises:
+            ReplicaError: it lacks what it had acknowledged.
+        """
+        metadata = self.replica.metadata
+        theirs = bookkeeping.read_remote(self.remote, metadata.client_id)
+        with outbox.database(self.replica) as raw:
+            if not tape.exists(raw):
+                return theirs
+            floor = tape.acknowledged(raw)
+            borders = {one.last_id for one in tape.transactions(raw)}
+        if theirs.change_id < floor:
+            raise ReplicaError(
+                f"push: the remote acknowledged our change {floor}, and knows of {theirs.change_id or 'none'} now: "
+                "the server was restored from a backup, or is another one",
+                hint="check the address; nothing was sent, and nothing that waits was lost",
+            )
+        if theirs.pull_gen > metadata.pull_gen or theirs.change_id not in borders | {floor}:
+            self._take_new_identity()
+            return Position()
+        if theirs.change_id > floor:
+            self._acknowledge(theirs.change_id)
+        return theirs
+
+    def _take_new_identity(self) -> None:
+        """Go on as another client: the remote has changes of this one that are not ours."""
+        replica = self.replica
+        name = replica.metadata.client_id[: -len(str(uuid.uuid4())) - 1]
+        replica.metadata = replica.metadata.changed(client_id=f"{name}-{uuid.uuid4()}")
+        with outbox.database(replica) as raw, raw:
+            tape.acknowledge(raw, 0)
+        save_metadata(replica.folder, replica.metadata)
+        replica.note(
+            "this replica was restored or copied: it goes on under a new client id, with every change kept"
+        )
+
+    # What to send
+
+    def _waiting(self) -> list[Transaction]:
+        with outbox.database(self.replica) as raw:
+            if not tape.exists(raw):
+                return []
+            everything = list(tape.transactions(raw))
+        refused = [one for one in everything if one.state == "refused"]
+        if refused and not self.skip_refused:
+            for one in refused:
+                outbox.make_pending(self.replica, one.number)
+            return self._waiting()
+        return [one for one in everything if one.state == "pending" and not all(map(is_ignored, one.changes))]
+
+    def _batches(self, waiting: Iterable[Transaction]) -> Iterator[list[Transaction]]:
+        """Part what waits between transactions, by number of changes and by bytes."""
+        batch: list[Transaction] = []
+        operations = size = 0
+        for one in waiting:
+            count, weight = len(one.changes), _weight(one)
+            too_many = self.threshold is not None and operations + count > self.threshold
+            if batch and (too_many or size + weight > BATCH_BYTES_MAX):
+                yield batch
+                batch, operations, size = [], 0, 0
+            batch.append(one)
+            operations, size = operations + count, size + weight
+        if batch:
+            yield batch
+
+    def _sent(self, batch: list[Transaction], position: Position) -> Position:
+        """Send one batch; return where the remote is then."""
+        client_id, border = self.replica.metadata.client_id, batch[-1].last_id
+        try:
+            pieces = [piece for one in batch for piece in pieces_of(one, self.transform)]
+        except UnsendableError as error:
+            raise self._refused(error.transaction, error.change, str(error)) from None
+        pieces = self._without_known_columns(pieces)
+        after = Position(self.replica.metadata.pull_gen, border)
+        reach("push: before sending")
+        failure = send(
+            self.remote,
+            (bookkeeping.CREATE, bookkeeping.guard(client_id, position)),
+            pieces,
+            (bookkeeping.advance(client_id, after),),
+        )
+        reach("push: answered")
+        if failure is not None:
+            raise self._meaning(failure, pieces, batch)
+        self._acknowledge(border)
+        reach("push: acknowledged")
+        self.transactions += len(batch)
+        self.changes += sum(not is_ignored(change) for one in batch for change in one.changes)
+        return after
+
+    def _without_known_columns(self, pieces: list[Piece]) -> list[Piece]:
+        """Leave out an ADD COLUMN that the remote has already."""
+        left = []
+        for piece in pieces:
+            change = piece.changes[0]
+            if isinstance(change, SchemaChange) and change.kind == "add_column":
+                sql = "SELECT name FROM pragma_table_info(?)"
+                names = {str(name).lower() for (name, *_) in self._rows(Stmt(sql, (change.name,)))}
+                if change.column.lower() in names:
+                    continue
+            left.append(piece)
+        return left
+
+    def _acknowledge(self, border: int) -> None:
+        replica = self.replica
+        try:
+            with outbox.database(replica) as raw, raw:
+                tape.acknowledge(raw, border)
+        except apsw.BusyError:
+            replica.note(
+                "sent; a transaction that is open here keeps the list of changes from being trimmed yet"
+            )
+        replica.metadata = replica.metadata.changed(
+            last_push_unix_time=int(time.time()), pushed_since_pull=True
+        )
+        save_metadata(replica.folder, replica.metadata)
+
+    # What a failure means
+
+    def _meaning(self, failure: Failure, pieces: list[Piece], batch: list[Transaction]) -> Exception:
+        """Return what to raise for a failing step; nothing was applied."""
+        piece = failure.piece
+        if failure.where == "begin":
+            return RemoteFailedError(
+                f"push: the remote would not begin: {failure.message}", hint="it is busy; push again"
+            )
+        if failure.where == "commit":
+            return self._refused(batch[0] if len(batch) == 1 else None, None, failure.message)
+        if piece is None:
+            if "overflow" in failure.message:
+                return _MovedOnError("another process pushed under this client id")
+            return RemoteRefusedError(
+                f"push: the remote refused its bookkeeping: {failure.message}", hint="may this token write?"
+            )
+        what = _named(piece.changes[0])
+        if failure.is_guard:
+            return _MovedOnError(f"the remote changed or removed the row of {what}")
+        if "no such" in failure.message:
+            return _MovedOnError(f"the remote's schema changed ({failure.message})")
+        if self._is_key_taken(piece):
+            return _MovedOnError(f"the remote has a row with the key of {what}")
+        change = self._culprit(piece, pieces)
+        return self._refused(piece.transaction, change, failure.message)
+
+    def _is_key_taken(self, piece: Piece) -> bool:
+        """Ask whether the remote has a row with the key of an insert of ``piece``."""
+        asked = []
+        for change in piece.changes:
+            if isinstance(change, RowChange) and change.op == "insert" and change.new is not None:
+                if to_sql.usable_key(change.shape, change.new):
+                    asked.append(Execute(Stmt(*to_sql.select(change.shape, change.new))))  # type: ignore[arg-type] # no RawText
+        for start in range(0, len(asked), _KEYS_ASKED_MAX):
+            for answer in self.remote.pipeline(asked[start : start + _KEYS_ASKED_MAX]):
+                if isinstance(answer, ExecuteResponse) and answer.result.rows:
+                    return True
+        return False
+
+    def _culprit(self, piece: Piece, pieces: list[Piece]) -> Change:
+        """Find which of several inserts is refused, by trying them one by one."""
+        if len(piece.changes) == 1:
+            return piece.changes[0]
+        before = pieces[: pieces.index(piece)]
+        failure = send(self.remote, (), [*before, *singly(piece)], ())
+        return failure.piece.changes[0] if failure and failure.piece else piece.changes[0]
+
+    def _refused(self, one: Transaction | None, change: Change | None, message: str) -> ConflictError:
+        """Mark the transaction refused, and return the error that says so."""
+        what = f": {_named(change)}" if change else ""
+        if one is not None:
+            outbox.set_state(
+                self.replica, one.number, "refused", f"{_named(change)}: {message}" if change else message
+            )
+        which = f"transaction {one.number}" if one else "several transactions"
+        return ConflictError(
+            f"push {which}{what}: {message}",
+            hint="nothing of it was applied, every change is kept: change the row here or there and push again, "
+            "push(skip_refused=True) sends what follows, skip() gives it up",
+        )
+
+    def _rows(self, stmt: Stmt) -> tuple[tuple[Any, ...], ...]:
+        (answer,) = self.remote.pipeline([Execute(stmt)])
+        return answer.result.rows if isinstance(answer, ExecuteResponse) else ()
+
+
+def _weight(transaction: Transaction) -> int:
+    """Return about how many bytes the values of a transaction take."""
+    total = 0
+    for change in transaction.changes:
+        if isinstance(change, RowChange):
+            for image in (change.old, change.new):
+                total += sum(len(value) if isinstance(value, str | bytes) else 8 for value in image or ())
+    return total
+
+
+def _named(change: Change) -> str:
+    """Return a change for a reader: ``insert into t, id=5``."""
+    if isinstance(change, SchemaChange):
+        return change.sql if len(change.sql) <= 80 else f"{change.sql[:79]}…"  # noqa: PLR2004 - a line
+    image = change.new if change.old is None else change.old
+    key = ", ".join(f"{change.shape.columns[at]}={image[at]!r}" for at in change.shape.key if image)
+    preposition = {"insert": "into", "update": "of", "delete": "from"}[change.op]
+    return f"{change.op} {preposition} {change.shape.table}" + (f", {key}" if key else "")

@@ -1,0 +1,130 @@
+"""Subcommands that synchronize: pull, push, sync, checkpoint; and what waits: changes, conflicts, skip, retry.
+
+Rules of this file: a verb says in one line what it did; pushing and pulling inside an open transaction is
+refused with that transaction named. Nothing is pushed or pulled unasked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from turso_sync_nb.errors import UsageError
+from turso_sync_nb.jupyter.arguments import Option, showable
+from turso_sync_nb.jupyter.rendering import count_of, format_seconds
+from turso_sync_nb.units import format_size
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.engine.reports import PullReport, PushReport
+    from turso_sync_nb.jupyter.arguments import Arguments
+    from turso_sync_nb.jupyter.notebook import Notebook
+
+PUSH_OPTIONS: Final = (Option(("--skip-refused",), "", "go past transactions that the remote refused"),)
+
+
+def pull(notebook: Notebook, arguments: Arguments) -> None:
+    """Bring what is new on the remote."""
+    notebook.say(_pulled(_db(notebook, arguments).pull()))
+
+
+def push(notebook: Notebook, arguments: Arguments) -> None:
+    """Send the changes made here."""
+    db = _db(notebook, arguments)
+    notebook.say(_pushed(db.push(skip_refused=arguments.has("skip_refused")), db))
+
+
+def sync(notebook: Notebook, arguments: Arguments) -> None:
+    """Push, then pull."""
+    db = _db(notebook, arguments)
+    pushed, pulled = db.sync()
+    notebook.say_lines([_pushed(pushed, db), _pulled(pulled)])
+
+
+def checkpoint(notebook: Notebook, arguments: Arguments) -> None:
+    """Move the log into the database file."""
+    db = _db(notebook, arguments)
+    report = db.checkpoint()
+    stats = db.stats()
+    notebook.say(
+        f"checkpoint: {count_of(report.pages, 'page')} moved in {format_seconds(report.seconds)} · "
+        f"log {format_size(stats.main_wal_size)}, kept to take it back {format_size(stats.revert_wal_size)}"
+    )
+
+
+def changes(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
+    """Return what a push would send, and what was refused."""
+    frame = _db(notebook, arguments).changes()
+    waiting = frame.loc[frame["state"].isin(["pending", "refused"])]
+    note = f"{count_of(len(waiting), 'change')} to push in {count_of(waiting['transaction'].nunique(), 'transaction')}"
+    return notebook.shown(frame, [note])
+
+
+def conflicts(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
+    """Return the conflicts seen so far."""
+    frame = _db(notebook, arguments).conflicts()
+    return notebook.shown(frame, [count_of(len(frame), "conflict")])
+
+
+def skip(notebook: Notebook, arguments: Arguments) -> None:
+    """Give up a transaction."""
+    number = _number(arguments)
+    _db(notebook, arguments).skip(number)
+    notebook.say(
+        f"skip: transaction {number} is undone here and will not be pushed · retry {number} takes it up again"
+    )
+
+
+def retry(notebook: Notebook, arguments: Arguments) -> None:
+    """Take a transaction up again."""
+    number = _number(arguments)
+    _db(notebook, arguments).retry(number)
+    notebook.say(f"retry: transaction {number} is done here again and waits to be pushed")
+
+
+def _number(arguments: Arguments) -> int:
+    word = arguments.words[0]
+    if not word.isdecimal():
+        raise UsageError(
+            f"find transaction {showable(word)}: not a number", hint="%turso_sync changes lists them"
+        )
+    return int(word)
+
+
+def _db(notebook: Notebook, arguments: Arguments) -> Connection:
+    return notebook.connections.get(arguments.get("on"), notebook.variables).db
+
+
+def _pulled(report: PullReport) -> str:
+    if not report:
+        parts = ["pull: nothing new"]
+    else:
+        parts = [f"pull: {count_of(report.pages, 'page')} changed"]
+        if report.replayed:
+            parts.append(f"{count_of(report.replayed, 'local transaction')} kept on top")
+    if report.set_aside:
+        parts.append(f"{report.set_aside} set aside: %turso_sync changes")
+    if report.conflicts:
+        parts.append(f"{count_of(report.conflicts, 'conflict')}: %turso_sync conflicts")
+    return _line(parts, report)
+
+
+def _pushed(report: PushReport, db: Connection) -> str:
+    if not report:
+        parts = ["push: nothing to send"]
+    else:
+        parts = [
+            f"push: {count_of(report.changes, 'change')} in {count_of(report.transactions, 'transaction')} sent"
+        ]
+    if report.conflicts:
+        parts.append(f"{count_of(report.conflicts, 'conflict')}: %turso_sync conflicts")
+    if left := db.pending_changes:
+        parts.append(f"{count_of(left, 'change')} still here: %turso_sync changes")
+    return _line(parts, report)
+
+
+def _line(parts: list[str], report: PullReport | PushReport) -> str:
+    traffic = format_size(report.sent_bytes + report.received_bytes)
+    parts += [format_seconds(report.seconds), f"{traffic} in {count_of(report.requests, 'request')}"]
+    return " · ".join([*parts, report.note] if report.note else parts)

@@ -1,0 +1,60 @@
+"""The next base image, as far as it differs from the one in force: pages in a file beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from turso_sync_nb.errors import ProtocolError
+from turso_sync_nb.storage.page_file import PageFile
+from turso_sync_nb.storage.page_store import admitted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pyroaring import BitMap
+
+    from turso_sync_nb.storage.folder import ReplicaFolder
+    from turso_sync_nb.units import PageId
+
+
+class NextBase:
+    """Pages of a state that is not in force yet; ``db_pages`` is its size."""
+
+    def __init__(self, folder: ReplicaFolder, db_pages: int) -> None:
+        self.db_pages = db_pages
+        self._file = PageFile(folder.next_pages)
+        self._file.discard()  # of a pull that came to nothing
+
+    @property
+    def pages(self) -> BitMap:
+        """The pages that are here."""
+        return self._file.pages
+
+    def put(self, pages: Iterable[tuple[PageId, bytes]]) -> None:
+        """Add pages as they come; what came before an error stays.
+
+        Raises:
+            ProtocolError: a page is not of this database, came twice, or cannot be served here.
+            ReplicaError: the disk is full, or cannot be written.
+        """
+        self._file.put(self._checked(pages))
+
+    def _checked(self, pages: Iterable[tuple[PageId, bytes]]) -> Iterable[tuple[PageId, bytes]]:
+        for page, data in pages:
+            if page in self._file.pages:
+                raise ProtocolError(
+                    f"read page {page}: it came twice", hint="try again; the server's answers are damaged"
+                )
+            yield page, admitted(page, data, self.db_pages)
+
+    def read(self, page: PageId) -> bytes:
+        """Return the content of ``page``, which is here."""
+        return self._file.read(page)
+
+    def sync(self) -> None:
+        """Make it durable."""
+        self._file.sync()
+
+    def discard(self) -> None:
+        """Remove it; may be repeated."""
+        self._file.discard()

@@ -1,0 +1,233 @@
+"""Publication: the next base image and its log come into force, at one point, or not at all.
+
+The order, and why a crash at any place is harmless (117 trials of another program opening the file in
+between; careless orders corrupt):
+
+1. The main file is locked EXCLUSIVE, to the end. Nobody else has it open.
+2. The next base gets the undo, and the pre-image of every page in the old log: so it does not matter any
+   more whether somebody checkpoints that log.
+3. Local changes are replayed on the view, into a log under a scratch name; it is durable.
+4. Pages and page map of the next base are durable.
+5. The metadata say "publishing": **the commit point**. What follows is repeated by :func:`recover`:
+6. as long as the log has its scratch name: pages into the main file, cut, sync, shm away, the log renamed;
+7. page map renamed, undo removed, metadata "ready", scratch files removed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Self
+
+import apsw
+from pyroaring import BitMap
+
+from turso_sync_nb.errors import ReplicaBusyError
+from turso_sync_nb.storage.crash_points import reach
+from turso_sync_nb.storage.durable import explained, sync_file, sync_folder
+from turso_sync_nb.storage.metadata import save_metadata
+from turso_sync_nb.storage.page_file import PageFile
+from turso_sync_nb.storage.page_map import PageMap
+from turso_sync_nb.storage.page_store import EMPTY_DATABASE, explained_disk, runs
+from turso_sync_nb.storage.read_ahead import SCRATCH_SEGMENT_PAGES
+from turso_sync_nb.storage.view_vfs import ViewVFS
+from turso_sync_nb.storage.wal_pages import wal_pages
+from turso_sync_nb.units import LOCK_PAGE, PAGE_SIZE, PageId
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from turso_sync_nb.storage.folder import ReplicaFolder
+    from turso_sync_nb.storage.metadata import Metadata
+    from turso_sync_nb.storage.next_base import NextBase
+    from turso_sync_nb.storage.page_store import PageStore
+    from turso_sync_nb.storage.source import PageSource
+
+_LOCKS: Final = (1, 2, 4)
+"""SHARED, RESERVED, EXCLUSIVE."""
+
+
+class Publication:
+    """One publication, in a ``with`` block that ends in :meth:`commit`; without it, nothing happened.
+
+    The caller has closed every connection of this process. ``keep`` are the pages of the present base image
+    that are good in the next one; those that ``next_base`` has go before them.
+    """
+
+    def __init__(self, folder: ReplicaFolder, store: PageStore, next_base: NextBase, keep: BitMap) -> None:
+        self._folder = folder
+        self._store = store
+        self._next = next_base
+        self._keep = keep & BitMap(range(next_base.db_pages))
+        self._file: apsw.VFSFile | None = None
+        self._scratch: apsw.Connection | None = None
+        self._view: ViewVFS | None = None
+        self._source: PageSource | None = None
+
+    def __enter__(self) -> Self:
+        _remove_scratch(self._folder)
+        self._file = _locked(self._folder)
+        try:
+            self._take_back()
+        except BaseException:
+            self._unlock()
+            raise
+        return self
+
+    def _take_back(self) -> None:
+        """Put into the next base what the main file may not have, or not for long."""
+        undo = self._store.undo.pages & self._keep - self._next.pages
+        self._next.put((PageId(page), self._store.base(PageId(page))) for page in undo)
+        logged = wal_pages(self._folder) & self._keep - self._next.pages
+        self._next.put((PageId(page), self._store.read(PageId(page))) for page in logged)
+
+    def scratch(self, source: PageSource) -> apsw.Connection:
+        """Return a connection to a view of the next base; what it commits is the next log.
+
+        Pages that are not here come from ``source``, which has the next base's revision, and stay.
+        """
+        self._source = source
+        self._view = ViewVFS(self._read, max(self._next.db_pages, 1))
+        self._scratch = self._view.open(self._folder.scratch)
+        return self._scratch
+
+    def _read(self, page: PageId) -> bytes:
+        if page in self._next.pages:
+            return self._next.read(page)
+        if page in self._keep:
+            return self._store.read(page)
+        if not self._next.db_pages:
+            return EMPTY_DATABASE
+        if page == LOCK_PAGE or self._source is None:
+            return bytes(PAGE_SIZE)
+        first = page - page % SCRATCH_SEGMENT_PAGES
+        segment = BitMap(range(first, min(first + SCRATCH_SEGMENT_PAGES, self._next.db_pages)))
+        self._next.put(self._source.fetch(segment - self._next.pages - self._keep - BitMap([LOCK_PAGE])))
+        return self._next.read(page)
+
+    def commit(self, metadata: Metadata) -> None:
+        """Bring the next base and what was committed on :meth:`scratch` into force, as ``metadata`` say.
+
+        Raises:
+            ReplicaError: it cannot be written; before the commit point nothing has changed, after it the
+                next open finishes it.
+        """
+        self._close_scratch()
+        with explained(f"write {self._folder.scratch_wal}"):
+            self._folder.scratch_wal.touch()
+            sync_file(self._folder.scratch_wal)
+        reach("publish: log durable")
+        page_map = PageMap(self._next.db_pages, self._keep | self._next.pages)
+        page_map.save(self._folder.next_page_map)
+        self._next.sync()
+        reach("publish: pages durable")
+        publishing = metadata.changed(phase="publishing", stamp=None)
+        save_metadata(self._folder, publishing)
+        reach("publish: committed")
+        if self._file is None:
+            raise AssertionError("a publication that was not entered")
+        _finish(self._folder, self._file, publishing)
+        self._store.adopt(page_map)
+        self._next.discard()
+
+    def _close_scratch(self) -> None:
+        if self._scratch is not None:
+            self._scratch.close()
+            self._scratch = self._view = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close_scratch()
+        self._unlock()
+        if kind is not None and not self._is_committed():
+            _remove_scratch(self._folder)
+
+    def _is_committed(self) -> bool:
+        """Say whether the commit point was passed, by what only an unfinished publication leaves."""
+        return self._folder.next_page_map.exists() and self._folder.scratch_wal.exists()
+
+    def _unlock(self) -> None:
+        if self._file is not None:
+            self._file.xUnlock(0)
+            self._file.xClose()
+            self._file = None
+
+
+def recover(folder: ReplicaFolder, metadata: Metadata) -> Metadata:
+    """Finish a publication that was interrupted past its commit point; clear away one that was before.
+
+    The caller has the folder's lock. Returns the metadata in force.
+    """
+    if metadata.phase != "publishing":
+        _remove_scratch(folder)
+        folder.next_pages.unlink(missing_ok=True)
+        folder.next_page_map.unlink(missing_ok=True)
+        return metadata
+    file = _locked(folder)
+    try:
+        return _finish(folder, file, metadata)
+    finally:
+        file.xUnlock(0)
+        file.xClose()
+
+
+def _locked(folder: ReplicaFolder) -> apsw.VFSFile:
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_MAIN_DB
+    with explained_disk("open", folder.main):
+        file = apsw.VFSFile("", str(folder.main), [flags, 0])
+    try:
+        for lock in _LOCKS:
+            file.xLock(lock)
+    except apsw.BusyError:
+        file.xUnlock(0)
+        file.xClose()
+        raise ReplicaBusyError(
+            f"publish {folder.main}: another program has it open", hint="close it there and try again"
+        ) from None
+    return file
+
+
+def _finish(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata) -> Metadata:
+    if folder.scratch_wal.exists():
+        _write_pages(folder, file, metadata.db_pages)
+        with explained(f"publish {folder.wal}"):
+            folder.shm.unlink(missing_ok=True)
+            reach("publish: shm gone")
+            folder.scratch_wal.replace(folder.wal)
+            sync_folder(folder.path)
+        reach("publish: log in place")
+    with explained(f"publish {folder.page_map}"):
+        if folder.next_page_map.exists():
+            folder.next_page_map.replace(folder.page_map)
+        folder.undo.unlink(missing_ok=True)
+        sync_folder(folder.path)
+    reach("publish: undo gone")
+    ready = metadata.changed(phase="ready")
+    save_metadata(folder, ready)
+    reach("publish: ready")
+    _remove_scratch(folder)
+    folder.next_pages.unlink(missing_ok=True)
+    return ready
+
+
+def _write_pages(folder: ReplicaFolder, file: apsw.VFSFile, db_pages: int) -> None:
+    pages = PageFile(folder.next_pages)
+    try:
+        with explained_disk("write", folder.main):
+            for first, end in runs(pages.pages):
+                data = b"".join(pages.read(PageId(page)) for page in range(first, end))
+                file.xWrite(data, first * PAGE_SIZE)
+                reach("publish: some pages written")
+            if not db_pages:
+                file.xWrite(EMPTY_DATABASE, 0)
+            file.xTruncate(max(db_pages, 1) * PAGE_SIZE)
+            reach("publish: cut")
+            file.xSync(apsw.SQLITE_SYNC_FULL)
+    finally:
+        pages.close()
+    reach("publish: main durable")
+
+
+def _remove_scratch(folder: ReplicaFolder) -> None:
+    with explained(f"remove {folder.scratch}"):
+        for path in (folder.scratch, folder.scratch_wal, folder.scratch_shm):
+            path.unlink(missing_ok=True)
