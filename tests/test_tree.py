@@ -26,7 +26,7 @@ PUBLIC = {
     "IntegrityError", "InterfaceError", "InternalError", "NotSupportedError", "OperationalError",
     "PartialSyncOpts", "PartialSyncPrefixBootstrap", "PartialSyncQueryBootstrap", "ProgrammingError",
     "ProtocolError", "RemoteError", "RemoteFailedError", "RemoteRefusedError", "RemoteUnreachableError",
-    "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError", "RevisionGoneError", "SyncError", "UsageError",
+    "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError", "RevisionGoneError", "Rewrite", "SKIP", "SyncError", "UsageError",
     "Warning", "apilevel", "connect", "paramstyle", "server", "threadsafety",
 }  # fmt: skip
 

@@ -154,9 +154,17 @@ def test_mistyped_address_is_not_kept(embedded: Callable, people, connect) -> No
 
 
 def test_unknown_option(tmp_path) -> None:
-    """An option that is none, and one that is about pushing, are refused."""
+    """An option that is none, and one that means nothing, are refused."""
     check_refused(tmp_path / "r", "http://127.0.0.1:9", tsn.UsageError, "no option 'partial'", partial=True)
-    check_refused(tmp_path / "r", "http://127.0.0.1:9", tsn.UsageError, "transform", transform=print)
+    for name, value in (
+        ("transform", 7),
+        ("conflict_policy", "mine"),
+        ("conflict_policy", {"t": "mine"}),
+        ("tables_ignore", "t"),
+        ("push_operations_threshold", 0),
+        ("protocol", "legacy"),
+    ):
+        check_refused(tmp_path / "r", "http://127.0.0.1:9", tsn.UsageError, name, **{name: value})
 
 
 CHILD = """

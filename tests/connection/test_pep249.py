@@ -124,10 +124,8 @@ def test_executescript(db) -> None:
         ("SELEC 1", (), tsn.OperationalError, apsw.SQLError),
         ("SELECT * FROM nothing", (), tsn.OperationalError, apsw.SQLError),
         ("SELECT ?", (), tsn.ProgrammingError, apsw.BindingsError),
-        ("INSERT INTO person(id, name) VALUES(1, 'x')", (), tsn.OperationalError, apsw.ReadOnlyError),
-        ("DROP TABLE person", (), tsn.OperationalError, apsw.ReadOnlyError),
-        ("PRAGMA user_version = 5", (), tsn.OperationalError, apsw.ReadOnlyError),
-        ("VACUUM", (), tsn.OperationalError, apsw.ReadOnlyError),
+        ("INSERT INTO person(id, name) VALUES(1, 'x')", (), tsn.IntegrityError, apsw.ConstraintError),
+        ("DROP TABLE nobody", (), tsn.OperationalError, apsw.SQLError),
     ],
 )
 def test_errors_are_of_both_kinds(db, sql, parameters, pep249, raw) -> None:
@@ -139,11 +137,25 @@ def test_errors_are_of_both_kinds(db, sql, parameters, pep249, raw) -> None:
     assert db.execute("SELECT count(*) FROM person").fetchone() == (3001,)
 
 
-def test_read_only_says_so(db) -> None:
-    """A write to the replica names the reason and a way out."""
-    with pytest.raises(apsw.ReadOnlyError, match="replica is read-only"):
-        db.execute("DELETE FROM person")
+def test_vacuum_is_refused(db) -> None:
+    """VACUUM would make every page a change; it is refused with a way out, VACUUM INTO is not."""
+    db.isolation_level = None
+    with pytest.raises(tsn.UsageError, match="export the replica"):
+        db.execute("VACUUM")
+    db.execute("VACUUM INTO ?", (str(db.path / "copy.db"),))
+
+
+def test_writes_open_a_transaction_as_in_sqlite3(db) -> None:
+    """INSERT, UPDATE and DELETE open one; what is rolled back is gone."""
+    db.execute("DELETE FROM person")
+    assert db.in_transaction
     db.rollback()
+    assert db.execute("SELECT count(*) FROM person").fetchone() == (3001,)
+    with db:
+        cursor = db.execute("INSERT INTO person (name) VALUES ('x')")
+    assert (cursor.rowcount, cursor.lastrowid) == (1, 3002)
+    assert not db.in_transaction
+    assert db.total_changes == 3002
 
 
 @pytest.mark.parametrize("sql", ["SELECT 1; SELECT 2", "SELECT 1; nonsense"])
@@ -173,13 +185,14 @@ def test_attach_of_an_inner_file_is_refused(db) -> None:
 
 
 def test_attach(db, tmp_path) -> None:
-    """Another database can be attached, made and written, while main stays read-only."""
+    """Another database can be attached, made and written; what changes there is not captured."""
     db.isolation_level = None
     db.execute("ATTACH ? AS results", (str(tmp_path / "results.db"),))
     db.execute("CREATE TABLE results.oslo AS SELECT * FROM person WHERE city = 'Oslo'")
     assert db.execute("SELECT count(*) > 100 FROM oslo").fetchone() == (1,)
-    with pytest.raises(apsw.ReadOnlyError):
-        db.execute("CREATE TABLE main.oslo(a)")
+    assert db.changes().empty
+    db.execute("CREATE TABLE main.oslo(a)")
+    assert list(db.changes()["operation"]) == ["create"]
 
 
 def test_closed(db) -> None:

@@ -9,7 +9,6 @@ import pytest
 import turso_sync_nb as tsn
 
 if TYPE_CHECKING:
-
     from peers import PeerServer
 
 

@@ -168,11 +168,11 @@ class Capture:
                 )
             if trigger is None and is_internal(name) and word in _CHANGING_ROWS:
                 what = "the remote's bookkeeping" if name == BOOKKEEPING else "not a table for users"
-                raise UsageError(f"write to {table}: refused, it is {what}", hint="see db.changes()")
+                raise UsageError(f"write to {table}: refused, it is {what}", hint="db.changes() shows it")
             is_ours = trigger is not None and is_internal(trigger)
             if trigger is not None and not is_ours and trigger.lower() in schema.temp_triggers:
                 raise UsageError(
-                    f"write to {table} from TEMP trigger {trigger}: the other side does not have that trigger",
+                    f"write to {table} from TEMP trigger {trigger}: the remote does not have that trigger",
                     hint="make it an ordinary trigger, or have it write to TEMP tables only",
                 )
 

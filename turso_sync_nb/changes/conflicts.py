@@ -62,7 +62,7 @@ def checked_policies(policies: Any) -> Policies:
         if not callable(policy) and policy not in NAMES:
             raise UsageError(
                 f"set conflict_policy {policy!r}: not a policy",
-                hint=f"use {', '.join(NAMES)}, a function of (base, local, remote), or a dict of those by table",
+                hint=f"use {', '.join(NAMES)}, a function of (base, local, remote), or a dict by table",
             )
     return policies  # type: ignore[no-any-return] # checked just now
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.model import SchemaChange
 from turso_sync_nb.changes.names import is_internal, quoted
@@ -21,7 +21,6 @@ PRAGMAS: Final = ("user_version", "application_id")
 _CREATE: Final = re.compile(
     r"CREATE\s+(UNIQUE\s+INDEX|INDEX|TABLE|VIEW|TRIGGER|VIRTUAL\s+TABLE)\s+", re.IGNORECASE
 )
-_KINDS: Final = ("table", "index", "view", "trigger")
 
 
 @dataclass(frozen=True)
@@ -39,14 +38,15 @@ class Objects:
             "SELECT type, name, tbl_name, sql FROM main.sqlite_schema WHERE sql IS NOT NULL AND name NOT IN "
             "(SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow') ORDER BY rowid"
         )
+        rows: list[Any] = raw.execute(query).fetchall()
         found = {
             (kind, name): (table, sql)
-            for kind, name, table, sql in raw.execute(query).fetchall()
+            for kind, name, table, sql in rows
             if not is_internal(name) and not is_internal(table)
         }
         names = "SELECT name FROM pragma_table_xinfo(?, 'main')"
         columns = {
-            name: tuple(column for (column,) in raw.execute(names, (name,)))
+            name: tuple(str(column) for (column,) in raw.execute(names, (name,)))
             for kind, name in found
             if kind == "table"
         }

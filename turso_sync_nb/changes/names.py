@@ -31,5 +31,5 @@ def quoted(identifier: str) -> str:
 
 
 def has_table(raw: apsw.Connection, table: str) -> bool:
-    """Say whether main has ``table`` now. (APSW's ``table_exists`` looks at a schema that may be old.)"""
+    """Say whether main has ``table`` now; APSW's ``table_exists`` looks at a schema that may be old."""
     return bool(raw.execute("SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE name = ?)", (table,)).get)

@@ -23,7 +23,7 @@ from turso_sync_nb.changes.tape import Op, packed_images
 from turso_sync_nb.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from turso_sync_nb.changes.model import Image, Shape
     from turso_sync_nb.changes.schema import ForeignKeyAction, Schema
@@ -66,14 +66,15 @@ class Nested:
         self._own = False
         self._id = self._flag = 0
         self._victims: bytes | None = None
-        for name, function, arguments in (
+        functions: tuple[tuple[str, Callable[..., Any], int], ...] = (
             (OWN, self._is_own, -1),
             (ID, lambda: self._id, 0),
             (FLAG, lambda: self._flag, 0),
             (VICTIMS, lambda: self._victims, 0),
             (AUTO, self._auto.add, 1),
             (INSERTED, self._inserted, 1),
-        ):
+        )
+        for name, function, arguments in functions:
             raw.create_scalar_function(name, function, arguments)
         raw.preupdate_hook(self._saw)
 
@@ -150,8 +151,8 @@ class Nested:
     def _image(self, event: _Event) -> Image:
         if event.old is None:
             raise UsageError(
-                f"replace a row of {event.shape.table}: it has generated columns, and the database has triggers "
-                "or foreign-key actions: the row that makes way could not be captured",
+                f"replace a row of {event.shape.table}: it has generated columns, and the database has "
+                "triggers or foreign-key actions: the row that makes way could not be captured",
                 hint="delete that row first, then insert",
             )
         places = self._positions[event.shape.table.lower()]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from turso_sync_nb.changes.names import quoted
 
@@ -85,9 +85,10 @@ class Renumbering:
         if table not in self._parents:
             own = [(shape.columns[shape.key[0]], table)] if shape.auto_key else []
             query = 'SELECT "from", lower("table"), "to" FROM pragma_foreign_key_list(?)'
+            rows: list[Any] = self._raw.execute(query, (shape.table,)).fetchall()
             foreign = [
                 (column, parent)
-                for column, parent, to in self._raw.execute(query, (shape.table,)).fetchall()
+                for column, parent, to in rows
                 if to is None or self._is_rowid_alias(parent, to)
             ]
             self._parents[table] = own + foreign
@@ -95,5 +96,6 @@ class Renumbering:
 
     def _is_rowid_alias(self, table: str, column: str) -> bool:
         query = "SELECT name FROM pragma_table_xinfo(?) WHERE pk"
-        keys = [name.lower() for (name,) in self._raw.execute(query, (table,))]
+        rows: list[Any] = self._raw.execute(query, (table,)).fetchall()
+        keys = [name.lower() for (name,) in rows]
         return keys == [column.lower()]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.model import Shape
 from turso_sync_nb.changes.names import PREFIX, is_internal
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     import apsw
 
@@ -58,7 +60,9 @@ def read_schema(raw: apsw.Connection, ignored: Collection[str]) -> Schema:
     """Return what is in main now; ``ignored`` names tables that are never pushed."""
     tables, views, virtual = {}, set(), set()
     names = {name.lower() for name in ignored}
-    listed = raw.execute("SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main'").fetchall()
+    listed: list[Any] = raw.execute(
+        "SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main'"
+    ).fetchall()
     for name, kind, without_rowid in listed:
         if kind == "view":
             views.add(name.lower())
@@ -83,13 +87,13 @@ def read_schema(raw: apsw.Connection, ignored: Collection[str]) -> Schema:
 
 
 def _user_triggers(raw: apsw.Connection, place: str) -> list[tuple[str, str]]:
-    rows = raw.execute(f"SELECT name, tbl_name FROM {place} WHERE type = 'trigger'")
+    rows: Iterable[Any] = raw.execute(f"SELECT name, tbl_name FROM {place} WHERE type = 'trigger'")
     return [(name, table) for name, table in rows if not name.startswith(PREFIX)]
 
 
 def _shape(raw: apsw.Connection, table: str, *, without_rowid: bool, ignored: bool) -> Shape:
     query = "SELECT name, upper(type), pk FROM pragma_table_xinfo(?, 'main') WHERE hidden = ?"
-    stored = raw.execute(query, (table, _STORED)).fetchall()
+    stored: list[Any] = raw.execute(query, (table, _STORED)).fetchall()
     columns = tuple(name for name, _, _ in stored)
     keyed = sorted((place, at) for at, (_, _, place) in enumerate(stored) if place)
     key = tuple(at for _, at in keyed)
@@ -108,8 +112,8 @@ def _shape(raw: apsw.Connection, table: str, *, without_rowid: bool, ignored: bo
 
 
 def _places(raw: apsw.Connection, table: str) -> dict[str, int]:
-    rows = raw.execute("SELECT lower(name), cid FROM pragma_table_xinfo(?, 'main')", (table,))
-    return dict(rows.fetchall())
+    rows: Iterable[Any] = raw.execute("SELECT lower(name), cid FROM pragma_table_xinfo(?, 'main')", (table,))
+    return dict(rows)
 
 
 def _has_key_index(raw: apsw.Connection, table: str) -> bool:
@@ -119,18 +123,17 @@ def _has_key_index(raw: apsw.Connection, table: str) -> bool:
 
 
 def _actions(raw: apsw.Connection, tables: dict[str, Shape]) -> tuple[ForeignKeyAction, ...]:
-    found = []
     query = (
-        'SELECT id, lower("table"), group_concat(lower("from"), char(0)), '
-        "ifnull(group_concat(lower(\"to\"), char(0)), '') FROM (SELECT * FROM pragma_foreign_key_list(?, 'main') "
+        'SELECT id, lower("table"), lower("from"), lower("to") FROM pragma_foreign_key_list(?, \'main\') '
         "WHERE on_update NOT IN ('NO ACTION', 'RESTRICT') OR on_delete NOT IN ('NO ACTION', 'RESTRICT') "
-        "ORDER BY id, seq) GROUP BY id"
+        "ORDER BY id, seq"
     )
+    found = []
     for name in tables:
-        for _, parent, columns, to in raw.execute(query, (name,)):
-            found.append(
-                ForeignKeyAction(
-                    name, parent, tuple(columns.split("\0")), tuple(to.split("\0") if to else ())
-                )
-            )
+        rows: list[Any] = raw.execute(query, (name,)).fetchall()
+        for _, group in groupby(rows, key=itemgetter(0)):
+            of_one = list(group)
+            to = tuple(column for _, _, _, column in of_one if column is not None)
+            columns = tuple(column for _, _, column, _ in of_one)
+            found.append(ForeignKeyAction(name, of_one[0][1], columns, to))
     return tuple(found)

@@ -1,8 +1,8 @@
 """The TEMP triggers that write the tape.
 
-Plain: SQL alone, with ``recursive_triggers`` on so that an OR REPLACE's victims are seen. It is right where
-a statement changes just the rows it names. Where triggers or foreign-key actions make further changes
-(``nested``), functions of ours decide what goes on the tape, and in which order.
+Plain: SQL alone, with ``recursive_triggers`` on so that rows that an OR REPLACE removes are seen. It is
+right where a statement changes just the rows it names. Where triggers or foreign-key actions make further
+changes (``nested``), functions of ours decide what goes on the tape, and in which order.
 
 They are on the tables of main and write to a table of main, named without its schema, as triggers must.
 """
@@ -27,7 +27,7 @@ def remove_triggers(raw: apsw.Connection) -> None:
     """Remove ours."""
     query = "SELECT name FROM temp.sqlite_schema WHERE type = 'trigger' AND name GLOB ?"
     for (name,) in raw.execute(query, (f"{PREFIX}*",)).fetchall():
-        raw.execute(f"DROP TRIGGER temp.{quoted(name)}")
+        raw.execute(f"DROP TRIGGER temp.{quoted(str(name))}")
 
 
 def plain_triggers(shape: Shape) -> Iterator[str]:

@@ -101,7 +101,7 @@ class Connection(FunctionsMixin, SyncMixin):
 
     @property
     def total_changes(self) -> int:
-        """Rows that INSERT, UPDATE and DELETE changed on this connection; what triggers did is not counted."""
+        """Rows that INSERT, UPDATE and DELETE changed on this connection, what triggers did not counted."""
         self._session.check_open()
         return self._session.rows_changed
 

@@ -93,3 +93,10 @@ def _text_dtype() -> str:
     import pandas as pd
 
     return "str" if int(pd.__version__.partition(".")[0]) >= PANDAS_WITH_STR else "object"
+
+
+def utc(unix_time_s: int) -> Any:
+    """Return a moment as pandas has it, in UTC."""
+    import pandas as pd
+
+    return pd.Timestamp(unix_time_s, unit="s", tz="UTC")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.model import RowChange
-from turso_sync_nb.connection.frames import frame_of_rows
+from turso_sync_nb.connection.frames import frame_of_rows, utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,11 +58,9 @@ def _row(shape: Shape, image: Image | None) -> dict[str, Any] | None:
 
 def conflicts_frame(conflicts: Iterable[Conflict]) -> pd.DataFrame:
     """Return one row for each conflict; ``time`` is when the change was made here, in UTC."""
-    import pandas as pd
-
     rows = [
         (one.transaction, one.table, one.key, one.operation, one.kind, one.base, one.local, one.remote,
-         one.settled_by, pd.Timestamp(one.unix_time, unit="s", tz="UTC"))
+         one.settled_by, utc(one.unix_time))
         for one in conflicts
     ]  # fmt: skip
     declared = ("INTEGER", "TEXT", None, "TEXT", "TEXT", None, None, None, "TEXT", None)

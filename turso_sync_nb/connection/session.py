@@ -228,7 +228,7 @@ class Session:
             self._own = False
 
     def _writes_of(self, sql: str) -> frozenset[tuple[str, str | None]]:
-        """Return the tables of the replica's database that ``sql`` writes to, each with the trigger that does.
+        """Return the tables of main that ``sql`` writes to, each with the trigger that does it, if one does.
 
         SQLite's authorizer tells it when a statement is prepared, once; so it is remembered.
         """

@@ -11,6 +11,8 @@ from turso_sync_nb.changes.sql_text import first_word, is_blank
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+__all__ = ["first_word", "is_blank", "is_changing", "may_hold_several", "split"]
+
 _CHANGING: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE"})
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.remote import Remote
 
 CREATE: Final = Stmt(
-    f"CREATE TABLE IF NOT EXISTS {BOOKKEEPING} (client_id TEXT PRIMARY KEY, pull_gen INTEGER, change_id INTEGER)"
+    f"CREATE TABLE IF NOT EXISTS {BOOKKEEPING} "
+    "(client_id TEXT PRIMARY KEY, pull_gen INTEGER, change_id INTEGER)"
 )
 
 
@@ -75,7 +76,7 @@ def guard(client_id: str, expected: Position) -> Stmt:
 def advance(client_id: str, position: Position) -> Stmt:
     """Return the statement that notes ``position``."""
     sql = (
-        f"INSERT INTO {BOOKKEEPING} (client_id, pull_gen, change_id) VALUES (?, ?, ?) ON CONFLICT (client_id) "
-        "DO UPDATE SET pull_gen = excluded.pull_gen, change_id = excluded.change_id"
+        f"INSERT INTO {BOOKKEEPING} (client_id, pull_gen, change_id) VALUES (?, ?, ?) "
+        "ON CONFLICT (client_id) DO UPDATE SET pull_gen = excluded.pull_gen, change_id = excluded.change_id"
     )
     return Stmt(sql, (client_id, *position))

@@ -50,7 +50,7 @@ def move_log(replica: Replica) -> CheckpointReport:
         wanted = overwritten - store.undo.pages - BitMap([LOCK_PAGE])
         store.undo.save((PageId(page), store.read(PageId(page))) for page in wanted)
         reach("checkpoint: undo durable")
-        busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        ((busy, _, _),) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     finally:
         replica.close_database(raw)
     if busy:

@@ -47,7 +47,7 @@ class Gate:
 
     @contextmanager
     def running(self, member: Member) -> Iterator[None]:
-        """Run a statement of ``member``; waits while a verb has, or idle connections let it have, the gate."""
+        """Run a statement of ``member``; waits while a verb has the gate, or waits for it."""
         with self._changed:
             while not self._running[member] and (self._closed or (self._waiting and not member.doing())):
                 self._changed.wait(POLL_S)
@@ -103,7 +103,7 @@ class Gate:
             if time.monotonic() > deadline:
                 what = "another verb" if self._closed else busy
                 raise ReplicaBusyError(
-                    f"{verb}: waited {timeout_s:g} s for another connection of this process, which is in {what}",
+                    f"{verb}: waited {timeout_s:g} s for another connection here, which is in {what}",
                     hint="end its transaction, close its cursors, and try again",
                 )
             self._changed.wait(POLL_S)

@@ -93,7 +93,7 @@ def _until_done(run: _Push, rebase: Callable[[], PullReport]) -> int:
             if not news.applied:
                 raise ConflictError(
                     f"push: {moved}, and a pull brought nothing new",
-                    hint="the row there is not as the replica has it; see db.changes(), or skip() the transaction",
+                    hint="the row there is not as it is here; see db.changes(), or skip() the transaction",
                 ) from None
         else:
             return conflicts
@@ -140,8 +140,8 @@ class _Push:
             borders = {one.last_id for one in tape.transactions(raw)}
         if theirs.change_id < floor:
             raise ReplicaError(
-                f"push: the remote acknowledged our change {floor}, and knows of {theirs.change_id or 'none'} now: "
-                "the server was restored from a backup, or is another one",
+                f"push: the remote acknowledged our change {floor}, and knows of "
+                f"{theirs.change_id or 'none'} now: the server was restored from a backup, or is another one",
                 hint="check the address; nothing was sent, and nothing that waits was lost",
             )
         if theirs.pull_gen > metadata.pull_gen or theirs.change_id not in borders | {floor}:
@@ -248,19 +248,21 @@ class _Push:
 
     def _meaning(self, failure: Failure, pieces: list[Piece], batch: list[Transaction]) -> Exception:
         """Return what to raise for a failing step; nothing was applied."""
-        piece = failure.piece
+        if failure.piece is not None:
+            return self._meaning_of_piece(failure, failure.piece, pieces)
         if failure.where == "begin":
             return RemoteFailedError(
                 f"push: the remote would not begin: {failure.message}", hint="it is busy; push again"
             )
         if failure.where == "commit":
             return self._refused(batch[0] if len(batch) == 1 else None, None, failure.message)
-        if piece is None:
-            if "overflow" in failure.message:
-                return _MovedOnError("another process pushed under this client id")
-            return RemoteRefusedError(
-                f"push: the remote refused its bookkeeping: {failure.message}", hint="may this token write?"
-            )
+        if "overflow" in failure.message:
+            return _MovedOnError("another process pushed under this client id")
+        return RemoteRefusedError(
+            f"push: the remote refused its bookkeeping: {failure.message}", hint="may this token write?"
+        )
+
+    def _meaning_of_piece(self, failure: Failure, piece: Piece, pieces: list[Piece]) -> Exception:
         what = _named(piece.changes[0])
         if failure.is_guard:
             return _MovedOnError(f"the remote changed or removed the row of {what}")
@@ -268,16 +270,18 @@ class _Push:
             return _MovedOnError(f"the remote's schema changed ({failure.message})")
         if self._is_key_taken(piece):
             return _MovedOnError(f"the remote has a row with the key of {what}")
-        change = self._culprit(piece, pieces)
-        return self._refused(piece.transaction, change, failure.message)
+        return self._refused(piece.transaction, self._culprit(piece, pieces), failure.message)
 
     def _is_key_taken(self, piece: Piece) -> bool:
         """Ask whether the remote has a row with the key of an insert of ``piece``."""
-        asked = []
-        for change in piece.changes:
-            if isinstance(change, RowChange) and change.op == "insert" and change.new is not None:
-                if to_sql.usable_key(change.shape, change.new):
-                    asked.append(Execute(Stmt(*to_sql.select(change.shape, change.new))))  # type: ignore[arg-type] # no RawText
+        asked = [
+            Execute(Stmt(*to_sql.select(change.shape, change.new)))  # type: ignore[arg-type] # no RawText
+            for change in piece.changes
+            if isinstance(change, RowChange)
+            and change.op == "insert"
+            and change.new is not None
+            and to_sql.usable_key(change.shape, change.new)
+        ]
         for start in range(0, len(asked), _KEYS_ASKED_MAX):
             for answer in self.remote.pipeline(asked[start : start + _KEYS_ASKED_MAX]):
                 if isinstance(answer, ExecuteResponse) and answer.result.rows:
@@ -302,7 +306,7 @@ class _Push:
         which = f"transaction {one.number}" if one else "several transactions"
         return ConflictError(
             f"push {which}{what}: {message}",
-            hint="nothing of it was applied, every change is kept: change the row here or there and push again, "
+            hint="nothing was applied, every change is kept: change the row here or there and push again; "
             "push(skip_refused=True) sends what follows, skip() gives it up",
         )
 

@@ -175,9 +175,9 @@ def send(
     failed = (Not(StepOk(commit)),) if closing else ()
     steps.append(Step(Stmt("ROLLBACK"), And((StepOk(0), *failed, Not(IsAutocommit())))))
     errors = _errors(remote, steps)
-    for (_, where, piece, is_guard), error in zip(chain, errors, strict=False):
+    for (_, where, of, is_guard), error in zip(chain, errors, strict=False):
         if error is not None:
-            return Failure(where, error.message, piece, is_guard)
+            return Failure(where, error.message, of, is_guard)
     return None
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from turso_sync_nb.changes.conflicts import Kind, Policies, Row
-    from turso_sync_nb.changes.model import Change, Image, Shape, Transaction
+    from turso_sync_nb.changes.model import Change, Image, Operation, Shape, Transaction
     from turso_sync_nb.options import Transform
 
 _APPLIED: Final = ("pending", "refused")
@@ -207,7 +207,7 @@ class _Replay:
         after = self._row(change.shape, image)
         if row is None and after is None:
             return None
-        op = "insert" if row is None else "delete" if after is None else "update"
+        op: Operation = "insert" if row is None else "delete" if after is None else "update"
         return replace(change, op=op, old=row, new=after)
 
     # Conflicts

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from turso_sync_nb.changes.sql_text import is_blank
+from turso_sync_nb.connection.statements import is_blank
 from turso_sync_nb.errors import Error, UsageError
 from turso_sync_nb.jupyter.arguments import Arguments, Grammar, Option, showable
 from turso_sync_nb.jupyter.failures import line_of, render_as
