@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _WRITES = {apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE, apsw.SQLITE_ALTER_TABLE} | {
     code for name, code in vars(apsw).items() if name.startswith(("SQLITE_CREATE_", "SQLITE_DROP_"))
 }
-READING = {"SELECT", "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA"}
+READING = {"SELECT", "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"}
 
 
 class Captured:
