@@ -59,4 +59,5 @@ def move_log(replica: Replica) -> CheckpointReport:
         )
     reach("checkpoint: log moved")
     store.flush()
+    replica.log_moved()
     return CheckpointReport(len(logged), time.perf_counter() - started_s)

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.engine.bootstrap import Bootstrapped, bootstrap
+from turso_sync_nb.engine.pull import Settling, pull, rebase
 from turso_sync_nb.engine.replica import Replica
+from turso_sync_nb.engine.salvage import save_local_work
 from turso_sync_nb.errors import ReplicaBrokenError, UsageError
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncPrefixBootstrap
 from turso_sync_nb.storage.folder import ReplicaFolder
@@ -135,17 +137,27 @@ def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -
         remote = make_remote(saved.remote_url if saved else None)
         if remote:
             undo.callback(remote.close)
-        metadata = _trusted(folder, saved or _new_metadata(options), remote)
+        metadata = _trusted(folder, lock, saved or _new_metadata(options), remote)
         if metadata.phase != "ready" and remote:
             metadata = metadata.changed(remote_url=remote.saved_url)
-        metadata = metadata.changed(stamp=None)
+        if not PageMap.load_is_whole(folder.page_map):
+            metadata = metadata.changed(stamp=None)  # lazy pages are about to change the file
         ready = _made_ready(folder, metadata, remote, options) or _found(folder, metadata)
         undo.callback(ready.store.close)
         if ready.report is None and metadata != saved:
             save_metadata(folder, metadata)
         replica = Replica(folder, lock, ready.metadata, ready.store, remote, ready.report)
+        _catch_up(replica, options)
         undo.pop_all()
     return replica
+
+
+def _catch_up(replica: Replica, options: ReplicaOptions) -> None:
+    """Put saved local work on its new base image; give a replica that was put off its first pages."""
+    if replica.folder.salvage.exists():
+        rebase(replica, Settling())
+    elif not replica.metadata.revision and options.bootstrap_if_empty and replica.remote:
+        pull(replica, Settling())
 
 
 def _discard_if_new(folder: ReplicaFolder) -> None:
@@ -170,10 +182,10 @@ def _new_metadata(options: ReplicaOptions) -> Metadata:
     )
 
 
-def _trusted(folder: ReplicaFolder, metadata: Metadata, remote: Remote | None) -> Metadata:
+def _trusted(folder: ReplicaFolder, lock: ReplicaLock, metadata: Metadata, remote: Remote | None) -> Metadata:
     """Return metadata whose base image can be believed; of one that cannot, begin again.
 
-    A base image counts as believed when its file is as we left it, and no one wrote a WAL beside it.
+    What was made here is saved first.
     """
     if metadata.phase != "ready":
         return metadata
@@ -184,22 +196,34 @@ def _trusted(folder: ReplicaFolder, metadata: Metadata, remote: Remote | None) -
         raise ReplicaBrokenError(
             f"open {folder.path}: {changed}", hint="connect with the database's URL to fetch it again"
         )
+    save_local_work(folder, lock, metadata, remote)
+    again = metadata.changed(
+        phase="bootstrapping", revision="", db_pages=0, stamp=None, writing=False, undo_bytes=0
+    )
+    save_metadata(folder, again)
     folder.wal.unlink(missing_ok=True)
     folder.shm.unlink(missing_ok=True)
-    return metadata.changed(phase="bootstrapping", revision="", db_pages=0, stamp=None)
+    return again
 
 
 def _changed_by_others(folder: ReplicaFolder, metadata: Metadata) -> str:
     """Say what another program did to the files; empty when nothing."""
     if not folder.main.exists():
         return "its database file is gone"
-    if metadata.stamp is not None and not metadata.stamp.matches(folder.main):
-        return "its database file was changed by another program"
-    if metadata.stamp is not None and folder.wal.exists() and folder.wal.stat().st_size:
-        return "another program wrote to its database"
-    if PageMap.load(folder.page_map) is None:
-        return "its page map is gone"
-    return ""
+    logged = _size_of(folder.wal) > 0
+    found = {
+        "its database file was changed by another program": metadata.stamp is not None
+        and not metadata.stamp.matches(folder.main),
+        "another program wrote to its database": logged and not metadata.writing,
+        "another program moved its log": metadata.writing and not logged,
+        "its undo is gone": metadata.undo_bytes > 0 and _size_of(folder.undo) < metadata.undo_bytes,
+        "its page map is gone": PageMap.load(folder.page_map) is None,
+    }
+    return next((what for what, is_so in found.items() if is_so), "")
+
+
+def _size_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _made_ready(
@@ -208,8 +232,12 @@ def _made_ready(
     """Bootstrap a folder that is not ready; ``None`` for one that is."""
     if metadata.phase == "ready":
         return None
-    if not options.bootstrap_if_empty:
-        return Bootstrapped(metadata, PageStore.create(folder, 0), None)
+    if not options.bootstrap_if_empty and not metadata.revision:
+        store = PageStore.create(folder, 0)
+        store.flush()
+        put_off = metadata.changed(phase="ready")
+        save_metadata(folder, put_off)
+        return Bootstrapped(put_off, store, None)
     if remote is None:
         raise UsageError(
             f"connect {folder.path}: there is no replica yet and no URL to make it from",

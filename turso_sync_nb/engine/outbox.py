@@ -49,13 +49,13 @@ def conflicts(replica: Replica) -> list[Conflict]:
 
 def set_state(replica: Replica, number: int, state: State, reason: str = "") -> None:
     """Put the transaction ``number`` into ``state``."""
-    with database(replica) as raw, raw:
+    with changing(replica) as raw:
         tape.set_state(raw, number, state, reason)
 
 
 def make_pending(replica: Replica, number: int) -> None:
     """Make the transaction ``number`` pending; after all others, if what was acknowledged is past it."""
-    with database(replica) as raw, raw:
+    with changing(replica) as raw:
         everything = list(tape.transactions(raw))
         one = next(each for each in everything if each.number == number)
         if one.last_id > tape.acknowledged(raw):
@@ -71,7 +71,7 @@ def edit(replica: Replica, change_id: int, new: dict[str, Any]) -> None:
     Raises:
         UsageError: there is no such change or column, or it writes nothing.
     """
-    with database(replica) as raw, raw:
+    with changing(replica) as raw:
         everything = list(tape.transactions(raw)) if tape.exists(raw) else []
         for at, one in enumerate(everything):
             for position, change in enumerate(one.changes):
@@ -130,7 +130,7 @@ def revised(
         try:
             replayed = rebase()
         except BaseException:
-            with database(replica) as raw, raw:
+            with changing(replica) as raw:
                 _write(raw, before)
             raise
         for one in replayed.transactions:
@@ -146,3 +146,11 @@ def database(replica: Replica) -> Iterator[apsw.Connection]:
         yield raw
     finally:
         replica.close_database(raw)
+
+
+@contextmanager
+def changing(replica: Replica) -> Iterator[apsw.Connection]:
+    """Give such a connection, in a transaction that ends with the block."""
+    replica.begin_tape()
+    with database(replica) as raw, raw:
+        yield raw

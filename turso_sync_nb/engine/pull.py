@@ -11,17 +11,20 @@ import time
 import uuid
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pyroaring import BitMap
 
 from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.changes.conflicts import DEFAULT
+from turso_sync_nb.changes.names import is_internal
 from turso_sync_nb.engine import bookkeeping
 from turso_sync_nb.engine.bootstrap import verify_first_page
 from turso_sync_nb.engine.fetch import FETCH_ATTEMPTS, FIRST_PAGE, PagesAt, check_revision
+from turso_sync_nb.engine.local import Local, read_local_work
 from turso_sync_nb.engine.replay import Replayed, replay
 from turso_sync_nb.engine.reports import PullReport
+from turso_sync_nb.engine.salvage import saved_local_work
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError, ReplicaError, RevisionGoneError
 from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.storage.metadata import save_metadata
@@ -34,8 +37,7 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from turso_sync_nb.changes.conflicts import Conflict, Policies
-    from turso_sync_nb.changes.model import Transaction
+    from turso_sync_nb.changes.conflicts import Policies
     from turso_sync_nb.engine.gate import Member
     from turso_sync_nb.engine.remote import PullAnswer
     from turso_sync_nb.engine.replica import Replica
@@ -58,22 +60,14 @@ class Settling:
 
 
 @dataclass(frozen=True)
-class _Local:
-    """What was made here and has to outlive a change of the base image."""
-
-    transactions: list[Transaction]
-    conflicts: list[Conflict]
-    acknowledged: int
-    last_id: int
-
-
-@dataclass(frozen=True)
 class _News:
     """What the remote sent: the next base image, and which pages of the present one are good in it."""
 
     revision: str
     next_base: NextBase
     keep: BitMap
+    anew: bool = False
+    """The remote did not know our revision: that it is our database is not proven yet."""
 
 
 def pull(replica: Replica, settling: Settling) -> PullReport:
@@ -175,7 +169,7 @@ def _all_again(replica: Replica) -> _News:
     with replica.need_remote().pull_updates(request) as answer:
         every = BitMap(range(answer.header.db_pages))
         wanted = every if whole else every & resident
-        news = _received(replica, answer, wanted, BitMap())
+        news = replace(_received(replica, answer, wanted, BitMap()), anew=True)
     _need(news, wanted)
     replica.note("the remote no longer held our revision: every page was fetched anew")
     return news
@@ -247,18 +241,50 @@ def _need(news: _News, wanted: BitMap) -> None:
 def _published(replica: Replica, news: _News, settling: Settling) -> Replayed:
     """Replay the local changes on ``news`` and put both in force."""
     with replica.gate.closed("pull", settling.caller, WAIT_FOR_OTHERS_S), _suspended(replica):
-        local, metadata = _local(replica), _moved_on(replica.metadata, news)
+        local = saved_local_work(replica.folder) or read_local_work(replica)
+        metadata = _moved_on(replica.metadata, news)
         replayed = Replayed()
+        tables = _table_texts(replica) if news.anew else set()
         with Publication(replica.folder, replica.store, news.next_base, news.keep) as publication:
-            if local is not None:
+            if local is not None or tables:
                 raw = publication.scratch(PagesAt(replica.need_remote, news.revision))
+                _refuse_stranger(raw, tables)
+            if local is not None:
                 metadata, local = _reconciled(replica, raw, metadata, local)
                 replayed = _replayed(raw, local, settling)
             if replayed.applied:
                 metadata = metadata.changed(pull_gen=metadata.pull_gen + 1)
-            publication.commit(metadata)
-        replica.moved_on(metadata)
+            replica.moved_on(publication.commit(metadata))
+        replica.folder.salvage.unlink(missing_ok=True)
     return replayed
+
+
+def _table_texts(replica: Replica) -> set[str]:
+    """Return how the tables were declared that the replica has."""
+    raw = replica.open_database()
+    try:
+        return _declarations(raw)
+    finally:
+        replica.close_database(raw)
+
+
+def _declarations(raw: apsw.Connection) -> set[str]:
+    rows: list[Any] = raw.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'").fetchall()
+    return {sql for name, sql in rows if not is_internal(name)}
+
+
+def _refuse_stranger(raw: apsw.Connection, tables: set[str]) -> None:
+    """Refuse a state that has none of our ``tables``, if we had any.
+
+    Raises:
+        ReplicaError: it has none of them.
+    """
+    if tables and tables.isdisjoint(_declarations(raw)):
+        raise ReplicaError(
+            "pull: the server at this address now serves another database",
+            hint="check the address, or connect under a new name to make a replica of that database; "
+            "nothing was changed here",
+        )
 
 
 @contextmanager
@@ -271,22 +297,6 @@ def _suspended(replica: Replica) -> Iterator[None]:
         yield
 
 
-def _local(replica: Replica) -> _Local | None:
-    """Return what was made here; ``None`` when nothing ever was."""
-    raw = replica.open_database()
-    try:
-        if not tape.exists(raw):
-            return None
-        return _Local(
-            list(tape.transactions(raw)),
-            list(conflicts.recorded(raw)),
-            tape.acknowledged(raw),
-            tape.last_id(raw),
-        )
-    finally:
-        replica.close_database(raw)
-
-
 def _moved_on(metadata: Metadata, news: _News) -> Metadata:
     return metadata.changed(
         revision=news.revision,
@@ -297,8 +307,8 @@ def _moved_on(metadata: Metadata, news: _News) -> Metadata:
 
 
 def _reconciled(
-    replica: Replica, raw: apsw.Connection, metadata: Metadata, local: _Local
-) -> tuple[Metadata, _Local]:
+    replica: Replica, raw: apsw.Connection, metadata: Metadata, local: Local
+) -> tuple[Metadata, Local]:
     """Strike off what the remote has of ours already, by its own bookkeeping in the state it sent.
 
     Raises:
@@ -322,7 +332,7 @@ def _reconciled(
     return metadata, replace(local, transactions=waiting, acknowledged=change_id)
 
 
-def _replayed(raw: apsw.Connection, local: _Local, settling: Settling) -> Replayed:
+def _replayed(raw: apsw.Connection, local: Local, settling: Settling) -> Replayed:
     """Do the local changes again, and write the tape anew, in one transaction."""
     raw.execute("BEGIN IMMEDIATE")
     replayed = replay(raw, local.transactions, settling.policies, settling.transform)

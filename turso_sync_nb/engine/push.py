@@ -23,7 +23,13 @@ from turso_sync_nb.engine import bookkeeping, outbox
 from turso_sync_nb.engine.bookkeeping import Position
 from turso_sync_nb.engine.push_batch import Failure, Piece, UnsendableError, pieces_of, send, singly
 from turso_sync_nb.engine.reports import PushReport
-from turso_sync_nb.errors import ConflictError, RemoteFailedError, RemoteRefusedError, ReplicaError
+from turso_sync_nb.errors import (
+    ConflictError,
+    RemoteFailedError,
+    RemoteRefusedError,
+    ReplicaError,
+    RevisionGoneError,
+)
 from turso_sync_nb.protocol.pipeline import Execute, ExecuteResponse, Stmt
 from turso_sync_nb.storage.crash_points import reach
 from turso_sync_nb.storage.metadata import save_metadata
@@ -119,11 +125,24 @@ class _Push:
 
     def once(self) -> None:
         """Send everything that waits, batch by batch."""
+        self._recognise()
         position = self._agreed()
         for batch in self._batches(self._waiting()):
             position = self._sent(batch, position)
 
     # Where the remote is
+
+    def _recognise(self) -> None:
+        """See to it that the server is the one we know; a replica without a base image knows none yet.
+
+        Raises:
+            ReplicaError: it serves another database.
+        """
+        if self.replica.metadata.revision:
+            try:
+                self.replica.pages.recognise()
+            except RevisionGoneError:
+                raise _MovedOnError("the remote does not know our revision any more") from None
 
     def _agreed(self) -> Position:
         """Find out what the remote has of ours, and strike that off.
@@ -156,7 +175,7 @@ class _Push:
         replica = self.replica
         name = replica.metadata.client_id[: -len(str(uuid.uuid4())) - 1]
         replica.metadata = replica.metadata.changed(client_id=f"{name}-{uuid.uuid4()}")
-        with outbox.database(replica) as raw, raw:
+        with outbox.changing(replica) as raw:
             tape.acknowledge(raw, 0)
         save_metadata(replica.folder, replica.metadata)
         replica.note(
@@ -233,7 +252,7 @@ class _Push:
     def _acknowledge(self, border: int) -> None:
         replica = self.replica
         try:
-            with outbox.database(replica) as raw, raw:
+            with outbox.changing(replica) as raw:
                 tape.acknowledge(raw, border)
         except apsw.BusyError:
             replica.note(

@@ -138,6 +138,7 @@ class Replica:
         with self._verbs:
             if self._tape_begun:
                 return
+            self._save(self.metadata.changed(writing=True))
             raw = self.open_database()
             try:
                 raw.execute("BEGIN IMMEDIATE")
@@ -147,6 +148,22 @@ class Replica:
             finally:
                 self.close_database(raw)
             self._tape_begun = True
+
+    def log_moved(self) -> None:
+        """Note, durably, that the log is empty and how the files look now; the next write begins anew."""
+        self._tape_begun = False
+        self._save(
+            self.metadata.changed(
+                writing=False,
+                undo_bytes=self.store.undo.size,
+                stamp=FileStamp.of(self.folder.main) if self.is_whole else None,
+            )
+        )
+
+    def _save(self, metadata: Metadata) -> None:
+        if metadata != self.metadata:
+            save_metadata(self.folder, metadata)
+            self.metadata = metadata
 
     def note(self, text: str) -> None:
         """Keep a sentence for the report of the verb under way."""
@@ -160,6 +177,7 @@ class Replica:
     def moved_on(self, metadata: Metadata) -> None:
         """Go on from ``metadata``, which came into force with its base image."""
         self.metadata = metadata
+        self._tape_begun = self._tape_begun and metadata.writing
         self.pages.moved_on(metadata.revision)
 
     # Databases
@@ -253,6 +271,7 @@ class Replica:
             url = self.remote.saved_url if self.remote and self.pages.known else None
             stamped = self.metadata.changed(
                 stamp=FileStamp.of(self.folder.main) if clean else None,
+                writing=not clean,
                 remote_url=url or self.metadata.remote_url,
             )
             save_metadata(self.folder, stamped)

@@ -26,7 +26,17 @@ _BEFORE_METADATA: Final = {"lock", "lock.owner", f"lock.owner{UNFINISHED}", f"re
 
 _OURS: Final = (
     *("main.db", "main.db-wal", "main.db-shm", "pages.map", f"pages.map{UNFINISHED}", "replica.json"),
-    *("undo", "next.pages", "next.map", f"next.map{UNFINISHED}", "next.db", "next.db-wal", "next.db-shm"),
+    *(
+        "salvage.db",
+        "salvage.db.new",
+        "undo",
+        "next.pages",
+        "next.map",
+        f"next.map{UNFINISHED}",
+        "next.db",
+        "next.db-wal",
+        "next.db-shm",
+    ),
     *(_BEFORE_METADATA - {"lock"}),
 )
 
@@ -73,6 +83,11 @@ class ReplicaFolder:
     def undo(self) -> Path:
         """Base content of pages that checkpoints wrote over."""
         return self.path / "undo"
+
+    @property
+    def salvage(self) -> Path:
+        """Local work, saved from files that another program changed, until it is on a new base image."""
+        return self.path / "salvage.db"
 
     @property
     def next_pages(self) -> Path:

@@ -60,9 +60,10 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """What is in force. Sizes in bytes unless they say pages, times in unix seconds.
 
     ``revision`` is the remote's opaque name of the base image's state, empty before the first answer.
-    ``stamp`` is there while the replica is closed. ``pull_gen`` counts the pulls that replayed local
-    changes, for the remote's bookkeeping. ``pushed_since_pull``: the remote has changes of ours that the base
-    image has not.
+    ``stamp`` says how the base image's file looks: while the replica is closed, and while every page is
+    here. ``writing``: the log holds changes, or is about to. ``undo_bytes``: how long the undo is at least.
+    ``pull_gen`` counts the pulls that replayed local changes, for the remote's bookkeeping.
+    ``pushed_since_pull``: the remote has changes of ours that the base image has not.
     """
 
     client_id: str
@@ -80,6 +81,8 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     last_pull_unix_time: Count | None = None
     last_push_unix_time: Count | None = None
     stamp: FileStamp | None = None
+    writing: bool = False
+    undo_bytes: Count = 0
 
     def changed(self, **changes: Any) -> Metadata:
         """Return this with ``changes`` to its fields; nothing is saved."""

@@ -128,6 +128,12 @@ class PageMap:
         return cls._decoded(body)
 
     @classmethod
+    def load_is_whole(cls, path: Path) -> bool:
+        """Say whether the map at ``path`` knows every page."""
+        page_map = cls.load(path)
+        return page_map is not None and page_map.is_whole
+
+    @classmethod
     def _decoded(cls, body: bytes) -> PageMap | None:
         """Return the map in ``body``; ``None`` when its parts contradict each other."""
         db_pages, resident_length, local_length = _LENGTHS.unpack_from(body, len(_MAGIC))

@@ -23,7 +23,7 @@ from pyroaring import BitMap
 from turso_sync_nb.errors import ReplicaBusyError
 from turso_sync_nb.storage.crash_points import reach
 from turso_sync_nb.storage.durable import explained, sync_file, sync_folder
-from turso_sync_nb.storage.metadata import save_metadata
+from turso_sync_nb.storage.metadata import FileStamp, save_metadata
 from turso_sync_nb.storage.page_file import PageFile
 from turso_sync_nb.storage.page_map import PageMap
 from turso_sync_nb.storage.page_store import EMPTY_DATABASE, explained_disk, runs
@@ -103,8 +103,10 @@ class Publication:
         self._next.put(self._source.fetch(segment - self._next.pages - self._keep - BitMap([LOCK_PAGE])))
         return self._next.read(page)
 
-    def commit(self, metadata: Metadata) -> None:
+    def commit(self, metadata: Metadata) -> Metadata:
         """Bring the next base and what was committed on :meth:`scratch` into force, as ``metadata`` say.
+
+        Returns the metadata in force then.
 
         Raises:
             ReplicaError: it cannot be written; before the commit point nothing has changed, after it the
@@ -124,9 +126,10 @@ class Publication:
         reach("publish: committed")
         if self._file is None:
             raise AssertionError("a publication that was not entered")
-        _finish(self._folder, self._file, publishing)
+        ready = _finish(self._folder, self._file, publishing)
         self._store.adopt(page_map)
         self._next.discard()
+        return ready
 
     def _close_scratch(self) -> None:
         if self._scratch is not None:
@@ -201,7 +204,12 @@ def _finish(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata) -> Me
         folder.undo.unlink(missing_ok=True)
         sync_folder(folder.path)
     reach("publish: undo gone")
-    ready = metadata.changed(phase="ready")
+    ready = metadata.changed(
+        phase="ready",
+        undo_bytes=0,
+        writing=bool(folder.wal.stat().st_size),
+        stamp=FileStamp.of(folder.main) if PageMap.load_is_whole(folder.page_map) else None,
+    )
     save_metadata(folder, ready)
     reach("publish: ready")
     _remove_scratch(folder)

@@ -1,0 +1,44 @@
+"""What was made here and has to outlive a change of the base image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from turso_sync_nb.changes import conflicts, tape
+
+if TYPE_CHECKING:
+    import apsw
+
+    from turso_sync_nb.changes.conflicts import Conflict
+    from turso_sync_nb.changes.model import Transaction
+    from turso_sync_nb.engine.replica import Replica
+
+
+@dataclass(frozen=True)
+class Local:
+    """The tape and the list of conflicts, in memory."""
+
+    transactions: list[Transaction]
+    conflicts: list[Conflict]
+    acknowledged: int
+    last_id: int
+
+    @classmethod
+    def of(cls, raw: apsw.Connection) -> Self:
+        """Return what the database of ``raw`` holds."""
+        return cls(
+            list(tape.transactions(raw)),
+            list(conflicts.recorded(raw)),
+            tape.acknowledged(raw),
+            tape.last_id(raw),
+        )
+
+
+def read_local_work(replica: Replica) -> Local | None:
+    """Return what was made here; ``None`` when nothing ever was."""
+    raw = replica.open_database()
+    try:
+        return Local.of(raw) if tape.exists(raw) else None
+    finally:
+        replica.close_database(raw)

@@ -1,0 +1,85 @@
+"""Salvage: what was made here is saved from a replica whose base image cannot be believed any more.
+
+Another program wrote to its files, or a side file is gone. The base is fetched again; before that, the
+tape goes to a small database of its own, and from there onto the new base. A crash in between loses nothing:
+as long as that database is there, the next open takes it up.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import apsw
+
+from turso_sync_nb.changes import conflicts, tape
+from turso_sync_nb.engine.local import Local, read_local_work
+from turso_sync_nb.engine.replica import Replica
+from turso_sync_nb.errors import ReplicaBrokenError
+from turso_sync_nb.storage.durable import explained, sync_file, sync_folder
+from turso_sync_nb.storage.page_map import PageMap
+from turso_sync_nb.storage.page_store import PageStore
+
+if TYPE_CHECKING:
+    from turso_sync_nb.engine.remote import Remote
+    from turso_sync_nb.storage.folder import ReplicaFolder
+    from turso_sync_nb.storage.lock import ReplicaLock
+    from turso_sync_nb.storage.metadata import Metadata
+
+
+def save_local_work(
+    folder: ReplicaFolder, lock: ReplicaLock, metadata: Metadata, remote: Remote | None
+) -> None:
+    """Put what was made here into ``folder.salvage``, durably; nothing when nothing was.
+
+    Raises:
+        ReplicaBrokenError: it cannot be read; nothing was removed.
+    """
+    if folder.salvage.exists() or not folder.main.exists():
+        return
+    try:
+        local = _read(folder, lock, metadata, remote)
+    except (apsw.Error, ReplicaBrokenError) as error:
+        raise ReplicaBrokenError(
+            f"open {folder.path}: its files were changed by another program, and changes made here cannot be "
+            f"read: {error}",
+            hint="nothing was removed: restore the folder from a backup, or move it away and connect again",
+        ) from error
+    if local is None:
+        return
+    unfinished = folder.salvage.with_name(f"{folder.salvage.name}.new")
+    with explained(f"write {folder.salvage}"):
+        unfinished.unlink(missing_ok=True)
+        with closing(apsw.Connection(str(unfinished))) as raw, raw:
+            tape.create(raw)
+            tape.write(raw, local.transactions, local.acknowledged)
+            tape.jump(raw, local.last_id)
+            conflicts.create(raw)
+            conflicts.record(raw, local.conflicts)
+        sync_file(unfinished)
+        unfinished.replace(folder.salvage)
+        sync_folder(folder.path)
+
+
+def _read(
+    folder: ReplicaFolder, lock: ReplicaLock, metadata: Metadata, remote: Remote | None
+) -> Local | None:
+    page_map = PageMap.load(folder.page_map)
+    if page_map is None:
+        if metadata.bootstrap.kind != "whole":
+            raise ReplicaBrokenError("its page map is gone", hint="")
+        page_map = PageMap(metadata.db_pages)
+        page_map.add_resident(0, metadata.db_pages)
+    store = PageStore(folder, page_map)
+    try:
+        return read_local_work(Replica(folder, lock, metadata, store, remote, None))
+    finally:
+        store.close()
+
+
+def saved_local_work(folder: ReplicaFolder) -> Local | None:
+    """Return what :func:`save_local_work` saved; ``None`` when there is nothing."""
+    if not folder.salvage.exists():
+        return None
+    with closing(apsw.Connection(str(folder.salvage), flags=apsw.SQLITE_OPEN_READONLY)) as raw:
+        return Local.of(raw)
