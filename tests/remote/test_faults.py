@@ -412,3 +412,10 @@ def test_an_answer_that_is_compressed_is_named_so(connect, act):
     with Scripted(answer(body=b"\x1f\x8b\x08", content_encoding="gzip")) as server:
         assert "gzip" in str(fails(ProtocolError, act, connect(server.url)))
     assert server.asked[0].headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("act", [pull, run])
+def test_an_answer_that_does_not_say_where_it_ends(connect, act):
+    """Neither length nor chunks: cut between two messages it would look whole, so it is refused."""
+    with Scripted([b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n", WHOLE]) as server:
+        assert "where it ends" in str(fails(ProtocolError, act, connect(server.url)))

@@ -152,9 +152,12 @@ def test_lost_metadata(replica, server, tmp_path, lost):
     db.execute("INSERT INTO kv VALUES ('waiting', 1)")
     db.close()
     (tmp_path / "mine" / lost).unlink()
+    error = None
     try:
         db = replica("mine")
-    except tsn.ReplicaError as error:
+    except tsn.ReplicaError as raised:
+        error = raised
+    if error is not None:
         assert error.hint
         assert (tmp_path / "mine" / "main.db").exists()
         return

@@ -1,4 +1,4 @@
-"""Subcommands that synchronize: pull, push, sync, checkpoint; and what waits: changes, conflicts, skip, retry.
+"""Subcommands that synchronize (pull, push, sync, checkpoint) and show or revise what waits.
 
 Rules of this file: a verb says in one line what it did; pushing and pulling inside an open transaction is
 refused with that transaction named. Nothing is pushed or pulled unasked.
@@ -57,7 +57,8 @@ def changes(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     """Return what a push would send, and what was refused."""
     frame = _db(notebook, arguments).changes()
     waiting = frame.loc[frame["state"].isin(["pending", "refused"])]
-    note = f"{count_of(len(waiting), 'change')} to push in {count_of(waiting['transaction'].nunique(), 'transaction')}"
+    transactions = count_of(waiting["transaction"].nunique(), "transaction")
+    note = f"{count_of(len(waiting), 'change')} to push in {transactions}"
     return notebook.shown(frame, [note])
 
 
@@ -72,7 +73,7 @@ def skip(notebook: Notebook, arguments: Arguments) -> None:
     number = _number(arguments)
     _db(notebook, arguments).skip(number)
     notebook.say(
-        f"skip: transaction {number} is undone here and will not be pushed · retry {number} takes it up again"
+        f"skip: transaction {number} is undone here and will not be pushed (retry {number} takes it up)"
     )
 
 
@@ -115,7 +116,8 @@ def _pushed(report: PushReport, db: Connection) -> str:
         parts = ["push: nothing to send"]
     else:
         parts = [
-            f"push: {count_of(report.changes, 'change')} in {count_of(report.transactions, 'transaction')} sent"
+            f"push: {count_of(report.changes, 'change')} sent",
+            f"in {count_of(report.transactions, 'transaction')}",
         ]
     if report.conflicts:
         parts.append(f"{count_of(report.conflicts, 'conflict')}: %turso_sync conflicts")

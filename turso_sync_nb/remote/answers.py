@@ -92,7 +92,7 @@ def web_page(url: str) -> ProtocolError:
 
 
 def refuse_other_forms(response: httpx.Response, url: str) -> None:
-    """Raise ProtocolError for an answer that is compressed, which was not asked for, or a web page."""
+    """Raise ProtocolError for an answer that is compressed, a web page, or does not say where it ends."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise ProtocolError(
@@ -101,6 +101,12 @@ def refuse_other_forms(response: httpx.Response, url: str) -> None:
         )
     if "html" in response.headers.get("content-type", ""):
         raise web_page(url)
+    ends = "content-length" in response.headers or "transfer-encoding" in response.headers
+    if not ends and response.http_version.startswith("HTTP/1"):
+        raise ProtocolError(
+            f"ask {url}: the answer does not say where it ends, so a cut one would look whole",
+            hint="check what stands between here and the server, such as a proxy",
+        )
 
 
 def cleaned(text: str, secrets: Iterable[str]) -> str:

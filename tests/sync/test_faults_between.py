@@ -1,0 +1,153 @@
+"""Broken ways and spoilt answers: an error of ours, nothing moves, nothing twice, the next one heals."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+from faulty import Way, lost_after, lost_before, spoilt, status
+
+import turso_sync_nb as tsn
+from turso_sync_nb.connection import connect as connecting
+from turso_sync_nb.remote.http import HttpRemote
+from turso_sync_nb.remote.retry import RetryPolicy
+
+PULL, PIPELINE = "/pull-updates", "/v2/pipeline"
+
+
+@pytest.fixture
+def way(monkeypatch: pytest.MonkeyPatch) -> Way:
+    """The way that connections of this test take from now on; they do not try again by themselves."""
+    faulty = Way()
+    patient = partial(HttpRemote, transport=faulty, retry=RetryPolicy(attempts=1))
+    monkeypatch.setattr(connecting, "HttpRemote", patient)
+    return faulty
+
+
+def rows(db: tsn.Connection, table: str = "kv") -> list[tuple[Any, ...]]:
+    """Return a table's rows, sorted."""
+    return sorted(db.execute(f"SELECT * FROM {table}").fetchall(), key=repr)
+
+
+def intact(db: tsn.Connection) -> bool:
+    """Say whether SQLite finds the database sound."""
+    return db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lost_before,
+        lost_after,
+        status(500),
+        status(429),
+        status(401),
+        status(200, b"<html>"),
+        status(200, b"{}"),
+    ],
+)
+@pytest.mark.parametrize("at", [0, 1])
+def test_push_through_a_broken_way_arrives_once(replica, way, fault, at):
+    """Whatever happens to a request or its answer, the next push completes it, and nothing arrives twice."""
+    db, yours = replica("mine"), replica("yours")
+    db.execute("INSERT INTO bare VALUES ('once', 1)")
+    db.execute("INSERT INTO bare VALUES ('once', 2)")
+    way.next(PIPELINE, fault, skip=at)
+    with pytest.raises(tsn.SyncError) as caught:
+        db.push()
+    assert caught.value.hint
+    assert not way.faults
+    db.execute("INSERT INTO bare VALUES ('later', 3)")
+    db.push()
+    assert db.changes().empty
+    yours.pull()
+    assert [row for row in rows(yours, "bare") if row[0] in ("once", "later")] == [
+        ("later", 3), ("once", 1), ("once", 2),
+    ]  # fmt: skip
+
+
+def test_a_pull_between_a_lost_answer_and_the_next_push(replica, way):
+    """The pulled state knows what arrived: it is not replayed, nor sent again."""
+    db = replica("mine")
+    db.execute("INSERT INTO bare VALUES ('once', 1)")
+    way.next(PIPELINE, lost_after, skip=1)
+    with pytest.raises(tsn.RemoteFailedError):
+        db.push()
+    db.execute("INSERT INTO bare VALUES ('new', 2)")
+    db.pull()
+    assert len(db.changes()) == 1
+    db.push()
+    db.pull()
+    assert rows(db, "bare") == rows(replica("yours"), "bare")
+    assert rows(db, "bare").count(("once", 1)) == 1
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda body: body[: len(body) // 2],
+        lambda body: body[:-4100],
+        lambda body: body[:40],
+        lambda body: b"",
+        lambda body: body[:200] + b"\xff" * 50 + body[250:],
+        lambda body: b"<html>" + body,
+        lambda body: body + body[-4100:],
+        lambda body: bytes(byte ^ 0x55 for byte in body[:64]) + body[64:],
+    ],
+    ids=["half", "a page less", "header", "nothing", "noise", "html", "a page twice", "noise first"],
+)
+@pytest.mark.parametrize("kind", ["whole", "partial"])
+def test_spoilt_pull_moves_nothing(replica, way, spoil, kind):
+    """A spoilt answer is an error or is completed; never a wrong row; the next good one heals."""
+    partial_sync = tsn.PartialSyncOpts(
+        bootstrap_strategy=tsn.PartialSyncPrefixBootstrap(length=4096), segment_size=4096
+    )
+    db = replica("mine", partial_sync=partial_sync if kind == "partial" else None)
+    yours = replica("yours")
+    db.execute("UPDATE t SET a = 'mine' WHERE id = 1")
+    yours.executemany("INSERT INTO kv VALUES (?, ?)", [(f"k{n:03}", "v" * 100) for n in range(200)])
+    yours.push()
+    before = db.stats().revision
+    way.next(PULL, spoilt(spoil))
+    error = None
+    try:
+        db.pull()
+    except tsn.SyncError as raised:
+        error = raised
+    if error is not None:
+        assert error.hint
+        assert db.stats().revision == before
+        assert rows(db, "t")[0] == (1, "mine", 10)
+        assert len(rows(db)) == 1
+        assert intact(db)
+        db.pull()
+    assert not way.faults
+    assert len(rows(db)) == 201
+    assert rows(db, "t")[0] == (1, "mine", 10)
+    assert intact(db)
+
+
+def test_batches_that_fail_half_way_stop_at_a_border(replica, way):
+    """One request in two gets through: everything arrives, in order, whole transactions, none twice."""
+    db, yours = replica("mine", push_operations_threshold=3), replica("yours")
+    for number in range(8):
+        with db:
+            db.execute("BEGIN")
+            db.execute("INSERT INTO bare VALUES (?, 'first')", (f"tx{number}",))
+            db.execute("INSERT INTO bare VALUES (?, 'second')", (f"tx{number}",))
+    pushes = 0
+    while not db.changes().empty:
+        way.next(PIPELINE, lost_after if pushes % 2 else lost_before, skip=2)
+        pushes += 1
+        try:
+            db.push()
+        except tsn.RemoteError:
+            yours.pull()
+            arrived = [row[0] for row in rows(yours, "bare") if str(row[0]).startswith("tx")]
+            whole = sorted(set(arrived))
+            assert arrived == sorted(2 * whole)
+            assert whole == [f"tx{number}" for number in range(len(whole))]
+    yours.pull()
+    assert len([row for row in rows(yours, "bare") if str(row[0]).startswith("tx")]) == 16
+    assert pushes > 3
