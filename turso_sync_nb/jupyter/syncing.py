@@ -115,10 +115,8 @@ def _pushed(report: PushReport, db: Connection) -> str:
     if not report:
         parts = ["push: nothing to send"]
     else:
-        parts = [
-            f"push: {count_of(report.changes, 'change')} sent",
-            f"in {count_of(report.transactions, 'transaction')}",
-        ]
+        transactions = count_of(report.transactions, "transaction")
+        parts = [f"push: {count_of(report.changes, 'change')} in {transactions} sent"]
     if report.conflicts:
         parts.append(f"{count_of(report.conflicts, 'conflict')}: %turso_sync conflicts")
     if left := db.pending_changes:
