@@ -16,7 +16,7 @@ help:
 	@echo "make lab          the same data in JupyterLab"
 	@echo "make test         lint, types, layering, tests"
 	@echo "make bench        speed, side by side with pyturso on one tursodb"
-	@echo "make bench-large  memory while bootstrapping 2 GB"
+	@echo "make bench-large  2 GB: memory while bootstrapping, speed of a pull"
 	@echo "make lint         ruff and mypy alone"
 	@echo "make proto        generate the protobuf module again"
 

@@ -10,7 +10,9 @@ import tempfile
 from pathlib import Path
 
 import bootstrap
+import capture
 import lookup
+import push_pull
 import scan
 from data import without_an_index
 from figures import table
@@ -29,6 +31,7 @@ def main(flights: Path) -> int:
             *lookup.figures(server.port),
             *scan.figures(server.url, database),
         ]
+    found += [*capture.figures(), *push_pull.figures()]
     print(table(found))
     return int(any(figure.within is False for figure in found))
 

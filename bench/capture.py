@@ -1,0 +1,158 @@
+"""Writing to a replica: ours beside pyturso's, and beside plain SQLite; and the memory that it takes.
+
+Everything is committed durably: plain SQLite runs in WAL mode with ``synchronous = FULL``, as a replica does.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import apsw
+import turso.sync
+from figures import Figure, compared, in_turns, timed
+from peers import tursodb_server
+from stock import COLUMNS, PLACES, ROWS, made, rows
+
+import turso_sync_nb as tsn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PAIRS: Final = 9
+PYTURSO_LIMIT: Final = 0.5
+PLAIN_LIMIT: Final = 3.0
+COPIED: Final = 200_000
+MEMORY_LIMIT_BYTES: Final = 300 * 10**6
+MANY: Final = 1_000_000
+
+INSERT: Final = f"INSERT INTO stock {PLACES}"
+COPY: Final = "INSERT INTO stock (name, price, note) SELECT name, price, note FROM source"
+NUMBERS: Final = (
+    "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {count}) "
+    "INSERT INTO {table} (name, price, note) SELECT 'article ' || i, i * 0.25, 'in the second store' FROM n"
+)
+
+WRITER: Final = """
+import json, sys
+from pathlib import Path
+import turso_sync_nb as tsn
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+db = tsn.connect(*sys.argv[1:3])
+before = peak()
+for sql in sys.argv[3:]:
+    changed = db.execute(sql).rowcount
+    db.commit()
+print(json.dumps([changed, before, peak()]))
+"""
+"""Not ``ru_maxrss``: that begins with what the process held that started this one."""
+
+
+def figures() -> list[Figure]:
+    """Return the lines."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tursodb_server(Path(folder), made(Path(folder) / "source.db", "stock")) as server,
+    ):
+        found = [inserted(server.url), against_plain(server.url), copied(server.url)]
+        found += [memory(server.url, nested=False), memory(server.url, nested=True)]
+    return found
+
+
+def inserted(url: str) -> Figure:
+    """Insert rows in one transaction, ours and pyturso's."""
+    stock = rows(1)
+    mine, other = in_turns(
+        lambda: one(lambda path: tsn.connect(path, url), lambda db: _insert(db, stock)),
+        lambda: one(lambda path: turso.sync.connect(path, remote_url=url), lambda db: _insert(db, stock)),
+        pairs=PAIRS,
+    )
+    return compared(f"{ROWS:,} captured inserts", mine, other, peer="pyturso", limit=PYTURSO_LIMIT)
+
+
+def against_plain(url: str) -> Figure:
+    """Insert the same rows, ours and plain SQLite's."""
+    stock = rows(1)
+
+    def plainly(db: apsw.Connection) -> None:
+        with db:
+            db.executemany(INSERT, stock)
+
+    mine, other = in_turns(
+        lambda: one(lambda path: tsn.connect(path, url), lambda db: _insert(db, stock)),
+        lambda: one(plain, plainly),
+        pairs=PAIRS,
+    )
+    return compared(f"{ROWS:,} inserts by executemany", mine, other, peer="native", limit=PLAIN_LIMIT)
+
+
+def copied(url: str) -> Figure:
+    """Fill a table from a TEMP one in one statement, ours and plain SQLite's."""
+
+    def prepared(db: Any) -> Any:
+        db.execute(f"CREATE TEMP TABLE source {COLUMNS}")
+        db.execute(NUMBERS.format(count=COPIED, table="source"))
+        return db
+
+    def copy(db: Any) -> None:
+        db.execute(COPY)
+        if isinstance(db, tsn.Connection):
+            db.commit()
+
+    mine, other = in_turns(
+        lambda: one(lambda path: prepared(tsn.connect(path, url)), copy),
+        lambda: one(lambda path: prepared(plain(path)), copy),
+        pairs=PAIRS,
+    )
+    return compared(f"{COPIED:,} rows by INSERT .. SELECT", mine, other, peer="native", limit=PLAIN_LIMIT)
+
+
+def plain(path: str) -> apsw.Connection:
+    """Return a plain database with the table."""
+    db = apsw.Connection(path)
+    db.pragma("journal_mode", "wal")
+    db.pragma("synchronous", 2)
+    db.execute(f"CREATE TABLE stock {COLUMNS}")
+    return db
+
+
+def one(connect: Callable[[str], Any], work: Callable[[Any], object]) -> float:
+    """Return the seconds of ``work`` on a new database, connecting not counted."""
+    with tempfile.TemporaryDirectory() as folder, closing(connect(f"{folder}/replica")) as db:
+        return timed(lambda: work(db))
+
+
+def memory(url: str, *, nested: bool) -> Figure:
+    """Measure a statement that changes a million rows; ``nested``: with a trigger in the schema."""
+    statements = [NUMBERS.format(count=MANY, table="stock"), "UPDATE stock SET price = price + 1"]
+    if nested:
+        statements.insert(0, "CREATE TABLE log(x)")
+        statements.insert(
+            1, "CREATE TRIGGER t AFTER UPDATE ON stock WHEN new.id < 0 BEGIN INSERT INTO log VALUES (1); END"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", WRITER, f"{folder}/replica", url, *statements]
+        ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    changed, before, peak = json.loads(ran.stdout)
+    assert changed == MANY
+    mode = "nested" if nested else "plain"
+    return Figure(
+        f"update of {MANY:,} rows, {mode} capture: peak memory",
+        f"{peak / 1e6:.0f} MB",
+        f"{before / 1e6:.0f} MB before",
+        "",
+        f"<= {MEMORY_LIMIT_BYTES / 1e6:.0f} MB",
+        peak <= MEMORY_LIMIT_BYTES,
+    )
+
+
+def _insert(db: Any, stock: list[tuple[Any, ...]]) -> None:
+    db.executemany(INSERT, stock)
+    db.commit()

@@ -1,0 +1,140 @@
+"""Push and pull: ours and pyturso's, each with a replica of its own of one database on one ``tursodb``."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import apsw
+import turso.sync
+from figures import Figure, compared, in_turns, timed
+from peers import tursodb_server
+from stock import ROWS, fill, made
+
+import turso_sync_nb as tsn
+from turso_sync_nb.protocol.pipeline import Batch, BatchResponse, Step, Stmt
+from turso_sync_nb.remote.http import HttpRemote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stock import Replica
+
+PUSH_PAIRS: Final = 5
+PUSH_LIMIT: Final = 0.5
+PULL_PAIRS: Final = 9
+PULL_LIMIT: Final = 1.0
+PENDING: Final = 500
+PAGES: Final = 600
+BLOCK_BYTES: Final = 3_500
+"""One row of this size has a page for itself."""
+
+BLOCKS: Final = 3_000
+
+
+def figures() -> list[Figure]:
+    """Return the lines."""
+    return [*pushed(), pulled()]
+
+
+def pushed() -> list[Figure]:
+    """Push inserts, then updates; each side writes to a table of its own."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        tursodb_server(Path(name), made(Path(name) / "source.db", "ours", "theirs", filled=True)) as server,
+        closing(tsn.connect(Path(name) / "replica", server.url)) as ours,
+        closing(turso.sync.connect(f"{name}/replica.db", remote_url=server.url)) as theirs,
+    ):
+        turns = itertools.count(1)
+
+        def inserts(db: Replica, table: str) -> float:
+            fill(db, table, next(turns) * ROWS + 1)
+            return timed(db.push)
+
+        def updates(db: Replica, table: str) -> float:
+            db.execute(f"UPDATE {table} SET price = price + 1 WHERE id <= {ROWS}")
+            db.commit()
+            return timed(db.push)
+
+        return [
+            compared(
+                f"push of {ROWS:,} {what}",
+                *in_turns(lambda: push(ours, "ours"), lambda: push(theirs, "theirs"), pairs=PUSH_PAIRS),  # noqa: B023 - called at once
+                peer="pyturso",
+                limit=PUSH_LIMIT,
+            )
+            for what, push in (("inserts", inserts), ("updates", updates))
+        ]
+
+
+def pulled() -> Figure:
+    """Pull changed pages while changes wait to be pushed."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        tursodb_server(Path(name), blocks(Path(name) / "source.db")) as server,
+        closing(tsn.connect(Path(name) / "replica", server.url)) as ours,
+        closing(turso.sync.connect(f"{name}/replica.db", remote_url=server.url)) as theirs,
+        ExitStack() as ending,
+    ):
+        for db in (ours, theirs):
+            db.executemany(
+                "INSERT INTO note(body) VALUES (?)", [(f"a change that waits: {i}",) for i in range(PENDING)]
+            )
+            db.commit()
+        remote = HttpRemote(server.url)
+        ending.callback(remote.close)
+        news = News(remote, range(1, BLOCKS + 1, BLOCKS // PAGES))
+
+        def our_pull() -> None:
+            report = ours.pull()
+            assert PAGES <= report.pages <= PAGES + 5, report
+            assert report.replayed == 1, report
+
+        mine, other = in_turns(
+            lambda: news.pulled("ours", our_pull),
+            lambda: news.pulled("theirs", theirs.pull),
+            pairs=PULL_PAIRS,
+        )
+    what = f"pull of {PAGES} pages, {PENDING} changes waiting"
+    return compared(what, mine, other, peer="pyturso", limit=PULL_LIMIT)
+
+
+def blocks(path: Path) -> Path:
+    """Make a database of rows that have a page each, and a table to write to; return its path."""
+    with closing(apsw.Connection(str(path))) as db, db:
+        db.execute("CREATE TABLE block(id INTEGER PRIMARY KEY, body BLOB NOT NULL)")
+        db.execute("CREATE TABLE note(id INTEGER PRIMARY KEY, body TEXT)")
+        body = "INSERT INTO block(body) VALUES (randomblob(?))"
+        db.executemany(body, ((BLOCK_BYTES,) for _ in range(BLOCKS)))
+    return path
+
+
+class News:
+    """Changes the same rows of ``block`` on the remote before each pull, once for both sides."""
+
+    def __init__(self, remote: HttpRemote, rows: range) -> None:
+        self._remote = remote
+        self._rows = rows
+        self._have: set[str] = {"ours", "theirs"}
+
+    def pulled(self, side: str, pull: Callable[[], object]) -> float:
+        """Return the seconds that ``pull`` takes to bring what is new to ``side``."""
+        if side in self._have:
+            self._change()
+            self._have.clear()
+        self._have.add(side)
+        return timed(pull)
+
+    def _change(self) -> None:
+        keys = ",".join(map(str, self._rows))
+        execute(self._remote, f"UPDATE block SET body = randomblob(length(body)) WHERE id IN ({keys})")
+
+
+def execute(remote: HttpRemote, sql: str) -> None:
+    """Run one statement on the remote, which must take it."""
+    (answer,) = remote.pipeline([Batch((Step(Stmt(sql)),))])
+    assert isinstance(answer, BatchResponse), answer
+    assert answer.result.step_errors == (None,), answer
