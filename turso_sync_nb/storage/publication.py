@@ -121,7 +121,8 @@ class Publication:
         page_map.save(self._folder.next_page_map)
         self._next.sync()
         reach("publish: pages durable")
-        publishing = metadata.changed(phase="publishing", stamp=None)
+        logged = self._folder.scratch_wal.stat().st_size > 0
+        publishing = metadata.changed(phase="publishing", stamp=None, writing=logged, undo_bytes=0)
         save_metadata(self._folder, publishing)
         reach("publish: committed")
         if self._file is None:
@@ -190,8 +191,10 @@ def _locked(folder: ReplicaFolder) -> apsw.VFSFile:
 
 
 def _finish(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata) -> Metadata:
+    stamp = None
     if folder.scratch_wal.exists():
         _write_pages(folder, file, metadata.db_pages)
+        stamp = FileStamp.of(folder.main)
         with explained(f"publish {folder.wal}"):
             folder.shm.unlink(missing_ok=True)
             reach("publish: shm gone")
@@ -204,12 +207,8 @@ def _finish(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata) -> Me
         folder.undo.unlink(missing_ok=True)
         sync_folder(folder.path)
     reach("publish: undo gone")
-    ready = metadata.changed(
-        phase="ready",
-        undo_bytes=0,
-        writing=bool(folder.wal.stat().st_size),
-        stamp=FileStamp.of(folder.main) if PageMap.load_is_whole(folder.page_map) else None,
-    )
+    is_whole = PageMap.load_is_whole(folder.page_map)
+    ready = metadata.changed(phase="ready", stamp=stamp if is_whole else None)
     save_metadata(folder, ready)
     reach("publish: ready")
     _remove_scratch(folder)

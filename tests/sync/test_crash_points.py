@@ -1,0 +1,94 @@
+"""A process ended at any named place: the next open finds the old state or the new, and nothing is lost.
+
+A foreign program that opens the database in between, and so moves its log, makes no difference.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import turso_sync_nb as tsn
+from turso_sync_nb.engine.fetch import comparable, fetch_pages
+from turso_sync_nb.remote.http import HttpRemote
+from turso_sync_nb.units import PageId
+
+PACKAGE = Path(tsn.__file__).parent
+CHILD = Path(__file__).with_name("ended.py")
+PLACES = sorted(
+    {"commit: returned"}
+    | {name for file in PACKAGE.rglob("*.py") for name in re.findall(r'reach\("([^"]+)"\)', file.read_text())}
+)
+FOREIGN = (
+    "import sys, apsw; c = apsw.Connection(sys.argv[1]); c.execute('SELECT * FROM kv').fetchall(); c.close()"
+)
+
+
+def work_until(folder: Path, url: str, kind: str, place: str, times: int) -> tuple[int, list[str]]:
+    """Run the child; return how it ended, and what it had done by then."""
+    command = [sys.executable, str(CHILD), str(folder), url, kind, place, str(times)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ran.returncode in (0, 9), ran.stderr
+    return ran.returncode, ran.stdout.splitlines()
+
+
+def base_agrees(db: tsn.Connection, url: str) -> None:
+    """Every page that counts as the remote's is what the remote has at that revision."""
+    replica = db._replica
+    remote = HttpRemote(url)
+    resident = replica.store.page_map.resident.copy()
+    for page, data in fetch_pages(remote, replica.metadata.revision, resident):
+        ours = replica.store.base(PageId(page))
+        assert comparable(page, ours) == comparable(page, data), page
+    remote.close()
+
+
+def check(db: tsn.Connection, url: str, said: list[str], others: list[str]) -> None:
+    """Nothing that was committed is lost, and everything reaches everybody once."""
+    keys = {line.split()[1] for line in said if line.startswith("committed")}
+    assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    here = {key for (key,) in db.execute("SELECT k FROM kv").fetchall()}
+    assert keys <= here
+    base_agrees(db, url)
+    db.sync()
+    base_agrees(db, url)
+    assert db.changes().empty
+    assert db.conflicts().empty
+    assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    with tsn.connect(":memory:", url) as fresh:
+        there: list[Any] = fresh.execute("SELECT k FROM kv").fetchall()
+    fresh.close()
+    assert keys | set(others) | {"x"} <= {key for (key,) in there}
+    assert {key for (key,) in db.execute("SELECT k FROM kv").fetchall()} == {key for (key,) in there}
+
+
+# no foreign program at a partial replica: natively, absent pages read as zeros
+@pytest.mark.parametrize("case", ["whole", "whole, foreign", "partial"])
+@pytest.mark.parametrize("place", PLACES)
+def test_ended_at(place, case, embedded, source, tmp_path):
+    """The process is ended there, the first and the second time it comes by."""
+    kind, foreign = case.partition(",")[0], case.endswith("foreign")
+    server = embedded(source)
+    yours = tsn.connect(tmp_path / "yours", server.url, isolation_level=None)
+    ended = 0
+    for times in (1, 2):
+        yours.execute("INSERT INTO kv VALUES (?, 1)", (f"yours-{times}",))
+        yours.push()
+        folder = tmp_path / f"mine-{times}"
+        code, said = work_until(folder, server.url, kind, place, times)
+        ended += code == 9
+        if foreign:
+            command = [sys.executable, "-c", FOREIGN, str(folder / "main.db")]
+            subprocess.run(command, capture_output=True, check=False)  # it may well find it malformed
+        db = tsn.connect(folder, server.url, isolation_level=None)
+        check(db, server.url, said, [f"yours-{times}"])
+        db.execute("DELETE FROM kv WHERE k NOT IN ('x') AND k NOT LIKE 'yours%'")
+        db.push()
+        db.close()
+    assert ended, "that place was not passed"
+    yours.close()
