@@ -229,11 +229,17 @@ def test_a_failing_cell_assigns_nothing(flights):
     assert flights.names["df"] == "before"
 
 
-def test_writing_is_refused_in_one_line(flights):
-    """A replica is read-only until changes are captured, and the line says so."""
-    ran = flights.sql("DELETE FROM flights")
-    assert "read" in ran.line.lower()
-    assert flights.sql("SELECT count(*) AS n FROM flights").value["n"].tolist() == [4000]
+def test_a_writing_cell_says_what_it_changed_and_what_waits(shell, embedded, flights_file):
+    """Rows changed, and changes to push, are in the footer; of an open transaction too."""
+    shell.names["url"] = embedded(flights_file).url
+    shell.good("%turso_sync connect flights.db {url}")
+    ran = shell.sql("DELETE FROM flights WHERE id <= 3")
+    assert "no rows to show · 3 changed · " in ran.text
+    assert "3 changes to push" in ran.text
+    shell.sql("BEGIN; UPDATE flights SET delay = 0 WHERE id = 7")
+    ran = shell.sql("SELECT count(*) AS n FROM flights")
+    assert ran.value["n"].tolist() == [3997]
+    assert "4 changes to push · transaction open until COMMIT or ROLLBACK" in ran.text
 
 
 def test_a_remote_that_is_gone_is_one_line_and_the_connection_goes_on(shell, embedded, flights_file):

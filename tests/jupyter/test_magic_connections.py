@@ -39,8 +39,8 @@ def test_help_describes_every_subcommand_and_every_option(shell):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("conect a.db", "did you mean connect?"),
-        ("help conect", "did you mean connect?"),
+        ("conect a.db", "did you mean connect"),
+        ("help conect", "did you mean connect"),
         ("connect a.db --hwole", "did you mean --whole?"),
         ("select 1", "SQL goes after %turso_sync sql"),
         ("frobnicate", "%turso_sync help lists them"),

@@ -119,7 +119,7 @@ class Work(RuleBasedStateMachine):
     @rule(who=WHO, key=KEYS, b=VALUES)
     def put_shared(self, who: int, key: int, b: Any) -> None:
         """Take a key that others take too."""
-        self.dbs[who].execute("INSERT OR REPLACE INTO shared VALUES (?, 'put', ?)", (key, b))
+        self.dbs[who].execute("INSERT OR REPLACE INTO shared (id, a, b) VALUES (?, 'put', ?)", (key, b))
 
     @rule(who=WHO, x=st.integers(0, 2), remove=st.booleans())
     def bare(self, who: int, x: int, remove: bool) -> None:  # noqa: FBT001 - drawn

@@ -1,0 +1,133 @@
+"""The magics that synchronize: a line for each verb, frames for what waits, a line for what went wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+import turso_sync_nb as tsn
+
+
+@pytest.fixture
+def two(shell, embedded, flights_file):
+    """Two replicas of one server: ``mine``, in use, and ``yours``."""
+    shell.names["url"] = embedded(flights_file).url
+    shell.good("%turso_sync connect yours.db {url} --as yours --whole")
+    shell.good("%turso_sync connect mine.db {url} --as mine")
+    return shell
+
+
+def test_push_and_pull_say_in_a_line_what_they_did(two):
+    """Edits in one replica reach the other; each verb is one line."""
+    two.sql("UPDATE carriers SET name = 'United Airlines' WHERE carrier = 'UA'")
+    two.sql("INSERT INTO carriers VALUES ('AA', 'American')")
+    pushed = two.good("%turso_sync push")
+    assert pushed.text.strip().startswith("push: 2 changes in 2 transactions sent · ")
+    pulled = two.good("%turso_sync pull --on yours")
+    assert "pull: " in pulled.text
+    assert "page changed" in pulled.text or "pages changed" in pulled.text
+    names = two.sql("SELECT name FROM carriers ORDER BY 1", "--on yours").value["name"]
+    assert names.tolist() == ["American", "JetBlue", "United Airlines"]
+    assert two.good("%turso_sync push").text.strip().startswith("push: nothing to send · ")
+    assert two.good("%turso_sync pull --on yours").text.strip().startswith("pull: nothing new · ")
+    assert len(two.good("%turso_sync sync").text.strip().splitlines()) == 2
+
+
+def test_changes_is_a_frame_of_what_waits(two):
+    """One row for each change, with its key, and a line that counts them."""
+    two.sql("BEGIN; UPDATE carriers SET name = 'x' WHERE carrier = 'UA';"
+            "DELETE FROM carriers WHERE carrier = 'B6';"
+            "COMMIT; CREATE TABLE notes (id INTEGER PRIMARY KEY, t)")  # fmt: skip
+    ran = two.good("%turso_sync changes")
+    assert ran.value["operation"].tolist() == ["update", "delete", "create"]
+    assert ran.value["key"].tolist()[:2] == [{"carrier": "UA"}, {"carrier": "B6"}]
+    assert "3 changes to push in 2 transactions" in ran.text
+
+
+def test_conflicts_are_shown(two):
+    """The later push wins, and says that there was a conflict; the frame shows all sides."""
+    two.sql("UPDATE carriers SET name = 'mine' WHERE carrier = 'UA'")
+    two.sql("UPDATE carriers SET name = 'yours' WHERE carrier = 'UA'", "--on yours")
+    two.good("%turso_sync push")
+    assert "1 conflict: %turso_sync conflicts" in two.good("%turso_sync push --on yours").text
+    (conflict,) = two.good("%turso_sync conflicts --on yours").value.to_dict("records")
+    assert conflict["local"]["name"] == "yours"
+    assert conflict["remote"]["name"] == "mine"
+    assert conflict["settled_by"] == "last-push-wins"
+
+
+def test_a_refused_transaction_is_one_line_and_can_be_given_up(two):
+    """The line names row and constraint; skip and retry say what they did."""
+    two.good("%turso_sync sql --on yours CREATE UNIQUE INDEX one_name ON carriers (name)")
+    two.good("%turso_sync push --on yours")
+    two.sql("INSERT INTO carriers VALUES ('U2', 'United')")
+    ran = two.run("%turso_sync push")
+    assert isinstance(ran.error, tsn.ConflictError)
+    assert "insert into carriers, carrier='U2'" in ran.line
+    assert "UNIQUE" in ran.line
+    frame = two.good("%turso_sync changes").value
+    assert frame["state"].tolist() == ["refused"]
+    number = int(frame["transaction"].iloc[0])
+    assert "undone here" in two.good(f"%turso_sync skip {number}").text
+    assert two.sql("SELECT count(*) AS n FROM carriers").value["n"].tolist() == [2]
+    two.good("%turso_sync pull")
+    again = two.run(f"%turso_sync retry {number}")
+    assert isinstance(again.error, tsn.ConflictError)
+    assert "UNIQUE" in again.line
+
+
+def test_an_open_transaction_is_in_the_way_and_named(two):
+    """Neither verb touches a transaction that the user has open."""
+    two.sql("BEGIN; DELETE FROM carriers")
+    for verb in ("pull", "push", "sync", "checkpoint"):
+        ran = two.run(f"%turso_sync {verb}")
+        assert isinstance(ran.error, tsn.ReplicaBusyError)
+        assert "open transaction" in ran.line
+        assert "commit or roll back" in ran.line
+    assert two.sql("ROLLBACK").success
+    assert two.sql("SELECT count(*) AS n FROM carriers").value["n"].tolist() == [2]
+
+
+def test_checkpoint_and_stats(two):
+    """The log is empty afterwards, and the figures say so."""
+    two.sql("INSERT INTO carriers VALUES ('AA', 'American')")
+    assert "checkpoint: " in two.good("%turso_sync checkpoint").text
+    stats = two.good("%turso_sync stats").value.set_index("figure")["value"]
+    assert stats["main_wal_size"] == 0
+    assert stats["revert_wal_size"] > 0
+    assert stats["cdc_operations"] == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("skip", "usage"),
+        ("skip many", "%turso_sync changes lists them"),
+        ("retry 7", "no such one waits"),
+        ("pul", "did you mean"),
+        ("push --skip", "did you mean --skip-refused"),
+        ("pull now", "usage"),
+    ],
+)
+def test_a_mistake_is_one_line(two, line, says):
+    """It says what to do instead."""
+    ran = two.run(f"%turso_sync {line}")
+    assert isinstance(ran.error, tsn.UsageError)
+    assert says in ran.line.lower()
+
+
+def test_a_server_that_is_gone(shell, embedded, flights_file):
+    """Edits work without it and wait; pushing says in a line that it cannot be reached, without the token."""
+    server = embedded(flights_file)
+    shell.names["url"] = server.url
+    shell.names["os"] = __import__("os")
+    shell.good("os.environ['TURSO_AUTH_TOKEN'] = 'secret-token'")
+    shell.good("%turso_sync connect mine.db {url} --whole")
+    server.stop()
+    shell.sql("DELETE FROM carriers WHERE carrier = 'UA'")
+    ran = shell.run("%turso_sync push")
+    assert isinstance(ran.error, tsn.RemoteUnreachableError)
+    assert "secret-token" not in ran.text + ran.line
+    assert shell.good("%turso_sync changes").value["operation"].tolist() == ["delete"]
+    server.start()
+    assert "1 change in 1 transaction sent" in shell.good("%turso_sync push").text
+    shell.good("del os.environ['TURSO_AUTH_TOKEN']")
