@@ -108,6 +108,25 @@ def test_first_notebook_runs_alone(
     assert str(installed_wheel) in outputs[-1]
 
 
+def test_second_notebook_runs_alone(
+    flights: Path, tmp_path: Path, wheel_path_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two replicas: edits travel, the conflict and the refused transaction are met and settled."""
+    for name in ("02_edit_push_pull.ipynb", "nycflights.py"):
+        shutil.copy(NOTEBOOKS / name, tmp_path)
+    shutil.copy(flights, tmp_path / "nycflights.db")
+    monkeypatch.setenv("PYTHONPATH", wheel_path_env["PYTHONPATH"])
+    notebook = nbformat.read(tmp_path / "02_edit_push_pull.ipynb", as_version=4)
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=RUN_TIMEOUT_S, kernel_name="python3", resources=resources).execute()
+    shown = "\n".join(str(output) for cell in notebook.cells for output in cell.get("outputs", []))
+    for expected in (
+        "push: 4 changes in 3 transactions sent", "1 conflict", "last-push-wins", "by Ben",
+        "UNIQUE constraint failed: airlines.name", "US Airways Express", "log 0 B",
+    ):  # fmt: skip
+        assert expected in shown
+
+
 def test_demo_runs(flights: Path, tmp_path: Path) -> None:
     """What ``make demo`` calls ends well, having shown the notebook's results and the way to JupyterLab."""
     shutil.copy(flights, tmp_path / "flights.db")

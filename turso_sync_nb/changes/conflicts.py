@@ -98,6 +98,13 @@ def record(raw: apsw.Connection, conflicts: Iterable[Conflict]) -> None:
     raw.execute(f"DELETE FROM {CONFLICTS} WHERE id <= (SELECT max(id) FROM {CONFLICTS}) - {KEPT_MAX}")
 
 
+def last_transaction(raw: apsw.Connection) -> int:
+    """Return the highest number of a transaction in the list, 0 when there is none."""
+    if not has_table(raw, CONFLICTS):
+        return 0
+    return int(raw.execute(f"SELECT ifnull(max(txn), 0) FROM {CONFLICTS}").get)
+
+
 def recorded(raw: apsw.Connection) -> Iterator[Conflict]:
     """Yield the list, oldest first; nothing when there is none yet."""
     if not has_table(raw, CONFLICTS):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 COLUMNS_MAX: Final = 1_990
 """Columns of a table whose rows the tape can hold: SQLite's tables have at most 2000."""
 
-_FIRST_COLUMNS: Final = 8
+_FIRST_COLUMNS: Final = 5
 _FIXED: Final = ("id", "op", "shape", "txn", "unix_time", "packed")
 _BY_ACTION: Final = 16
 """Added to the op of a change that a foreign-key action made."""
@@ -129,6 +129,11 @@ def _shapes(raw: apsw.Connection) -> dict[int, Shape]:
 def last_id(raw: apsw.Connection) -> int:
     """Return the highest id in use."""
     return int(raw.execute(f"SELECT ifnull(max(id), 0) FROM {TAPE}").get)
+
+
+def last_transaction(raw: apsw.Connection) -> int:
+    """Return the highest number of a transaction in use, 0 when there is none."""
+    return int(raw.execute(f"SELECT ifnull(max(txn), 0) FROM {TAPE}").get)
 
 
 def acknowledged(raw: apsw.Connection) -> int:

@@ -14,7 +14,7 @@ import apsw
 import apsw.ext
 
 from turso_sync_nb.changes.sql_text import first_word, is_blank
-from turso_sync_nb.connection.parameters import Parameters, bindings
+from turso_sync_nb.connection.parameters import Parameters, bindings, is_bindable
 from turso_sync_nb.connection.statements import is_changing, may_hold_several, split
 from turso_sync_nb.errors import ProgrammingError
 
@@ -75,13 +75,24 @@ class Cursor:
         if not is_changing(sql):
             raise ProgrammingError("run executemany: only INSERT, UPDATE, DELETE and REPLACE can be repeated")
         changed = 0
+        item: Parameters = ()
+
+        def bound() -> Iterator[Any]:
+            nonlocal changed, item
+            for item in parameters:
+                yield item if is_bindable(item) else bindings(item)
+                changed += changes()  # asked for the next item, SQLite is done with this one
+
         with self._session.running():
             self._refuse_several(sql)
             with self._session.statement(sql), closing(self._session.raw.cursor()) as raw:
                 self._session.writing = True
-                for item in parameters:
-                    deque(raw.execute(sql, bindings(item)), maxlen=0)
-                    changed += self._session.raw.changes()
+                changes = self._session.raw.changes
+                try:
+                    deque(raw.executemany(sql, bound()), maxlen=0)
+                except (OverflowError, UnicodeEncodeError):
+                    bindings(item)  # says which value it is, if it is one of these
+                    raise
         self._session.rows_changed += changed - self._session.raw.changes()
         self.rowcount = changed
         return self

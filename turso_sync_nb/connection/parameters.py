@@ -18,6 +18,7 @@ Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
 _AS_THEY_ARE: Final = frozenset({type(None), int, float, str, bytes, bool, bytearray})
 _PLAIN: Final = frozenset({type(None), float, bytes, bool})
+_OF_SQLITE: Final = frozenset({type(None), int, float, str, bytes, bool})
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
 
@@ -89,6 +90,15 @@ class _Named(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+
+def is_bindable(parameters: Parameters) -> bool:
+    """Say whether SQLite's binder takes ``parameters`` as they are, or refuses them itself.
+
+    It refuses integers that are too large and text that is no Unicode, without naming the value;
+    :func:`bindings` names it.
+    """
+    return type(parameters) is tuple and _OF_SQLITE.issuperset(map(type, parameters))
 
 
 def bindings(parameters: Parameters | None) -> Any:

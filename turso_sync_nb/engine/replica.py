@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from turso_sync_nb.changes import tape
+from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.engine.checkpoint import move_log
 from turso_sync_nb.engine.fetch import RemotePages
 from turso_sync_nb.engine.gate import Gate
@@ -84,7 +84,7 @@ class Replica:
     def __post_init__(self) -> None:
         self.gate = Gate()
         self._verbs = threading.RLock()
-        self._transactions = itertools.count(random.SystemRandom().randrange(2**40))
+        self._transactions = itertools.count(1)
         self._notes: list[str] = []
         self._tape_begun = False
         self.pages = RemotePages(self.need_remote, self.metadata.revision, self.store)
@@ -126,7 +126,7 @@ class Replica:
             yield
 
     def next_transaction(self) -> int:
-        """Return a number for a transaction; no two that follow each other have the same."""
+        """Return a number for a transaction, of which no other is in use."""
         return next(self._transactions)
 
     def begin_tape(self) -> None:
@@ -143,6 +143,10 @@ class Replica:
             try:
                 raw.execute("BEGIN IMMEDIATE")
                 tape.create(raw)
+                used = max(
+                    tape.last_transaction(raw), conflicts.last_transaction(raw), next(self._transactions)
+                )
+                self._transactions = itertools.count(used + 1)
                 tape.jump(raw, tape.last_id(raw) + random.SystemRandom().randrange(1, ID_JUMP_MAX))
                 raw.execute("COMMIT")
             finally:
