@@ -14,7 +14,7 @@ import apsw
 import apsw.ext
 
 from turso_sync_nb.changes.sql_text import first_word, is_blank
-from turso_sync_nb.connection.parameters import Parameters, bindings, is_bindable
+from turso_sync_nb.connection.parameters import Parameters, are_bindable, bindings
 from turso_sync_nb.connection.statements import is_changing, may_hold_several, split
 from turso_sync_nb.errors import ProgrammingError
 
@@ -79,8 +79,9 @@ class Cursor:
 
         def bound() -> Iterator[Any]:
             nonlocal changed, item
+            checked = type(parameters) is list and are_bindable(parameters)
             for item in parameters:
-                yield item if is_bindable(item) else bindings(item)
+                yield item if checked else bindings(item)
                 changed += changes()  # asked for the next item, SQLite is done with this one
 
         with self._session.running():

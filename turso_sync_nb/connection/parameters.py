@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Final, TypeAlias
 
 from turso_sync_nb.errors import ProgrammingError
@@ -18,6 +19,7 @@ Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
 _AS_THEY_ARE: Final = frozenset({type(None), int, float, str, bytes, bool, bytearray})
 _PLAIN: Final = frozenset({type(None), float, bytes, bool})
+_SEQUENCES: Final = frozenset({tuple, list})
 _OF_SQLITE: Final = frozenset({type(None), int, float, str, bytes, bool})
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
@@ -92,13 +94,15 @@ class _Named(Mapping[str, Any]):
         return len(self._values)
 
 
-def is_bindable(parameters: Parameters) -> bool:
-    """Say whether SQLite's binder takes ``parameters`` as they are, or refuses them itself.
+def are_bindable(items: list[Parameters]) -> bool:
+    """Say whether SQLite's binder takes each of ``items`` as it is, or refuses it itself.
 
     It refuses integers that are too large and text that is no Unicode, without naming the value;
     :func:`bindings` names it.
     """
-    return type(parameters) is tuple and _OF_SQLITE.issuperset(map(type, parameters))
+    return _SEQUENCES.issuperset(map(type, items)) and _OF_SQLITE.issuperset(
+        map(type, chain.from_iterable(items))
+    )
 
 
 def bindings(parameters: Parameters | None) -> Any:
