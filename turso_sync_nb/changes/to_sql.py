@@ -85,6 +85,16 @@ def select(shape: Shape, image: Image) -> Sql:
     return f"SELECT {columns} FROM {quoted(shape.table)} WHERE {where}", tuple(arguments)
 
 
+def exists(shape: Shape, image: Image) -> Sql:
+    """Return the query that has a row if there is one with the usable key of ``image``.
+
+    It names no column but those of the key, so it can be asked of a table as it was before.
+    """
+    arguments: list[SqlValue] = []
+    where = _where(shape, image, (), arguments)
+    return f"SELECT 1 FROM {quoted(shape.table)} WHERE {where}", tuple(arguments)
+
+
 def usable_key(shape: Shape, image: Image) -> bool:
     """Say whether the declared key names the row ``image``: SQLite lets parts of most keys be NULL."""
     return bool(shape.key) and all(image[at] is not None for at in shape.key)

@@ -52,7 +52,11 @@ _KEYS_ASKED_MAX: Final = 500
 
 
 class _MovedOnError(Exception):
-    """The remote is not where it was; the text says by what this was seen."""
+    """The remote is not where it was; the text says by what this was seen, ``piece`` at which change."""
+
+    def __init__(self, message: str, piece: Piece | None = None) -> None:
+        super().__init__(message)
+        self.piece = piece
 
 
 def push(
@@ -97,10 +101,7 @@ def _until_done(run: _Push, rebase: Callable[[], PullReport]) -> int:
             news = rebase()
             conflicts += news.conflicts
             if not news.applied:
-                raise ConflictError(
-                    f"push: {moved}, and a pull brought nothing new",
-                    hint="the row there is not as it is here; see db.changes(), or skip() the transaction",
-                ) from None
+                raise run.stuck(moved) from None
         else:
             return conflicts
     raise ConflictError(
@@ -129,6 +130,13 @@ class _Push:
         position = self._agreed()
         for batch in self._batches(self._waiting()):
             position = self._sent(batch, position)
+
+    def stuck(self, moved: _MovedOnError) -> ConflictError:
+        """Return the error for a remote that differs, though it has nothing new."""
+        if moved.piece is None:
+            return ConflictError(f"push: {moved}", hint="nothing is lost; push again")
+        message = f"{moved}, and a pull brought nothing new"
+        return self._refused(moved.piece.transaction, moved.piece.changes[0], message)
 
     # Where the remote is
 
@@ -284,17 +292,17 @@ class _Push:
     def _meaning_of_piece(self, failure: Failure, piece: Piece, pieces: list[Piece]) -> Exception:
         what = _named(piece.changes[0])
         if failure.is_guard:
-            return _MovedOnError(f"the remote changed or removed the row of {what}")
+            return _MovedOnError(f"the remote changed or removed the row of {what}", piece)
         if "no such" in failure.message:
-            return _MovedOnError(f"the remote's schema changed ({failure.message})")
+            return _MovedOnError(f"the remote's schema changed ({failure.message})", piece)
         if self._is_key_taken(piece):
-            return _MovedOnError(f"the remote has a row with the key of {what}")
+            return _MovedOnError(f"the remote has a row with the key of {what}", piece)
         return self._refused(piece.transaction, self._culprit(piece, pieces), failure.message)
 
     def _is_key_taken(self, piece: Piece) -> bool:
-        """Ask whether the remote has a row with the key of an insert of ``piece``."""
+        """Ask whether the remote has a row with the key of an insert of ``piece``; true if it cannot tell."""
         asked = [
-            Execute(Stmt(*to_sql.select(change.shape, change.new)))  # type: ignore[arg-type] # no RawText
+            Execute(Stmt(*to_sql.exists(change.shape, change.new)))  # type: ignore[arg-type] # no RawText
             for change in piece.changes
             if isinstance(change, RowChange)
             and change.op == "insert"
@@ -303,7 +311,7 @@ class _Push:
         ]
         for start in range(0, len(asked), _KEYS_ASKED_MAX):
             for answer in self.remote.pipeline(asked[start : start + _KEYS_ASKED_MAX]):
-                if isinstance(answer, ExecuteResponse) and answer.result.rows:
+                if not isinstance(answer, ExecuteResponse) or answer.result.rows:
                     return True
         return False
 
