@@ -63,10 +63,14 @@ class Cursor:
         """
         self._start(sql)
         bound = bindings(parameters)
-        with self._session.running():
-            self._refuse_several(sql)
-            with self._session.statement(sql):
-                self._run(sql, bound)
+        try:
+            with self._session.running():
+                self._refuse_several(sql)
+                with self._session.statement(sql):
+                    self._run(sql, bound)
+        except BaseException:
+            self._release()  # what failed is not under way any more
+            raise
         return self
 
     def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> Cursor:

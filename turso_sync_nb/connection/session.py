@@ -180,6 +180,8 @@ class Session:
             if begins and self.isolation_level and is_changing(sql) and not self.raw.in_transaction:
                 self._do(f"BEGIN {self.isolation_level}")
             if writes:
+                if first_word(sql) == "CREATE" and not self._makes_ignored(sql):
+                    self._replica.check_held(sql)
                 with self._captured(sql, writes):
                     yield
             else:
@@ -187,6 +189,10 @@ class Session:
             if is_changing(sql) or (self.writing and first_word(sql) == "WITH"):
                 self.rows_changed += self.raw.changes()
             self._finished(sql)
+
+    def _makes_ignored(self, sql: str) -> bool:
+        """Say whether ``sql`` names a table that is never pushed."""
+        return any(re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE) for name in self._tables_ignore)
 
     @contextmanager
     def _captured(self, sql: str, writes: frozenset[tuple[str, str | None]]) -> Iterator[None]:

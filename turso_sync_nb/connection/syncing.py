@@ -13,8 +13,10 @@ from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.checkpoint import checkpoint
 from turso_sync_nb.engine.pull import Settling, pull, rebase
 from turso_sync_nb.engine.push import push
+from turso_sync_nb.errors import NotSupportedError
 
 if TYPE_CHECKING:
+    import apsw
     import pandas as pd
 
     from turso_sync_nb.changes.conflicts import Policies
@@ -91,6 +93,20 @@ class SyncMixin:
         self._session.check_open()
         with explaining():
             return checkpoint(self._replica, self._session)
+
+    def blobopen(self, table: str, column: str, row: int, /, *, readonly: bool = False) -> apsw.Blob:
+        """Return a handle for reading a blob piece by piece; signature as in Python's sqlite3.
+
+        Raises:
+            NotSupportedError: ``readonly`` is not set: what is written that way cannot be captured.
+        """
+        self._session.check_open()
+        if not readonly:
+            raise NotSupportedError(
+                "open a blob for writing: it could not be captured; use UPDATE, or readonly=True"
+            )
+        with self._session.running():
+            return self._session.raw.blob_open("main", table, column, row, False)
 
     # What waits
 

@@ -7,9 +7,10 @@
 | ``bootstrap.py`` | the first pages of a new replica, resumable |
 | ``ensure.py`` | the pages that one query touches |
 | ``pull.py``, ``replay.py`` | what is new on the remote; the changes made here, again on top of it |
-| ``push.py``, ``push_batch.py``, ``bookkeeping.py`` | what was made here; one request of it; what has arrived |
+| ``push.py``, ``push_batch.py``, ``bookkeeping.py`` | what was made here; one request; what has arrived |
 | ``checkpoint.py`` | the log into the database file |
 | ``outbox.py`` | what waits to be pushed, and how a user revises it |
+| ``remote_features.py`` | what the remote cannot hold |
 | ``local.py``, ``salvage.py`` | what was made here, read, and saved from files that others changed |
 | ``gate.py`` | every connection idle while files are published |
 | ``replica.py`` | a replica folder while this process owns it |

@@ -27,7 +27,6 @@ from turso_sync_nb.engine.reports import PullReport
 from turso_sync_nb.engine.salvage import saved_local_work
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError, ReplicaError, RevisionGoneError
 from turso_sync_nb.protocol.pull_updates import PullRequest
-from turso_sync_nb.storage.metadata import save_metadata
 from turso_sync_nb.storage.next_base import NextBase
 from turso_sync_nb.storage.publication import Publication
 from turso_sync_nb.units import LOCK_PAGE, pages_of_bytes
@@ -348,5 +347,4 @@ def _replayed(raw: apsw.Connection, local: Local, settling: Settling) -> Replaye
 
 def _note_pull(replica: Replica) -> None:
     """Note that the remote was asked and had nothing new."""
-    replica.metadata = replica.metadata.changed(last_pull_unix_time=int(time.time()))
-    save_metadata(replica.folder, replica.metadata)
+    replica.save(last_pull_unix_time=int(time.time()))

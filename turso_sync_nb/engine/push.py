@@ -32,7 +32,6 @@ from turso_sync_nb.errors import (
 )
 from turso_sync_nb.protocol.pipeline import Execute, ExecuteResponse, Stmt
 from turso_sync_nb.storage.crash_points import reach
-from turso_sync_nb.storage.metadata import save_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -182,10 +181,9 @@ class _Push:
         """Go on as another client: the remote has changes of this one that are not ours."""
         replica = self.replica
         name = replica.metadata.client_id[: -len(str(uuid.uuid4())) - 1]
-        replica.metadata = replica.metadata.changed(client_id=f"{name}-{uuid.uuid4()}")
         with outbox.changing(replica) as raw:
             tape.acknowledge(raw, 0)
-        save_metadata(replica.folder, replica.metadata)
+        replica.save(client_id=f"{name}-{uuid.uuid4()}")
         replica.note(
             "this replica was restored or copied: it goes on under a new client id, with every change kept"
         )
@@ -266,10 +264,7 @@ class _Push:
             replica.note(
                 "sent; a transaction that is open here keeps the list of changes from being trimmed yet"
             )
-        replica.metadata = replica.metadata.changed(
-            last_push_unix_time=int(time.time()), pushed_since_pull=True
-        )
-        save_metadata(replica.folder, replica.metadata)
+        replica.save(last_push_unix_time=int(time.time()), pushed_since_pull=True)
 
     # What a failure means
 

@@ -10,7 +10,7 @@ import random
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
@@ -18,6 +18,7 @@ from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.engine.checkpoint import move_log
 from turso_sync_nb.engine.fetch import RemotePages
 from turso_sync_nb.engine.gate import Gate
+from turso_sync_nb.engine.remote_features import check_held
 from turso_sync_nb.engine.reports import Stats
 from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError, SyncError
 from turso_sync_nb.options import SEGMENT_SIZE_DEFAULT
@@ -84,6 +85,7 @@ class Replica:
     def __post_init__(self) -> None:
         self.gate = Gate()
         self._verbs = threading.RLock()
+        self._metadata_lock = threading.RLock()
         self._transactions = itertools.count(1)
         self._notes: list[str] = []
         self._tape_begun = False
@@ -135,10 +137,10 @@ class Replica:
         A restored or copied replica then gives other ids than the one it was copied from, and the remote's
         bookkeeping tells them apart.
         """
-        with self._verbs:
+        with self._metadata_lock:  # not the verbs': one may wait for the statement that asks for this
             if self._tape_begun:
                 return
-            self._save(self.metadata.changed(writing=True))
+            self.save(writing=True)
             raw = self.open_database()
             try:
                 raw.execute("BEGIN IMMEDIATE")
@@ -156,18 +158,32 @@ class Replica:
     def log_moved(self) -> None:
         """Note, durably, that the log is empty and how the files look now; the next write begins anew."""
         self._tape_begun = False
-        self._save(
-            self.metadata.changed(
-                writing=False,
-                undo_bytes=self.store.undo.size,
-                stamp=FileStamp.of(self.folder.main) if self.is_whole else None,
-            )
+        self.save(
+            writing=False,
+            undo_bytes=self.store.undo.size,
+            stamp=FileStamp.of(self.folder.main) if self.is_whole else None,
         )
 
-    def _save(self, metadata: Metadata) -> None:
-        if metadata != self.metadata:
-            save_metadata(self.folder, metadata)
-            self.metadata = metadata
+    def save(self, **changes: Any) -> None:
+        """Change fields of the metadata, durably; does nothing when they say so already.
+
+        Raises:
+            ReplicaError: it cannot be written; the former stay in force.
+        """
+        with self._metadata_lock:
+            metadata = self.metadata.changed(**changes)
+            if metadata != self.metadata:
+                save_metadata(self.folder, metadata)
+                self.metadata = metadata
+
+    def check_held(self, sql: str) -> None:
+        """Refuse a CREATE of something that the remote says it cannot hold; offline nobody can say.
+
+        Raises:
+            UsageError: it cannot.
+        """
+        if self.remote is not None:
+            check_held(self.remote, sql)
 
     def note(self, text: str) -> None:
         """Keep a sentence for the report of the verb under way."""

@@ -10,7 +10,7 @@
 | ``page_store.py`` | the base image: pages into it, never over one that is here |
 | ``page_file.py`` | pages in a file of their own |
 | ``undo.py`` | base content that checkpoints wrote over |
-| ``next_base.py``, ``view_vfs.py``, ``publication.py`` | the next base image; a view of it; how it comes into force |
+| ``next_base.py``, ``view_vfs.py``, ``publication.py`` | the next base image, seen, and put in force |
 | ``wal_pages.py`` | which pages the log holds |
 | ``crash_points.py`` | named places where a test ends the process |
 | ``read_ahead.py`` | what to ask for around an absent page |
