@@ -36,3 +36,19 @@ def test_failed_statement_does_not_count_as_open(two):
         cursor.execute("INSERT INTO kv VALUES ('x', 2)")
     assert mine.pull()
     cursor.close()
+
+
+@pytest.mark.parametrize("change", ["DROP TABLE bare", "ALTER TABLE bare RENAME TO other"])
+def test_a_table_goes_under_another_connection(replica, change):
+    """One connection drops or renames a table that another one wrote to: both write on, all is captured."""
+    one, two = replica("mine"), replica("mine")
+    one.execute("INSERT INTO bare VALUES (7, 7)")
+    two.execute(change)
+    one.execute("INSERT INTO kv VALUES ('one', 1)")
+    one.execute("CREATE TABLE bare (p, q, r)")
+    two.execute("INSERT INTO bare VALUES (1, 2, 3)")
+    one.execute("INSERT INTO bare VALUES (4, 5, 6)")
+    one.push()
+    yours = replica("yours")
+    assert rows(yours, "bare") == [(1, 2, 3), (4, 5, 6)]
+    assert rows(yours, "kv") == [("one", 1), ("x", 1)]

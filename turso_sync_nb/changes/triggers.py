@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import apsw
+
 from turso_sync_nb.changes.names import PREFIX, TAPE, quoted
 from turso_sync_nb.changes.nested import AUTO, FLAG, ID, INSERTED, OWN, VICTIMS
 from turso_sync_nb.changes.tape import Op
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import apsw
 
     from turso_sync_nb.changes.model import Shape
 
@@ -27,7 +27,19 @@ def remove_triggers(raw: apsw.Connection) -> None:
     """Remove ours."""
     query = "SELECT name FROM temp.sqlite_schema WHERE type = 'trigger' AND name GLOB ?"
     for (name,) in raw.execute(query, (f"{PREFIX}*",)).fetchall():
-        raw.execute(f"DROP TRIGGER temp.{quoted(str(name))}")
+        try:
+            raw.execute(f"DROP TRIGGER temp.{quoted(str(name))}")
+        except apsw.SQLError:  # another connection dropped its table: it is listed, and known to nobody
+            _remove_orphan(raw, str(name))
+
+
+def _remove_orphan(raw: apsw.Connection, name: str) -> None:
+    """Remove a trigger without a table, or it would come alive with a new table of that name."""
+    raw.config(apsw.SQLITE_DBCONFIG_WRITABLE_SCHEMA, 1)
+    try:
+        raw.execute("DELETE FROM temp.sqlite_schema WHERE type = 'trigger' AND name = ?", (name,))
+    finally:
+        raw.config(apsw.SQLITE_DBCONFIG_WRITABLE_SCHEMA, 0)
 
 
 def plain_triggers(shape: Shape) -> Iterator[str]:
