@@ -13,6 +13,7 @@ from pyroaring import BitMap
 from turso_sync_nb.engine.reports import CheckpointReport
 from turso_sync_nb.errors import ReplicaBusyError
 from turso_sync_nb.storage.crash_points import reach
+from turso_sync_nb.storage.uninterrupted import uninterrupted
 from turso_sync_nb.storage.wal_pages import wal_pages
 from turso_sync_nb.units import LOCK_PAGE, PageId
 
@@ -50,14 +51,15 @@ def move_log(replica: Replica) -> CheckpointReport:
         wanted = overwritten - store.undo.pages - BitMap([LOCK_PAGE])
         store.undo.save((PageId(page), store.read(PageId(page))) for page in wanted)
         reach("checkpoint: undo durable")
-        ((busy, _, _),) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with uninterrupted(), replica.moving_log():
+            reach("checkpoint: begun")
+            ((busy, _, _),) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            reach("checkpoint: log moved")
+            store.flush()
     finally:
         replica.close_database(raw)
     if busy:
         raise ReplicaBusyError(
             f"checkpoint {replica.path}: another program has the database open", hint="close it there"
         )
-    reach("checkpoint: log moved")
-    store.flush()
-    replica.log_moved()
     return CheckpointReport(len(logged), time.perf_counter() - started_s)

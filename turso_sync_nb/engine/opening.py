@@ -215,7 +215,8 @@ def _changed_by_others(folder: ReplicaFolder, metadata: Metadata) -> str:
         "its database file was changed by another program": metadata.stamp is not None
         and not metadata.stamp.matches(folder.main),
         "another program wrote to its database": logged and not metadata.writing,
-        "another program moved its log": metadata.writing and not logged,
+        # with a stamp that fits, there was none: this process ended before its first commit
+        "another program moved its log": metadata.writing and not logged and metadata.stamp is None,
         "its undo is gone": metadata.undo_bytes > 0 and _size_of(folder.undo) < metadata.undo_bytes,
         "its page map is gone": PageMap.load(folder.page_map) is None,
     }

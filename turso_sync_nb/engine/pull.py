@@ -29,6 +29,7 @@ from turso_sync_nb.errors import ProtocolError, RemoteFailedError, ReplicaError,
 from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.storage.next_base import NextBase
 from turso_sync_nb.storage.publication import Publication
+from turso_sync_nb.storage.uninterrupted import uninterrupted
 from turso_sync_nb.units import LOCK_PAGE, pages_of_bytes
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def rebase(replica: Replica, settling: Settling) -> Replayed:
         news = _fetched(replica) if replica.metadata.pushed_since_pull else None
         if news is None:
             metadata = replica.metadata
-            keep = replica.store.page_map.resident.copy()
+            keep = replica.store.base_pages
             news = _News(metadata.revision, NextBase(replica.folder, metadata.db_pages), keep)
         undo.callback(news.next_base.discard)
         return _published(replica, news, settling)
@@ -133,7 +134,7 @@ def _fetched(replica: Replica) -> _News | None:
         replica.pages.recognise()
     except RevisionGoneError:
         return _all_again(replica)
-    resident = replica.store.page_map.resident.copy()
+    resident = replica.store.base_pages
     whole = replica.is_whole
     selector = None if whole else resident
     request = PullRequest(client_revision=replica.metadata.revision, pages=selector)
@@ -162,7 +163,7 @@ def _first(replica: Replica) -> _News:
 
 def _all_again(replica: Replica) -> _News:
     """Fetch every page that is here anew: the remote does not know our revision any more."""
-    resident = replica.store.page_map.resident.copy()
+    resident = replica.store.base_pages
     whole = replica.is_whole
     request = PullRequest(pages=None if whole else resident)
     with replica.need_remote().pull_updates(request) as answer:
@@ -253,7 +254,8 @@ def _published(replica: Replica, news: _News, settling: Settling) -> Replayed:
                 replayed = _replayed(raw, local, settling)
             if replayed.applied:
                 metadata = metadata.changed(pull_gen=metadata.pull_gen + 1)
-            replica.moved_on(publication.commit(metadata))
+            with uninterrupted():
+                replica.moved_on(publication.commit(metadata))
         replica.folder.salvage.unlink(missing_ok=True)
     return replayed
 

@@ -155,14 +155,25 @@ class Replica:
                 self.close_database(raw)
             self._tape_begun = True
 
-    def log_moved(self) -> None:
-        """Note, durably, that the log is empty and how the files look now; the next write begins anew."""
-        self._tape_begun = False
-        self.save(
-            writing=False,
-            undo_bytes=self.store.undo.size,
-            stamp=FileStamp.of(self.folder.main) if self.is_whole else None,
-        )
+    @contextmanager
+    def moving_log(self) -> Iterator[None]:
+        """Have it known, durably, that the log goes into the main file during the block.
+
+        Its undo is durable. Afterwards the next write begins anew.
+        """
+        self.save(phase="checkpointing", undo_bytes=self.store.undo.size, stamp=None)
+        try:
+            yield
+        finally:
+            self._tape_begun = False
+            self.save(
+                phase="ready",
+                writing=self._log_bytes() > 0,
+                stamp=FileStamp.of(self.folder.main) if self.is_whole else None,
+            )
+
+    def _log_bytes(self) -> int:
+        return self.folder.wal.stat().st_size if self.folder.wal.exists() else 0
 
     def save(self, **changes: Any) -> None:
         """Change fields of the metadata, durably; does nothing when they say so already.
@@ -207,7 +218,9 @@ class Replica:
 
         Raises:
             ReplicaBrokenError: a rollback journal lies beside it, which no replica has.
+            ReplicaError: the last pull could not be finished.
         """
+        self.store.refuse_halted()
         if self.folder.journal.exists():
             raise ReplicaBrokenError(
                 f"open {self.folder.main}: a rollback journal lies beside it, left by another program",
@@ -266,7 +279,7 @@ class Replica:
         traffic = self.remote.traffic.snapshot() if self.remote else None
         return Stats(
             cdc_operations=0,
-            main_wal_size=self.folder.wal.stat().st_size if self.folder.wal.exists() else 0,
+            main_wal_size=self._log_bytes(),
             revert_wal_size=self.store.undo.size,
             last_pull_unix_time=self.metadata.last_pull_unix_time,
             last_push_unix_time=self.metadata.last_push_unix_time,
@@ -286,6 +299,9 @@ class Replica:
         Another address is kept with the replica once the server there showed that it has this database.
         """
         try:
+            if self.store.is_halted:  # what is on the disk is for the next open to finish
+                self.store.close()
+                return
             clean = self._log_is_moved()
             self.store.close()
             url = self.remote.saved_url if self.remote and self.pages.known else None

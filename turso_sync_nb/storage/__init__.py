@@ -12,6 +12,7 @@
 | ``undo.py`` | base content that checkpoints wrote over |
 | ``next_base.py``, ``view_vfs.py``, ``publication.py`` | the next base image, seen, and put in force |
 | ``wal_pages.py`` | which pages the log holds |
+| ``uninterrupted.py`` | a Ctrl-C that waits a moment |
 | ``crash_points.py`` | named places where a test ends the process |
 | ``read_ahead.py`` | what to ask for around an absent page |
 | ``source.py`` | the page source that lazy reads need, declared and not implemented |

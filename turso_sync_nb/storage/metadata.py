@@ -61,7 +61,8 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     ``revision`` is the remote's opaque name of the base image's state, empty before the first answer.
     ``stamp`` says how the base image's file looks: while the replica is closed, and while every page is
-    here. ``writing``: the log holds changes, or is about to. ``undo_bytes``: how long the undo is at least.
+    here. ``writing``: the log holds changes, or is about to. ``undo_bytes``: how long the undo is at least;
+    ``next_bytes``: the file of the next base image's pages, while publishing.
     ``pull_gen`` counts the pulls that replayed local changes, for the remote's bookkeeping.
     ``pushed_since_pull``: the remote has changes of ours that the base image has not.
     """
@@ -69,7 +70,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     client_id: str
     bootstrap: BootstrapPlan
     version: str = VERSION
-    phase: Literal["bootstrapping", "ready", "publishing"] = "bootstrapping"
+    phase: Literal["bootstrapping", "ready", "checkpointing", "publishing"] = "bootstrapping"
     protocol: Literal["v1"] = "v1"
     revision: str = ""
     db_pages: Annotated[int, msgspec.Meta(ge=0, le=PAGES_MAX)] = 0
@@ -83,6 +84,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     stamp: FileStamp | None = None
     writing: bool = False
     undo_bytes: Count = 0
+    next_bytes: Count = 0
 
     def changed(self, **changes: Any) -> Metadata:
         """Return this with ``changes`` to its fields; nothing is saved."""

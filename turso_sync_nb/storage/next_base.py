@@ -22,6 +22,8 @@ class NextBase:
 
     def __init__(self, folder: ReplicaFolder, db_pages: int) -> None:
         self.db_pages = db_pages
+        self.handed_over = False
+        """Whether the file belongs to a publication past its commit point, which may need it once more."""
         self._file = PageFile(folder.next_pages)
         self._file.discard()  # of a pull that came to nothing
 
@@ -51,10 +53,18 @@ class NextBase:
         """Return the content of ``page``, which is here."""
         return self._file.read(page)
 
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return self._file.size
+
     def sync(self) -> None:
         """Make it durable."""
         self._file.sync()
 
     def discard(self) -> None:
-        """Remove it; may be repeated."""
-        self._file.discard()
+        """Remove it, but close it alone if it was handed over; may be repeated."""
+        if self.handed_over:
+            self._file.close()
+        else:
+            self._file.discard()

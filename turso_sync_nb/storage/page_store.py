@@ -85,6 +85,8 @@ class PageStore:
         self._unflushed = 0
         self._sync_failed = False
         self._closed = False
+        self._halted: BaseException | None = None
+        self._base_images = 0
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_MAIN_DB
         try:
             self._file = apsw.VFSFile("", str(folder.main), [flags, 0])
@@ -100,7 +102,7 @@ class PageStore:
 
     def _check_size(self) -> None:
         """Refuse a base image that ends before a page that the map knows: it would be read as zeros later."""
-        resident = self.page_map.resident
+        resident = self.page_map.resident - self.undo.pages  # SQLite may have cut off what the undo has
         with self._explained("open"):
             size = self._file.xFileSize()
         if resident and size < (resident.max() + 1) * PAGE_SIZE:
@@ -141,10 +143,13 @@ class PageStore:
 
         Raises:
             ProtocolError: a page is not of this database, or page 0 is one that cannot be served here.
-            ReplicaError: the disk is full, or cannot be written.
+            ReplicaError: the disk is full, or cannot be written; or another base image came into force
+                since the call.
         """
         written = 0
         batch: dict[PageId, bytes] = {}
+        with self._lock:
+            base_image = self._base_images
         with ExitStack() as end:
             if isinstance(pages, Generator):
                 end.callback(pages.close)
@@ -153,13 +158,19 @@ class PageStore:
                     batch.setdefault(page_id, admitted(page_id, data, self.page_map.db_pages))
                     if len(batch) == BATCH_PAGES_MAX:
                         full, batch = batch, {}
-                        written += self._write(full)
+                        written += self._write(full, base_image)
             finally:
-                written += self._write(batch)
+                written += self._write(batch, base_image)
         return written
 
-    def _write(self, batch: dict[PageId, bytes]) -> int:
+    def _write(self, batch: dict[PageId, bytes], base_image: int) -> int:
         with self._lock:
+            self.refuse_halted()
+            if base_image != self._base_images:
+                raise ReplicaError(
+                    f"write {len(batch)} pages: a pull moved this replica on while they were fetched",
+                    hint="try again",
+                )
             absent = self.page_map.absent_of(BitMap(batch))
             for first, end in runs(absent):
                 data = b"".join(batch[PageId(page)] for page in range(first, end))
@@ -188,7 +199,51 @@ class PageStore:
                 self._unflushed += 1
                 self.page_map.resize(db_pages)
 
+    # Another base image
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep every other thread from the base image for the block."""
+        with self._lock:
+            yield
+
+    def adopt(self, page_map: PageMap) -> None:
+        """Go on with ``page_map``: another base image came into force, and its undo is empty."""
+        with self._lock:
+            self.page_map.become(page_map)
+            self.undo.discard()
+            self._unflushed = 0
+            self._base_images += 1
+
+    def halt(self, reason: BaseException) -> None:
+        """Touch nothing any more: the files are between two base images, and the next open finishes that."""
+        self._halted = reason
+
+    @property
+    def is_halted(self) -> bool:
+        """Say whether :meth:`halt` was called."""
+        return self._halted is not None
+
+    def refuse_halted(self) -> None:
+        """Refuse to go on after :meth:`halt`.
+
+        Raises:
+            ReplicaError: it was called.
+        """
+        if self._halted is not None:
+            reason = str(self._halted) or type(self._halted).__name__
+            raise ReplicaError(
+                f"use {self._folder.path}: its last pull could not be finished: {reason}",
+                hint="close every connection to it here and connect again: that finishes it",
+            ) from self._halted
+
     # Pages out
+
+    @property
+    def base_pages(self) -> BitMap:
+        """The pages whose base content is here, in the file or in the undo; a copy."""
+        with self._lock:
+            return self.page_map.resident | self.undo.pages
 
     def has(self, page: int) -> bool:
         """Say whether ``page`` is here."""
@@ -218,13 +273,6 @@ class PageStore:
         """
         return self.undo.read(page) if page in self.undo.pages else self.read(page)
 
-    def adopt(self, page_map: PageMap) -> None:
-        """Go on with ``page_map``: another base image came into force, and its undo is empty."""
-        with self._lock:
-            self.page_map.become(page_map)
-            self.undo.discard()
-            self._unflushed = 0
-
     # The end
 
     def flush(self) -> None:
@@ -236,6 +284,7 @@ class PageStore:
         with self._lock:
             if not self._unflushed:
                 return
+            self.refuse_halted()
             if self._sync_failed:
                 raise ReplicaError(
                     f"write {self._folder.main}: the disk failed before, what was written is in doubt",
@@ -263,7 +312,8 @@ class PageStore:
                 return
             self._closed = True
             try:
-                self.flush()
+                if not self.is_halted:
+                    self.flush()
             finally:
                 self._file.xClose()
                 self.undo.close()

@@ -11,19 +11,22 @@ between; careless orders corrupt):
 5. The metadata say "publishing": **the commit point**. What follows is repeated by :func:`recover`:
 6. as long as the log has its scratch name: pages into the main file, cut, sync, shm away, the log renamed;
 7. page map renamed, undo removed, metadata "ready", scratch files removed.
+
+An error past the commit point halts the page store: only the next open goes on from there.
 """
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, Self
 
 import apsw
 from pyroaring import BitMap
 
-from turso_sync_nb.errors import ReplicaBusyError
+from turso_sync_nb.errors import ReplicaBrokenError, ReplicaBusyError
 from turso_sync_nb.storage.crash_points import reach
 from turso_sync_nb.storage.durable import explained, sync_file, sync_folder
-from turso_sync_nb.storage.metadata import FileStamp, save_metadata
+from turso_sync_nb.storage.metadata import FileStamp, load_metadata, save_metadata
 from turso_sync_nb.storage.page_file import PageFile
 from turso_sync_nb.storage.page_map import PageMap
 from turso_sync_nb.storage.page_store import EMPTY_DATABASE, explained_disk, runs
@@ -53,6 +56,8 @@ class Publication:
     """
 
     def __init__(self, folder: ReplicaFolder, store: PageStore, next_base: NextBase, keep: BitMap) -> None:
+        self._held = ExitStack()
+        self._committed = False
         self._folder = folder
         self._store = store
         self._next = next_base
@@ -63,13 +68,14 @@ class Publication:
         self._source: PageSource | None = None
 
     def __enter__(self) -> Self:
-        _remove_scratch(self._folder)
-        self._file = _locked(self._folder)
-        try:
+        with ExitStack() as held:
+            held.enter_context(self._store.alone())
+            _remove_scratch(self._folder)
+            self._file = _locked(self._folder)
+            held.callback(self._unlock)
+            held.callback(self._close_scratch)
             self._take_back()
-        except BaseException:
-            self._unlock()
-            raise
+            self._held = held.pop_all()
         return self
 
     def _take_back(self) -> None:
@@ -110,8 +116,10 @@ class Publication:
 
         Raises:
             ReplicaError: it cannot be written; before the commit point nothing has changed, after it the
-                next open finishes it.
+                store is halted, and the next open finishes it.
         """
+        if self._file is None:
+            raise AssertionError("a publication that was not entered")
         self._close_scratch()
         with explained(f"write {self._folder.scratch_wal}"):
             self._folder.scratch_wal.touch()
@@ -122,15 +130,29 @@ class Publication:
         self._next.sync()
         reach("publish: pages durable")
         logged = self._folder.scratch_wal.stat().st_size > 0
-        publishing = metadata.changed(phase="publishing", stamp=None, writing=logged, undo_bytes=0)
-        save_metadata(self._folder, publishing)
-        reach("publish: committed")
-        if self._file is None:
-            raise AssertionError("a publication that was not entered")
-        ready = _finish(self._folder, self._file, publishing)
+        publishing = metadata.changed(
+            phase="publishing", stamp=None, writing=logged, undo_bytes=0, next_bytes=self._next.size
+        )
+        try:
+            self._commit_to(publishing)
+            reach("publish: committed")
+            ready = _finish(self._folder, self._file, publishing)
+        except BaseException as error:
+            if self._committed:
+                self._store.halt(error)
+            raise
         self._store.adopt(page_map)
         self._next.discard()
         return ready
+
+    def _commit_to(self, publishing: Metadata) -> None:
+        """Pass the commit point; when that fails, the metadata that are there say whether it was passed."""
+        self._committed = self._next.handed_over = True
+        try:
+            save_metadata(self._folder, publishing)
+        except BaseException:
+            self._committed = self._next.handed_over = load_metadata(self._folder) == publishing
+            raise
 
     def _close_scratch(self) -> None:
         if self._scratch is not None:
@@ -140,14 +162,11 @@ class Publication:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close_scratch()
-        self._unlock()
-        if kind is not None and not self._is_committed():
-            _remove_scratch(self._folder)
-
-    def _is_committed(self) -> bool:
-        """Say whether the commit point was passed, by what only an unfinished publication leaves."""
-        return self._folder.next_page_map.exists() and self._folder.scratch_wal.exists()
+        with self._held:
+            if not self._committed:
+                self._close_scratch()
+                _remove_scratch(self._folder)
+                self._folder.next_page_map.unlink(missing_ok=True)
 
     def _unlock(self) -> None:
         if self._file is not None:
@@ -157,21 +176,33 @@ class Publication:
 
 
 def recover(folder: ReplicaFolder, metadata: Metadata) -> Metadata:
-    """Finish a publication that was interrupted past its commit point; clear away one that was before.
+    """Finish what was interrupted: a publication past its commit point, a checkpoint; clear away the rest.
 
     The caller has the folder's lock. Returns the metadata in force.
+
+    Raises:
+        ReplicaBusyError: another program has the database open.
+        ReplicaBrokenError: pages of the next base are gone or damaged.
     """
     if metadata.phase != "publishing":
         _remove_scratch(folder)
         folder.next_pages.unlink(missing_ok=True)
         folder.next_page_map.unlink(missing_ok=True)
-        return metadata
+        return _after_checkpoint(folder, metadata) if metadata.phase == "checkpointing" else metadata
     file = _locked(folder)
     try:
         return _finish(folder, file, metadata)
     finally:
         file.xUnlock(0)
         file.xClose()
+
+
+def _after_checkpoint(folder: ReplicaFolder, metadata: Metadata) -> Metadata:
+    """Go on from an interrupted checkpoint: the undo has all it may have written over, the log the rest."""
+    logged = folder.wal.exists() and folder.wal.stat().st_size > 0
+    ready = metadata.changed(phase="ready", writing=logged)
+    save_metadata(folder, ready)
+    return ready
 
 
 def _locked(folder: ReplicaFolder) -> apsw.VFSFile:
@@ -193,13 +224,12 @@ def _locked(folder: ReplicaFolder) -> apsw.VFSFile:
 def _finish(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata) -> Metadata:
     stamp = None
     if folder.scratch_wal.exists():
-        _write_pages(folder, file, metadata.db_pages)
+        _write_pages(folder, file, metadata)
         stamp = FileStamp.of(folder.main)
         with explained(f"publish {folder.wal}"):
             folder.shm.unlink(missing_ok=True)
             reach("publish: shm gone")
             folder.scratch_wal.replace(folder.wal)
-            sync_folder(folder.path)
         reach("publish: log in place")
     with explained(f"publish {folder.page_map}"):
         if folder.next_page_map.exists():
@@ -208,7 +238,7 @@ def _finish(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata) -> Me
         sync_folder(folder.path)
     reach("publish: undo gone")
     is_whole = PageMap.load_is_whole(folder.page_map)
-    ready = metadata.changed(phase="ready", stamp=stamp if is_whole else None)
+    ready = metadata.changed(phase="ready", stamp=stamp if is_whole else None, next_bytes=0)
     save_metadata(folder, ready)
     reach("publish: ready")
     _remove_scratch(folder)
@@ -216,9 +246,15 @@ def _finish(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata) -> Me
     return ready
 
 
-def _write_pages(folder: ReplicaFolder, file: apsw.VFSFile, db_pages: int) -> None:
+def _write_pages(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata) -> None:
+    db_pages = metadata.db_pages
     pages = PageFile(folder.next_pages)
     try:
+        if pages.size != metadata.next_bytes:
+            raise ReplicaBrokenError(
+                f"publish {folder.next_pages}: {pages.size} good bytes of {metadata.next_bytes} are there",
+                hint="restore the folder from a backup, or remove it and connect again",
+            )
         with explained_disk("write", folder.main):
             for first, end in runs(pages.pages):
                 data = b"".join(pages.read(PageId(page)) for page in range(first, end))
