@@ -9,12 +9,13 @@ PEERS := tests/node_modules/.package-lock.json
 FLIGHTS := .demo/nycflights.db
 PROTO := turso_sync_nb/protocol/pull_updates.proto
 
-.PHONY: help demo lab test lint proto bench bench-large
+.PHONY: help demo lab test soak lint proto bench bench-large
 
 help:
 	@echo "make demo         run notebooks/01_first_replica.ipynb on real data, print its results"
 	@echo "make lab          the same data in JupyterLab"
 	@echo "make test         lint, types, layering, tests"
+	@echo "make soak         random work on several replicas, for an hour or so"
 	@echo "make bench        speed, side by side with pyturso on one tursodb"
 	@echo "make bench-large  2 GB: memory while bootstrapping, speed of a pull"
 	@echo "make lint         ruff and mypy alone"
@@ -50,6 +51,9 @@ lint: $(READY)
 
 test: lint $(PEERS)
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+soak: $(READY) $(PEERS)
+	TSN_SOAK=1 $(BIN)/pytest tests/sync/test_random_work.py tests/sync/test_random_sql.py --hypothesis-show-statistics $(PYTEST_ARGS)
 
 bench: $(READY) $(PEERS) $(FLIGHTS)
 	@PYTHONPATH=tests $(BIN)/python bench/run.py $(FLIGHTS)

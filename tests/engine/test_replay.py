@@ -37,14 +37,17 @@ def base() -> Iterator[apsw.Connection]:
 
 
 def insert(new: Image, shape: Shape = T, **more: object) -> RowChange:
+    """Return the change that an INSERT of ``new`` makes."""
     return RowChange(1, shape, "insert", None, new, **more)
 
 
 def update(old: Image, new: Image, shape: Shape = T, **more: object) -> RowChange:
+    """Return the change from ``old`` to ``new``."""
     return RowChange(2, shape, "update", old, new, **more)
 
 
 def delete(old: Image, shape: Shape = T, **more: object) -> RowChange:
+    """Return the change that removes ``old``."""
     return RowChange(3, shape, "delete", old, None, **more)
 
 
@@ -66,6 +69,7 @@ def run(base: apsw.Connection) -> Callable[..., Replayed]:
 
 
 def rows(base: apsw.Connection, table: str = "t") -> list[tuple[object, ...]]:
+    """Return what ``table`` holds."""
     return base.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from turso_sync_nb.changes import tape
 from turso_sync_nb.changes.ddl import Objects, schema_changes

@@ -11,11 +11,12 @@ bookkeeping names one. The *floor* is the border that was acknowledged last.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, Shape, Transaction, is_ignored
 from turso_sync_nb.changes.names import SHAPES, TAPE, TRANSACTIONS, has_table
@@ -33,6 +34,7 @@ COLUMNS_MAX: Final = 1_990
 
 _FIRST_COLUMNS: Final = 5
 _FIXED: Final = ("id", "op", "shape", "txn", "unix_time", "packed")
+_BEFORE_VALUES: Final = len(_FIXED)
 _BY_ACTION: Final = 16
 """Added to the op of a change that a foreign-key action made."""
 
@@ -50,6 +52,12 @@ class Op(IntEnum):
     UPDATE = 7  # the new image; the old one is packed
     SCHEMA = 8  # v0.. : sql, kind, name, column, ignored
     INSERT_AUTO = 9
+
+
+# Plain integers for the loop over every row: a member of an enumeration is looked up in its class each time.
+_FLOOR, _BEGIN, _AUTO, _SCHEMA = int(Op.FLOOR), int(Op.BEGIN), int(Op.AUTO), int(Op.SCHEMA)
+_DELETE, _OLD, _NEW, _UPDATE = int(Op.DELETE), int(Op.OLD), int(Op.NEW), int(Op.UPDATE)
+_INSERT_AUTO = int(Op.INSERT_AUTO)
 
 
 # The tables
@@ -197,39 +205,37 @@ class _Reader:
         self.changes, self.auto, self.old = [], False, None
 
     def _take(self, row: tuple[Any, ...]) -> None:
-        change_id, op, shape_number, _, _, packed = row[: len(_FIXED)]
-        values = row[len(_FIXED) :]
-        if op != Op.FLOOR:
-            self.last_id = change_id
-        if op == Op.SCHEMA:
-            sql, kind, name, column, ignored = values[:5]
-            self.changes.append(SchemaChange(change_id, sql, kind, name, column, bool(ignored)))
-        elif op == Op.AUTO:
+        op = row[1]
+        if op != _FLOOR:
+            self.last_id = row[0]
+        if op == _SCHEMA:
+            sql, kind, name, column, ignored = row[_BEFORE_VALUES : _BEFORE_VALUES + 5]
+            self.changes.append(SchemaChange(row[0], sql, kind, name, column, bool(ignored)))
+        elif op == _AUTO:
             self.auto = True
-        elif op not in (Op.FLOOR, Op.BEGIN):
-            self._take_image(change_id, op, self._shape(shape_number), values, packed)
+        elif op not in (_FLOOR, _BEGIN):
+            self._take_image(row, op % _BY_ACTION, by_action=op >= _BY_ACTION)
 
-    def _take_image(
-        self, change_id: int, op: int, shape: Shape, values: tuple[Any, ...], packed: bytes | None
-    ) -> None:
-        image, kind, by_action = values[: len(shape.columns)], Op(op % _BY_ACTION), op >= _BY_ACTION
-        if kind == Op.OLD:
+    def _take_image(self, row: tuple[Any, ...], kind: int, *, by_action: bool) -> None:
+        change_id, shape, packed = row[0], self._shape(row[2]), row[5]
+        image = row[_BEFORE_VALUES : _BEFORE_VALUES + len(shape.columns)]
+        if kind == _OLD:
             self.old = image
             return
         old = self.old
-        if kind == Op.UPDATE:
+        if kind == _UPDATE:
             old = unpacked(packed)[0]
         elif packed is not None:  # rows that an OR REPLACE removed to make room
             victims = unpacked(packed)
             for at, victim in enumerate(victims):
                 place = change_id - len(victims) + at
                 self.changes.append(RowChange(place, shape, "delete", victim, None, by_action=by_action))
-        if kind in (Op.NEW, Op.UPDATE):
+        if kind in (_NEW, _UPDATE):
             change = RowChange(change_id, shape, "update", old, image, by_action=by_action)
-        elif kind == Op.DELETE:
+        elif kind == _DELETE:
             change = RowChange(change_id, shape, "delete", image, None, by_action=by_action)
         else:
-            auto = self.auto or kind == Op.INSERT_AUTO
+            auto = self.auto or kind == _INSERT_AUTO
             change = RowChange(change_id, shape, "insert", None, image, auto_key=auto, by_action=by_action)
         self.auto, self.old = False, None
         self.changes.append(change)
@@ -391,7 +397,7 @@ _RAW_TEXT: Final = 1
 
 def packed_images(images: Iterable[Image | None]) -> bytes:
     """Return rows in one blob."""
-    return msgspec.msgpack.encode(list(images), enc_hook=_as_extension)
+    return msgspec.msgpack.encode(list(map(_packable, images)))
 
 
 def unpacked(data: bytes | None) -> list[Image]:
@@ -400,7 +406,9 @@ def unpacked(data: bytes | None) -> list[Image]:
     return [tuple(row) for row in rows]
 
 
-def _as_extension(value: Any) -> msgspec.msgpack.Ext:
-    if isinstance(value, RawText):
-        return msgspec.msgpack.Ext(_RAW_TEXT, value.data)
-    raise TypeError(f"keep a value of type {type(value).__name__}: not one that SQLite has")
+def _packable(image: Image | None) -> tuple[Any, ...] | None:
+    if image is None or RawText not in map(type, image):
+        return image
+    return tuple(
+        msgspec.msgpack.Ext(_RAW_TEXT, value.data) if isinstance(value, RawText) else value for value in image
+    )

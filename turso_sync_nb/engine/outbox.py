@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from turso_sync_nb.changes import conflicts as conflict_list
 from turso_sync_nb.changes import tape

@@ -7,10 +7,11 @@ old images are those of the newer base, so that a push can be guarded by them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import apsw
+from msgspec.structs import replace
 
 from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.conflicts import Conflict, policy_for
