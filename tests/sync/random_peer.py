@@ -221,6 +221,12 @@ class Peer:
         try:
             report = getattr(self.db, name)(*arguments)
             note(f"  {report}")
+        except tsn.UsageError as error:
+            note(f"  {error}")
+            if "find transaction" not in str(error):  # that it had reached the remote is no failure
+                raise
+            self.after_verb(before, revised=True)
+            return True
         except tsn.ConflictError as conflict:
             note(f"  {conflict}")
             self.after_verb(before, revised=bool(arguments))

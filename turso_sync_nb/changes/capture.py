@@ -11,8 +11,6 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from msgspec.structs import replace
-
 from turso_sync_nb.changes import tape
 from turso_sync_nb.changes.ddl import Objects, schema_changes
 from turso_sync_nb.changes.names import BOOKKEEPING, TAPE, is_internal, quoted
@@ -128,7 +126,7 @@ class Capture:
         captured = {name: shape for name, shape in schema.tables.items() if not _unfit(shape)}
         tape.widen(self._raw, max((len(shape.columns) for shape in captured.values()), default=0))
         self._shapes = {
-            name: replace(shape, id=tape.shape_id(self._raw, shape)) for name, shape in captured.items()
+            name: shape.changed(id=tape.shape_id(self._raw, shape)) for name, shape in captured.items()
         }
         triggers = plain_triggers if schema.is_plain else nested_triggers
         for shape in self._shapes.values():

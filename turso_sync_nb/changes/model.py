@@ -7,9 +7,10 @@ holds refers back to it, so the garbage collector need not look (``gc=False``).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,15 @@ State = Literal["pending", "refused", "aside", "skipped"]
 its changes are on the tape alone. ``skipped``: the user gave it up; kept to be seen."""
 
 
-class Shape(Struct, frozen=True):
+class _Part(Struct, frozen=True):
+    """What is common to all of these."""
+
+    def changed(self, **changes: Any) -> Self:
+        """Return this with other values."""
+        return replace(self, **changes)
+
+
+class Shape(_Part, frozen=True):
     """A table as it was when changes to it were made.
 
     ``columns`` are the stored ones, generated ones left out. ``key`` holds positions in ``columns``, in the
@@ -47,7 +56,7 @@ class Shape(Struct, frozen=True):
     ignored: bool = False
 
 
-class RowChange(Struct, frozen=True, gc=False):
+class RowChange(_Part, frozen=True, gc=False):
     """A row before (``old``) and after (``new``) one change; ``None`` where there is no row.
 
     ``auto_key``: the inserted row's key was assigned by SQLite. ``by_action``: done by a foreign-key action
@@ -63,7 +72,7 @@ class RowChange(Struct, frozen=True, gc=False):
     by_action: bool = False
 
 
-class SchemaChange(Struct, frozen=True, gc=False):
+class SchemaChange(_Part, frozen=True, gc=False):
     """A change of the schema. ``name`` is the object's, for an added column its table's.
 
     ``ignored``: of a table that is never pushed.
@@ -85,7 +94,7 @@ def is_ignored(change: Change) -> bool:
     return change.ignored if isinstance(change, SchemaChange) else change.shape.ignored
 
 
-class Transaction(Struct, frozen=True):
+class Transaction(_Part, frozen=True):
     """What was committed together, in order; never empty. Its border is ``last_id``."""
 
     number: int

@@ -9,8 +9,6 @@ from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import replace
-
 from turso_sync_nb.changes.names import quoted
 
 if TYPE_CHECKING:
@@ -53,7 +51,7 @@ class Renumbering:
         if change.new is None:
             raise AssertionError("an insert without a new row")
         self._keys[shape.table.lower()][change.new[at]] = new
-        return replace(change, new=self._with_keys(shape, change.new))
+        return change.changed(new=self._with_keys(shape, change.new))
 
     def has_given(self, change: RowChange) -> bool:
         """Say whether the key of the insert ``change`` is one that this gave to another row."""
@@ -66,8 +64,7 @@ class Renumbering:
         if not self._keys:
             return change
         shape = change.shape
-        return replace(
-            change,
+        return change.changed(
             old=None if change.old is None else self._with_keys(shape, change.old),
             new=None if change.new is None else self._with_keys(shape, change.new),
         )

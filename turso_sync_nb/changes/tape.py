@@ -16,7 +16,6 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from msgspec.structs import replace
 
 from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, Shape, Transaction, is_ignored
 from turso_sync_nb.changes.names import SHAPES, TAPE, TRANSACTIONS, has_table
@@ -175,7 +174,7 @@ def transactions(raw: apsw.Connection, *, after: int = 0) -> Iterator[Transactio
     for one in _Reader(_shapes(raw)).transactions(_rows(raw)):
         state, reason = states.get(one.number, ("pending", ""))
         if one.last_id > after or state != "pending" or any(map(is_ignored, one.changes)):
-            yield replace(one, state=state, reason=reason)
+            yield one.changed(state=state, reason=reason)
 
 
 @dataclass
@@ -332,7 +331,7 @@ def unacknowledged(transaction: Transaction, change_id: int) -> Transaction | No
     if transaction.last_id > change_id or transaction.state != "pending":
         return transaction
     ignored = tuple(change for change in transaction.changes if is_ignored(change))
-    return replace(transaction, changes=ignored) if ignored else None
+    return transaction.changed(changes=ignored) if ignored else None
 
 
 def set_state(raw: apsw.Connection, number: int, state: State, reason: str = "") -> None:

@@ -180,8 +180,7 @@ class Session:
             if begins and self.isolation_level and is_changing(sql) and not self.raw.in_transaction:
                 self._do(f"BEGIN {self.isolation_level}")
             if writes:
-                if first_word(sql) == "CREATE" and not self._makes_ignored(sql):
-                    self._replica.check_held(sql)
+                self._check_held(sql, writes)
                 with self._captured(sql, writes):
                     yield
             else:
@@ -190,7 +189,19 @@ class Session:
                 self.rows_changed += self.raw.changes()
             self._finished(sql)
 
-    def _makes_ignored(self, sql: str) -> bool:
+    def _check_held(self, sql: str, writes: frozenset[tuple[str, str | None]]) -> None:
+        """Refuse what the remote could not hold, tables that are never pushed left out."""
+        word = first_word(sql)
+        if word not in ("CREATE", "UPDATE", "DELETE") or self._names_ignored(sql):
+            return
+        if word == "CREATE":
+            self._replica.check_held(sql)
+            return
+        for table, trigger in writes:
+            if trigger is None:
+                self._replica.check_changed(self.raw, word, table)
+
+    def _names_ignored(self, sql: str) -> bool:
         """Say whether ``sql`` names a table that is never pushed."""
         return any(re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE) for name in self._tables_ignore)
 
@@ -208,9 +219,9 @@ class Session:
                 self._own = True
             if alone:
                 self._do("COMMIT")
-        except BaseException:
-            if alone and self.raw.in_transaction:
-                self._do("ROLLBACK")
+        except BaseException as error:
+            if alone and self.raw.in_transaction:  # rows before a constraint stay after OR FAIL, none else
+                self._do("COMMIT" if isinstance(error, apsw.ConstraintError) else "ROLLBACK")
             raise
         finally:
             self._own = False

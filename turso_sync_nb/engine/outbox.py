@@ -5,8 +5,6 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import replace
-
 from turso_sync_nb.changes import conflicts as conflict_list
 from turso_sync_nb.changes import tape
 from turso_sync_nb.changes.model import RowChange, is_ignored
@@ -32,7 +30,7 @@ def transactions(replica: Replica) -> list[Transaction]:
         for one in tape.transactions(raw):
             pushed = tuple(change for change in one.changes if not is_ignored(change))
             if pushed:
-                found.append(replace(one, changes=pushed))
+                found.append(one.changed(changes=pushed))
         return found
 
 
@@ -62,7 +60,7 @@ def make_pending(replica: Replica, number: int) -> None:
         if one.last_id > tape.acknowledged(raw):
             tape.set_state(raw, number, "pending")
             return
-        renewed = replace(one, state="pending", reason="")
+        renewed = one.changed(state="pending", reason="")
         _write(raw, [*(each for each in everything if each is not one), renewed], renumber=renewed)
 
 
@@ -78,7 +76,7 @@ def edit(replica: Replica, change_id: int, new: dict[str, Any]) -> None:
             for position, change in enumerate(one.changes):
                 if change.id == change_id and isinstance(change, RowChange):
                     changes = (*one.changes[:position], _edited(change, new), *one.changes[position + 1 :])
-                    everything[at] = replace(one, changes=changes)
+                    everything[at] = one.changed(changes=changes)
                     _write(raw, everything)
                     return
         raise UsageError(f"edit change {change_id}: no such change of a row waits", hint="see db.changes()")
@@ -97,15 +95,15 @@ def _edited(change: RowChange, new: dict[str, Any]) -> RowChange:
     image = list(change.new)
     for name, value in new.items():
         image[columns[name.lower()]] = value
-    return replace(change, new=tuple(image))
+    return change.changed(new=tuple(image))
 
 
 def _write(raw: apsw.Connection, everything: list[Transaction], renumber: Transaction | None = None) -> None:
     """Write the tape anew; ``renumber``, the last one, gets new ids."""
     floor, last = tape.acknowledged(raw), tape.last_id(raw)
     if renumber is not None:
-        changes = tuple(replace(change, id=last + 2 * at) for at, change in enumerate(renumber.changes, 2))
-        everything[-1] = replace(renumber, changes=changes, last_id=changes[-1].id)
+        changes = tuple(change.changed(id=last + 2 * at) for at, change in enumerate(renumber.changes, 2))
+        everything[-1] = renumber.changed(changes=changes, last_id=changes[-1].id)
         last = changes[-1].id
     tape.clear(raw)
     tape.write(raw, everything, floor)
@@ -117,16 +115,24 @@ def revised(
 ) -> None:
     """Do ``revise`` and then ``rebase``; when that fails the tape is as it was.
 
+    What was sent since the last pull may be on the remote, whatever was heard of it: that is found out first.
+
     Raises:
-        UsageError: there is no transaction ``number``.
+        UsageError: there is no transaction ``number``, or it is on the remote.
         ConflictError: the transaction cannot be done on the present state.
+        RemoteError: something was sent since the last pull, and the remote does not answer now.
     """
     with replica.verb():
+        if replica.metadata.pushed_since_pull:
+            rebase()
         with database(replica) as raw:
             before = list(tape.transactions(raw)) if tape.exists(raw) else []
         states = {one.number: one.state for one in before}
         if number is not None and number not in states:
-            raise UsageError(f"find transaction {number}: no such one waits", hint="see db.changes()")
+            raise UsageError(
+                f"find transaction {number}: no such one waits",
+                hint="what reached the remote is undone by another change; see db.changes()",
+            )
         revise()
         try:
             replayed = rebase()

@@ -226,6 +226,8 @@ class _Push:
             raise self._refused(error.transaction, error.change, str(error)) from None
         pieces = self._without_known_columns(pieces)
         after = Position(self.replica.metadata.pull_gen, border)
+        if not self.replica.metadata.pushed_since_pull:
+            self.replica.save(pushed_since_pull=True)  # an answer may get lost
         reach("push: before sending")
         failure = send(
             self.remote,
@@ -264,7 +266,7 @@ class _Push:
             replica.note(
                 "sent; a transaction that is open here keeps the list of changes from being trimmed yet"
             )
-        replica.save(last_push_unix_time=int(time.time()), pushed_since_pull=True)
+        replica.save(last_push_unix_time=int(time.time()))
 
     # What a failure means
 

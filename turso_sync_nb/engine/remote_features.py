@@ -1,19 +1,22 @@
 """What the remote cannot hold is said when it is made, not when it is pushed.
 
-Servers differ in what tables they know. A CREATE that uses such a thing is explained on the remote first,
-which changes nothing there. Offline, or where the remote cannot judge alone, nothing is said.
+Servers differ in what tables they know, and in what can be done to them. Such a statement is explained on
+the remote first, which changes nothing there. Offline, or where the remote cannot judge alone, nothing is
+said.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.changes.sql_text import first_word
+from turso_sync_nb.changes.names import quoted
 from turso_sync_nb.errors import RemoteError, UsageError
 from turso_sync_nb.protocol.pipeline import Execute, SqlError, Stmt
 
 if TYPE_CHECKING:
+    import apsw
+
     from turso_sync_nb.engine.remote import Remote
 
 _NOT_EVERYWHERE: Final = re.compile(
@@ -22,21 +25,39 @@ _NOT_EVERYWHERE: Final = re.compile(
 _DEPENDS: Final = re.compile(r"no such (table|column|function)|already exists", re.IGNORECASE)
 """What the remote says of a statement that goes with others it has not seen yet."""
 
+_KEY_WITHOUT_ROWID: Final = (
+    "SELECT k.name FROM pragma_table_list AS t, pragma_table_info(t.name, 'main') AS k "
+    "WHERE t.schema = 'main' AND t.name = ? COLLATE NOCASE AND t.wr AND k.pk = 1"
+)
+
 
 def check_held(remote: Remote, sql: str) -> None:
-    """Refuse the statement ``sql`` if it makes something that the remote says it cannot hold.
+    """Refuse the CREATE ``sql`` if it makes something that the remote says it cannot hold.
 
     Raises:
         UsageError: it cannot; the message has the remote's reason.
     """
-    if first_word(sql) != "CREATE" or not _NOT_EVERYWHERE.search(sql):
-        return
+    if _NOT_EVERYWHERE.search(sql):
+        _explain(remote, sql, "create", "make it in a TEMP or attached database, or otherwise")
+
+
+def check_changed(remote: Remote, raw: apsw.Connection, word: str, table: str) -> None:
+    """Refuse an UPDATE or DELETE (``word``) of a ``table`` whose rows the remote says it cannot change.
+
+    Raises:
+        UsageError: it cannot; the message has the remote's reason.
+    """
+    key: list[Any] = raw.execute(_KEY_WITHOUT_ROWID, (table,)).fetchall()
+    for (column,) in key:
+        change = f"UPDATE {quoted(table)} SET {quoted(column)} = 1" if word == "UPDATE" else ""
+        sql = change or f"DELETE FROM {quoted(table)}"
+        _explain(remote, sql, f"change {table}", "the remote needs a table with a rowid for that")
+
+
+def _explain(remote: Remote, sql: str, what: str, hint: str) -> None:
     try:
         (answer,) = remote.pipeline([Execute(Stmt(f"EXPLAIN {sql}"))])
     except RemoteError:
         return  # nobody can say now; a push will
     if isinstance(answer, SqlError) and not _DEPENDS.search(answer.message):
-        raise UsageError(
-            f"create: the remote cannot hold it: {answer.message}",
-            hint="make it in a TEMP or attached database, or otherwise",
-        )
+        raise UsageError(f"{what}: the remote cannot hold it: {answer.message}", hint=hint)

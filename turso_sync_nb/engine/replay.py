@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import apsw
-from msgspec.structs import replace
 
 from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.conflicts import Conflict, policy_for
@@ -89,7 +88,7 @@ class _Replay:
             self._set_aside(transaction, str(error))
         else:
             if changes:
-                self.result.transactions.append(replace(transaction, changes=changes))
+                self.result.transactions.append(transaction.changed(changes=changes))
             self.result.applied += 1
         self.raw.execute(f"RELEASE {_SAVEPOINT}")
 
@@ -101,7 +100,7 @@ class _Replay:
                 hint="nothing was pulled; skip() it, or change what it did, and pull again",
             )
         self._conflict(change, "constraint", remote=None, settled_by=f"set aside: {reason}")
-        self.result.transactions.append(replace(transaction, state="aside", reason=reason))
+        self.result.transactions.append(transaction.changed(state="aside", reason=reason))
         self.result.set_aside += 1
 
     # One change
@@ -181,14 +180,14 @@ class _Replay:
         shape = change.shape
         if row is None and wanted is not None:
             self._run(to_sql.insert(shape, [wanted]))
-            return replace(change, op="insert", old=None, new=wanted, by_action=False)
+            return change.changed(op="insert", old=None, new=wanted, by_action=False)
         if row is not None and wanted is None:
             self._run(to_sql.delete(shape, row, guarded=False))
-            return replace(change, op="delete", old=row, new=None)
+            return change.changed(op="delete", old=row, new=None)
         if row is None or wanted is None or _same(row, wanted):
             return None
         self._run(to_sql.update(shape, row, wanted, guarded=False))
-        return replace(change, op="update", old=row, new=wanted)
+        return change.changed(op="update", old=row, new=wanted)
 
     def _plainly(self, change: RowChange) -> RowChange:
         """Do a change of a table that is never pushed: nobody else changes it."""
@@ -209,7 +208,7 @@ class _Replay:
         if row is None and after is None:
             return None
         op: Operation = "insert" if row is None else "delete" if after is None else "update"
-        return replace(change, op=op, old=row, new=after)
+        return change.changed(op=op, old=row, new=after)
 
     # Conflicts
 

@@ -18,7 +18,7 @@ from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.engine.checkpoint import move_log
 from turso_sync_nb.engine.fetch import RemotePages
 from turso_sync_nb.engine.gate import Gate
-from turso_sync_nb.engine.remote_features import check_held
+from turso_sync_nb.engine.remote_features import check_changed, check_held
 from turso_sync_nb.engine.reports import Stats
 from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError, SyncError
 from turso_sync_nb.options import SEGMENT_SIZE_DEFAULT
@@ -88,6 +88,7 @@ class Replica:
         self._metadata_lock = threading.RLock()
         self._transactions = itertools.count(1)
         self._notes: list[str] = []
+        self._changeable: set[tuple[str, str]] = set()
         self._tape_begun = False
         self.pages = RemotePages(self.need_remote, self.metadata.revision, self.store)
 
@@ -195,6 +196,16 @@ class Replica:
         """
         if self.remote is not None:
             check_held(self.remote, sql)
+
+    def check_changed(self, raw: apsw.Connection, word: str, table: str) -> None:
+        """Refuse an UPDATE or DELETE of a table whose rows the remote says it cannot change; asked once.
+
+        Raises:
+            UsageError: it cannot.
+        """
+        if self.remote is not None and (word, table) not in self._changeable:
+            check_changed(self.remote, raw, word, table)
+            self._changeable.add((word, table))
 
     def note(self, text: str) -> None:
         """Keep a sentence for the report of the verb under way."""

@@ -40,6 +40,8 @@ def save_local_work(
     try:
         local = _read(folder, lock, metadata, remote)
     except (apsw.Error, ReplicaBrokenError) as error:
+        if not metadata.writing and not metadata.undo_bytes:
+            return  # nothing was ever written here
         raise ReplicaBrokenError(
             f"open {folder.path}: its files were changed by another program, and changes made here cannot be "
             f"read: {error}",

@@ -64,7 +64,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     here. ``writing``: the log holds changes, or is about to. ``undo_bytes``: how long the undo is at least;
     ``next_bytes``: the file of the next base image's pages, while publishing.
     ``pull_gen`` counts the pulls that replayed local changes, for the remote's bookkeeping.
-    ``pushed_since_pull``: the remote has changes of ours that the base image has not.
+    ``pushed_since_pull``: the remote may have changes of ours that the base image has not.
     """
 
     client_id: str
