@@ -97,3 +97,75 @@ def test_skip_after_a_lost_answer(two, monkeypatch, executed):
     mine.push()
     yours.pull()
     assert rows(yours, "kv") == rows(mine, "kv") == [("a", 1), *[("b", 2)] * executed, ("x", 1)]
+
+
+def test_a_column_goes_under_another_connection(replica):
+    """A statement that was never run before finds the triggers of the schema that is gone, and is captured."""
+    one, two = replica("mine"), replica("mine")
+    one.execute("INSERT INTO bare VALUES (7, 7)")
+    two.execute("ALTER TABLE bare RENAME COLUMN y TO z")
+    one.execute("INSERT OR REPLACE INTO bare (x, z) VALUES (8, 8)")
+    two.execute("ALTER TABLE bare DROP COLUMN z")
+    one.execute("BEGIN")
+    one.execute("UPDATE bare SET x = 9 WHERE x = 8")
+    one.execute("COMMIT")
+    one.push()
+    assert rows(replica("yours"), "bare") == [(1,), (1,), (2,), (7,), (9,)]
+
+
+def test_a_strict_table_refuses_a_value_half_way(replica):
+    """SQLite leaves the rows before such a value inside a transaction, not by itself; so do we."""
+    db = replica("mine")
+    db.execute("CREATE TABLE s (id INTEGER PRIMARY KEY, n INT) STRICT")
+    with pytest.raises(tsn.IntegrityError):
+        db.execute("INSERT INTO s (n) VALUES (1), (0.5)")
+    assert rows(db, "s") == []
+    assert set(db.changes()["table"]) <= {"s", None}
+    db.push()
+    assert rows(replica("yours"), "s") == []
+
+
+def test_give_up_what_a_pull_cannot_replay(two):
+    """A schema change that the remote made impossible is in the way of a pull, and not of giving it up."""
+    mine, yours = two
+    mine.execute("INSERT INTO kv VALUES ('a', 1)")
+    mine.push()
+    yours.pull()
+    yours.execute("ALTER TABLE kv RENAME TO other")
+    yours.push()
+    mine.execute("CREATE INDEX by_v ON kv (v)")
+    with pytest.raises(tsn.ConflictError, match="replay transaction"):
+        mine.push()
+    mine.skip(int(mine.changes()["transaction"].iloc[0]))
+    mine.pull()
+    assert rows(mine, "other") == [("a", 1), ("x", 1)]
+
+
+def test_what_follows_a_set_aside_row_waits_with_it(two):
+    """A change of a row whose insert was set aside makes no second row: it is set aside too."""
+    mine, yours = two
+    yours.execute("DROP TABLE kv")
+    yours.push()
+    mine.execute("BEGIN")
+    mine.execute("INSERT INTO kv VALUES ('mine', 1)")
+    mine.execute("INSERT INTO t (a) VALUES ('made with it')")
+    mine.execute("COMMIT")
+    mine.execute("UPDATE t SET a = 'changed' WHERE a = 'made with it'")
+    mine.execute("UPDATE t SET a = 'by itself' WHERE id = 1")
+    mine.pull()
+    assert [a for _, a, _ in rows(mine, "t")] == ["by itself", "two", "three"]
+    waiting = mine.changes()
+    assert list(waiting["state"]) == ["aside", "aside", "aside", "pending"]
+    assert "which is aside" in waiting["reason"].iloc[2]
+
+
+def test_text_that_is_not_utf8_is_explained(replica):
+    """Reading it is an error of ours that names the way to read it."""
+    db = replica("mine")
+    db.execute("INSERT INTO kv VALUES ('raw', CAST(x'61ff' AS TEXT))")
+    query = "SELECT {} FROM kv WHERE k = 'raw'"
+    with pytest.raises(tsn.OperationalError, match="not UTF-8"):
+        db.execute(query.format("v")).fetchall()
+    with pytest.raises(tsn.OperationalError, match="not UTF-8"):
+        db.execute(query.format("v")).fetchone()
+    assert db.execute(query.format("CAST(v AS BLOB)")).fetchone() == (b"a\xff",)

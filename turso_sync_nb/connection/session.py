@@ -220,8 +220,8 @@ class Session:
             if alone:
                 self._do("COMMIT")
         except BaseException as error:
-            if alone and self.raw.in_transaction:  # rows before a constraint stay after OR FAIL, none else
-                self._do("COMMIT" if isinstance(error, apsw.ConstraintError) else "ROLLBACK")
+            if alone and self.raw.in_transaction:
+                self._do("COMMIT" if _undone_by_sqlite(error) else "ROLLBACK")
             raise
         finally:
             self._own = False
@@ -256,12 +256,21 @@ class Session:
             raise UsageError("run VACUUM: refused here", hint="export the replica with db.export(path)")
         known = self._writes.get(sql)
         if known is None:
-            self._written.clear()
-            apsw.ext.query_info(self.raw, sql)
+            self._prepare(sql)
             if len(self._writes) >= MEMO_MAX:
                 self._writes.clear()
             known = self._writes[sql] = frozenset(self._written)
         return known
+
+    def _prepare(self, sql: str) -> None:
+        """Have the authorizer told; triggers of ours may be for a schema that another connection changed."""
+        self._written.clear()
+        try:
+            apsw.ext.query_info(self.raw, sql)
+        except apsw.SQLError:
+            self.capture.uninstall()
+            self._written.clear()
+            apsw.ext.query_info(self.raw, sql)
 
     def _detach_inner_files(self) -> None:
         """Undo an ATTACH whose file name was a parameter, which the authorizer does not see."""
@@ -367,6 +376,16 @@ class Session:
         if self._authorizer is None or is_internal(trigger or "") or is_internal(first or "main"):
             return apsw.SQLITE_OK
         return self._authorizer(action, first, second, database, trigger)
+
+
+def _undone_by_sqlite(error: BaseException) -> bool:
+    """Say whether SQLite left of a failing statement just what is to stay: rows before it, after OR FAIL.
+
+    Not after a value that a STRICT table refuses: inside a transaction, rows before it stay by mistake.
+    """
+    return (
+        isinstance(error, apsw.ConstraintError) and error.extendedresult != apsw.SQLITE_CONSTRAINT_DATATYPE
+    )
 
 
 def _go_on() -> bool:

@@ -65,6 +65,10 @@ def translated(error: BaseException) -> BaseException:
     """Return what to raise for ``error``: its double class, the true cause of a failed fetch, or itself."""
     if isinstance(error, FetchFailedError):
         return error.cause
+    if isinstance(error, UnicodeDecodeError):
+        return errors.OperationalError(
+            f"read a text value: it is not UTF-8: {error.object[:40]!r} (CAST(column AS BLOB) gives its bytes)"
+        )
     both = _BOTH.get(type(error))
     if both is None:
         return error
@@ -80,5 +84,5 @@ def explaining() -> Iterator[None]:
     """Raise an APSW error of the block as what it is to a reader."""
     try:
         yield
-    except apsw.Error as error:
+    except (apsw.Error, UnicodeDecodeError) as error:
         raise translated(error) from None

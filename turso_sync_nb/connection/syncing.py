@@ -12,7 +12,7 @@ from turso_sync_nb.connection.sql_errors import explaining
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.checkpoint import checkpoint
 from turso_sync_nb.engine.pull import Settling, pull, rebase
-from turso_sync_nb.engine.push import push
+from turso_sync_nb.engine.push import find_out, push
 from turso_sync_nb.errors import NotSupportedError
 
 if TYPE_CHECKING:
@@ -165,7 +165,11 @@ class SyncMixin:
         self._session.check_open()
         with explaining():
             outbox.revised(
-                self._replica, transaction, revise, lambda: rebase(self._replica, self._settling())
+                self._replica,
+                transaction,
+                revise,
+                find_out=find_out,
+                rebase=lambda: rebase(self._replica, self._settling()),
             )
 
     def _settling(self) -> Settling:

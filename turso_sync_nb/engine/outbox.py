@@ -111,7 +111,12 @@ def _write(raw: apsw.Connection, everything: list[Transaction], renumber: Transa
 
 
 def revised(
-    replica: Replica, number: int | None, revise: Callable[[], None], rebase: Callable[[], Replayed]
+    replica: Replica,
+    number: int | None,
+    revise: Callable[[], None],
+    *,
+    find_out: Callable[[Replica], None],
+    rebase: Callable[[], Replayed],
 ) -> None:
     """Do ``revise`` and then ``rebase``; when that fails the tape is as it was.
 
@@ -124,7 +129,7 @@ def revised(
     """
     with replica.verb():
         if replica.metadata.pushed_since_pull:
-            rebase()
+            find_out(replica)
         with database(replica) as raw:
             before = list(tape.transactions(raw)) if tape.exists(raw) else []
         states = {one.number: one.state for one in before}

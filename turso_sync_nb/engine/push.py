@@ -11,6 +11,7 @@ transaction as the changes, names the border up to which it has them.
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from typing import TYPE_CHECKING, Any, Final
@@ -48,6 +49,9 @@ BATCH_BYTES_MAX: Final = 32 * 2**20
 """Bytes of values after which a push begins another request, between two transactions."""
 
 _KEYS_ASKED_MAX: Final = 500
+
+_LACKS: Final = re.compile(r"no such|does not exist", re.IGNORECASE)
+"""What servers say of a table or column that they have not."""
 
 
 class _MovedOnError(Exception):
@@ -90,6 +94,16 @@ def push(
         )
 
 
+def find_out(replica: Replica) -> None:
+    """Strike off what the remote has of what was sent, whatever became of the answers.
+
+    Raises:
+        ReplicaError: the server at the address lacks what it had acknowledged.
+        RemoteError, ProtocolError: no answer, or one that makes no sense.
+    """
+    _Push(replica, None, None, skip_refused=True).find_out()
+
+
 def _until_done(run: _Push, rebase: Callable[[], PullReport]) -> int:
     """Push, pulling in between as often as the remote has moved on; return the conflicts met."""
     conflicts = 0
@@ -125,10 +139,14 @@ class _Push:
 
     def once(self) -> None:
         """Send everything that waits, batch by batch."""
-        self._recognise()
-        position = self._agreed()
+        position = self.find_out()
         for batch in self._batches(self._waiting()):
             position = self._sent(batch, position)
+
+    def find_out(self) -> Position:
+        """Return where the remote is, everything that it has struck off."""
+        self._recognise()
+        return self._agreed()
 
     def stuck(self, moved: _MovedOnError) -> ConflictError:
         """Return the error for a remote that differs, though it has nothing new."""
@@ -290,7 +308,7 @@ class _Push:
         what = _named(piece.changes[0])
         if failure.is_guard:
             return _MovedOnError(f"the remote changed or removed the row of {what}", piece)
-        if "no such" in failure.message:
+        if _LACKS.search(failure.message):
             return _MovedOnError(f"the remote's schema changed ({failure.message})", piece)
         if self._is_key_taken(piece):
             return _MovedOnError(f"the remote has a row with the key of {what}", piece)

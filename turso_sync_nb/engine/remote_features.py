@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _NOT_EVERYWHERE: Final = re.compile(
     r"\bWITHOUT\s+ROWID\b|\bGENERATED\s+ALWAYS\b|\bAS\s*\(|\bVIRTUAL\s+TABLE\b|\bSTRICT\b", re.IGNORECASE
 )
-_DEPENDS: Final = re.compile(r"no such (table|column|function)|already exists", re.IGNORECASE)
+_DEPENDS: Final = re.compile(r"no such (table|column|function)|does not exist|already exists", re.IGNORECASE)
 """What the remote says of a statement that goes with others it has not seen yet."""
 
 _KEY_WITHOUT_ROWID: Final = (

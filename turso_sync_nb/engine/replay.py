@@ -69,12 +69,14 @@ class _Replay:
         self.transform = transform
         self.result = Replayed()
         self.renumbering = Renumbering(raw)
+        self.unmade: dict[tuple[object, ...], Transaction] = {}
+        """Rows that are not there because the transaction that made them is not applied."""
         self.now: Transaction
         """The transaction being replayed."""
 
     def transaction(self, transaction: Transaction) -> None:
         if transaction.state not in _APPLIED:
-            self.result.transactions.append(transaction)
+            self._not_applied(transaction)
             return
         self.now = transaction
         conflicts_before = len(self.result.conflicts)
@@ -100,8 +102,24 @@ class _Replay:
                 hint="nothing was pulled; skip() it, or change what it did, and pull again",
             )
         self._conflict(change, "constraint", remote=None, settled_by=f"set aside: {reason}")
-        self.result.transactions.append(transaction.changed(state="aside", reason=reason))
+        self._not_applied(transaction.changed(state="aside", reason=reason))
         self.result.set_aside += 1
+
+    def _not_applied(self, transaction: Transaction) -> None:
+        self.result.transactions.append(transaction)
+        for change in transaction.changes:
+            if isinstance(change, RowChange) and change.new is not None:
+                self.unmade[_identity(change.shape, change.new)] = transaction
+
+    def _need_made(self, change: RowChange) -> None:
+        """See that a row is not missing here only because its maker is.
+
+        Raises:
+            _UnfitError: it is: this transaction has to wait with that one.
+        """
+        maker = self.unmade.get(_identity(change.shape, _there(change.old)))
+        if maker is not None:
+            raise _UnfitError(f"it changes what transaction {maker.number} made, which is {maker.state}")
 
     # One change
 
@@ -157,6 +175,7 @@ class _Replay:
         if row is None:
             if change.by_action:
                 return None
+            self._need_made(change)
             wanted = self._settled(change, "row gone", None, new)
             return None if wanted is None else self._set(change, None, wanted)
         merged = tuple(now if same_value(was, to) else to for was, to, now in zip(old, new, row, strict=True))
@@ -169,6 +188,7 @@ class _Replay:
         old = _there(change.old)
         row = self._row(change.shape, old)
         if row is None:
+            self._need_made(change)
             return None  # both sides removed it
         wanted: Image | None = None
         if not _same(row, old) and not change.by_action:
@@ -270,6 +290,12 @@ def _there(image: Image | None) -> Image:
     if image is None:
         raise AssertionError("a change without the image that its kind has")
     return image
+
+
+def _identity(shape: Shape, image: Image) -> tuple[object, ...]:
+    """Return what names a row among all: its table, and its key or else all of it."""
+    named = [image[at] for at in shape.key] if to_sql.usable_key(shape, image) else image
+    return (shape.table.lower(), *named)
 
 
 def _same(one: Image, other: Image) -> bool:
