@@ -42,7 +42,7 @@ class Event:
 
 
 class Recorder:
-    """Notes what happens in ``folder``; at event ``stop`` it writes that to ``notes`` and ends the process."""
+    """Notes what happens in ``folder``; at event ``stop`` it writes its notes and ends the process."""
 
     def __init__(self, folder: Path, notes: Path, stop: int) -> None:
         self.folder = folder.resolve()
