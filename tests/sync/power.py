@@ -15,7 +15,7 @@ import pickle
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import apsw
 
@@ -76,7 +76,7 @@ class Recorder:
 
     def note(self, kind: str, file: int = 0, name: str = "", *, path: Any = None, **more: Any) -> None:
         """Note an event that was done; end here if it is the last one."""
-        mtime_ns = os.stat(path).st_mtime_ns if path is not None else 0
+        mtime_ns = 0 if path is None else os.stat(path).st_mtime_ns  # noqa: PTH116 - a descriptor, too
         self.events.append(Event(kind, file, name, mtime_ns=mtime_ns, **more))
         if len(self.events) == self.stop:
             self.end()
@@ -186,7 +186,7 @@ class _Writer:
         """Return the descriptor."""
         return self._descriptor
 
-    def __enter__(self) -> _Writer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

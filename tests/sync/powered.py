@@ -18,6 +18,7 @@ from turso_sync_nb.protocol.pipeline import Execute, Stmt
 from turso_sync_nb.remote.http import HttpRemote
 
 STEPS = 14
+KINDS = ("write", "write", "write", "read", "other", "pull", "push", "checkpoint", "reopen")
 
 
 def main() -> None:
@@ -40,7 +41,7 @@ def main() -> None:
     db = connect()
     for number in range(STEPS):
         key = f"{seed}-{number}"
-        step = rnd.choice(("write", "write", "write", "read", "other", "pull", "push", "checkpoint", "reopen"))
+        step = rnd.choice(KINDS)
         if step == "write":
             db.execute("INSERT INTO kv VALUES (?, ?)", (key, "v" * rnd.choice((1, 3000, 20_000))))
             said("committed", key)

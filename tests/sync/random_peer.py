@@ -31,7 +31,8 @@ def contents(run: Run) -> Contents:
     """Return the user's schema, and the rows of every table."""
     found = run("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
     schema = [row for row in found if not is_internal(row[1]) and not is_internal(row[2])]
-    state = {"(schema)": sorted(repr(row).replace("IF NOT EXISTS ", "") for row in schema)}  # tursodb keeps it
+    # tursodb keeps IF NOT EXISTS in the text
+    state = {"(schema)": sorted(repr(row).replace("IF NOT EXISTS ", "") for row in schema)}
     for kind, name, _, _ in schema:
         if kind == "table":
             state[name] = sorted(map(repr, run(f'SELECT * FROM "{name}"')))

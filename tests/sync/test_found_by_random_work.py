@@ -100,7 +100,7 @@ def test_skip_after_a_lost_answer(two, monkeypatch, executed):
 
 
 def test_a_column_goes_under_another_connection(replica):
-    """A statement that was never run before finds the triggers of the schema that is gone, and is captured."""
+    """A statement that was never run before finds triggers of a schema that is gone, and is captured."""
     one, two = replica("mine"), replica("mine")
     one.execute("INSERT INTO bare VALUES (7, 7)")
     two.execute("ALTER TABLE bare RENAME COLUMN y TO z")

@@ -37,7 +37,7 @@ def ballast(source: Path) -> Path:
     """The small database, and a table of 300 pages."""
     with apsw.Connection(str(source)) as raw:
         raw.execute("CREATE TABLE ballast (id INTEGER PRIMARY KEY, v)")
-        raw.executemany("INSERT INTO ballast VALUES (?, ?)", ((number, "-" * 3000) for number in range(1, 301)))
+        raw.executemany("INSERT INTO ballast VALUES (?, ?)", ((at, "-" * 3000) for at in range(1, 301)))
     raw.close()
     return source
 
@@ -54,7 +54,7 @@ def worked(folder: Path, url: str, kind: str, seed: str, stop: int) -> tuple[lis
 @pytest.mark.parametrize("kind", ["whole", "partial"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_power_goes(seed: int, kind: str, embedded: Callable[..., PeerServer], ballast: Path, tmp_path: Path):
-    """Whatever the disk kept of what was not synced, the replica opens, is sound, and everything converges."""
+    """Whatever the disk kept of what was not synced, the replica opens and is sound; all converges."""
     server, rnd, said = embedded(ballast), Random(f"{kind} {seed}"), list[str]()
     folder = tmp_path / "replica-0"
     for cut in range(1, CUTS + 1):

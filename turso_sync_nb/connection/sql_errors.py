@@ -67,7 +67,7 @@ def translated(error: BaseException) -> BaseException:
         return error.cause
     if isinstance(error, UnicodeDecodeError):
         return errors.OperationalError(
-            f"read a text value: it is not UTF-8: {error.object[:40]!r} (CAST(column AS BLOB) gives its bytes)"
+            f"read text: it is not UTF-8: {error.object[:40]!r} (CAST(column AS BLOB) gives its bytes)"
         )
     both = _BOTH.get(type(error))
     if both is None:
