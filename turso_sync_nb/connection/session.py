@@ -383,9 +383,8 @@ def _undone_by_sqlite(error: BaseException) -> bool:
 
     Not after a value that a STRICT table refuses: inside a transaction, rows before it stay by mistake.
     """
-    return (
-        isinstance(error, apsw.ConstraintError) and error.extendedresult != apsw.SQLITE_CONSTRAINT_DATATYPE
-    )
+    extended = getattr(error, "extendedresult", apsw.SQLITE_CONSTRAINT_DATATYPE)
+    return isinstance(error, apsw.ConstraintError) and extended != apsw.SQLITE_CONSTRAINT_DATATYPE
 
 
 def _go_on() -> bool:
