@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import subprocess
 import sys
 from itertools import count
@@ -18,6 +19,8 @@ from skips import forbid_skip, miss
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from types import ModuleType
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs this in the background
 
 ROOT = Path(__file__).parent.parent
 SERVERS = pytest.StashKey[list[PeerServer]]()
