@@ -25,11 +25,58 @@ _EXACT_INTEGERS: Final = 2**53
 """Below it an integer can equal a float."""
 
 
+_ROWS: Final = "turso_sync_nb_rows"
+"""What a list of rows is called within a statement."""
+
+
 def insert(shape: Shape, rows: Sequence[Image]) -> Sql:
     """Return the statement that inserts ``rows``, at least one; all of them or none."""
-    arguments: list[SqlValue] = []
     columns = ", ".join(map(quoted, shape.columns))
-    plain = "(" + ", ".join("?" * len(shape.columns)) + ")"
+    listed, arguments = _listed(rows)
+    return f"INSERT INTO {quoted(shape.table)} ({columns}) {listed}", arguments
+
+
+def update_rows(shape: Shape, rows: Sequence[tuple[Image, Image]], changed: Sequence[int]) -> Sql:
+    """Return the statement that turns each first row into its second.
+
+    They differ in the columns at the positions ``changed``, which are not the key's; those must still be as
+    they were. Each row has another key that names it.
+    """
+    listed, arguments = _listed(
+        [
+            (*key_of(shape, old), *[old[at] for at in changed], *[new[at] for at in changed])
+            for old, new in rows
+        ]
+    )
+    before = len(shape.key) + len(changed)
+    settings = ", ".join(
+        f"{quoted(shape.columns[at])} = {_ROWS}.column{before + number}"
+        for number, at in enumerate(changed, 1)
+    )
+    where = _as_listed(shape, [*shape.key, *changed])
+    table = quoted(shape.table)
+    return f"UPDATE {table} SET {settings} FROM ({listed}) AS {_ROWS} WHERE {where}", arguments
+
+
+def delete_rows(shape: Shape, rows: Sequence[Image]) -> Sql:
+    """Return the statement that deletes ``rows``, if all of them is as it was; each has a key that names it.
+
+    The table's rowid can be reached.
+    """
+    others = [at for at in range(len(shape.columns)) if at not in shape.key]
+    again = [] if shape.auto_key else list(shape.key)  # as bytes too, whatever the key's collation
+    order = [*shape.key, *again, *others]
+    listed, arguments = _listed([tuple([row[at] for at in order]) for row in rows])
+    table, rowid = quoted(shape.table), shape.rowid_name
+    where = _as_listed(shape, order)
+    found = f"SELECT {table}.{rowid} FROM ({listed}) AS {_ROWS} JOIN {table} ON {where}"
+    return f"DELETE FROM {table} WHERE {rowid} IN ({found})", arguments
+
+
+def _listed(rows: Sequence[Image]) -> Sql:
+    """Return ``rows`` as ``VALUES (...), (...)``."""
+    arguments: list[SqlValue] = []
+    plain = "(" + ", ".join("?" * len(rows[0])) + ")"
     groups = []
     for row in rows:
         if any(map(_is_special, row)):
@@ -37,7 +84,17 @@ def insert(shape: Shape, rows: Sequence[Image]) -> Sql:
         else:
             groups.append(plain)
             arguments.extend(row)
-    return f"INSERT INTO {quoted(shape.table)} ({columns}) VALUES {', '.join(groups)}", tuple(arguments)
+    return f"VALUES {', '.join(groups)}", tuple(arguments)
+
+
+def _as_listed(shape: Shape, order: Sequence[int]) -> str:
+    """Return the condition that a row is the listed one: the key first, then columns that are as listed."""
+    keys = len(shape.key)
+    return " AND ".join(
+        f"{_column(shape, shape.columns[at])} "
+        + (f"= {_ROWS}.column{number}" if number <= keys else f"IS {_ROWS}.column{number} COLLATE BINARY")
+        for number, at in enumerate(order, 1)
+    )
 
 
 def update(shape: Shape, old: Image, new: Image, *, guarded: bool) -> Sql | None:

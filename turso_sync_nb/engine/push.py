@@ -22,7 +22,7 @@ from turso_sync_nb.changes import tape, to_sql
 from turso_sync_nb.changes.model import RowChange, SchemaChange, is_ignored
 from turso_sync_nb.engine import bookkeeping, outbox
 from turso_sync_nb.engine.bookkeeping import Position
-from turso_sync_nb.engine.push_batch import Failure, Piece, UnsendableError, pieces_of, send, singly
+from turso_sync_nb.engine.push_batch import Failure, Piece, UnsendableError, pieces_of, send
 from turso_sync_nb.engine.reports import PushReport
 from turso_sync_nb.errors import (
     ConflictError,
@@ -47,8 +47,6 @@ ATTEMPTS_MAX: Final = 5
 
 BATCH_BYTES_MAX: Final = 32 * 2**20
 """Bytes of values after which a push begins another request, between two transactions."""
-
-_KEYS_ASKED_MAX: Final = 500
 
 _LACKS: Final = re.compile(r"no such|does not exist", re.IGNORECASE)
 """What servers say of a table or column that they have not."""
@@ -238,29 +236,37 @@ class _Push:
     def _sent(self, batch: list[Transaction], position: Position) -> Position:
         """Send one batch; return where the remote is then."""
         client_id, border = self.replica.metadata.client_id, batch[-1].last_id
-        try:
-            pieces = [piece for one in batch for piece in pieces_of(one, self.transform)]
-        except UnsendableError as error:
-            raise self._refused(error.transaction, error.change, str(error)) from None
-        pieces = self._without_known_columns(pieces)
         after = Position(self.replica.metadata.pull_gen, border)
         if not self.replica.metadata.pushed_since_pull:
             self.replica.save(pushed_since_pull=True)  # an answer may get lost
-        reach("push: before sending")
-        failure = send(
-            self.remote,
-            (bookkeeping.CREATE, bookkeeping.guard(client_id, position)),
-            pieces,
-            (bookkeeping.advance(client_id, after),),
-        )
+        apart: set[int] = set()
+        while True:
+            pieces = self._pieces(batch, apart)
+            reach("push: before sending")
+            failure = send(
+                self.remote,
+                (bookkeeping.CREATE, bookkeeping.guard(client_id, position)),
+                pieces,
+                (bookkeeping.advance(client_id, after),),
+            )
+            if failure is None or failure.piece is None or len(failure.piece.changes) == 1:
+                break
+            apart |= {change.id for change in failure.piece.changes}  # which of them is it?
         reach("push: answered")
         if failure is not None:
-            raise self._meaning(failure, pieces, batch)
+            raise self._meaning(failure, batch)
         self._acknowledge(border)
         reach("push: acknowledged")
         self.transactions += len(batch)
         self.changes += sum(not is_ignored(change) for one in batch for change in one.changes)
         return after
+
+    def _pieces(self, batch: list[Transaction], apart: set[int]) -> list[Piece]:
+        try:
+            pieces = [piece for one in batch for piece in pieces_of(one, self.transform, apart)]
+        except UnsendableError as error:
+            raise self._refused(error.transaction, error.change, str(error)) from None
+        return self._without_known_columns(pieces)
 
     def _without_known_columns(self, pieces: list[Piece]) -> list[Piece]:
         """Leave out an ADD COLUMN that the remote has already."""
@@ -288,10 +294,10 @@ class _Push:
 
     # What a failure means
 
-    def _meaning(self, failure: Failure, pieces: list[Piece], batch: list[Transaction]) -> Exception:
+    def _meaning(self, failure: Failure, batch: list[Transaction]) -> Exception:
         """Return what to raise for a failing step; nothing was applied."""
         if failure.piece is not None:
-            return self._meaning_of_piece(failure, failure.piece, pieces)
+            return self._meaning_of_piece(failure, failure.piece)
         if failure.where == "begin":
             return RemoteFailedError(
                 f"push: the remote would not begin: {failure.message}", hint="it is busy; push again"
@@ -304,39 +310,26 @@ class _Push:
             f"push: the remote refused its bookkeeping: {failure.message}", hint="may this token write?"
         )
 
-    def _meaning_of_piece(self, failure: Failure, piece: Piece, pieces: list[Piece]) -> Exception:
-        what = _named(piece.changes[0])
+    def _meaning_of_piece(self, failure: Failure, piece: Piece) -> Exception:
+        (change,) = piece.changes
+        what = _named(change)
         if failure.is_guard:
             return _MovedOnError(f"the remote changed or removed the row of {what}", piece)
         if _LACKS.search(failure.message):
             return _MovedOnError(f"the remote's schema changed ({failure.message})", piece)
-        if self._is_key_taken(piece):
+        if self._is_key_taken(change):
             return _MovedOnError(f"the remote has a row with the key of {what}", piece)
-        return self._refused(piece.transaction, self._culprit(piece, pieces), failure.message)
+        return self._refused(piece.transaction, change, failure.message)
 
-    def _is_key_taken(self, piece: Piece) -> bool:
-        """Ask whether the remote has a row with the key of an insert of ``piece``; true if it cannot tell."""
-        asked = [
-            Execute(Stmt(*to_sql.exists(change.shape, change.new)))  # type: ignore[arg-type] # no RawText
-            for change in piece.changes
-            if isinstance(change, RowChange)
-            and change.op == "insert"
-            and change.new is not None
-            and to_sql.usable_key(change.shape, change.new)
-        ]
-        for start in range(0, len(asked), _KEYS_ASKED_MAX):
-            for answer in self.remote.pipeline(asked[start : start + _KEYS_ASKED_MAX]):
-                if not isinstance(answer, ExecuteResponse) or answer.result.rows:
-                    return True
-        return False
-
-    def _culprit(self, piece: Piece, pieces: list[Piece]) -> Change:
-        """Find which of several inserts is refused, by trying them one by one."""
-        if len(piece.changes) == 1:
-            return piece.changes[0]
-        before = pieces[: pieces.index(piece)]
-        failure = send(self.remote, (), [*before, *singly(piece)], ())
-        return failure.piece.changes[0] if failure and failure.piece else piece.changes[0]
+    def _is_key_taken(self, change: Change) -> bool:
+        """Ask whether the remote has a row with the key of an insert; true if it cannot tell."""
+        if not isinstance(change, RowChange) or change.op != "insert" or change.new is None:
+            return False
+        if not to_sql.usable_key(change.shape, change.new):
+            return False
+        sql, arguments = to_sql.exists(change.shape, change.new)
+        (answer,) = self.remote.pipeline([Execute(Stmt(sql, arguments))])  # type: ignore[arg-type] # no RawText
+        return not isinstance(answer, ExecuteResponse) or bool(answer.result.rows)
 
     def _refused(self, one: Transaction | None, change: Change | None, message: str) -> ConflictError:
         """Mark the transaction refused, and return the error that says so."""

@@ -27,9 +27,9 @@ from turso_sync_nb.protocol.pipeline import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
-    from turso_sync_nb.changes.model import Change, Transaction
+    from turso_sync_nb.changes.model import Change, Image, Transaction
     from turso_sync_nb.engine.remote import Remote
     from turso_sync_nb.options import Transform
 
@@ -37,10 +37,8 @@ ROWS_MAX: Final = 500
 ARGUMENTS_MAX: Final = 30_000
 """Of one statement; SQLite's own limit is 32766 arguments."""
 
-_GUARD: Final = Stmt(
-    "SELECT CASE WHEN changes() = 1 THEN 1 ELSE abs(-9223372036854775807 - 1) END", want_rows=False
-)
-"""Fails unless the statement before it changed exactly one row (counts in answers are 0 on tursodb)."""
+_FAIL_UNLESS: Final = "SELECT CASE WHEN changes() = ? THEN 1 ELSE abs(-9223372036854775807 - 1) END"
+"""Fails unless the statement before it changed so many rows (counts in answers are 0 on tursodb)."""
 
 
 class UnsendableError(Exception):
@@ -54,12 +52,13 @@ class UnsendableError(Exception):
 
 @dataclass(frozen=True)
 class Piece:
-    """One statement for one change, or for several inserts of one table."""
+    """One statement for one change, or for several of one table."""
 
     transaction: Transaction
     changes: tuple[Change, ...]
     stmt: Stmt
     guarded: bool = False
+    """Each of the changes has to find the row that it changes."""
 
 
 @dataclass(frozen=True)
@@ -72,17 +71,21 @@ class Failure:
     is_guard: bool = False
 
 
-def pieces_of(transaction: Transaction, transform: Transform | None) -> Iterator[Piece]:
+def pieces_of(
+    transaction: Transaction, transform: Transform | None, apart: Container[int] = ()
+) -> Iterator[Piece]:
     """Yield the statements that do ``transaction`` on the remote; ignored tables are left out.
+
+    Changes whose ids are in ``apart`` get a statement each.
 
     Raises:
         UnsendableError: a value cannot be sent.
     """
-    run: list[RowChange] = []
+    run = _Run(transaction)
     for change in transaction.changes:
-        if run and not _joins(change, run, transform):
-            yield _inserts(transaction, run)
-            run = []
+        joins = transform is None and change.id not in apart and run.takes(change)
+        if not joins:
+            yield from run.end()
         if is_ignored(change):
             continue
         if isinstance(change, SchemaChange):
@@ -93,51 +96,107 @@ def pieces_of(transaction: Transaction, transform: Transform | None) -> Iterator
         if isinstance(verdict, Rewrite):
             yield Piece(transaction, (change,), Stmt(verdict.sql, verdict.parameters, want_rows=False))
         elif verdict is not SKIP:
-            if change.op == "insert":
-                run.append(change)
-            else:
-                yield from _of_change(transaction, change)
-    if run:
-        yield _inserts(transaction, run)
+            run.add(change)
+            if not joins and (transform or change.id in apart):
+                yield from run.end()
+    yield from run.end()
 
 
-def singly(piece: Piece) -> Iterator[Piece]:
-    """Yield a piece of several inserts as one for each."""
-    for change in piece.changes:
-        if isinstance(change, RowChange) and change.op == "insert":
-            yield _inserts(piece.transaction, [change])
-        else:
-            yield piece
+class _Run:
+    """Changes of one kind to rows of one table, next to each other, that one statement can do.
 
+    Inserts; deletes, and updates of the same columns, of rows that have a key each. No row comes twice.
+    """
 
-def _joins(change: Change, run: list[RowChange], transform: Transform | None) -> bool:
-    return (
-        isinstance(change, RowChange)
-        and change.op == "insert"
-        and transform is None
-        and change.shape is run[0].shape
-        and len(run) < ROWS_MAX
-        and (len(run) + 1) * len(change.shape.columns) <= ARGUMENTS_MAX
-    )
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        self._changes: list[RowChange] = []
+        self._keys: set[Image] = set()
+        self._changed: frozenset[str] = frozenset()
 
+    def takes(self, change: Change) -> bool:
+        """Say whether ``change`` goes with the others; anything goes with none."""
+        if not self._changes:
+            return True
+        first = self._changes[0]
+        if not isinstance(change, RowChange) or change.shape is not first.shape or change.op != first.op:
+            return False
+        if (len(self._changes) + 1) * 2 * len(change.shape.columns) > ARGUMENTS_MAX:
+            return False
+        if len(self._changes) == ROWS_MAX:
+            return False
+        return change.op == "insert" or (
+            _is_joinable(change)
+            and _is_joinable(first)
+            and to_sql.key_of(change.shape, change.old) not in self._keys  # type: ignore[arg-type] # joinable
+            and self._columns(change) == self._columns(first)
+        )
 
-def _inserts(transaction: Transaction, changes: Sequence[RowChange]) -> Piece:
-    sql, arguments = to_sql.insert(changes[0].shape, [one.new for one in changes if one.new is not None])
-    return Piece(transaction, tuple(changes), Stmt(sql, arguments, want_rows=False))  # type: ignore[arg-type] # no RawText
+    def _columns(self, change: RowChange) -> frozenset[str]:
+        """Return the columns that an update changes; nothing for a delete."""
+        if change is self._changes[0]:
+            return self._changed
+        return _changed_columns(change)
 
+    def add(self, change: RowChange) -> None:
+        """Take ``change``, which goes with the others."""
+        if not self._changes:
+            self._changed = _changed_columns(change)
+        self._changes.append(change)
+        if change.old is not None:
+            self._keys.add(to_sql.key_of(change.shape, change.old))
 
-def _of_change(transaction: Transaction, change: RowChange) -> Iterator[Piece]:
-    guarded = not change.by_action
-    if change.old is None:
-        raise AssertionError("an update or delete without an old row")
-    if change.new is None:
-        sql = to_sql.delete(change.shape, change.old, guarded=guarded)
-    else:
-        update = to_sql.update(change.shape, change.old, change.new, guarded=guarded)
-        if update is None:
+    def end(self) -> Iterator[Piece]:
+        """Yield the statement that does them, and begin anew."""
+        changes, self._changes, self._keys = self._changes, [], set()
+        if not changes:
             return
-        sql = update
-    yield Piece(transaction, (change,), Stmt(sql[0], sql[1], want_rows=False), guarded)  # type: ignore[arg-type] # no RawText
+        first, guarded = changes[0], False
+        shape = first.shape
+        sql: to_sql.Sql | None
+        if first.op == "insert":
+            sql = to_sql.insert(shape, [one.new for one in changes if one.new is not None])
+        elif len(changes) == 1:
+            sql, guarded = _alone(first), not first.by_action
+        elif first.op == "delete":
+            sql, guarded = to_sql.delete_rows(shape, [_image(one.old) for one in changes]), True
+        else:
+            rows = [(_image(one.old), _image(one.new)) for one in changes]
+            places = [at for at, name in enumerate(shape.columns) if name in self._changed]
+            sql, guarded = to_sql.update_rows(shape, rows, places), True
+        if sql is not None:
+            stmt = Stmt(sql[0], sql[1], want_rows=False)  # type: ignore[arg-type] # no RawText
+            yield Piece(self._transaction, tuple(changes), stmt, guarded)
+
+
+def _is_joinable(change: RowChange) -> bool:
+    """Say whether an update or delete can be done by one statement with others like it."""
+    shape = change.shape
+    if change.by_action or change.old is None or not to_sql.usable_key(shape, change.old):
+        return False
+    if change.new is None:
+        return shape.rowid_name is not None
+    return to_sql.key_of(shape, change.old) == to_sql.key_of(shape, change.new)
+
+
+def _changed_columns(change: RowChange) -> frozenset[str]:
+    if change.old is None or change.new is None:
+        return frozenset()
+    return to_sql.differing(change.shape, change.old, change.new)
+
+
+def _alone(change: RowChange) -> to_sql.Sql | None:
+    """Return the statement for one update or delete; ``None`` when the update changes nothing."""
+    guarded = not change.by_action
+    if change.new is None:
+        return to_sql.delete(change.shape, _image(change.old), guarded=guarded)
+    return to_sql.update(change.shape, _image(change.old), change.new, guarded=guarded)
+
+
+def _image(image: Image | None) -> Image:
+    if image is None:
+        raise AssertionError("a change without the image that its kind has")
+    return image
 
 
 def _refuse_raw_text(transaction: Transaction, change: RowChange) -> None:
@@ -154,26 +213,21 @@ def _refuse_raw_text(transaction: Transaction, change: RowChange) -> None:
 def send(
     remote: Remote, before: Iterable[Stmt], pieces: Sequence[Piece], after: Iterable[Stmt]
 ) -> Failure | None:
-    """Do all of it in one transaction on the remote, or nothing; return the step that failed.
-
-    Without ``after`` nothing is committed: the transaction is tried, and rolled back.
-    """
+    """Do all of it in one transaction on the remote, or nothing; return the step that failed."""
     chain: list[tuple[Stmt, str, Piece | None, bool]] = [(Stmt("BEGIN IMMEDIATE"), "begin", None, False)]
     chain += [(stmt, "bookkeeping", None, False) for stmt in before]
     for piece in pieces:
         chain.append((piece.stmt, "change", piece, False))
         if piece.guarded:
-            chain.append((_GUARD, "change", piece, True))
-    closing = list(after)
-    chain += [(stmt, "bookkeeping", None, False) for stmt in closing]
+            guard = Stmt(_FAIL_UNLESS, (len(piece.changes),), want_rows=False)
+            chain.append((guard, "change", piece, True))
+    chain += [(stmt, "bookkeeping", None, False) for stmt in after]
     commit = len(chain)
-    if closing:
-        chain.append((Stmt("COMMIT"), "commit", None, False))
+    chain.append((Stmt("COMMIT"), "commit", None, False))
     steps = [
         Step(stmt, StepOk(number - 1) if number else None) for number, (stmt, _, _, _) in enumerate(chain)
     ]
-    failed = (Not(StepOk(commit)),) if closing else ()
-    steps.append(Step(Stmt("ROLLBACK"), And((StepOk(0), *failed, Not(IsAutocommit())))))
+    steps.append(Step(Stmt("ROLLBACK"), And((StepOk(0), Not(StepOk(commit)), Not(IsAutocommit())))))
     errors = _errors(remote, steps)
     for (_, where, of, is_guard), error in zip(chain, errors, strict=False):
         if error is not None:
