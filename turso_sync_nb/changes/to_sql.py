@@ -14,7 +14,7 @@ from turso_sync_nb.changes.model import RawText
 from turso_sync_nb.changes.names import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
     from turso_sync_nb.changes.model import Image, Shape, SqlValue
 
@@ -79,7 +79,7 @@ def _listed(rows: Sequence[Image]) -> Sql:
     plain = "(" + ", ".join("?" * len(rows[0])) + ")"
     groups = []
     for row in rows:
-        if any(map(_is_special, row)):
+        if math.inf in row or -math.inf in row or RawText in map(type, row):
             groups.append("(" + ", ".join([_value(value, arguments) for value in row]) + ")")
         else:
             groups.append(plain)
@@ -154,18 +154,22 @@ def exists(shape: Shape, image: Image) -> Sql:
 
 def usable_key(shape: Shape, image: Image) -> bool:
     """Say whether the declared key names the row ``image``: SQLite lets parts of most keys be NULL."""
-    return bool(shape.key) and all(image[at] is not None for at in shape.key)
+    return bool(shape.key) and None not in [image[at] for at in shape.key]
 
 
 def key_of(shape: Shape, image: Image) -> Image:
     """Return the values of the declared key, in its order."""
-    return tuple(image[at] for at in shape.key)
+    return tuple([image[at] for at in shape.key])
 
 
 def differing(shape: Shape, old: Image, new: Image) -> frozenset[str]:
     """Return the columns in which two images of one row differ."""
     return frozenset(
-        name for name, was, to in zip(shape.columns, old, new, strict=True) if not same_value(was, to)
+        [
+            name
+            for name, was, to in zip(shape.columns, old, new, strict=True)
+            if was is not to and not same_value(was, to)
+        ]
     )
 
 
@@ -224,10 +228,6 @@ def _ambiguous_type(value: SqlValue) -> str:
     return "integer" if isinstance(value, int) and abs(value) <= _EXACT_INTEGERS else ""
 
 
-def _is_special(value: SqlValue) -> bool:
-    return (isinstance(value, float) and math.isinf(value)) or isinstance(value, RawText)
-
-
 def _value(value: SqlValue, arguments: list[SqlValue]) -> str:
     """Return what stands for ``value`` in the text, adding to ``arguments`` what fills it."""
     if isinstance(value, RawText):
@@ -237,12 +237,3 @@ def _value(value: SqlValue, arguments: list[SqlValue]) -> str:
         return "9e999" if value > 0 else "-9e999"  # JSON has no infinity
     arguments.append(value)
     return "?"
-
-
-def arguments_in(values: Iterable[SqlValue]) -> int:
-    """Return how many of ``values`` take an argument of a statement."""
-    return sum(not _is_infinite(value) for value in values)
-
-
-def _is_infinite(value: SqlValue) -> bool:
-    return isinstance(value, float) and math.isinf(value)

@@ -5,8 +5,8 @@ When the remote has moved on under one of them nothing is applied; its news are 
 the conflict and rewrites the tape, and the push begins again. A transaction that the remote refuses for
 another reason stays, with that reason.
 
-What became of an answer that was lost is asked first: the remote's own bookkeeping, written in the same
-transaction as the changes, names the border up to which it has them.
+What became of an answer that was lost is known by the remote's own bookkeeping: written in the same
+transaction as the changes, it names the border up to which the remote has them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from turso_sync_nb.protocol.pipeline import Execute, ExecuteResponse, Stmt
 from turso_sync_nb.storage.crash_points import reach
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from turso_sync_nb.changes.model import Change, Transaction
     from turso_sync_nb.engine.replica import Replica
@@ -50,6 +50,10 @@ BATCH_BYTES_MAX: Final = 32 * 2**20
 
 _LACKS: Final = re.compile(r"no such|does not exist", re.IGNORECASE)
 """What servers say of a table or column that they have not."""
+
+
+class _UnexpectedPositionError(Exception):
+    """The remote has more or less of ours than it had acknowledged; nothing was applied."""
 
 
 class _MovedOnError(Exception):
@@ -136,9 +140,27 @@ class _Push:
         self.changes = 0
 
     def once(self) -> None:
-        """Send everything that waits, batch by batch."""
-        position = self.find_out()
-        for batch in self._batches(self._waiting()):
+        """Send everything that waits, batch by batch.
+
+        That the remote has just what it acknowledged is asked in the batch itself: most pushes are one
+        request. Only where it is not so, that has to be found out first.
+        """
+        self._recognise()
+        if waiting := self._waiting():
+            try:
+                self._send(waiting, self._expected())
+            except _UnexpectedPositionError:
+                pass
+            else:
+                return
+        position = self._agreed()
+        try:
+            self._send(self._waiting(), position)
+        except _UnexpectedPositionError:
+            raise _MovedOnError("another process pushed under this client id") from None
+
+    def _send(self, waiting: list[Transaction], position: Position) -> None:
+        for batch in self._batches(waiting):
             position = self._sent(batch, position)
 
     def find_out(self) -> Position:
@@ -167,6 +189,11 @@ class _Push:
             except RevisionGoneError:
                 raise _MovedOnError("the remote does not know our revision any more") from None
 
+    def _expected(self) -> Position:
+        """Return where the remote said that it is."""
+        with outbox.database(self.replica) as raw:
+            return Position(self.replica.metadata.pull_gen, tape.acknowledged(raw))
+
     def _agreed(self) -> Position:
         """Find out what the remote has of ours, and strike that off.
 
@@ -179,7 +206,8 @@ class _Push:
             if not tape.exists(raw):
                 return theirs
             floor = tape.acknowledged(raw)
-            borders = {one.last_id for one in tape.transactions(raw)}
+            as_expected = theirs.change_id == floor and theirs.pull_gen <= metadata.pull_gen
+            borders = set[int]() if as_expected else {one.last_id for one in tape.transactions(raw)}
         if theirs.change_id < floor:
             raise ReplicaError(
                 f"push: the remote acknowledged our change {floor}, and knows of "
@@ -218,10 +246,13 @@ class _Push:
             return self._waiting()
         return [one for one in everything if one.state == "pending" and not all(map(is_ignored, one.changes))]
 
-    def _batches(self, waiting: Iterable[Transaction]) -> Iterator[list[Transaction]]:
+    def _batches(self, waiting: list[Transaction]) -> Iterator[list[Transaction]]:
         """Part what waits between transactions, by number of changes and by bytes."""
         batch: list[Transaction] = []
         operations = size = 0
+        if len(waiting) == 1:
+            yield waiting
+            return
         for one in waiting:
             count, weight = len(one.changes), _weight(one)
             too_many = self.threshold is not None and operations + count > self.threshold
@@ -305,7 +336,7 @@ class _Push:
         if failure.where == "commit":
             return self._refused(batch[0] if len(batch) == 1 else None, None, failure.message)
         if "overflow" in failure.message:
-            return _MovedOnError("another process pushed under this client id")
+            return _UnexpectedPositionError()
         return RemoteRefusedError(
             f"push: the remote refused its bookkeeping: {failure.message}", hint="may this token write?"
         )

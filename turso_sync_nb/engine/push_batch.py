@@ -113,38 +113,37 @@ class _Run:
         self._changes: list[RowChange] = []
         self._keys: set[Image] = set()
         self._changed: frozenset[str] = frozenset()
+        self._joins = False
+        self._key: tuple[Change | None, Image | None] = (None, None)
 
     def takes(self, change: Change) -> bool:
         """Say whether ``change`` goes with the others; anything goes with none."""
         if not self._changes:
             return True
-        first = self._changes[0]
+        first, count = self._changes[0], len(self._changes)
         if not isinstance(change, RowChange) or change.shape is not first.shape or change.op != first.op:
             return False
-        if (len(self._changes) + 1) * 2 * len(change.shape.columns) > ARGUMENTS_MAX:
+        if count == ROWS_MAX or (count + 1) * 2 * len(change.shape.columns) > ARGUMENTS_MAX:
             return False
-        if len(self._changes) == ROWS_MAX:
-            return False
-        return change.op == "insert" or (
-            _is_joinable(change)
-            and _is_joinable(first)
-            and to_sql.key_of(change.shape, change.old) not in self._keys  # type: ignore[arg-type] # joinable
-            and self._columns(change) == self._columns(first)
-        )
-
-    def _columns(self, change: RowChange) -> frozenset[str]:
-        """Return the columns that an update changes; nothing for a delete."""
-        if change is self._changes[0]:
-            return self._changed
-        return _changed_columns(change)
+        if change.op == "insert":
+            return True
+        key = self._key_of(change)
+        return self._joins and key is not None and key not in self._keys and _changed(change) == self._changed
 
     def add(self, change: RowChange) -> None:
         """Take ``change``, which goes with the others."""
+        key = None if change.op == "insert" else self._key_of(change)
         if not self._changes:
-            self._changed = _changed_columns(change)
+            self._changed, self._joins = _changed(change), key is not None
         self._changes.append(change)
-        if change.old is not None:
-            self._keys.add(to_sql.key_of(change.shape, change.old))
+        if key is not None:
+            self._keys.add(key)
+
+    def _key_of(self, change: RowChange) -> Image | None:
+        """Return its key that joins; asked twice, found once."""
+        if self._key[0] is not change:
+            self._key = change, _joining_key(change)
+        return self._key[1]
 
     def end(self) -> Iterator[Piece]:
         """Yield the statement that does them, and begin anew."""
@@ -155,7 +154,7 @@ class _Run:
         shape = first.shape
         sql: to_sql.Sql | None
         if first.op == "insert":
-            sql = to_sql.insert(shape, [one.new for one in changes if one.new is not None])
+            sql = to_sql.insert(shape, [_image(one.new) for one in changes])
         elif len(changes) == 1:
             sql, guarded = _alone(first), not first.by_action
         elif first.op == "delete":
@@ -169,17 +168,17 @@ class _Run:
             yield Piece(self._transaction, tuple(changes), stmt, guarded)
 
 
-def _is_joinable(change: RowChange) -> bool:
-    """Say whether an update or delete can be done by one statement with others like it."""
-    shape = change.shape
-    if change.by_action or change.old is None or not to_sql.usable_key(shape, change.old):
-        return False
-    if change.new is None:
-        return shape.rowid_name is not None
-    return to_sql.key_of(shape, change.old) == to_sql.key_of(shape, change.new)
+def _joining_key(change: RowChange) -> Image | None:
+    """Return the key of an update or delete that one statement can do with others; else ``None``."""
+    shape, old, new = change.shape, _image(change.old), change.new
+    if change.by_action or not shape.key or (new is None and shape.rowid_name is None):
+        return None
+    key = to_sql.key_of(shape, old)
+    return None if None in key or (new is not None and to_sql.key_of(shape, new) != key) else key
 
 
-def _changed_columns(change: RowChange) -> frozenset[str]:
+def _changed(change: RowChange) -> frozenset[str]:
+    """Return the columns that an update changes; none for anything else."""
     if change.old is None or change.new is None:
         return frozenset()
     return to_sql.differing(change.shape, change.old, change.new)
@@ -201,7 +200,9 @@ def _image(image: Image | None) -> Image:
 
 def _refuse_raw_text(transaction: Transaction, change: RowChange) -> None:
     for image in (change.old, change.new):
-        for name, value in zip(change.shape.columns, image or (), strict=False):
+        if image is None or RawText not in map(type, image):
+            continue
+        for name, value in zip(change.shape.columns, image, strict=True):
             if type(value) is RawText:
                 raise UnsendableError(
                     transaction,
