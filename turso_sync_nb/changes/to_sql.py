@@ -168,7 +168,7 @@ def differing(shape: Shape, old: Image, new: Image) -> frozenset[str]:
         [
             name
             for name, was, to in zip(shape.columns, old, new, strict=True)
-            if was is not to and not same_value(was, to)
+            if was != to or type(was) is not type(to) or (was == 0 and not same_value(was, to))
         ]
     )
 

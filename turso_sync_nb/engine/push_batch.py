@@ -8,7 +8,8 @@ server's clients share one connection, and a bare ROLLBACK could end another's t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, is_ignored
@@ -27,7 +28,7 @@ from turso_sync_nb.protocol.pipeline import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     from turso_sync_nb.changes.model import Change, Image, Transaction
     from turso_sync_nb.engine.remote import Remote
@@ -111,10 +112,10 @@ class _Run:
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self._changes: list[RowChange] = []
-        self._keys: set[Image] = set()
         self._changed: frozenset[str] = frozenset()
-        self._joins = False
-        self._key: tuple[Change | None, Image | None] = (None, None)
+        self._keys: set[Any] = set()
+        self._key_of: Callable[[Image], Any] | None = None
+        """Gives what tells apart the rows that are changed; ``None`` where that cannot be told."""
 
     def takes(self, change: Change) -> bool:
         """Say whether ``change`` goes with the others; anything goes with none."""
@@ -127,23 +128,17 @@ class _Run:
             return False
         if change.op == "insert":
             return True
-        key = self._key_of(change)
-        return self._joins and key is not None and key not in self._keys and _changed(change) == self._changed
+        if self._key_of is None or not _is_joinable(change, self._key_of):
+            return False
+        return self._key_of(_image(change.old)) not in self._keys and _changed(change) == self._changed
 
     def add(self, change: RowChange) -> None:
         """Take ``change``, which goes with the others."""
-        key = None if change.op == "insert" else self._key_of(change)
         if not self._changes:
-            self._changed, self._joins = _changed(change), key is not None
+            self._changed, self._key_of = _changed(change), _telling_apart(change)
         self._changes.append(change)
-        if key is not None:
-            self._keys.add(key)
-
-    def _key_of(self, change: RowChange) -> Image | None:
-        """Return its key that joins; asked twice, found once."""
-        if self._key[0] is not change:
-            self._key = change, _joining_key(change)
-        return self._key[1]
+        if self._key_of is not None:
+            self._keys.add(self._key_of(_image(change.old)))
 
     def end(self) -> Iterator[Piece]:
         """Yield the statement that does them, and begin anew."""
@@ -168,13 +163,21 @@ class _Run:
             yield Piece(self._transaction, tuple(changes), stmt, guarded)
 
 
-def _joining_key(change: RowChange) -> Image | None:
-    """Return the key of an update or delete that one statement can do with others; else ``None``."""
-    shape, old, new = change.shape, _image(change.old), change.new
-    if change.by_action or not shape.key or (new is None and shape.rowid_name is None):
+def _telling_apart(change: RowChange) -> Callable[[Image], Any] | None:
+    """Return what gives the key of an update or delete that can go with others; else ``None``."""
+    shape = change.shape
+    if change.op == "insert" or not shape.key or (change.op == "delete" and shape.rowid_name is None):
         return None
-    key = to_sql.key_of(shape, old)
-    return None if None in key or (new is not None and to_sql.key_of(shape, new) != key) else key
+    key_of = itemgetter(*shape.key)
+    return key_of if _is_joinable(change, key_of) else None
+
+
+def _is_joinable(change: RowChange, key_of: Callable[[Image], Any]) -> bool:
+    """Say whether an update or delete is of a row that its key names, before and after."""
+    key = key_of(_image(change.old))
+    if change.by_action or key is None or (type(key) is tuple and None in key):
+        return False
+    return change.new is None or key_of(change.new) == key
 
 
 def _changed(change: RowChange) -> frozenset[str]:

@@ -37,25 +37,25 @@ class NullJson(Struct, frozen=True, tag="null"):
     """SQL NULL."""
 
 
-class IntegerJson(Struct, frozen=True, tag="integer"):
+class IntegerJson(Struct, frozen=True, gc=False, tag="integer"):
     """A 64-bit integer as decimal digits: JSON numbers lose bits past 53 in many readers."""
 
     value: str
 
 
-class FloatJson(Struct, frozen=True, tag="float"):
+class FloatJson(Struct, frozen=True, gc=False, tag="float"):
     """A double; ``null`` is how some servers write an infinity."""
 
     value: float | None
 
 
-class TextJson(Struct, frozen=True, tag="text"):
+class TextJson(Struct, frozen=True, gc=False, tag="text"):
     """A text."""
 
     value: str
 
 
-class BlobJson(Struct, frozen=True, tag="blob"):
+class BlobJson(Struct, frozen=True, gc=False, tag="blob"):
     """Bytes in the standard base64 alphabet."""
 
     base64: str
