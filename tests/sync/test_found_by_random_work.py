@@ -169,3 +169,25 @@ def test_text_that_is_not_utf8_is_explained(replica):
     with pytest.raises(tsn.OperationalError, match="not UTF-8"):
         db.execute(query.format("v")).fetchone()
     assert db.execute(query.format("CAST(v AS BLOB)")).fetchone() == (b"a\xff",)
+
+
+def test_a_table_that_replaces_rows_by_itself(two):
+    """A key that was taken there is a conflict, though the table's own clause would replace the row."""
+    mine, yours = two
+    clause = "ON CONFLICT REPLACE"
+    mine.execute(f"CREATE TABLE own (id INTEGER PRIMARY KEY {clause}, u UNIQUE {clause})")
+    mine.execute("INSERT INTO own VALUES (1, 10), (2, 20)")
+    mine.push()
+    yours.pull()
+    yours.execute("INSERT INTO own VALUES (3, 'yours')")
+    yours.execute("UPDATE own SET u = 40 WHERE id = 2")
+    yours.push()
+    mine.execute("INSERT INTO own VALUES (3, 'mine')")
+    mine.execute("UPDATE own SET u = 40 WHERE id = 1")
+    mine.push()
+    found = mine.conflicts()
+    assert list(found["kind"]) == ["key taken", "constraint"]
+    assert found["remote"].iloc[0] == {"id": 3, "u": "yours"}
+    yours.pull()
+    assert rows(yours, "own") == [(1, 10), (2, 40), (3, "mine")]
+    assert list(mine.changes()["state"].unique()) == ["aside"]

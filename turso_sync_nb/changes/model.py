@@ -45,6 +45,7 @@ class Shape(_Part, frozen=True):
     order of the declared primary key; empty when there is none. ``auto_key``: the key is another name of
     the rowid, which SQLite assigns when none is given. ``rowid_name``: by what name the rowid can be
     reached, ``None`` when there is none or columns hide all of them. ``ignored``: never pushed.
+    ``on_conflict``: a constraint of it says what to do with a row that is in the way.
     """
 
     id: int
@@ -54,6 +55,7 @@ class Shape(_Part, frozen=True):
     auto_key: bool = False
     rowid_name: str | None = None
     ignored: bool = False
+    on_conflict: bool = False
 
 
 class RowChange(_Part, frozen=True, gc=False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import apsw
 
 _ROWID_NAMES: Final = ("rowid", "_rowid_", "oid")
+_ON_CONFLICT: Final = re.compile(r"\bON\s+CONFLICT\b", re.IGNORECASE)
 _STORED: Final = 0
 """``hidden`` of an ordinary column in ``pragma_table_xinfo``; generated ones have 2 and 3."""
 
@@ -108,7 +110,14 @@ def _shape(raw: apsw.Connection, table: str, *, without_rowid: bool, ignored: bo
         auto_key=is_integer and not _has_key_index(raw, table),
         rowid_name=free,
         ignored=ignored,
+        on_conflict=_ON_CONFLICT.search(_declaration(raw, table)) is not None,
     )
+
+
+def _declaration(raw: apsw.Connection, table: str) -> str:
+    """Return the CREATE statement of a table; empty for one that SQLite makes itself."""
+    sql = "SELECT sql FROM main.sqlite_schema WHERE type = 'table' AND name = ?"
+    return str(raw.execute(sql, (table,)).get or "")
 
 
 def _places(raw: apsw.Connection, table: str) -> dict[str, int]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from turso_sync_nb.changes.model import Change, Image, SqlValue, State
+    from turso_sync_nb.changes.model import Change, Image, State
 
 COLUMNS_MAX: Final = 1_990
 """Columns of a table whose rows the tape can hold: SQLite's tables have at most 2000."""
 
 _FIRST_COLUMNS: Final = 5
 _FIXED: Final = ("id", "op", "shape", "txn", "unix_time", "packed")
+_SHAPE: Final = ("tbl", "columns", "key", "auto_key", "rowid_name", "ignored", "on_conflict")
 _BEFORE_VALUES: Final = len(_FIXED)
 _BY_ACTION: Final = 16
 """Added to the op of a change that a foreign-key action made."""
@@ -69,7 +71,7 @@ def create(raw: apsw.Connection) -> None:
     values = ", ".join(f"v{number}" for number in range(_FIRST_COLUMNS))
     raw.execute(f"CREATE TABLE {TAPE} (id INTEGER PRIMARY KEY, op, shape, txn, unix_time, packed, {values})")
     raw.execute(
-        f"CREATE TABLE {SHAPES} (id INTEGER PRIMARY KEY, tbl, columns, key, auto_key, rowid_name, ignored)"
+        f"CREATE TABLE {SHAPES} (id INTEGER PRIMARY KEY, {', '.join(_SHAPE)})"
     )
     raw.execute(f"CREATE TABLE {TRANSACTIONS} (number INTEGER PRIMARY KEY, state, reason)")
 
@@ -99,23 +101,23 @@ def _value_columns(raw: apsw.Connection) -> int:
 def shape_id(raw: apsw.Connection, shape: Shape) -> int:
     """Return the id under which ``shape`` is kept, keeping it if it is not yet; its own id says nothing."""
     values = _shape_row(shape)
-    match = "tbl = ? AND columns = ? AND key = ? AND auto_key = ? AND rowid_name IS ? AND ignored = ?"
+    match = " AND ".join(f"{name} IS ?" for name in _SHAPE)
     for (known,) in raw.execute(f"SELECT id FROM {SHAPES} WHERE {match}", values):
         return int(known)
     raw.execute(
-        f"INSERT INTO {SHAPES} (tbl, columns, key, auto_key, rowid_name, ignored) VALUES (?,?,?,?,?,?)",
-        values,
+        f"INSERT INTO {SHAPES} ({', '.join(_SHAPE)}) VALUES ({', '.join('?' * len(_SHAPE))})", values
     )
     return raw.last_insert_rowid()
 
 
 def _shape_row(shape: Shape) -> tuple[Any, ...]:
     columns, key = (msgspec.json.encode(each).decode() for each in (shape.columns, shape.key))
-    return shape.table, columns, key, int(shape.auto_key), shape.rowid_name, int(shape.ignored)
+    flags = (int(shape.ignored), int(shape.on_conflict))
+    return shape.table, columns, key, int(shape.auto_key), shape.rowid_name, *flags
 
 
 def _shapes(raw: apsw.Connection) -> dict[int, Shape]:
-    rows = raw.execute(f"SELECT id, tbl, columns, key, auto_key, rowid_name, ignored FROM {SHAPES}")
+    rows = raw.execute(f"SELECT id, {', '.join(_SHAPE)} FROM {SHAPES}")
     return {
         number: Shape(
             number,
@@ -125,8 +127,9 @@ def _shapes(raw: apsw.Connection) -> dict[int, Shape]:
             bool(auto_key),
             rowid_name,
             bool(ignored),
+            bool(on_conflict),
         )
-        for number, table, columns, key, auto_key, rowid_name, ignored in rows
+        for number, table, columns, key, auto_key, rowid_name, ignored, on_conflict in rows
     }
 
 
@@ -380,13 +383,18 @@ def _as_row(change: RowChange) -> tuple[int, Image, bytes | None]:
     return Op.DELETE + flag, image, None
 
 
-def _insert(raw: apsw.Connection, fixed: tuple[Any, ...], values: Iterable[SqlValue]) -> None:
-    names, places, arguments = list(_FIXED), ["?"] * len(fixed), list(fixed)
-    for at, value in enumerate(values):
-        names.append(f"v{at}")
-        places.append("CAST(? AS TEXT)" if isinstance(value, RawText) else "?")
-        arguments.append(value.data if isinstance(value, RawText) else value)
-    raw.execute(f"INSERT INTO {TAPE} ({', '.join(names)}) VALUES ({', '.join(places)})", arguments)
+def _insert(raw: apsw.Connection, fixed: tuple[Any, ...], values: Image) -> None:
+    raw_text = tuple([at for at, value in enumerate(values) if type(value) is RawText])
+    if raw_text:
+        values = tuple(value.data if isinstance(value, RawText) else value for value in values)
+    raw.execute(_insert_sql(len(values), raw_text), (*fixed, *values))
+
+
+@lru_cache
+def _insert_sql(values: int, raw_text: tuple[int, ...]) -> str:
+    names = ", ".join((*_FIXED, *(f"v{at}" for at in range(values))))
+    places = (*["?"] * len(_FIXED), *("CAST(? AS TEXT)" if at in raw_text else "?" for at in range(values)))
+    return f"INSERT INTO {TAPE} ({names}) VALUES ({', '.join(places)})"
 
 
 # Images in one value

@@ -33,7 +33,7 @@ def insert(shape: Shape, rows: Sequence[Image]) -> Sql:
     """Return the statement that inserts ``rows``, at least one; all of them or none."""
     columns = ", ".join(map(quoted, shape.columns))
     listed, arguments = _listed(rows)
-    return f"INSERT INTO {quoted(shape.table)} ({columns}) {listed}", arguments
+    return f"INSERT{_aborting(shape)} INTO {quoted(shape.table)} ({columns}) {listed}", arguments
 
 
 def update_rows(shape: Shape, rows: Sequence[tuple[Image, Image]], changed: Sequence[int]) -> Sql:
@@ -54,8 +54,8 @@ def update_rows(shape: Shape, rows: Sequence[tuple[Image, Image]], changed: Sequ
         for number, at in enumerate(changed, 1)
     )
     where = _as_listed(shape, [*shape.key, *changed])
-    table = quoted(shape.table)
-    return f"UPDATE {table} SET {settings} FROM ({listed}) AS {_ROWS} WHERE {where}", arguments
+    update = f"UPDATE{_aborting(shape)} {quoted(shape.table)} SET {settings}"
+    return f"{update} FROM ({listed}) AS {_ROWS} WHERE {where}", arguments
 
 
 def delete_rows(shape: Shape, rows: Sequence[Image]) -> Sql:
@@ -71,6 +71,14 @@ def delete_rows(shape: Shape, rows: Sequence[Image]) -> Sql:
     where = _as_listed(shape, order)
     found = f"SELECT {table}.{rowid} FROM ({listed}) AS {_ROWS} JOIN {table} ON {where}"
     return f"DELETE FROM {table} WHERE {rowid} IN ({found})", arguments
+
+
+def _aborting(shape: Shape) -> str:
+    """Return what keeps a table from removing or passing over a row of somebody else.
+
+    Not said without need: what a statement says so, triggers' statements do too.
+    """
+    return " OR ABORT" if shape.on_conflict else ""
 
 
 def _listed(rows: Sequence[Image]) -> Sql:
@@ -118,7 +126,7 @@ def guarded_update(shape: Shape, old: Image, new: Image, guards: Collection[str]
         if name in changed
     )
     where = _where(shape, old, guards, arguments)
-    return f"UPDATE {quoted(shape.table)} SET {settings} WHERE {where}", tuple(arguments)
+    return f"UPDATE{_aborting(shape)} {quoted(shape.table)} SET {settings} WHERE {where}", tuple(arguments)
 
 
 def delete(shape: Shape, old: Image, *, guarded: bool) -> Sql:

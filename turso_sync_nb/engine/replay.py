@@ -153,9 +153,13 @@ class _Replay:
 
     def _insert(self, change: RowChange) -> RowChange | None:
         new = _there(change.new)
-        taken_by = self._row(change.shape, new) if to_sql.usable_key(change.shape, new) else None
-        if taken_by is None:
+        try:
             self._run(to_sql.insert(change.shape, [new]))
+        except apsw.ConstraintError:
+            taken_by = self._row(change.shape, new) if to_sql.usable_key(change.shape, new) else None
+            if taken_by is None:
+                raise
+        else:
             return change
         if _same(taken_by, new):
             return None  # the other side has this very row

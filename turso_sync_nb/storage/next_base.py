@@ -24,13 +24,13 @@ class NextBase:
         self.db_pages = db_pages
         self.handed_over = False
         """Whether the file belongs to a publication past its commit point, which may need it once more."""
-        self._file = PageFile(folder.next_pages)
-        self._file.discard()  # of a pull that came to nothing
+        self.file = PageFile(folder.next_pages)
+        self.file.discard()  # of a pull that came to nothing
 
     @property
     def pages(self) -> BitMap:
         """The pages that are here."""
-        return self._file.pages
+        return self.file.pages
 
     def put(self, pages: Iterable[tuple[PageId, bytes]]) -> None:
         """Add pages as they come; what came before an error stays.
@@ -39,32 +39,34 @@ class NextBase:
             ProtocolError: a page is not of this database, came twice, or cannot be served here.
             ReplicaError: the disk is full, or cannot be written.
         """
-        self._file.put(self._checked(pages))
+        self.file.put(self._checked(pages))
 
     def _checked(self, pages: Iterable[tuple[PageId, bytes]]) -> Iterable[tuple[PageId, bytes]]:
+        here = self.pages.copy()
         for page, data in pages:
-            if page in self._file.pages:
+            if page in here:
                 raise ProtocolError(
                     f"read page {page}: it came twice", hint="try again; the server's answers are damaged"
                 )
+            here.add(page)
             yield page, admitted(page, data, self.db_pages)
 
     def read(self, page: PageId) -> bytes:
         """Return the content of ``page``, which is here."""
-        return self._file.read(page)
+        return self.file.read(page)
 
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        return self._file.size
+        return self.file.size
 
     def sync(self) -> None:
         """Make it durable."""
-        self._file.sync()
+        self.file.sync()
 
     def discard(self) -> None:
         """Remove it, but close it alone if it was handed over; may be repeated."""
         if self.handed_over:
-            self._file.close()
+            self.file.close()
         else:
-            self._file.discard()
+            self.file.discard()

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _RECORD: Final = struct.Struct("<QII")
 _LEVEL: Final = 1
+_WRITTEN_TOGETHER: Final = 64
+"""Pages that are gathered for one write."""
 
 
 class PageFile:
@@ -43,28 +45,67 @@ class PageFile:
             self._scan()
 
     def put(self, pages: Iterable[tuple[PageId, bytes]]) -> None:
-        """Add ``pages`` that are not here yet, in any order; not durable before :meth:`sync`."""
-        for page, data in pages:
-            if page in self._places:
-                continue
-            body = zstandard.compress(data, _LEVEL) if self._compressed else data
-            record = _RECORD.pack(page, len(body), _checksum(page, body)) + body
-            with explained(f"write {self.path}"):
-                descriptor = self._open()
-                os.pwrite(descriptor, record, self.size)
-            self._places[page] = (self.size + _RECORD.size, len(body))
-            self.pages.add(page)
-            self.size += len(record)
+        """Add ``pages`` that are not here yet, in any order; not durable before :meth:`sync`.
+
+        What came before an error of the iterable stays.
+        """
+        waiting: dict[PageId, bytes] = {}
+        try:
+            for page, data in pages:
+                if page in self._places or page in waiting:
+                    continue
+                waiting[page] = zstandard.compress(data, _LEVEL) if self._compressed else data
+                if len(waiting) == _WRITTEN_TOGETHER:
+                    full, waiting = waiting, {}
+                    self._write(full)
+        finally:
+            self._write(waiting)
+
+    def _write(self, bodies: dict[PageId, bytes]) -> None:
+        if not bodies:
+            return
+        records = bytearray()
+        places = {}
+        for page, body in bodies.items():
+            records += _RECORD.pack(page, len(body), _checksum(page, body))
+            places[page] = (self.size + len(records), len(body))
+            records += body
+        with explained(f"write {self.path}"):
+            done = 0
+            while done < len(records):  # a disk that is nearly full takes a part
+                done += os.pwrite(self._open(), records[done:], self.size + done)
+        self._places.update(places)
+        self.pages.update(places)
+        self.size += len(records)
 
     def read(self, page: PageId) -> bytes:
         """Return the content of ``page``, which is here."""
+        return self._read(page)
+
+    def read_run(self, first: int, end: int) -> bytes:
+        """Return the content of the pages from ``first`` to before ``end``, which are here."""
+        if end - first == 1:
+            return self._read(first)
+        start, step = self._places[first][0], PAGE_SIZE + _RECORD.size
+        wanted = [(start + number * step, PAGE_SIZE) for number in range(end - first)]
+        if self._compressed or [self._places[page] for page in range(first, end)] != wanted:
+            return b"".join([self._read(page) for page in range(first, end)])
+        with explained(f"read {self.path}"):
+            data = os.pread(self._open(), len(wanted) * step - _RECORD.size, start)
+        parts = [data[at : at + PAGE_SIZE] for at in range(0, len(data), step)]
+        return self._whole(b"".join(parts), first, end)
+
+    def _read(self, page: int) -> bytes:
         at, length = self._places[page]
         with explained(f"read {self.path}"):
             body = os.pread(self._open(), length, at)
         data = zstandard.decompress(body, PAGE_SIZE) if self._compressed and len(body) == length else body
-        if len(data) != PAGE_SIZE:
+        return self._whole(data, page, page + 1)
+
+    def _whole(self, data: bytes, first: int, end: int) -> bytes:
+        if len(data) != (end - first) * PAGE_SIZE:
             raise ReplicaBrokenError(
-                f"read page {page} of {self.path}: it is damaged",
+                f"read page {first} of {self.path}: it is damaged",
                 hint="remove the replica's folder and connect again",
             )
         return data

@@ -136,7 +136,7 @@ class Publication:
         try:
             self._commit_to(publishing)
             reach("publish: committed")
-            ready = _finish(self._folder, self._file, publishing)
+            ready = _finish(self._folder, self._file, publishing, self._next.file)
         except BaseException as error:
             if self._committed:
                 self._store.halt(error)
@@ -191,7 +191,11 @@ def recover(folder: ReplicaFolder, metadata: Metadata) -> Metadata:
         return _after_checkpoint(folder, metadata) if metadata.phase == "checkpointing" else metadata
     file = _locked(folder)
     try:
-        return _finish(folder, file, metadata)
+        pages = PageFile(folder.next_pages)
+        try:
+            return _finish(folder, file, metadata, pages)
+        finally:
+            pages.close()
     finally:
         file.xUnlock(0)
         file.xClose()
@@ -221,10 +225,10 @@ def _locked(folder: ReplicaFolder) -> apsw.VFSFile:
     return file
 
 
-def _finish(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata) -> Metadata:
+def _finish(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata, pages: PageFile) -> Metadata:
     stamp = None
     if folder.scratch_wal.exists():
-        _write_pages(folder, file, metadata)
+        _write_pages(folder, file, metadata, pages)
         stamp = FileStamp.of(folder.main)
         with explained(f"publish {folder.wal}"):
             folder.shm.unlink(missing_ok=True)
@@ -246,27 +250,22 @@ def _finish(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata) -> Me
     return ready
 
 
-def _write_pages(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata) -> None:
+def _write_pages(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata, pages: PageFile) -> None:
+    if pages.size != metadata.next_bytes:
+        raise ReplicaBrokenError(
+            f"publish {folder.next_pages}: {pages.size} good bytes of {metadata.next_bytes} are there",
+            hint="restore the folder from a backup, or remove it and connect again",
+        )
     db_pages = metadata.db_pages
-    pages = PageFile(folder.next_pages)
-    try:
-        if pages.size != metadata.next_bytes:
-            raise ReplicaBrokenError(
-                f"publish {folder.next_pages}: {pages.size} good bytes of {metadata.next_bytes} are there",
-                hint="restore the folder from a backup, or remove it and connect again",
-            )
-        with explained_disk("write", folder.main):
-            for first, end in runs(pages.pages):
-                data = b"".join(pages.read(PageId(page)) for page in range(first, end))
-                file.xWrite(data, first * PAGE_SIZE)
-                reach("publish: some pages written")
-            if not db_pages:
-                file.xWrite(EMPTY_DATABASE, 0)
-            file.xTruncate(max(db_pages, 1) * PAGE_SIZE)
-            reach("publish: cut")
-            file.xSync(apsw.SQLITE_SYNC_FULL)
-    finally:
-        pages.close()
+    with explained_disk("write", folder.main):
+        for first, end in runs(pages.pages):
+            file.xWrite(pages.read_run(first, end), first * PAGE_SIZE)
+            reach("publish: some pages written")
+        if not db_pages:
+            file.xWrite(EMPTY_DATABASE, 0)
+        file.xTruncate(max(db_pages, 1) * PAGE_SIZE)
+        reach("publish: cut")
+        file.xSync(apsw.SQLITE_SYNC_FULL)
     reach("publish: main durable")
 
 
