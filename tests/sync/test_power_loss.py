@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from peers import PeerServer
 
 CHILD = Path(__file__).with_name("powered.py")
-SEEDS = range(200 if os.environ.get("TSN_SOAK") else 6)
+SEEDS = range(200 if os.environ.get("TSN_SOAK") else 8)
 CUTS = 3
 EVENTS_MAX = 500
 

@@ -65,7 +65,7 @@ class PageFile:
         if not bodies:
             return
         records = bytearray()
-        places = {}
+        places: dict[int, tuple[int, int]] = {}
         for page, body in bodies.items():
             records += _RECORD.pack(page, len(body), _checksum(page, body))
             places[page] = (self.size + len(records), len(body))

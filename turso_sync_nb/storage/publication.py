@@ -121,6 +121,7 @@ class Publication:
         if self._file is None:
             raise AssertionError("a publication that was not entered")
         self._close_scratch()
+        self._store.flush()  # pages that were fetched and are kept
         with explained(f"write {self._folder.scratch_wal}"):
             self._folder.scratch_wal.touch()
             sync_file(self._folder.scratch_wal)
