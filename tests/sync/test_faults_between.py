@@ -87,6 +87,27 @@ def test_a_pull_between_a_lost_answer_and_the_next_push(replica, way):
     assert rows(db, "bare").count(("once", 1)) == 1
 
 
+@pytest.mark.parametrize("fault", [lost_before, lost_after])
+def test_skip_after_a_lost_answer(replica, way, fault):
+    """What became of a push is found out before a transaction is given up: on the remote, it is too late."""
+    db = replica("mine")
+    db.execute("INSERT INTO kv VALUES ('a', 1)")
+    db.execute("INSERT INTO kv VALUES ('b', 2)")
+    transaction = int(db.changes()["transaction"].iloc[-1])
+    way.next(PIPELINE, fault)
+    with pytest.raises(tsn.RemoteError):
+        db.push()
+    arrived = fault is lost_after
+    if arrived:
+        with pytest.raises(tsn.UsageError, match=f"find transaction {transaction}"):
+            db.skip(transaction)
+    else:
+        db.skip(transaction)
+    db.push()
+    db.pull()
+    assert rows(db) == rows(replica("yours")) == [("a", 1), *[("b", 2)] * arrived, ("x", 1)]
+
+
 @pytest.mark.parametrize(
     "spoil",
     [

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 import turso_sync_nb as tsn
-from turso_sync_nb.errors import RemoteFailedError
 
 
 def rows(db: tsn.Connection, table: str) -> list[tuple[Any, ...]]:
@@ -66,37 +65,6 @@ def test_rows_before_a_constraint_stay_after_or_fail(two):
     mine.push()
     yours.pull()
     assert rows(yours, "kv") == [("a", 1), ("x", 1)]
-
-
-@pytest.mark.parametrize("executed", [True, False])
-def test_skip_after_a_lost_answer(two, monkeypatch, executed):
-    """What became of a push is found out before a transaction is given up: on the remote, it is too late."""
-    mine, yours = two
-    mine.execute("INSERT INTO kv VALUES ('a', 1)")
-    mine.execute("INSERT INTO kv VALUES ('b', 2)")
-    transaction = int(mine.changes()["transaction"].iloc[-1])
-    remote = mine._replica.need_remote()
-    pipeline = remote.pipeline
-
-    def lose(requests: Any) -> Any:
-        if any(type(one).__name__ == "Batch" for one in requests):
-            if executed:
-                pipeline(requests)
-            raise RemoteFailedError("lose an answer", hint="")
-        return pipeline(requests)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(remote, "pipeline", lose)
-        with pytest.raises(RemoteFailedError):
-            mine.push()
-    if executed:
-        with pytest.raises(tsn.UsageError, match=f"find transaction {transaction}"):
-            mine.skip(transaction)
-    else:
-        mine.skip(transaction)
-    mine.push()
-    yours.pull()
-    assert rows(yours, "kv") == rows(mine, "kv") == [("a", 1), *[("b", 2)] * executed, ("x", 1)]
 
 
 def test_a_column_goes_under_another_connection(replica):

@@ -70,9 +70,7 @@ def create(raw: apsw.Connection) -> None:
         return
     values = ", ".join(f"v{number}" for number in range(_FIRST_COLUMNS))
     raw.execute(f"CREATE TABLE {TAPE} (id INTEGER PRIMARY KEY, op, shape, txn, unix_time, packed, {values})")
-    raw.execute(
-        f"CREATE TABLE {SHAPES} (id INTEGER PRIMARY KEY, {', '.join(_SHAPE)})"
-    )
+    raw.execute(f"CREATE TABLE {SHAPES} (id INTEGER PRIMARY KEY, {', '.join(_SHAPE)})")
     raw.execute(f"CREATE TABLE {TRANSACTIONS} (number INTEGER PRIMARY KEY, state, reason)")
 
 
@@ -104,9 +102,7 @@ def shape_id(raw: apsw.Connection, shape: Shape) -> int:
     match = " AND ".join(f"{name} IS ?" for name in _SHAPE)
     for (known,) in raw.execute(f"SELECT id FROM {SHAPES} WHERE {match}", values):
         return int(known)
-    raw.execute(
-        f"INSERT INTO {SHAPES} ({', '.join(_SHAPE)}) VALUES ({', '.join('?' * len(_SHAPE))})", values
-    )
+    raw.execute(f"INSERT INTO {SHAPES} ({', '.join(_SHAPE)}) VALUES ({', '.join('?' * len(_SHAPE))})", values)
     return raw.last_insert_rowid()
 
 
