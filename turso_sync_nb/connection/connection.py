@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from turso_sync_nb.connection.cursor import Cursor, Row
+from turso_sync_nb.connection.editing import Editor, EditReport, OnChanged
 from turso_sync_nb.connection.functions import FunctionsMixin
 from turso_sync_nb.connection.parameters import Parameters, bindings
 from turso_sync_nb.connection.results import QueryResult
@@ -56,6 +57,7 @@ class Connection(FunctionsMixin, SyncMixin):
         self.row_factory: Callable[[Cursor, Row], Any] | None = None
         self.bootstrap_report: BootstrapReport | None = replica.bootstrap_report
         self.last_report = QueryReport()
+        self._editor = Editor()
         self._replica = replica
         self._options = options or SyncOptions()
         self._session = Session(replica, self._options.tables_ignore)
@@ -211,6 +213,47 @@ class Connection(FunctionsMixin, SyncMixin):
             self.commit()
         elif not self.closed:
             self.rollback()
+
+    # Editing a table as a DataFrame
+
+    def edit_frame(
+        self, table: str, where: str | None = None, parameters: Parameters | None = None
+    ) -> pd.DataFrame:
+        """Return rows of ``table`` to be edited with pandas and given to :meth:`apply`.
+
+        ``where`` is SQL: ``edit_frame("person", where="city = :city", parameters={"city": "Bern"})``. Rows
+        outside it are never touched. Generated columns are left out. Types follow the rules of ``query``.
+
+        Raises:
+            UsageError: no such table, or none whose rows a primary key names: views, virtual tables.
+        """
+        return self._editor.edit_frame(self, table, where, parameters)
+
+    def preview(self, frame: pd.DataFrame, *, of: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Return what :meth:`apply` would write, one row for each row; nothing is written.
+
+        Columns: operation, key, old, new (dicts by column), changed: what was changed underneath, as a dict,
+        or ``None``. Arguments and errors as for :meth:`apply`.
+        """
+        return self._editor.preview(self, frame, of=of)
+
+    def apply(
+        self, frame: pd.DataFrame, *, of: pd.DataFrame | None = None, on_changed: OnChanged = "raise"
+    ) -> EditReport:
+        """Write what was changed in ``frame`` since :meth:`edit_frame`, as one transaction or not at all.
+
+        Rows are found by their key: those gone from ``frame`` are deleted, new ones inserted, and of the
+        others the columns that differ are set. An open transaction is joined. Where pandas lost track of
+        what ``frame`` came from (``concat`` of unlike frames), ``of`` names the frame that was taken. A
+        frame is applied once. ``on_changed`` says what to do with a row of which the same columns were
+        changed underneath meanwhile.
+
+        Raises:
+            ConflictError: there is such a row, and ``on_changed`` is ``"raise"``; nothing was written.
+            UsageError: not a frame of :meth:`edit_frame`, or one with rows that cannot be written.
+            IntegrityError: a constraint; nothing was written.
+        """
+        return self._editor.apply(self, frame, of=of, on_changed=on_changed)
 
     # Files
 

@@ -1,0 +1,227 @@
+"""A table edited as a DataFrame: what pandas work changed is found by key and written, nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import apsw
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import turso_sync_nb as tsn
+from turso_sync_nb.connection.editing import EditReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SCHEMA = """
+CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT NOT NULL, age INTEGER, u UNIQUE);
+INSERT INTO person VALUES (1, 'Ada', 36, 'a'), (2, 'Bob', NULL, 'b'), (3, 'Cleo', 9007199254740993, 'c');
+CREATE TABLE pair (a TEXT, b INTEGER, v, g AS (v || '!'), PRIMARY KEY (b, a));
+INSERT INTO pair VALUES ('x', 1, NULL), ('x', 2, ''), ('y', 1, x'00ff');
+CREATE TABLE bare (x);
+CREATE TABLE loose (k TEXT PRIMARY KEY, v);
+INSERT INTO loose VALUES (NULL, 1);
+CREATE VIEW seen AS SELECT * FROM person;
+"""
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A database with tables of several kinds."""
+    path = tmp_path / "source.db"
+    raw = apsw.Connection(str(path))
+    raw.execute(SCHEMA)
+    raw.close()
+    return path
+
+
+@pytest.fixture
+def db(embedded: Callable[..., Any], source: Path, connect: Callable[..., Any]) -> tsn.Connection:
+    """A replica of it."""
+    return connect(embedded(source).url)
+
+
+def people(db: tsn.Connection) -> list[tuple[Any, ...]]:
+    """Return the rows."""
+    return list(db.execute("SELECT * FROM person ORDER BY id").fetchall())
+
+
+def test_rows_are_found_by_key(db):
+    """Rows updated, deleted and inserted by ordinary pandas work become one transaction."""
+    frame = db.edit_frame("person")
+    frame.loc[frame["name"] == "Ada", "age"] = 37
+    frame = frame[frame["name"] != "Bob"].sort_values("name", ascending=False)
+    new = pd.DataFrame({"id": [None], "name": ["Dan"], "u": ["d"]}, dtype=object)
+    whole = pd.concat([frame, new], ignore_index=True)
+    shown = db.preview(whole, of=frame)
+    assert list(shown["operation"]) == ["delete", "update", "insert"]
+    assert shown["old"][1] == {"age": 36}
+    assert shown["new"][1] == {"age": 37}
+    assert people(db)[0] == (1, "Ada", 36, "a"), "a preview writes nothing"
+    report = db.apply(whole, of=frame)
+    assert report == EditReport(inserted=1, updated=1, deleted=1)
+    assert people(db) == [(1, "Ada", 37, "a"), (3, "Cleo", 2**53 + 1, "c"), (4, "Dan", None, "d")]
+    assert len(db.changes()) == 3
+    assert len(set(db.changes()["transaction"])) == 1
+
+
+def test_nothing_changed_is_nothing_written(db):
+    """A frame as it was, sorted, indexed by its key, or turned to floats on the way, changes nothing."""
+    for work in (
+        lambda frame: frame,
+        lambda frame: frame.sort_values("name", ascending=False),
+        lambda frame: frame.set_index("id"),
+        lambda frame: frame.astype({"age": "float64"}),
+        lambda frame: frame[["name", "id"]],
+        lambda frame: frame.astype(object).where(frame.notna(), None),
+    ):
+        frame = db.edit_frame("person")
+        assert db.preview(work(frame), of=frame).empty
+        assert not db.apply(work(frame), of=frame)
+    for table in ("pair", "person"):
+        assert not db.apply(db.edit_frame(table))
+    assert db.changes().empty
+
+
+def test_where_leaves_the_others_alone(db):
+    """Rows outside of ``where`` are not deleted."""
+    frame = db.edit_frame("person", where="id < :top", parameters={"top": 3})
+    assert list(frame["id"]) == [1, 2]
+    db.apply(frame.iloc[:0])
+    assert [row[0] for row in people(db)] == [3]
+
+
+def test_composite_keys_null_and_blobs(db):
+    """A key of several columns, NULL against empty text, blobs; generated columns stay out."""
+    frame = db.edit_frame("pair")
+    assert list(frame.columns) == ["a", "b", "v"]
+    frame.loc[(frame["a"] == "x") & (frame["b"] == 1), "v"] = ""
+    frame.loc[(frame["a"] == "x") & (frame["b"] == 2), "v"] = None
+    db.apply(frame)
+    rows = db.execute("SELECT a, b, v FROM pair ORDER BY a, b").fetchall()
+    assert rows == [("x", 1, ""), ("x", 2, None), ("y", 1, b"\x00\xff")]
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ("seen", "view"),
+        ("bare", "no primary key"),
+        ("nothing", "no such table"),
+        ("loose", "NULL in its key"),
+    ],
+)
+def test_what_cannot_be_edited_says_why(db, table, reason):
+    """Views, tables without a key, rows that no key names."""
+    with pytest.raises(tsn.UsageError, match=reason) as caught:
+        db.edit_frame(table)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("work", "reason"),
+    [
+        (lambda frame: frame.assign(extra=1), "no column 'extra'"),
+        (lambda frame: frame.drop(columns="id"), "key column 'id' is missing"),
+        (lambda frame: pd.concat([frame, frame.iloc[:1]]), "two rows have the key id=1"),
+        (lambda frame: frame.assign(name=[{}, "b", "c"]), "column name"),
+        (lambda frame: frame.assign(id=frame["id"].astype("float64") + 2.0**54), "lost digits"),
+    ],
+)
+def test_frames_that_make_no_sense(db, work, reason):
+    """Each is refused with the column or row named, and nothing is written."""
+    frame = db.edit_frame("person")
+    with pytest.raises(tsn.UsageError, match=reason) as caught:
+        db.apply(work(frame), of=frame)
+    assert caught.value.hint
+    assert db.changes().empty
+    assert not db.apply(frame), "it can still be applied"
+
+
+def test_a_constraint_undoes_all(db):
+    """One row that the table refuses: nothing is written, an open transaction goes on."""
+    frame = db.edit_frame("person")
+    frame["u"] = ["z", "c", "c"]
+    with pytest.raises(tsn.IntegrityError):
+        db.apply(frame)
+    assert not db.in_transaction
+    db.execute("BEGIN")
+    db.execute("UPDATE person SET age = 1 WHERE id = 1")
+    with pytest.raises(tsn.IntegrityError):
+        db.apply(frame)
+    assert db.in_transaction
+    db.commit()
+    assert [(row[2], row[3]) for row in people(db)][:2] == [(1, "a"), (None, "b")]
+
+
+def test_rows_changed_by_a_pull_are_flagged(embedded, source, connect):
+    """A row that a pull changed underneath is not overwritten unasked; other columns of it merge."""
+    server = embedded(source)
+    mine, yours = connect(server.url), connect(server.url)
+    frame = mine.edit_frame("person")
+    for sql in ("UPDATE person SET age = 99 WHERE id = 1", "UPDATE person SET u = 'bb' WHERE id = 2",
+                "DELETE FROM person WHERE id = 3"):  # fmt: skip
+        yours.execute(sql)
+    yours.commit()
+    yours.push()
+    mine.pull()
+    frame["age"] = frame["age"].astype("Int64")
+    frame.loc[0, "age"], frame.loc[1, "age"], frame.loc[2, "name"] = 50, 51, "Cleopatra"
+    assert list(mine.preview(frame)["changed"]) == [{"age": 99}, None, {}]
+    with pytest.raises(tsn.ConflictError, match=r"id=1; id=3"):
+        mine.apply(frame)
+    assert mine.changes().empty
+    assert mine.apply(frame, on_changed="skip") == EditReport(updated=1, skipped=2)
+    assert people(mine) == [(1, "Ada", 99, "a"), (2, "Bob", 51, "bb")]
+
+
+def test_overwrite_when_asked(embedded, source, connect):
+    """What was changed or removed underneath is as in the frame."""
+    db = connect(embedded(source).url)
+    frame = db.edit_frame("person")
+    db.execute("UPDATE person SET age = 99 WHERE id = 1")
+    db.execute("DELETE FROM person WHERE id = 3")
+    db.execute("INSERT INTO person VALUES (7, 'Gil', 7, 'g')")
+    frame.loc[0, "age"], frame.loc[2, "name"] = 50, "Cleopatra"
+    mine = pd.concat([frame, pd.DataFrame({"id": [7], "name": ["Gus"], "age": [8], "u": ["h"]})])
+    with pytest.raises(tsn.ConflictError):
+        db.apply(mine, of=frame)
+    db.apply(mine, of=frame, on_changed="overwrite")
+    assert people(db) == [
+        (1, "Ada", 50, "a"), (2, "Bob", None, "b"), (3, "Cleopatra", 2**53 + 1, "c"), (7, "Gus", 8, "h"),
+    ]  # fmt: skip
+
+
+def test_a_frame_is_applied_once(db):
+    """Applied again, or one that is no edit: an error that says what to do."""
+    frame = db.edit_frame("person")
+    db.apply(frame)
+    with pytest.raises(tsn.UsageError, match="applied before"):
+        db.apply(frame)
+    with pytest.raises(tsn.UsageError, match="lost track"):
+        db.apply(pd.DataFrame({"id": [1]}))
+    with pytest.raises(tsn.UsageError, match="on_changed"):
+        db.apply(frame, on_changed="never")
+
+
+VALUES = st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text() | st.binary()
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(before=st.dictionaries(st.integers(-5, 5), VALUES), after=st.dictionaries(st.integers(-5, 5), VALUES))
+def test_the_table_becomes_the_frame(db, before, after):
+    """Whatever rows there were, after apply the table has the rows of the frame."""
+    db.isolation_level = None
+    db.execute("DROP TABLE IF EXISTS any")
+    db.execute("CREATE TABLE any (id INTEGER PRIMARY KEY, v)")
+    db.executemany("INSERT INTO any VALUES (?, ?)", list(before.items()))
+    taken = db.edit_frame("any")
+    frame = pd.DataFrame({"id": list(after), "v": pd.Series(list(after.values()), dtype=object)})
+    db.apply(frame, of=taken)
+    now = dict(db.execute("SELECT * FROM any").fetchall())
+    assert now.keys() == after.keys()
+    assert all(now[key] == value for key, value in after.items())

@@ -1,0 +1,210 @@
+"""Editing a table as a DataFrame: rows out, ordinary pandas work, what changed back in as one transaction.
+
+A row that a pull (or anybody) changed underneath is flagged, and not overwritten unasked. Columns that only
+one side changed merge.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from turso_sync_nb.changes.names import quoted
+from turso_sync_nb.connection.edits import ATTRIBUTE, Edit, RowEdit
+from turso_sync_nb.connection.frames import frame_of_rows
+from turso_sync_nb.errors import ConflictError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
+
+    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.connection.parameters import Parameters
+
+EDITS_KEPT: Final = 8
+"""Frames of one connection that can be applied; an older one has to be taken again."""
+
+_SAVEPOINT: Final = "turso_sync_nb_apply"
+_KIND: Final = "SELECT type FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE"
+_COLUMNS: Final = "SELECT name, upper(type), pk FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0"
+
+OnChanged = Literal["raise", "skip", "overwrite"]
+
+
+@dataclass(frozen=True)
+class EditReport:
+    """What :meth:`EditingMixin.apply` wrote; true when it wrote anything.
+
+    ``skipped`` rows were changed underneath, and left as they are now.
+    """
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    skipped: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.inserted or self.updated or self.deleted)
+
+
+class Editor:
+    """The frames of one connection that can be applied."""
+
+    def __init__(self) -> None:
+        self._edits: dict[int, Edit] = {}
+
+    def edit_frame(
+        self, db: Connection, table: str, where: str | None = None, parameters: Parameters | None = None
+    ) -> pd.DataFrame:
+        """Return rows of ``table``; see the method of that name on :class:`Connection`."""
+        columns, key, auto_key = _editable(db, table)
+        listed = ", ".join(map(quoted, columns))
+        condition = f" WHERE {where}" if where else ""
+        result = db.run(f"SELECT {listed} FROM main.{quoted(table)}{condition}", parameters)
+        edit = Edit(table, columns, key, result.rows, auto_key=auto_key)
+        frame = frame_of_rows(columns, result.declared, result.rows)
+        frame.attrs[ATTRIBUTE] = edit.number
+        self._edits[edit.number] = edit
+        while len(self._edits) > EDITS_KEPT:
+            del self._edits[next(iter(self._edits))]
+        return frame
+
+    def preview(self, db: Connection, frame: pd.DataFrame, *, of: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Return what :meth:`apply` would write; see the method of that name on :class:`Connection`."""
+        edit = self._edit_of(frame, of)
+        rows = [
+            (one.operation, dict(zip(edit.key, one.key, strict=True)), dict(one.old) or None,
+             dict(one.new) or None, _changed_underneath(db, edit, one))
+            for one in edit.differences(frame)
+        ]  # fmt: skip
+        names = ("operation", "key", "old", "new", "changed")
+        return frame_of_rows(names, ("TEXT", None, None, None, None), rows)
+
+    def apply(
+        self,
+        db: Connection,
+        frame: pd.DataFrame,
+        *,
+        of: pd.DataFrame | None = None,
+        on_changed: OnChanged = "raise",
+    ) -> EditReport:
+        """Write what was changed; see the method of that name on :class:`Connection`."""
+        if on_changed not in ("raise", "skip", "overwrite"):
+            raise UsageError(f"apply: on_changed={on_changed!r}", hint="use raise, skip or overwrite")
+        edit = self._edit_of(frame, of)
+        edits = edit.differences(frame)
+        with _all_or_nothing(db):
+            changed = [one for one in edits if _changed_underneath(db, edit, one) is not None]
+            if changed and on_changed == "raise":
+                raise _refused(edit, changed)
+            written = [one for one in edits if on_changed == "overwrite" or one not in changed]
+            for one in written:
+                _write(db, edit, one)
+        del self._edits[edit.number]
+        counts = Counter(one.operation for one in written)
+        return EditReport(counts["insert"], counts["update"], counts["delete"], len(edits) - len(written))
+
+    def _edit_of(self, frame: pd.DataFrame, of: pd.DataFrame | None) -> Edit:
+        number = (frame if of is None else of).attrs.get(ATTRIBUTE)
+        if number in self._edits:
+            return self._edits[number]
+        if number is None and of is None:
+            raise UsageError(
+                "apply: pandas lost track of the frame that this one was made from",
+                hint="name it: db.apply(frame, of=the_frame_that_edit_frame_gave)",
+            )
+        raise UsageError(
+            "apply: that frame was applied before, or was taken on another connection or long ago",
+            hint="take it again with edit_frame()",
+        )
+
+
+def _editable(db: Connection, table: str) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
+    """Return the columns of a table, its key, and whether SQLite assigns that."""
+    kind = next((kind for (kind,) in db.run(_KIND, (table,)).rows), None)
+    if kind != "table":
+        what = "there is no such table" if kind is None else f"it is a {kind}, without rows of its own"
+        raise UsageError(f"edit {table}: {what}", hint="edit the table that holds the rows")
+    rows: list[Any] = db.run(_COLUMNS, (table,)).rows
+    keyed = sorted((place, name, kind) for name, kind, place in rows if place)
+    if not keyed:
+        raise UsageError(
+            f"edit {table}: it has no primary key, so nothing names its rows",
+            hint="use INSERT, UPDATE and DELETE",
+        )
+    auto_key = len(keyed) == 1 and keyed[0][2] == "INTEGER"
+    return tuple(name for name, _, _ in rows), tuple(name for _, name, _ in keyed), auto_key
+
+
+def _changed_underneath(db: Connection, edit: Edit, one: RowEdit) -> dict[str, Any] | None:
+    """Return what is in the way of an edit: columns of the row as they are now, none if it is gone."""
+    row = None if None in one.key else _row(db, edit, one)
+    if one.operation == "insert":
+        return row
+    if row is None:
+        return {} if one.operation == "update" else None
+    moved = [name for name, was in one.old.items() if not _alike(row[name], was)]
+    if one.operation == "update" and all(_alike(row[name], one.new[name]) for name in moved):
+        return None
+    return {name: row[name] for name in moved} or None
+
+
+def _row(db: Connection, edit: Edit, one: RowEdit) -> dict[str, Any] | None:
+    listed = ", ".join(map(quoted, edit.columns))
+    sql = f"SELECT {listed} FROM main.{quoted(edit.table)} WHERE {_named(edit.key)}"
+    found = db.run(sql, one.key).rows
+    return dict(zip(edit.columns, found[0], strict=True)) if found else None
+
+
+def _write(db: Connection, edit: Edit, one: RowEdit) -> None:
+    there = None not in one.key and _row(db, edit, one) is not None
+    named = _named(edit.key)
+    if one.operation == "delete":
+        db.execute(f"DELETE FROM main.{quoted(edit.table)} WHERE {named}", one.key)
+    elif there:
+        settings = ", ".join(f"{quoted(name)} = ?" for name in one.new)
+        sql = f"UPDATE main.{quoted(edit.table)} SET {settings} WHERE {named}"
+        db.execute(sql, (*one.new.values(), *one.key))
+    else:
+        _insert(db, edit, {**edit.row(one.key), **one.new})
+
+
+def _insert(db: Connection, edit: Edit, values: dict[str, Any]) -> None:
+    names, places = ", ".join(map(quoted, values)), ", ".join("?" * len(values))
+    what = f"({names}) VALUES ({places})" if values else "DEFAULT VALUES"
+    db.execute(f"INSERT INTO main.{quoted(edit.table)} {what}", tuple(values.values()))
+
+
+@contextmanager
+def _all_or_nothing(db: Connection) -> Iterator[None]:
+    """Do the block in a transaction of its own, or as a part of the open one that can be undone alone."""
+    joins = db.in_transaction
+    db.execute(f"SAVEPOINT {_SAVEPOINT}" if joins else "BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if db.in_transaction:
+            db.execute(f"ROLLBACK TO {_SAVEPOINT}" if joins else "ROLLBACK")
+            if joins:
+                db.execute(f"RELEASE {_SAVEPOINT}")
+        raise
+    db.execute(f"RELEASE {_SAVEPOINT}" if joins else "COMMIT")
+
+
+def _named(key: Sequence[str]) -> str:
+    return " AND ".join(f"{quoted(name)} = ?" for name in key)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    return bool(type(one) is type(other) and one == other)
+
+
+def _refused(edit: Edit, changed: Sequence[RowEdit]) -> ConflictError:
+    rows = "; ".join(edit.shown(one.key) for one in changed[:3]) + ("; …" if len(changed) > 3 else "")  # noqa: PLR2004 - a line
+    return ConflictError(
+        f"apply to {edit.table}: changed underneath since the frame was taken: {rows}",
+        hint='preview() shows how; on_changed="skip" leaves them, "overwrite" does not',
+    )
