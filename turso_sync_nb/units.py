@@ -41,6 +41,9 @@ def pages_of_bytes(length: int) -> int:
     return -(-length // PAGE_SIZE)
 
 
+_SECONDS: Final = {"": 1.0, "s": 1.0, "sec": 1.0, "ms": 0.001, "m": 60.0, "min": 60.0}
+
+
 def parse_size(text: str) -> int:
     """Return the bytes that ``text`` means: ``"4096"``, ``"128KiB"``, ``"2 MB"``, ``"1.5GiB"``.
 
@@ -52,6 +55,19 @@ def parse_size(text: str) -> int:
     if match is None or factor is None:
         raise UsageError(f"read size {text!r}: not a size", hint="write it like 128KiB, 2MB or 4096")
     return int(float(match[1]) * factor)
+
+
+def parse_seconds(text: str) -> float:
+    """Return the seconds that ``text`` means: ``"5s"``, ``"500ms"``, ``"1.5 min"``, ``"2"``.
+
+    Raises:
+        UsageError: ``text`` is not a time, or none at all.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
+    factor = _SECONDS.get(match[2].lower()) if match else None
+    if match is None or factor is None or not float(match[1]):
+        raise UsageError(f"read time {text!r}: not a time", hint="write it like 5s, 500ms or 2min")
+    return float(match[1]) * factor
 
 
 def format_size(length: int) -> str:

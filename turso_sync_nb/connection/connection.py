@@ -23,7 +23,7 @@ from turso_sync_nb.connection.statements import split
 from turso_sync_nb.connection.syncing import SyncMixin, SyncOptions
 from turso_sync_nb.engine.export import export
 from turso_sync_nb.engine.reports import QueryReport, Stats
-from turso_sync_nb.errors import ProgrammingError
+from turso_sync_nb.errors import ProgrammingError, UsageError
 
 if TYPE_CHECKING:
     import os
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.engine.reports import BootstrapReport
+
+_ATOMIC: Final = "turso_sync_nb_atomic"
 
 ISOLATION_LEVELS: Final = frozenset({"DEFERRED", "IMMEDIATE", "EXCLUSIVE", None})
 
@@ -142,10 +144,13 @@ class Connection(FunctionsMixin, SyncMixin):
             raise ProgrammingError("query: the statement returns no rows; use execute() for it")
         return frame
 
-    def run(self, sql: str, parameters: Parameters | None = None) -> QueryResult:
+    def run(
+        self, sql: str, parameters: Parameters | None = None, *, timeout_s: float | None = None
+    ) -> QueryResult:
         """Run the text of a cell: any number of statements, no transaction opened unasked.
 
-        Named parameters may come from any mapping, asked for just the names that the statements use.
+        Named parameters may come from any mapping, asked for just the names that the statements use. After
+        ``timeout_s`` seconds SQLite stops (a fetch under way is waited for) and ``InterruptError`` is raised.
         """
         self._session.check_open()
         columns: tuple[tuple[str, str | None], ...] | None = None
@@ -167,7 +172,7 @@ class Connection(FunctionsMixin, SyncMixin):
 
         changed_before = self._session.rows_changed
         bound = bindings(parameters)
-        with self._measured():
+        with self._measured(), self._session.time_limit(timeout_s):
             for statement in statements:
                 with (
                     self._session.statement(statement, begins=False),
@@ -195,6 +200,37 @@ class Connection(FunctionsMixin, SyncMixin):
     def rollback(self) -> None:
         """Roll the open transaction back; do nothing when there is none."""
         self._end_transaction("ROLLBACK")
+
+    @contextmanager
+    def atomic(self) -> Iterator[None]:
+        """Do all of the block, or nothing of it: an error undoes it.
+
+        It has a transaction of its own; an open one is joined, and what was done there before stays as it
+        is. The block holds no COMMIT, and no ROLLBACK but one to a savepoint of its own.
+
+        Raises:
+            UsageError: the block ended the transaction itself.
+        """
+        joins = self.in_transaction
+        self.execute(f"SAVEPOINT {_ATOMIC}" if joins else "BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self.in_transaction and joins:
+                self.execute(f"ROLLBACK TO {_ATOMIC}")
+                self.execute(f"RELEASE {_ATOMIC}")
+            else:
+                self.rollback()
+            raise
+        if not self.in_transaction:
+            raise UsageError(
+                "end the block: its transaction was ended inside", hint="leave COMMIT and ROLLBACK out of it"
+            )
+        try:
+            self.execute(f"RELEASE {_ATOMIC}" if joins else "COMMIT")
+        except BaseException:  # a deferred constraint
+            self.rollback()
+            raise
 
     def _end_transaction(self, sql: str) -> None:
         self._session.check_open()

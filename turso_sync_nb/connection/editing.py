@@ -7,7 +7,6 @@ one side changed merge.
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -17,7 +16,7 @@ from turso_sync_nb.connection.frames import frame_of_rows
 from turso_sync_nb.errors import ConflictError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import pandas as pd
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 EDITS_KEPT: Final = 8
 """Frames of one connection that can be applied; an older one has to be taken again."""
 
-_SAVEPOINT: Final = "turso_sync_nb_apply"
 _KIND: Final = "SELECT type FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE"
 _COLUMNS: Final = "SELECT name, upper(type), pk FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0"
 
@@ -96,7 +94,7 @@ class Editor:
             raise UsageError(f"apply: on_changed={on_changed!r}", hint="use raise, skip or overwrite")
         edit = self._edit_of(frame, of)
         edits = edit.differences(frame)
-        with _all_or_nothing(db):
+        with db.atomic():
             changed = [one for one in edits if _changed_underneath(db, edit, one) is not None]
             if changed and on_changed == "raise":
                 raise _refused(edit, changed)
@@ -176,22 +174,6 @@ def _insert(db: Connection, edit: Edit, values: dict[str, Any]) -> None:
     names, places = ", ".join(map(quoted, values)), ", ".join("?" * len(values))
     what = f"({names}) VALUES ({places})" if values else "DEFAULT VALUES"
     db.execute(f"INSERT INTO main.{quoted(edit.table)} {what}", tuple(values.values()))
-
-
-@contextmanager
-def _all_or_nothing(db: Connection) -> Iterator[None]:
-    """Do the block in a transaction of its own, or as a part of the open one that can be undone alone."""
-    joins = db.in_transaction
-    db.execute(f"SAVEPOINT {_SAVEPOINT}" if joins else "BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        if db.in_transaction:
-            db.execute(f"ROLLBACK TO {_SAVEPOINT}" if joins else "ROLLBACK")
-            if joins:
-                db.execute(f"RELEASE {_SAVEPOINT}")
-        raise
-    db.execute(f"RELEASE {_SAVEPOINT}" if joins else "COMMIT")
 
 
 def _named(key: Sequence[str]) -> str:

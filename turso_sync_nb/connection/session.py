@@ -12,6 +12,7 @@ with the capture of what it changes.
 from __future__ import annotations
 
 import re
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -110,6 +111,7 @@ class Session:
         self._recorded: dict[tuple[Any, ...], Callable[[apsw.Connection], object]] = {}
         self._authorizer: Callable[..., int] | None = None
         self._attached = False
+        self._deadline_s: float | None = None
         self._own = False
         self._written: set[tuple[str, str | None]] = set()
         self._writes: dict[str, frozenset[tuple[str, str | None]]] = {}
@@ -120,10 +122,34 @@ class Session:
     def _open(self) -> tuple[apsw.Connection, Capture]:
         raw = self._replica.open_database()
         capture = Capture(raw, ignored=self._tables_ignore, next_transaction=self._replica.next_transaction)
-        raw.set_progress_handler(_go_on, PROGRESS_STEPS)
+        raw.set_progress_handler(self._is_late, PROGRESS_STEPS)
         raw.set_rollback_hook(capture.forget)
         raw.authorizer = self._authorize
         return raw, capture
+
+    def _is_late(self) -> bool:
+        """Say whether SQLite is to stop; being called at all is what lets Python deliver Ctrl-C."""
+        return self._deadline_s is not None and time.monotonic() > self._deadline_s
+
+    @contextmanager
+    def time_limit(self, seconds: float | None) -> Iterator[None]:
+        """Have SQLite stop in the block after ``seconds``.
+
+        Raises:
+            apsw.InterruptError: it did; the message says after how long.
+        """
+        if seconds is None:
+            yield
+            return
+        self._deadline_s = time.monotonic() + seconds
+        try:
+            yield
+        except apsw.InterruptError as error:
+            if self._is_late():
+                error.args = (f"stopped: it ran longer than {seconds:g} s", *error.args[1:])
+            raise
+        finally:
+            self._deadline_s = None
 
     def check_open(self) -> None:
         """Refuse to go on when the connection is closed."""
@@ -385,11 +411,6 @@ def _undone_by_sqlite(error: BaseException) -> bool:
     """
     extended = getattr(error, "extendedresult", apsw.SQLITE_CONSTRAINT_DATATYPE)
     return isinstance(error, apsw.ConstraintError) and extended != apsw.SQLITE_CONSTRAINT_DATATYPE
-
-
-def _go_on() -> bool:
-    """Let SQLite go on; being called at all is what lets Python deliver Ctrl-C."""
-    return False
 
 
 def _with_note(error: BaseException, note: str) -> BaseException:

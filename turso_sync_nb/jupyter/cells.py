@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import apsw
@@ -21,9 +22,11 @@ from turso_sync_nb.jupyter.arguments import Arguments, Grammar, Option, showable
 from turso_sync_nb.jupyter.failures import line_of, render_as
 from turso_sync_nb.jupyter.notebook import Notebook, check_variable_name
 from turso_sync_nb.jupyter.parameters import UNNAMED_HINT, Variables
+from turso_sync_nb.jupyter.places import shown_path
 from turso_sync_nb.jupyter.rendering import footer, format_seconds
 from turso_sync_nb.jupyter.schema import column_names, function_names, table_names
 from turso_sync_nb.jupyter.suggestions import did_you_mean
+from turso_sync_nb.units import parse_seconds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,20 +37,29 @@ if TYPE_CHECKING:
 SQL_OPTIONS: Final = (
     Option(("-o", "--out"), "NAME", "put the DataFrame into this variable as well"),
     Option(("--on",), "CONNECTION", "run on this connection instead of the one in use"),
+    Option(("--atomic",), "", "all statements or none: an error undoes what the cell did"),
+    Option(("--timeout",), "TIME", "stop after that long: 5s, 500ms, 2min"),
 )
-CELL: Final = Grammar("%%turso_sync [-o NAME] [--on CONNECTION] [NAME <<]", SQL_OPTIONS, 0, 2)
+CELL: Final = Grammar(
+    "%%turso_sync [-o NAME] [--on CONNECTION] [--atomic] [--timeout 5s] [NAME <<]", SQL_OPTIONS, 0, 2
+)
 
 _MISSING: Final = re.compile(r"no such (table|column|function|index|view): (.+)")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What to run and where its result goes; ``quiet``: into the variable only."""
+    """What to run and where its result goes.
+
+    ``quiet``: into the variable only; ``atomic``: all or nothing.
+    """
 
     sql: str
     on: str | None = None
     out: str | None = None
     quiet: bool = False
+    atomic: bool = False
+    timeout_s: float | None = None
 
 
 def cell_of(arguments: Arguments, sql: str) -> Cell:
@@ -80,7 +92,32 @@ def make_cell(arguments: Arguments, target: str | None, sql: str) -> Cell:
         check_variable_name(name)
     if is_blank(sql):
         raise UsageError("run a cell: it holds no SQL", hint="write a statement below %%turso_sync")
-    return Cell(sql, arguments.get("on"), name, quiet=target is not None)
+    timeout = arguments.get("timeout")
+    return Cell(
+        sql,
+        arguments.get("on"),
+        name,
+        quiet=target is not None,
+        atomic=arguments.has("atomic"),
+        timeout_s=None if timeout is None else parse_seconds(timeout),
+    )
+
+
+def run_file(notebook: Notebook, arguments: Arguments) -> pd.DataFrame | None:
+    """Run the SQL in a file as a cell.
+
+    Raises:
+        UsageError: there is no such file, or it holds no text.
+    """
+    path = Path(arguments.words[0]).expanduser()
+    try:
+        sql = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise UsageError(
+            f"read {shown_path(path)}: {reason}", hint="name a file of SQL, relative to the notebook"
+        ) from error
+    return run(notebook, make_cell(arguments, None, sql))
 
 
 def run(notebook: Notebook, cell: Cell) -> pd.DataFrame | None:
@@ -90,7 +127,7 @@ def run(notebook: Notebook, cell: Cell) -> pd.DataFrame | None:
     the cell's variable.
     """
     db = notebook.connections.get(cell.on, notebook.variables).db
-    result = _run(db, cell.sql, Variables(notebook.variables))
+    result = _run(db, cell, Variables(notebook.variables))
     frame = result.frame()
     rows = None if frame is None else len(frame)
     notes = [footer(result.report, in_transaction=db.in_transaction, rows=rows, pending=db.pending_changes)]
@@ -104,12 +141,13 @@ def run(notebook: Notebook, cell: Cell) -> pd.DataFrame | None:
     return notebook.shown(frame, notes)
 
 
-def _run(db: Connection, sql: str, values: Variables) -> QueryResult:
-    """Run ``sql``; an error or a stop gets its line, with what became of an open transaction."""
+def _run(db: Connection, cell: Cell, values: Variables) -> QueryResult:
+    """Run the cell's SQL; an error or a stop gets its line, with what became of an open transaction."""
     was_open = db.in_transaction
     started_s = time.monotonic()
     try:
-        return db.run(sql, values)
+        with db.atomic() if cell.atomic else nullcontext():
+            return db.run(cell.sql, values, timeout_s=cell.timeout_s)
     except KeyboardInterrupt as error:
         seconds = format_seconds(time.monotonic() - started_s)
         fate = _fate(was_open=was_open, is_open=db.in_transaction)
@@ -119,7 +157,7 @@ def _run(db: Connection, sql: str, values: Variables) -> QueryResult:
         render_as(error, f"SqlError: bind a parameter without a name — {UNNAMED_HINT}")
         raise
     except apsw.Error as error:
-        render_as(error, line_of(error, _next_step(db, sql, error)))
+        render_as(error, line_of(error, _next_step(db, cell.sql, error)))
         raise
 
 

@@ -87,10 +87,19 @@ _ALL: Final = (
     ),
     Subcommand(
         "sql",
-        Grammar("%turso_sync sql [-o NAME] [--on CONNECTION] [NAME <<] SQL", cells.SQL_OPTIONS),
+        Grammar(
+            "%turso_sync sql [-o NAME] [--on CONNECTION] [--atomic] [--timeout 5s] [NAME <<] SQL",
+            cells.SQL_OPTIONS,
+        ),
         "run SQL that fits on the line",
         _sql,
         takes_sql=True,
+    ),
+    Subcommand(
+        "run",
+        Grammar("%turso_sync run FILE.sql [-o NAME] [--atomic] [--timeout 5s]", cells.SQL_OPTIONS, 1, 1),
+        "run the SQL in a file",
+        cells.run_file,
     ),
     Subcommand("pull", Grammar("%turso_sync pull", (_ON,)), "bring what is new on the remote", syncing.pull),
     Subcommand(

@@ -1,0 +1,89 @@
+"""--atomic, --timeout, and SQL from a file."""
+
+from __future__ import annotations
+
+import pytest
+
+import turso_sync_nb as tsn
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+
+@pytest.fixture
+def ready(shell, embedded, flights_file):
+    """A shell with a connection in use."""
+    shell.names["url"] = embedded(flights_file).url
+    shell.good("%turso_sync connect mine.db {url} --as mine")
+    return shell
+
+
+def carriers(shell) -> list[str]:
+    """Return the carriers."""
+    return shell.sql("SELECT carrier FROM carriers ORDER BY 1").value["carrier"].tolist()
+
+
+def test_atomic_undoes_the_whole_cell(ready):
+    """Without it the statements before an error stay; with it none does."""
+    both = "INSERT INTO carriers VALUES ({}, 'x'); INSERT INTO carriers VALUES ('UA', 'again')"
+    assert not ready.sql(both.format("'A1'")).success
+    assert carriers(ready) == ["A1", "B6", "UA"]
+    assert not ready.sql(both.format("'A2'"), "--atomic").success
+    assert carriers(ready) == ["A1", "B6", "UA"]
+    ready.sql(
+        "INSERT INTO carriers VALUES ('A3', 'x'); DELETE FROM carriers WHERE carrier = 'A1'", "--atomic"
+    )
+    assert carriers(ready) == ["A3", "B6", "UA"]
+    *_, inserted, deleted = ready.good("%turso_sync changes").value["transaction"].tolist()
+    assert inserted == deleted
+
+
+def test_atomic_joins_an_open_transaction(ready):
+    """What was done before in the transaction stays, and it stays open."""
+    ready.sql("BEGIN; INSERT INTO carriers VALUES ('A1', 'x')")
+    ran = ready.sql("INSERT INTO carriers VALUES ('A2', 'x'); SELECT nothing", "--atomic")
+    assert not ran.success
+    assert "transaction open" in ready.sql("SELECT 1").text
+    ready.sql("COMMIT")
+    assert carriers(ready) == ["A1", "B6", "UA"]
+
+
+def test_atomic_with_a_commit_inside_says_so(ready):
+    """A cell that ends the transaction itself cannot be all or nothing."""
+    ran = ready.sql("INSERT INTO carriers VALUES ('A1', 'x'); COMMIT", "--atomic")
+    assert isinstance(ran.error, tsn.UsageError)
+    assert "leave COMMIT and ROLLBACK out" in ran.line
+
+
+def test_timeout_stops_and_says_after_how_long(ready):
+    """A query that takes too long ends with one line, and the connection goes on."""
+    ran = ready.sql(ENDLESS, "--timeout 200ms")
+    assert not ran.success
+    assert "stopped: it ran longer than 0.2 s" in ran.line
+    assert carriers(ready) == ["B6", "UA"]
+    assert ready.sql("SELECT 1 AS one", "--timeout 1min").value["one"].tolist() == [1]
+
+
+@pytest.mark.parametrize("time", ["soon", "0s", "-1s", "5 parsecs"])
+def test_times_that_are_none(ready, time):
+    """Each is refused with how to write one."""
+    ran = ready.sql("SELECT 1", f"--timeout '{time}'")
+    assert isinstance(ran.error, tsn.UsageError)
+    assert "--timeout TIME" in ran.line or "write it like 5s" in ran.line
+
+
+def test_sql_from_a_file(ready, tmp_path, monkeypatch):
+    """It runs like a cell: several statements, variables, a name for the frame."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "query.sql").write_text(
+        "INSERT INTO carriers VALUES ('A1', 'ä');\nSELECT name FROM carriers WHERE carrier = :which"
+    )
+    ready.names["which"] = "A1"
+    ran = ready.good("%turso_sync run query.sql -o found")
+    assert ran.value["name"].tolist() == ["ä"]
+    assert ready.names["found"] is ran.value
+    for name, said in (("nothing.sql", "No such file"), (".", "Is a directory")):
+        ran = ready.run(f"%turso_sync run {name}")
+        assert isinstance(ran.error, tsn.UsageError)
+        assert said in ran.line
+    (tmp_path / "bytes.sql").write_bytes(b"SELECT '\xff'")
+    assert "no UTF-8" in ready.run("%turso_sync run bytes.sql").line
