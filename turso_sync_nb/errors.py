@@ -92,7 +92,12 @@ class RemoteUnreachableError(RemoteError):
 
 
 class RemoteRefusedError(RemoteError):
-    """The remote answered no: wrong token, wrong path, a request that it will not take."""
+    """The remote answered no: wrong token, wrong path, a request that it will not take.
+
+    ``status`` is that of HTTP, ``None`` when the reason is another.
+    """
+
+    status: int | None = None
 
 
 class RemoteFailedError(RemoteError):

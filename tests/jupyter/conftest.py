@@ -116,6 +116,7 @@ class Shell:
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
     """A fresh shell in an empty folder; what the magics opened is closed afterwards."""
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.delenv("TURSO_AUTH_TOKEN", raising=False)
     work = tmp_path / "work"
     work.mkdir()

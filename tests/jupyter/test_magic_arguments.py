@@ -59,7 +59,8 @@ def test_a_line_that_does_not_parse_says_why(line, said):
     [
         "a.db http://x s3cret",
         "a.db --auth-token s3cret",
-        "a.db --token=s3cret",
+        "a.db --password=s3cret",
+        "a.db --token s3cret --hwole",
         "a.db http://x?authToken=s3cret --hwole",
         "--s3cret/x a.db",
         "a.db 's3cret",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _VARIABLE: Final = re.compile(r"\{([^\W\d]\w*)((?:\.[^\W\d]\w*)*)\}")
 _SHOWABLE: Final = re.compile(r"[\w.-]{1,60}")
 
-_TOKEN_OPTIONS: Final = frozenset({"--token", "--auth-token", "--auth_token", "--authtoken", "--password"})
+_TOKEN_OPTIONS: Final = frozenset({"--auth-token", "--auth_token", "--authtoken", "--password"})
 
 _LEADING_OPTION: Final = re.compile(r"(--?[A-Za-z][\w-]*)(?:=(\S*))?(?:\s+|$)")
 _LEADING_VALUE: Final = re.compile(r"(\S+)(?:\s+|$)")
@@ -185,8 +185,9 @@ def _find(grammar: Grammar, name: str) -> Option:
             return option
     if name.lower() in _TOKEN_OPTIONS:
         raise UsageError(
-            f"read option {name}: a token on the line would be saved in the notebook",
-            hint="put it in the environment variable TURSO_AUTH_TOKEN, or name another with --token-env",
+            f"read option {name}: there is no such option",
+            hint="put the token in the environment variable TURSO_AUTH_TOKEN, or name another with "
+            "--token-env; --token TOKEN saves it in the notebook",
         )
     known = [flag for option in grammar.options for flag in option.flags]
     guess = did_you_mean(name, known)

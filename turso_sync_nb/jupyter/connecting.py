@@ -7,30 +7,30 @@ variable, message or output of ours.
 
 from __future__ import annotations
 
-import os
 import re
 import time
+from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.connection.connect import connect
-from turso_sync_nb.errors import UsageError
+from turso_sync_nb.errors import RemoteRefusedError, UsageError
 from turso_sync_nb.jupyter.arguments import Arguments, Option
+from turso_sync_nb.jupyter.configuration import load_settings
 from turso_sync_nb.jupyter.connections import Named
 from turso_sync_nb.jupyter.failures import render_as
 from turso_sync_nb.jupyter.places import shown_path
 from turso_sync_nb.jupyter.rendering import format_seconds
-from turso_sync_nb.jupyter.suggestions import did_you_mean
+from turso_sync_nb.jupyter.tokens import VARIABLE, asked_for, token_of
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncPrefixBootstrap, PartialSyncQueryBootstrap
 from turso_sync_nb.units import PAGE_SIZE, format_size, parse_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.jupyter.notebook import Notebook
+    from turso_sync_nb.jupyter.tokens import Token
 
-TOKEN_VARIABLE: Final = "TURSO_AUTH_TOKEN"  # noqa: S105 - the name of the variable, not a token
 PREFIX_DEFAULT_BYTES: Final = 128 * 1024
 
 CONNECT_OPTIONS: Final = (
@@ -38,7 +38,8 @@ CONNECT_OPTIONS: Final = (
     Option(("--whole",), "", "download the whole database now"),
     Option(("--prefix",), "SIZE", "begin with the first SIZE of the file (default: 128KiB)"),
     Option(("--bootstrap-query",), "SQL", "begin with the pages that SQL touches on the remote"),
-    Option(("--token-env",), "VARIABLE", f"read the token from this variable (default: {TOKEN_VARIABLE})"),
+    Option(("--token-env",), "VARIABLE", f"read the token from this variable (default: {VARIABLE})"),
+    Option(("--token",), "TOKEN", "the token itself; it is saved in the notebook"),
 )
 CLOSE_OPTIONS: Final = (Option(("--all",), "", "close every connection"),)
 
@@ -54,25 +55,53 @@ def connect_replica(notebook: Notebook, arguments: Arguments) -> None:
     Connecting again under a name opens anew and closes the connection that had the name, so a cell can be
     run again; a transaction that was open there is rolled back, and the line says so.
     """
-    path, url = arguments.words[0], arguments.word(1)
-    name = arguments.get("as") or _default_name(path)
+    path, url, name, arguments = _configured(arguments)
     partial = _partial(arguments)
-    token = _token(arguments.get("token_env"))
+    token = token_of(notebook, arguments, url)
     if url is not None and _TOKEN_IN_URL.search(url):
         notebook.warn(
             f"the URL holds a token or password, which is now saved in this notebook; remove it and set "
-            f"{TOKEN_VARIABLE}, or use --token-env"
+            f"{VARIABLE}, or use --token-env"
         )
     lost = _close_former(notebook, name)
     started_s = time.monotonic()
     try:
-        db = connect(path, url, auth_token=token, partial_sync=partial)
+        db = _connect(notebook, path, url, token, partial)
     except KeyboardInterrupt as error:
         render_as(error, f"KeyboardInterrupt: stopped; {_STOPPED_HINT}")
         raise
     seconds = time.monotonic() - started_s
     notebook.connections.put(Named(name, db))
     notebook.say(_connected(name, db, seconds, arguments) + lost)
+
+
+def _configured(arguments: Arguments) -> tuple[str, str | None, str, Arguments]:
+    """Return path, URL, name and options: of the line, or of the connection that a file has by that name."""
+    path, url = arguments.words[0], arguments.word(1)
+    name = arguments.get("as")
+    configured = load_settings().connections.get(path) if url is None else None
+    if configured is None:
+        return path, url, name or _default_name(path), arguments
+    options = configured.options()
+    if any(arguments.has(key) for key in _STRATEGIES):
+        options = {key: value for key, value in options.items() if key not in _STRATEGIES}
+    options |= arguments.options
+    return configured.path or path, configured.url, name or path, replace(arguments, options=options)
+
+
+def _connect(
+    notebook: Notebook, path: str, url: str | None, token: Token | None, partial: PartialSyncOpts | None
+) -> Connection:
+    """Connect; without a token the user is asked for one when the remote wants it."""
+    try:
+        return connect(path, url, auth_token=token, partial_sync=partial)
+    except RemoteRefusedError as error:
+        if token is not None or error.status != HTTPStatus.UNAUTHORIZED:
+            raise
+        given = asked_for(notebook, url)
+        if given is None:
+            raise
+    return connect(path, url, auth_token=given, partial_sync=partial)
 
 
 def use(notebook: Notebook, arguments: Arguments) -> None:
@@ -158,17 +187,3 @@ def _partial(arguments: Arguments) -> PartialSyncOpts | None:
 
 def _spelled(key: str) -> str:
     return "--" + key.replace("_", "-")
-
-
-def _token(variable: str | None) -> Callable[[], str | None] | None:
-    """Return what reads the token when a request needs it; None when the environment has none."""
-    if variable is None:
-        return (lambda: os.environ.get(TOKEN_VARIABLE)) if TOKEN_VARIABLE in os.environ else None
-    if not os.environ.get(variable):
-        shown = variable if variable.isidentifier() and variable.isupper() else "of --token-env"
-        guess = did_you_mean(variable, (key for key in os.environ if "TOKEN" in key))
-        raise UsageError(
-            f"read the token: the environment variable {shown} is not set",
-            hint=guess or "set it before Jupyter starts, or with os.environ in an earlier cell",
-        )
-    return lambda: os.environ.get(variable)

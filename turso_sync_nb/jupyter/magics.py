@@ -7,15 +7,18 @@ since it would rewrite SQL; ``arguments`` expands ``{name}`` where a line holds 
 from __future__ import annotations
 
 import atexit
+import sys
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
 from traitlets import Int
 
+from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter import cells
 from turso_sync_nb.jupyter.arguments import expanded, parse
+from turso_sync_nb.jupyter.configuration import load_settings
 from turso_sync_nb.jupyter.connections import Connections
-from turso_sync_nb.jupyter.failures import EXPECTED, ensure_line
+from turso_sync_nb.jupyter.failures import EXPECTED, ensure_line, line_of
 from turso_sync_nb.jupyter.notebook import Notebook
 from turso_sync_nb.jupyter.rendering import ROWS_SHOWN_DEFAULT
 from turso_sync_nb.jupyter.subcommands import find, short_help
@@ -35,7 +38,18 @@ class TursoSyncMagics(Magics):  # type: ignore[misc] # IPython's types do not pa
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self.connections = Connections()
+        self._configure()
         atexit.register(self.connections.close_all)
+
+    def _configure(self) -> None:
+        """Take the settings of the files; one that is wrong is said, and left out."""
+        try:
+            rows_shown = load_settings().rows_shown
+        except UsageError as error:
+            print(f"warning: {line_of(error)}", file=sys.stderr)  # noqa: T201 - the error stream
+        else:
+            if rows_shown is not None and "rows_shown" not in self.config.get("TursoSyncMagics", {}):
+                self.rows_shown = rows_shown
 
     @no_var_expand  # type: ignore[untyped-decorator]
     @needs_local_scope  # type: ignore[untyped-decorator]

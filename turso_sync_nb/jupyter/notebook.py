@@ -7,12 +7,14 @@ very cell that made it is ours (capped, escaped, with the footer). Shown again l
 
 from __future__ import annotations
 
+import getpass
 import sys
 import weakref
 from dataclasses import dataclass
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.error import StdinNotImplementedError
 from IPython.display import display
 
 from turso_sync_nb.errors import UsageError
@@ -61,6 +63,15 @@ class Notebook:
     def warn(self, line: str) -> None:
         """Show one line on the error stream; the cell goes on."""
         print(f"warning: {visible(line, LINE_LENGTH_MAX)}", file=sys.stderr)  # noqa: T201 - the error stream
+
+    def ask_secret(self, prompt: str) -> str | None:
+        """Ask the user for something that is not shown; ``None`` where nobody can be asked."""
+        if getattr(self.shell, "kernel", None) is None and not sys.stdin.isatty():
+            return None
+        try:
+            return getpass.getpass(prompt) or None
+        except (EOFError, StdinNotImplementedError):
+            return None
 
     def shown(self, frame: pd.DataFrame, notes: Sequence[str] = ()) -> pd.DataFrame:
         """Return ``frame`` prepared to be shown, with ``notes`` under it, as the output of this cell.

@@ -53,7 +53,9 @@ def of_status(status: int, text: str, url: str, secrets: Iterable[str]) -> Remot
     if words == A_WEB_PAGE:
         return RemoteRefusedError(message, hint="check the address: a web server answers, not a database")
     if 400 <= status < 500:  # noqa: PLR2004 - HTTP's own borders
-        return RemoteRefusedError(message, hint=_HINTS.get(status, "check address and token"))
+        refused = RemoteRefusedError(message, hint=_HINTS.get(status, "check address and token"))
+        refused.status = status
+        return refused
     return RemoteFailedError(message, hint="try again; if it stays so, look at the server's log")
 
 

@@ -1,0 +1,83 @@
+"""Where a token comes from: the line, a variable of the environment, the keyring, or the user who is asked.
+
+Rules of this file: a token is in no message, output or notebook variable. It is asked for at each request,
+so one that is renewed in the environment or keyring is in force at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from turso_sync_nb.errors import UsageError
+from turso_sync_nb.jupyter.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from turso_sync_nb.jupyter.arguments import Arguments
+    from turso_sync_nb.jupyter.notebook import Notebook
+
+    Token = Callable[[], str | None]
+
+VARIABLE: Final = "TURSO_AUTH_TOKEN"
+KEYRING_SERVICE: Final = "turso_sync_nb"
+
+
+def token_of(notebook: Notebook, arguments: Arguments, url: str | None) -> Token | None:
+    """Return what reads the token when a request needs it; ``None`` when there is none.
+
+    The first of: ``--token``, the variable of ``--token-env``, ``TURSO_AUTH_TOKEN``, the keyring's entry of
+    service ``turso_sync_nb`` for the host.
+
+    Raises:
+        UsageError: the variable is not set.
+    """
+    literal, variable = arguments.get("token"), arguments.get("token_env")
+    if literal is not None:
+        notebook.warn(
+            f"the token is now saved in this notebook; remove it and set {VARIABLE}, or use --token-env"
+        )
+        return lambda: literal
+    if variable is not None:
+        return _of_variable(variable)
+    if VARIABLE in os.environ:
+        return lambda: os.environ.get(VARIABLE)
+    host = _host(url)
+    return (lambda: _of_keyring(host)) if host and _of_keyring(host) else None
+
+
+def asked_for(notebook: Notebook, url: str | None) -> Token | None:
+    """Ask the user for the token; ``None`` where nobody can be asked, or nothing was given."""
+    given = notebook.ask_secret(f"token for {_host(url) or 'the remote'}: ")
+    return (lambda: given) if given else None
+
+
+def _of_variable(variable: str) -> Token:
+    if not os.environ.get(variable):
+        shown = variable if variable.isidentifier() and variable.isupper() else "of --token-env"
+        guess = did_you_mean(variable, (key for key in os.environ if "TOKEN" in key))
+        raise UsageError(
+            f"read the token: the environment variable {shown} is not set",
+            hint=guess or "set it before Jupyter starts, or with os.environ in an earlier cell",
+        )
+    return lambda: os.environ.get(variable)
+
+
+def _host(url: str | None) -> str:
+    try:
+        return urlsplit(url or "").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _of_keyring(host: str) -> str | None:
+    """Return the keyring's token for ``host``; nothing where there is no keyring that answers."""
+    try:
+        keyring = importlib.import_module("keyring")
+        found = keyring.get_password(KEYRING_SERVICE, host)
+    except Exception:  # noqa: BLE001 - a keyring that is locked or broken is none
+        return None
+    return found if isinstance(found, str) else None
