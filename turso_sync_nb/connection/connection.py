@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from turso_sync_nb.connection.cursor import Cursor, Row
 from turso_sync_nb.connection.editing import Editor, EditReport, OnChanged
+from turso_sync_nb.connection.frames import Columns
 from turso_sync_nb.connection.functions import FunctionsMixin
 from turso_sync_nb.connection.parameters import Parameters, bindings
 from turso_sync_nb.connection.results import QueryResult
@@ -154,7 +155,7 @@ class Connection(FunctionsMixin, SyncMixin):
         """
         self._session.check_open()
         columns: tuple[tuple[str, str | None], ...] | None = None
-        rows: list[Row] = []
+        gathered = Columns(0)
         statements = list(split(sql))
         if len(statements) > 1 and not isinstance(parameters, Mapping | None):
             raise ProgrammingError(
@@ -162,12 +163,11 @@ class Connection(FunctionsMixin, SyncMixin):
             )
 
         def before_first_step(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
-            nonlocal columns
+            nonlocal columns, gathered
             self._session.writing = not cursor.is_readonly
             description = cursor.get_description()
             if description:
-                columns = description
-                rows.clear()
+                columns, gathered = description, Columns(len(description))
             return True
 
         changed_before = self._session.rows_changed
@@ -179,12 +179,13 @@ class Connection(FunctionsMixin, SyncMixin):
                     closing(self._session.raw.cursor()) as raw,
                 ):
                     raw.exec_trace = before_first_step
-                    rows.extend(raw.execute(statement, bound))
+                    executed = raw.execute(statement, bound)
+                    gathered.take(executed)
         self.last_report = replace(
-            self.last_report, rows=len(rows), rows_changed=self._session.rows_changed - changed_before
+            self.last_report, rows=gathered.count, rows_changed=self._session.rows_changed - changed_before
         )
         names, declared = zip(*columns, strict=True) if columns else ((), ())
-        return QueryResult(names if columns else None, declared, rows, self.last_report)
+        return QueryResult(names if columns else None, declared, gathered, self.last_report)
 
     def interrupt(self) -> None:
         """Stop the statement that another thread is running here; it raises ``InterruptError``."""

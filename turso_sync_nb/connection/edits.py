@@ -142,7 +142,9 @@ class Edit:
     def _fitting(self, name: str, value: Any) -> Any:
         """Return ``value`` for its column: an integer again where pandas made floats of integers."""
         whole = bool(self._whole) and self._whole[self.columns.index(name)]
-        return int(value) if whole and type(value) is float and value.is_integer() else value
+        if whole and type(value) is float and value.is_integer() and abs(value) <= _EXACT_IN_FLOAT:
+            return int(value)
+        return value
 
     # The frame
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from turso_sync_nb.connection.frames import frame_of_rows
-
 if TYPE_CHECKING:
     import pandas as pd
 
+    from turso_sync_nb.connection.frames import Columns
     from turso_sync_nb.engine.reports import QueryReport
 
 
@@ -22,11 +21,16 @@ class QueryResult:
 
     columns: tuple[str, ...] | None
     declared: tuple[str | None, ...]
-    rows: list[tuple[Any, ...]]
+    gathered: Columns
     report: QueryReport
+
+    @property
+    def rows(self) -> list[tuple[Any, ...]]:
+        """The rows as SQLite gave them."""
+        return list(self.gathered.rows())
 
     def frame(self) -> pd.DataFrame | None:
         """Return the rows as a DataFrame, ``None`` when no statement returns rows."""
         if self.columns is None:
             return None
-        return frame_of_rows(self.columns, self.declared, self.rows)
+        return self.gathered.frame(self.columns, self.declared)
