@@ -5,10 +5,13 @@ from __future__ import annotations
 import gc
 import math
 
+import pandas as pd
 import pytest
+from databases import make_people
 from hypothesis import given
 from hypothesis import strategies as st
 
+import turso_sync_nb as tsn
 from turso_sync_nb.connection import frames
 from turso_sync_nb.connection.frames import Columns, frame_of_rows
 
@@ -79,3 +82,19 @@ def test_the_garbage_collector_is_as_it_was():
     with pytest.raises(RuntimeError):
         Columns(1).take(rows())
     assert gc.isenabled()
+
+
+def test_a_query_in_chunks(embedded, tmp_path, connect):
+    """The chunks are the result, one after another; none has more rows; an empty result is one frame."""
+    db = connect(embedded(make_people(tmp_path / "people.db")).url)
+    whole = db.query("SELECT id, name FROM person")
+    chunks = list(db.query_in_chunks("SELECT id, name FROM person", chunksize=1_000))
+    assert [len(chunk) for chunk in chunks] == [1_000, 1_000, 1_000, 1]
+    assert pd.concat(chunks, ignore_index=True).equals(whole)
+    (empty,) = db.query_in_chunks("SELECT id FROM person WHERE id < :top", {"top": 0})
+    assert list(empty.columns) == ["id"]
+    assert db.pull().applied is False, "nothing is left open"
+    with pytest.raises(tsn.ProgrammingError, match="returns no rows"):
+        list(db.query_in_chunks("CREATE TEMP TABLE t(a)"))
+    with pytest.raises(tsn.ProgrammingError, match="at least one row"):
+        list(db.query_in_chunks("SELECT 1", chunksize=0))

@@ -304,3 +304,13 @@ def test_run_several(db) -> None:
     assert (result.columns, result.rows) == (("b",), [(5,), (2,)])
     assert result.report.rows_changed == 4
     assert not db.in_transaction
+
+
+def test_fetching_past_the_end(db) -> None:
+    """After the last row there is nothing, however often it is asked for."""
+    cursor = db.execute("VALUES (1), (2)")
+    assert cursor.fetchmany(2) == [(1,), (2,)]
+    for _ in range(2):
+        assert cursor.fetchone() is None
+        assert cursor.fetchmany(2) == []
+        assert cursor.fetchall() == []

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from turso_sync_nb.connection.cursor import Cursor, Row
 from turso_sync_nb.connection.editing import Editor, EditReport, OnChanged
-from turso_sync_nb.connection.frames import Columns
+from turso_sync_nb.connection.frames import Columns, frame_of_rows
 from turso_sync_nb.connection.functions import FunctionsMixin
 from turso_sync_nb.connection.parameters import Parameters, bindings
 from turso_sync_nb.connection.results import QueryResult
@@ -144,6 +144,31 @@ class Connection(FunctionsMixin, SyncMixin):
         if frame is None:
             raise ProgrammingError("query: the statement returns no rows; use execute() for it")
         return frame
+
+    def query_in_chunks(
+        self, sql: str, parameters: Parameters | None = None, *, chunksize: int = 100_000
+    ) -> Iterator[pd.DataFrame]:
+        """Yield the rows of ``sql`` as DataFrames of up to ``chunksize`` rows: memory holds one at a time.
+
+        Types follow the rows of each chunk. At least one frame comes. Its statement stays open between two
+        of them, and a pull waits for it.
+
+        Raises:
+            ProgrammingError: the statement returns no rows, or ``chunksize`` is not positive.
+        """
+        if chunksize < 1:
+            raise ProgrammingError(f"query in chunks of {chunksize}: at least one row goes into a chunk")
+        with closing(self.cursor()) as cursor:
+            cursor.row_factory = None
+            cursor.execute(sql, () if parameters is None else parameters)
+            if cursor.description is None:
+                raise ProgrammingError("query: the statement returns no rows; use execute() for it")
+            names = [column[0] for column in cursor.description]
+            rows = cursor.fetchmany(chunksize)
+            while True:
+                yield frame_of_rows(names, [None] * len(names), rows)
+                if not (rows := cursor.fetchmany(chunksize)):
+                    return
 
     def run(
         self, sql: str, parameters: Parameters | None = None, *, timeout_s: float | None = None

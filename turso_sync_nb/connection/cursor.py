@@ -164,7 +164,7 @@ class Cursor:
             self._release()
             self._session.raise_explained(error, was_in_transaction=self._in_transaction)
         if row is None:
-            self._release_raw()
+            self._release()
             raise StopIteration
         return self.row_factory(self, row) if self.row_factory else row
 
