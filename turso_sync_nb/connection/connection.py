@@ -22,6 +22,7 @@ from turso_sync_nb.connection.results import QueryResult
 from turso_sync_nb.connection.session import Session
 from turso_sync_nb.connection.statements import split
 from turso_sync_nb.connection.syncing import SyncMixin, SyncOptions
+from turso_sync_nb.connection.writing import Mode, write_frame
 from turso_sync_nb.engine.export import export
 from turso_sync_nb.engine.reports import QueryReport, Stats
 from turso_sync_nb.errors import ProgrammingError, UsageError
@@ -316,6 +317,21 @@ class Connection(FunctionsMixin, SyncMixin):
             IntegrityError: a constraint; nothing was written.
         """
         return self._editor.apply(self, frame, of=of, on_changed=on_changed)
+
+    def write_frame(self, frame: pd.DataFrame, table: str, mode: Mode = "append") -> int:
+        """Write the rows of ``frame`` into ``table`` and return how many; all of them or none.
+
+        ``append`` inserts; ``upsert`` inserts, or updates the row with the same primary key; ``replace``
+        deletes every row first and keeps the table. Columns go by name; those that the frame lacks get
+        their defaults. A table that is not there is made, without a key; the index is a column if it has
+        a name. Missing values are NULL, booleans 0 and 1, dates and times ISO 8601 text.
+
+        Raises:
+            UsageError: a column that the table lacks, a value that SQLite has not (``Decimal`` among
+                them), no key to upsert by; the message names column and row.
+            IntegrityError: a constraint.
+        """
+        return write_frame(self, frame, table, mode)
 
     # Files
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import UsageError
-from turso_sync_nb.jupyter import cells, connecting, describing, syncing
+from turso_sync_nb.jupyter import cells, connecting, describing, syncing, writing
 from turso_sync_nb.jupyter.arguments import Arguments, Grammar, Option, parse, parse_before_sql, showable
 from turso_sync_nb.jupyter.suggestions import did_you_mean
 
@@ -100,6 +100,17 @@ _ALL: Final = (
         Grammar("%turso_sync run FILE.sql [-o NAME] [--atomic] [--timeout 5s]", cells.SQL_OPTIONS, 1, 1),
         "run the SQL in a file",
         cells.run_file,
+    ),
+    Subcommand(
+        "write",
+        Grammar(
+            "%turso_sync write FRAME TABLE [--append | --upsert | --replace]",
+            (_ON, *writing.WRITE_OPTIONS),
+            2,
+            2,
+        ),
+        "write a DataFrame into a table",
+        writing.write,
     ),
     Subcommand("pull", Grammar("%turso_sync pull", (_ON,)), "bring what is new on the remote", syncing.pull),
     Subcommand(

@@ -1,0 +1,53 @@
+"""%turso_sync write: a frame of the notebook into a table."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+import turso_sync_nb as tsn
+
+
+@pytest.fixture
+def ready(shell, embedded, flights_file):
+    """A shell with a connection in use, and a frame."""
+    shell.names["url"] = embedded(flights_file).url
+    shell.good("%turso_sync connect mine.db {url} --as mine")
+    shell.names["airlines"] = pd.DataFrame({"carrier": ["UA", "AA"], "name": ["United Airlines", "American"]})
+    return shell
+
+
+def names(shell) -> list[str]:
+    """Return the names of the carriers."""
+    return shell.sql("SELECT name FROM carriers ORDER BY 1").value["name"].tolist()
+
+
+def test_a_frame_into_a_table(ready):
+    """One line says how many rows, and that they wait."""
+    said = ready.good("%turso_sync write airlines carriers --upsert").text.strip()
+    assert said.startswith("write: 2 rows into carriers · ")
+    assert said.endswith("2 changes to push")
+    assert names(ready) == ["American", "JetBlue", "United Airlines"]
+    ready.good("%turso_sync write airlines carriers --replace")
+    assert names(ready) == ["American", "United Airlines"]
+    assert isinstance(ready.run("%turso_sync write airlines carriers").error, tsn.IntegrityError)
+    ready.good("%turso_sync write airlines fresh")
+    assert ready.sql("SELECT count(*) AS n FROM fresh").value["n"].tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("airlnes carriers", "did you mean airlines?"),
+        ("url carriers", "it is a str, not a DataFrame"),
+        ("airlines carriers --upsert --replace", "exclude each other"),
+        ("airlines", "usage: %turso_sync write"),
+        ("airlines carriers --upsrt", "did you mean --upsert?"),
+    ],
+)
+def test_lines_that_make_no_sense(ready, line, said):
+    """Each is one line with the next step; nothing is written."""
+    ran = ready.run(f"%turso_sync write {line}")
+    assert isinstance(ran.error, tsn.UsageError)
+    assert said in ran.line
+    assert names(ready) == ["JetBlue", "United"]
