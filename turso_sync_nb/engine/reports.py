@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,10 @@ class QueryReport:
     received_bytes: int = 0
     sent_bytes: int = 0
     requests: int = 0
+
+    def __add__(self, other: QueryReport) -> QueryReport:
+        sums = {each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(self)}
+        return QueryReport(**sums)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import time
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
@@ -29,6 +29,8 @@ from turso_sync_nb.jupyter.suggestions import did_you_mean
 from turso_sync_nb.units import parse_seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
     from turso_sync_nb.connection.connection import Connection
@@ -127,7 +129,7 @@ def run(notebook: Notebook, cell: Cell) -> pd.DataFrame | None:
     the cell's variable.
     """
     db = notebook.connections.get(cell.on, notebook.variables).db
-    result = _run(db, cell, Variables(notebook.variables))
+    result = executed(db, cell, Variables(notebook.variables))
     frame = result.frame()
     rows = None if frame is None else len(frame)
     notes = [footer(result.report, in_transaction=db.in_transaction, rows=rows, pending=db.pending_changes)]
@@ -141,7 +143,7 @@ def run(notebook: Notebook, cell: Cell) -> pd.DataFrame | None:
     return notebook.shown(frame, notes)
 
 
-def _run(db: Connection, cell: Cell, values: Variables) -> QueryResult:
+def executed(db: Connection, cell: Cell, values: Mapping[str, Any]) -> QueryResult:
     """Run the cell's SQL; an error or a stop gets its line, with what became of an open transaction."""
     was_open = db.in_transaction
     started_s = time.monotonic()

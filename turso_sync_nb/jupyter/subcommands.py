@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import UsageError
-from turso_sync_nb.jupyter import cells, connecting, describing, syncing, writing
+from turso_sync_nb.jupyter import cells, connecting, describing, profiling, syncing, writing
 from turso_sync_nb.jupyter.arguments import Arguments, Grammar, Option, parse, parse_before_sql, showable
 from turso_sync_nb.jupyter.suggestions import did_you_mean
 
@@ -84,6 +84,19 @@ _ALL: Final = (
         Grammar("%turso_sync schema TABLE", (_ON,), 1, 1),
         "show a table's columns and keys",
         describing.schema,
+    ),
+    Subcommand(
+        "profile",
+        Grammar("%turso_sync profile TABLE", (_ON,), 1, 1),
+        "describe what a table's columns hold",
+        profiling.profile,
+    ),
+    Subcommand(
+        "explain",
+        Grammar("%turso_sync explain SQL", (_ON,)),
+        "show how SQLite would run a query, without running it",
+        profiling.explain,
+        takes_sql=True,
     ),
     Subcommand(
         "sql",
