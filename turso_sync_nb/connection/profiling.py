@@ -35,7 +35,8 @@ def column_profiles(
 ) -> tuple[list[dict[str, Any]], QueryReport]:
     """Return for each column what it holds, and what finding that out cost.
 
-    Types stored, NULLs, distinct values, range (not of blobs), histogram. The histogram is a bar for each tenth of the range of the column's numbers.
+    Types stored, NULLs, distinct values, range (not of blobs), and a histogram: a bar for each tenth of the
+    range of the column's numbers.
     """
     rows: list[dict[str, Any]] = []
     cost = QueryReport()
