@@ -15,6 +15,11 @@
 | ``rendering`` | tables, lines, footer as MIME bundles, bounded in size |
 | ``escaping`` | text from a database, made safe to show |
 | ``places`` | paths for readers: no user's name |
+| ``completion`` | what Tab offers |
+| ``configuration`` | settings from files |
+| ``tokens`` | where a token comes from |
+| ``writing`` | frames into tables |
+| ``profiling`` | profile, explain |
 | ``failures`` | errors as one line with the next step |
 | ``suggestions`` | "did you mean" |
 """
@@ -26,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Final
 from IPython import get_ipython
 
 from turso_sync_nb.errors import UsageError
+from turso_sync_nb.jupyter.completion import matcher_of
 from turso_sync_nb.jupyter.magics import TursoSyncMagics
 
 if TYPE_CHECKING:
@@ -37,7 +43,10 @@ _MAGIC: Final = "turso_sync"
 def load_ipython_extension(shell: Any) -> None:
     """Register the magics in ``shell``; doing it again changes nothing."""
     if _loaded(shell) is None:
-        shell.register_magics(TursoSyncMagics(shell))
+        magics = TursoSyncMagics(shell)
+        magics.matcher = matcher_of(magics)
+        shell.register_magics(magics)
+        shell.Completer.custom_matchers.append(magics.matcher)
 
 
 def unload_ipython_extension(shell: Any) -> None:
@@ -48,6 +57,7 @@ def unload_ipython_extension(shell: Any) -> None:
     try:
         magics.close()
     finally:
+        shell.Completer.custom_matchers.remove(magics.matcher)
         del shell.magics_manager.registry[TursoSyncMagics.__name__]
         for kind in ("line", "cell"):
             shell.magics_manager.magics[kind].pop(_MAGIC, None)

@@ -37,6 +37,8 @@ class TursoSyncMagics(Magics):  # type: ignore[misc] # IPython's types do not pa
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
+        self.matcher: Any = None
+        """What IPython's completer was given."""
         self.connections = Connections()
         self._configure()
         atexit.register(self.connections.close_all)

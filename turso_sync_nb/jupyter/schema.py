@@ -88,11 +88,13 @@ def column_names(db: Connection, sql: str) -> list[str]:
     words = {word.lower() for word in _WORD.findall(sql)}
     known = table_names(db)
     mentioned = [name for name in known if name.lower() in words] or known
-    return [
-        column
-        for table in mentioned
-        for (column,) in _rows(db, "SELECT name FROM pragma_table_xinfo(:table)", {"table": table})
-    ]
+    return [column for table in mentioned for column in columns_of(db, table)]
+
+
+def columns_of(db: Connection, table: str) -> list[str]:
+    """Return the columns of one table, none when there is no such table."""
+    rows = _rows(db, "SELECT name FROM pragma_table_xinfo(:table)", {"table": table})
+    return [name for (name,) in rows]
 
 
 def function_names(db: Connection) -> list[str]:
