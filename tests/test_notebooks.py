@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 RUN_TIMEOUT_S = 240
+OUTPUT_MAX = 200_000
+"""Characters of one output; beyond it a notebook is a burden to share."""
 
 
 @pytest.fixture(scope="module")
@@ -108,23 +110,50 @@ def test_first_notebook_runs_alone(
     assert str(installed_wheel) in outputs[-1]
 
 
-def test_second_notebook_runs_alone(
-    flights: Path, tmp_path: Path, wheel_path_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        (
+            "02_edit_push_pull.ipynb",
+            ("push: 4 changes in 3 transactions sent", "1 conflict", "last-push-wins", "by Ben",
+             "UNIQUE constraint failed: airlines.name", "US Airways Express", "log 0 B"),
+        ),
+        (
+            "03_offline_and_conflicts.ipynb",
+            ("no connection", "push: 5 changes in 4 transactions sent", "remote-wins",
+             "read on the way home; read at the office", "changed underneath", "skipped=1", "retry: "),
+        ),
+    ],
+)  # fmt: skip
+def test_notebook_runs_alone(
+    name: str,
+    wanted: tuple[str, ...],
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Two replicas: edits travel, the conflict and the refused transaction are met and settled."""
-    for name in ("02_edit_push_pull.ipynb", "nycflights.py"):
-        shutil.copy(NOTEBOOKS / name, tmp_path)
-    shutil.copy(flights, tmp_path / "nycflights.db")
-    monkeypatch.setenv("PYTHONPATH", wheel_path_env["PYTHONPATH"])
-    notebook = nbformat.read(tmp_path / "02_edit_push_pull.ipynb", as_version=4)
+    """Two replicas: edits travel, conflicts and refusals are met and settled; nothing is leaked."""
+    for file in (name, "nycflights.py"):
+        shutil.copy(NOTEBOOKS / file, tmp_path)
+    shutil.copy(request.getfixturevalue("flights"), tmp_path / "nycflights.db")
+    monkeypatch.setenv("PYTHONPATH", request.getfixturevalue("wheel_path_env")["PYTHONPATH"])
+    notebook = nbformat.read(tmp_path / name, as_version=4)
     resources = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=RUN_TIMEOUT_S, kernel_name="python3", resources=resources).execute()
-    shown = "\n".join(str(output) for cell in notebook.cells for output in cell.get("outputs", []))
-    for expected in (
-        "push: 4 changes in 3 transactions sent", "1 conflict", "last-push-wins", "by Ben",
-        "UNIQUE constraint failed: airlines.name", "US Airways Express", "log 0 B",
-    ):  # fmt: skip
-        assert expected in shown
+    outputs = [str(output) for cell in notebook.cells for output in cell.get("outputs", [])]
+    for expected in wanted:
+        assert expected in "\n".join(outputs)
+    for output in outputs:
+        assert str(Path.home()) not in output or str(Path.home()) == "/"
+        assert len(output) < OUTPUT_MAX
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_are_kept_without_outputs(path: Path) -> None:
+    """What is committed is the text alone."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
 
 
 def test_demo_runs(flights: Path, tmp_path: Path) -> None:
