@@ -159,3 +159,16 @@ def test_a_table_that_replaces_rows_by_itself(two):
     yours.pull()
     assert rows(yours, "own") == [(1, 10), (2, 40), (3, "mine")]
     assert list(mine.changes()["state"].unique()) == ["aside"]
+
+
+def test_equal_rows_of_two_people_are_two_rows(two):
+    """The same values under a key that SQLite chose on both sides: nobody's row is taken for the other's."""
+    mine, yours = two
+    for db in (mine, yours):
+        db.execute("INSERT INTO t (a) VALUES ('a sale')")
+    yours.push()
+    mine.push()
+    yours.pull()
+    assert rows(yours, "t") == rows(mine, "t")
+    assert [a for _, a, _ in rows(mine, "t")].count("a sale") == 2
+    assert list(mine.conflicts()["kind"]) == ["key taken"]

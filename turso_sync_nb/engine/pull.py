@@ -251,7 +251,7 @@ def _published(replica: Replica, news: _News, settling: Settling) -> Replayed:
                 _refuse_stranger(raw, tables)
             if local is not None:
                 metadata, local = _reconciled(replica, raw, metadata, local)
-                replayed = _replayed(raw, local, settling)
+                replayed = _replayed(raw, local, settling, copied=metadata.copied)
             if replayed.applied:
                 metadata = metadata.changed(pull_gen=metadata.pull_gen + 1)
             with uninterrupted():
@@ -328,15 +328,16 @@ def _reconciled(
             "this replica was restored or copied: it goes on under a new client id, with every change kept"
         )
         name = metadata.client_id[: -len(str(uuid.uuid4())) - 1]
-        return metadata.changed(client_id=f"{name}-{uuid.uuid4()}"), replace(local, acknowledged=0)
+        renamed = metadata.changed(client_id=f"{name}-{uuid.uuid4()}", copied=True)
+        return renamed, replace(local, acknowledged=0)
     waiting = [left for one in local.transactions if (left := tape.unacknowledged(one, change_id))]
     return metadata, replace(local, transactions=waiting, acknowledged=change_id)
 
 
-def _replayed(raw: apsw.Connection, local: Local, settling: Settling) -> Replayed:
+def _replayed(raw: apsw.Connection, local: Local, settling: Settling, *, copied: bool) -> Replayed:
     """Do the local changes again, and write the tape anew, in one transaction."""
     raw.execute("BEGIN IMMEDIATE")
-    replayed = replay(raw, local.transactions, settling.policies, settling.transform)
+    replayed = replay(raw, local.transactions, settling.policies, settling.transform, copied=copied)
     tape.create(raw)
     tape.write(raw, replayed.transactions, local.acknowledged)
     tape.jump(raw, local.last_id)

@@ -162,6 +162,8 @@ class _Push:
     def _send(self, waiting: list[Transaction], position: Position) -> None:
         for batch in self._batches(waiting):
             position = self._sent(batch, position)
+        if self.replica.metadata.copied:
+            self.replica.save(copied=False)
 
     def find_out(self) -> Position:
         """Return where the remote is, everything that it has struck off."""
@@ -227,7 +229,7 @@ class _Push:
         name = replica.metadata.client_id[: -len(str(uuid.uuid4())) - 1]
         with outbox.changing(replica) as raw:
             tape.acknowledge(raw, 0)
-        replica.save(client_id=f"{name}-{uuid.uuid4()}")
+        replica.save(client_id=f"{name}-{uuid.uuid4()}", copied=True)
         replica.note(
             "this replica was restored or copied: it goes on under a new client id, with every change kept"
         )

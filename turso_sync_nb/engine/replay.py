@@ -46,25 +46,34 @@ class _UnfitError(Exception):
 
 
 def replay(
-    raw: apsw.Connection, transactions: Iterable[Transaction], policies: Policies, transform: Transform | None
+    raw: apsw.Connection,
+    transactions: Iterable[Transaction],
+    policies: Policies,
+    transform: Transform | None,
+    *,
+    copied: bool = False,
 ) -> Replayed:
     """Do ``transactions`` again on ``raw``, inside its open transaction.
 
-    Triggers of the database fire, as they did; foreign keys are the remote's to judge.
+    Triggers of the database fire, as they did; foreign keys are the remote's to judge. ``copied``: rows that
+    were inserted here under a key of SQLite's choice, and are there alike, are the same rows.
 
     Raises:
         ConflictError: a conflict whose policy is ``reject``.
         Exception: what a policy or transform of the user raised.
     """
-    run = _Replay(raw, policies, transform)
+    run = _Replay(raw, policies, transform, copied=copied)
     for transaction in transactions:
         run.transaction(transaction)
     return run.result
 
 
 class _Replay:
-    def __init__(self, raw: apsw.Connection, policies: Policies, transform: Transform | None) -> None:
+    def __init__(
+        self, raw: apsw.Connection, policies: Policies, transform: Transform | None, *, copied: bool
+    ) -> None:
         self.raw = raw
+        self.copied = copied
         self.policies = policies
         self.transform = transform
         self.result = Replayed()
@@ -161,7 +170,7 @@ class _Replay:
                 raise
         else:
             return change
-        if _same(taken_by, new):
+        if _same(taken_by, new) and (self.copied or not change.auto_key):
             return None  # the other side has this very row
         if change.auto_key:
             by_moved_row = self.renumbering.has_given(change)

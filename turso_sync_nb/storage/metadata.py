@@ -65,6 +65,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ``next_bytes``: the file of the next base image's pages, while publishing.
     ``pull_gen`` counts the pulls that replayed local changes, for the remote's bookkeeping.
     ``pushed_since_pull``: the remote may have changes of ours that the base image has not.
+    ``copied``: this replica was restored or copied, and rows that wait here may be on the remote already.
     """
 
     client_id: str
@@ -79,6 +80,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     prefetch: bool | None = None
     pull_gen: Count = 0
     pushed_since_pull: bool = False
+    copied: bool = False
     last_pull_unix_time: Count | None = None
     last_push_unix_time: Count | None = None
     stamp: FileStamp | None = None
