@@ -12,6 +12,7 @@
 | ``parameters`` | ``:name`` from the notebook's variables |
 | ``arguments`` | options and words of a line |
 | ``notebook`` | the shell as the other files see it: variables and output |
+| ``progress`` | one line about long work |
 | ``rendering`` | tables, lines, footer as MIME bundles, bounded in size |
 | ``escaping`` | text from a database, made safe to show |
 | ``places`` | paths for readers: no user's name |

@@ -20,6 +20,7 @@ from turso_sync_nb.jupyter.configuration import load_settings
 from turso_sync_nb.jupyter.connections import Connections
 from turso_sync_nb.jupyter.failures import EXPECTED, ensure_line, line_of
 from turso_sync_nb.jupyter.notebook import Notebook
+from turso_sync_nb.jupyter.progress import progress_line
 from turso_sync_nb.jupyter.rendering import ROWS_SHOWN_DEFAULT
 from turso_sync_nb.jupyter.subcommands import find, short_help
 
@@ -71,7 +72,8 @@ class TursoSyncMagics(Magics):  # type: ignore[misc] # IPython's types do not pa
         if cell is None:
             return _run_line(notebook, line)
         arguments = expanded(parse(cells.CELL, line), variables)
-        return cells.run(notebook, cells.cell_of(arguments, cell))
+        with progress_line("fetching"):
+            return cells.run(notebook, cells.cell_of(arguments, cell))
 
     def close(self) -> None:
         """Close every connection and forget about the end of the process; may be repeated."""
@@ -88,4 +90,5 @@ def _run_line(notebook: Notebook, line: str) -> object | None:
     arguments = subcommand.parse(others[0] if others else "")
     if not subcommand.takes_sql:
         arguments = expanded(arguments, notebook.variables)
-    return subcommand.run(notebook, arguments)
+    with progress_line(name):
+        return subcommand.run(notebook, arguments)

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import threading
+from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+listener: Final[ContextVar[Callable[[int], None] | None]] = ContextVar("listener", default=None)
+"""What is told, in this thread, of each part of an answer that arrived: its bytes."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,8 @@ class Traffic:
         """Count ``length`` bytes of an answer's body."""
         with self._lock:
             self._received_bytes += length
+        if tell := listener.get():
+            tell(length)
 
     def snapshot(self) -> TrafficCount:
         """Return the counts of this moment."""

@@ -1,0 +1,52 @@
+"""One line about long work, moved in place as bytes arrive."""
+
+from __future__ import annotations
+
+import pytest
+
+from turso_sync_nb.jupyter import progress
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    """Everything takes long: a line is wanted at once, at every part."""
+    monkeypatch.setattr(progress, "QUIET_S", 0.0)
+    monkeypatch.setattr(progress, "INTERVAL_S", 0.0)
+
+
+def lines(ran) -> list[str]:
+    """Return what was displayed, updates too."""
+    return [line for each in ran.displayed for line in each.get("text/plain", "").splitlines()]
+
+
+def test_a_long_bootstrap_says_how_it_comes_on(shell, flights_url, hurried):
+    """The line grows; its last state says all that arrived."""
+    shell.names["url"] = flights_url
+    ran = shell.good("%turso_sync connect whole.db {url} --whole")
+    moved = [line for line in lines(ran) if line.startswith("connect: ")]
+    assert len(moved) > 5
+    assert "MiB received in " in moved[-1]
+    assert moved[-1].endswith("/s")
+
+
+def test_pages_that_a_cell_fetches(shell, flights_url, hurried):
+    """A query that waits for pages shows it, and gives its result."""
+    shell.names["url"] = flights_url
+    shell.good("%turso_sync connect lazy.db {url}")
+    ran = shell.sql("SELECT sum(length(remarks)) AS n FROM flights")
+    assert ran.value["n"].tolist() == [2_000_000]
+    assert any(line.startswith("fetching: ") for line in lines(ran))
+
+
+def test_quick_work_needs_no_line(shell, flights_url):
+    """Under a second nothing is said."""
+    shell.names["url"] = flights_url
+    ran = shell.good("%turso_sync connect quick.db {url}")
+    assert not any("received in " in line for line in lines(ran))
+
+
+def test_a_display_that_fails_stops_nothing(shell, flights_url, hurried, monkeypatch):
+    """Work goes on without its line."""
+    monkeypatch.setattr(progress, "line_bundle", lambda _text: 1 / 0)
+    shell.names["url"] = flights_url
+    shell.good("%turso_sync connect whole.db {url} --whole")

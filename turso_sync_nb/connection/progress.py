@@ -1,0 +1,24 @@
+"""Being told of what arrives while something long is under way."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from turso_sync_nb.remote.traffic import listener
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@contextmanager
+def told_of_arrivals(tell: Callable[[int], None]) -> Iterator[None]:
+    """Call ``tell`` in the block with the bytes of each part of an answer, as it arrives, in this thread.
+
+    It must be quick and must not raise: it may be called while SQLite waits for a page.
+    """
+    token = listener.set(tell)
+    try:
+        yield
+    finally:
+        listener.reset(token)
