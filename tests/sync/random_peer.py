@@ -195,7 +195,8 @@ class Peer:
                 model.execute(sql)
                 if kind == "table":
                     self._copy_rows(model, name)
-        if any(name == "sqlite_sequence" for _, name, _, _ in schema):
+        there = model.execute("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'").fetchall()
+        if there and any(name == "sqlite_sequence" for _, name, _, _ in schema):
             model.execute("DELETE FROM sqlite_sequence")
             model.executemany(
                 "INSERT INTO sqlite_sequence VALUES (?, ?)", self.run("SELECT * FROM sqlite_sequence")
