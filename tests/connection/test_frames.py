@@ -71,6 +71,26 @@ def test_types(monkeypatch, column, dtype, together):
     assert str(frame_of_rows(["c"], [None], [(value,) for value in column])["c"].dtype) == dtype
 
 
+@pytest.mark.parametrize("together", [1, 2_000])
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [([1, None], "int64"), ([1, 0.5], "double"), (["a", None], "string"), ([b"a", None], "binary"),
+     ([None], "null"), ([], "null"), ([1, "a"], None), ([2**53 + 1, 0.5], None), (["a", b"b"], None)],
+)  # fmt: skip
+def test_arrow_tables(monkeypatch, column, kind, together):
+    """One type, in one part or in several; a mixture is refused, never converted."""
+    monkeypatch.setattr(frames, "ROWS_TOGETHER", together)
+    gathered = Columns(1)
+    gathered.take((value,) for value in column)
+    if kind is None:
+        with pytest.raises(tsn.UsageError, match="column c holds values of several types"):
+            gathered.table(["c"])
+        return
+    there = gathered.table(["c"])["c"]
+    assert str(there.type) == kind
+    assert there.to_pylist() == column
+
+
 def test_the_garbage_collector_is_as_it_was():
     """Gathering stops it for the time, also when an error ends it."""
 

@@ -87,3 +87,24 @@ def test_sql_from_a_file(ready, tmp_path, monkeypatch):
         assert said in ran.line
     (tmp_path / "bytes.sql").write_bytes(b"SELECT '\xff'")
     assert "no UTF-8" in ready.run("%turso_sync run bytes.sql").line
+
+
+def test_arrow(ready):
+    """A pyarrow Table of the same rows; the footer stands by itself."""
+    ran = ready.sql("SELECT id, delay, origin FROM flights WHERE id <= 5 ORDER BY id", "--arrow -o table")
+    assert ran.value is ready.names["table"]
+    assert [str(field.type) for field in ran.value.schema] == ["int64", "double", "string"]
+    assert ran.value["delay"].to_pylist() == [1.5, 2.5, 3.5, 4.5, None]
+    assert "5 rows" in ran.text
+    blobs = ready.sql("SELECT x'00ff' AS b, NULL AS n UNION ALL SELECT NULL, NULL", "--arrow").value
+    assert blobs.to_pydict() == {"b": [b"\x00\xff", None], "n": [None, None]}
+    assert ready.sql("SELECT 1 AS a WHERE 0", "--arrow").value.num_rows == 0
+    for mixture in ("SELECT 1 AS a UNION ALL SELECT 'x'", "SELECT x'00' AS a UNION ALL SELECT 'x'"):
+        assert "column a holds values of several types" in ready.sql(mixture, "--arrow").line
+
+
+def test_polars_says_when_it_is_not_there(ready, monkeypatch):
+    """It is no dependency: one line says what to install."""
+    monkeypatch.setitem(__import__("sys").modules, "polars", None)
+    assert "pip install polars" in ready.sql("SELECT 1", "--polars").line
+    assert "exclude each other" in ready.sql("SELECT 1", "--polars --arrow").line

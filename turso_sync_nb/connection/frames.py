@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from turso_sync_nb.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -87,6 +89,17 @@ class Columns:
         frame.columns = pd.Index(list(columns), dtype=object)
         return frame
 
+    def table(self, columns: Sequence[str]) -> pa.Table:
+        """Return the rows as a pyarrow Table; a column without values is of Arrow's type ``null``.
+
+        Raises:
+            UsageError: a column holds values of several types, for which Arrow has none.
+        """
+        import pyarrow as pa
+
+        arrays = [_arrow(parts, name) for parts, name in zip(self._parts, columns, strict=True)]
+        return pa.Table.from_arrays(arrays, names=list(columns))
+
 
 @contextmanager
 def _no_collecting() -> Iterator[None]:
@@ -136,6 +149,33 @@ def _series(parts: list[Part], declared: str) -> Any:
     if kinds == {int, float} and all(abs(value) <= _EXACT_IN_FLOAT for value in values if type(value) is int):
         return pd.Series(values, dtype="float64")
     return pd.Series(values, dtype="object")
+
+
+def _arrow(parts: list[Part], name: str) -> Any:
+    """Return the parts of a column as one Arrow array.
+
+    Raises:
+        UsageError: they hold values of several types; integers and floats count as one where that is exact.
+    """
+    import pyarrow as pa
+
+    arrays = [part for part in parts if not isinstance(part, list)]
+    kinds = {str(array.type) for array in arrays} - {"null"}
+    try:
+        if len(arrays) < len(parts):
+            values = [value for part in parts for value in _values(part)]
+            if {str, bytes} <= set(map(type, values)):
+                raise pa.ArrowInvalid("Arrow would make blobs of text")
+            return pa.chunked_array([pa.array(values)])
+        if len(kinds) > 1 and kinds != {"int64", "double"}:
+            raise pa.ArrowInvalid("several types")
+        kind = "double" if "double" in kinds else next(iter(kinds), "null")
+        return pa.chunked_array([array.cast(kind) for array in arrays], type=kind)
+    except (pa.ArrowException, OverflowError) as error:
+        raise UsageError(
+            f"make an Arrow table: column {name} holds values of several types",
+            hint="CAST it to one in the query",
+        ) from error
 
 
 def _of_one_type(parts: list[Part], kind: type, *, nullable: bool) -> Any:

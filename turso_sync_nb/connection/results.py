@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from turso_sync_nb.connection.frames import Columns
     from turso_sync_nb.engine.reports import QueryReport
@@ -34,3 +35,11 @@ class QueryResult:
         if self.columns is None:
             return None
         return self.gathered.frame(self.columns, self.declared)
+
+    def table(self) -> pa.Table | None:
+        """Return the rows as a pyarrow Table, ``None`` when no statement returns rows.
+
+        Raises:
+            UsageError: a column holds values of several types.
+        """
+        return None if self.columns is None else self.gathered.table(self.columns)

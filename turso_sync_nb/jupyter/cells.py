@@ -7,12 +7,13 @@ things stand afterwards.
 
 from __future__ import annotations
 
+import importlib
 import re
 import time
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import apsw
 
@@ -31,8 +32,6 @@ from turso_sync_nb.units import parse_seconds
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import pandas as pd
-
     from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.connection.results import QueryResult
 
@@ -40,11 +39,16 @@ SQL_OPTIONS: Final = (
     Option(("-o", "--out"), "NAME", "put the DataFrame into this variable as well"),
     Option(("--on",), "CONNECTION", "run on this connection instead of the one in use"),
     Option(("--atomic",), "", "all statements or none: an error undoes what the cell did"),
+    Option(("--arrow",), "", "a pyarrow Table in place of a DataFrame"),
+    Option(("--polars",), "", "a polars DataFrame in place of pandas' one"),
     Option(("--timeout",), "TIME", "stop after that long: 5s, 500ms, 2min"),
 )
 CELL: Final = Grammar(
     "%%turso_sync [-o NAME] [--on CONNECTION] [--atomic] [--timeout 5s] [NAME <<]", SQL_OPTIONS, 0, 2
 )
+
+Kind = Literal["pandas", "arrow", "polars"]
+"""What a cell gives."""
 
 _MISSING: Final = re.compile(r"no such (table|column|function|index|view): (.+)")
 
@@ -61,6 +65,7 @@ class Cell:
     out: str | None = None
     quiet: bool = False
     atomic: bool = False
+    kind: Kind = "pandas"
     timeout_s: float | None = None
 
 
@@ -94,6 +99,9 @@ def make_cell(arguments: Arguments, target: str | None, sql: str) -> Cell:
         check_variable_name(name)
     if is_blank(sql):
         raise UsageError("run a cell: it holds no SQL", hint="write a statement below %%turso_sync")
+    kinds: list[Kind] = [kind for kind in ("arrow", "polars") if arguments.has(kind)]
+    if len(kinds) > 1:
+        raise UsageError("name the result: --arrow and --polars exclude each other", hint="keep one of them")
     timeout = arguments.get("timeout")
     return Cell(
         sql,
@@ -101,11 +109,12 @@ def make_cell(arguments: Arguments, target: str | None, sql: str) -> Cell:
         name,
         quiet=target is not None,
         atomic=arguments.has("atomic"),
+        kind=kinds[0] if kinds else "pandas",
         timeout_s=None if timeout is None else parse_seconds(timeout),
     )
 
 
-def run_file(notebook: Notebook, arguments: Arguments) -> pd.DataFrame | None:
+def run_file(notebook: Notebook, arguments: Arguments) -> Any:
     """Run the SQL in a file as a cell.
 
     Raises:
@@ -122,7 +131,7 @@ def run_file(notebook: Notebook, arguments: Arguments) -> pd.DataFrame | None:
     return run(notebook, make_cell(arguments, None, sql))
 
 
-def run(notebook: Notebook, cell: Cell) -> pd.DataFrame | None:
+def run(notebook: Notebook, cell: Cell) -> Any:
     """Run the cell; return the frame of its last statement with rows, None when there is nothing to show.
 
     Shows the footer, under the frame or alone. Assigns the frame (None when no statement returned rows) to
@@ -130,7 +139,7 @@ def run(notebook: Notebook, cell: Cell) -> pd.DataFrame | None:
     """
     db = notebook.connections.get(cell.on, notebook.variables).db
     result = executed(db, cell, Variables(notebook.variables))
-    frame = result.frame()
+    frame = _made(result, cell.kind)
     rows = None if frame is None else len(frame)
     notes = [footer(result.report, in_transaction=db.in_transaction, rows=rows, pending=db.pending_changes)]
     if cell.out is not None:
@@ -140,7 +149,30 @@ def run(notebook: Notebook, cell: Cell) -> pd.DataFrame | None:
     if frame is None or cell.quiet:
         notebook.say(" · ".join(notes))
         return None
+    if cell.kind != "pandas":
+        notebook.say(" · ".join(notes))
+        return frame
     return notebook.shown(frame, notes)
+
+
+def _made(result: QueryResult, kind: Kind) -> Any:
+    """Return the rows as what the cell asked for, ``None`` when no statement returned any.
+
+    Raises:
+        UsageError: polars is not installed, or a column holds values of several types.
+    """
+    if kind == "pandas":
+        return result.frame()
+    table = result.table()
+    if kind == "arrow" or table is None:
+        return table
+    try:
+        polars = importlib.import_module("polars")
+    except ImportError as error:
+        raise UsageError(
+            "make a polars DataFrame: polars is not installed", hint="pip install polars"
+        ) from error
+    return polars.from_arrow(table)
 
 
 def executed(db: Connection, cell: Cell, values: Mapping[str, Any]) -> QueryResult:

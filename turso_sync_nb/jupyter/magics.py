@@ -59,7 +59,7 @@ class TursoSyncMagics(Magics):  # type: ignore[misc] # IPython's types do not pa
     @line_cell_magic  # type: ignore[untyped-decorator]
     def turso_sync(
         self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None
-    ) -> object | None:
+    ) -> Any:
         """Query a remote Turso database through a local replica; ``%turso_sync help`` says how."""
         try:
             return self._run(line, cell, {**self.shell.user_ns, **(local_ns or {})})
@@ -67,7 +67,7 @@ class TursoSyncMagics(Magics):  # type: ignore[misc] # IPython's types do not pa
             ensure_line(error)
             raise
 
-    def _run(self, line: str, cell: str | None, variables: Mapping[str, Any]) -> object | None:
+    def _run(self, line: str, cell: str | None, variables: Mapping[str, Any]) -> Any:
         notebook = Notebook(self.shell, variables, self.connections, self.rows_shown)
         if cell is None:
             return _run_line(notebook, line)
