@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import apsw
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -83,6 +84,11 @@ def test_rows_reach_another_replica(remote_server, source, connect):
         ({"qty": [1, 2**63]}, "item", "append", "column qty, row 1"),
         ({"qty": [pd.Timedelta(1)]}, "item", "append", "column qty, row 0"),
         ({"name": [["a"]]}, "item", "append", "column name, row 0"),
+        ({"qty": [np.timedelta64(1, "ns")]}, "item", "append", "column qty, row 0.*timedelta64"),
+        ({"name": [1], "qty": [2], "QTY": [3]}, "item", "append", "'QTY' comes twice"),
+        ({"qty": [2], "QTY": [3]}, "fresh", "append", "'QTY' comes twice"),
+        ({"x": [1, Decimal(1)]}, "fresh", "append", "column x, row 1"),
+        ({"x": [1]}, "fresh", "upsert", "there is no such table"),
         ({"x": [1]}, "log", "upsert", "no primary key"),
         ({"qty": [1]}, "item", "upsert", "lacks the key column 'id'"),
         ({"qty": [1]}, "item", "merge", "mode 'merge'"),
@@ -95,8 +101,37 @@ def test_what_cannot_be_written(db, frame, table, mode, said):
         db.write_frame(pd.DataFrame(frame, dtype=object), table, mode)
     assert caught.value.hint
     assert items(db) == [(1, "one", 1), (2, "two", 2)]
+    assert db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'fresh'").fetchone() is None
     assert db.changes().empty
     assert not db.in_transaction
+
+
+@pytest.mark.parametrize("frame", [{"qty": [1]}, [1], pd.Series([1], name="qty"), None])
+def test_what_is_no_frame(db, frame):
+    """It is refused with its type, and the way to a frame."""
+    with pytest.raises(tsn.UsageError, match=f"a {type(frame).__name__} is no DataFrame") as caught:
+        db.write_frame(frame, "item")
+    assert caught.value.hint
+
+
+def test_the_index_is_written_where_it_has_a_name(db):
+    """Levels without a name are not columns; one named like a column is refused."""
+    levels = pd.MultiIndex.from_tuples([(3, 9), (4, 9)], names=["id", None])
+    assert db.write_frame(pd.DataFrame({"qty": [30, 40]}, index=levels), "item") == 2
+    assert items(db)[2:] == [(3, None, 30), (4, None, 40)]
+    with pytest.raises(tsn.UsageError, match="id") as caught:
+        db.write_frame(pd.DataFrame({"id": [5]}, index=pd.Index([6], name="id")), "item")
+    assert "reset_index(drop=True)" in caught.value.hint
+    assert len(items(db)) == 4
+
+
+def test_only_ascii_letters_are_equal_in_both_cases(db):
+    """As in SQLite, to which É and é are two columns."""
+    assert db.write_frame(pd.DataFrame({"É": [1], "é": [2]}), "accents") == 1
+    db.write_frame(pd.DataFrame({"é": [3]}), "accents")
+    assert db.execute("SELECT * FROM accents").fetchall() == [(1, 2), (None, 3)]
+    with pytest.raises(tsn.UsageError, match="no column 'ú'"):
+        db.write_frame(pd.DataFrame({"ú": [3]}), "accents")
 
 
 def test_a_constraint_undoes_all(db):
@@ -134,16 +169,127 @@ def test_frame_to_table_to_frame(db, one, two):
     assert db.execute("SELECT one, two FROM there ORDER BY rowid").fetchall() == rows
 
 
-def test_pandas_own_ways(db):
+ODD = {
+    "INTEGER": st.sampled_from([-(2**63), 2**63 - 1, 0]) | st.integers(-9, 9).map(np.int64),
+    "REAL": st.floats(allow_nan=False) | st.floats(width=32, allow_nan=False).map(np.float32),
+    "TEXT": st.sampled_from(["", "7", "007", "1e3", "inf"]) | st.text(),
+    "BLOB": st.sampled_from([b"", b"7", b"\0"]),
+    "BOOLEAN": st.booleans() | st.booleans().map(np.bool_),
+}
+
+
+@st.composite
+def new_frames(draw: st.DrawFn) -> pd.DataFrame:
+    """Draw a frame of three rows: columns of one type or of several, with NULL in it."""
+    kinds = draw(st.lists(st.sampled_from([*ODD.values(), st.one_of(*ODD.values())]), min_size=1, max_size=4))
+    rows = [st.lists(st.none() | kind, min_size=3, max_size=3) for kind in kinds]
+    return pd.DataFrame({f"c{at}": pd.Series(draw(row), dtype=object) for at, row in enumerate(rows)})
+
+
+def plain(value: Any) -> Any:
+    """Return the Python value with its type, which 1 == 1.0 == True would hide; SQLite has no booleans."""
+    value = value.item() if isinstance(value, np.generic) else value
+    value = int(value) if isinstance(value, bool) else value
+    return type(value), value
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(frame=new_frames())
+def test_a_table_made_for_a_frame_changes_no_value(db, frame):
+    """Its declared types fit all values: no text becomes a number, no integer a float."""
+    db.execute("DROP TABLE IF EXISTS made")
+    db.write_frame(frame, "made")
+    rows = db.execute("SELECT * FROM made ORDER BY rowid").fetchall()
+    wrote = list(frame.itertuples(index=False, name=None))
+    assert [list(map(plain, row)) for row in rows] == [list(map(plain, row)) for row in wrote]
+    again = db.query("SELECT * FROM made ORDER BY rowid")
+    db.write_frame(again, "made", "replace")
+    assert db.execute("SELECT * FROM made ORDER BY rowid").fetchall() == rows
+
+
+MOMENTS = st.datetimes(dt.datetime(1990, 1, 1), dt.datetime(2200, 1, 1), allow_imaginary=False)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    moments=st.lists(st.none() | MOMENTS, min_size=1, max_size=3),
+    zone=st.sampled_from([None, "UTC", "Asia/Kathmandu"]),
+)
+def test_moments_come_back(db, moments, zone):
+    """As ISO text with their zone, to the microsecond; NaT is NULL."""
+    frame = pd.DataFrame({"at": pd.to_datetime(pd.Series(moments, dtype="datetime64[us]")).dt.tz_localize(zone)})
+    db.execute("DROP TABLE IF EXISTS made")
+    db.write_frame(frame, "made")
+    there = [text for (text,) in db.execute("SELECT at FROM made ORDER BY rowid").fetchall()]
+    offset = {None: "", "UTC": "+00:00", "Asia/Kathmandu": "+05:45"}[zone]
+    assert there == [moment and f"{moment.isoformat(sep=' ')}{offset}" for moment in moments]
+
+
+@pytest.mark.parametrize(
+    ("values", "declared"),
+    [
+        ([np.int64(1), 2], "INTEGER"),
+        ([True, np.bool_(0)], "BOOLEAN"),
+        ([np.float32(1), None], "REAL"),
+        ([dt.date(2024, 1, 1), None], "DATE"),
+        ([dt.datetime(2024, 1, 1), pd.Timestamp("2024", tz="UTC")], "TIMESTAMP"),
+        (["a", 5], ""),
+        ([1, "5"], ""),
+        ([None, None], "TEXT"),
+    ],
+)
+def test_declared_types_of_objects(db, values, declared):
+    """All values of a column decide; none is declared where several types are in it."""
+    db.write_frame(pd.DataFrame({"a": pd.Series(values, dtype=object)}), "made")
+    assert db.execute("SELECT type FROM pragma_table_info('made')").fetchone() == (declared,)
+
+
+WARNS = "pandas only supports SQLAlchemy"
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "multi"}, {"chunksize": 1}])
+def test_pandas_own_ways(db, options):
     """to_sql and read_sql work; pandas warns that it knows other connections better."""
-    frame = pd.DataFrame({"a": [1, 2], "b": ["x", None]})
-    with pytest.warns(UserWarning, match="pandas only supports SQLAlchemy"):
-        assert frame.to_sql("fresh", db, index=False) == 2
-    with pytest.warns(UserWarning, match="pandas only supports SQLAlchemy"):
-        there = pd.read_sql("SELECT * FROM fresh WHERE a >= ? ORDER BY a", db, params=(1,))
+    frame = pd.DataFrame(
+        {"a": [1, 2], "b": ["x", None], "at": pd.to_datetime(["2024-02-03 04:05:06", None])},
+        index=pd.Index([7, 8], name="key"),
+    )
+    with pytest.warns(UserWarning, match=WARNS):
+        assert frame.to_sql("fresh", db, **options) == 2
+    with pytest.warns(UserWarning, match=WARNS):
+        there = pd.read_sql("SELECT * FROM fresh WHERE a >= ? ORDER BY a", db, params=(1,), parse_dates=["at"])
     assert there["a"].tolist() == [1, 2]
+    assert there["key"].tolist() == [7, 8]
     assert there["b"].isna().tolist() == [False, True]
-    with pytest.warns(UserWarning, match="pandas only supports SQLAlchemy"):
-        frame.to_sql("fresh", db, index=False, if_exists="append")
-    db.commit()
-    assert db.execute("SELECT count(*) FROM fresh").fetchone() == (4,)
+    assert there["at"].tolist()[0] == pd.Timestamp("2024-02-03 04:05:06")
+    with pytest.warns(UserWarning, match=WARNS):
+        named = pd.read_sql_query("SELECT b FROM fresh WHERE a = :a", db, params={"a": 1})
+    assert named["b"].tolist() == ["x"]
+
+
+def test_pandas_if_exists(db):
+    """Each way is what pandas says, lands whole, and waits to be pushed."""
+    frame = pd.DataFrame({"name": ["three"], "qty": [3]})
+    with pytest.warns(UserWarning, match=WARNS):
+        assert frame.to_sql("item", db, index=False, if_exists="append") == 1
+    assert items(db)[-1] == (3, "three", 3)
+    assert not db.in_transaction
+    assert db.changes()["operation"].tolist() == ["insert"]
+    with pytest.warns(UserWarning, match=WARNS), pytest.raises(ValueError, match="already exists"):
+        frame.to_sql("item", db, index=False)
+    with pytest.warns(UserWarning, match=WARNS), pytest.raises(tsn.IntegrityError):
+        frame.to_sql("item", db, index=False, if_exists="append")
+    assert not db.in_transaction
+    assert len(items(db)) == 3
+    with pytest.warns(UserWarning, match=WARNS):
+        frame.to_sql("item", db, index=False, if_exists="replace")
+    assert db.execute("SELECT * FROM item").fetchall() == [("three", 3)]
+
+
+def test_pandas_reads_in_chunks_and_reports_errors(db):
+    """An iterator of frames; an error of SQLite comes as it is."""
+    with pytest.warns(UserWarning, match=WARNS):
+        chunks = list(pd.read_sql("SELECT id FROM item ORDER BY id", db, chunksize=1))
+    assert [chunk["id"].tolist() for chunk in chunks] == [[1], [2]]
+    with pytest.warns(UserWarning, match=WARNS), pytest.raises(tsn.Error, match="nowhere"):
+        pd.read_sql("SELECT * FROM nowhere", db)

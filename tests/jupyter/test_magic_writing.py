@@ -35,9 +35,30 @@ def test_a_frame_into_a_table(ready):
     assert ready.sql("SELECT count(*) AS n FROM fresh").value["n"].tolist() == [2]
 
 
+def test_on_another_connection(ready):
+    """--on names it; nothing is written to the one in use, whose table a push and a pull change."""
+    ready.good("%turso_sync connect yours.db {url} --as yours")
+    ready.good("%turso_sync use mine")
+    ready.good("%turso_sync write airlines carriers --upsert --on yours")
+    assert names(ready) == ["JetBlue", "United"]
+    ready.good("%turso_sync push --on yours")
+    ready.good("%turso_sync pull")
+    assert names(ready) == ["American", "JetBlue", "United Airlines"]
+
+
+def test_in_an_open_transaction(ready):
+    """It is joined, and the line says that it is open."""
+    ready.sql("BEGIN")
+    said = ready.good("%turso_sync write airlines carriers --upsert").text.strip()
+    assert said.endswith("transaction open until COMMIT or ROLLBACK")
+    ready.sql("ROLLBACK")
+    assert names(ready) == ["JetBlue", "United"]
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
+        ("airlines flights", "no column 'name'"),
         ("airlnes carriers", "did you mean airlines?"),
         ("url carriers", "it is a str, not a DataFrame"),
         ("airlines carriers --upsert --replace", "exclude each other"),

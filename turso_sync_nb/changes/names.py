@@ -15,6 +15,8 @@ SHAPES: Final = f"{PREFIX}shapes"
 TRANSACTIONS: Final = f"{PREFIX}transactions"
 CONFLICTS: Final = f"{PREFIX}conflicts"
 
+_LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+
 BOOKKEEPING: Final = "turso_sync_last_change_id"
 """The table on the remote that makes a push idempotent; every Turso client knows it."""
 
@@ -33,3 +35,8 @@ def quoted(identifier: str) -> str:
 def has_table(raw: apsw.Connection, table: str) -> bool:
     """Say whether main has ``table`` now; APSW's ``table_exists`` looks at a schema that may be old."""
     return bool(raw.execute("SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE name = ?)", (table,)).get)
+
+
+def folded(identifier: str) -> str:
+    """Return ``identifier`` as SQLite compares it: ASCII letters are the same in both cases, others are not."""
+    return identifier.lower() if identifier.isascii() else identifier.translate(_LOWER)

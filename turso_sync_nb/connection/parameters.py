@@ -59,10 +59,9 @@ def _converted(value: Any, name: str | int) -> Any:
         return value.isoformat(sep=" ")
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
-    if kind.__module__.partition(".")[0] == "numpy" and getattr(value, "ndim", None) == 0:
-        plain = value.astype("datetime64[us]").item() if kind.__name__ == "datetime64" else value.item()
-        if type(plain) in _AS_THEY_ARE or isinstance(plain, dt.date):
-            return bindable(plain, name)
+    plain = python_value(value)
+    if plain is not value:
+        return bindable(plain, name)
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     for base in (int, float, str):  # subclasses, such as enum.IntEnum
@@ -72,6 +71,17 @@ def _converted(value: Any, name: str | int) -> Any:
         f"bind parameter {name!r}: a value of type {kind.__module__}.{kind.__qualname__} has no SQLite type; "
         "pass None, int, float, str or bytes"
     )
+
+
+def python_value(value: Any) -> Any:
+    """Return the Python value that a NumPy scalar holds, anything else as it is."""
+    kind = type(value)
+    if kind.__module__.partition(".")[0] != "numpy" or getattr(value, "ndim", None) != 0:
+        return value
+    if kind.__name__ == "timedelta64":  # its item is a bare integer, or a timedelta, by its unit
+        return value
+    plain = value.astype("datetime64[us]").item() if kind.__name__ == "datetime64" else value.item()
+    return plain if type(plain) in _AS_THEY_ARE or isinstance(plain, dt.date) else value
 
 
 class _Named(Mapping[str, Any]):
