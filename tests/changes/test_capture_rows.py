@@ -16,6 +16,7 @@ CREATE TABLE gen (
 CREATE TABLE bare (x, y);
 CREATE TABLE nn (id INTEGER PRIMARY KEY, k UNIQUE, x NOT NULL);
 CREATE TABLE strictly (id INTEGER PRIMARY KEY, r REAL, n ANY) STRICT;
+CREATE TABLE "É" (id INTEGER PRIMARY KEY, "Ü"); CREATE TABLE "é" (id INTEGER PRIMARY KEY, "Ü", "ü");
 CREATE TABLE "odd ""name" ("select" TEXT PRIMARY KEY, "rowid" INT, "a b");
 INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3);
 INSERT INTO w VALUES (1, 2, 3), (4, 5, 6); INSERT INTO gen (id, a, z) VALUES (1, 5, 'z');
@@ -101,6 +102,12 @@ CASES = {
     "odd names": [
         """UPDATE "odd ""name" SET "a b" = 'x'""",
         """INSERT INTO "odd ""name" VALUES ('i', 2, 3)""",
+    ],
+    "names that differ in the case of letters beyond ASCII": [
+        'INSERT INTO "É" VALUES (1, 1)',
+        'INSERT INTO "é" VALUES (1, 2, 3), (2, 4, 5)',
+        'UPDATE "é" SET "ü" = 6',
+        'DELETE FROM "É"',
     ],
 }  # fmt: skip
 

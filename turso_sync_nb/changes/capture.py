@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.changes import tape
 from turso_sync_nb.changes.ddl import Objects, schema_changes
-from turso_sync_nb.changes.names import BOOKKEEPING, TAPE, is_internal, quoted
+from turso_sync_nb.changes.names import BOOKKEEPING, TAPE, folded, is_internal, quoted
 from turso_sync_nb.changes.nested import Nested
 from turso_sync_nb.changes.schema import Schema, read_schema
 from turso_sync_nb.changes.sql_text import first_word
@@ -48,7 +48,7 @@ class Capture:
         self.recursive_triggers = 0
         """What the user set; in force where it can make a difference."""
         self._raw = raw
-        self._ignored = frozenset(name.lower() for name in ignored)
+        self._ignored = frozenset(folded(name) for name in ignored)
         self._next_transaction = next_transaction
         self._clock = clock
         self._known: tuple[int, int] | None = None
@@ -150,14 +150,14 @@ class Capture:
             )
             self._begun = True
         if self._nested is not None:
-            on_a_view = any(table.lower() in schema.views for table, trigger in writes if trigger is None)
+            on_a_view = any(folded(table) in schema.views for table, trigger in writes if trigger is None)
             self._nested.begin_statement(int(on_a_view), tape.last_id(self._raw))
 
     # What cannot be captured
 
     def _refuse(self, writes: Writes, schema: Schema, word: str) -> None:
         for table, trigger in writes:
-            name = table.lower()
+            name = folded(table)
             if name in schema.tables and (reason := _unfit(schema.tables[name])):
                 raise UsageError(f"write to {table}: {reason[0]}", hint=reason[1])
             if trigger is None and name in schema.virtual and word in _CHANGING_ROWS:
@@ -169,7 +169,7 @@ class Capture:
                 what = "the remote's bookkeeping" if name == BOOKKEEPING else "not a table for users"
                 raise UsageError(f"write to {table}: refused, it is {what}", hint="db.changes() shows it")
             is_ours = trigger is not None and is_internal(trigger)
-            if trigger is not None and not is_ours and trigger.lower() in schema.temp_triggers:
+            if trigger is not None and not is_ours and folded(trigger) in schema.temp_triggers:
                 raise UsageError(
                     f"write to {table} from TEMP trigger {trigger}: the remote does not have that trigger",
                     hint="make it an ordinary trigger, or have it write to TEMP tables only",

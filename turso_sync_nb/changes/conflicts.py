@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import msgspec
 
 from turso_sync_nb.changes.model import RawText
-from turso_sync_nb.changes.names import CONFLICTS, has_table
+from turso_sync_nb.changes.names import CONFLICTS, folded, has_table
 from turso_sync_nb.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def checked_policies(policies: Any) -> Policies:
 def policy_for(policies: Policies, table: str) -> Policy:
     """Return the policy for ``table``; in a mapping ``"*"`` is for those it does not name."""
     if isinstance(policies, Mapping):
-        by_name = {name.lower(): policy for name, policy in policies.items()}
-        return by_name.get(table.lower(), by_name.get("*", DEFAULT))
+        by_name = {folded(name): policy for name, policy in policies.items()}
+        return by_name.get(folded(table), by_name.get("*", DEFAULT))
     return policies
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.model import SchemaChange
-from turso_sync_nb.changes.names import is_internal, quoted
+from turso_sync_nb.changes.names import folded, is_internal, quoted
 from turso_sync_nb.changes.sql_text import first_word
 
 if TYPE_CHECKING:
@@ -65,11 +65,11 @@ def schema_changes(
         table = before.found[kind, name][0]
         if kind == "table" or ("table", table) not in gone:
             dropped = f"DROP {kind.upper()} IF EXISTS {quoted(name)}"
-            yield SchemaChange(0, dropped, "drop", name, ignored=table.lower() in ignored)
+            yield SchemaChange(0, dropped, "drop", name, ignored=folded(table) in ignored)
     for key, (table, text) in after.found.items():
         if key not in before.found:
             created = _CREATE.sub(lambda match: f"CREATE {match[1]} IF NOT EXISTS ", text, count=1)
-            yield SchemaChange(0, created, "create", key[1], ignored=table.lower() in ignored)
+            yield SchemaChange(0, created, "create", key[1], ignored=folded(table) in ignored)
     for name, was, now in zip(PRAGMAS, before.pragmas, after.pragmas, strict=True):
         if was != now:
             yield SchemaChange(0, f"PRAGMA {name} = {now}", "pragma", name)
@@ -93,5 +93,5 @@ def _altered(sql: str, before: Objects, after: Objects, ignored: Collection[str]
         "add_column" if is_added else "alter",
         name,
         added[0] if is_added else "",
-        name.lower() in ignored,
+        folded(name) in ignored,
     )

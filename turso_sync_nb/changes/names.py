@@ -38,5 +38,5 @@ def has_table(raw: apsw.Connection, table: str) -> bool:
 
 
 def folded(identifier: str) -> str:
-    """Return ``identifier`` as SQLite compares it: ASCII letters are the same in both cases, others are not."""
+    """Return ``identifier`` as SQLite compares it: no case in ASCII letters, and in no others."""
     return identifier.lower() if identifier.isascii() else identifier.translate(_LOWER)

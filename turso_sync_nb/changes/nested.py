@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
-from turso_sync_nb.changes.names import PREFIX
+from turso_sync_nb.changes.names import PREFIX, folded
 from turso_sync_nb.changes.tape import Op, packed_images
 from turso_sync_nb.errors import UsageError
 
@@ -56,7 +56,7 @@ class Nested:
     """Follows the statements of one connection; made anew when the schema changes."""
 
     def __init__(self, raw: apsw.Connection, shapes: Sequence[Shape], schema: Schema) -> None:
-        self._by_name = {shape.table.lower(): shape for shape in shapes}
+        self._by_name = {folded(shape.table): shape for shape in shapes}
         self._positions = {name: schema.positions(name) for name in self._by_name}
         self._actions = schema.actions
         self._events: list[_Event] = []
@@ -85,7 +85,7 @@ class Nested:
         self._base_depth, self._next_id = base_depth, last_id + _IDS_PER_EVENT
 
     def _saw(self, update: apsw.PreUpdate) -> None:
-        shape = self._by_name.get(update.table_name.lower())
+        shape = self._by_name.get(folded(update.table_name))
         if shape is None or update.database_name != "main":
             return
         rowid = update.rowid_new if update.op == "UPDATE" else update.rowid
@@ -133,8 +133,8 @@ class Nested:
         if parent is None or event.op == "INSERT":
             return False
         return any(
-            action.child == event.shape.table.lower()
-            and action.parent == parent.shape.table.lower()
+            action.child == folded(event.shape.table)
+            and action.parent == folded(parent.shape.table)
             and self._points_at(action, event, parent)
             for action in self._actions
         )
@@ -142,7 +142,7 @@ class Nested:
     def _points_at(self, action: ForeignKeyAction, child: _Event, parent: _Event) -> bool:
         if child.old is None or parent.old is None:
             return True  # cannot be looked at; an effect that is repeated as one does no harm
-        to = action.to or tuple(parent.shape.columns[at].lower() for at in parent.shape.key)
+        to = action.to or tuple(folded(parent.shape.columns[at]) for at in parent.shape.key)
         places = self._positions[action.child], self._positions[action.parent]
         pointing = [child.old[places[0][name]] for name in action.columns]
         key = [parent.old[places[1][name]] for name in to]
@@ -155,8 +155,8 @@ class Nested:
                 "triggers or foreign-key actions: the row that makes way could not be captured",
                 hint="delete that row first, then insert",
             )
-        places = self._positions[event.shape.table.lower()]
-        return tuple(event.old[places[name.lower()]] for name in event.shape.columns)
+        places = self._positions[folded(event.shape.table)]
+        return tuple(event.old[places[folded(name)]] for name in event.shape.columns)
 
     def _inserted(self, shape_id: int) -> int:
         """Return the op of an insert: whether SQLite assigned its key was noted before it was made."""

@@ -9,7 +9,7 @@ from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from turso_sync_nb.changes.names import quoted
+from turso_sync_nb.changes.names import folded, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,13 +50,13 @@ class Renumbering:
         new = self._raw.execute(f"SELECT max({column}) + 1 FROM {table}").get
         if change.new is None:
             raise AssertionError("an insert without a new row")
-        self._keys[shape.table.lower()][change.new[at]] = new
+        self._keys[folded(shape.table)][change.new[at]] = new
         return change.changed(new=self._with_keys(shape, change.new))
 
     def has_given(self, change: RowChange) -> bool:
         """Say whether the key of the insert ``change`` is one that this gave to another row."""
         shape = change.shape
-        given = self._keys[shape.table.lower()].values()
+        given = self._keys[folded(shape.table)].values()
         return change.new is not None and change.new[shape.key[0]] in given
 
     def applied_to(self, change: RowChange) -> RowChange:
@@ -79,7 +79,7 @@ class Renumbering:
 
     def _pointing(self, shape: Shape) -> list[tuple[str, str]]:
         """Return the columns of a table that hold keys, each with the table whose keys they are."""
-        table = shape.table.lower()
+        table = folded(shape.table)
         if table not in self._parents:
             own = [(shape.columns[shape.key[0]], table)] if shape.auto_key else []
             query = 'SELECT "from", lower("table"), "to" FROM pragma_foreign_key_list(?)'
@@ -95,5 +95,5 @@ class Renumbering:
     def _is_rowid_alias(self, table: str, column: str) -> bool:
         query = "SELECT name FROM pragma_table_xinfo(?) WHERE pk"
         rows: list[Any] = self._raw.execute(query, (table,)).fetchall()
-        keys = [name.lower() for (name,) in rows]
-        return keys == [column.lower()]
+        keys = [folded(name) for (name,) in rows]
+        return keys == [folded(column)]

@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.model import Shape
-from turso_sync_nb.changes.names import PREFIX, is_internal
+from turso_sync_nb.changes.names import PREFIX, folded, is_internal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -61,28 +61,28 @@ class Schema:
 def read_schema(raw: apsw.Connection, ignored: Collection[str]) -> Schema:
     """Return what is in main now; ``ignored`` names tables that are never pushed."""
     tables, views, virtual = {}, set(), set()
-    names = {name.lower() for name in ignored}
+    names = {folded(name) for name in ignored}
     listed: list[Any] = raw.execute(
         "SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main'"
     ).fetchall()
     for name, kind, without_rowid in listed:
         if kind == "view":
-            views.add(name.lower())
+            views.add(folded(name))
         elif kind == "virtual":
-            virtual.add(name.lower())
+            virtual.add(folded(name))
         elif kind == "table" and not is_internal(name):
-            tables[name.lower()] = _shape(
-                raw, name, without_rowid=bool(without_rowid), ignored=name.lower() in names
+            tables[folded(name)] = _shape(
+                raw, name, without_rowid=bool(without_rowid), ignored=folded(name) in names
             )
     temp = _user_triggers(raw, "temp.sqlite_schema")
-    in_main = {name.lower() for name in (*tables, *views)}
-    on_main = {name for name, table in temp if table.lower() in in_main}
+    in_main = {folded(name) for name in (*tables, *views)}
+    on_main = {name for name, table in temp if folded(table) in in_main}
     return Schema(
         tables=tables,
         views=frozenset(views),
         virtual=frozenset(virtual),
         triggers=frozenset({name for name, _ in _user_triggers(raw, "main.sqlite_schema")} | on_main),
-        temp_triggers=frozenset(name.lower() for name, _ in temp),
+        temp_triggers=frozenset(folded(name) for name, _ in temp),
         actions=_actions(raw, tables),
         _positions={name: _places(raw, name) for name in tables},
     )
@@ -100,7 +100,7 @@ def _shape(raw: apsw.Connection, table: str, *, without_rowid: bool, ignored: bo
     keyed = sorted((place, at) for at, (_, _, place) in enumerate(stored) if place)
     key = tuple(at for _, at in keyed)
     is_integer = len(key) == 1 and stored[key[0]][1] == "INTEGER" and not without_rowid
-    lowered = {name.lower() for name in columns}
+    lowered = {folded(name) for name in columns}
     free = None if without_rowid else next((name for name in _ROWID_NAMES if name not in lowered), None)
     return Shape(
         id=0,

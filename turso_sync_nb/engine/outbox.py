@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from turso_sync_nb.changes import conflicts as conflict_list
 from turso_sync_nb.changes import tape
 from turso_sync_nb.changes.model import RowChange, is_ignored
+from turso_sync_nb.changes.names import folded
 from turso_sync_nb.errors import ConflictError, UsageError
 
 if TYPE_CHECKING:
@@ -83,8 +84,8 @@ def edit(replica: Replica, change_id: int, new: dict[str, Any]) -> None:
 
 
 def _edited(change: RowChange, new: dict[str, Any]) -> RowChange:
-    columns = {name.lower(): at for at, name in enumerate(change.shape.columns)}
-    unknown = [name for name in new if name.lower() not in columns]
+    columns = {folded(name): at for at, name in enumerate(change.shape.columns)}
+    unknown = [name for name in new if folded(name) not in columns]
     if change.new is None or unknown or not new:
         what = (
             f"{change.shape.table} has no column {unknown[0]!r}" if unknown else "it writes nothing to edit"
@@ -94,7 +95,7 @@ def _edited(change: RowChange, new: dict[str, Any]) -> RowChange:
         )
     image = list(change.new)
     for name, value in new.items():
-        image[columns[name.lower()]] = value
+        image[columns[folded(name)]] = value
     return change.changed(new=tuple(image))
 
 

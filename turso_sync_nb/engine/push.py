@@ -20,6 +20,7 @@ import apsw
 
 from turso_sync_nb.changes import tape, to_sql
 from turso_sync_nb.changes.model import RowChange, SchemaChange, is_ignored
+from turso_sync_nb.changes.names import folded
 from turso_sync_nb.engine import bookkeeping, outbox
 from turso_sync_nb.engine.bookkeeping import Position
 from turso_sync_nb.engine.push_batch import Failure, Piece, UnsendableError, pieces_of, send
@@ -308,8 +309,8 @@ class _Push:
             change = piece.changes[0]
             if isinstance(change, SchemaChange) and change.kind == "add_column":
                 sql = "SELECT name FROM pragma_table_info(?)"
-                names = {str(name).lower() for (name, *_) in self._rows(Stmt(sql, (change.name,)))}
-                if change.column.lower() in names:
+                names = {folded(str(name)) for (name, *_) in self._rows(Stmt(sql, (change.name,)))}
+                if folded(change.column) in names:
                     continue
             left.append(piece)
         return left

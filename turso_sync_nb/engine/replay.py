@@ -15,6 +15,7 @@ import apsw
 from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.conflicts import Conflict, policy_for
 from turso_sync_nb.changes.model import RowChange, SchemaChange
+from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.renumbering import Renumbering
 from turso_sync_nb.changes.to_sql import same_value
 from turso_sync_nb.errors import ConflictError, UsageError
@@ -150,7 +151,7 @@ class _Replay:
         return self._update(change) if change.op == "update" else self._delete(change)
 
     def _schema(self, change: SchemaChange) -> SchemaChange | None:
-        if change.kind == "add_column" and change.column.lower() in self._columns(change.name):
+        if change.kind == "add_column" and folded(change.column) in self._columns(change.name):
             return None  # the other side has it by now
         self.raw.execute(change.sql)
         self.renumbering.schema_changed()
@@ -308,7 +309,7 @@ def _there(image: Image | None) -> Image:
 def _identity(shape: Shape, image: Image) -> tuple[object, ...]:
     """Return what names a row among all: its table, and its key or else all of it."""
     named = [image[at] for at in shape.key] if to_sql.usable_key(shape, image) else image
-    return (shape.table.lower(), *named)
+    return (folded(shape.table), *named)
 
 
 def _same(one: Image, other: Image) -> bool:
