@@ -87,6 +87,25 @@ def test_nothing_changed_is_nothing_written(db):
     assert db.changes().empty
 
 
+def test_booleans_dates_and_moments(db):
+    """What pandas has as such is compared and written as what the table holds."""
+    db.execute(
+        "CREATE TABLE event (id INTEGER PRIMARY KEY, done BOOLEAN, day DATE, at TIMESTAMP, zone DATETIME)"
+    )
+    row = (0, "2024-01-31", "2024-01-31 12:30:00", "2024-01-31 12:30:00+05:45")
+    db.executemany("INSERT INTO event VALUES (?, ?, ?, ?, ?)", [(1, *row), (2, None, None, None, None)])
+    db.commit()
+    frame = db.edit_frame("event")
+    assert db.preview(frame).empty
+    frame.loc[0, "done"] = True
+    frame["at"] += pd.Timedelta(days=1)
+    frame["zone"] += pd.Timedelta(hours=1)
+    assert db.apply(frame) == EditReport(updated=1)
+    assert db.execute("SELECT * FROM event").fetchall() == [
+        (1, 1, "2024-01-31", "2024-02-01 12:30:00", "2024-01-31 13:30:00+05:45"), (2, None, None, None, None),
+    ]  # fmt: skip
+
+
 def test_where_leaves_the_others_alone(db):
     """Rows outside of ``where`` are not deleted."""
     frame = db.edit_frame("person", where="id < :top", parameters={"top": 3})

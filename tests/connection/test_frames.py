@@ -84,9 +84,9 @@ def test_arrow_tables(monkeypatch, column, kind, together):
     gathered.take((value,) for value in column)
     if kind is None:
         with pytest.raises(tsn.UsageError, match="column c holds values of several types"):
-            gathered.table(["c"])
+            gathered.table(["c"], [None])
         return
-    there = gathered.table(["c"])["c"]
+    there = gathered.table(["c"], [None])["c"]
     assert str(there.type) == kind
     assert there.to_pylist() == column
 
@@ -107,12 +107,17 @@ def test_the_garbage_collector_is_as_it_was():
 def test_a_query_in_chunks(embedded, tmp_path, connect):
     """The chunks are the result, one after another; none has more rows; an empty result is one frame."""
     db = connect(embedded(make_people(tmp_path / "people.db")).url)
+    db.executescript(
+        "CREATE TEMP TABLE moment (born TIMESTAMP); INSERT INTO moment VALUES ('2024-01-01 00:00:00')"
+    )
     whole = db.query("SELECT id, name FROM person")
     chunks = list(db.query_in_chunks("SELECT id, name FROM person", chunksize=1_000))
     assert [len(chunk) for chunk in chunks] == [1_000, 1_000, 1_000, 1]
     assert pd.concat(chunks, ignore_index=True).equals(whole)
     (empty,) = db.query_in_chunks("SELECT id FROM person WHERE id < :top", {"top": 0})
     assert list(empty.columns) == ["id"]
+    (moments,) = db.query_in_chunks("SELECT CAST('' AS TEXT) AS t, born FROM temp.moment")
+    assert str(moments["born"].dtype) == "datetime64[us]"
     assert db.pull().applied is False, "nothing is left open"
     with pytest.raises(tsn.ProgrammingError, match="returns no rows"):
         list(db.query_in_chunks("CREATE TEMP TABLE t(a)"))

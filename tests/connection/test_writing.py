@@ -207,7 +207,7 @@ def test_a_table_made_for_a_frame_changes_no_value(db, frame):
     assert db.execute("SELECT * FROM made ORDER BY rowid").fetchall() == rows
 
 
-MOMENTS = st.datetimes(dt.datetime(1990, 1, 1), dt.datetime(2200, 1, 1), allow_imaginary=False)
+MOMENTS = st.datetimes(pd.Timestamp(1990, 1, 1), pd.Timestamp(2200, 1, 1), allow_imaginary=False)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -217,7 +217,9 @@ MOMENTS = st.datetimes(dt.datetime(1990, 1, 1), dt.datetime(2200, 1, 1), allow_i
 )
 def test_moments_come_back(db, moments, zone):
     """As ISO text with their zone, to the microsecond; NaT is NULL."""
-    frame = pd.DataFrame({"at": pd.to_datetime(pd.Series(moments, dtype="datetime64[us]")).dt.tz_localize(zone)})
+    frame = pd.DataFrame(
+        {"at": pd.to_datetime(pd.Series(moments, dtype="datetime64[us]")).dt.tz_localize(zone)}
+    )
     db.execute("DROP TABLE IF EXISTS made")
     db.write_frame(frame, "made")
     there = [text for (text,) in db.execute("SELECT at FROM made ORDER BY rowid").fetchall()]
@@ -232,7 +234,7 @@ def test_moments_come_back(db, moments, zone):
         ([True, np.bool_(0)], "BOOLEAN"),
         ([np.float32(1), None], "REAL"),
         ([dt.date(2024, 1, 1), None], "DATE"),
-        ([dt.datetime(2024, 1, 1), pd.Timestamp("2024", tz="UTC")], "TIMESTAMP"),
+        ([pd.Timestamp(2024, 1, 1).to_pydatetime(), pd.Timestamp("2024", tz="UTC")], "TIMESTAMP"),
         (["a", 5], ""),
         ([1, "5"], ""),
         ([None, None], "TEXT"),
@@ -257,7 +259,9 @@ def test_pandas_own_ways(db, options):
     with pytest.warns(UserWarning, match=WARNS):
         assert frame.to_sql("fresh", db, **options) == 2
     with pytest.warns(UserWarning, match=WARNS):
-        there = pd.read_sql("SELECT * FROM fresh WHERE a >= ? ORDER BY a", db, params=(1,), parse_dates=["at"])
+        there = pd.read_sql(
+            "SELECT * FROM fresh WHERE a >= ? ORDER BY a", db, params=(1,), parse_dates=["at"]
+        )
     assert there["a"].tolist() == [1, 2]
     assert there["key"].tolist() == [7, 8]
     assert there["b"].isna().tolist() == [False, True]

@@ -167,7 +167,7 @@ class Connection(FunctionsMixin, SyncMixin):
             names = [column[0] for column in cursor.description]
             rows = cursor.fetchmany(chunksize)
             while True:
-                yield frame_of_rows(names, [None] * len(names), rows)
+                yield frame_of_rows(names, cursor.declared, rows)
                 if not (rows := cursor.fetchmany(chunksize)):
                     return
 

@@ -32,8 +32,9 @@ ROWCOUNT_UNKNOWN: Final = -1
 class Cursor:
     """Runs statements on one connection and hands out their rows.
 
-    ``description`` holds seven-tuples of which the first is the column's name; ``rowcount`` the rows that a
-    changing statement changed, otherwise -1; ``lastrowid`` the rowid of the last INSERT or REPLACE.
+    ``description`` holds seven-tuples of which the first is the column's name, ``declared`` the declared type
+    of each column, ``None`` for an expression; ``rowcount`` the rows that a changing statement changed,
+    otherwise -1; ``lastrowid`` the rowid of the last INSERT or REPLACE.
     """
 
     arraysize = 1
@@ -44,6 +45,7 @@ class Cursor:
         self._session.cursors.add(self)
         self.row_factory: Callable[[Cursor, Row], Any] | None = connection.row_factory
         self.description: Description | None = None
+        self.declared: tuple[str | None, ...] = ()
         self.rowcount = ROWCOUNT_UNKNOWN
         self.lastrowid: int | None = None
         self.sql = ""
@@ -134,7 +136,11 @@ class Cursor:
 
         def before_first_step(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
             self._session.writing = not cursor.is_readonly
-            self.description = described(cursor)
+            columns = cursor.get_description()
+            self.description = (
+                tuple((name, None, None, None, None, None, None) for name, _ in columns) or None
+            )
+            self.declared = tuple(declared for _, declared in columns)
             return True
 
         raw.exec_trace = before_first_step
@@ -215,10 +221,3 @@ class Cursor:
 
     def __repr__(self) -> str:
         return f"<turso_sync_nb.Cursor on {self.connection.path}>"
-
-
-def described(cursor: apsw.Cursor) -> Description | None:
-    """Return PEP 249's description of the statement that ``cursor`` is about to run."""
-    return (
-        tuple((column[0], None, None, None, None, None, None) for column in cursor.get_description()) or None
-    )

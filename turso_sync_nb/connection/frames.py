@@ -11,6 +11,8 @@ A column's type follows its values (SQLite's columns have none of their own):
 | blobs, mixtures, only NULL | objects, NULL as ``None`` |
 | no rows | by the declared type: ``Int64``, ``float64``, ``str``, else objects |
 
+Booleans, dates and moments are known by the declared type of their column; ``declared_types`` says how.
+
 Rows are gathered by column in Arrow arrays as they come, so a long result costs the memory of its values.
 pandas and pyarrow are imported when the first rows are.
 """
@@ -18,10 +20,12 @@ pandas and pyarrow are imported when the first rows are.
 from __future__ import annotations
 
 import gc
+import sys
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from turso_sync_nb.connection.declared_types import as_declared, empty_dtype, to_pandas
 from turso_sync_nb.errors import UsageError
 
 if TYPE_CHECKING:
@@ -78,7 +82,7 @@ class Columns:
         )
 
     def frame(self, columns: Sequence[str], declared: Sequence[str | None]) -> pd.DataFrame:
-        """Return the rows as a DataFrame; an empty column's type is the ``declared`` one's."""
+        """Return the rows as a DataFrame, with the ``declared`` types of its columns."""
         import pandas as pd
 
         series = {
@@ -89,7 +93,7 @@ class Columns:
         frame.columns = pd.Index(list(columns), dtype=object)
         return frame
 
-    def table(self, columns: Sequence[str]) -> pa.Table:
+    def table(self, columns: Sequence[str], declared: Sequence[str | None]) -> pa.Table:
         """Return the rows as a pyarrow Table; a column without values is of Arrow's type ``null``.
 
         Raises:
@@ -97,7 +101,10 @@ class Columns:
         """
         import pyarrow as pa
 
-        arrays = [_arrow(parts, name) for parts, name in zip(self._parts, columns, strict=True)]
+        arrays = [
+            as_declared(_arrow(parts, name), kind)
+            for parts, name, kind in zip(self._parts, columns, declared, strict=True)
+        ]
         return pa.Table.from_arrays(arrays, names=list(columns))
 
 
@@ -144,7 +151,7 @@ def _series(parts: list[Part], declared: str) -> Any:
     nullable = _NONE in kinds
     kinds.discard(_NONE)
     if len(kinds) == 1 and kinds <= {int, float, str} and not any(isinstance(part, list) for part in parts):
-        return _of_one_type(parts, kinds.pop(), nullable=nullable)
+        return _of_one_type(parts, kinds.pop(), declared, nullable=nullable)
     values = [value for part in parts for value in _values(part)]
     if kinds == {int, float} and all(abs(value) <= _EXACT_IN_FLOAT for value in values if type(value) is int):
         return pd.Series(values, dtype="float64")
@@ -178,12 +185,14 @@ def _arrow(parts: list[Part], name: str) -> Any:
         ) from error
 
 
-def _of_one_type(parts: list[Part], kind: type, *, nullable: bool) -> Any:
+def _of_one_type(parts: list[Part], kind: type, declared: str, *, nullable: bool) -> Any:
     import pandas as pd
     import pyarrow as pa
 
     arrow = {int: pa.int64(), float: pa.float64(), str: pa.large_string()}[kind]
     array = pa.chunked_array([part.cast(arrow) for part in parts], type=arrow)  # type: ignore[union-attr] # no list
+    if declared and (series := to_pandas(as_declared(array, declared))) is not None:
+        return series
     if kind is str:
         as_text = _text_dtype() == "str"
         return pd.Series(pd.array(array, dtype="str")) if as_text else array.to_pandas()
@@ -194,6 +203,8 @@ def _of_one_type(parts: list[Part], kind: type, *, nullable: bool) -> Any:
 
 def _declared_dtype(declared: str) -> str:
     """Return the type for a column without values, by SQLite's affinity rules (datatype3, 3.1)."""
+    if dtype := empty_dtype(declared):
+        return dtype
     declared = declared.upper()
     if "INT" in declared:
         return "Int64"
@@ -208,6 +219,11 @@ def _text_dtype() -> str:
     import pandas as pd
 
     return "str" if int(pd.__version__.partition(".")[0]) >= PANDAS_WITH_STR else "object"
+
+
+def is_frame(value: object) -> bool:
+    """Say whether ``value`` is a DataFrame; pandas is not imported to find out."""
+    return "pandas" in sys.modules and isinstance(value, sys.modules["pandas"].DataFrame)
 
 
 def utc(unix_time_s: int) -> Any:

@@ -42,4 +42,4 @@ class QueryResult:
         Raises:
             UsageError: a column holds values of several types.
         """
-        return None if self.columns is None else self.gathered.table(self.columns)
+        return None if self.columns is None else self.gathered.table(self.columns, self.declared)

@@ -7,6 +7,7 @@ import difflib
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from turso_sync_nb.changes.names import folded, quoted
+from turso_sync_nb.connection.frames import is_frame
 from turso_sync_nb.connection.parameters import bindable, python_value
 from turso_sync_nb.errors import ProgrammingError, UsageError
 
@@ -29,11 +30,9 @@ _KINDS: Final = {"i": "INTEGER", "u": "INTEGER", "b": "BOOLEAN", "f": "REAL", "M
 
 def write_frame(db: Connection, frame: pd.DataFrame, table: str, mode: Mode) -> int:
     """Write ``frame``; see the method of that name on :class:`Connection`."""
-    import pandas as pd
-
     if mode not in ("append", "upsert", "replace"):
         raise UsageError(f"write to {table}: mode {mode!r}", hint="use append, upsert or replace")
-    if not isinstance(frame, pd.DataFrame):
+    if not is_frame(frame):
         raise UsageError(
             f"write to {table}: a {type(frame).__name__} is no DataFrame",
             hint="make one: pandas.DataFrame(...); of a Series: series.to_frame()",
@@ -69,8 +68,8 @@ def _with_index(frame: pd.DataFrame, table: str) -> pd.DataFrame:
 def _names(frame: pd.DataFrame, table: str) -> list[str]:
     """Return the names of the frame's columns, which SQLite can tell apart."""
     names = [str(name) for name in frame.columns]
-    seen = set[str]()
-    twice = next((name for name in names if folded(name) in seen or seen.add(folded(name))), None)
+    known = [folded(name) for name in names]
+    twice = next((name for at, name in enumerate(names) if folded(name) in known[:at]), None)
     if not names or twice is not None:
         what = "the frame has no columns" if not names else f"column {twice!r} comes twice in the frame"
         raise UsageError(f"write to {table}: {what}", hint="rename or choose columns: frame[[...]]")
@@ -86,7 +85,8 @@ def _ready(db: Connection, frame: pd.DataFrame, table: str, names: list[str], mo
     there: list[Any] = db.run(_COLUMNS, (table,)).rows
     if not there and mode == "upsert":
         raise UsageError(
-            f"upsert into {table}: there is no such table", hint="CREATE TABLE it with a primary key, or append"
+            f"upsert into {table}: there is no such table",
+            hint="CREATE TABLE it with a primary key, or append",
         )
     if not there:
         declared = ", ".join(
@@ -100,7 +100,9 @@ def _ready(db: Connection, frame: pd.DataFrame, table: str, names: list[str], mo
             close = difflib.get_close_matches(folded(name), columns, 1)
             raise UsageError(
                 f"write to {table}: it has no column {name!r}",
-                hint=f"did you mean {columns[close[0]]}?" if close else f"its columns: {', '.join(columns.values())}",
+                hint=f"did you mean {columns[close[0]]}?"
+                if close
+                else f"its columns: {', '.join(columns.values())}",
             )
     return [name for name, place in sorted(there, key=lambda column: column[1]) if place]
 
@@ -168,7 +170,9 @@ def _declared(series: pd.Series[Any]) -> str:
     kind = getattr(series.dtype, "kind", "O")
     if kind in _KINDS:
         return _KINDS[kind]
-    declared = {_declared_for(kind) for kind in {type(python_value(value)) for value in series.dropna().tolist()}}
+    declared = {
+        _declared_for(kind) for kind in {type(python_value(value)) for value in series.dropna().tolist()}
+    }
     return "" if len(declared) > 1 else next(iter(declared), "TEXT")
 
 
