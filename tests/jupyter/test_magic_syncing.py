@@ -131,3 +131,24 @@ def test_a_server_that_is_gone(shell, embedded, flights_file):
     server.start()
     assert "1 change in 1 transaction sent" in shell.good("%turso_sync push").text
     shell.good("del os.environ['TURSO_AUTH_TOKEN']")
+
+
+def test_replay_shows_the_session_as_a_script(two, tmp_path):
+    """A short one in the cell, any one in a variable or a new file; what was pushed and what waits."""
+    two.sql("UPDATE carriers SET name = 'United Airlines' WHERE carrier = 'UA'")
+    two.good("%turso_sync push")
+    two.sql("INSERT INTO carriers VALUES ('AA', 'American')")
+    shown = two.good("%turso_sync replay").text
+    assert """UPDATE "carriers" SET "name" = 'United Airlines' WHERE "carriers"."carrier" = 'UA';""" in shown
+    assert shown.strip().endswith("replay: 2 transactions in 8 lines")
+    two.names["file"] = str(tmp_path / "session.sql")
+    said = two.good("%turso_sync replay {file} -o script").text
+    assert "in script" in said
+    assert "UPDATE" not in said
+    assert (tmp_path / "session.sql").read_text() == two.names["script"]
+    assert two.names["script"].count("COMMIT;") == 2
+    again = two.run("%turso_sync replay {file}")
+    assert "it is there already — name a new file" in again.line
+    assert "replay: 0 transactions" in two.good("%turso_sync replay --on yours").text
+    two.sql("INSERT INTO carriers SELECT 'x' || id, 'x' FROM flights LIMIT 100")
+    assert "showing 20: %turso_sync replay FILE.sql" in two.good("%turso_sync replay").text

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import apsw
 import pytest
+from faulty import Way
 
 import turso_sync_nb as tsn
+from turso_sync_nb.connection import connect as connecting
+from turso_sync_nb.remote.http import HttpRemote
+from turso_sync_nb.remote.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,3 +80,12 @@ def both_kinds(
     )
     chosen = partial if request.param == "partial" else None
     return replica("mine", partial_sync=chosen), replica("yours", partial_sync=chosen)
+
+
+@pytest.fixture
+def way(monkeypatch: pytest.MonkeyPatch) -> Way:
+    """The way that connections of this test take from now on; they do not try again by themselves."""
+    faulty = Way()
+    patient = partial(HttpRemote, transport=faulty, retry=RetryPolicy(attempts=1))
+    monkeypatch.setattr(connecting, "HttpRemote", patient)
+    return faulty

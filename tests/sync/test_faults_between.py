@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import pytest
-from faulty import Way, lost_after, lost_before, spoilt, status
+from faulty import lost_after, lost_before, spoilt, status
 
 import turso_sync_nb as tsn
-from turso_sync_nb.connection import connect as connecting
-from turso_sync_nb.remote.http import HttpRemote
-from turso_sync_nb.remote.retry import RetryPolicy
 
 PULL, PIPELINE = "/pull-updates", "/v2/pipeline"
-
-
-@pytest.fixture
-def way(monkeypatch: pytest.MonkeyPatch) -> Way:
-    """The way that connections of this test take from now on; they do not try again by themselves."""
-    faulty = Way()
-    patient = partial(HttpRemote, transport=faulty, retry=RetryPolicy(attempts=1))
-    monkeypatch.setattr(connecting, "HttpRemote", patient)
-    return faulty
 
 
 def rows(db: tsn.Connection, table: str = "kv") -> list[tuple[Any, ...]]:

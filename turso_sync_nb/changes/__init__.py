@@ -8,6 +8,6 @@
 | ``capture.py`` | one connection's capture |
 | ``triggers.py``, ``nested.py``, ``ddl.py`` | of rows; of rows where triggers fire; of the schema |
 | ``tape.py`` | the tables that hold them |
-| ``to_sql.py`` | a change as SQL |
+| ``to_sql.py``, ``script.py`` | a change as SQL; transactions as a script |
 | ``conflicts.py``, ``renumbering.py`` | where both sides changed the same thing |
 """

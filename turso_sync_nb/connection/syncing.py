@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from turso_sync_nb.changes import tape
 from turso_sync_nb.changes.conflicts import DEFAULT
+from turso_sync_nb.changes.script import script
 from turso_sync_nb.connection.outbox import changes_frame, conflicts_frame
 from turso_sync_nb.connection.sql_errors import explaining
 from turso_sync_nb.engine import outbox
@@ -132,6 +134,20 @@ class SyncMixin:
         self._session.check_open()
         with explaining():
             return conflicts_frame(outbox.conflicts(self._replica))
+
+    def script(self) -> str:
+        """Return what this process wrote as an SQL script, pushed or not, in the order of the remote.
+
+        It holds rows with their values, so it does the same wherever it is run; triggers fire there again.
+        Of what was pushed the last 100,000 changes are remembered.
+        """
+        self._session.check_open()
+        with explaining():
+            log, waiting = self._replica.session, outbox.transactions(self._replica)
+            lines = script([*log.pushed, *filter(log.is_ours, waiting)], pushed=len(log.pushed))
+            if log.forgotten:
+                lines = chain([f"-- {log.forgotten} earlier transactions are not kept"], lines)
+            return "".join(f"{line}\n" for line in lines)
 
     def skip(self, transaction: int) -> None:
         """Give up a transaction: it is undone here, never sent, and stays visible in :meth:`changes`.

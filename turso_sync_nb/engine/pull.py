@@ -249,6 +249,7 @@ def _published(replica: Replica, news: _News, settling: Settling) -> Replayed:
             if local is not None or tables:
                 raw = publication.scratch(PagesAt(replica.need_remote, news.revision))
                 _refuse_stranger(raw, tables)
+            waited = local.transactions if local is not None else []
             if local is not None:
                 metadata, local = _reconciled(replica, raw, metadata, local)
                 replayed = _replayed(raw, local, settling, copied=metadata.copied)
@@ -256,6 +257,8 @@ def _published(replica: Replica, news: _News, settling: Settling) -> Replayed:
                 metadata = metadata.changed(pull_gen=metadata.pull_gen + 1)
             with uninterrupted():
                 replica.moved_on(publication.commit(metadata))
+        if local is not None:
+            replica.session.arrived(one for one in waited if one.last_id <= local.acknowledged)
         replica.folder.salvage.unlink(missing_ok=True)
     return replayed
 

@@ -210,7 +210,8 @@ class _Push:
                 return theirs
             floor = tape.acknowledged(raw)
             as_expected = theirs.change_id == floor and theirs.pull_gen <= metadata.pull_gen
-            borders = set[int]() if as_expected else {one.last_id for one in tape.transactions(raw)}
+            waiting = [] if as_expected else list(tape.transactions(raw))
+        borders = {one.last_id for one in waiting}
         if theirs.change_id < floor:
             raise ReplicaError(
                 f"push: the remote acknowledged our change {floor}, and knows of "
@@ -222,6 +223,7 @@ class _Push:
             return Position()
         if theirs.change_id > floor:
             self._acknowledge(theirs.change_id)
+            self.replica.session.arrived(one for one in waiting if one.last_id <= theirs.change_id)
         return theirs
 
     def _take_new_identity(self) -> None:
@@ -290,6 +292,7 @@ class _Push:
         if failure is not None:
             raise self._meaning(failure, batch)
         self._acknowledge(border)
+        self.replica.session.arrived(batch)
         reach("push: acknowledged")
         self.transactions += len(batch)
         self.changes += sum(not is_ignored(change) for one in batch for change in one.changes)

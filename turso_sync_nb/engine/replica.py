@@ -20,6 +20,7 @@ from turso_sync_nb.engine.fetch import RemotePages
 from turso_sync_nb.engine.gate import Gate
 from turso_sync_nb.engine.remote_features import check_changed, check_held
 from turso_sync_nb.engine.reports import Stats
+from turso_sync_nb.engine.session_log import SessionLog
 from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError, SyncError
 from turso_sync_nb.options import SEGMENT_SIZE_DEFAULT
 from turso_sync_nb.storage.lazy_vfs import LazyVFS
@@ -90,6 +91,7 @@ class Replica:
         self._notes: list[str] = []
         self._changeable: set[tuple[str, str]] = set()
         self._tape_begun = False
+        self.session = SessionLog()
         self.pages = RemotePages(self.need_remote, self.metadata.revision, self.store)
 
     @property
@@ -150,6 +152,7 @@ class Replica:
                     tape.last_transaction(raw), conflicts.last_transaction(raw), next(self._transactions)
                 )
                 self._transactions = itertools.count(used + 1)
+                self.session.begins(used + 1)
                 tape.jump(raw, tape.last_id(raw) + random.SystemRandom().randrange(1, ID_JUMP_MAX))
                 raw.execute("COMMIT")
             finally:

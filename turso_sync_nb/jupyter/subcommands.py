@@ -158,6 +158,12 @@ _ALL: Final = (
         syncing.retry,
     ),
     Subcommand(
+        "replay",
+        Grammar("%turso_sync replay [FILE.sql] [-o NAME]", (_ON, *syncing.REPLAY_OPTIONS), 0, 1),
+        "show what this session wrote as an SQL script",
+        syncing.replay,
+    ),
+    Subcommand(
         "checkpoint",
         Grammar("%turso_sync checkpoint", (_ON,)),
         "move the log into the database file",

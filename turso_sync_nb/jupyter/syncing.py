@@ -6,10 +6,13 @@ refused with that transaction named. Nothing is pushed or pulled unasked.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter.arguments import Option, showable
+from turso_sync_nb.jupyter.notebook import check_variable_name
+from turso_sync_nb.jupyter.places import shown_path
 from turso_sync_nb.jupyter.rendering import count_of, format_seconds
 from turso_sync_nb.units import format_size
 
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
     from turso_sync_nb.jupyter.arguments import Arguments
     from turso_sync_nb.jupyter.notebook import Notebook
 
+LINES_SHOWN: Final = 20
+"""Lines of a script that are shown."""
+
+REPLAY_OPTIONS: Final = (Option(("-o", "--out"), "NAME", "put the script into this variable"),)
 PUSH_OPTIONS: Final = (Option(("--skip-refused",), "", "go past transactions that the remote refused"),)
 
 
@@ -66,6 +73,33 @@ def conflicts(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     """Return the conflicts seen so far."""
     frame = _db(notebook, arguments).conflicts()
     return notebook.shown(frame, [count_of(len(frame), "conflict")])
+
+
+def replay(notebook: Notebook, arguments: Arguments) -> None:
+    """Show what this session wrote as an SQL script, or put it into a file.
+
+    Raises:
+        UsageError: the file is there, or cannot be written.
+    """
+    text = _db(notebook, arguments).script()
+    lines = text.splitlines()
+    count = lines.count("BEGIN;")
+    said = f"replay: {count_of(count, 'transaction')} in {count_of(len(lines), 'line')}"
+    if name := arguments.get("out"):
+        notebook.assign(check_variable_name(name), text)
+        said += f" · in {name}"
+    if target := arguments.word(0):
+        path = Path(target).expanduser()
+        try:
+            with path.open("x", encoding="utf-8", errors="surrogatepass") as file:
+                file.write(text)
+        except OSError as error:
+            reason = "it is there already" if isinstance(error, FileExistsError) else error.strerror
+            raise UsageError(f"write {shown_path(path)}: {reason}", hint="name a new file") from error
+        said += f" · in {shown_path(path)}"
+    elif len(lines) > LINES_SHOWN:
+        said += f" · showing {LINES_SHOWN}: %turso_sync replay FILE.sql puts all of it into a file"
+    notebook.say_lines([*([] if target or name else lines[:LINES_SHOWN]), said])
 
 
 def skip(notebook: Notebook, arguments: Arguments) -> None:

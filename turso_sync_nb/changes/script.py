@@ -1,0 +1,68 @@
+"""Transactions as the text of an SQL script: what a push sends, with its values written out.
+
+Effects of triggers are not in it, as in a push: they happen again where it is run.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import apsw
+
+from turso_sync_nb.changes import to_sql
+from turso_sync_nb.changes.model import SchemaChange, is_ignored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from turso_sync_nb.changes.model import Change, SqlValue, Transaction
+
+_NAME_OR_PLACE: Final = re.compile(r'"(?:[^"]|"")*"|\?')
+_DONE: Final = ("pending", "refused")
+
+
+def script(transactions: Iterable[Transaction], pushed: int = 0) -> Iterator[str]:
+    """Yield the lines that do ``transactions``, the first ``pushed`` of which are on the remote.
+
+    Those that are not in force here (skipped, set aside) are named and left out, as are tables that are
+    never pushed.
+    """
+    for at, one in enumerate(transactions):
+        moment = dt.datetime.fromtimestamp(one.unix_time, tz=dt.UTC)
+        state = "pushed" if at < pushed else one.state
+        title = f"-- transaction {one.number}, {moment:%Y-%m-%d %H:%M:%S} UTC, {state}"
+        statements = [sql for change in one.changes if not is_ignored(change) and (sql := _statement(change))]
+        if state not in (*_DONE, "pushed"):
+            yield f"{title}: left out"
+        elif statements:
+            yield from (title, "BEGIN;", *statements, "COMMIT;")
+
+
+def _statement(change: Change) -> str | None:
+    """Return the change as one statement; ``None`` when it changes nothing."""
+    if isinstance(change, SchemaChange):
+        return f"{change.sql.rstrip().removesuffix(';')};"
+    if change.old is None:
+        return _written_out(to_sql.insert(change.shape, [change.new or ()]))
+    if change.new is None:
+        return _written_out(to_sql.delete(change.shape, change.old, guarded=False))
+    update = to_sql.update(change.shape, change.old, change.new, guarded=False)
+    return update and _written_out(update)
+
+
+def _written_out(sql: to_sql.Sql) -> str:
+    text, arguments = sql
+    values = iter(arguments)
+    return (
+        _NAME_OR_PLACE.sub(lambda found: found[0] if found[0] != "?" else _literal(next(values)), text) + ";"
+    )
+
+
+def _literal(value: SqlValue) -> str:
+    if isinstance(value, float) and value == 0 and math.copysign(1, value) < 0:
+        return "(-1 * 0.0)"  # SQLite reads -0.0 as 0.0
+    plain: Any = value
+    return apsw.format_sql_value(plain)
