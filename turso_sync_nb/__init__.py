@@ -36,6 +36,7 @@ from turso_sync_nb.errors import (
     ReplicaBusyError,
     ReplicaError,
     RevisionGoneError,
+    StoppedError,
     SyncError,
     UsageError,
     Warning,  # noqa: A004 - PEP 249 fixes the name
@@ -74,8 +75,8 @@ __all__ = [
     "OperationalError", "PartialSyncOpts", "PartialSyncPrefixBootstrap", "PartialSyncQueryBootstrap",
     "ProgrammingError", "ProtocolError", "RemoteError", "RemoteFailedError", "RemoteRefusedError",
     "RemoteUnreachableError", "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError",
-    "RevisionGoneError", "Rewrite", "SyncError", "UsageError", "Warning", "apilevel", "connect",
-    "paramstyle", "server", "threadsafety",
+    "RevisionGoneError", "Rewrite", "StoppedError", "SyncError", "UsageError", "Warning", "apilevel",
+    "connect", "paramstyle", "server", "threadsafety",
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@
                 |   +-- RemoteUnreachableError  no answer: address, network, time-out, paused
                 |   +-- RemoteRefusedError      the remote said no: token, path, request (4xx)
                 |   +-- RemoteFailedError       the remote or the way to it broke (5xx, cut answer)
+                |   +-- StoppedError            another thread said interrupt()
                 +-- ProtocolError               an answer that does not follow the protocol
                 +-- ReplicaError                the replica folder
                 |   +-- ReplicaBusyError        someone else is using it
@@ -102,6 +103,10 @@ class RemoteRefusedError(RemoteError):
 
 class RemoteFailedError(RemoteError):
     """The remote broke while answering: 5xx, or an answer that ended too early."""
+
+
+class StoppedError(RemoteError):
+    """A request was ended by ``interrupt()``."""
 
 
 class ProtocolError(SyncError):

@@ -6,9 +6,10 @@ import re
 
 import nbformat
 import pytest
-from kernels import DEADLINE_S, Kernel, StallingRemote, error_line
+from kernels import DEADLINE_S, Kernel, error_line
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from stalling import StallingRemote
 
 LOAD = "%load_ext turso_sync_nb"
 
@@ -116,6 +117,51 @@ def test_stop_ends_a_fetch_from_a_remote_that_stalls(kernel, stalling):
     stalling.stalled.clear()
     (frame,) = kernel.good(scan)
     assert str(4000 * 500) in frame["data"]["text/plain"]
+
+
+def test_stop_ends_a_pull_and_a_push_which_says_whether_it_arrived(kernel, stalling):
+    """Both in one line; once the remote answers again, both work, and nothing was lost."""
+    kernel.good(LOAD)
+    kernel.good(f"%turso_sync connect flights.db {stalling.url}")
+    kernel.good("%turso_sync sql UPDATE carriers SET name = 'United Airlines' WHERE carrier = 'UA'")
+    stalling.stalled.set()
+    for verb, said in (
+        ("pull", "stopped: nothing was pulled, and nothing moved"),
+        ("push", "stopped: whether all of it arrived is not known, the next push finds out"),
+    ):
+        stalling.asked.clear()
+        cell = kernel.begin(f"%turso_sync {verb}")
+        assert stalling.asked.wait(DEADLINE_S)
+        kernel.interrupt()
+        assert error_line(kernel.finish(cell)) == f"KeyboardInterrupt: {said}"
+    stalling.stalled.clear()
+    (pulled,) = kernel.good("%turso_sync pull")
+    assert "nothing new" in pulled["data"]["text/plain"]
+    (pushed,) = kernel.good("%turso_sync push")
+    assert "1 change in 1 transaction sent" in pushed["data"]["text/plain"]
+
+
+def test_await_in_a_cell_and_stop(kernel, flights_url):
+    """A cell awaits a query; stop cancels it; the connection goes on."""
+    kernel.good(LOAD)
+    kernel.good(f"%turso_sync connect flights.db {flights_url}")
+    kernel.good("from turso_sync_nb.jupyter import connection; db = connection()")
+    (frame,) = kernel.good("await db.aio.query('SELECT count(*) AS n FROM flights')")
+    assert "4000" in frame["data"]["text/plain"]
+    kernel.good("import asyncio, threading; begun = threading.Event()")
+    kernel.good("db.create_function('tell', 0, lambda: begun.set() or 1)")
+    cell = (
+        "task = asyncio.create_task(db.aio.query(f'SELECT tell(); "
+        + ENDLESS.replace("started()", "1")
+        + "'))\n"
+        "await asyncio.to_thread(begun.wait); print('started', flush=True); await task"
+    )
+    outputs = interrupt_when(kernel, cell, has_started)
+    assert outputs[-1]["kind"] == "error"
+    assert outputs[-1]["ename"] in ("CancelledError", "KeyboardInterrupt")
+    kernel.good("task.cancel(); await asyncio.wait([task])")
+    (again,) = kernel.good("%turso_sync sql SELECT count(*) AS n FROM carriers")
+    assert "2" in again["data"]["text/plain"]
 
 
 def test_stop_ends_a_connect_and_connect_again_goes_on(kernel, stalling):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from faulty import lost_after, lost_before, spoilt, status
 
 import turso_sync_nb as tsn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import httpx
+    from faulty import Way
 
 PULL, PIPELINE = "/pull-updates", "/v2/pipeline"
 
@@ -163,3 +169,56 @@ def test_batches_that_fail_half_way_stop_at_a_border(replica, way):
     yours.pull()
     assert len([row for row in rows(yours, "bare") if str(row[0]).startswith("tx")]) == 16
     assert pushes > 3
+
+
+def stopped(*, after: bool) -> Callable[[Way, httpx.Request], httpx.Response]:
+    """A Ctrl-C comes while the answer is awaited, before or after the server has done it."""
+
+    def fault(way: Way, request: httpx.Request) -> httpx.Response:
+        if after:
+            way.send(request).read()
+        raise KeyboardInterrupt
+
+    return fault
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_stopped_push_says_whether_it_arrived(replica, way, after):
+    """It asks the remote; nothing is sent twice, nothing is left out."""
+    db = replica("mine")
+    db.execute("INSERT INTO bare VALUES ('first', 1)")
+    db.execute("INSERT INTO bare VALUES ('second', 2)")
+    way.next(PIPELINE, stopped(after=after))
+    said = "everything had arrived" if after else "0 of 2 transactions had arrived, the rest waits"
+    with pytest.raises(KeyboardInterrupt, match=said):
+        db.push()
+    assert len(db.changes()) == (0 if after else 2)
+    db.push()
+    yours = rows(replica("yours"), "bare")
+    assert [row for row in yours if row[0] in ("first", "second")] == [("first", 1), ("second", 2)]
+
+
+def test_a_stopped_push_of_several_batches_counts_them(replica, way):
+    """What an earlier batch brought is on the remote."""
+    db = replica("mine", push_operations_threshold=1)
+    for number in range(4):
+        db.execute("INSERT INTO bare VALUES ('part', ?)", (number,))
+    way.next(PIPELINE, stopped(after=True), skip=2)
+    with pytest.raises(KeyboardInterrupt, match="3 of 4 transactions had arrived"):
+        db.push()
+    db.push()
+    assert [row for row in rows(replica("yours"), "bare") if row[0] == "part"] == [
+        ("part", number) for number in range(4)
+    ]
+
+
+def test_a_stopped_push_to_a_remote_that_is_silent(replica, way):
+    """It says that it is not known, and the next push finds out."""
+    db = replica("mine")
+    db.execute("INSERT INTO bare VALUES ('once', 1)")
+    way.next(PIPELINE, stopped(after=True))
+    way.next(PIPELINE, lost_before, skip=1)
+    with pytest.raises(KeyboardInterrupt, match="not known, the next push finds out"):
+        db.push()
+    db.push()
+    assert rows(replica("yours"), "bare").count(("once", 1)) == 1

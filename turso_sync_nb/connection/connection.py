@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from turso_sync_nb.connection.awaiting import Awaiting
 from turso_sync_nb.connection.cursor import Cursor, Row
 from turso_sync_nb.connection.editing import Editor, EditReport, OnChanged
 from turso_sync_nb.connection.frames import Columns, frame_of_rows
@@ -62,6 +63,7 @@ class Connection(FunctionsMixin, SyncMixin):
         self.bootstrap_report: BootstrapReport | None = replica.bootstrap_report
         self.last_report = QueryReport()
         self._editor = Editor()
+        self._awaiting: Awaiting | None = None
         self._replica = replica
         self._options = options or SyncOptions()
         self._session = Session(replica, self._options.tables_ignore)
@@ -213,10 +215,19 @@ class Connection(FunctionsMixin, SyncMixin):
         names, declared = zip(*columns, strict=True) if columns else ((), ())
         return QueryResult(names if columns else None, declared, gathered, self.last_report)
 
+    @property
+    def aio(self) -> Awaiting:
+        """The verbs to ``await``: ``frame = await db.aio.query(sql)``; widgets answer meanwhile."""
+        if self._awaiting is None:
+            self._awaiting = Awaiting(self)
+        return self._awaiting
+
     def interrupt(self) -> None:
-        """Stop the statement that another thread is running here; it raises ``InterruptError``."""
-        self._session.check_open()
-        self._session.raw.interrupt()
+        """Stop what another thread is doing here, SQL or waiting for the remote; nothing if it is neither.
+
+        There ``InterruptError`` is raised, or :class:`StoppedError`. The connection can be used afterwards.
+        """
+        self._session.interrupt()
 
     # Transactions
 
@@ -348,6 +359,8 @@ class Connection(FunctionsMixin, SyncMixin):
     def close(self) -> None:
         """Roll back what is open and let go of the replica; may be repeated."""
         if not self.closed:
+            if self._awaiting is not None:
+                self._awaiting.close()
             self._session.close()
             self._replica.release()
 

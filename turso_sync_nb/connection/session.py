@@ -12,6 +12,7 @@ with the capture of what it changes.
 from __future__ import annotations
 
 import re
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,7 @@ from turso_sync_nb.changes.sql_text import first_word
 from turso_sync_nb.connection.carrying import Luggage
 from turso_sync_nb.connection.sql_errors import translated
 from turso_sync_nb.connection.statements import is_changing
-from turso_sync_nb.errors import ProgrammingError, SyncError, UsageError
+from turso_sync_nb.errors import ProgrammingError, ReplicaBusyError, SyncError, UsageError
 from turso_sync_nb.storage.folder import ReplicaFolder
 
 if TYPE_CHECKING:
@@ -106,6 +107,11 @@ class Session:
         """Whether the statement under way may write; set before its first step."""
         self.rows_changed = 0
         """Rows that INSERT, UPDATE and DELETE changed so far, effects of triggers not counted."""
+        self.thread: int | None = None
+        """The thread that used it last."""
+        self.awaited = set[object]()
+        """What was awaited and is not done; all of it runs on ``awaiting_thread``."""
+        self.awaiting_thread: int | None = None
         self._replica = replica
         self._tables_ignore = tables_ignore
         self._recorded: dict[tuple[Any, ...], Callable[[apsw.Connection], object]] = {}
@@ -152,9 +158,28 @@ class Session:
             self._deadline_s = None
 
     def check_open(self) -> None:
-        """Refuse to go on when the connection is closed."""
+        """Refuse to go on when the connection is closed, or what was awaited on it is not done.
+
+        Raises:
+            ProgrammingError: it is closed.
+            ReplicaBusyError: another thread is using it, or is about to.
+        """
         if self.closed:
             raise ProgrammingError("use connection: it is closed")
+        thread = threading.get_ident()
+        if self.awaited and thread != self.awaiting_thread:
+            raise ReplicaBusyError(
+                "use connection: what was awaited on it is not done",
+                hint="await it first; db.interrupt() stops it; another connection can be used meanwhile",
+            )
+        self.thread = thread
+
+    def interrupt(self) -> None:
+        """Stop what another thread is doing here: SQL, and waiting for the remote."""
+        if not self.closed:
+            self.raw.interrupt()
+            if self._replica.remote is not None and self.thread is not None:
+                self._replica.remote.stop(self.thread)
 
     def close(self) -> None:
         """Close the cursors and the connection, rolling back what is open; may be repeated."""

@@ -82,14 +82,15 @@ def pull(replica: Replica, settling: Settling) -> PullReport:
     with replica.verb(), ExitStack() as undo:
         started_s, before = time.perf_counter(), replica.need_remote().traffic.snapshot()
         replica.gate.refuse_caller("pull", settling.caller)
-        news = _fetched(replica)
-        if news is None:
-            _note_pull(replica)
-            replayed, pages = Replayed(), 0
-        else:
-            undo.callback(news.next_base.discard)
-            pages = len(news.next_base.pages)
-            replayed = _published(replica, news, settling)
+        with _saying_so_if_stopped(replica):
+            news = _fetched(replica)
+            if news is None:
+                _note_pull(replica)
+                replayed, pages = Replayed(), 0
+            else:
+                undo.callback(news.next_base.discard)
+                pages = len(news.next_base.pages)
+                replayed = _published(replica, news, settling)
         after = replica.need_remote().traffic.snapshot()
         return PullReport(
             pages=pages,
@@ -103,6 +104,18 @@ def pull(replica: Replica, settling: Settling) -> PullReport:
             seconds=time.perf_counter() - started_s,
             note=replica.take_note(),
         )
+
+
+@contextmanager
+def _saying_so_if_stopped(replica: Replica) -> Iterator[None]:
+    """Have a Ctrl-C in the block say whether the pull had come into force."""
+    revision = replica.metadata.revision
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        done = replica.metadata.revision != revision
+        error.args = ("the pull was done" if done else "nothing was pulled, and nothing moved",)
+        raise
 
 
 def rebase(replica: Replica, settling: Settling) -> Replayed:

@@ -31,6 +31,8 @@ from turso_sync_nb.errors import (
     RemoteRefusedError,
     ReplicaError,
     RevisionGoneError,
+    StoppedError,
+    SyncError,
 )
 from turso_sync_nb.protocol.pipeline import Execute, ExecuteResponse, Stmt
 from turso_sync_nb.storage.crash_points import reach
@@ -48,6 +50,9 @@ ATTEMPTS_MAX: Final = 5
 
 BATCH_BYTES_MAX: Final = 32 * 2**20
 """Bytes of values after which a push begins another request, between two transactions."""
+
+FOUND_OUT_WITHIN_S: Final = 0.3
+"""Seconds in which a push that was stopped asks what became of it."""
 
 _LACKS: Final = re.compile(r"no such|does not exist", re.IGNORECASE)
 """What servers say of a table or column that they have not."""
@@ -79,11 +84,17 @@ def push(
         ConflictError: the remote refuses a transaction, or keeps moving.
         ReplicaError: the server at the address lacks what it had acknowledged.
         RemoteError, ProtocolError: no answer, or one that makes no sense; the next push finds out.
+        KeyboardInterrupt, StoppedError: it was stopped; the message says whether it arrived.
     """
     with replica.verb():
         started_s, before = time.perf_counter(), replica.need_remote().traffic.snapshot()
         run = _Push(replica, operations_threshold, transform, skip_refused=skip_refused)
-        conflicts = _until_done(run, rebase)
+        try:
+            conflicts = _until_done(run, rebase)
+        except (KeyboardInterrupt, StoppedError) as error:
+            became = run.arrived()
+            error.args = (became if isinstance(error, KeyboardInterrupt) else f"push: stopped; {became}",)
+            raise
         after = replica.need_remote().traffic.snapshot()
         return PushReport(
             transactions=run.transactions,
@@ -137,6 +148,7 @@ class _Push:
         self.threshold = threshold
         self.transform = transform
         self.skip_refused = skip_refused
+        self.to_send = 0
         self.transactions = 0
         self.changes = 0
 
@@ -161,6 +173,7 @@ class _Push:
             raise _MovedOnError("another process pushed under this client id") from None
 
     def _send(self, waiting: list[Transaction], position: Position) -> None:
+        self.to_send = max(self.to_send, len(waiting))
         for batch in self._batches(waiting):
             position = self._sent(batch, position)
         if self.replica.metadata.copied:
@@ -170,6 +183,18 @@ class _Push:
         """Return where the remote is, everything that it has struck off."""
         self._recognise()
         return self._agreed()
+
+    def arrived(self) -> str:
+        """Say how much of what was to be sent the remote has, as far as it tells that soon."""
+        try:
+            with self.remote.within(FOUND_OUT_WITHIN_S):
+                self.find_out()
+            left = len(self._waiting())
+        except (SyncError, _MovedOnError, KeyboardInterrupt):
+            return "whether all of it arrived is not known, the next push finds out"
+        if not left:
+            return "everything had arrived"
+        return f"{max(self.to_send - left, 0)} of {self.to_send} transactions had arrived, the rest waits"
 
     def stuck(self, moved: _MovedOnError) -> ConflictError:
         """Return the error for a remote that differs, though it has nothing new."""

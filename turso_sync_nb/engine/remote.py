@@ -83,5 +83,11 @@ class Remote(Protocol):
             ProtocolError: the answer makes no sense, or a value cannot be sent.
         """
 
+    def stop(self, thread: int | None = None) -> None:
+        """End the requests of ``thread``, or of all; each raises :class:`StoppedError` there."""
+
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        """Have this thread's requests in the block end within ``seconds``, and none be tried again."""
+
     def close(self) -> None:
         """Let go of connections; may be repeated."""

@@ -8,8 +8,9 @@ redirect to another host: the token would go with it.
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx
@@ -38,12 +39,15 @@ from turso_sync_nb.remote.redirect import redirected
 from turso_sync_nb.remote.resolve import Resolver
 from turso_sync_nb.remote.retry import RetryPolicy, retry_after_s
 from turso_sync_nb.remote.traffic import Traffic
+from turso_sync_nb.remote.under_way import EXTENSION, Calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from turso_sync_nb.protocol.pipeline import Request, Response, SqlError
     from turso_sync_nb.protocol.pull_updates import PullRequest
+    from turso_sync_nb.remote.under_way import Call as CallUnderWay
     from turso_sync_nb.units import PageId
 
 REDIRECTS_MAX: Final = 3
@@ -117,11 +121,12 @@ class HttpRemote:
         self._retry = retry or RetryPolicy()
         limits = timeouts or Timeouts()
         self._options: dict[str, Any] = {
-            "timeout": httpx.Timeout(limits.read_s, connect=limits.connect_s),
             "headers": {"accept-encoding": "identity"},
             "transport": transport,
         }
+        self._limits = httpx.Timeout(limits.read_s, connect=limits.connect_s)
         self._connect_s = limits.connect_s
+        self._calls = Calls()
         self._resolver = None if transport else Resolver()
         self._clients: dict[tuple[bool, bool], httpx.Client] = {}
         self._clients_lock = threading.Lock()
@@ -137,6 +142,14 @@ class HttpRemote:
             clients, self._clients = self._clients, {}
         for client in clients.values():
             client.close()
+
+    def stop(self, thread: int | None = None) -> None:
+        """End the requests of ``thread``, or of all; each raises :class:`StoppedError` there."""
+        self._calls.stop(thread)
+
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        """Have this thread's requests in the block end within ``seconds``, and none be tried again."""
+        return self._calls.within(seconds)
 
     def __repr__(self) -> str:
         return f"<HttpRemote {self.display_url}>"
@@ -176,18 +189,27 @@ class HttpRemote:
     @contextmanager
     def _answer(self, call: _Call, begin: Callable[[httpx.Response], Begun]) -> Iterator[Begun]:
         """Give what ``begin`` makes of the answer of status 200 to ``call``, before it is closed."""
-        retries = self._retry.start()
+        with self._calls.call() as under_way:
+            yield from self._tries(call, begin, under_way)
+
+    def _tries(
+        self, call: _Call, begin: Callable[[httpx.Response], Begun], under_way: CallUnderWay
+    ) -> Iterator[Begun]:
+        policy = self._retry if under_way.deadline_s is None else replace(self._retry, attempts=1)
+        retries = policy.start(under_way.sleep)
         while True:
             url = ask_url(self._url)
             shown = clean_url(url)
             token = ask_token(self._token, url)
             try:
-                response = self._send(call, base_url(url), token)
+                response = self._send(call, base_url(url), token, under_way)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                under_way.refuse_stopped()
                 if retries.wait():
                     continue
                 raise of_transport(error, shown) from None
             except httpx.HTTPError as error:
+                under_way.refuse_stopped()
                 if call.repeatable and retries.wait():
                     continue
                 raise of_transport(error, shown) from None
@@ -214,7 +236,7 @@ class HttpRemote:
                 response.status_code, error_text, shown, filter(None, (token, self._encryption_key))
             )
 
-    def _send(self, call: _Call, base: str, token: str | None) -> httpx.Response:
+    def _send(self, call: _Call, base: str, token: str | None, under_way: CallUnderWay) -> httpx.Response:
         """Send ``call`` below ``base``, following redirects within its host."""
         headers = {"content-type": call.content_type, "content-length": str(len(call.body))}
         if token:
@@ -229,7 +251,14 @@ class HttpRemote:
             if self._resolver:
                 self._resolver.check(url, self._connect_s)
             client = self._client(url)
-            request = client.build_request("POST", url, content=self._counted(call.body), headers=headers)
+            request = client.build_request(
+                "POST",
+                url,
+                content=self._counted(call.body),
+                headers=headers,
+                timeout=self._timeout(under_way),
+                extensions={"trace": under_way.trace, EXTENSION: under_way},
+            )
             response = client.send(request, stream=True, follow_redirects=False)
             if not response.has_redirect_location:
                 return response
@@ -238,6 +267,12 @@ class HttpRemote:
         raise RemoteRefusedError(
             f"ask {clean_url(base)}: redirected more than {REDIRECTS_MAX} times", hint="check the address"
         )
+
+    def _timeout(self, under_way: CallUnderWay) -> httpx.Timeout:
+        if under_way.deadline_s is None:
+            return self._limits
+        left_s = max(under_way.deadline_s - time.monotonic(), 0.001)
+        return httpx.Timeout(min(left_s, self._connect_s))
 
     def _client(self, url: httpx.URL) -> httpx.Client:
         """Return the client for ``url``.
@@ -273,6 +308,7 @@ class HttpRemote:
                 yield chunk
                 _refuse_closed(response)
         except httpx.HTTPError as error:
+            response.request.extensions[EXTENSION].refuse_stopped()
             raise of_transport(error, self._shown(response)) from None
 
     def _body(self, response: httpx.Response) -> bytes:

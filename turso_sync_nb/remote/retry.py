@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class RetryPolicy:
     """At most ``attempts`` tries within ``deadline_s``; steps grow from ``base_s`` to ``cap_s`` seconds.
 
-    A server's Retry-After is obeyed up to ``cap_s``.
+    A server's Retry-After is obeyed up to ``cap_s``. ``sleep`` goes before that of the request.
     """
 
     attempts: int = 4
@@ -28,19 +28,20 @@ class RetryPolicy:
     cap_s: float = 5.0
     deadline_s: float = 20.0
     clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] | None = None
     chance: random.Random = field(default_factory=random.Random)
 
-    def start(self) -> Retries:
-        """Begin counting for one request."""
-        return Retries(self)
+    def start(self, sleep: Callable[[float], None] = time.sleep) -> Retries:
+        """Begin counting for one request, which sleeps by ``sleep``."""
+        return Retries(self, self.sleep or sleep)
 
 
 class Retries:
     """The tries of one request."""
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    def __init__(self, policy: RetryPolicy, sleep: Callable[[float], None]) -> None:
         self._policy = policy
+        self._sleep = sleep
         self._tries = 0
         self._deadline = policy.clock() + policy.deadline_s
 
@@ -52,7 +53,7 @@ class Retries:
         delay = policy.chance.uniform(0, step) if retry_after_s is None else min(policy.cap_s, retry_after_s)
         if self._tries >= policy.attempts or policy.clock() + delay > self._deadline:
             return False
-        policy.sleep(delay)
+        self._sleep(delay)
         return True
 
 

@@ -1,0 +1,109 @@
+"""Requests under way, so that another thread can end them.
+
+A thread that waits for a socket hears nothing but the socket. Ending its request is shutting that down; the
+thread then finds an answer that broke off, and a flag that says why.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from turso_sync_nb.errors import StoppedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXTENSION = "turso_sync_nb_call"
+"""Under what name a request carries its :class:`Call` (an httpx extension)."""
+
+
+class Call:
+    """One request of one thread, from its first try to the end of its answer."""
+
+    def __init__(self, known: WeakSet[Any], deadline_s: float | None) -> None:
+        self.thread = threading.get_ident()
+        self.deadline_s = deadline_s
+        self.stopped = threading.Event()
+        self.stream: Any = None
+        self._known = known
+
+    def trace(self, event: str, info: dict[str, Any]) -> None:
+        """Take note of the connection that httpcore made (its ``trace`` extension)."""
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self.stream = info["return_value"]
+            self._known.add(self.stream)
+            self.refuse_stopped()
+
+    def refuse_stopped(self) -> None:
+        """Go on, unless this was stopped.
+
+        Raises:
+            StoppedError: it was.
+        """
+        if self.stopped.is_set():
+            raise StoppedError("ask the remote: stopped", hint="nothing is lost; try again when you like")
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, until this is stopped.
+
+        Raises:
+            StoppedError: it was.
+        """
+        self.stopped.wait(seconds)
+        self.refuse_stopped()
+
+
+class Calls:
+    """The calls of one remote; safe for threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: set[Call] = set()
+        self._streams = WeakSet[Any]()
+        self._deadlines: dict[int, float] = {}
+
+    @contextmanager
+    def call(self) -> Iterator[Call]:
+        """Have a call under way in the block."""
+        call = Call(self._streams, self._deadlines.get(threading.get_ident()))
+        with self._lock:
+            self._calls.add(call)
+        try:
+            yield call
+        finally:
+            with self._lock:
+                self._calls.discard(call)
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Have this thread's calls in the block end within ``seconds`` from now, and none be tried again."""
+        thread = threading.get_ident()
+        self._deadlines[thread] = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            del self._deadlines[thread]
+
+    def stop(self, thread: int | None = None) -> None:
+        """End the calls of ``thread``, or of all; each raises :class:`StoppedError` in its thread."""
+        with self._lock:
+            ending = [call for call in self._calls if thread in (None, call.thread)]
+            of_others = {call.stream for call in self._calls if call not in ending}
+            for call in ending:
+                call.stopped.set()
+            # a call on a connection that stood before does not know which; idle ones are opened again
+            unknown = any(call.stream is None for call in ending)
+            streams = set(self._streams) - of_others if unknown else {call.stream for call in ending}
+        for stream in streams:
+            _shut_down(stream)
+
+
+def _shut_down(stream: Any) -> None:
+    with suppress(OSError):
+        if (connection := stream.get_extra_info("socket")) is not None:
+            connection.shutdown(socket.SHUT_RDWR)
