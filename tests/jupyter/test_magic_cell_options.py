@@ -108,3 +108,35 @@ def test_polars_says_when_it_is_not_there(ready, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "polars", None)
     assert "pip install polars" in ready.sql("SELECT 1", "--polars").line
     assert "exclude each other" in ready.sql("SELECT 1", "--polars --arrow").line
+
+
+def test_identifiers_only_by_the_flag(ready):
+    """Names of tables and columns, alone or several, always in quotes; without the flag braces are SQL's."""
+    ready.names.update({"table": "carriers", "columns": ["name", "carrier"], "who": "UA"})
+    sql = "SELECT {columns}, '{{' AS brace FROM {table} WHERE carrier = :who"
+    frame = ready.sql(sql, "--identifiers").value
+    assert frame.to_numpy().tolist() == [["United", "UA", "{"]]
+    assert "unrecognized token" in ready.sql(sql).line
+    assert ready.sql("""SELECT '{"a": 1}' AS j""").value["j"].tolist() == ['{"a": 1}']
+    ready.names["table"] = 'carriers" WHERE 0; DROP TABLE "carriers'
+    assert "no such table" in ready.sql("SELECT * FROM {table}", "--identifiers").line
+    assert carriers(ready) == ["B6", "UA"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("SELECT * FROM {tabel}", "did you mean table?"),
+        ("SELECT {number}", "a value of type int is no name"),
+        ("SELECT {empty}", "its text is no name"),
+        ("SELECT {table.x}", "no variable's name"),
+        ("SELECT {table!r}", "no variable's name"),
+        ("SELECT {}", "no variable's name"),
+        ("SELECT '{'", "{{ and }} for braces"),
+        ("SELECT {nothing}", "a list without names"),
+    ],
+)
+def test_what_is_no_identifier(ready, sql, said):
+    """One line that says what belongs there."""
+    ready.names.update({"table": "carriers", "number": 3, "empty": "", "nothing": []})
+    assert said in ready.sql(sql, "--identifiers").line

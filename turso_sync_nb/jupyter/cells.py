@@ -11,7 +11,7 @@ import importlib
 import re
 import time
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -21,6 +21,7 @@ from turso_sync_nb.connection.statements import is_blank
 from turso_sync_nb.errors import Error, UsageError
 from turso_sync_nb.jupyter.arguments import Arguments, Grammar, Option, showable
 from turso_sync_nb.jupyter.failures import line_of, render_as
+from turso_sync_nb.jupyter.identifiers import with_identifiers
 from turso_sync_nb.jupyter.notebook import Notebook, check_variable_name
 from turso_sync_nb.jupyter.parameters import UNNAMED_HINT, Variables
 from turso_sync_nb.jupyter.places import shown_path
@@ -41,6 +42,7 @@ SQL_OPTIONS: Final = (
     Option(("--atomic",), "", "all statements or none: an error undoes what the cell did"),
     Option(("--arrow",), "", "a pyarrow Table in place of a DataFrame"),
     Option(("--polars",), "", "a polars DataFrame in place of pandas' one"),
+    Option(("--identifiers",), "", "{name} in the SQL is the variable's text as a quoted identifier"),
     Option(("--timeout",), "TIME", "stop after that long: 5s, 500ms, 2min"),
 )
 CELL: Final = Grammar(
@@ -57,7 +59,7 @@ _MISSING: Final = re.compile(r"no such (table|column|function|index|view): (.+)"
 class Cell:
     """What to run and where its result goes.
 
-    ``quiet``: into the variable only; ``atomic``: all or nothing.
+    ``quiet``: into the variable only; ``atomic``: all or nothing; ``identifiers``: ``{name}`` is replaced.
     """
 
     sql: str
@@ -65,6 +67,7 @@ class Cell:
     out: str | None = None
     quiet: bool = False
     atomic: bool = False
+    identifiers: bool = False
     kind: Kind = "pandas"
     timeout_s: float | None = None
 
@@ -109,6 +112,7 @@ def make_cell(arguments: Arguments, target: str | None, sql: str) -> Cell:
         name,
         quiet=target is not None,
         atomic=arguments.has("atomic"),
+        identifiers=arguments.has("identifiers"),
         kind=kinds[0] if kinds else "pandas",
         timeout_s=None if timeout is None else parse_seconds(timeout),
     )
@@ -138,6 +142,8 @@ def run(notebook: Notebook, cell: Cell) -> Any:
     the cell's variable.
     """
     db = notebook.connections.get(cell.on, notebook.variables).db
+    if cell.identifiers:
+        cell = replace(cell, sql=with_identifiers(cell.sql, notebook.variables))
     result = executed(db, cell, Variables(notebook.variables))
     frame = _made(result, cell.kind)
     rows = None if frame is None else len(frame)
