@@ -28,7 +28,7 @@ from turso_sync_nb.changes.names import is_internal, quoted
 from turso_sync_nb.changes.sql_text import first_word
 from turso_sync_nb.connection.carrying import Luggage
 from turso_sync_nb.connection.sql_errors import translated
-from turso_sync_nb.connection.statements import is_changing
+from turso_sync_nb.connection.statements import CHANGING_THE_SCHEMA, READING, is_changing, shortened
 from turso_sync_nb.errors import ProgrammingError, ReplicaBusyError, SyncError, UsageError
 from turso_sync_nb.storage.folder import ReplicaFolder
 
@@ -44,25 +44,6 @@ PROGRESS_STEPS: Final = 20_000
 MEMO_MAX: Final = 1_000
 """Statements of which it is remembered whether they write to the replica's database."""
 
-SQL_SHOWN_MAX: Final = 120
-
-_READING: Final = frozenset(
-    {
-        "",
-        "SELECT",
-        "VALUES",
-        "EXPLAIN",
-        "BEGIN",
-        "COMMIT",
-        "END",
-        "ROLLBACK",
-        "SAVEPOINT",
-        "RELEASE",
-        "ATTACH",
-        "DETACH",
-    }
-)
-_CHANGING_THE_SCHEMA: Final = frozenset({"CREATE", "DROP", "ALTER", "ATTACH", "DETACH", "ROLLBACK"})
 _VACUUM_INTO: Final = re.compile(r"\bINTO\b", re.IGNORECASE)
 _WRITES: Final = frozenset(
     code
@@ -284,7 +265,7 @@ class Session:
         word = first_word(sql)
         if word == "ROLLBACK":
             self.capture.forget()
-        if word in _CHANGING_THE_SCHEMA:
+        if word in CHANGING_THE_SCHEMA:
             self._writes.clear()
 
     def _do(self, sql: str) -> None:
@@ -301,7 +282,7 @@ class Session:
         SQLite's authorizer tells it when a statement is prepared, once; so it is remembered.
         """
         word = first_word(sql)
-        if word in _READING:
+        if word in READING:
             return frozenset()
         if word == "VACUUM" and not _VACUUM_INTO.search(sql):
             raise UsageError("run VACUUM: refused here", hint="export the replica with db.export(path)")
@@ -456,9 +437,3 @@ def _refuse_inner_file(file: str) -> None:
             f"attach {Path(file).name}: it is the inner file of a replica",
             hint="export the replica with db.export(path) and attach that file",
         )
-
-
-def shortened(sql: str) -> str:
-    """Return ``sql`` in one line that fits a message."""
-    line = " ".join(sql.split())
-    return line if len(line) <= SQL_SHOWN_MAX else line[: SQL_SHOWN_MAX - 1] + "…"

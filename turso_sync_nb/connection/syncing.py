@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from turso_sync_nb.changes import tape
 from turso_sync_nb.changes.conflicts import DEFAULT
+from turso_sync_nb.changes.net import net
 from turso_sync_nb.changes.script import script
-from turso_sync_nb.connection.outbox import changes_frame, conflicts_frame
+from turso_sync_nb.connection.outbox import changes_frame, conflicts_frame, differences_frame
 from turso_sync_nb.connection.sql_errors import explaining
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.checkpoint import checkpoint
+from turso_sync_nb.engine.incoming import incoming
 from turso_sync_nb.engine.pull import Settling, pull, rebase
 from turso_sync_nb.engine.push import find_out, push
 from turso_sync_nb.errors import NotSupportedError
@@ -134,6 +136,28 @@ class SyncMixin:
         self._session.check_open()
         with explaining():
             return conflicts_frame(outbox.conflicts(self._replica))
+
+    def diff(self) -> pd.DataFrame:
+        """Return what a push would send and what a pull would change, by table and key; nothing moves.
+
+        Columns: by (push, pull), table, key, operation, old, new, meets (the other side changes the same
+        row). Several changes of a row are one, of updates the columns that differ are shown; rows that are
+        here already as the remote has them are left out. The remote is asked for the pages that changed.
+        Tables without rowids are compared whole. ``attrs["unplaced_pages"]`` counts pages of long values
+        whose rows are not here.
+
+        Raises:
+            RemoteError, ProtocolError: the remote did not answer, or not as the protocol says.
+            RevisionGoneError: it does not know our revision any more; pull.
+        """
+        self._session.check_open()
+        with explaining():
+            news = incoming(self._replica)
+            waiting = outbox.transactions(self._replica)
+            sent = net(change for one in waiting if one.state == "pending" for change in one.changes)
+            frame = differences_frame(sent, outbox.not_here_yet(self._replica, news.changes))
+            frame.attrs["unplaced_pages"] = news.unplaced
+            return frame
 
     def script(self) -> str:
         """Return what this process wrote as an SQL script, pushed or not, in the order of the remote.

@@ -5,19 +5,19 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import apsw
+
 from turso_sync_nb.changes import conflicts as conflict_list
-from turso_sync_nb.changes import tape
-from turso_sync_nb.changes.model import RowChange, is_ignored
+from turso_sync_nb.changes import tape, to_sql
+from turso_sync_nb.changes.model import RowChange, SchemaChange, is_ignored
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.errors import ConflictError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import apsw
+    from collections.abc import Callable, Iterable, Iterator
 
     from turso_sync_nb.changes.conflicts import Conflict
-    from turso_sync_nb.changes.model import State, Transaction
+    from turso_sync_nb.changes.model import Change, State, Transaction
     from turso_sync_nb.engine.replay import Replayed
     from turso_sync_nb.engine.replica import Replica
 
@@ -33,6 +33,29 @@ def transactions(replica: Replica) -> list[Transaction]:
             if pushed:
                 found.append(one.changed(changes=pushed))
         return found
+
+
+def not_here_yet(replica: Replica, changes: Iterable[Change]) -> list[Change]:
+    """Return those of ``changes`` that are not done here already: pushed from here, or done alike."""
+    with database(replica) as raw:
+        rows: list[Any] = raw.execute("SELECT name, sql FROM sqlite_schema").fetchall()
+        objects: dict[str, str] = dict(rows)
+        return [change for change in changes if not _is_here(raw, objects, change)]
+
+
+def _is_here(raw: apsw.Connection, objects: dict[str, str], change: Change) -> bool:
+    if isinstance(change, SchemaChange):
+        return objects.get(change.name) == (None if change.kind == "drop" else change.sql)
+    image = change.old if change.new is None else change.new
+    if image is None or not to_sql.usable_key(change.shape, image):
+        return False
+    try:
+        there = raw.execute(*to_sql.select(change.shape, image)).fetchall()
+    except apsw.SQLError:  # the table, or a column of it, is not here
+        return False
+    if change.new is None:
+        return not there
+    return bool(there) and all(map(to_sql.same_value, there[0], change.new))
 
 
 def pending(replica: Replica) -> int:

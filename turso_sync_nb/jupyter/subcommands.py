@@ -140,6 +140,12 @@ _ALL: Final = (
         syncing.changes,
     ),
     Subcommand(
+        "diff",
+        Grammar("%turso_sync diff", (_ON,)),
+        "show what a push would send and a pull would change, by table and key",
+        syncing.diff,
+    ),
+    Subcommand(
         "conflicts",
         Grammar("%turso_sync conflicts", (_ON,)),
         "show conflicts and how each was settled",
