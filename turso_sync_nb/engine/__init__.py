@@ -6,10 +6,12 @@
 | ``fetch.py`` | pages of one revision, all that were asked for or an error |
 | ``bootstrap.py`` | the first pages of a new replica, resumable |
 | ``ensure.py`` | the pages that one query touches |
-| ``pull.py``, ``replay.py`` | what is new on the remote; the changes made here, again on top of it |
+| ``news.py``, ``pull.py``, ``replay.py`` | what is new on the remote; into force; the changes made here, again on top of it |
+| ``incoming.py`` | what a pull would change |
 | ``push.py``, ``push_batch.py``, ``bookkeeping.py`` | what was made here; one request; what has arrived |
 | ``checkpoint.py`` | the log into the database file |
 | ``outbox.py`` | what waits to be pushed, and how a user revises it |
+| ``session_log.py`` | what this process wrote and pushed |
 | ``remote_features.py`` | what the remote cannot hold |
 | ``local.py``, ``salvage.py`` | what was made here, read, and saved from files that others changed |
 | ``gate.py`` | every connection idle while files are published |

@@ -22,15 +22,8 @@ from turso_sync_nb.changes.schema import read_schema
 from turso_sync_nb.engine.fetch import PagesAt
 from turso_sync_nb.engine.news import every_change
 from turso_sync_nb.errors import UsageError
-from turso_sync_nb.storage.btree import (
-    Interior,
-    Leaf,
-    free_pages,
-    is_index_page,
-    next_overflow,
-    reserved_bytes,
-    table_page,
-)
+from turso_sync_nb.storage.btree import INDEX_INTERIOR, INDEX_LEAF, TABLE_INTERIOR, TABLE_LEAF, Node
+from turso_sync_nb.storage.chains import free_pages, next_overflow, usable_bytes
 from turso_sync_nb.storage.snapshot import Snapshot
 from turso_sync_nb.units import PageId
 
@@ -43,6 +36,8 @@ if TYPE_CHECKING:
 
 ROWS_TOGETHER: Final = 500
 """Rows that are asked for by one query."""
+
+_OF_BTREES: Final = frozenset({INDEX_INTERIOR, INDEX_LEAF, TABLE_INTERIOR, TABLE_LEAF})
 
 Rows = dict[Any, "Image"]
 
@@ -113,48 +108,53 @@ class _State:
             name: PageId(root - 1) for kind, name, _, root in rows
             if kind == "table" and root and not is_internal(name)
         }  # fmt: skip
-        self._reserved = reserved_bytes(snapshot.read(PageId(0)))
-        self._pages: dict[PageId, Leaf | Interior | None] = {}
+        self._usable = usable_bytes(snapshot.read(PageId(0)))
+        self._nodes: dict[PageId, Node | None] = {}
         self._last = ""
 
-    def page(self, page: PageId) -> Leaf | Interior | None:
-        """Return ``page`` as one of a table's b-tree; ``None`` if it is none."""
-        if page not in self._pages:
+    def node(self, page: PageId) -> Node | None:
+        """Return ``page`` as one of a b-tree; ``None``: the database ends before it."""
+        if page not in self._nodes:
             inside = 0 <= page < self.db_pages
-            self._pages[page] = table_page(page, self.read(page), self._reserved) if inside else None
-        return self._pages[page]
+            self._nodes[page] = Node(page, self.read(page), self._usable) if inside else None
+        return self._nodes[page]
+
+    def leaf(self, page: PageId) -> Node | None:
+        """Return ``page`` as a page of rows; ``None`` if it is none."""
+        node = self.node(page)
+        return node if node and node.kind == TABLE_LEAF else None
 
     def owner(self, page: PageId) -> str | None:
         """Return the table whose b-tree has ``page``."""
-        found = self.page(page)
-        rowids = found.rowids if isinstance(found, Leaf) else found.keys if found else ()
+        node = self.node(page)
+        rowid = node.some_rowid if node else None
         names: list[str] = [self._last, *self.roots] if self._last in self.roots else list(self.roots)
         for name in names:
-            if self.roots[name] == page or (rowids and page in self._way(name, rowids[0])):
+            if self.roots[name] == page or (rowid is not None and page in self._way(name, rowid)):
                 self._last = name
                 return name
         return None
 
     def _way(self, table: str, rowid: int) -> Iterator[PageId]:
         """Yield the pages from the root of ``table`` down to where ``rowid`` is."""
-        page: PageId = self.roots[table]
-        yield page
-        seen = 0
-        while isinstance(found := self.page(page), Interior) and seen < self.db_pages:
-            page, seen = found.child(rowid), seen + 1
-            yield page
+        page: int | None = self.roots[table]
+        for _ in range(self.db_pages):
+            if page is None:
+                return
+            yield PageId(page)
+            node = self.node(PageId(page))
+            page = node.child_of(rowid) if node else None
 
     def rowids_below(self, page: PageId) -> Iterator[int]:
         """Yield the rowids on ``page`` and below it."""
         waiting, seen = [page], BitMap()
         while waiting:
             page = waiting.pop()
-            found = None if page in seen else self.page(page)
+            node = None if page in seen else self.node(page)
             seen.add(page)
-            if isinstance(found, Leaf):
-                yield from found.rowids
-            elif found is not None:
-                waiting += found.children
+            if node:
+                yield from node.rowids
+                waiting += map(PageId, node.children if node.kind == TABLE_INTERIOR else ())
 
     def rows(self, shape: Shape, columns: tuple[str, ...], rowids: Iterable[int] | None) -> Rows:
         """Return rows by rowid, all if ``rowids`` is ``None``; by key where there is no rowid."""
@@ -238,36 +238,39 @@ class _Comparison:
         found: dict[str, set[int]] = defaultdict(set)
         for state in (self.before, self.after):
             for page in self.changed:
-                if isinstance(leaf := state.page(page), Leaf) and (owner := state.owner(page)):
+                if (leaf := state.leaf(page)) and (owner := state.owner(page)):
                     found[owner].update(leaf.rowids)
         for page in self.changed:
-            old, new = self.before.page(page), self.after.page(page)
-            if isinstance(old, Interior) and (owner := self.before.owner(page)):
-                kept = set(new.children) if isinstance(new, Interior) else set()
-                for child in set(old.children) - kept:
-                    found[owner].update(self.before.rowids_below(child))
+            old, new = self.before.node(page), self.after.node(page)
+            if old and old.kind == TABLE_INTERIOR and (owner := self.before.owner(page)):
+                for child in old.members - (new.members if new else BitMap()):
+                    found[owner].update(self.before.rowids_below(PageId(child)))
         self._add_long_rows(found)
         return found
 
     def _add_long_rows(self, found: dict[str, set[int]]) -> None:
         """Add rows of which only the part in overflow pages changed: their leaves, if here, did not."""
         loose = BitMap(page for page in self.changed if self._may_be_overflow(page))
-        leaves = [leaf for page in self.changed if isinstance(leaf := self.after.page(page), Leaf)]
-        for first in (first for leaf in leaves for first in leaf.overflow):
-            loose -= self._chain(first)
+        for page in self.changed:
+            if leaf := self.after.leaf(page):
+                loose -= self._long_parts(leaf)
         if loose:
             loose -= BitMap(free_pages(self.after.read, self.after.db_pages))
         for page in map(PageId, self._here if loose else ()):
-            if isinstance(leaf := self.after.page(page), Leaf):
-                met = [loose & self._chain(first) for first in leaf.overflow]
-                if any(met) and (owner := self.after.owner(page)):
-                    found[owner].update(leaf.rowids)
-                    loose -= BitMap.union(*met)
+            leaf = self.after.leaf(page)
+            met = loose & self._long_parts(leaf) if leaf else BitMap()
+            if leaf and met and (owner := self.after.owner(page)):
+                found[owner].update(leaf.rowids)
+                loose -= met
         self.unplaced = len(loose)
 
     def _may_be_overflow(self, page: PageId) -> bool:
-        data = self.after.read(page)
-        return bool(page) and self.after.page(page) is None and not is_index_page(page, data)
+        node = self.after.node(page)
+        return bool(page and node and node.kind not in _OF_BTREES)
+
+    def _long_parts(self, leaf: Node) -> BitMap:
+        """Return the overflow pages of the rows on ``leaf``, as far as they are here."""
+        return BitMap.union(BitMap(), *[self._chain(PageId(overflow.first)) for overflow in leaf.overflows])
 
     def _chain(self, first: PageId) -> BitMap:
         """Return the pages of an overflow chain, as far as they are here."""
@@ -281,7 +284,8 @@ class _Comparison:
         return pages
 
     def _index_changed(self) -> bool:
-        return any(is_index_page(page, self.after.read(page)) for page in self.changed)
+        nodes = map(self.after.node, self.changed)
+        return any(node and node.kind in (INDEX_INTERIOR, INDEX_LEAF) for node in nodes)
 
 
 def _parts(rowids: list[int]) -> Iterator[list[int]]:

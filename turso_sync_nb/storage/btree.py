@@ -1,140 +1,164 @@
-"""Pages of a table's b-tree, as SQLite lays them out (file format, 1.6): rowids, children, overflow.
+"""What a b-tree page of SQLite says about other pages (file format, sections 1.5 to 1.7 and 2.1).
 
-Page numbers in the file begin with 1, page ids with 0.
+For read-ahead only, so nothing here is an error: a page that makes no sense says nothing. Page ids count
+from 0, rowids and payload lengths are SQLite's.
 """
 
 from __future__ import annotations
 
 import struct
 from bisect import bisect_left
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import cached_property
+from itertools import takewhile
+from typing import Final, NamedTuple
 
-from turso_sync_nb.units import PAGE_SIZE, PageId
+from pyroaring import BitMap
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from turso_sync_nb.units import PAGE_SIZE
 
-_INTERIOR, _LEAF = 5, 13
-_INDEX_INTERIOR, _INDEX_LEAF = 2, 10
-FILE_HEADER: Final = 100
-"""Bytes before the b-tree's own in page 0."""
+INDEX_INTERIOR: Final = 2
+TABLE_INTERIOR: Final = 5
+INDEX_LEAF: Final = 10
+TABLE_LEAF: Final = 13
 
-_RESERVED_AT: Final = 20
-_FIRST_FREE_AT: Final = 32
-_MORE: Final = 0x80
-"""The bit of a variable-length integer's byte that says that more follow."""
+INTERIORS: Final = frozenset({INDEX_INTERIOR, TABLE_INTERIOR})
 
-
-@dataclass(frozen=True)
-class Leaf:
-    """A page of rows: their rowids in order, and the first page of each row's overflow chain."""
-
-    rowids: tuple[int, ...]
-    overflow: tuple[PageId, ...]
+_FILE_HEADER: Final = 100
+_INTEGER_SIZES: Final = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}
+"""Bytes of a record's value by its serial type, for integers."""
 
 
-@dataclass(frozen=True)
-class Interior:
-    """A page of children: rows up to ``keys[n]`` are below ``children[n]``, larger ones below the last."""
+class Overflow(NamedTuple):
+    """The overflow pages of one cell, if they follow each other: the first and how many."""
 
-    keys: tuple[int, ...]
-    children: tuple[PageId, ...]
-
-    def child(self, rowid: int) -> PageId:
-        """Return the child below which ``rowid`` is, if it is anywhere."""
-        return self.children[bisect_left(self.keys, rowid)]
+    first: int
+    pages: int
 
 
-def table_page(page: PageId, data: bytes, reserved: int) -> Leaf | Interior | None:
-    """Return what ``page`` of a table's b-tree holds; ``None`` when it is none, or is damaged.
+class Node:
+    """One page of a b-tree as it was read; parsed when asked. ``usable``: bytes of a page without reserve."""
 
-    ``reserved``: bytes at each page's end that are not SQLite's.
-    """
-    start = 0 if page else FILE_HEADER
-    try:
-        if data[start] == _LEAF:
-            return _leaf(data, start, PAGE_SIZE - reserved)
-        if data[start] == _INTERIOR:
-            return _interior(data, start)
-    except (IndexError, struct.error):
-        pass
-    return None
+    def __init__(self, page: int, data: bytes, usable: int = PAGE_SIZE) -> None:
+        self.page = page
+        self.data = data
+        self.usable = usable
+        self._header = 0 if page else _FILE_HEADER
+        self.kind = data[self._header]
 
+    @cached_property
+    def _cells(self) -> tuple[int, ...]:
+        """Where each cell begins, in key order; nothing if the page contradicts itself."""
+        after_header = self._header + (12 if self.kind in INTERIORS else 8)
+        (count,) = struct.unpack_from(">H", self.data, self._header + 3)
+        if after_header + 2 * count > PAGE_SIZE:
+            return ()
+        cells = struct.unpack_from(f">{count}H", self.data, after_header)
+        return cells if all(after_header <= cell <= PAGE_SIZE - 4 for cell in cells) else ()
 
-def is_index_page(page: PageId, data: bytes) -> bool:
-    """Say whether ``page`` looks like one of an index, or of a table WITHOUT ROWID."""
-    return bool(page) and data[0] in (_INDEX_INTERIOR, _INDEX_LEAF)
+    @cached_property
+    def children(self) -> tuple[int, ...]:
+        """The pages below this one in key order; none below a leaf."""
+        if self.kind not in INTERIORS:
+            return ()
+        places = (*self._cells, self._header + 8)
+        found = tuple(int.from_bytes(self.data[at : at + 4], "big") - 1 for at in places)
+        return found if min(found) > 0 else ()
 
+    @cached_property
+    def members(self) -> BitMap:
+        """The children as a set."""
+        return BitMap(self.children)
 
-def reserved_bytes(first_page: bytes) -> int:
-    """Return how many bytes at the end of each page are not SQLite's."""
-    return first_page[_RESERVED_AT]
+    @cached_property
+    def _keys(self) -> tuple[int, ...]:
+        return tuple(_varint(self.data, cell + 4)[0] for cell in self._cells)
 
+    @cached_property
+    def rowids(self) -> tuple[int, ...]:
+        """The rows of this table leaf in order; none on any other page."""
+        if self.kind != TABLE_LEAF:
+            return ()
+        return tuple(_varint(self.data, _varint(self.data, cell)[1])[0] for cell in self._cells)
 
-def next_overflow(data: bytes) -> PageId | None:
-    """Return the page after this one of an overflow chain; ``None``: it is the last."""
-    (number,) = struct.unpack_from(">I", data)
-    return PageId(number - 1) if number else None
+    @property
+    def some_rowid(self) -> int | None:
+        """A rowid that is below this table page, or would be; ``None`` where it says none."""
+        if self.kind == TABLE_INTERIOR:
+            return next(iter(self._keys), None)
+        return next(iter(self.rowids), None)
 
+    def child_of(self, rowid: int) -> int | None:
+        """Return the child of this table page under which ``rowid`` belongs."""
+        if self.kind != TABLE_INTERIOR or not self.children:
+            return None
+        return self.children[bisect_left(self._keys, rowid)]
 
-def free_pages(read: Callable[[PageId], bytes], db_pages: int) -> Iterator[PageId]:
-    """Yield the pages that the database does not use: those that list others, and those listed."""
-    (number,) = struct.unpack_from(">I", read(PageId(0)), _FIRST_FREE_AT)
-    for _ in range(db_pages):
-        if not 0 < number <= db_pages:
-            return
-        data = read(PageId(number - 1))
-        yield PageId(number - 1)
-        number, count = struct.unpack_from(">II", data)
-        for listed in struct.unpack_from(f">{min(count, PAGE_SIZE // 4 - 2)}I", data, 8):
-            if 0 < listed <= db_pages:
-                yield PageId(listed - 1)
+    @cached_property
+    def overflows(self) -> tuple[Overflow, ...]:
+        """The overflow pages of those cells that have any, in key order."""
+        found = (self._overflow(cell) for cell in self._cells)
+        return tuple(overflow for overflow in found if overflow)
 
+    def _overflow(self, cell: int) -> Overflow | None:
+        if self.kind == TABLE_INTERIOR:
+            return None
+        payload, start = _varint(self.data, cell + (4 if self.kind == INDEX_INTERIOR else 0))
+        if self.kind == TABLE_LEAF:
+            _, start = _varint(self.data, start)
+        local = self._local(payload)
+        if local == payload or start + local + 4 > PAGE_SIZE:
+            return None
+        first = int.from_bytes(self.data[start + local : start + local + 4], "big") - 1
+        return Overflow(first, -(-(payload - local) // (self.usable - 4)))
 
-def _cells(data: bytes, start: int, header: int) -> Iterator[int]:
-    (count,) = struct.unpack_from(">H", data, start + 3)
-    yield from struct.unpack_from(f">{count}H", data, start + header)
+    def _local(self, payload: int) -> int:
+        """Return how many bytes of a payload lie on the page itself."""
+        most = self.usable - 35 if self.kind == TABLE_LEAF else (self.usable - 12) * 64 // 255 - 23
+        if payload <= most:
+            return payload
+        least = (self.usable - 12) * 32 // 255 - 23
+        rest = least + (payload - least) % (self.usable - 4)
+        return rest if rest <= most else least
 
+    @cached_property
+    def entries(self) -> tuple[tuple[bytes, int] | None, ...]:
+        """Key and rowid of each entry of this index leaf, in order; ``None`` for one that goes on elsewhere.
 
-def _leaf(data: bytes, start: int, usable: int) -> Leaf:
-    rowids, overflow = [], []
-    for at in _cells(data, start, 8):
-        size, place = _varint(data, at)
-        rowid, place = _varint(data, place)
-        rowids.append(rowid - 2**64 if rowid >= 2**63 else rowid)
-        local = _local_bytes(size, usable)
-        if local < size:
-            (number,) = struct.unpack_from(">I", data, place + local)
-            overflow.append(PageId(number - 1))
-    return Leaf(tuple(rowids), tuple(overflow))
+        The key is the record without its rowid, good for nothing but to be compared.
+        """
+        return tuple(self._entry(cell) for cell in self._cells) if self.kind == INDEX_LEAF else ()
 
+    def _entry(self, cell: int) -> tuple[bytes, int] | None:
+        payload, start = _varint(self.data, cell)
+        if self._local(payload) != payload or start + payload > PAGE_SIZE:
+            return None
+        header_size, types = _varint(self.data, start)
+        last, end = start + header_size - 1, start + payload
+        if not types <= last < end or (last > types and self.data[last - 1] & 0x80):
+            return None
+        kind = self.data[last]
+        size = _INTEGER_SIZES.get(kind)
+        if size is None:
+            return None
+        rowid = int.from_bytes(self.data[end - size : end], "big", signed=True) if size else kind - 8
+        return self.data[types:last] + self.data[last + 1 : end - size], rowid
 
-def _interior(data: bytes, start: int) -> Interior:
-    keys, children = [], []
-    for at in _cells(data, start, 12):
-        (number,) = struct.unpack_from(">I", data, at)
-        key, _ = _varint(data, at + 4)
-        keys.append(key - 2**64 if key >= 2**63 else key)
-        children.append(PageId(number - 1))
-    (last,) = struct.unpack_from(">I", data, start + 8)
-    return Interior(tuple(keys), (*children, PageId(last - 1)))
-
-
-def _local_bytes(size: int, usable: int) -> int:
-    """Return how many bytes of a row of ``size`` are in the page itself."""
-    most, least = usable - 35, (usable - 12) * 32 // 255 - 23
-    if size <= most:
-        return size
-    fitting = least + (size - least) % (usable - 4)
-    return fitting if fitting <= most else least
+    def equal_after(self, entry: int, step: int) -> int:
+        """Return how many entries after (``step`` 1) or before (-1) ``entry`` have the same key."""
+        here = self.entries[entry]
+        if here is None:
+            return 0
+        beside = self.entries[entry + 1 :] if step > 0 else self.entries[:entry][::-1]
+        return sum(1 for _ in takewhile(lambda other: other is not None and other[0] == here[0], beside))
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """Return a variable-length integer as signed 64 bits, and where it ends."""
     value = 0
-    for number in range(8):
-        byte = data[at + number]
+    for count in range(8):
+        byte = data[at + count] if at + count < len(data) else 0
         value = value << 7 | byte & 0x7F
-        if byte < _MORE:
-            return value, at + number + 1
-    return value << 8 | data[at + 8], at + 9
+        if byte < 0x80:  # noqa: PLR2004 - the bit that says "more"
+            return value, at + count + 1
+    value = value << 8 | (data[at + 8] if at + 8 < len(data) else 0)
+    return value - (1 << 64) if value >> 63 else value, at + 9
