@@ -14,6 +14,6 @@
 | ``profiling.py``, ``progress.py`` | what columns hold; being told what arrives |
 | ``statements.py`` | what kind of statement a text is |
 | ``parameters.py`` | values on their way into SQLite's binder |
-| ``results.py``, ``frames.py``, ``declared_types.py`` | rows and their cost; rows to pandas; booleans, dates, moments |
+| ``results.py``, ``frames.py``, ``declared_types.py`` | rows, their cost; as pandas; booleans, dates |
 | ``sql_errors.py`` | APSW's errors as PEP 249's |
 """

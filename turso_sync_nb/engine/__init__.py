@@ -6,7 +6,7 @@
 | ``fetch.py`` | pages of one revision, all that were asked for or an error |
 | ``bootstrap.py`` | the first pages of a new replica, resumable |
 | ``ensure.py`` | the pages that one query touches |
-| ``news.py``, ``pull.py``, ``replay.py`` | what is new on the remote; into force; the changes made here, again on top of it |
+| ``news.py``, ``pull.py``, ``replay.py`` | news, brought into force; what was made here, again on top |
 | ``incoming.py`` | what a pull would change |
 | ``push.py``, ``push_batch.py``, ``bookkeeping.py`` | what was made here; one request; what has arrived |
 | ``checkpoint.py`` | the log into the database file |

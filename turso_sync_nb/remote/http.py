@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 
 REDIRECTS_MAX: Final = 3
 
+SENT_TOGETHER: Final = 256 * 1024
+"""Bytes of a body that are handed to the connection at once."""
+
 ERROR_BODY_MAX: Final = 64 * 1024
 """Bytes of an error's body that are read."""
 
@@ -295,9 +298,12 @@ class HttpRemote:
             return self._clients[encrypted, direct]
 
     def _counted(self, body: bytes) -> Iterator[bytes]:
-        """Yield a request's body; it is counted when it is taken, which a connection does that stands."""
-        self.traffic.sent(len(body))
-        yield body
+        """Yield a request's body; it is counted as it is taken, which a connection does that stands."""
+        self.traffic.begun()
+        for first in range(0, len(body), SENT_TOGETHER):
+            part = body[first : first + SENT_TOGETHER]
+            self.traffic.sent(len(part))
+            yield part
 
     def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
         """Yield the body as it arrives, counted; a body that ends too early is an error."""
