@@ -107,3 +107,20 @@ def test_beside_other_sql_magics(others, ours_first, kernel_with, flights_url):
         offered = f"print([one.text for one in get_ipython().Completer.completions({line!r}, {at})])"
         (said,) = kernel.good(f"import warnings; warnings.simplefilter('ignore'); {offered}")
         assert "'name'" in said["text"]
+
+
+def test_a_polars_frame(kernel_with, flights_url):
+    """Polars' own frame, its types by the rules of Arrow tables."""
+    with kernel_with(overlay("polars", "polars==1.35.1", "polars-runtime-32==1.35.1")) as kernel:
+        kernel.good(LOAD)
+        kernel.good(f"%turso_sync connect flights.db {flights_url}")
+        kernel.good("%turso_sync sql CREATE TABLE one (day DATE, yes BOOLEAN, n)")
+        kernel.good(
+            "%turso_sync sql INSERT INTO one VALUES ('2024-02-29', 1, 9007199254740993), (NULL, NULL, 1)"
+        )
+        kernel.good("%%turso_sync --polars frame <<\nSELECT * FROM one")
+        (said,) = kernel.good("print(type(frame).__module__.split('.')[0], frame.dtypes, frame.rows())")
+        assert said["text"].strip() == (
+            "polars [Date, Boolean, Int64] "
+            "[(datetime.date(2024, 2, 29), True, 9007199254740993), (None, None, 1)]"
+        )
