@@ -54,10 +54,11 @@ def kernel_with(wheel_path_env, tmp_path) -> Callable[[Path], Kernel]:
 
 
 @pytest.mark.parametrize("version", ["6.31.0", "7.0.1", "7.3.0", "7.4.0"])
-def test_a_notebook_s_work(version, kernel_with, flights_url):
+def test_a_notebook_s_work(version, kernel_with, embedded, flights_file):
     """Frames, errors in a line, writing, the stop button in a query, a fetch and an await, "Run all"."""
     packages = overlay(f"ipykernel-{version}", f"ipykernel=={version}")
-    with StallingRemote(flights_url) as remote, kernel_with(packages) as kernel:
+    url = embedded(flights_file).url
+    with StallingRemote(url) as remote, kernel_with(packages) as kernel:
         (said,) = kernel.good("import ipykernel; print(ipykernel.__version__)")
         assert said["text"].strip() == version
         kernel.good(LOAD)

@@ -105,7 +105,7 @@ def test_new_database():
 
 
 def test_what_is_ignored(server):
-    """A query and a long poll change nothing, as with tursodb."""
+    """A query changes nothing, as with tursodb, and who has nothing does not wait."""
     revision, everything = pull(server.url)
     assert pull(server.url, query="SELECT 1", long_poll_timeout_ms=60_000) == (revision, everything)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes import tape
 from turso_sync_nb.changes.conflicts import DEFAULT
@@ -15,9 +15,10 @@ from turso_sync_nb.connection.sql_errors import explaining
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.checkpoint import checkpoint
 from turso_sync_nb.engine.incoming import incoming
+from turso_sync_nb.engine.news import are_there
 from turso_sync_nb.engine.pull import Settling, pull, rebase
 from turso_sync_nb.engine.push import find_out, push
-from turso_sync_nb.errors import NotSupportedError
+from turso_sync_nb.errors import NotSupportedError, UsageError
 
 if TYPE_CHECKING:
     import apsw
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from turso_sync_nb.options import Transform
 
 
+NEWS_WAIT_MAX_S: Final = 600
+
+
 @dataclass(frozen=True)
 class SyncOptions:
     """What a connection chose about pushing and pulling; see :func:`turso_sync_nb.connect`."""
@@ -38,6 +42,7 @@ class SyncOptions:
     transform: Transform | None = None
     tables_ignore: tuple[str, ...] = ()
     push_operations_threshold: int | None = None
+    long_poll_timeout_ms: int | None = None
 
 
 class SyncMixin:
@@ -61,7 +66,22 @@ class SyncMixin:
         """
         self._session.check_open()
         with explaining():
-            return pull(self._replica, self._settling())
+            return pull(self._replica, replace(self._settling(), wait_ms=self._options.long_poll_timeout_ms))
+
+    def has_news(self, wait_s: float = 0.0) -> bool:
+        """Say whether the remote has something that a pull would bring; nothing is fetched.
+
+        Waits up to ``wait_s`` seconds for it where the remote can (the embedded server does, ``tursodb``
+        answers at once). What was pushed from here is news as well until it is pulled.
+
+        Raises:
+            RemoteError, ProtocolError: the remote did not answer, or not as the protocol says.
+        """
+        self._session.check_open()
+        if not 0 <= wait_s <= NEWS_WAIT_MAX_S:
+            raise UsageError(f"wait {wait_s:g} s for news: too long", hint=f"wait up to {NEWS_WAIT_MAX_S} s")
+        with explaining():
+            return are_there(self._replica, wait_s)
 
     def push(self, *, skip_refused: bool = False) -> PushReport:
         """Send the changes made here, each transaction whole; true when anything was sent.

@@ -37,8 +37,11 @@ class News:
     """The remote did not know our revision: that it is our database is not proven yet."""
 
 
-def fetched(replica: Replica) -> News | None:
-    """Fetch what changed since our revision; ``None`` when nothing did."""
+def fetched(replica: Replica, wait_ms: int | None = None) -> News | None:
+    """Fetch what changed since our revision; ``None`` when nothing did.
+
+    A remote that knows how to waits ``wait_ms`` for news; others answer at once.
+    """
     if not replica.metadata.revision:
         return _first(replica)
     try:
@@ -48,7 +51,8 @@ def fetched(replica: Replica) -> News | None:
     resident = replica.store.base_pages
     whole = replica.is_whole
     selector = None if whole else resident
-    request = PullRequest(client_revision=replica.metadata.revision, pages=selector)
+    revision = replica.metadata.revision
+    request = PullRequest(client_revision=revision, pages=selector, long_poll_timeout_ms=wait_ms)
     with replica.need_remote().pull_updates(request) as answer:
         if answer.header.revision == replica.metadata.revision:
             return None
@@ -57,6 +61,19 @@ def fetched(replica: Replica) -> News | None:
     if whole:
         _need(news, BitMap(range(replica.metadata.db_pages, news.next_base.db_pages)))
     return news
+
+
+def are_there(replica: Replica, wait_s: float = 0.0) -> bool:
+    """Say whether the remote has another revision than ours; wait so long for it, if the remote can.
+
+    Nothing is fetched. Other verbs may run meanwhile.
+    """
+    revision = replica.metadata.revision
+    asked = PullRequest(
+        client_revision=revision, pages=BitMap([FIRST_PAGE]), long_poll_timeout_ms=int(wait_s * 1000) or None
+    )
+    with replica.need_remote().pull_updates(asked) as answer:
+        return answer.header.revision not in (revision, replica.metadata.revision)
 
 
 def every_change(replica: Replica) -> News | None:

@@ -51,6 +51,8 @@ class Settling:
     transform: Transform | None = None
     caller: Member | None = None
     """The connection that asks; it must be idle."""
+    wait_ms: int | None = None
+    """How long the remote is asked to wait for news."""
 
 
 def pull(replica: Replica, settling: Settling) -> PullReport:
@@ -66,7 +68,7 @@ def pull(replica: Replica, settling: Settling) -> PullReport:
         started_s, before = time.perf_counter(), replica.need_remote().traffic.snapshot()
         replica.gate.refuse_caller("pull", settling.caller)
         with _saying_so_if_stopped(replica):
-            news = fetched(replica)
+            news = fetched(replica, settling.wait_ms)
             if news is None:
                 _note_pull(replica)
                 replayed, pages = Replayed(), 0

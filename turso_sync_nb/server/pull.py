@@ -9,7 +9,7 @@ Rules of this file: it decides under no lock and holds nothing for a client but 
   real ``tursodb`` sends the current pages; a client that asked for another revision has no use for them.)
 - ``client_revision`` unknown: all pages, as if it were empty, since nothing is known of what the client
   has. (A real ``tursodb`` sends none, which leaves the client wrong for ever.)
-- ``server_query_selector`` and ``long_poll_timeout_ms`` are ignored, as ``tursodb`` does.
+- ``server_query_selector`` is ignored, as ``tursodb`` does. ``long_poll_timeout_ms`` is the HTTP face's.
 """
 
 from __future__ import annotations
@@ -90,6 +90,11 @@ def select(history: History, request: PullRequest) -> Selection:
     if changed is not None:
         pages &= changed
     return Selection(_header(newest, asked), asked, pages)
+
+
+def brings_nothing(request: PullRequest, selection: Selection) -> bool:
+    """Say whether the client has the newest revision already, and would wait for another."""
+    return not request.server_revision and request.client_revision == selection.header.revision
 
 
 def chunks(history: History, selection: Selection, chunk_pages: int) -> Iterator[bytes]:
