@@ -29,6 +29,7 @@ from turso_sync_nb.changes.sql_text import first_word
 from turso_sync_nb.connection.carrying import Luggage
 from turso_sync_nb.connection.sql_errors import translated
 from turso_sync_nb.connection.statements import CHANGING_THE_SCHEMA, READING, is_changing, shortened
+from turso_sync_nb.engine import outbox
 from turso_sync_nb.errors import ProgrammingError, ReplicaBusyError, SyncError, UsageError
 from turso_sync_nb.storage.folder import ReplicaFolder
 
@@ -45,20 +46,13 @@ MEMO_MAX: Final = 1_000
 """Statements of which it is remembered whether they write to the replica's database."""
 
 _VACUUM_INTO: Final = re.compile(r"\bINTO\b", re.IGNORECASE)
-_WRITES: Final = frozenset(
-    code
-    for name, code in vars(apsw).items()
-    if name
-    in (
-        "SQLITE_INSERT",
-        "SQLITE_UPDATE",
-        "SQLITE_DELETE",
-        "SQLITE_ALTER_TABLE",
-        "SQLITE_ANALYZE",
-        "SQLITE_REINDEX",
-    )
-    or (name.startswith(("SQLITE_CREATE_", "SQLITE_DROP_")) and "TEMP" not in name)
-)
+_WRITES: Final = frozenset({
+    apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE, apsw.SQLITE_ALTER_TABLE, apsw.SQLITE_ANALYZE,
+    apsw.SQLITE_REINDEX,
+}) | {
+    code for name, code in vars(apsw).items()
+    if name.startswith(("SQLITE_CREATE_", "SQLITE_DROP_")) and "TEMP" not in name
+}  # fmt: skip
 
 _REFUSED_PRAGMAS: Final = {
     "wal_checkpoint": "db.checkpoint() does it, keeping what a pull needs",
@@ -208,7 +202,7 @@ class Session:
         with self.running():
             writes = self._writes_of(sql)
             if not self.raw.in_transaction and (writes or first_word(sql) in ("BEGIN", "SAVEPOINT")):
-                self._replica.begin_tape()
+                self._begin_tape()
             if begins and self.isolation_level and is_changing(sql) and not self.raw.in_transaction:
                 self._do(f"BEGIN {self.isolation_level}")
             if writes:
@@ -267,6 +261,19 @@ class Session:
             self.capture.forget()
         if word in CHANGING_THE_SCHEMA:
             self._writes.clear()
+
+    def _begin_tape(self) -> None:
+        """Have the tape ready: on this connection if it is reading, for what it reads must not become old."""
+        if not self.doing():
+            with outbox.database(self._replica) as raw:
+                self._replica.begin_tape(raw)
+            return
+        rowid, self._own = self.raw.last_insert_rowid(), True
+        try:
+            self._replica.begin_tape(self.raw)
+        finally:
+            self.raw.set_last_insert_rowid(rowid)
+            self._own = False
 
     def _do(self, sql: str) -> None:
         """Run a statement of our own, about which no authorizer of the user is asked."""

@@ -187,6 +187,7 @@ def database(replica: Replica) -> Iterator[apsw.Connection]:
 @contextmanager
 def changing(replica: Replica) -> Iterator[apsw.Connection]:
     """Give such a connection, in a transaction that ends with the block."""
-    replica.begin_tape()
-    with database(replica) as raw, raw:
-        yield raw
+    with database(replica) as raw:
+        replica.begin_tape(raw)
+        with raw:
+            yield raw

@@ -134,19 +134,18 @@ class Replica:
         """Return a number for a transaction, of which no other is in use."""
         return next(self._transactions)
 
-    def begin_tape(self) -> None:
+    def begin_tape(self, raw: apsw.Connection) -> None:
         """See to it, once while this process has the replica, that ids on the tape jump.
 
         A restored or copied replica then gives other ids than the one it was copied from, and the remote's
-        bookkeeping tells them apart.
+        bookkeeping tells them apart. Done on ``raw``, which has no transaction.
         """
         with self._metadata_lock:  # not the verbs': one may wait for the statement that asks for this
             if self._tape_begun:
                 return
             self.save(writing=True)
-            raw = self.open_database()
+            raw.execute("BEGIN IMMEDIATE")
             try:
-                raw.execute("BEGIN IMMEDIATE")
                 tape.create(raw)
                 used = max(
                     tape.last_transaction(raw), conflicts.last_transaction(raw), next(self._transactions)
@@ -155,8 +154,10 @@ class Replica:
                 self.session.begins(used + 1)
                 tape.jump(raw, tape.last_id(raw) + random.SystemRandom().randrange(1, ID_JUMP_MAX))
                 raw.execute("COMMIT")
-            finally:
-                self.close_database(raw)
+            except BaseException:
+                if raw.in_transaction:
+                    raw.execute("ROLLBACK")
+                raise
             self._tape_begun = True
 
     @contextmanager
