@@ -120,6 +120,23 @@ class Connection(FunctionsMixin, SyncMixin):
 
     # Running SQL
 
+    def sibling(self) -> Connection:
+        """Return a further connection to the same replica, for another thread; options are this one's.
+
+        It may be called in any thread. Each is closed by itself, the last one closes the replica.
+
+        Raises:
+            ProgrammingError: this connection is closed.
+        """
+        if self.closed:
+            raise ProgrammingError("use connection: it is closed")
+        self._replica.retain()
+        try:
+            return Connection(self._replica, self.isolation_level, self._options)
+        except BaseException:
+            self._replica.release()
+            raise
+
     def cursor(self, factory: type[Cursor] = Cursor) -> Cursor:
         """Return a new cursor."""
         self._session.check_open()
