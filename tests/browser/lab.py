@@ -41,6 +41,8 @@ class LabServer:
         self.folder = folder / "work"
         self.folder.mkdir()
         self.url = f"http://127.0.0.1:{free_port()}"
+        self.shots = Path(os.environ.get("TSN_SCREENSHOTS", folder))
+        """Where tests leave pictures of what they saw."""
         self._log = folder / "lab.log"
         homes = {name: str(folder / name) for name in ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")}
         self._env = {
@@ -173,6 +175,11 @@ class Notebook:
             }""",
             code,
         )
+
+    def figures(self, line: str) -> None:
+        """Keep what was measured beside the pictures."""
+        with (self.server.shots / "figures.txt").open("a") as file:
+            file.write(f"{line}\n")
 
     def outputs(self) -> Locator:
         """Return the outputs of all cells."""

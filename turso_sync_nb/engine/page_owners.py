@@ -12,6 +12,7 @@ from pyroaring import BitMap
 
 from turso_sync_nb.storage.btree import INDEX_INTERIOR, INDEX_LEAF, TABLE_LEAF, Node
 from turso_sync_nb.storage.last_commit import LastCommit
+from turso_sync_nb.storage.wal_pages import wal_pages
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -53,6 +54,12 @@ def page_owners(replica: Replica, raw: apsw.Connection) -> list[Owner]:
         trees = _Trees(pages, LEAVES_READ_MAX)
         owners = [Owner(kind, name, table, trees.pages_of(root)) for kind, name, table, root in roots]
         return [*owners, Owner("free", "free pages", "", _free_pages(pages))]
+
+
+def changed_pages(replica: Replica) -> BitMap:
+    """Return the pages that differ from the base image: in the log, written by a checkpoint, local alone."""
+    store = replica.store
+    return wal_pages(replica.folder) | store.undo.pages | store.page_map.local_only
 
 
 def fetch_owned(replica: Replica, raw: apsw.Connection, name: str) -> int:
