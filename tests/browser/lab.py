@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -26,6 +27,8 @@ CHROMIUM_ARGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 ]  # fmt: skip
+
+NEWS = "@jupyterlab/apputils-extension:announcements"
 
 DEADLINE_S = 60.0
 """Nothing here is expected to take so long; the machine may be busy."""
@@ -53,6 +56,9 @@ class LabServer:
         }
 
     def __enter__(self) -> Self:
+        settings = Path(self._env["JUPYTER_CONFIG_DIR"], "labconfig", "page_config.json")
+        settings.parent.mkdir(parents=True)
+        settings.write_text(json.dumps({"disabledExtensions": {NEWS: True}}))
         port = str(urlsplit(self.url).port)
         command = [
             sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser",

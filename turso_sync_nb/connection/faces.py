@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.connection.session import Session
     from turso_sync_nb.engine.page_owners import Owner
     from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.widgets.dashboard import Dashboard
     from turso_sync_nb.widgets.page_map import PageMap
 
 
@@ -29,6 +30,13 @@ class FacesMixin:
 
         self._session.check_open()
         return PageMap(cast("Connection", self), self._replica)
+
+    def dashboard(self) -> Dashboard:
+        """Return a widget: the figures of the replica, its verbs as buttons, and when pages arrived."""
+        from turso_sync_nb.widgets.dashboard import Dashboard
+
+        self._session.check_open()
+        return Dashboard(cast("Connection", self), self._replica)
 
     def page_owners(self) -> list[Owner]:
         """Return the tables and indexes with their pages, as far as pages that are here tell.

@@ -177,6 +177,12 @@ _ALL: Final = (
         widgets.pages,
     ),
     Subcommand(
+        "dashboard",
+        Grammar("%turso_sync dashboard", (_ON,)),
+        "show the replica's figures, live, with buttons to pull, push, sync and checkpoint",
+        widgets.dashboard,
+    ),
+    Subcommand(
         "close",
         Grammar("%turso_sync close [NAME] [--all]", connecting.CLOSE_OPTIONS, 0, 1),
         "close a connection",

@@ -4,6 +4,7 @@
 | --- | --- |
 | ``live`` | what all have in common: views, paced updates, work in a thread |
 | ``page_map`` | every page a cell: absent, here, changed here, fetched by the last cell; whose it is |
+| ``dashboard`` | figures, verbs as buttons, when pages arrived |
 | ``runs`` | a million small numbers, and what changed of them, in a few bytes |
 | ``snapshots`` | tables as static HTML |
 | ``static/`` | plain ES modules and CSS, one module a widget before which ``shared.js`` is put |

@@ -80,9 +80,9 @@ function render({ model, el }) {
   const place = h("output", { class: "tsn-where" });
   const summary = h("div", { class: "tsn-summary" });
   const rows = h("tbody");
-  const names = ["name", "kind", "pages known", "here", "changed here", "by the last cell", "fetch"];
+  const names = ["name", "kind", "", "known", "here", "changed", "last cell"];
   const table = h("table", {}, h("caption", {}, "Pages by table and index"),
-    h("thead", {}, h("tr", {}, ...names.map((name) => h("th", { scope: "col" }, name)))), rows);
+    h("thead", {}, h("tr", {}, ...names.map((name) => h(name ? "th" : "td", name ? { scope: "col" } : {}, name)))), rows);
   const { send, close } = connect(model, {
     whole(message, [stateBytes, ownerBytes]) {
       const began = performance.now();
@@ -164,9 +164,8 @@ function render({ model, el }) {
     const swatch = h("span", { class: "tsn-swatch", style: `background: ${css(colours[4 * owner + HERE])}`, "aria-hidden": "true" });
     const fetchable = absent > 0 && (kind === "table" || kind === "index");
     const button = h("button", { type: "button", "aria-label": `fetch ${name}`, title: `${count(absent, "page")} known to be absent`, onclick: () => fetchOwner(owner) }, "Fetch");
-    return h("tr", {}, h("th", { scope: "row" }, swatch, name), h("td", {}, kind),
-      ...[known, here + changed + fresh, changed, fresh].map((each) => h("td", { class: "tsn-number" }, each.toLocaleString("en"))),
-      h("td", {}, ...(fetchable ? [button] : [])));
+    return h("tr", {}, h("th", { scope: "row" }, swatch, name), h("td", {}, kind), h("td", {}, ...(fetchable ? [button] : [])),
+      ...[known, here + changed + fresh, changed, fresh].map((each) => h("td", { class: "tsn-number" }, each.toLocaleString("en"))));
   }
 
   function fetchOwner(owner) {
