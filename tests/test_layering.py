@@ -26,9 +26,13 @@ LAYERS = {
     "changes": set[str](),
     "engine": {"protocol", "storage", "changes"},
     "connection": {"protocol", "remote", "storage", "changes", "engine"},
-    "jupyter": {"engine", "connection", "server"},
+    "widgets": {"engine", "connection"},
+    "jupyter": {"engine", "connection", "server", "widgets"},
 }
 """What each layer imports besides itself and the ground; the package's own two files may import any."""
+
+UPWARDS = {"connection/faces.py": {"widgets"}}
+"""The one file that looks up, within its functions: ``db.page_map()`` is asked of a connection."""
 
 HOMES = {
     "httpx": {"remote"},
@@ -38,14 +42,14 @@ HOMES = {
     "google": {"protocol"},
     "zstandard": {"protocol", "storage"},
     "msgspec": {"protocol", "storage", "changes"},
-    "pyroaring": {"protocol", "storage", "engine", "remote", "server"},
-    "apsw": {"storage", "server", "changes", "engine", "connection", "jupyter"},
+    "pyroaring": {"protocol", "storage", "engine", "remote", "server", "widgets"},
+    "apsw": {"storage", "server", "changes", "engine", "connection", "widgets", "jupyter"},
     "pandas": {"connection/frames.py", "connection/declared_types.py", "jupyter"},
     "pyarrow": {"connection/frames.py", "connection/declared_types.py", "jupyter"},
-    "numpy": {"connection/frames.py", "jupyter"},
-    "IPython": {"jupyter"},
-    "ipywidgets": {"jupyter"},
-    "anywidget": {"jupyter"},
+    "numpy": {"connection/frames.py", "widgets", "jupyter"},
+    "IPython": {"widgets", "jupyter"},
+    "ipywidgets": {"widgets"},
+    "anywidget": {"widgets"},
     "traitlets": {"jupyter"},
 }
 """The only places a library is used; an import that only type checkers see may be anywhere."""
@@ -116,7 +120,7 @@ def broken_ladder(inside: str, source: str) -> Iterator[str]:
     layer = layer_of(inside)
     if layer in {"__init__", "__main__"}:
         return
-    may = GROUND | ({layer} | LAYERS[layer] if layer in LAYERS else set())
+    may = GROUND | ({layer} | LAYERS[layer] if layer in LAYERS else set()) | UPWARDS.get(inside, set())
     for found in imports_of(source, f"{PACKAGE}.{'.'.join(inside.split('/')[:-1])}".rstrip(".")):
         target = imported_layer(found.module)
         if target is not None and target not in may:

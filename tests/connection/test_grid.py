@@ -1,4 +1,4 @@
-"""A table looked at in windows, and edits staged on it: a plain query's rows, for the pages that are shown."""
+"""A table looked at in windows, and edits staged on it: a plain query's rows, for the pages shown."""
 
 from __future__ import annotations
 

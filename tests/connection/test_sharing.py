@@ -213,3 +213,46 @@ def test_foreign_change_at_rest_is_noticed(embedded: Callable, people, connect) 
     again = connect(url)
     assert again.bootstrap_report.pages == again.stats().pages_total
     assert again.execute("SELECT count(*) FROM person").fetchone() == (3001,)
+
+
+def test_sibling_shares_the_replica_and_outlives_its_maker(remote_server: Callable, people, connect) -> None:
+    """A sibling is a connection of its own, made in any thread, with the same options."""
+    db = connect(remote_server(people).url, tables_ignore=["visit"], isolation_level=None, **lazily())
+    with ThreadPoolExecutor(1) as pool:
+        sibling = pool.submit(db.sibling).result()
+    db.execute("BEGIN")
+    db.execute("UPDATE person SET name = 'x' WHERE id = 1")
+    assert sibling.execute("SELECT count(*) FROM person WHERE name = 'x'").fetchone() == (0,)
+    db.close()
+    assert sibling.isolation_level is None
+    sibling.execute("DELETE FROM visit")
+    assert sibling.pending_changes == 0
+    with pytest.raises(tsn.ProgrammingError, match="closed"):
+        db.sibling()
+    sibling.close()
+    connect().close()
+
+
+def test_watchers_are_told_of_pages_commits_and_verbs(remote_server: Callable, people, connect) -> None:
+    """Pages that arrive are named; commits, pushes and pulls are told of; a SELECT is not."""
+    db = connect(remote_server(people).url, **lazily())
+    told = []
+    watchers = db._replica.watchers
+    watchers.add(told.append)
+    before = set(db._replica.store.page_map.resident)
+    db.query("SELECT count(*) FROM person")
+    assert set().union(*told) == set(db._replica.store.page_map.resident) - before
+    for happens in (db.push, db.pull):
+        told.clear()
+        db.query("SELECT count(*) FROM person")
+        assert told == []
+        db.execute("UPDATE person SET name = 'x' WHERE id = 1")
+        db.commit()
+        assert None in told
+        told.clear()
+        happens()
+        assert None in told
+    watchers.discard(told.append)
+    told.clear()
+    db.pull()
+    assert told == []

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from turso_sync_nb.connection.awaiting import Awaiting
 from turso_sync_nb.connection.cursor import Cursor, Row
 from turso_sync_nb.connection.editing import Editor, EditReport, OnChanged
+from turso_sync_nb.connection.faces import FacesMixin
 from turso_sync_nb.connection.frames import Columns, frame_of_rows
 from turso_sync_nb.connection.functions import FunctionsMixin
 from turso_sync_nb.connection.parameters import Parameters, bindings
@@ -45,7 +46,7 @@ _ATOMIC: Final = "turso_sync_nb_atomic"
 ISOLATION_LEVELS: Final = frozenset({"DEFERRED", "IMMEDIATE", "EXCLUSIVE", None})
 
 
-class Connection(FunctionsMixin, SyncMixin):
+class Connection(FacesMixin, FunctionsMixin, SyncMixin):
     """One user's connection to a replica; make it with :func:`turso_sync_nb.connect`.
 
     Not safe for use by two threads at once (each takes a connection of its own; they share the replica,
@@ -119,6 +120,23 @@ class Connection(FunctionsMixin, SyncMixin):
         return replace(self._replica.stats(), cdc_operations=self.pending_changes)
 
     # Running SQL
+
+    def sibling(self) -> Connection:
+        """Return a further connection to the same replica, for another thread; options are this one's.
+
+        It may be called in any thread. Each is closed by itself, the last one closes the replica.
+
+        Raises:
+            ProgrammingError: this connection is closed.
+        """
+        if self.closed:
+            raise ProgrammingError("use connection: it is closed")
+        self._replica.retain()
+        try:
+            return Connection(self._replica, self.isolation_level, self._options)
+        except BaseException:
+            self._replica.release()
+            raise
 
     def cursor(self, factory: type[Cursor] = Cursor) -> Cursor:
         """Return a new cursor."""

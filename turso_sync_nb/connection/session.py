@@ -254,9 +254,11 @@ class Session:
 
     def _finished(self, sql: str) -> None:
         """Draw the conclusions from a statement that is done."""
+        word = first_word(sql)
         if not self.raw.in_transaction:
             self.capture.transaction_ended()
-        word = first_word(sql)
+            if word != "SELECT":
+                self._replica.watchers.tell()
         if word == "ROLLBACK":
             self.capture.forget()
         if word in CHANGING_THE_SCHEMA:

@@ -21,7 +21,7 @@ from turso_sync_nb.engine.bootstrap import Bootstrapped, bootstrap
 from turso_sync_nb.engine.pull import Settling, pull, rebase
 from turso_sync_nb.engine.replica import Replica
 from turso_sync_nb.engine.salvage import save_local_work
-from turso_sync_nb.errors import ReplicaBrokenError, UsageError
+from turso_sync_nb.errors import ReplicaBrokenError, ReplicaError, UsageError
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncPrefixBootstrap
 from turso_sync_nb.storage.folder import ReplicaFolder
 from turso_sync_nb.storage.lock import ReplicaLock
@@ -93,6 +93,7 @@ def open_replica(path: str | os.PathLike[str], options: ReplicaOptions, make_rem
             if folder not in _open:
                 _open[folder] = _open_folder(folder, options, make_remote)
                 _open[folder].release = lambda: _release(folder, private=private)
+                _open[folder].retain = lambda: _retain(folder)
             else:
                 _share(_open[folder], make_remote)
             _users[folder] += 1
@@ -101,6 +102,13 @@ def open_replica(path: str | os.PathLike[str], options: ReplicaOptions, make_rem
         if private:
             shutil.rmtree(folder.parent)
         raise
+
+
+def _retain(folder: Path) -> None:
+    with _guards[folder]:
+        if folder not in _open:
+            raise ReplicaError(f"use {folder}: the replica is closed", hint="connect again")
+        _users[folder] += 1
 
 
 def _release(folder: Path, *, private: bool) -> None:

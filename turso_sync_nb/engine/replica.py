@@ -21,6 +21,7 @@ from turso_sync_nb.engine.gate import Gate
 from turso_sync_nb.engine.remote_features import check_changed, check_held
 from turso_sync_nb.engine.reports import Stats
 from turso_sync_nb.engine.session_log import SessionLog
+from turso_sync_nb.engine.watchers import Watchers
 from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError, SyncError
 from turso_sync_nb.options import SEGMENT_SIZE_DEFAULT
 from turso_sync_nb.storage.lazy_vfs import LazyVFS
@@ -80,6 +81,8 @@ class Replica:
     bootstrap_report: BootstrapReport | None
     release: Callable[[], None] = lambda: None
     """Give up one use of this replica; the last one closes it."""
+    retain: Callable[[], None] = lambda: None
+    """Begin a further use of this replica, which :attr:`release` ends."""
     _vfs: LazyVFS | None = field(default=None, init=False)
     _lazy: set[apsw.Connection] = field(default_factory=set, init=False)
 
@@ -92,6 +95,8 @@ class Replica:
         self._changeable: set[tuple[str, str]] = set()
         self._tape_begun = False
         self.session = SessionLog()
+        self.watchers = Watchers()
+        self.store.arrived = self.watchers.tell
         self.pages = RemotePages(self.need_remote, self.metadata.revision, self.store)
 
     @property
@@ -191,6 +196,7 @@ class Replica:
             if metadata != self.metadata:
                 save_metadata(self.folder, metadata)
                 self.metadata = metadata
+                self.watchers.tell()
 
     def check_held(self, sql: str) -> None:
         """Refuse a CREATE of something that the remote says it cannot hold; offline nobody can say.
@@ -225,6 +231,7 @@ class Replica:
         self.metadata = metadata
         self._tape_begun = self._tape_begun and metadata.writing
         self.pages.moved_on(metadata.revision)
+        self.watchers.tell()
 
     # Databases
 

@@ -22,6 +22,7 @@
 | ``tokens`` | where a token comes from |
 | ``writing`` | frames into tables |
 | ``profiling`` | profile, explain |
+| ``widgets`` | the widgets, by name |
 | ``failures`` | errors as one line with the next step |
 | ``suggestions`` | "did you mean" |
 """

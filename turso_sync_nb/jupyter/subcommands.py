@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import UsageError
-from turso_sync_nb.jupyter import cells, connecting, describing, profiling, syncing, writing
+from turso_sync_nb.jupyter import cells, connecting, describing, profiling, syncing, widgets, writing
 from turso_sync_nb.jupyter.arguments import Arguments, Grammar, Option, parse, parse_before_sql, showable
 from turso_sync_nb.jupyter.suggestions import did_you_mean
 
@@ -176,6 +176,18 @@ _ALL: Final = (
         syncing.checkpoint,
     ),
     Subcommand("stats", Grammar("%turso_sync stats", (_ON,)), "show the replica's figures", describing.stats),
+    Subcommand(
+        "pages",
+        Grammar("%turso_sync pages", (_ON,)),
+        "show which pages are here, and whose they are; a click fetches a table",
+        widgets.pages,
+    ),
+    Subcommand(
+        "dashboard",
+        Grammar("%turso_sync dashboard", (_ON,)),
+        "show the replica's figures, live, with buttons to pull, push, sync and checkpoint",
+        widgets.dashboard,
+    ),
     Subcommand(
         "close",
         Grammar("%turso_sync close [NAME] [--all]", connecting.CLOSE_OPTIONS, 0, 1),

@@ -11,6 +11,7 @@
 | ``page_file.py`` | pages in a file of their own |
 | ``undo.py`` | base content that checkpoints wrote over |
 | ``next_base.py``, ``view_vfs.py``, ``publication.py`` | the next base image, seen, and put in force |
+| ``last_commit.py`` | pages as the last commit left them, for looking only |
 | ``wal_pages.py`` | which pages the log holds |
 | ``uninterrupted.py`` | a Ctrl-C that waits a moment |
 | ``crash_points.py`` | named places where a test ends the process |

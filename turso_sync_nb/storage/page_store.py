@@ -29,7 +29,7 @@ from turso_sync_nb.storage.undo import UndoFile
 from turso_sync_nb.units import PAGE_SIZE, PageId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from turso_sync_nb.storage.folder import ReplicaFolder
@@ -79,6 +79,8 @@ class PageStore:
     def __init__(self, folder: ReplicaFolder, page_map: PageMap) -> None:
         self.page_map = page_map
         self.pages_put = 0
+        self.arrived: Callable[[BitMap], None] = lambda _pages: None
+        """Called with pages just after they were put; must be quick and must not raise."""
         self.undo = UndoFile(folder)
         self._folder = folder
         self._lock = threading.RLock()
@@ -181,7 +183,9 @@ class PageStore:
                 self.page_map.add_resident(first, end)
             if self._unflushed >= UNFLUSHED_PAGES_MAX:
                 self.flush()
-            return len(absent)
+        if absent:
+            self.arrived(absent)
+        return len(absent)
 
     # What SQLite does to the file itself
 

@@ -1,0 +1,106 @@
+"""The page map in a real browser: seen, hovered, clicked; a million pages; light and dark."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+LOAD = "%load_ext turso_sync_nb"
+
+
+@pytest.fixture
+def shown(notebook, people, request):
+    """A notebook that shows the page map of a lazy replica."""
+    name = re.sub(r"\W", "-", request.node.name)
+    connect = f"%turso_sync connect {name}.db {people} --prefix 4KiB"
+    notebook.open(f"{name}.ipynb", [LOAD, connect, "%turso_sync pages"])
+    notebook.run_all()
+    notebook.page.locator(".tsn-page-map tbody tr").first.wait_for()
+    return notebook
+
+
+def here(page, name):
+    """Return how many pages of a table or an index are here, and how many are known."""
+    row = page.locator(".tsn-page-map tbody tr", has=page.get_by_role("rowheader", name=name, exact=True))
+    cells = [int(text.replace(",", "")) for text in row.locator(".tsn-number").all_inner_texts()]
+    return cells[1], cells[0]
+
+
+def test_cells_hover_click_and_the_next_cell(shown):
+    """A cell of SQL brings pages, live; hovering tells whose a page is; a click fetches its table."""
+    page = shown.page
+    known = here(page, "person")[1]
+    shown.run("%%turso_sync\nSELECT name FROM person WHERE id = 17")
+    page.wait_for_function(
+        "document.querySelector('.tsn-summary').textContent.match(/([1-9]\\d*) fetched by the last cell/)"
+    )
+    while here(page, "person")[1] == known:  # told when the cell has ended
+        page.wait_for_timeout(50)
+    canvas = page.locator(".tsn-page-map canvas")
+    canvas.scroll_into_view_if_needed()
+    canvas.hover(position={"x": 3, "y": 3})
+    assert page.locator(".tsn-where").inner_text() == "page 1 · table sqlite_schema · here"
+    fetched, known = here(page, "person")
+    assert fetched < known
+    page.get_by_role("button", name="fetch person", exact=True).click()
+    page.get_by_text(re.compile(r"person: \d+ pages fetched")).wait_for()
+    page.wait_for_function("!document.querySelector('[aria-label=\"fetch person\"]')")
+    fetched, known = here(page, "person")
+    assert fetched == known > 90
+    page.screenshot(path=shown.server.shots / "page-map.png")
+
+
+def test_keyboard_goes_from_page_to_page(shown):
+    """Arrow keys move, and tell where; Home and End go to the ends; Enter fetches."""
+    page = shown.page
+    page.locator(".tsn-page-map canvas").focus()
+    page.keyboard.press("End")
+    assert re.match(r"page 1[\d,]+ · ", page.locator(".tsn-where").inner_text())
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".tsn-where").inner_text().startswith("page 2 · ")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    page.get_by_text("sqlite_schema: ").wait_for()
+
+
+MILLION = """
+import numpy as np
+from turso_sync_nb.jupyter import connection
+widget = connection().page_map()
+def big(states):
+    widget._pages, widget._states = len(states), states
+    widget._owned = (np.arange(len(states)) // 7 % (len(widget._owners) + 1)).astype(np.uint16)
+    return widget._wholly()
+widget.whole = lambda db, real=widget.whole: (real(db), big(np.zeros(1_000_000, np.uint8)))[1]
+widget.news = lambda: None
+widget.looked_again = lambda db: None
+widget
+"""
+SCATTERED = """
+from turso_sync_nb.widgets.runs import delta
+now = widget._states.copy()
+now[np.random.default_rng(7).choice(1_000_000, 1000, replace=False)] = 3
+widget._post({"type": "delta"}, [delta(widget._states, now), b""])
+"""
+
+
+def test_a_million_pages(shown):
+    """The first frame is there within 200 ms of the data; a delta of 1,000 pages is under 5 KB."""
+    page = shown.page
+    shown.run(MILLION)
+    page.wait_for_function("document.body.textContent.includes('of 1,000,000 pages here')")
+    (whole,) = page.evaluate(
+        "performance.getEntriesByName('tsn-page-map-whole').slice(-1).map(each => each.duration)"
+    )
+    shown.run(SCATTERED)
+    page.wait_for_function("document.body.textContent.includes('1,000 fetched by the last cell')")
+    ((took, size),) = page.evaluate(
+        "performance.getEntriesByName('tsn-page-map-delta').slice(-1).map(one => [one.duration, one.detail])"
+    )
+    shown.figures(f"a million pages: first frame {whole:.0f} ms; 1,000 of them: {took:.0f} ms, {size} bytes")
+    assert whole < 200
+    assert size < 5_000
+    page.locator(".tsn-page-map").last.scroll_into_view_if_needed()
+    page.screenshot(path=shown.server.shots / "page-map-million.png")

@@ -1,0 +1,118 @@
+"""The dashboard without a browser: figures, verbs in a thread, pace."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import closing
+
+import pytest
+from views import View
+
+import turso_sync_nb as tsn
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+HUSHED = "hush-hush"
+
+
+@pytest.fixture
+def view(db):
+    """A view of the dashboard that was opened."""
+    widget = db.dashboard()
+    view = View(widget)
+    view.says("open")
+    yield view
+    view.says("close")
+    widget.close()
+
+
+def figures(view):
+    """Return the figures that a view was sent last."""
+    return view.of("figures")[-1][0]["figures"]
+
+
+def test_verbs_are_done_beside_the_users_connection(db, view, url, tmp_path, monkeypatch):
+    """Push, pull and checkpoint of the buttons do what the verbs do; the user's connection runs nothing."""
+    db.execute("UPDATE person SET name = 'mine' WHERE id = 1")
+    db.commit()
+    view.widget.look_again()
+    assert figures(view)["cdc_operations"] == 1
+    with monkeypatch.context() as watched:
+        used = []
+        watched.setattr(db._session, "check_open", lambda: used.append("check_open"))
+        watched.setattr(db._session, "running", lambda: used.append("running"))
+        view.says("do", verb="push")
+        assert "push: 1 changes sent" in view.wait_until_done()["text"]
+        with closing(tsn.connect(tmp_path / "other", url)) as other:
+            other.execute("UPDATE person SET name = 'theirs' WHERE id = 2")
+            other.commit()
+            other.push()
+        view.says("do", verb="pull")
+        assert "pages changed" in view.wait_until_done()["text"]
+        view.says("do", verb="checkpoint")
+        assert view.wait_until_done()["text"].startswith("checkpoint: ")
+        view.says("do", verb="drop")
+        assert used == []
+    assert db.query("SELECT name FROM person WHERE id IN (1, 2)")["name"].tolist() == ["mine", "theirs"]
+    assert figures(view)["cdc_operations"] == 0
+
+
+def test_one_verb_at_a_time_and_cancel_stops_it(db, view):
+    """A second click is refused in a line; cancel ends what waits for the server."""
+    begun = threading.Event()
+
+    def wait(own):
+        begun.set()
+        return str(
+            own.query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n")
+        )
+
+    view.widget.work("count", wait)
+    assert begun.wait(10)
+    view.says("do", verb="pull")
+    assert view.of("said")[-1][0]["text"] == "pull: count is not done yet"
+    time.sleep(0.2)
+    view.says("cancel")
+    assert view.wait_until_done()["text"] == "count: stopped"
+    view.says("do", verb="pull")
+    assert not view.wait_until_done()["failed"]
+
+
+def test_a_verb_that_fails_is_a_line(db, view, monkeypatch):
+    """A transaction that is open too long is named, and stays."""
+    monkeypatch.setattr("turso_sync_nb.engine.pull.WAIT_FOR_OTHERS_S", 0.1)
+    db.execute("UPDATE person SET name = 'mine' WHERE id = 1")
+    view.says("do", verb="checkpoint")
+    said = view.wait_until_done()
+    assert said["failed"]
+    assert "open transaction" in said["text"]
+    assert db.in_transaction
+
+
+def test_a_storm_of_fetches_is_paced(db, view):
+    """Ten thousand events in about two seconds are at most four updates a second; the last one arrives."""
+    view.says("more")
+    before = sum(count for _, count in view.of("figures")[-1][0]["arrivals"])
+    pages = db._replica.store.page_map.resident
+    view.messages.clear()
+    began = time.monotonic()
+    for number in range(10_000):
+        db._replica.watchers.tell(pages if number % 2 else None)
+        if number % 5 == 0:
+            time.sleep(0.001)
+    seconds = time.monotonic() - began
+    assert len(view.messages) <= 4 * seconds + 1
+    view.says("more")
+    arrived = sum(count for _, count in view.of("figures")[-1][0]["arrivals"])
+    assert arrived == before + 5_000 * len(pages)
+
+
+def test_no_secret_is_in_a_trait(url, tmp_path):
+    """Traits are saved with the notebook: they hold code and nothing of the replica."""
+    with closing(tsn.connect(tmp_path / "r", url, auth_token=HUSHED)) as db:
+        for widget in (db.dashboard(), db.page_map()):
+            state = {name: value for name, value in widget.get_state().items() if name[:2] != "_e"}
+            assert HUSHED not in str(state)
+            assert "127.0.0.1" not in str(state)
+            assert str(tmp_path) not in str(state)
+            widget.close()

@@ -1,0 +1,157 @@
+"""The page map without a browser: what its views are told."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from views import View, read_delta, read_whole
+
+from turso_sync_nb.widgets.live import PAUSE_S
+from turso_sync_nb.widgets.page_map import ABSENT, CHANGED, FRESH, HERE
+
+
+class Seen(View):
+    """What a view makes of its messages."""
+
+    @property
+    def states(self):
+        """The state of each page."""
+        return self._values(0)
+
+    @property
+    def owners(self):
+        """The name of each page's owner, ``None`` when unknown."""
+        names = [None, *(owner["name"] for owner in self.of("whole")[-1][0]["owners"])]
+        return [names[number] for number in self._values(1)]
+
+    def fetch(self, name):
+        """Click on a table or an index, and wait until it is fetched."""
+        names = [owner["name"] for owner in self.of("whole")[-1][0]["owners"]]
+        self.says("fetch", owner=names.index(name) + 1)
+        self.wait_until_done()
+
+    def _values(self, buffer):
+        values = []
+        for message, buffers in self.messages:
+            if message["type"] == "whole":
+                values = read_whole(buffers[buffer])
+            elif message["type"] == "delta":
+                values = read_delta(buffers[buffer], values)
+        return values
+
+
+@pytest.fixture
+def seen(db):
+    """A view of the page map that was opened."""
+    widget = db.page_map()
+    seen = Seen(widget)
+    seen.says("open")
+    yield seen
+    seen.says("close")
+    widget.close()
+
+
+def test_states_follow_what_is_here(db, seen):
+    """Pages that arrive are fresh, in a delta, and old after the next cell; changed ones say so."""
+    assert len(seen.states) == db.stats().pages_total
+    assert [page for page, state in enumerate(seen.states) if state != ABSENT] == [
+        *db._replica.store.page_map.resident
+    ]
+    before = seen.states
+    seen.widget.cell_began()
+    time.sleep(PAUSE_S)
+    db.query("SELECT count(*) FROM visit")
+    seen.widget.look_again()
+    arrived = {page for page, state in enumerate(before) if state == ABSENT} & {
+        *db._replica.store.page_map.resident
+    }
+    assert arrived
+    assert {page for page, state in enumerate(seen.states) if state == FRESH} == arrived
+    assert len(seen.of("whole")) == 1
+    seen.widget.cell_began()
+    seen.widget.look_again()
+    assert FRESH not in seen.states
+    db.execute("UPDATE visit SET note = 'changed' WHERE person = 1")
+    db.commit()
+    seen.widget.look_again()
+    assert CHANGED in seen.states
+    assert HERE in seen.states
+
+
+def test_a_click_fetches_one_table_and_leaves_the_users_connection_alone(db, seen):
+    """Every page of it is here afterwards; the user's open transaction is as it was."""
+    db.execute("BEGIN")
+    db.execute("UPDATE person SET name = 'mine' WHERE id = 1")
+    seen.fetch("visit")
+    seen.widget.look_again()
+    assert db.in_transaction
+    by_visit = [state for state, owner in zip(seen.states, seen.owners, strict=True) if owner == "visit"]
+    assert len(by_visit) > 10
+    assert ABSENT not in by_visit
+    assert "visit: " in seen.of("said")[-1][0]["text"]
+    assert not seen.of("said")[-1][0]["busy"]
+
+
+def test_a_failed_fetch_is_one_line(db, seen, monkeypatch):
+    """The error is told to the view; nothing is raised, the next fetch is possible."""
+    with monkeypatch.context() as broken:
+        broken.setattr(db._replica, "remote", None)
+        seen.fetch("person")
+    said = seen.of("said")[-1][0]
+    assert said["failed"]
+    assert "\n" not in said["text"]
+    seen.fetch("person")
+    assert not seen.of("said")[-1][0]["failed"]
+
+
+def test_nothing_is_left_when_the_last_view_closes(db):
+    """Neither a watcher nor a thread; while two views are open, one may close."""
+    threads = set(threading.enumerate())
+    widget = db.page_map()
+    view = Seen(widget)
+    view.says("open")
+    widget.receive({"type": "open", "view": "two"})
+    view.fetch("person")
+    view.says("close")
+    assert len(db._replica.watchers) == 1
+    widget.receive({"type": "close", "view": "two"})
+    assert len(db._replica.watchers) == 0
+    view.messages.clear()
+    db.query("SELECT count(*) FROM person")
+    assert view.messages == []
+    time.sleep(0.05)
+    assert set(threading.enumerate()) == threads
+
+
+def test_ten_thousand_events_are_four_updates_a_second_and_the_last_one_arrives(db, seen):
+    """A storm of events in another thread is paced; the answer to the last update brings the rest."""
+    seen.messages.clear()
+    absent = [*db._replica.store.page_map.absent()]
+    stop = time.monotonic() + 2.2
+
+    def storm():
+        for number in range(10_000):
+            if number < len(absent):
+                db._replica.store.page_map.add_resident(absent[number], absent[number] + 1)
+            db._replica.watchers.tell(None)
+            if number % 100 == 0:
+                time.sleep(0.02)
+        while time.monotonic() < stop:
+            db._replica.watchers.tell(None)
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=storm)
+    thread.start()
+    thread.join()
+    assert 1 <= len(seen.messages) <= 10
+    seen.says("more")
+    assert ABSENT not in seen.states or len(absent) > 10_000
+
+
+def test_a_closed_connection_is_said(db, seen):
+    """A view that opens then is told so in a line."""
+    db.close()
+    seen.says("open")
+    assert "closed" in seen.of("said")[-1][0]["text"]

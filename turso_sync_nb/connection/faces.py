@@ -1,0 +1,58 @@
+"""What a connection shows of its replica in a notebook: the widgets, and what they ask.
+
+The one file that looks up the ladder of layers, within its functions: nothing of it is loaded until asked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from turso_sync_nb.engine import page_owners
+
+if TYPE_CHECKING:
+    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.connection.session import Session
+    from turso_sync_nb.engine.page_owners import Owner
+    from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.widgets.dashboard import Dashboard
+    from turso_sync_nb.widgets.page_map import PageMap
+
+
+class FacesMixin:
+    """The part of a connection that is seen in a notebook."""
+
+    _session: Session
+    _replica: Replica
+
+    def page_map(self) -> PageMap:
+        """Return a widget: every page of the database, which are here, and whose they are."""
+        from turso_sync_nb.widgets.page_map import PageMap
+
+        self._session.check_open()
+        return PageMap(cast("Connection", self), self._replica)
+
+    def dashboard(self) -> Dashboard:
+        """Return a widget: the figures of the replica, its verbs as buttons, and when pages arrived."""
+        from turso_sync_nb.widgets.dashboard import Dashboard
+
+        self._session.check_open()
+        return Dashboard(cast("Connection", self), self._replica)
+
+    def page_owners(self) -> list[Owner]:
+        """Return the tables and indexes with their pages, as far as pages that are here tell.
+
+        Nothing is fetched.
+        """
+        self._session.check_open()
+        with self._session.running():
+            return page_owners.page_owners(self._replica, self._session.raw)
+
+    def fetch_owned(self, name: str) -> int:
+        """Fetch every page of the table or index ``name`` and return how many came.
+
+        Raises:
+            SyncError: the fetch failed; what came before stays.
+        """
+        self._session.check_open()
+        with self._session.running():
+            return page_owners.fetch_owned(self._replica, self._session.raw, name)

@@ -1,0 +1,43 @@
+"""Who is told when something about a replica changed."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyroaring import BitMap
+
+    Told = Callable[[BitMap | None], None]
+
+
+class Watchers:
+    """Functions that are called with the pages that arrived, or with ``None``: figures or rows changed.
+
+    They are called in the thread that changed it, perhaps while SQLite waits for a page and locks are held:
+    they must be quick, must not raise, must not wait, and must not use a connection. Safe for threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._told: tuple[Told, ...] = ()
+
+    def add(self, told: Told) -> None:
+        """Tell ``told`` from now on."""
+        with self._lock:
+            self._told = (*self._told, told)
+
+    def discard(self, told: Told) -> None:
+        """Tell ``told`` no more; may be repeated."""
+        with self._lock:
+            self._told = tuple(each for each in self._told if each != told)
+
+    def __len__(self) -> int:
+        return len(self._told)
+
+    def tell(self, pages: BitMap | None = None) -> None:
+        """Tell everyone."""
+        for told in self._told:
+            told(pages)

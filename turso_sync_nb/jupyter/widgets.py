@@ -1,0 +1,29 @@
+"""``pages``, ``dashboard``: the widgets of the connection in use.
+
+Rules of this file: nothing but the way from a line to the connection's method.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.jupyter.arguments import Arguments
+    from turso_sync_nb.jupyter.notebook import Notebook
+    from turso_sync_nb.widgets.dashboard import Dashboard
+    from turso_sync_nb.widgets.page_map import PageMap
+
+
+def pages(notebook: Notebook, arguments: Arguments) -> PageMap:
+    """Return the page map."""
+    return _db(notebook, arguments).page_map()
+
+
+def dashboard(notebook: Notebook, arguments: Arguments) -> Dashboard:
+    """Return the dashboard."""
+    return _db(notebook, arguments).dashboard()
+
+
+def _db(notebook: Notebook, arguments: Arguments) -> Connection:
+    return notebook.connections.get(arguments.get("on"), notebook.variables).db

@@ -1,0 +1,70 @@
+"""Pages as the last commit left them, without asking SQLite: its log above the base image.
+
+For looking only. A commit, checkpoint or pull of the meantime can make what is read here contradict itself,
+so who reads it must make do with any bytes. A page that is not here is not fetched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Self
+
+import apsw
+
+from turso_sync_nb.errors import ReplicaError
+from turso_sync_nb.units import PAGE_SIZE, PageId, PageNumber, page_id
+
+if TYPE_CHECKING:
+    from turso_sync_nb.storage.folder import ReplicaFolder
+    from turso_sync_nb.storage.page_store import PageStore
+
+_HEADER_BYTES: Final = 32
+_FRAME_HEADER_BYTES: Final = 24
+_SALTS_AT: Final = 16
+_SALTS_OF_FRAME_AT: Final = 8
+
+
+class LastCommit:
+    """Use it with ``with``. ``db_pages`` is the size of the database."""
+
+    def __init__(self, folder: ReplicaFolder, store: PageStore) -> None:
+        self.db_pages = store.page_map.db_pages
+        self._store = store
+        self._frames: dict[int, int] = {}
+        self._log: apsw.VFSFile | None = None
+        if folder.wal.exists() and folder.wal.stat().st_size:
+            flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_WAL
+            self._log = apsw.VFSFile("", str(folder.wal), [flags, 0])
+
+    def __enter__(self) -> Self:
+        if self._log:
+            self._find_frames(self._log)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._log:
+            self._log.xClose()
+
+    def _find_frames(self, log: apsw.VFSFile) -> None:
+        """Note where each page's last committed version lies; frames of an earlier log have other salts."""
+        salts = log.xRead(8, _SALTS_AT) if log.xFileSize() >= _HEADER_BYTES else b""
+        uncommitted: dict[int, int] = {}
+        for at in range(_HEADER_BYTES, log.xFileSize() - PAGE_SIZE, _FRAME_HEADER_BYTES + PAGE_SIZE):
+            header = log.xRead(_FRAME_HEADER_BYTES, at)
+            if header[_SALTS_OF_FRAME_AT : _SALTS_OF_FRAME_AT + 8] != salts:
+                return
+            number, db_pages = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
+            uncommitted[page_id(PageNumber(number))] = at + _FRAME_HEADER_BYTES
+            if db_pages:
+                self.db_pages = db_pages
+                self._frames.update(uncommitted)
+                uncommitted.clear()
+
+    def read(self, page: int) -> bytes | None:
+        """Return a page; ``None`` for one that is not here."""
+        try:
+            if self._log and (at := self._frames.get(page)):
+                data: bytes = self._log.xRead(PAGE_SIZE, at)
+                return data if len(data) == PAGE_SIZE else None
+            return self._store.read(PageId(page)) if self._store.has(page) else None
+        except (apsw.Error, ReplicaError):  # cut meanwhile
+            return None

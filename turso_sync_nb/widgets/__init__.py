@@ -1,0 +1,18 @@
+"""Widgets: what a replica does, live in the notebook. Imported only when one is asked for.
+
+| file | responsibility |
+| --- | --- |
+| ``live`` | what all have in common: views, paced updates, work in a thread |
+| ``page_map`` | every page a cell: absent, here, changed here, fetched by the last cell; whose it is |
+| ``dashboard`` | figures, verbs as buttons, when pages arrived |
+| ``runs`` | a million small numbers, and what changed of them, in a few bytes |
+| ``snapshots`` | tables as static HTML |
+| ``static/`` | plain ES modules and CSS, one module a widget before which ``shared.js`` is put |
+
+Rules of this layer:
+
+- Data travels in custom messages, never in traits: traits are saved with the notebook.
+- No timer and no thread in the kernel but a verb under way. Events come from the replica's watchers and the
+  notebook's cells; a view answers each update once, a while later, which brings what happened meanwhile.
+- The user's connection is never touched. Work is done on a sibling, made for it and closed after it.
+"""

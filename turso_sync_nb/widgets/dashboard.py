@@ -1,0 +1,132 @@
+"""The dashboard: a replica's figures, its verbs as buttons, and when pages arrived.
+
+Every event is counted, and at most four updates a second go out (``live``). Of the figures all but the number
+of changes to push come without SQL, so that an update can be made while SQLite waits for a page.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from turso_sync_nb.units import PAGE_SIZE, format_size
+from turso_sync_nb.widgets.live import LiveWidget, script
+from turso_sync_nb.widgets.snapshots import table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pyroaring import BitMap
+
+    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.engine.reports import PullReport, PushReport, Stats
+    from turso_sync_nb.widgets.live import Content
+
+ARRIVALS_KEPT: Final = 120
+"""Bars of the timeline."""
+
+TOGETHER_S: Final = 0.25
+"""Pages that arrive within this time of each other's first are one bar."""
+
+
+class Dashboard(LiveWidget):
+    """Shows the figures of a replica, and pulls, pushes, syncs and checkpoints it."""
+
+    _esm = script("dashboard")
+    title = "dashboard"
+
+    def __init__(self, db: Connection, replica: Replica) -> None:
+        super().__init__(db, replica)
+        self._pending = 0
+        self._arrivals: deque[tuple[float, int]] = deque(maxlen=ARRIVALS_KEPT)
+        self.handlers["do"] = lambda content: self._do(str(content["verb"]))
+
+    def note(self, pages: BitMap | None) -> None:
+        """Count pages that arrived."""
+        if pages is None:
+            return
+        now = time.time()
+        if self._arrivals and now - self._arrivals[-1][0] < TOGETHER_S:
+            began, count = self._arrivals.pop()
+            self._arrivals.append((began, count + len(pages)))
+        else:
+            self._arrivals.append((now, len(pages)))
+
+    def whole(self, db: Connection) -> tuple[Content, Sequence[bytes]]:
+        """Return everything."""
+        self._pending = db.pending_changes
+        return self.news()
+
+    def news(self) -> tuple[Content, Sequence[bytes]]:
+        """Return the figures of this moment."""
+        return {
+            "type": "figures",
+            "figures": asdict(self._stats()),
+            "arrivals": list(self._arrivals),
+            "page_size": PAGE_SIZE,
+            "path": self.replica.path.name,
+            "remote": self.replica.remote_url,
+        }, ()
+
+    def looked_again(self, db: Connection) -> tuple[Content, Sequence[bytes]]:
+        """Return everything."""
+        return self.whole(db)
+
+    def _stats(self) -> Stats:
+        return replace(self.replica.stats(), cdc_operations=self._pending)
+
+    def snapshot(self, db: Connection) -> str:
+        """Return the figures."""
+        self._pending = db.pending_changes
+        return table(("figure", "value"), [*asdict(self._stats()).items()])
+
+    def _do(self, verb: str) -> None:
+        if verb in _VERBS:
+            self.work(verb, _VERBS[verb])
+
+
+def _pull(db: Connection) -> str:
+    return _pulled(db.pull())
+
+
+def _push(db: Connection) -> str:
+    return _pushed(db.push())
+
+
+def _sync(db: Connection) -> str:
+    pushed, pulled = db.sync()
+    return f"{_pushed(pushed)}; {_pulled(pulled)}"
+
+
+def _checkpoint(db: Connection) -> str:
+    return f"checkpoint: {db.checkpoint().pages:,} pages moved"
+
+
+def _pulled(report: PullReport) -> str:
+    parts = [f"pull: {report.pages:,} pages changed" if report else "pull: nothing new"]
+    return _line(parts, report, set_aside=report.set_aside)
+
+
+def _pushed(report: PushReport) -> str:
+    parts = [f"push: {report.changes:,} changes sent" if report else "push: nothing to send"]
+    return _line(parts, report)
+
+
+def _line(parts: list[str], report: PullReport | PushReport, *, set_aside: int = 0) -> str:
+    if report.conflicts:
+        parts.append(f"{report.conflicts:,} conflicts: db.conflicts()")
+    if set_aside:
+        parts.append(f"{set_aside:,} set aside: db.changes()")
+    parts.append(format_size(report.sent_bytes + report.received_bytes))
+    return " · ".join([*parts, report.note] if report.note else parts)
+
+
+_VERBS: Final[dict[str, Callable[[Connection], Any]]] = {
+    "pull": _pull,
+    "push": _push,
+    "sync": _sync,
+    "checkpoint": _checkpoint,
+}

@@ -1,0 +1,273 @@
+"""What all widgets have in common: views, paced updates, work in a thread, a snapshot for a saved notebook.
+
+A view says ``open`` and ``close``. An update goes out when something happened, at most every ``PAUSE_S``;
+each is answered by ``more`` a while later, and if something happened meanwhile, that goes out then. So the
+last state always arrives, and nothing is sent, polled or waited for while nothing happens.
+
+Messages arrive in whatever thread the kernel takes them in (subshells), and watchers tell in the thread that
+does something, perhaps holding locks: there nobody waits for the widget's lock.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import anywidget
+import apsw
+from IPython import get_ipython
+from IPython.display import display
+
+from turso_sync_nb.errors import Error, StoppedError
+from turso_sync_nb.widgets.snapshots import MimeBundle, bundle, line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pyroaring import BitMap
+
+    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.engine.replica import Replica
+
+    Content = dict[str, Any]
+
+PAUSE_S: Final = 0.25
+"""Between two updates: four a second is as much as a reader can follow."""
+
+UNANSWERED_MAX: Final = 2_000
+"""Updates without an answer, after which the view is taken for gone (a page reloaded, a browser closed)."""
+
+VIEW: Final = "application/vnd.jupyter.widget-view+json"
+
+EXPECTED: Final = (Error, apsw.Error, OSError)
+"""What a handler reports to its view; anything else is a fault of ours, and shown as one."""
+
+_STATIC: Final = Path(__file__).parent / "static"
+
+
+def script(name: str) -> str:
+    """Return the ES module of a widget, with what all share before it."""
+    return "\n".join((_STATIC / f"{part}.js").read_text(encoding="utf-8") for part in ("shared", name))
+
+
+class LiveWidget(anywidget.AnyWidget):
+    """One widget about one replica; ``views`` are those that are open now."""
+
+    _css = (_STATIC / "widgets.css").read_text(encoding="utf-8")
+    title: ClassVar[str] = ""
+
+    def __init__(self, db: Connection, replica: Replica) -> None:
+        super().__init__()
+        self.db = db
+        self.replica = replica
+        self.views: set[str] = set()
+        self.lock = threading.Lock()
+        """Held while a message is made; not by a thread that is in it already, as a look may fetch."""
+        self.handlers: dict[str, Callable[[Content], None]] = {
+            "open": self._open_view,
+            "close": self._close_view,
+            "more": self._more,
+            "cancel": lambda _content: self.cancel(),
+        }
+        self._dirty = False
+        self._unanswered = 0
+        self._sent_s = 0.0
+        self._work: _Work | None = None
+        self._shown: tuple[Any, MimeBundle] | None = None
+        self.on_msg(lambda _widget, content, buffers: self.receive(content, buffers))
+
+    # What a widget is made of
+
+    def whole(self, db: Connection) -> tuple[Content, Sequence[bytes]]:
+        """Return the message that tells a new view everything; ``db`` is a sibling."""
+        raise NotImplementedError
+
+    def news(self) -> tuple[Content, Sequence[bytes]] | None:
+        """Return what happened since the last message, if anything; called perhaps within SQLite."""
+        raise NotImplementedError
+
+    def looked_again(self, db: Connection) -> tuple[Content, Sequence[bytes]] | None:
+        """Return what only a look into the database tells: after a cell, or work; ``db`` is a sibling."""
+        del db
+        return self.news()
+
+    def snapshot(self, db: Connection) -> str:
+        """Return the present state as static HTML without its frame; ``db`` is a sibling."""
+        raise NotImplementedError
+
+    def note(self, pages: BitMap | None) -> None:
+        """Keep what a watcher was told; must not wait."""
+
+    def cell_began(self) -> None:
+        """Take note that a cell begins."""
+
+    # Being shown
+
+    def _ipython_display_(self) -> None:
+        """Show the snapshot, and the widget, before which the snapshot hides while it is alive."""
+        snapshot = self._snapshot_bundle()
+        self._shown = (display(snapshot, raw=True, display_id=True), snapshot)
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        display({"text/plain": self.title, VIEW: view}, raw=True)
+
+    def _snapshot_bundle(self) -> MimeBundle:
+        try:
+            with closing(self.db.sibling()) as db:
+                body = self.snapshot(db)
+        except EXPECTED as error:
+            body = line(line_of(error))
+        return bundle(self.title, body)
+
+    def _renew_snapshot(self) -> None:
+        now = self._snapshot_bundle()
+        if self._shown is not None and now != self._shown[1]:
+            self._shown = (self._shown[0], now)
+            self._shown[0].update(now, raw=True)
+
+    # Messages
+
+    def receive(self, content: Content, buffers: Sequence[Any] = ()) -> None:
+        """Do what a view asks; an error is told to it in a line."""
+        handler = self.handlers.get(str(content.get("type")))
+        if handler is None:
+            return
+        try:
+            with self.lock:
+                handler({**content, "buffers": buffers} if buffers else content)
+        except EXPECTED as error:
+            self.tell(line_of(error), failed=True)
+
+    def tell(self, text: str, *, failed: bool = False, **more: Any) -> None:
+        """Show a line in every view."""
+        self.send({"type": "said", "text": text, "failed": failed, "busy": self.doing, **more})
+
+    def _open_view(self, content: Content) -> None:
+        if not self.views:
+            self.replica.watchers.add(self.told)
+            self._listen_to_cells(register=True)
+        self.views.add(str(content.get("view")))
+        self._unanswered = 0
+        with closing(self.db.sibling()) as db:
+            message, buffers = self.whole(db)
+        self._post({**message, "busy": self.doing}, buffers)
+
+    def _close_view(self, content: Content) -> None:
+        self.views.discard(str(content.get("view")))
+        if not self.views:
+            self.replica.watchers.discard(self.told)
+            self._listen_to_cells(register=False)
+
+    def _listen_to_cells(self, *, register: bool) -> None:
+        shell = get_ipython()
+        if shell is None:
+            return
+        for event, function in (("pre_run_cell", self._cell_begins), ("post_run_cell", self._cell_ended)):
+            with suppress(ValueError):  # not registered
+                shell.events.unregister(event, function)
+            if register:
+                shell.events.register(event, function)
+
+    # Updates
+
+    def told(self, pages: BitMap | None) -> None:
+        """Take note of an event, and send what is new if the last time is long enough ago.
+
+        Unless a message is being made: then the answer to that brings this too.
+        """
+        self.note(pages)
+        self._dirty = True
+        if time.monotonic() - self._sent_s < PAUSE_S or not self.lock.acquire(blocking=False):
+            return
+        try:
+            self._send_news()
+        finally:
+            self.lock.release()
+
+    def _send_news(self) -> None:
+        if self.views and self._unanswered < UNANSWERED_MAX:
+            self._dirty = False
+            if (message := self.news()) is not None:
+                self._post(*message)
+
+    def _more(self, _content: Content) -> None:
+        self._unanswered = 0
+        if self._dirty:
+            self._send_news()
+
+    def _post(self, message: Content, buffers: Sequence[bytes] = ()) -> None:
+        self._sent_s = time.monotonic()
+        self._unanswered += 1
+        self.send(message, list(buffers))
+
+    def look_again(self) -> None:
+        """Send what only a look into the database tells, and renew the snapshot."""
+        if self.db.closed:
+            return
+        with self.lock:
+            self._dirty = False
+            with closing(self.db.sibling()) as db:
+                message = self.looked_again(db)
+            if message is not None:
+                self._post(*message)
+        self._renew_snapshot()
+
+    def _cell_begins(self, *_: object) -> None:
+        self.cell_began()
+
+    def _cell_ended(self, *_: object) -> None:
+        with suppress(*EXPECTED):  # nobody asked in this cell; the view's next question is answered
+            self.look_again()
+
+    # Work
+
+    @property
+    def doing(self) -> str:
+        """What is being done in a thread, empty when nothing is."""
+        return self._work.name if self._work else ""
+
+    def work(self, name: str, do: Callable[[Connection], str]) -> None:
+        """Do something long on a sibling in a thread, one thing at a time; what it returns is told."""
+        if self._work is not None:
+            self.tell(f"{name}: {self._work.name} is not done yet", failed=True)
+            return
+        self._work = _Work(name, self.db.sibling())
+        self.tell(f"{name} …")
+        threading.Thread(
+            target=self._run, args=(self._work, do), name=f"turso-sync-nb {name}", daemon=True
+        ).start()
+
+    def _run(self, work: _Work, do: Callable[[Connection], str]) -> None:
+        failed = True
+        try:
+            text, failed = do(work.db), False
+        except (StoppedError, apsw.InterruptError):
+            text = f"{work.name}: stopped"
+        except EXPECTED as error:
+            text = line_of(error)
+        finally:
+            work.db.close()
+            self._work = None
+        self.tell(text, failed=failed)
+        with suppress(*EXPECTED):
+            self.look_again()
+
+    def cancel(self) -> None:
+        """Stop what is being done; nothing when nothing is."""
+        if self._work is not None:
+            self._work.db.interrupt()
+
+
+class _Work:
+    """Something under way in a thread."""
+
+    def __init__(self, name: str, db: Connection) -> None:
+        self.name = name
+        self.db = db
+
+
+def line_of(error: BaseException) -> str:
+    """Return an error as one line: its kind and what it says."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,0 +1,172 @@
+"""The page map: every page of the database a cell, coloured by table or index, live.
+
+Two arrays go to the views, each as a whole once and then as deltas (``runs``): the state of each page, and
+whose it is. States follow each event; owners and changed pages are looked at after cells and work.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from pyroaring import BitMap
+
+from turso_sync_nb.engine.page_owners import changed_pages
+from turso_sync_nb.units import PAGE_SIZE, format_size
+from turso_sync_nb.widgets.live import LiveWidget, script
+from turso_sync_nb.widgets.runs import delta, whole
+from turso_sync_nb.widgets.snapshots import line, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.engine.page_owners import Owner
+    from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.widgets.live import Content
+
+    Message = tuple[Content, Sequence[bytes]]
+
+ABSENT: Final = 0
+HERE: Final = 1
+CHANGED: Final = 2
+FRESH: Final = 3
+"""Fetched by the last cell."""
+
+UNKNOWN: Final = 0
+"""Whose a page is when nothing here tells; owners count from 1."""
+
+
+class PageMap(LiveWidget):
+    """Shows which pages are here and whose they are; a click fetches a table or an index."""
+
+    _esm = script("page_map")
+    title = "page map"
+
+    def __init__(self, db: Connection, replica: Replica) -> None:
+        super().__init__(db, replica)
+        self._fresh = BitMap()
+        self._changed = BitMap()
+        self._pages = 0
+        self._states: NDArray[Any] = np.zeros(0, np.uint8)
+        self._owned: NDArray[Any] = np.zeros(0, np.uint16)
+        self._owners: list[Owner] = []
+        self._cell_is_new = False
+        self.handlers["fetch"] = lambda content: self._fetch(int(content["owner"]))
+
+    # Updates
+
+    def note(self, pages: BitMap | None) -> None:
+        """Keep which pages arrived; those of an earlier cell are not fresh any more."""
+        if pages is not None:
+            if self._cell_is_new:
+                self._cell_is_new = False
+                self._fresh = BitMap()
+            self._fresh |= pages
+
+    def cell_began(self) -> None:
+        """Have what arrives next begin anew."""
+        self._cell_is_new = True
+
+    def whole(self, db: Connection) -> Message:
+        """Return every page."""
+        self._look(db)
+        self._states, self._owned = self._states_now(), self._owned_now()
+        return self._wholly()
+
+    def news(self) -> Message | None:
+        """Return the pages whose state changed; everything when the database has another size."""
+        if self._pages_now() != self._pages:
+            self._pages = self._pages_now()
+            self._states, self._owned = self._states_now(), self._owned_now()
+            return self._wholly()
+        states = self._states_now()
+        changes = delta(self._states, states)
+        self._states = states
+        return ({"type": "delta"}, [changes, b""]) if changes else None
+
+    def looked_again(self, db: Connection) -> Message | None:
+        """Return what changed of states and owners."""
+        if self._cell_is_new:
+            self._fresh = BitMap()
+        names, pages = self._names(), self._pages
+        self._look(db)
+        states, owned = self._states_now(), self._owned_now()
+        before = self._states, self._owned
+        self._states, self._owned = states, owned
+        if names != self._names() or pages != self._pages:
+            return self._wholly()
+        changes = [delta(before[0], states), delta(before[1], owned)]
+        return ({"type": "delta"}, changes) if any(changes) else None
+
+    def _wholly(self) -> Message:
+        message = {"type": "whole", "pages": self._pages, "page_size": PAGE_SIZE, "owners": self._names()}
+        return message, [whole(self._states), whole(self._owned)]
+
+    def _names(self) -> list[dict[str, str]]:
+        return [{"kind": each.kind, "name": each.name, "table": each.table} for each in self._owners]
+
+    # The replica
+
+    def _look(self, db: Connection) -> None:
+        self._changed = changed_pages(self.replica)
+        self._owners = db.page_owners()
+        self._pages = self._pages_now()
+
+    def _pages_now(self) -> int:
+        local = self._changed.max() + 1 if self._changed else 0
+        return max(self.replica.store.page_map.db_pages, local)
+
+    def _states_now(self) -> NDArray[Any]:
+        page_map = self.replica.store.page_map
+        states = np.zeros(self._pages, np.uint8)
+        for pages, state in (
+            (page_map.resident, HERE), (self._fresh, FRESH), (self._changed, CHANGED),
+        ):  # fmt: skip
+            states[_places(pages, self._pages)] = state
+        return states
+
+    def _owned_now(self) -> NDArray[Any]:
+        owned = np.full(self._pages, UNKNOWN, np.uint16)
+        for number, owner in enumerate(self._owners, 1):
+            owned[_places(owner.pages, self._pages)] = number
+        return owned
+
+    # Fetching
+
+    def _fetch(self, number: int) -> None:
+        owner = self._owners[number - 1]
+
+        def fetch(db: Connection) -> str:
+            count = db.fetch_owned(owner.name)
+            return f"{owner.name}: {count:,} pages fetched ({format_size(count * PAGE_SIZE)})"
+
+        self.work(f"fetch {owner.name}", fetch)
+
+    # Without a kernel
+
+    def snapshot(self, db: Connection) -> str:
+        """Return how many pages are here, and of whom."""
+        self._look(db)
+        resident = self.replica.store.page_map.resident
+        share = f"{len(resident):,} of {self._pages:,} pages are here, {len(self._changed):,} changed here"
+        rows = [
+            (
+                each.name,
+                each.kind,
+                len(each.pages),
+                len(each.pages & resident),
+                len(each.pages & self._changed),
+            )
+            for each in self._owners
+        ]
+        names = ("name", "kind", "pages known", "here", "changed here")
+        return line(share) + table(names, rows)
+
+
+def _places(pages: BitMap, end: int) -> NDArray[Any]:
+    """Return ``pages`` below ``end`` as indexes."""
+    places = np.asarray(pages.to_array())
+    return places[: np.searchsorted(places, end)]

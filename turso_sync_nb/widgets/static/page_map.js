@@ -1,0 +1,221 @@
+// The page map: a canvas of cells, one a page, and beside it a table that says the same in words.
+
+const ABSENT = 0, HERE = 1, CHANGED = 2, FRESH = 3;
+const STATES = ["absent", "here", "changed here", "fetched by the last cell"];
+const CELL_SIZES = [14, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1];
+const AREA_MAX = 460;  // pixels of height that cells should fit into; a million pages scroll
+const GAP_FROM = 5;  // cells of this size and more have a line between them
+
+/** Yield unsigned LEB128 numbers. */
+function numbers(bytes) {
+  let at = 0;
+  return {
+    get done() {
+      return at >= bytes.length;
+    },
+    next() {
+      let value = 0;
+      for (let factor = 1; ; factor *= 128) {
+        const byte = bytes[at++];
+        value += (byte & 127) * factor;
+        if (byte < 128) return value;
+      }
+    },
+  };
+}
+
+function readWhole(bytes, array) {
+  const read = numbers(bytes);
+  for (let at = 0; !read.done; ) {
+    const length = read.next();
+    array.fill(read.next(), at, at + length);
+    at += length;
+  }
+}
+
+function readDelta(bytes, array) {
+  const read = numbers(bytes);
+  while (!read.done) {
+    const value = read.next();
+    for (let runs = read.next(), at = 0; runs; runs--) {
+      at += read.next();
+      const length = read.next();
+      array.fill(value, at, at + length);
+      at += length;
+    }
+  }
+}
+
+/** A colour as a pixel of ImageData: hue in degrees, the others from 0 to 1. */
+function pixel(hue, saturation, lightness) {
+  const spread = saturation * Math.min(lightness, 1 - lightness);
+  const part = (n) => {
+    const k = (n + hue / 30) % 12;
+    return Math.round(255 * (lightness - spread * Math.max(-1, Math.min(k - 3, 9 - k, 1))));
+  };
+  return (255 << 24) | (part(4) << 16) | (part(8) << 8) | part(0);
+}
+
+const css = (abgr) => `rgb(${abgr & 255} ${(abgr >> 8) & 255} ${(abgr >> 16) & 255})`;
+
+/** The colours of every state of every owner; owner 0 is unknown. */
+function palette(owners, dark) {
+  const lightness = dark ? [0.2, 0.5, 0, 0.75] : [0.88, 0.55, 0, 0.32];
+  const changed = dark ? pixel(25, 1, 0.6) : pixel(20, 1, 0.42);
+  const colours = new Uint32Array(4 * (owners + 1));
+  for (let owner = 0; owner <= owners; owner++)
+    for (let state = 0; state < 4; state++)
+      colours[4 * owner + state] =
+        state === CHANGED ? changed : pixel((200 + owner * 137.5) % 360, owner ? 0.6 : 0, lightness[state]);
+  return colours;
+}
+
+function render({ model, el }) {
+  el.classList.add("tsn-widget", "tsn-page-map");
+  let owners = [], states = new Uint8Array(0), owned = new Uint16Array(0), pageSize = 4096;
+  let colours = palette(0, false), columns = 1, cell = 1, cursor = -1;
+  const sheet = document.createElement("canvas");  // one pixel a page; stretched onto the visible one
+
+  const canvas = h("canvas", { tabindex: "0", role: "application", "aria-label": "page map", onmousemove: point, onmouseleave: () => where(-1), onclick: pick, onkeydown: step });
+  const place = h("output", { class: "tsn-where" });
+  const summary = h("div", { class: "tsn-summary" });
+  const rows = h("tbody");
+  const names = ["name", "kind", "", "known", "here", "changed", "last cell"];
+  const table = h("table", {}, h("caption", {}, "Pages by table and index"),
+    h("thead", {}, h("tr", {}, ...names.map((name) => h(name ? "th" : "td", name ? { scope: "col" } : {}, name)))), rows);
+  const { send, close } = connect(model, {
+    whole(message, [stateBytes, ownerBytes]) {
+      const began = performance.now();
+      owners = message.owners;
+      pageSize = message.page_size;
+      states = new Uint8Array(message.pages);
+      owned = new Uint16Array(message.pages);
+      readWhole(stateBytes, states);
+      readWhole(ownerBytes, owned);
+      foot.said({ busy: message.busy });
+      recolour();
+      performance.measure("tsn-page-map-whole", { start: began });
+    },
+    delta(message, [stateBytes, ownerBytes]) {
+      const began = performance.now();
+      readDelta(stateBytes, states);
+      readDelta(ownerBytes, owned);
+      draw();
+      performance.measure("tsn-page-map-delta", { start: began, detail: stateBytes.length + ownerBytes.length });
+    },
+    said: (message) => foot.said(message),
+  });
+  const foot = footLine(send);
+
+  function recolour() {
+    colours = palette(owners.length, isDark(el));
+    layOut();
+  }
+
+  function layOut() {
+    const width = Math.max(scroller.clientWidth, 100);
+    cell = CELL_SIZES.find((each) => Math.ceil(states.length / Math.floor(width / each)) * each <= AREA_MAX) ?? 1;
+    columns = Math.max(Math.floor(width / cell), 1);
+    sheet.width = columns;
+    sheet.height = Math.max(Math.ceil(states.length / columns), 1);
+    canvas.width = columns * cell;
+    canvas.height = sheet.height * cell;
+    draw();
+  }
+
+  function draw() {
+    const image = new ImageData(sheet.width, sheet.height);
+    const pixels = new Uint32Array(image.data.buffer);
+    for (let page = 0; page < states.length; page++) pixels[page] = colours[4 * owned[page] + states[page]];
+    sheet.getContext("2d").putImageData(image, 0, 0);
+    const context = canvas.getContext("2d");
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    context.imageSmoothingEnabled = false;
+    context.drawImage(sheet, 0, 0, canvas.width, canvas.height);
+    if (cell >= GAP_FROM) {
+      context.fillStyle = getComputedStyle(el).backgroundColor;
+      for (let x = cell - 1; x < canvas.width; x += cell) context.fillRect(x, 0, 1, canvas.height);
+      for (let y = cell - 1; y < canvas.height; y += cell) context.fillRect(0, y, canvas.width, 1);
+    }
+    if (cursor >= 0) {
+      context.strokeStyle = getComputedStyle(el).color;
+      context.lineWidth = 2;
+      context.strokeRect((cursor % columns) * cell - 1, Math.floor(cursor / columns) * cell - 1, cell + 2, cell + 2);
+    }
+    describe();
+  }
+
+  function describe() {
+    const counts = new Uint32Array(4 * (owners.length + 1));
+    for (let page = 0; page < states.length; page++) counts[4 * owned[page] + states[page]]++;
+    const total = (state) => counts.reduce((sum, each, at) => (at % 4 === state ? sum + each : sum), 0);
+    const here = states.length - total(ABSENT);
+    summary.textContent = `${here.toLocaleString("en")} of ${count(states.length, "page")} here (${size(here * pageSize)})` +
+      ` · ${total(FRESH).toLocaleString("en")} fetched by the last cell · ${total(CHANGED).toLocaleString("en")} changed here`;
+    canvas.setAttribute("aria-label", `page map: ${summary.textContent}; arrow keys go from page to page`);
+    const listed = [...owners.keys()].map((at) => at + 1).concat(0);
+    rows.replaceChildren(...listed.map((owner) => row(owner, counts.slice(4 * owner, 4 * owner + 4))).filter(Boolean));
+  }
+
+  function row(owner, [absent, here, changed, fresh]) {
+    const known = absent + here + changed + fresh;
+    if (!known && !owner) return null;
+    const { kind, name } = owners[owner - 1] ?? { kind: "", name: "unknown" };
+    const swatch = h("span", { class: "tsn-swatch", style: `background: ${css(colours[4 * owner + HERE])}`, "aria-hidden": "true" });
+    const fetchable = absent > 0 && (kind === "table" || kind === "index");
+    const button = h("button", { type: "button", "aria-label": `fetch ${name}`, title: `${count(absent, "page")} known to be absent`, onclick: () => fetchOwner(owner) }, "Fetch");
+    return h("tr", {}, h("th", { scope: "row" }, swatch, name), h("td", {}, kind), h("td", {}, ...(fetchable ? [button] : [])),
+      ...[known, here + changed + fresh, changed, fresh].map((each) => h("td", { class: "tsn-number" }, each.toLocaleString("en"))));
+  }
+
+  function fetchOwner(owner) {
+    if (["table", "index"].includes(owners[owner - 1]?.kind)) send("fetch", { owner });
+    else foot.said({ text: "nothing that is here tells whose page that is" });
+  }
+
+  function pageAt(event) {
+    const box = canvas.getBoundingClientRect();
+    const column = Math.floor(((event.clientX - box.left) * canvas.width) / box.width / cell);
+    const page = Math.floor(((event.clientY - box.top) * canvas.height) / box.height / cell) * columns + column;
+    return page < states.length ? page : -1;
+  }
+
+  function where(page) {
+    const owner = owners[owned[page] - 1];
+    const whose = !owner ? "of unknown use" : owner.kind === "index" ? `index ${owner.name} on ${owner.table}` : `${owner.kind === "table" ? "table " : ""}${owner.name}`;
+    place.textContent = page < 0 ? "" : `page ${(page + 1).toLocaleString("en")} · ${whose} · ${STATES[states[page]]}`;
+  }
+
+  function point(event) {
+    where(pageAt(event));
+  }
+
+  function pick(event) {
+    const page = pageAt(event);
+    if (page >= 0) fetchOwner(owned[page]);
+  }
+
+  function step(event) {
+    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, Home: -Infinity, End: Infinity };
+    if (event.key === "Enter" && cursor >= 0) fetchOwner(owned[cursor]);
+    else if (event.key in steps) cursor = Math.max(0, Math.min(Math.max(cursor, 0) + steps[event.key], states.length - 1));
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+    draw();
+    where(cursor);
+  }
+
+  const scroller = h("div", { class: "tsn-scroller" }, canvas);
+  el.append(summary, h("div", { class: "tsn-beside" }, h("div", { class: "tsn-map" }, scroller, place), h("div", { class: "tsn-scroller tsn-table", tabindex: "0", role: "region", "aria-label": "Pages by table and index" }, table)), foot.element);
+  const resized = new ResizeObserver(() => states.length && layOut());
+  resized.observe(el);
+  const unwatch = watchTheme(() => requestAnimationFrame(recolour));
+  return () => {
+    resized.disconnect();
+    unwatch();
+    close();
+  };
+}
+
+export default { render };

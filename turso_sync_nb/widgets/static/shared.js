@@ -1,0 +1,84 @@
+// What all widgets share; put before each widget's own module. No build step, nothing from elsewhere.
+
+const MORE_AFTER_MS = 300;
+
+/**
+ * Connect a view with its widget in the kernel. `handlers` are by message type, each called with the
+ * message and its buffers as bytes. Each message but `said` is answered once, a while later.
+ */
+function connect(model, handlers) {
+  const view = Math.random().toString(36).slice(2);
+  let timer = 0;
+  const send = (type, content = {}) => model.send({ type, view, ...content });
+  const more = () => {
+    timer = 0;
+    send("more");
+  };
+  const heard = (message, buffers) => {
+    const bytes = buffers.map((each) => new Uint8Array(each.buffer ?? each, each.byteOffset ?? 0, each.byteLength));
+    handlers[message.type]?.(message, bytes);
+    if (message.type !== "said" && !timer) timer = setTimeout(more, MORE_AFTER_MS);
+  };
+  model.on("msg:custom", heard);
+  send("open");
+  return {
+    send,
+    close() {
+      clearTimeout(timer);
+      model.off("msg:custom", heard);
+      send("close");
+    },
+  };
+}
+
+/** Make an element: `h("button", {class: "x", onclick: f}, "text", child)`; `null` attributes are left out. */
+function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== null && value !== false) element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+/** Call `changed` whenever JupyterLab or the system goes from light to dark or back; returns how to stop. */
+function watchTheme(changed) {
+  const observer = new MutationObserver(changed);
+  observer.observe(document.body, { attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"] });
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  scheme.addEventListener("change", changed);
+  return () => {
+    observer.disconnect();
+    scheme.removeEventListener("change", changed);
+  };
+}
+
+/** Say whether what lies behind `element` is dark. */
+function isDark(element) {
+  const [red, green, blue] = getComputedStyle(element).backgroundColor.match(/[\d.]+/g).map(Number);
+  return 0.3 * red + 0.6 * green + 0.1 * blue < 128;
+}
+
+const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+
+function size(bytes) {
+  if (bytes < 1024) return `${bytes} B`;
+  const power = Math.min(Math.floor(Math.log2(bytes) / 10), 4);
+  return `${(bytes / 1024 ** power).toFixed(1)} ${["B", "KiB", "MiB", "GiB", "TiB"][power]}`;
+}
+
+/** The line at the foot of a widget: what is being done, what went wrong, and the button that stops it. */
+function footLine(send) {
+  const said = h("span", { class: "tsn-said", role: "status" });
+  const cancel = h("button", { type: "button", class: "tsn-cancel", hidden: true, onclick: () => send("cancel") }, "Cancel");
+  return {
+    element: h("div", { class: "tsn-foot" }, said, cancel),
+    said({ text, failed, busy }) {
+      if (text !== undefined) said.textContent = text;
+      said.classList.toggle("tsn-failed", Boolean(failed));
+      cancel.hidden = !busy;
+    },
+  };
+}
