@@ -24,6 +24,7 @@ from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError, Syn
 from turso_sync_nb.options import SEGMENT_SIZE_DEFAULT
 from turso_sync_nb.storage.lazy_vfs import LazyVFS
 from turso_sync_nb.storage.metadata import FileStamp, save_metadata
+from turso_sync_nb.storage.read_ahead import WINDOW_PAGES_MAX
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -251,8 +252,9 @@ class Replica:
 
     def _lazy_vfs(self) -> LazyVFS:
         if self._vfs is None:
-            segment_size = self.metadata.segment_size or SEGMENT_SIZE_DEFAULT
-            self._vfs = LazyVFS(self.folder, self.store, self.pages, segment_size // PAGE_SIZE)
+            segment_pages = (self.metadata.segment_size or SEGMENT_SIZE_DEFAULT) // PAGE_SIZE
+            window_pages_max = segment_pages if self.metadata.prefetch is False else WINDOW_PAGES_MAX
+            self._vfs = LazyVFS(self.folder, self.store, self.pages, segment_pages, window_pages_max)
         return self._vfs
 
     def close_database(self, raw: apsw.Connection) -> None:

@@ -172,6 +172,7 @@ class PageStore:
                     hint="try again",
                 )
             absent = self.page_map.absent_of(BitMap(batch))
+            written = len(absent)
             for first, end in runs(absent):
                 data = b"".join(batch[PageId(page)] for page in range(first, end))
                 with self._explained("write"):
@@ -181,7 +182,7 @@ class PageStore:
                 self.page_map.add_resident(first, end)
             if self._unflushed >= UNFLUSHED_PAGES_MAX:
                 self.flush()
-            return len(absent)
+        return written
 
     # What SQLite does to the file itself
 
