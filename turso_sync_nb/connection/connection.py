@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from turso_sync_nb.connection.cursor import Cursor, Row
 from turso_sync_nb.connection.editing import Editor, EditReport, OnChanged
+from turso_sync_nb.connection.fetching import FetchingMixin
 from turso_sync_nb.connection.frames import Columns, frame_of_rows
 from turso_sync_nb.connection.functions import FunctionsMixin
 from turso_sync_nb.connection.parameters import Parameters, bindings
@@ -44,7 +45,7 @@ _ATOMIC: Final = "turso_sync_nb_atomic"
 ISOLATION_LEVELS: Final = frozenset({"DEFERRED", "IMMEDIATE", "EXCLUSIVE", None})
 
 
-class Connection(FunctionsMixin, SyncMixin):
+class Connection(FetchingMixin, FunctionsMixin, SyncMixin):
     """One user's connection to a replica; make it with :func:`turso_sync_nb.connect`.
 
     Not safe for use by two threads at once (each takes a connection of its own; they share the replica,

@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from turso_sync_nb.engine.hydration import Hydration
     from turso_sync_nb.engine.remote import Remote
     from turso_sync_nb.engine.reports import BootstrapReport
     from turso_sync_nb.storage.folder import ReplicaFolder
     from turso_sync_nb.storage.lock import ReplicaLock
     from turso_sync_nb.storage.metadata import Metadata
+    from turso_sync_nb.storage.page_loader import PageLoader
     from turso_sync_nb.storage.page_store import PageStore
 
 BUSY_TIMEOUT_MS: Final = 5_000
@@ -80,6 +82,8 @@ class Replica:
     bootstrap_report: BootstrapReport | None
     release: Callable[[], None] = lambda: None
     """Give up one use of this replica; the last one closes it."""
+    hydration: Hydration | None = field(default=None, init=False)
+    """The one that was begun last."""
     _vfs: LazyVFS | None = field(default=None, init=False)
     _lazy: set[apsw.Connection] = field(default_factory=set, init=False)
 
@@ -266,12 +270,21 @@ class Replica:
         """Say whether ``raw`` is on the lazy VFS while the replica no longer needs one."""
         return raw in self._lazy and self.is_whole
 
-    def hydrate(self) -> None:
-        """Fetch every page that is not here, in one stream."""
-        absent = self.store.page_map.absent()
-        if absent:
-            self.store.put(self.pages.fetch(absent))
-            self.store.flush()
+    @property
+    def loader(self) -> PageLoader:
+        """Return what fetches pages that are not here."""
+        return self._lazy_vfs().loader
+
+    def fetch_rest(self) -> None:
+        """Fetch every page that is not here, those under way left to whoever fetches them.
+
+        Raises:
+            SyncError: pages could not be fetched; those that came stay.
+        """
+        while absent := self.store.page_map.absent():
+            if not self.loader.fill(absent):
+                self.loader.load(absent[0])
+        self.store.flush()
 
     # Figures
 
@@ -315,7 +328,8 @@ class Replica:
             if self.store.is_halted:  # what is on the disk is for the next open to finish
                 self.store.close()
                 return
-            clean = self._log_is_moved()
+            # pages that would still arrive may not meet the log on its way
+            clean = (self.hydration is None or self.hydration.ended()) and self._log_is_moved()
             self.store.close()
             url = self.remote.saved_url if self.remote and self.pages.known else None
             stamped = self.metadata.changed(

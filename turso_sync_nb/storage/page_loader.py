@@ -9,6 +9,8 @@ whose lock is free is over, whether or not it was struck off the list.
 from __future__ import annotations
 
 import threading
+from collections.abc import Generator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pyroaring import BitMap
@@ -16,10 +18,13 @@ from pyroaring import BitMap
 from turso_sync_nb.errors import RemoteFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from turso_sync_nb.storage.page_store import PageStore
     from turso_sync_nb.storage.source import PageSource
+    from turso_sync_nb.units import PageId
+
+    Page = tuple[PageId, bytes]
 
 
 class _Flight:
@@ -65,6 +70,27 @@ class PageLoader:
                 pass  # waited for it to land
         return BitMap()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a fetch is under way."""
+        flights = self._flights  # the list is replaced, or grows
+        return any(flight.under_way.locked() for flight in flights)
+
+    def fill(self, wanted: BitMap, stopped: Callable[[], bool] = lambda: False) -> BitMap:
+        """Fetch those of ``wanted`` that are absent and on no other's way here; return them.
+
+        Nobody waits for them: it ends early, without an error, when ``stopped`` says so after a page.
+
+        Raises:
+            SyncError: the fetch failed; pages that came before are kept.
+        """
+        own = _Flight()
+        with own.under_way:
+            self._listed(None, own, wanted)
+            if own.pages:
+                self._store.put(_until(self._source.fetch(own.pages), stopped))
+        return own.pages
+
     def _other_flight(self, page: int) -> _Flight | None:
         """Return the flight under way that brings ``page``."""
         with self._lock:
@@ -74,14 +100,14 @@ class PageLoader:
                     return flight
         return None
 
-    def _listed(self, page: int, own: _Flight, wanted: BitMap) -> _Flight | None:
+    def _listed(self, page: int | None, own: _Flight, wanted: BitMap) -> _Flight | None:
         """List ``own`` with what no other brings of ``wanted``; or return the one that brings ``page``."""
         with self._lock:
             pages = self._store.page_map.absent_of(wanted)
             for flight in self._flights:
                 if not flight.under_way.locked():
                     continue
-                if page in flight.pages:
+                if page is not None and page in flight.pages:
                     return flight
                 pages -= flight.pages
             own.pages = pages
@@ -99,3 +125,14 @@ class PageLoader:
                 hint="try again; if it stays so, the server's answers are incomplete",
             )
         return own.pages
+
+
+def _until(pages: Iterator[Page], stopped: Callable[[], bool]) -> Iterator[Page]:
+    """Pass ``pages`` on until ``stopped``; their request is closed then."""
+    with ExitStack() as end:
+        if isinstance(pages, Generator):
+            end.callback(pages.close)
+        for page in pages:
+            yield page
+            if stopped():
+                return
