@@ -9,6 +9,7 @@
 | ``session.py`` | the APSW connection in force, and how it is opened again unseen |
 | ``carrying.py`` | what moves from one APSW connection to the next |
 | ``syncing.py``, ``outbox.py`` | pull, push and what waits; as frames |
+| ``fetching.py`` | how much is fetched, and ahead of need |
 | ``statements.py`` | what kind of statement a text is |
 | ``parameters.py`` | values on their way into SQLite's binder |
 | ``results.py``, ``frames.py`` | rows and their cost; rows to pandas |

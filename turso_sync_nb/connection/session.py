@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.connection.cursor import Cursor
     from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.storage.allowance import Allowance
 
 PROGRESS_STEPS: Final = 20_000
 """Virtual-machine steps between two chances for Python to deliver Ctrl-C (0.06 s at most, measured)."""
@@ -47,20 +48,10 @@ SQL_SHOWN_MAX: Final = 120
 
 _READING: Final = frozenset(
     {
-        "",
-        "SELECT",
-        "VALUES",
-        "EXPLAIN",
-        "BEGIN",
-        "COMMIT",
-        "END",
-        "ROLLBACK",
-        "SAVEPOINT",
-        "RELEASE",
-        "ATTACH",
-        "DETACH",
+        "", "SELECT", "VALUES", "EXPLAIN", "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE",
+        "ATTACH", "DETACH",
     }
-)
+)  # fmt: skip
 _CHANGING_THE_SCHEMA: Final = frozenset({"CREATE", "DROP", "ALTER", "ATTACH", "DETACH", "ROLLBACK"})
 _VACUUM_INTO: Final = re.compile(r"\bINTO\b", re.IGNORECASE)
 _WRITES: Final = frozenset(
@@ -106,6 +97,7 @@ class Session:
         """Whether the statement under way may write; set before its first step."""
         self.rows_changed = 0
         """Rows that INSERT, UPDATE and DELETE changed so far, effects of triggers not counted."""
+        self._allowance: Allowance | None = None
         self._replica = replica
         self._tables_ignore = tables_ignore
         self._recorded: dict[tuple[Any, ...], Callable[[apsw.Connection], object]] = {}
@@ -121,6 +113,7 @@ class Session:
 
     def _open(self) -> tuple[apsw.Connection, Capture]:
         raw = self._replica.open_database()
+        self._replica.allow(raw, self._allowance)
         capture = Capture(raw, ignored=self._tables_ignore, next_transaction=self._replica.next_transaction)
         raw.set_progress_handler(self._is_late, PROGRESS_STEPS)
         raw.set_rollback_hook(capture.forget)
@@ -150,6 +143,18 @@ class Session:
             raise
         finally:
             self._deadline_s = None
+
+    @contextmanager
+    def allowed(self, allowance: Allowance) -> Iterator[None]:
+        """Fetch in the block as ``allowance`` says, the one around it no more."""
+        outer, self._allowance = self._allowance, allowance
+        self._replica.allow(self.raw, allowance)
+        try:
+            yield
+        finally:
+            self._allowance = outer
+            if not self.closed:
+                self._replica.allow(self.raw, outer)
 
     def check_open(self) -> None:
         """Refuse to go on when the connection is closed."""
@@ -204,7 +209,7 @@ class Session:
             if not self.raw.in_transaction and (writes or first_word(sql) in ("BEGIN", "SAVEPOINT")):
                 self._replica.begin_tape()
             if begins and self.isolation_level and is_changing(sql) and not self.raw.in_transaction:
-                self._do(f"BEGIN {self.isolation_level}")
+                self.do(f"BEGIN {self.isolation_level}")
             if writes:
                 self._check_held(sql, writes)
                 with self._captured(sql, writes):
@@ -236,7 +241,7 @@ class Session:
         """Give the statement a transaction if it has none, so that its capture is one with it."""
         alone = not self.raw.in_transaction
         if alone:
-            self._do("BEGIN IMMEDIATE")
+            self.do("BEGIN IMMEDIATE")
         try:
             self._own = True
             with self.capture.statement(sql, writes):
@@ -244,10 +249,10 @@ class Session:
                 yield
                 self._own = True
             if alone:
-                self._do("COMMIT")
+                self.do("COMMIT")
         except BaseException as error:
             if alone and self.raw.in_transaction:
-                self._do("COMMIT" if _undone_by_sqlite(error) else "ROLLBACK")
+                self.do("COMMIT" if _undone_by_sqlite(error) else "ROLLBACK")
             raise
         finally:
             self._own = False
@@ -262,11 +267,11 @@ class Session:
         if word in _CHANGING_THE_SCHEMA:
             self._writes.clear()
 
-    def _do(self, sql: str) -> None:
-        """Run a statement of our own, about which no authorizer of the user is asked."""
+    def do(self, sql: str) -> list[Any]:
+        """Run a statement of our own, about which no authorizer of the user is asked; return its rows."""
         self._own = True
         try:
-            self.raw.execute(sql)
+            return self.raw.execute(sql).fetchall()
         finally:
             self._own = False
 
@@ -316,7 +321,7 @@ class Session:
         """
         explained = translated(error)
         if self.writing and isinstance(error, KeyboardInterrupt) and self.raw.in_transaction:
-            self._do("ROLLBACK")
+            self.do("ROLLBACK")
         if not self.raw.in_transaction:
             self.capture.transaction_ended()
         if was_in_transaction and not self.raw.in_transaction:

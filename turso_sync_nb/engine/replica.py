@@ -22,6 +22,7 @@ from turso_sync_nb.engine.remote_features import check_changed, check_held
 from turso_sync_nb.engine.reports import Stats
 from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError, SyncError
 from turso_sync_nb.options import SEGMENT_SIZE_DEFAULT
+from turso_sync_nb.storage.allowance import Allowance
 from turso_sync_nb.storage.lazy_vfs import LazyVFS
 from turso_sync_nb.storage.metadata import FileStamp, save_metadata
 from turso_sync_nb.storage.read_ahead import WINDOW_PAGES_MAX
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.remote import Remote
     from turso_sync_nb.engine.reports import BootstrapReport
     from turso_sync_nb.storage.folder import ReplicaFolder
+    from turso_sync_nb.storage.lazy_vfs import LazyFile
     from turso_sync_nb.storage.lock import ReplicaLock
     from turso_sync_nb.storage.metadata import Metadata
     from turso_sync_nb.storage.page_loader import PageLoader
@@ -229,8 +231,10 @@ class Replica:
 
     # Databases
 
-    def open_database(self) -> apsw.Connection:
+    def open_database(self, *, offline: bool = False) -> apsw.Connection:
         """Open the database and return the connection; give it back with :meth:`close_database`.
+
+        ``offline``: a page that is not here is an error on it, and is not fetched.
 
         Raises:
             ReplicaBrokenError: a rollback journal lies beside it, which no replica has.
@@ -248,6 +252,8 @@ class Replica:
         else:
             raw = self._lazy_vfs().open(uri, OPEN_FLAGS)
             self._lazy.add(raw)
+            if offline:
+                self.allow(raw, Allowance(offline=True))
         raw.set_busy_timeout(BUSY_TIMEOUT_MS)
         # a checkpoint is a verb of ours, which saves the undo first; never a side effect
         raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
@@ -260,6 +266,15 @@ class Replica:
             window_pages_max = segment_pages if self.metadata.prefetch is False else WINDOW_PAGES_MAX
             self._vfs = LazyVFS(self.folder, self.store, self.pages, segment_pages, window_pages_max)
         return self._vfs
+
+    def lazy_file(self, raw: apsw.Connection) -> LazyFile | None:
+        """Return the lazy handle of ``raw``; ``None`` when it needs none."""
+        return self._vfs.file(raw) if self._vfs else None
+
+    def allow(self, raw: apsw.Connection, allowance: Allowance | None) -> None:
+        """Let ``raw`` fetch as ``allowance`` says, ``None``: whatever it needs."""
+        if file := self.lazy_file(raw):
+            file.allowance = allowance
 
     def close_database(self, raw: apsw.Connection) -> None:
         """Close a connection of :meth:`open_database`; may be repeated."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from pyroaring import BitMap
+
 from turso_sync_nb.storage.btree import INTERIORS, Node
 from turso_sync_nb.units import PAGE_SIZE, PageId
 
@@ -107,4 +109,16 @@ class KnownTrees:
             pages = -(-pages // len(parent.children))
             found += islice(self.beside(parent.page, step), pages)
             page = parent.page
+        return found
+
+    def by_root(self, pages: BitMap) -> dict[int, BitMap]:
+        """Return ``pages`` by the highest page above each that is known, itself where there is none."""
+        found: dict[int, BitMap] = {}
+        rest = BitMap(pages)
+        for node in self._nodes.values():
+            if below := rest & node.members:
+                found.setdefault(self.root(node.page), BitMap()).update(below)
+                rest -= below
+        for page in rest:
+            found.setdefault(page, BitMap()).add(page)
         return found

@@ -63,7 +63,9 @@ class ReadAhead:
     ) -> None:
         self.trees = KnownTrees(store)
         self.log: deque[int] = deque(maxlen=LOG_MAX)
+        self._last = 0
         self._read = BitMap()
+        self._lately = BitMap()
         self._store = store
         self._segment_pages = segment_pages
         self._window_pages_max = window_pages_max
@@ -74,10 +76,18 @@ class ReadAhead:
 
     def read(self) -> BitMap:
         """Return the pages that were read since the reader began."""
-        self._read.update(self.log)
-        while len(self.log) > 1:  # the last one stays: what comes next may have to do with it
-            self.log.popleft()
+        if self.log:
+            self._last = self.log[-1]
+            self._read.update(self.log)
+            self._lately.update(self.log)
+            self.log.clear()
         return self._read
+
+    def take_read(self) -> BitMap:
+        """Return the pages that were read since the last time this was asked."""
+        self.read()
+        taken, self._lately = self._lately, BitMap()
+        return taken
 
     def note(self, page: int, data: bytes) -> None:
         """Take note of an interior page, or the leaf of an index, that was read just now."""
@@ -172,7 +182,7 @@ class ReadAhead:
 
     def _begun_outside(self, page: int) -> tuple[list[Head], list[int]]:
         """The same for a page of no tree that is known: an overflow page, or something else."""
-        last = self.log[-1] if self.log else 0
+        last = self.log[-1] if self.log else self._last
         node = self.trees.node(last)
         for number, overflow in enumerate(node.overflows if node else ()):
             if overflow.first <= page < overflow.first + overflow.pages:
