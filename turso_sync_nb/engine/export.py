@@ -36,7 +36,7 @@ def export(replica: Replica, path: str | os.PathLike[str]) -> None:
         )
     if ReplicaFolder.is_replica(target.parent):
         raise UsageError(f"export to {target}: inside a replica folder", hint="choose a place outside of it")
-    replica.hydrate()
+    replica.fetch_rest()
     unfinished = target.with_name(f"{target.name}.unfinished-{os.getpid()}")
     try:
         _copy(replica, unfinished)

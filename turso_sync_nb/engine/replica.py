@@ -24,19 +24,24 @@ from turso_sync_nb.engine.session_log import SessionLog
 from turso_sync_nb.engine.watchers import Watchers
 from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError, SyncError
 from turso_sync_nb.options import SEGMENT_SIZE_DEFAULT
+from turso_sync_nb.storage.allowance import Allowance
 from turso_sync_nb.storage.lazy_vfs import LazyVFS
 from turso_sync_nb.storage.metadata import FileStamp, save_metadata
+from turso_sync_nb.storage.read_ahead import WINDOW_PAGES_MAX
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from turso_sync_nb.engine.hydration import Hydration
     from turso_sync_nb.engine.remote import Remote
     from turso_sync_nb.engine.reports import BootstrapReport
     from turso_sync_nb.storage.folder import ReplicaFolder
+    from turso_sync_nb.storage.lazy_vfs import LazyFile
     from turso_sync_nb.storage.lock import ReplicaLock
     from turso_sync_nb.storage.metadata import Metadata
+    from turso_sync_nb.storage.page_loader import PageLoader
     from turso_sync_nb.storage.page_store import PageStore
 
 BUSY_TIMEOUT_MS: Final = 5_000
@@ -83,6 +88,8 @@ class Replica:
     """Give up one use of this replica; the last one closes it."""
     retain: Callable[[], None] = lambda: None
     """Begin a further use of this replica, which :attr:`release` ends."""
+    hydration: Hydration | None = field(default=None, init=False)
+    """The one that was begun last."""
     _vfs: LazyVFS | None = field(default=None, init=False)
     _lazy: set[apsw.Connection] = field(default_factory=set, init=False)
 
@@ -235,8 +242,10 @@ class Replica:
 
     # Databases
 
-    def open_database(self) -> apsw.Connection:
+    def open_database(self, *, offline: bool = False) -> apsw.Connection:
         """Open the database and return the connection; give it back with :meth:`close_database`.
+
+        ``offline``: a page that is not here is an error on it, and is not fetched.
 
         Raises:
             ReplicaBrokenError: a rollback journal lies beside it, which no replica has.
@@ -254,6 +263,8 @@ class Replica:
         else:
             raw = self._lazy_vfs().open(uri, OPEN_FLAGS)
             self._lazy.add(raw)
+            if offline:
+                self.allow(raw, Allowance(offline=True))
         raw.set_busy_timeout(BUSY_TIMEOUT_MS)
         # a checkpoint is a verb of ours, which saves the undo first; never a side effect
         raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
@@ -262,9 +273,19 @@ class Replica:
 
     def _lazy_vfs(self) -> LazyVFS:
         if self._vfs is None:
-            segment_size = self.metadata.segment_size or SEGMENT_SIZE_DEFAULT
-            self._vfs = LazyVFS(self.folder, self.store, self.pages, segment_size // PAGE_SIZE)
+            segment_pages = (self.metadata.segment_size or SEGMENT_SIZE_DEFAULT) // PAGE_SIZE
+            window_pages_max = segment_pages if self.metadata.prefetch is False else WINDOW_PAGES_MAX
+            self._vfs = LazyVFS(self.folder, self.store, self.pages, segment_pages, window_pages_max)
         return self._vfs
+
+    def lazy_file(self, raw: apsw.Connection) -> LazyFile | None:
+        """Return the lazy handle of ``raw``; ``None`` when it needs none."""
+        return self._vfs.file(raw) if self._vfs else None
+
+    def allow(self, raw: apsw.Connection, allowance: Allowance | None) -> None:
+        """Let ``raw`` fetch as ``allowance`` says, ``None``: whatever it needs."""
+        if file := self.lazy_file(raw):
+            file.allowance = allowance
 
     def close_database(self, raw: apsw.Connection) -> None:
         """Close a connection of :meth:`open_database`; may be repeated."""
@@ -275,12 +296,21 @@ class Replica:
         """Say whether ``raw`` is on the lazy VFS while the replica no longer needs one."""
         return raw in self._lazy and self.is_whole
 
-    def hydrate(self) -> None:
-        """Fetch every page that is not here, in one stream."""
-        absent = self.store.page_map.absent()
-        if absent:
-            self.store.put(self.pages.fetch(absent))
-            self.store.flush()
+    @property
+    def loader(self) -> PageLoader:
+        """Return what fetches pages that are not here."""
+        return self._lazy_vfs().loader
+
+    def fetch_rest(self) -> None:
+        """Fetch every page that is not here, those under way left to whoever fetches them.
+
+        Raises:
+            SyncError: pages could not be fetched; those that came stay.
+        """
+        while absent := self.store.page_map.absent():
+            if not self.loader.fill(absent):
+                self.loader.load(absent[0])
+        self.store.flush()
 
     # Figures
 
@@ -324,7 +354,8 @@ class Replica:
             if self.store.is_halted:  # what is on the disk is for the next open to finish
                 self.store.close()
                 return
-            clean = self._log_is_moved()
+            # pages that would still arrive may not meet the log on its way
+            clean = (self.hydration is None or self.hydration.ended()) and self._log_is_moved()
             self.store.close()
             url = self.remote.saved_url if self.remote and self.pages.known else None
             stamped = self.metadata.changed(

@@ -1,0 +1,99 @@
+"""What a query costs is seen, and can be limited."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from replicas import lazily
+
+import turso_sync_nb as tsn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SCAN = "SELECT sum(score) FROM person NOT INDEXED"
+
+
+def test_cost_by_table_and_index(remote_server: Callable, people, connect) -> None:
+    """A report says what was read of each table and index, and the sums agree with the whole."""
+    db = connect(remote_server(people).url, **lazily())
+    db.execute("SELECT 1 FROM person LIMIT 0")
+    report = db.run("SELECT name, score FROM person WHERE city = 'Oslo' ORDER BY name LIMIT 30").report
+    costs = {cost.name: cost for cost in report.by_tree}
+    assert (
+        {"person", "person_city"} <= set(costs) <= {"person", "person_city", "sqlite_stat1", "sqlite_stat4"}
+    )
+    assert costs["person"].pages_fetched > 5
+    assert costs["person_city"].requests >= 2
+    assert sum(cost.pages_fetched for cost in report.by_tree) == report.pages_fetched
+    assert sum(cost.requests for cost in report.by_tree) == report.requests
+    assert sum(cost.pages_wasted for cost in report.by_tree) == report.pages_wasted
+    again = db.run("SELECT name, score FROM person WHERE city = 'Oslo' ORDER BY name LIMIT 30").report
+    assert (again.by_tree, again.pages_wasted, again.requests) == ((), 0, 0)
+
+
+def test_wasted_pages_are_counted(embedded: Callable, people, connect) -> None:
+    """Pages that were read ahead and not read are counted as wasted, of the table that they are of."""
+    db = connect(embedded(people).url, **lazily())
+    scan = db.run("SELECT count(score) FROM person NOT INDEXED WHERE id BETWEEN 1000 AND 1100").report
+    wasted = {cost.name: cost.pages_wasted for cost in scan.by_tree if cost.pages_wasted}
+    assert wasted == {"person": scan.pages_wasted}
+    assert 0 < scan.pages_wasted < scan.pages_fetched
+
+
+@pytest.mark.parametrize("max_fetch", [0, 4096, 50_000, "100KiB"])
+def test_budget(max_fetch, remote_server: Callable, people, connect) -> None:
+    """Never more is asked for than allowed; a query that wants more fails before, and says how much came."""
+    db = connect(remote_server(people).url, **lazily())
+    db.execute("SELECT 1 FROM person LIMIT 0")
+    before = db._replica.store.pages_put
+    with pytest.raises(tsn.FetchBudgetError, match=r"may fetch .* came so far .*dry_run"):
+        db.run(SCAN, max_fetch=max_fetch)
+    fetched = (db._replica.store.pages_put - before) * 4096
+    limit = 102_400 if max_fetch == "100KiB" else max_fetch
+    assert limit - 4096 < fetched <= limit
+    assert db.run(SCAN, max_fetch="100MB").rows == db.run(SCAN, max_fetch=0).rows  # all is here now
+
+
+def test_budget_is_of_the_block(embedded: Callable, people, connect) -> None:
+    """What is allowed in a block is for all its statements together, and ends with it."""
+    db = connect(embedded(people).url, **lazily())
+    db.execute("SELECT 1 FROM person LIMIT 0")
+    with db.fetching(max_fetch=4 * 4096):
+        assert db.execute("SELECT name FROM person WHERE id = 7").fetchall()
+        with pytest.raises(tsn.FetchBudgetError):
+            db.execute(SCAN).fetchall()
+    assert db.execute(SCAN).fetchall()
+
+
+def test_budget_rolls_a_write_back(embedded: Callable, people, connect) -> None:
+    """A statement that writes and meets the limit takes its transaction with it, and says so."""
+    db = connect(embedded(people).url, **lazily())
+    db.execute("INSERT INTO visit VALUES(1, 'now', NULL)")
+    with pytest.raises(tsn.FetchBudgetError, match="rolled back"):
+        db.run("UPDATE person SET score = 1", max_fetch=60_000)
+    assert not db.in_transaction
+    assert db.execute("SELECT count(*) FROM person WHERE score = 1").fetchall() == [(0,)]
+
+
+def test_offline(embedded: Callable, people, connect) -> None:
+    """A query that is to run offline fails at once when it needs a page, and asks for nothing."""
+    db = connect(embedded(people).url, **lazily())
+    db.execute("SELECT score FROM person WHERE id = 7").fetchall()
+    requests = db.stats().network_requests
+    assert db.run("SELECT score FROM person WHERE id = 7", offline=True).rows
+    with pytest.raises(tsn.RemoteUnreachableError, match="offline"):
+        db.run(SCAN, offline=True)
+    assert db.stats().network_requests == requests
+    db.ensure(SCAN)
+    assert db.run(SCAN, offline=True).rows
+
+
+def test_sizes_that_are_none(embedded: Callable, people, connect) -> None:
+    """A text that is no size is refused."""
+    db = connect(embedded(people).url, **lazily())
+    with pytest.raises(tsn.UsageError, match="size"):
+        db.run(SCAN, max_fetch="much")
+    with pytest.raises(tsn.UsageError, match="max_fetch"):
+        db.run(SCAN, max_fetch=-1)
