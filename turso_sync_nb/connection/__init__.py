@@ -13,7 +13,7 @@
 | ``awaiting.py`` | the verbs as coroutines |
 | ``editing.py``, ``edits.py``, ``writing.py`` | a table edited as a DataFrame; a DataFrame into a table |
 | ``profiling.py``, ``progress.py`` | what columns hold; being told what arrives |
-| ``grid.py``, ``staging.py``, ``faces.py`` | a table in windows, edits staged on it; the widgets |
+| ``faces.py`` | the widgets |
 | ``fetching.py`` | how much is fetched, and ahead of need |
 | ``statements.py`` | what kind of statement a text is |
 | ``parameters.py`` | values on their way into SQLite's binder |

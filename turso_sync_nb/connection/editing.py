@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from turso_sync_nb.changes.names import quoted
 from turso_sync_nb.connection.edits import ATTRIBUTE, Edit, RowEdit
 from turso_sync_nb.connection.frames import frame_of_rows
-from turso_sync_nb.errors import ConflictError, DatabaseError, UsageError
+from turso_sync_nb.errors import ConflictError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import pandas as pd
 
@@ -75,7 +75,7 @@ class Editor:
         edit = self._edit_of(frame, of)
         rows = [
             (one.operation, dict(zip(edit.key, one.key, strict=True)), dict(one.old) or None,
-             dict(one.new) or None, changed_underneath(db, edit, one))
+             dict(one.new) or None, _changed_underneath(db, edit, one))
             for one in edit.differences(frame)
         ]  # fmt: skip
         names = ("operation", "key", "old", "new", "changed")
@@ -93,9 +93,17 @@ class Editor:
         if on_changed not in ("raise", "skip", "overwrite"):
             raise UsageError(f"apply: on_changed={on_changed!r}", hint="use raise, skip or overwrite")
         edit = self._edit_of(frame, of)
-        report = write_edits(db, edit, edit.differences(frame), on_changed)
+        edits = edit.differences(frame)
+        with db.atomic():
+            changed = [one for one in edits if _changed_underneath(db, edit, one) is not None]
+            if changed and on_changed == "raise":
+                raise _refused(edit, changed)
+            written = [one for one in edits if on_changed == "overwrite" or one not in changed]
+            for one in written:
+                _write(db, edit, one)
         del self._edits[edit.number]
-        return report
+        counts = Counter(one.operation for one in written)
+        return EditReport(counts["insert"], counts["update"], counts["delete"], len(edits) - len(written))
 
     def _edit_of(self, frame: pd.DataFrame, of: pd.DataFrame | None) -> Edit:
         number = (frame if of is None else of).attrs.get(ATTRIBUTE)
@@ -110,34 +118,6 @@ class Editor:
             "apply: that frame was applied before, or was taken on another connection or long ago",
             hint="take it again with edit_frame()",
         )
-
-
-def write_edits(
-    db: Connection,
-    edit: Edit,
-    edits: Sequence[RowEdit],
-    on_changed: OnChanged,
-    refused: Callable[[RowEdit], object] = lambda _: None,
-) -> EditReport:
-    """Write ``edits`` as one transaction, or nothing; ``refused`` is told which of them SQLite refuses.
-
-    Raises:
-        ConflictError: a row was changed underneath, and ``on_changed`` is ``"raise"``.
-        IntegrityError: a constraint.
-    """
-    with db.atomic():
-        changed = [one for one in edits if changed_underneath(db, edit, one) is not None]
-        if changed and on_changed == "raise":
-            raise _refused(edit, changed)
-        written = [one for one in edits if on_changed == "overwrite" or one not in changed]
-        for one in written:
-            try:
-                _write(db, edit, one)
-            except DatabaseError:
-                refused(one)
-                raise
-    counts = Counter(one.operation for one in written)
-    return EditReport(counts["insert"], counts["update"], counts["delete"], len(edits) - len(written))
 
 
 def _editable(db: Connection, table: str) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
@@ -157,7 +137,7 @@ def _editable(db: Connection, table: str) -> tuple[tuple[str, ...], tuple[str, .
     return tuple(name for name, _, _ in rows), tuple(name for _, name, _ in keyed), auto_key
 
 
-def changed_underneath(db: Connection, edit: Edit, one: RowEdit) -> dict[str, Any] | None:
+def _changed_underneath(db: Connection, edit: Edit, one: RowEdit) -> dict[str, Any] | None:
     """Return what is in the way of an edit: columns of the row as they are now, none if it is gone."""
     row = None if None in one.key else _row(db, edit, one)
     if one.operation == "insert":
