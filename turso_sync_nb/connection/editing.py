@@ -16,7 +16,7 @@ from turso_sync_nb.connection.frames import frame_of_rows
 from turso_sync_nb.errors import ConflictError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
 
@@ -58,7 +58,7 @@ class Editor:
         self, db: Connection, table: str, where: str | None = None, parameters: Parameters | None = None
     ) -> pd.DataFrame:
         """Return rows of ``table``; see the method of that name on :class:`Connection`."""
-        columns, key, auto_key = _editable(db, table)
+        columns, key, auto_key = editable(db, table)
         listed = ", ".join(map(quoted, columns))
         condition = f" WHERE {where}" if where else ""
         result = db.run(f"SELECT {listed} FROM main.{quoted(table)}{condition}", parameters)
@@ -93,17 +93,9 @@ class Editor:
         if on_changed not in ("raise", "skip", "overwrite"):
             raise UsageError(f"apply: on_changed={on_changed!r}", hint="use raise, skip or overwrite")
         edit = self._edit_of(frame, of)
-        edits = edit.differences(frame)
-        with db.atomic():
-            changed = [one for one in edits if _changed_underneath(db, edit, one) is not None]
-            if changed and on_changed == "raise":
-                raise _refused(edit, changed)
-            written = [one for one in edits if on_changed == "overwrite" or one not in changed]
-            for one in written:
-                _write(db, edit, one)
+        report = write_edits(db, edit, edit.differences(frame), on_changed)
         del self._edits[edit.number]
-        counts = Counter(one.operation for one in written)
-        return EditReport(counts["insert"], counts["update"], counts["delete"], len(edits) - len(written))
+        return report
 
     def _edit_of(self, frame: pd.DataFrame, of: pd.DataFrame | None) -> Edit:
         number = (frame if of is None else of).attrs.get(ATTRIBUTE)
@@ -120,7 +112,32 @@ class Editor:
         )
 
 
-def _editable(db: Connection, table: str) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
+def write_edits(
+    db: Connection,
+    edit: Edit,
+    edits: Sequence[RowEdit],
+    on_changed: OnChanged,
+    about_to: Callable[[RowEdit], None] = lambda _one: None,
+) -> EditReport:
+    """Write ``edits`` as one transaction or not at all; ``about_to`` is called with each before.
+
+    Raises:
+        ConflictError: a row was changed underneath, and ``on_changed`` is ``"raise"``.
+        IntegrityError: a constraint.
+    """
+    with db.atomic():
+        changed = [one for one in edits if _changed_underneath(db, edit, one) is not None]
+        if changed and on_changed == "raise":
+            raise _refused(edit, changed)
+        written = [one for one in edits if on_changed == "overwrite" or one not in changed]
+        for one in written:
+            about_to(one)
+            _write(db, edit, one)
+    counts = Counter(one.operation for one in written)
+    return EditReport(counts["insert"], counts["update"], counts["delete"], len(edits) - len(written))
+
+
+def editable(db: Connection, table: str) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
     """Return the columns of a table, its key, and whether SQLite assigns that."""
     kind = next((kind for (kind,) in db.run(_KIND, (table,)).rows), None)
     if kind != "table":

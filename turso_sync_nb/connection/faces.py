@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.page_owners import Owner
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.widgets.dashboard import Dashboard
+    from turso_sync_nb.widgets.editor import TableEditor
     from turso_sync_nb.widgets.page_map import PageMap
 
 
@@ -37,6 +38,21 @@ class FacesMixin:
 
         self._session.check_open()
         return Dashboard(cast("Connection", self), self._replica)
+
+    def edit(self, table: str) -> TableEditor:
+        """Return a widget: the rows of ``table``, read as they are scrolled to, edited and applied as one.
+
+        A view, or a table without a key, is shown and cannot be edited.
+
+        Raises:
+            UsageError: there is no such table.
+        """
+        from turso_sync_nb.widgets.editor import TableEditor
+        from turso_sync_nb.widgets.table_rows import TableRows
+
+        self._session.check_open()
+        db = cast("Connection", self)
+        return TableEditor(db, self._replica, TableRows.of(db, table))
 
     def page_owners(self) -> list[Owner]:
         """Return the tables and indexes with their pages, as far as pages that are here tell.

@@ -189,6 +189,12 @@ _ALL: Final = (
         widgets.dashboard,
     ),
     Subcommand(
+        "edit",
+        Grammar("%turso_sync edit TABLE", (_ON,), 1, 1),
+        "edit a table in a grid; what is staged is applied as one transaction",
+        widgets.edit,
+    ),
+    Subcommand(
         "close",
         Grammar("%turso_sync close [NAME] [--all]", connecting.CLOSE_OPTIONS, 0, 1),
         "close a connection",

@@ -1,4 +1,4 @@
-"""``pages``, ``dashboard``: the widgets of the connection in use.
+"""``pages``, ``dashboard``, ``edit``: the widgets of the connection in use.
 
 Rules of this file: nothing but the way from a line to the connection's method.
 """
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.jupyter.arguments import Arguments
     from turso_sync_nb.jupyter.notebook import Notebook
     from turso_sync_nb.widgets.dashboard import Dashboard
+    from turso_sync_nb.widgets.editor import TableEditor
     from turso_sync_nb.widgets.page_map import PageMap
 
 
@@ -23,6 +24,11 @@ def pages(notebook: Notebook, arguments: Arguments) -> PageMap:
 def dashboard(notebook: Notebook, arguments: Arguments) -> Dashboard:
     """Return the dashboard."""
     return _db(notebook, arguments).dashboard()
+
+
+def edit(notebook: Notebook, arguments: Arguments) -> TableEditor:
+    """Return the editor of a table."""
+    return _db(notebook, arguments).edit(arguments.words[0])
 
 
 def _db(notebook: Notebook, arguments: Arguments) -> Connection:

@@ -5,6 +5,10 @@
 | ``live`` | what all have in common: views, paced updates, work in a thread |
 | ``page_map`` | every page a cell: absent, here, changed here, fetched by the last cell; whose it is |
 | ``dashboard`` | figures, verbs as buttons, when pages arrived |
+| ``editor`` | a table in a grid, edited |
+| ``table_rows`` | rows in pages, by key |
+| ``staging`` | edits that wait to be applied |
+| ``values`` | SQLite's values as JSON, and from what was typed |
 | ``runs`` | a million small numbers, and what changed of them, in a few bytes |
 | ``snapshots`` | tables as static HTML |
 | ``static/`` | plain ES modules and CSS, one module a widget before which ``shared.js`` is put |

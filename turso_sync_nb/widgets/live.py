@@ -14,7 +14,7 @@ import threading
 import time
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anywidget
 import apsw
@@ -57,7 +57,7 @@ class LiveWidget(anywidget.AnyWidget):
     """One widget about one replica; ``views`` are those that are open now."""
 
     _css = (_STATIC / "widgets.css").read_text(encoding="utf-8")
-    title: ClassVar[str] = ""
+    title = ""
 
     def __init__(self, db: Connection, replica: Replica) -> None:
         super().__init__()

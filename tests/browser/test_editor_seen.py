@@ -1,0 +1,123 @@
+"""The editor in a real browser: a grid that scrolls, cells that are typed into, errors where they belong."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+LOAD = "%load_ext turso_sync_nb"
+ROWS = "document.querySelectorAll('.tsn-editor .tsn-row')"
+
+
+@pytest.fixture
+def shown(notebook, people, request):
+    """A notebook that edits people of a lazy replica."""
+    name = re.sub(r"\W", "-", request.node.name)
+    connect = f"%turso_sync connect {name}.db {people} --prefix 4KiB"
+    notebook.open(f"{name}.ipynb", [LOAD, connect, "%turso_sync edit person"])
+    notebook.run_all()
+    notebook.page.locator(".tsn-row").first.wait_for()
+    return notebook
+
+
+def cell(page, key, column):
+    """Return a cell by the key of its row."""
+    columns = page.locator(".tsn-editor [role=columnheader]").all_inner_texts()
+    row = page.locator(".tsn-row", has=page.locator(f'[aria-label^="id: {key}"]:text-is("{key}")'))
+    return row.locator(".tsn-cell").nth(columns.index(column))
+
+
+def test_scrolling_keeps_sixty_rows_and_reaches_both_ends(shown):
+    """From the first row to the last one with its big key and back, never more than 60 rows in the page."""
+    page = shown.page
+    grid = page.locator(".tsn-editor .tsn-scroller")
+    seen = set()
+    for _ in range(25):
+        seen |= set(page.locator(".tsn-row .tsn-cell:first-child").all_inner_texts())
+        assert page.evaluate(f"{ROWS}.length") <= 60
+        grid.evaluate("each => each.scrollBy(0, 400)")
+        page.wait_for_timeout(60)
+    assert {str(number) for number in range(1, 200)} <= seen
+    page.locator(".tsn-cell").nth(200).click()
+    page.keyboard.press("Control+End")
+    page.get_by_text("9223372036854775807", exact=True).wait_for()
+    for _ in range(5):
+        grid.evaluate("each => each.scrollBy(0, -600)")
+        page.wait_for_timeout(100)
+    assert page.evaluate(f"{ROWS}.length") <= 60
+    page.locator(".tsn-cell").nth(200).click()
+    page.keyboard.press("Control+Home")
+    cell(page, 1, "name").wait_for()
+
+
+def test_typing_null_undo_and_apply(shown):
+    """A cell is typed into by keyboard alone; NULL and the empty text differ; undo; apply writes it all."""
+    page = shown.page
+    cell(page, 3, "name").click()
+    page.keyboard.type("Ada")
+    page.keyboard.press("Enter")
+    page.locator(".tsn-staged", has_text="Ada").wait_for()
+    cell(page, 4, "city").click()
+    page.keyboard.press("Delete")
+    page.locator(".tsn-staged.tsn-null").wait_for()
+    cell(page, 5, "city").click()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Backspace")
+    page.keyboard.press("Enter")
+    page.get_by_text("rows staged").wait_for()
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Delete")
+    page.screenshot(path=shown.server.shots / "editor.png")
+    page.get_by_role("button", name="Apply").click()
+    page.get_by_text(re.compile(r"applied: 0 added, \d changed, 0 deleted")).wait_for()
+    shown.run("%%turso_sync\nSELECT iif(id = 3, name, city) FROM person WHERE id IN (3, 4)")
+    output = shown.outputs().last.inner_text()
+    assert "Ada" in output
+    assert "NULL" in output
+
+
+def test_an_error_is_in_its_cell(shown):
+    """NULL where none may be: the constraint's message is in the cell, and spoken; nothing was written."""
+    page = shown.page
+    cell(page, 2, "name").click()
+    page.keyboard.press("Delete")
+    page.locator(".tsn-staged").wait_for()
+    page.get_by_role("button", name="Apply").click()
+    wrong = page.locator('.tsn-cell[aria-invalid="true"]')
+    wrong.wait_for()
+    assert "NOT NULL" in wrong.inner_text()
+    assert "NOT NULL" in wrong.get_attribute("aria-label")
+    page.screenshot(path=shown.server.shots / "editor-error.png")
+    cell(page, 6, "score").click()
+    page.keyboard.type("lots")
+    page.keyboard.press("Enter")
+    page.get_by_text("a number, or NULL").wait_for()
+
+
+def test_paste_from_a_spreadsheet_and_add_and_delete(shown):
+    """Lines of cells go where they were pasted; a row is added, a row is struck out."""
+    page = shown.page
+    cell(page, 2, "name").click()
+    page.evaluate(
+        """() => {
+            const data = new DataTransfer();
+            data.setData("text/plain", "Eva\\tOslo\\nUwe\\tBern\\n");
+            const paste = new ClipboardEvent("paste", {clipboardData: data, bubbles: true});
+            document.activeElement.dispatchEvent(paste);
+        }"""
+    )
+    page.locator(".tsn-staged", has_text="Bern").wait_for()
+    assert cell(page, 3, "name").inner_text() == "Uwe"
+    cell(page, 7, "name").click()
+    page.get_by_role("button", name="Delete row").click()
+    page.locator(".tsn-delete").wait_for()
+    page.get_by_role("button", name="Add row").click()
+    page.locator(".tsn-insert").wait_for()
+    page.locator(".tsn-insert .tsn-cell").nth(1).click()
+    page.keyboard.type("Neu")
+    page.keyboard.press("Enter")
+    page.locator(".tsn-insert", has_text="Neu").wait_for()
+    page.get_by_role("button", name="Apply").click()
+    page.get_by_text(re.compile(r"applied: 1 added, 2 changed, 1 deleted|UNIQUE|full")).wait_for()

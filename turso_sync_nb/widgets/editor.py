@@ -1,0 +1,242 @@
+"""The editor: a table in a grid, edits staged by key with the old value, applied as one transaction.
+
+What is staged is kept here and not in the view: views show it, and it outlives them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import OrderedDict
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Final
+
+import apsw
+
+from turso_sync_nb.connection.editing import write_edits
+from turso_sync_nb.errors import ConflictError, UsageError
+from turso_sync_nb.widgets.live import LiveWidget, line_of, script
+from turso_sync_nb.widgets.snapshots import line, table
+from turso_sync_nb.widgets.staging import Staging
+from turso_sync_nb.widgets.values import typed, wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.connection.edits import RowEdit
+    from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.widgets.live import Content
+    from turso_sync_nb.widgets.table_rows import TableRows
+
+    Row = tuple[Any, ...]
+    Message = tuple[Content, Sequence[bytes]]
+
+PAGE_ROWS: Final = 30
+"""Rows that a view is sent at once; it keeps two such pages."""
+
+ROWS_REMEMBERED: Final = 2_000
+"""Rows whose values are kept as the old ones of an edit: more than any view shows."""
+
+SNAPSHOT_ROWS: Final = 20
+
+_COLUMN_OF: Final = re.compile(r"(?:failed:|column) (?:\w+\.)?([^.,]+)$")
+"""Where SQLite's message about a constraint names the column."""
+
+
+class TableEditor(LiveWidget):
+    """Shows a table, and edits it if its rows have a key."""
+
+    _esm = script("editor")
+
+    def __init__(self, db: Connection, replica: Replica, rows: TableRows) -> None:
+        super().__init__(db, replica)
+        self.rows = rows
+        self.title = f"edit {rows.table}"
+        self.staging = Staging(rows)
+        self._sent: OrderedDict[str, tuple[Row, Row]] = OrderedDict()
+        self.handlers |= {
+            "page": self._page,
+            "set": self._set,
+            "add": lambda _content: self._step(self.staging.add),
+            "delete": self._delete,
+            "undo": lambda _content: self._undo(),
+            "discard": lambda _content: self._discard(),
+            "apply": lambda content: self.work("apply", lambda own: self._apply(own, content)),
+        }
+
+    # What views are told
+
+    def whole(self, db: Connection) -> Message:
+        """Return the columns, the first page, and what is staged."""
+        columns = [
+            {
+                "name": each.name, "type": each.declared, "notnull": each.notnull, "key": each.key,
+                "readonly": each.readonly,
+            }
+            for each in self.rows.columns
+        ]  # fmt: skip
+        return {
+            "type": "table", "name": self.rows.table, "columns": columns, "readonly": self.rows.readonly,
+            **self._staged(), **self._rows_of(db, "from", ()),
+        }, ()  # fmt: skip
+
+    def news(self) -> None:
+        """Return nothing: rows are read again after cells and work, not amid them."""
+
+    def looked_again(self, db: Connection) -> Message:
+        """Have views ask for their rows again."""
+        del db
+        return {"type": "stale"}, ()
+
+    def _page(self, content: Content) -> None:
+        direction, anchor = content["direction"], content.get("anchor")
+        place = self._remembered(anchor)[0] if anchor else ()
+        with closing(self.db.sibling()) as db:
+            self.send({"type": "rows", **self._rows_of(db, direction, place)})
+
+    def _rows_of(self, db: Connection, direction: Any, place: Row) -> Content:
+        limit = 2 * PAGE_ROWS if direction in ("from", "last") else PAGE_ROWS
+        found = self.rows.page(db, direction, place, limit)
+        rows = [(self._id(at), [wire(value) for value in row]) for at, row in found]
+        for (row, _), remembered in zip(rows, found, strict=True):
+            self._sent[row] = remembered
+            self._sent.move_to_end(row)
+        while len(self._sent) > ROWS_REMEMBERED:
+            self._sent.popitem(last=False)
+        return {"direction": direction, "rows": rows, "end": len(found) < limit}
+
+    @staticmethod
+    def _id(place: Row) -> str:
+        return json.dumps([wire(value) for value in place])
+
+    def _staged(self) -> Content:
+        staged = {
+            row: {
+                "operation": each.operation,
+                "new": {name: wire(value) for name, value in each.new.items()},
+                "errors": each.errors,
+            }
+            for row, each in self.staging.rows.items()
+        }
+        return {"staged": staged}
+
+    def _tell_staged(self) -> None:
+        self.send({"type": "staged", **self._staged()})
+
+    # What views do
+
+    def _remembered(self, row: str) -> tuple[Row, Row]:
+        if row not in self._sent:
+            raise UsageError("edit: that row was shown too long ago", hint="scroll to it again")
+        return self._sent[row]
+
+    def _old(self, row: str) -> dict[str, Any]:
+        values = zip(self.rows.columns, self._remembered(row)[1], strict=True)
+        return {column.name: value for column, value in values if not column.readonly}
+
+    def _key(self, row: str) -> Row:
+        old = self._old(row)
+        return tuple(old[name] for name in self.rows.order)
+
+    def _refuse_readonly(self) -> None:
+        if self.rows.readonly:
+            raise UsageError(self.rows.readonly)
+
+    def _step(self, do: Callable[[], object]) -> None:
+        self._refuse_readonly()
+        self.staging.begin()
+        do()
+        self._tell_staged()
+
+    def _discard(self) -> None:
+        self.staging.discard()
+        self._tell_staged()
+
+    def _undo(self) -> None:
+        if not self.staging.undo():
+            self.tell("undo: nothing is left to undo")
+        self._tell_staged()
+
+    def _set(self, content: Content) -> None:
+        """Stage cells, all of them one step; ids that begin with ``+`` are rows to be added."""
+        self._refuse_readonly()
+        self.staging.begin()
+        added: dict[str, str] = {}
+        for row, column, text in content["cells"]:
+            if row.startswith("+") and row not in added:
+                added[row] = self.staging.add()
+            self._set_cell(added.get(row, row), column, text)
+        self._tell_staged()
+
+    def _set_cell(self, row: str, name: str, text: str | None) -> None:
+        column = next((each for each in self.rows.columns if each.name == name), None)
+        if column is None or column.readonly:
+            raise UsageError(f"edit {name}: {column.readonly if column else 'there is no such column'}")
+        if row not in self.staging.rows:
+            self.staging.touch(row, self._key(row), self._old(row))
+        staged = self.staging.rows[row]
+        try:
+            self.staging.put(row, name, typed(text, column.declared, staged.old.get(name)))
+        except UsageError as error:
+            staged.new[name] = text
+            staged.errors[name] = str(error)
+
+    def _delete(self, content: Content) -> None:
+        def delete() -> None:
+            for row in content["rows"]:
+                is_new = row in self.staging.rows and self.staging.rows[row].operation == "insert"
+                key, old = ((), {}) if is_new else (self._key(row), self._old(row))
+                self.staging.delete(row, key, old)
+
+        self._step(delete)
+
+    # Applying
+
+    def _apply(self, db: Connection, content: Content) -> str:
+        """Write what is staged; runs in a thread. An error goes to its cell, and nothing is written."""
+        self._refuse_readonly()
+        wrong = sum(len(each.errors) for each in self.staging.rows.values() if any(each.errors))
+        if wrong:
+            raise UsageError(f"apply: {wrong} cells hold what cannot be written", hint="they say why")
+        edit, edits = self.staging.edits()
+        ids = {id(one): row for row, one in edits.items()}
+        writing: list[RowEdit] = []
+        try:
+            report = write_edits(
+                db, edit, list(edits.values()), content.get("on_changed", "raise"), writing.append
+            )
+        except ConflictError:
+            self.send({"type": "conflict"})
+            raise
+        except apsw.Error as error:
+            self._put_error(ids[id(writing[-1])] if writing else None, error)
+            raise
+        self.staging.discard()
+        self._tell_staged()
+        skipped = f", {report.skipped} skipped" if report.skipped else ""
+        return (
+            f"applied: {report.inserted} added, {report.updated} changed, {report.deleted} deleted{skipped}"
+        )
+
+    def _put_error(self, row: str | None, error: apsw.Error) -> None:
+        if row is None:
+            return
+        named = _COLUMN_OF.search(str(error).split(" (")[0])
+        column = named[1].strip('"') if named else ""
+        known = column if column in self.rows.stored else ""
+        self.staging.rows[row].errors[known] = line_of(error)
+        self._tell_staged()
+
+    # Without a kernel
+
+    def snapshot(self, db: Connection) -> str:
+        """Return the first rows, and how many edits wait."""
+        found = self.rows.page(db, "from", (), SNAPSHOT_ROWS)
+        names = [each.name for each in self.rows.columns]
+        shown = [
+            [f"{len(value)} bytes" if isinstance(value, bytes) else value for value in row]
+            for _, row in found
+        ]
+        waiting = f"{len(self.staging.rows)} staged rows" if self.staging.rows else "the first rows"
+        return line(self.rows.readonly or waiting) + table(names, shown)

@@ -1,0 +1,267 @@
+// The editor: a grid of at most ROWS_MAX rows, read as it is scrolled. What is staged is kept in the kernel.
+
+const ROWS_MAX = 60;
+const NEAR = 120;  // pixels from an end at which the next page is asked for
+const NULL_TEXT = "NULL";
+
+/** What a value looks like, and how it is spoken; `null` is NULL. */
+function shownValue(value) {
+  if (value === null) return { text: NULL_TEXT, kind: "null", spoken: "NULL" };
+  const [kind, text, length] = value;
+  if (kind === "b") return { text: `x'${text}${length ? "…" : ""}'`, kind: "blob", spoken: `blob of ${length ?? text.length / 2} bytes` };
+  if (kind === "t" && text === "") return { text: "''", kind: "empty", spoken: "empty text" };
+  return { text: length ? `${text}…` : text, kind: kind === "t" ? "text" : "number", spoken: text };
+}
+
+function render({ model, el }) {
+  el.classList.add("tsn-widget", "tsn-editor");
+  let columns = [], readonly = "", rows = [], staged = {}, atFirst = true, atLast = false, asked = "", lastKey = [];
+  let at = { id: null, row: 0, column: 0 };  // the cell that has the focus, found again by its row's id
+  let input = null, later = [];  // while a cell is typed into, nothing is drawn: messages wait
+  const waiting = (handle) => (message) => (input ? later.push(() => handle(message)) : handle(message));
+
+  const { send, close } = connect(model, { table: begin, rows: waiting(take), staged: waiting(restage), stale: waiting(reload), said, conflict: () => offer(true) });
+  const foot = footLine(send);
+  const summary = h("div", { class: "tsn-summary" });
+  const action = (label, onclick, title) => h("button", { type: "button", onclick, title }, label);
+  const buttons = {
+    add: action("Add row", () => send("add"), "a new row, at the end"),
+    remove: action("Delete row", () => current() && send("delete", { rows: [current().id] }), "or take it up again (Ctrl+Delete)"),
+    nothing: action(NULL_TEXT, () => setHere(null), "set the cell to NULL (Delete)"),
+    undo: action("Undo", () => send("undo"), "Ctrl+Z"),
+    discard: action("Discard", () => send("discard"), "give up what is staged"),
+    apply: action("Apply", () => send("apply"), "as one transaction"),
+  };
+  const over = action("Overwrite", () => send("apply", { on_changed: "overwrite" }), "write over what was changed underneath");
+  const skip = action("Keep theirs", () => send("apply", { on_changed: "skip" }), "leave out rows that were changed underneath");
+  const bar = h("div", { class: "tsn-buttons", role: "group", "aria-label": "edit" }, ...Object.values(buttons), over, skip);
+  const head = h("div", { role: "row", class: "tsn-head", "aria-rowindex": "1" });
+  const body = h("div", { role: "rowgroup" });
+  const grid = h("div", { role: "grid", class: "tsn-grid", "aria-rowcount": "-1" }, h("div", { role: "rowgroup" }, head), body);
+  const scroller = h("div", { class: "tsn-scroller", onscroll: scrolled }, grid);
+  grid.addEventListener("keydown", pressed);
+  grid.addEventListener("paste", pasted);
+  el.append(summary, bar, scroller, foot.element);
+  offer(false);
+
+  function offer(conflict) {
+    over.hidden = skip.hidden = !conflict;
+  }
+
+  function said(message) {
+    foot.said(message);
+    buttons.apply.disabled = Boolean(message.busy) || Boolean(readonly);
+    if (message.busy) offer(false);
+  }
+
+  // Rows
+
+  function begin(message) {
+    ({ columns, readonly, staged } = message);
+    grid.setAttribute("aria-label", `rows of ${message.name}`);
+    grid.setAttribute("aria-readonly", readonly ? "true" : "false");
+    head.replaceChildren(...columns.map((column) => h("div", { role: "columnheader", title: [column.type, column.key && "key", column.readonly].filter(Boolean).join(" · ") }, column.name)));
+    grid.style.setProperty("--tsn-columns", columns.length);
+    for (const button of Object.values(buttons)) button.disabled = Boolean(readonly);
+    summary.dataset.name = message.name;
+    take(message);
+  }
+
+  function take({ direction, rows: found, end }) {
+    asked = "";
+    const taken = found.map(([id, cells]) => ({ id, cells }));
+    const top = scroller.scrollTop;
+    if (direction === "after") {
+      rows = [...rows, ...taken];
+      atLast = end;
+      const dropped = rows.length - ROWS_MAX;
+      if (dropped > 0) {
+        const gone = heightOf(dropped);
+        rows = rows.slice(dropped);
+        atFirst = false;
+        draw();
+        scroller.scrollTop = top - gone;
+      } else draw();
+    } else if (direction === "before") {
+      rows = [...taken, ...rows].slice(0, ROWS_MAX);
+      atFirst = end;
+      atLast = false;
+      draw();
+      scroller.scrollTop = top + heightOf(taken.length);
+    } else {
+      rows = taken;
+      atFirst = direction === "from" ? !lastKey.length : end;
+      atLast = direction === "last" || end;
+      lastKey = [];
+      draw();
+      if (direction === "last") scroller.scrollTop = scroller.scrollHeight;
+    }
+  }
+
+  /** The height of the first rows; rows themselves have no box, their cells do. */
+  function heightOf(first) {
+    return [...body.children].slice(0, first).reduce((sum, row) => sum + row.firstElementChild.offsetHeight, 0);
+  }
+
+  function ask(direction, anchor) {
+    if (asked) return;
+    asked = direction;
+    send("page", anchor === undefined ? { direction } : { direction, anchor });
+  }
+
+  function scrolled() {
+    if (scroller.scrollTop + scroller.clientHeight > scroller.scrollHeight - NEAR && !atLast && rows.length) ask("after", rows.at(-1).id);
+    else if (scroller.scrollTop < NEAR && !atFirst && rows.length) ask("before", rows[0].id);
+  }
+
+  function reload() {
+    lastKey = atFirst || !rows.length ? [] : [rows[0].id];
+    ask("from", lastKey[0]);
+  }
+
+  function restage(message) {
+    staged = message.staged;
+    draw();
+  }
+
+  /** The rows in view: those of the table, and at its end those to be added. */
+  function listed() {
+    const added = Object.keys(staged).filter((id) => staged[id].operation === "insert").map((id) => ({ id, cells: columns.map(() => undefined) }));
+    return [...rows.slice(0, ROWS_MAX - Math.min(added.length, ROWS_MAX / 2)), ...added.slice(-ROWS_MAX / 2)];
+  }
+
+  const current = () => listed()[at.row];
+
+  function draw() {
+    const focused = grid.contains(document.activeElement);
+    const unapplied = Object.keys(staged).length;
+    summary.textContent = `${summary.dataset.name} · ${readonly || (unapplied ? `${count(unapplied, "row")} staged, not applied` : "nothing staged")}`;
+    const drawn = listed();
+    body.replaceChildren(...drawn.map(drawRow));
+    buttons.apply.disabled = buttons.discard.disabled = !unapplied;
+    if (!unapplied) offer(false);
+    const found = drawn.findIndex((row) => row.id === at.id);
+    at.row = found < 0 ? Math.min(at.row, Math.max(drawn.length - 1, 0)) : found;
+    mark(focused);
+  }
+
+  function drawRow(row, index) {
+    const change = staged[row.id];
+    const wrong = change?.errors[""];
+    return h("div", { role: "row", class: `tsn-row ${change ? `tsn-${change.operation}` : ""} ${wrong ? "tsn-wrong" : ""}`, "aria-rowindex": index + 2, title: wrong ?? null },
+      ...columns.map((column, place) => drawCell(row, index, column, place, change)));
+  }
+
+  function drawCell(row, index, column, place, change) {
+    const isStaged = change && column.name in change.new;
+    const error = change?.errors[column.name];
+    const value = isStaged ? change.new[column.name] : row.cells[place];
+    const shown = value === undefined ? { text: "", kind: "unset", spoken: "its default" } : typeof value === "string" ? { text: value, kind: "text", spoken: value } : shownValue(value);
+    const cell = h("div", {
+      role: "gridcell", tabindex: "-1", class: `tsn-cell tsn-${shown.kind} ${isStaged ? "tsn-staged" : ""}`,
+      "aria-label": [`${column.name}: ${shown.spoken}`, isStaged && "staged", change?.operation === "delete" && "to be deleted", error].filter(Boolean).join(", "),
+      "aria-readonly": readonly || column.readonly ? "true" : null, "aria-invalid": error ? "true" : null,
+      title: error ?? (column.readonly || null), onclick: () => go(index, place), ondblclick: () => edit(),
+    }, shown.text);
+    if (error) cell.append(h("span", { class: "tsn-error" }, error));
+    return cell;
+  }
+
+  // Going about
+
+  const cellAt = () => body.children[at.row]?.children[at.column];
+
+  function mark(focus) {
+    const cell = cellAt();
+    if (!cell) return;
+    for (const each of body.querySelectorAll('[tabindex="0"]')) each.tabIndex = -1;
+    cell.tabIndex = 0;
+    if (focus) {
+      cell.focus({ preventScroll: true });
+      cell.scrollIntoView({ block: "nearest", inline: "nearest" });
+    }
+  }
+
+  function go(row, column) {
+    if (input) return;
+    const last = listed().length - 1;
+    at = { row: Math.max(0, Math.min(row, last)), column: Math.max(0, Math.min(column, columns.length - 1)) };
+    at.id = current()?.id;
+    mark(true);
+  }
+
+  function pressed(event) {
+    if (input) return;
+    const { row, column } = at, command = event.ctrlKey || event.metaKey;
+    const moves = { ArrowUp: [row - 1, column], ArrowDown: [row + 1, column], ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1], Home: [row, 0], End: [row, columns.length - 1], PageUp: [row - 10, column], PageDown: [row + 10, column] };
+    if (command && event.key === "Home") ask("from");
+    else if (command && event.key === "End") ask("last");
+    else if (command && event.key.toLowerCase() === "z") send("undo");
+    else if (command && event.key === "Delete") buttons.remove.click();
+    else if (event.key in moves && !command) go(...moves[event.key]);
+    else if (event.key === "Enter" || event.key === "F2") edit();
+    else if (event.key === "Delete") setHere(null);
+    else if (event.key.length === 1 && !command && !event.altKey) edit(event.key);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  // Editing
+
+  function reasonNot() {
+    const row = current(), column = columns[at.column];
+    const value = row?.cells[at.column];
+    return readonly || column?.readonly || (staged[row?.id]?.operation === "delete" && "the row is to be deleted") || (value && (value[0] === "b" ? "a blob: use UPDATE" : value[2] && "too long to be edited here"));
+  }
+
+  function setHere(text) {
+    const reason = reasonNot();
+    if (reason) said({ text: reason, failed: true });
+    else if (current()) send("set", { cells: [[current().id, columns[at.column].name, text]] });
+  }
+
+  function edit(begun) {
+    const reason = reasonNot(), cell = cellAt(), row = current();
+    if (reason || !cell) return said({ text: reason, failed: true });
+    const column = columns[at.column].name;
+    const value = staged[row.id]?.new[column] ?? row.cells[at.column];
+    const old = value == null ? "" : typeof value === "string" ? value : value[1];
+    input = h("input", { class: "tsn-input", "aria-label": `${column}, new value` });
+    input.value = begun ?? old;
+    const end = (keep, [down, right] = [0, 0]) => {
+      const text = input.value;
+      input = null;
+      if (keep && (text !== old || value === null)) send("set", { cells: [[row.id, column, text]] });
+      for (const handle of later.splice(0)) handle();
+      draw();
+      go(at.row + down, at.column + right);
+    };
+    input.addEventListener("keydown", (event) => {
+      event.stopPropagation();
+      const ends = { Enter: [1, 0], Tab: [0, event.shiftKey ? -1 : 1] };
+      if (event.key === "Escape") end(false);
+      else if (event.key in ends) end(true, ends[event.key]);
+      else return;
+      event.preventDefault();
+    });
+    input.addEventListener("blur", () => input && end(true));
+    cell.replaceChildren(input);
+    input.focus();
+  }
+
+  /** Tab-separated lines, as spreadsheets give them, go into the cells from here on; what is over becomes new rows. */
+  function pasted(event) {
+    if (input) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const lines = event.clipboardData.getData("text/plain").replace(/\r?\n$/, "").split(/\r?\n/).map((each) => each.split("\t"));
+    const targets = listed().slice(at.row).map((row) => row.id);
+    const cells = lines.flatMap((texts, line) => texts.map((text, place) => [targets[line] ?? `+${line}`, columns[at.column + place]?.name, text === NULL_TEXT ? null : text]));
+    send("set", { cells: cells.filter(([, name]) => name && !columns.find((column) => column.name === name).readonly) });
+  }
+
+  return close;
+}
+
+export default { render };
