@@ -86,6 +86,8 @@ class Replica:
     """Give up one use of this replica; the last one closes it."""
     hydration: Hydration | None = field(default=None, init=False)
     """The one that was begun last."""
+    knows_query_selector: bool | None = field(default=None, init=False)
+    """Whether the remote does; ``None`` as long as it was not tried."""
     _vfs: LazyVFS | None = field(default=None, init=False)
     _lazy: set[apsw.Connection] = field(default_factory=set, init=False)
 
