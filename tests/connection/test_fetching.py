@@ -97,3 +97,59 @@ def test_sizes_that_are_none(embedded: Callable, people, connect) -> None:
         db.run(SCAN, max_fetch="much")
     with pytest.raises(tsn.UsageError, match="max_fetch"):
         db.run(SCAN, max_fetch=-1)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        SCAN,
+        "SELECT count(*) FROM visit",
+        "SELECT * FROM person WHERE id = 1234",
+        "SELECT name FROM person WHERE city = 'Oslo' AND name = 'extreme'",
+        "SELECT (SELECT name FROM person WHERE id = 5), (SELECT name FROM person WHERE id = 2900)",
+        "WITH v(x) AS (VALUES (5), (1000), (2000)) SELECT name FROM v, person WHERE id = x",
+        "SELECT max(id) FROM person WHERE id < 2999",
+        "SELECT at, name FROM person JOIN visit ON visit.person = person.id WHERE person.id < 50",
+    ],
+)
+def test_dry_run_is_an_upper_bound(sql, remote_server: Callable, people, connect) -> None:
+    """A query fetches at most what its dry run says, which itself brings few pages."""
+    db = connect(remote_server(people).url, **lazily())
+    db.execute("SELECT 1 FROM person LIMIT 0")
+    before = db.stats().pages_resident
+    dry = db.dry_run(sql)
+    assert dry.pages_fetched == db.stats().pages_resident - before <= 10
+    assert dry.bytes == dry.pages * 4096 == sum(dry.by_tree.values()) * 4096
+    assert set(dry.by_tree) <= {"person", "person_city", "visit", "sqlite_autoindex_visit_1"}
+    report = db.run(sql, max_fetch=dry.bytes).report
+    assert report.pages_fetched <= dry.pages
+    assert db.dry_run(sql).pages <= dry.pages - report.pages_fetched + 2
+
+
+def test_dry_run_counts_exactly(embedded: Callable, people, connect, oracle) -> None:
+    """A scan is counted to the page, a lookup is one leaf; what SQLite cannot prepare is its error."""
+    db = connect(embedded(people).url, **lazily())
+    leaves = "SELECT count(*) FROM dbstat WHERE name = ? AND pagetype = 'leaf'"
+    assert db.dry_run(SCAN).by_tree == {"person": oracle.execute(leaves, ("person",)).get - 1}  # one is here
+    assert db.dry_run("SELECT * FROM person WHERE id = :id", {"id": 2000}).pages == 1
+    with pytest.raises(tsn.OperationalError, match="nowhere"):
+        db.dry_run("SELECT * FROM nowhere")
+
+
+def test_ensured_query_needs_no_remote(remote_server: Callable, people, connect, oracle) -> None:
+    """After ensure() a query runs with the server gone; upper pages of all its trees came together."""
+    server = remote_server(people)
+    db = connect(server.url, **lazily())
+    sql = "SELECT name, at FROM person JOIN visit ON person = id WHERE city = 'Oslo' ORDER BY 1, 2"
+    db.ensure(sql)
+    server.stop()
+    assert db.execute(sql).fetchall() == oracle.execute(sql).fetchall()
+    assert not db._replica.is_whole
+
+
+def test_ensure_refuses_a_write(embedded: Callable, people, connect) -> None:
+    """A statement that writes is no query to ensure, and does nothing."""
+    db = connect(embedded(people).url, **lazily())
+    with pytest.raises(tsn.OperationalError):
+        db.ensure("DELETE FROM person")
+    assert db.execute("SELECT count(*) FROM person").fetchall() == [(3001,)]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from turso_sync_nb.connection.parameters import Parameters, bindings
 from turso_sync_nb.engine.ensure import ensure
 from turso_sync_nb.engine.hydration import Hydration, hydrate
+from turso_sync_nb.engine.query_trees import dry_run
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.storage.allowance import Allowance
 from turso_sync_nb.units import parse_size
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.connection.session import Session
     from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.engine.reports import DryRun
 
 
 class FetchingMixin:
@@ -57,6 +60,21 @@ class FetchingMixin:
         self._session.check_open()
         with self._session.running():
             ensure(self._replica, sql)
+
+    def dry_run(self, sql: str, parameters: Parameters | None = None) -> DryRun:
+        """Return what the one statement ``sql`` would fetch at most, by table and index, without running it.
+
+        Only pages that say which others there are are fetched for it, and one leaf of a tree of which none
+        is here. A query that reads one row of each table and index counts one page of each; of any other it
+        is not known where it stops, and all that is not here of them counts. Values longer than a page lie
+        elsewhere and come on top.
+
+        Raises:
+            SyncError: a fetch failed.
+        """
+        self._session.check_open()
+        with self._session.running():
+            return dry_run(self._replica, self._session.raw, sql, bindings(parameters))
 
     def hydrate(self, tell: Callable[[int, int], object] | None = None) -> Hydration:
         """Fetch every page that is not here, in the background, and return at once.

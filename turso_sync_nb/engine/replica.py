@@ -90,6 +90,8 @@ class Replica:
     """Begin a further use of this replica, which :attr:`release` ends."""
     hydration: Hydration | None = field(default=None, init=False)
     """The one that was begun last."""
+    knows_query_selector: bool | None = field(default=None, init=False)
+    """Whether the remote does; ``None`` as long as it was not tried."""
     _vfs: LazyVFS | None = field(default=None, init=False)
     _lazy: set[apsw.Connection] = field(default_factory=set, init=False)
 

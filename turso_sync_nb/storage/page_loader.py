@@ -76,10 +76,16 @@ class PageLoader:
         flights = self._flights  # the list is replaced, or grows
         return any(flight.under_way.locked() for flight in flights)
 
-    def fill(self, wanted: BitMap, stopped: Callable[[], bool] = lambda: False) -> BitMap:
+    def fill(
+        self,
+        wanted: BitMap,
+        stopped: Callable[[], bool] = lambda: False,
+        source: Callable[[BitMap], Iterator[Page]] | None = None,
+    ) -> BitMap:
         """Fetch those of ``wanted`` that are absent and on no other's way here; return them.
 
-        Nobody waits for them: it ends early, without an error, when ``stopped`` says so after a page.
+        It ends early, without an error, when ``stopped`` says so after a page. A ``source`` of its own may
+        give only some of them.
 
         Raises:
             SyncError: the fetch failed; pages that came before are kept.
@@ -88,7 +94,7 @@ class PageLoader:
         with own.under_way:
             self._listed(None, own, wanted)
             if own.pages:
-                self._store.put(_until(self._source.fetch(own.pages), stopped))
+                self._store.put(_until((source or self._source.fetch)(own.pages), stopped))
         return own.pages
 
     def _other_flight(self, page: int) -> _Flight | None:
