@@ -5,12 +5,10 @@
 | ``remote.py`` | what the engine needs of a remote, declared and not implemented |
 | ``fetch.py`` | pages of one revision, all that were asked for or an error |
 | ``bootstrap.py`` | the first pages of a new replica, resumable |
-| ``ensure.py`` | the pages that one query touches |
 | ``news.py``, ``pull.py``, ``replay.py`` | news, brought into force; what was made here, again on top |
 | ``incoming.py`` | what a pull would change |
 | ``ensure.py``, ``query_selector.py`` | the pages that one query touches; named by the remote |
 | ``query_trees.py`` | the trees that a query opens, and what it would fetch at most |
-| ``pull.py``, ``replay.py`` | what is new on the remote; the changes made here, again on top of it |
 | ``push.py``, ``push_batch.py``, ``bookkeeping.py`` | what was made here; one request; what has arrived |
 | ``checkpoint.py`` | the log into the database file |
 | ``outbox.py`` | what waits to be pushed, and how a user revises it |
