@@ -197,3 +197,24 @@ def test_nothing_here_yet(replica):
     with pytest.raises(tsn.UsageError, match="nothing is here yet") as caught:
         replica("mine", bootstrap_if_empty=False).diff()
     assert caught.value.hint == "pull first"
+
+
+def test_a_value_pushed_from_here_that_is_replaced_is_shown_as_it_is_here(two):
+    """Against what is here, not against the last pull; what somebody else set is news."""
+    mine, yours = two
+    mine.execute("UPDATE t SET a = 'mine' WHERE id = 1")
+    mine.push()
+    yours.execute("UPDATE t SET a = 'yours' WHERE id = 1")
+    yours.push()
+    (row,) = mine.diff().to_dict("records")
+    assert (row["by"], row["old"], row["new"]) == ("pull", {"a": "mine"}, {"a": "yours"})
+
+
+def test_a_value_that_waits_stays_on_top(two):
+    """Only columns that the other side changed are told."""
+    mine, yours = two
+    mine.execute("UPDATE t SET b = 11 WHERE id = 1")
+    yours.execute("UPDATE t SET a = 'yours' WHERE id = 1")
+    yours.push()
+    of_pull = mine.diff().to_dict("records")[1]
+    assert (of_pull["old"], of_pull["new"]) == ({"a": "one"}, {"a": "yours"})

@@ -105,7 +105,7 @@ class SyncMixin:
                 operations_threshold=self._options.push_operations_threshold,
                 transform=self._options.transform,
                 skip_refused=skip_refused,
-                rebase=lambda: pull(self._replica, self._settling()),
+                rebase=lambda: pull(self._replica, self._settling("push")),
             )
 
     def sync(self) -> tuple[PushReport, PullReport]:
@@ -161,10 +161,10 @@ class SyncMixin:
         """Return what a push would send and what a pull would change, by table and key; nothing moves.
 
         Columns: by (push, pull), table, key, operation, old, new, meets (the other side changes the same
-        row). Several changes of a row are one, of updates the columns that differ are shown; rows that are
-        here already as the remote has them are left out. The remote is asked for the pages that changed.
-        Tables without rowids are compared whole. ``attrs["unplaced_pages"]`` counts pages of long values
-        whose rows are not here.
+        row). Several changes of a row are one, of updates the columns that differ are shown. What a pull
+        would change is shown against what is here now; rows without a key, against the last pull. The
+        remote is asked for the pages that changed. Tables without rowids are compared whole.
+        ``attrs["unplaced_pages"]`` counts pages of long values whose rows are not here.
 
         Raises:
             RemoteError, ProtocolError: the remote did not answer, or not as the protocol says.
@@ -199,7 +199,7 @@ class SyncMixin:
         Raises:
             UsageError: there is no such transaction.
         """
-        self._revise(transaction, lambda: outbox.set_state(self._replica, transaction, "skipped"))
+        self._revise("skip", transaction, lambda: outbox.set_state(self._replica, transaction, "skipped"))
 
     def retry(self, transaction: int) -> None:
         """Take a refused, skipped or set-aside transaction up again.
@@ -208,7 +208,7 @@ class SyncMixin:
             UsageError: there is no such transaction.
             ConflictError: it cannot be done on the present state either; it stays as it was.
         """
-        self._revise(transaction, lambda: outbox.make_pending(self._replica, transaction))
+        self._revise("retry", transaction, lambda: outbox.make_pending(self._replica, transaction))
 
     def edit_change(self, change: int, **new: Any) -> None:
         """Change what an insert or update that waits will write: ``edit_change(17, email="b@c.d")``.
@@ -218,9 +218,9 @@ class SyncMixin:
         Raises:
             UsageError: no such change or column, or one that writes nothing.
         """
-        self._revise(None, lambda: outbox.edit(self._replica, change, new))
+        self._revise("edit_change", None, lambda: outbox.edit(self._replica, change, new))
 
-    def _revise(self, transaction: int | None, revise: Any) -> None:
+    def _revise(self, verb: str, transaction: int | None, revise: Any) -> None:
         """Change the tape, then do everything on it again on the base image."""
         self._session.check_open()
         with explaining():
@@ -229,8 +229,8 @@ class SyncMixin:
                 transaction,
                 revise,
                 find_out=find_out,
-                rebase=lambda: rebase(self._replica, self._settling()),
+                rebase=lambda: rebase(self._replica, self._settling(verb)),
             )
 
-    def _settling(self) -> Settling:
-        return Settling(self._options.conflict_policy, self._options.transform, self._session)
+    def _settling(self, verb: str = "pull") -> Settling:
+        return Settling(self._options.conflict_policy, self._options.transform, self._session, verb)

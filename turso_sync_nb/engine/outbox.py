@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from turso_sync_nb.changes.conflicts import Conflict
-    from turso_sync_nb.changes.model import Change, State, Transaction
+    from turso_sync_nb.changes.model import Change, Image, State, Transaction
     from turso_sync_nb.engine.replay import Replayed
     from turso_sync_nb.engine.replica import Replica
 
@@ -36,26 +36,38 @@ def transactions(replica: Replica) -> list[Transaction]:
 
 
 def not_here_yet(replica: Replica, changes: Iterable[Change]) -> list[Change]:
-    """Return those of ``changes`` that are not done here already: pushed from here, or done alike."""
+    """Return ``changes`` as they look from here: old values are those that are here now.
+
+    What is done here already, because it was pushed from here or done alike, is left out.
+    """
     with database(replica) as raw:
         rows: list[Any] = raw.execute("SELECT name, sql FROM sqlite_schema").fetchall()
         objects: dict[str, str] = dict(rows)
-        return [change for change in changes if not _is_here(raw, objects, change)]
+        return [seen for change in changes if (seen := _seen(raw, objects, change))]
 
 
-def _is_here(raw: apsw.Connection, objects: dict[str, str], change: Change) -> bool:
+def _seen(raw: apsw.Connection, objects: dict[str, str], change: Change) -> Change | None:
     if isinstance(change, SchemaChange):
-        return objects.get(change.name) == (None if change.kind == "drop" else change.sql)
-    image = change.old if change.new is None else change.new
+        done = objects.get(change.name) == (None if change.kind == "drop" else change.sql)
+        return None if done else change
+    image = change.new if change.old is None else change.old
     if image is None or not to_sql.usable_key(change.shape, image):
-        return False
+        return change
     try:
-        there = raw.execute(*to_sql.select(change.shape, image)).fetchall()
+        there = next(iter(raw.execute(*to_sql.select(change.shape, image)).fetchall()), None)
     except apsw.SQLError:  # the table, or a column of it, is not here
-        return False
+        return change
     if change.new is None:
-        return not there
-    return bool(there) and all(map(to_sql.same_value, there[0], change.new))
+        return None if there is None else change.changed(old=there)
+    return change if there is None else _seen_update(change, there, change.new)
+
+
+def _seen_update(change: RowChange, there: Any, new: Image) -> RowChange | None:
+    """Return an insert or update as one of the row that is ``there``, in the columns that somebody set."""
+    names = change.shape.columns
+    moved = names if change.old is None else to_sql.differing(change.shape, change.old, new)
+    old = tuple(was if name in moved else now for name, was, now in zip(names, there, new, strict=True))
+    return change.changed(op="update", old=old) if to_sql.differing(change.shape, old, new) else None
 
 
 def pending(replica: Replica) -> int:

@@ -51,6 +51,8 @@ class Settling:
     transform: Transform | None = None
     caller: Member | None = None
     """The connection that asks; it must be idle."""
+    verb: str = "pull"
+    """What a user called."""
     wait_ms: int | None = None
     """How long the remote is asked to wait for news."""
 
@@ -66,7 +68,7 @@ def pull(replica: Replica, settling: Settling) -> PullReport:
     """
     with replica.verb(), ExitStack() as undo:
         started_s, before = time.perf_counter(), replica.need_remote().traffic.snapshot()
-        replica.gate.refuse_caller("pull", settling.caller)
+        replica.gate.refuse_caller(settling.verb, settling.caller)
         with _saying_so_if_stopped(replica):
             news = fetched(replica, settling.wait_ms)
             if news is None:
@@ -111,7 +113,7 @@ def rebase(replica: Replica, settling: Settling) -> Replayed:
         ReplicaBusyError, ConflictError: as :func:`pull`.
     """
     with replica.verb(), ExitStack() as undo:
-        replica.gate.refuse_caller("pull", settling.caller)
+        replica.gate.refuse_caller(settling.verb, settling.caller)
         news = fetched(replica) if replica.metadata.pushed_since_pull else None
         if news is None:
             metadata = replica.metadata
@@ -126,7 +128,7 @@ def rebase(replica: Replica, settling: Settling) -> Replayed:
 
 def _published(replica: Replica, news: News, settling: Settling) -> Replayed:
     """Replay the local changes on ``news`` and put both in force."""
-    with replica.gate.closed("pull", settling.caller, WAIT_FOR_OTHERS_S), _suspended(replica):
+    with replica.gate.closed(settling.verb, settling.caller, WAIT_FOR_OTHERS_S), _suspended(replica):
         local = saved_local_work(replica.folder) or read_local_work(replica)
         metadata = _moved_on(replica.metadata, news)
         replayed = Replayed()

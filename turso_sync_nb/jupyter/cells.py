@@ -52,6 +52,11 @@ CELL: Final = Grammar(
 Kind = Literal["pandas", "arrow", "polars"]
 """What a cell gives."""
 
+_HINTS: Final = {
+    'unrecognized token: "{"': "names of tables and columns go in {name} with --identifiers, values by :name",
+    "cannot start a transaction within": "--atomic is a transaction of its own: leave BEGIN and COMMIT out",
+    "no transaction is active": "without a BEGIN each statement commits by itself",
+}
 _MISSING: Final = re.compile(r"no such (table|column|function|index|view): (.+)")
 
 
@@ -183,7 +188,7 @@ def _made(result: QueryResult, kind: Kind) -> Any:
 
 def executed(db: Connection, cell: Cell, values: Mapping[str, Any]) -> QueryResult:
     """Run the cell's SQL; an error or a stop gets its line, with what became of an open transaction."""
-    was_open = db.in_transaction
+    was_open, changed_before = db.in_transaction, db.total_changes
     started_s = time.monotonic()
     try:
         with db.atomic() if cell.atomic else nullcontext():
@@ -197,7 +202,9 @@ def executed(db: Connection, cell: Cell, values: Mapping[str, Any]) -> QueryResu
         render_as(error, f"SqlError: bind a parameter without a name — {UNNAMED_HINT}")
         raise
     except apsw.Error as error:
-        render_as(error, line_of(error, _next_step(db, cell.sql, error)))
+        became = _became(db, changed=db.total_changes > changed_before, was_open=was_open)
+        steps = [_next_step(db, cell.sql, error), became]
+        render_as(error, line_of(error, "; ".join(filter(None, steps))))
         raise
 
 
@@ -208,11 +215,20 @@ def _fate(*, was_open: bool, is_open: bool) -> str:
     return "the open transaction was rolled back" if was_open else "no transaction was open"
 
 
+def _became(db: Connection, *, changed: bool, was_open: bool) -> str:
+    """Return what became of the statements before the one that failed, where a reader might not expect it."""
+    if db.in_transaction:
+        return "the transaction is still open, COMMIT or ROLLBACK ends it"
+    if changed and not was_open:
+        return "what the cell did before is done: --atomic makes it all or nothing"
+    return ""
+
+
 def _next_step(db: Connection, sql: str, error: apsw.Error) -> str:
     """Return a hint for an SQL error from the schema, which is here: nothing is fetched for it."""
     found = _MISSING.search(str(error))
     if not found:
-        return ""
+        return next((hint for text, hint in _HINTS.items() if text in str(error)), "")
     name = found[2].rpartition(".")[2].strip("\"'`[]")
     # the error that is being explained matters more than one that explaining it runs into
     with suppress(apsw.Error, Error):

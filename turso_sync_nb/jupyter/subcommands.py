@@ -58,7 +58,7 @@ def _sql(notebook: Notebook, arguments: Arguments) -> object:
 
 def _help(notebook: Notebook, arguments: Arguments) -> None:
     wanted = arguments.word(0)
-    notebook.say_lines(_overview() if wanted is None else _details(find(wanted)))
+    notebook.say_lines(_overview() if wanted is None else details(find(wanted)))
 
 
 _ALL: Final = (
@@ -240,7 +240,8 @@ def _overview() -> list[str]:
     ]
 
 
-def _details(subcommand: Subcommand) -> list[str]:
+def details(subcommand: Subcommand) -> list[str]:
+    """Return what help shows of one subcommand."""
     return [subcommand.grammar.usage, subcommand.summary, *map(_option_line, subcommand.grammar.options)]
 
 
