@@ -26,7 +26,7 @@ LAYERS = {
     "changes": set[str](),
     "engine": {"protocol", "storage", "changes"},
     "connection": {"protocol", "remote", "storage", "changes", "engine"},
-    "widgets": {"engine", "connection"},
+    "widgets": {"changes", "engine", "connection"},
     "jupyter": {"engine", "connection", "server", "widgets"},
 }
 """What each layer imports besides itself and the ground; the package's own two files may import any."""
