@@ -11,12 +11,14 @@ from turso_sync_nb.engine import page_owners
 
 if TYPE_CHECKING:
     from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.connection.parameters import Parameters
     from turso_sync_nb.connection.session import Session
     from turso_sync_nb.engine.page_owners import Owner
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.widgets.dashboard import Dashboard
     from turso_sync_nb.widgets.editor import TableEditor
     from turso_sync_nb.widgets.page_map import PageMap
+    from turso_sync_nb.widgets.watch import Watch
 
 
 class FacesMixin:
@@ -53,6 +55,16 @@ class FacesMixin:
         self._session.check_open()
         db = cast("Connection", self)
         return TableEditor(db, self._replica, TableRows.of(db, table))
+
+    def watch(self, sql: str, parameters: Parameters = ()) -> Watch:
+        """Return a widget: the rows of a query, asked again when a commit or a pull changed something.
+
+        The first 200 rows are shown. The query cannot write.
+        """
+        from turso_sync_nb.widgets.watch import Watch
+
+        self._session.check_open()
+        return Watch(cast("Connection", self), self._replica, sql, parameters)
 
     def page_owners(self) -> list[Owner]:
         """Return the tables and indexes with their pages, as far as pages that are here tell.

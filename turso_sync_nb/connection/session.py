@@ -251,7 +251,7 @@ class Session:
         word = first_word(sql)
         if not self.raw.in_transaction:
             self.capture.transaction_ended()
-            if word != "SELECT":
+            if self.writing or word in ("COMMIT", "END", "RELEASE"):
                 self._replica.watchers.tell()
         if word == "ROLLBACK":
             self.capture.forget()

@@ -195,6 +195,13 @@ _ALL: Final = (
         widgets.edit,
     ),
     Subcommand(
+        "watch",
+        Grammar("%turso_sync watch SQL", (_ON,)),
+        "show the rows of a query, asked again when something changed",
+        widgets.watch,
+        takes_sql=True,
+    ),
+    Subcommand(
         "close",
         Grammar("%turso_sync close [NAME] [--all]", connecting.CLOSE_OPTIONS, 0, 1),
         "close a connection",

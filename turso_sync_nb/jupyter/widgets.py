@@ -1,4 +1,4 @@
-"""``pages``, ``dashboard``, ``edit``: the widgets of the connection in use.
+"""``pages``, ``dashboard``, ``edit``, ``watch``: the widgets of the connection in use.
 
 Rules of this file: nothing but the way from a line to the connection's method.
 """
@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from turso_sync_nb.connection.statements import is_blank
+from turso_sync_nb.errors import UsageError
+from turso_sync_nb.jupyter.parameters import Variables
+
 if TYPE_CHECKING:
     from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.jupyter.arguments import Arguments
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.widgets.dashboard import Dashboard
     from turso_sync_nb.widgets.editor import TableEditor
     from turso_sync_nb.widgets.page_map import PageMap
+    from turso_sync_nb.widgets.watch import Watch
 
 
 def pages(notebook: Notebook, arguments: Arguments) -> PageMap:
@@ -29,6 +34,17 @@ def dashboard(notebook: Notebook, arguments: Arguments) -> Dashboard:
 def edit(notebook: Notebook, arguments: Arguments) -> TableEditor:
     """Return the editor of a table."""
     return _db(notebook, arguments).edit(arguments.words[0])
+
+
+def watch(notebook: Notebook, arguments: Arguments) -> Watch:
+    """Return the rows of a query, live; ``:name`` takes the variable as it is now.
+
+    Raises:
+        UsageError: there is no SQL.
+    """
+    if is_blank(arguments.rest):
+        raise UsageError("watch: no SQL was given", hint="%turso_sync watch SELECT ...")
+    return _db(notebook, arguments).watch(arguments.rest, Variables(notebook.variables))
 
 
 def _db(notebook: Notebook, arguments: Arguments) -> Connection:

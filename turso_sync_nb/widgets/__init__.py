@@ -9,6 +9,7 @@
 | ``table_rows`` | rows in pages, by key |
 | ``staging`` | edits that wait to be applied |
 | ``values`` | SQLite's values as JSON, and from what was typed |
+| ``watch`` | the rows of a query, asked again when something changed |
 | ``runs`` | a million small numbers, and what changed of them, in a few bytes |
 | ``snapshots`` | tables as static HTML |
 | ``static/`` | plain ES modules and CSS, one module a widget before which ``shared.js`` is put |

@@ -234,9 +234,6 @@ class TableEditor(LiveWidget):
         """Return the first rows, and how many edits wait."""
         found = self.rows.page(db, "from", (), SNAPSHOT_ROWS)
         names = [each.name for each in self.rows.columns]
-        shown = [
-            [f"{len(value)} bytes" if isinstance(value, bytes) else value for value in row]
-            for _, row in found
-        ]
+        shown = [row for _, row in found]
         waiting = f"{len(self.staging.rows)} staged rows" if self.staging.rows else "the first rows"
         return line(self.rows.readonly or waiting) + table(names, shown)

@@ -55,7 +55,9 @@ def table(names: Sequence[str], rows: Sequence[Sequence[object]], caption: str =
 
 
 def _text(value: object) -> str:
-    return f"{value:,}" if type(value) is int else "NULL" if value is None else str(value)
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
+    return "NULL" if value is None else str(value)
 
 
 def _cut(text: str) -> str:

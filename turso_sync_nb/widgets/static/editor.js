@@ -2,16 +2,6 @@
 
 const ROWS_MAX = 60;
 const NEAR = 120;  // pixels from an end at which the next page is asked for
-const NULL_TEXT = "NULL";
-
-/** What a value looks like, and how it is spoken; `null` is NULL. */
-function shownValue(value) {
-  if (value === null) return { text: NULL_TEXT, kind: "null", spoken: "NULL" };
-  const [kind, text, length] = value;
-  if (kind === "b") return { text: `x'${text}${length ? "…" : ""}'`, kind: "blob", spoken: `blob of ${length ?? text.length / 2} bytes` };
-  if (kind === "t" && text === "") return { text: "''", kind: "empty", spoken: "empty text" };
-  return { text: length ? `${text}…` : text, kind: kind === "t" ? "text" : "number", spoken: text };
-}
 
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-editor");

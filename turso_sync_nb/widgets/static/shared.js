@@ -82,3 +82,14 @@ function footLine(send) {
     },
   };
 }
+
+const NULL_TEXT = "NULL";
+
+/** What a value looks like, and how it is spoken; `null` is NULL. */
+function shownValue(value) {
+  if (value === null) return { text: NULL_TEXT, kind: "null", spoken: "NULL" };
+  const [kind, text, length] = value;
+  if (kind === "b") return { text: `x'${text}${length ? "…" : ""}'`, kind: "blob", spoken: `blob of ${length ?? text.length / 2} bytes` };
+  if (kind === "t" && text === "") return { text: "''", kind: "empty", spoken: "empty text" };
+  return { text: length ? `${text}…` : text, kind: kind === "t" ? "text" : "number", spoken: text };
+}

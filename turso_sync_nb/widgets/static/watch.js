@@ -1,0 +1,31 @@
+// Watch: the rows of a query; those that were not there the last time are marked.
+
+function render({ model, el }) {
+  el.classList.add("tsn-widget", "tsn-watch");
+  let before = null;
+  const { send, close } = connect(model, { found, stale: () => send("ask"), said: (message) => foot.said(message) });
+  const foot = footLine(send);
+  const caption = h("caption"), head = h("tr"), body = h("tbody"), summary = h("div", { class: "tsn-summary", role: "status" });
+  const table = h("table", {}, caption, h("thead", {}, head), body);
+  el.append(h("div", { class: "tsn-scroller", tabindex: "0", role: "region", "aria-label": "rows of a watched query" }, table), summary, foot.element);
+  send("ask");
+
+  function found({ title, names, rows, more }) {
+    caption.textContent = title;
+    head.replaceChildren(...names.map((name) => h("th", { scope: "col" }, name)));
+    const keys = rows.map((row) => JSON.stringify(row));
+    const isNew = (key) => before !== null && !before.has(key);
+    body.replaceChildren(...rows.map((row, at) => h("tr", { class: isNew(keys[at]) ? "tsn-new" : null }, ...row.map(drawCell))));
+    summary.textContent = `${count(rows.length, "row")}${more ? ", more are not shown" : ""} · ${count(keys.filter(isNew).length, "new row")}`;
+    if (names.length) before = new Set(keys);
+  }
+
+  function drawCell(value) {
+    const { text, kind } = shownValue(value);
+    return h("td", { class: `tsn-${kind}` }, text);
+  }
+
+  return close;
+}
+
+export default { render };

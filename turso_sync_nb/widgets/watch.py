@@ -1,0 +1,89 @@
+"""Watch: the rows of a query, asked again when a commit, a pull or a push changed something.
+
+The query runs in a thread on a sibling, where it can be cancelled; a change amid it is asked about after it.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Final
+
+from turso_sync_nb.connection.session import shortened
+from turso_sync_nb.widgets.live import LiveWidget, script
+from turso_sync_nb.widgets.snapshots import table
+from turso_sync_nb.widgets.values import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyroaring import BitMap
+
+    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.connection.parameters import Parameters
+    from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.widgets.live import Content
+
+    Message = tuple[Content, Sequence[bytes]]
+
+ROWS_MAX: Final = 200
+
+
+class Watch(LiveWidget):
+    """Shows the first rows of a query, with what came since the last time marked."""
+
+    _esm = script("watch")
+
+    def __init__(self, db: Connection, replica: Replica, sql: str, parameters: Parameters) -> None:
+        super().__init__(db, replica)
+        self.title = f"watch {shortened(sql)}"
+        self._sql = sql
+        self._parameters = parameters
+        self._names: list[str] = []
+        self._rows: list[tuple[Any, ...]] = []
+        self._changed = True
+        self.handlers["ask"] = lambda _content: self._ask()
+
+    def note(self, pages: BitMap | None) -> None:
+        """Keep that something changed; pages that arrive change nothing."""
+        if pages is None:
+            self._changed = True
+
+    def whole(self, db: Connection) -> Message:
+        """Return what was found last; the view asks for more."""
+        del db
+        return self._found()
+
+    def news(self) -> Message | None:
+        """Have the view ask, if something changed."""
+        return ({"type": "stale"}, ()) if self._changed else None
+
+    def _found(self) -> Message:
+        rows = [[wire(value) for value in row] for row in self._rows[:ROWS_MAX]]
+        more = len(self._rows) > ROWS_MAX
+        return {"type": "found", "title": self.title, "names": self._names, "rows": rows, "more": more}, ()
+
+    def _ask(self) -> None:
+        if self._changed and not self.doing:
+            self._changed = False
+            self.work("watch", self._query)
+
+    def _query(self, db: Connection) -> str:
+        self._read(db)
+        self._post(*self._found())
+        return ""
+
+    def _read(self, db: Connection) -> None:
+        db.execute("PRAGMA query_only = 1")
+        with closing(db.cursor()) as cursor:
+            cursor.execute(self._sql, self._parameters)
+            self._names = [column[0] for column in cursor.description or ()]
+            self._rows = cursor.fetchmany(ROWS_MAX + 1)
+
+    def snapshot(self, db: Connection) -> str:
+        """Return the rows."""
+        if not self._names:
+            self._read(db)
+        shown = [
+            [f"{len(each)} bytes" if isinstance(each, bytes) else each for each in row] for row in self._rows
+        ]
+        return table(self._names, shown)
