@@ -100,7 +100,9 @@ class _Face:
         request = await to_thread.run_sync(PullRequest.decode, body, limiter=self._pullers)
         history = self._database.history
         try:
-            selection = await to_thread.run_sync(pull.select, history, request, limiter=self._pullers)
+            selection = await to_thread.run_sync(
+                pull.select, history, request, self._limits, limiter=self._pullers
+            )
         except pull.EncodingRefusedError as error:
             return PlainTextResponse(str(error), HTTPStatus.INTERNAL_SERVER_ERROR)
         self._database.tidy_soon()
