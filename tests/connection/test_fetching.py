@@ -153,3 +153,30 @@ def test_ensure_refuses_a_write(embedded: Callable, people, connect) -> None:
     with pytest.raises(tsn.OperationalError):
         db.ensure("DELETE FROM person")
     assert db.execute("SELECT count(*) FROM person").fetchall() == [(3001,)]
+
+
+@pytest.mark.parametrize("sql", [SCAN, "SELECT name FROM person WHERE city = 'Oslo' ORDER BY name LIMIT 300"])
+def test_ensure_by_the_query_selector(sql, embedded: Callable, people, connect) -> None:
+    """Own server only: the pages come in one request, after one that finds out; just those it reads."""
+    db = connect(embedded(people).url, **lazily())
+    db.execute("SELECT 1 FROM person LIMIT 0")
+    before = db.stats()
+    db.ensure(sql)
+    after = db.stats()
+    assert after.network_requests - before.network_requests == 2
+    report = db.run(sql, offline=True).report
+    assert report.pages_fetched == 0
+    assert after.pages_resident - before.pages_resident <= report.pages_hit + 3
+    db.ensure("SELECT count(*) FROM visit")
+    assert db.stats().network_requests - after.network_requests == 1
+
+
+def test_no_query_selector(tursodb: Callable, people, connect) -> None:
+    """A server that ignores the selector is found out with four pages, and is not asked again."""
+    db = connect(tursodb(people).url, **lazily())
+    db.ensure("SELECT name FROM person WHERE id = 2000")
+    assert db._replica.knows_query_selector is False
+    before = db.stats()
+    db.ensure("SELECT name FROM person WHERE id = 1000")
+    assert db.stats().pages_resident - before.pages_resident == 1
+    assert db.stats().network_requests - before.network_requests == 1

@@ -120,7 +120,9 @@ class _Face:
         deadline = anyio.current_time() + wait_s
         while True:
             committed = self._committed = self._committed or anyio.Event()
-            selection = await to_thread.run_sync(pull.select, history, request, limiter=self._pullers)
+            selection = await to_thread.run_sync(
+                pull.select, history, request, self._limits, limiter=self._pullers
+            )
             left_s = deadline - anyio.current_time()
             if left_s <= 0 or not pull.brings_nothing(request, selection):
                 return selection
