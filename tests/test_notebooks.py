@@ -123,6 +123,11 @@ def test_first_notebook_runs_alone(
             ("no connection", "push: 5 changes in 4 transactions sent", "remote-wins",
              "read on the way home; read at the office", "changed underneath", "skipped=1", "retry: "),
         ),
+        (
+            "04_lazy_pages.ipynb",
+            ("application/vnd.jupyter.widget-view+json", "pages are here", "flights_tailnum", "pages fetched",
+             "network_received_bytes", "Endeavor Air", "push: "),
+        ),
     ],
 )  # fmt: skip
 def test_notebook_runs_alone(

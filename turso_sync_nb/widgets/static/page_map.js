@@ -208,9 +208,9 @@ function render({ model, el }) {
 
   const scroller = h("div", { class: "tsn-scroller" }, canvas);
   el.append(summary, h("div", { class: "tsn-beside" }, h("div", { class: "tsn-map" }, scroller, place), h("div", { class: "tsn-scroller tsn-table", tabindex: "0", role: "region", "aria-label": "Pages by table and index" }, table)), foot.element);
-  const resized = new ResizeObserver(() => states.length && layOut());
+  const resized = new ResizeObserver(() => states.length && recolour());
   resized.observe(el);
-  const unwatch = watchTheme(() => requestAnimationFrame(recolour));
+  const unwatch = watchTheme(el, recolour);
   return () => {
     resized.disconnect();
     unwatch();

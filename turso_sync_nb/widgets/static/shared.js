@@ -43,16 +43,16 @@ function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Call `changed` whenever JupyterLab or the system goes from light to dark or back; returns how to stop. */
-function watchTheme(changed) {
-  const observer = new MutationObserver(changed);
-  observer.observe(document.body, { attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"] });
-  const scheme = matchMedia("(prefers-color-scheme: dark)");
-  scheme.addEventListener("change", changed);
-  return () => {
-    observer.disconnect();
-    scheme.removeEventListener("change", changed);
-  };
+/**
+ * Call `changed` whenever the theme is another; returns how to stop. JupyterLab's attributes may say so before
+ * the colours are there, so the style sheet also gives the background a transition, whose end says it.
+ */
+function watchTheme(element, changed) {
+  const soon = () => requestAnimationFrame(changed);
+  const observer = new MutationObserver(soon);
+  observer.observe(document.body, { attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
+  element.addEventListener("transitionend", soon);
+  return () => observer.disconnect();
 }
 
 /** Say whether what lies behind `element` is dark. */
