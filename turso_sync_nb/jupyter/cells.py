@@ -25,10 +25,10 @@ from turso_sync_nb.jupyter.identifiers import with_identifiers
 from turso_sync_nb.jupyter.notebook import Notebook, check_variable_name
 from turso_sync_nb.jupyter.parameters import UNNAMED_HINT, Variables
 from turso_sync_nb.jupyter.places import shown_path
-from turso_sync_nb.jupyter.rendering import footer, format_seconds
+from turso_sync_nb.jupyter.rendering import count_of, footer, format_seconds
 from turso_sync_nb.jupyter.schema import column_names, function_names, table_names
 from turso_sync_nb.jupyter.suggestions import did_you_mean
-from turso_sync_nb.units import parse_seconds
+from turso_sync_nb.units import PAGE_SIZE, format_size, parse_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,10 +43,16 @@ SQL_OPTIONS: Final = (
     Option(("--arrow",), "", "a pyarrow Table in place of a DataFrame"),
     Option(("--polars",), "", "a polars DataFrame in place of pandas' one"),
     Option(("--identifiers",), "", "{name} in the SQL is the variable's text as a quoted identifier"),
+    Option(("--max-fetch",), "SIZE", "stop before more than that is fetched: 2MB, 512KiB"),
+    Option(("--offline",), "", "stop in place of fetching anything"),
+    Option(("--dry-run",), "", "do not run it: show what it would fetch at most, by table and index"),
     Option(("--timeout",), "TIME", "stop after that long: 5s, 500ms, 2min"),
 )
 CELL: Final = Grammar(
-    "%%turso_sync [-o NAME] [--on CONNECTION] [--atomic] [--timeout 5s] [NAME <<]", SQL_OPTIONS, 0, 2
+    "%%turso_sync [-o NAME] [--on NAME] [--max-fetch 2MB] [--dry-run] [--atomic] [--timeout 5s] [NAME <<]",
+    SQL_OPTIONS,
+    0,
+    2,
 )
 
 Kind = Literal["pandas", "arrow", "polars"]
@@ -65,6 +71,7 @@ class Cell:
     """What to run and where its result goes.
 
     ``quiet``: into the variable only; ``atomic``: all or nothing; ``identifiers``: ``{name}`` is replaced.
+    ``max_fetch`` is a size, as :meth:`Connection.fetching` takes it.
     """
 
     sql: str
@@ -75,6 +82,9 @@ class Cell:
     identifiers: bool = False
     kind: Kind = "pandas"
     timeout_s: float | None = None
+    max_fetch: str | None = None
+    offline: bool = False
+    dry_run: bool = False
 
 
 def cell_of(arguments: Arguments, sql: str) -> Cell:
@@ -120,6 +130,9 @@ def make_cell(arguments: Arguments, target: str | None, sql: str) -> Cell:
         identifiers=arguments.has("identifiers"),
         kind=kinds[0] if kinds else "pandas",
         timeout_s=None if timeout is None else parse_seconds(timeout),
+        max_fetch=arguments.get("max_fetch"),
+        offline=arguments.has("offline"),
+        dry_run=arguments.has("dry_run"),
     )
 
 
@@ -149,6 +162,8 @@ def run(notebook: Notebook, cell: Cell) -> Any:
     db = notebook.connections.get(cell.on, notebook.variables).db
     if cell.identifiers:
         cell = replace(cell, sql=with_identifiers(cell.sql, notebook.variables))
+    if cell.dry_run:
+        return _dry_run(notebook, db, cell)
     result = executed(db, cell, Variables(notebook.variables))
     frame = _made(result, cell.kind)
     rows = None if frame is None else len(frame)
@@ -164,6 +179,25 @@ def run(notebook: Notebook, cell: Cell) -> Any:
         notebook.say(" · ".join(notes))
         return frame
     return notebook.shown(frame, notes)
+
+
+def _dry_run(notebook: Notebook, db: Connection, cell: Cell) -> Any:
+    """Return what the cell's one statement would fetch at most, a row for each table and index."""
+    import pandas as pd
+
+    try:
+        report = db.dry_run(cell.sql, Variables(notebook.variables))
+    except apsw.Error as error:
+        render_as(error, line_of(error, _next_step(db, cell.sql, error)))
+        raise
+    pages = list(report.by_tree.values())
+    sizes = [count * PAGE_SIZE for count in pages]
+    frame = pd.DataFrame({"table or index": list(report.by_tree), "pages": pages, "bytes": sizes})
+    if cell.out is not None:
+        notebook.assign(cell.out, frame)
+    most = f"at most {count_of(report.pages, 'page')} ({format_size(report.bytes)}) would be fetched"
+    asked = f"{count_of(report.pages_fetched, 'page')} in {count_of(report.requests, 'request')} to find out"
+    return notebook.shown(frame, [f"{most} · {asked}"])
 
 
 def _made(result: QueryResult, kind: Kind) -> Any:
@@ -192,7 +226,9 @@ def executed(db: Connection, cell: Cell, values: Mapping[str, Any]) -> QueryResu
     started_s = time.monotonic()
     try:
         with db.atomic() if cell.atomic else nullcontext():
-            return db.run(cell.sql, values, timeout_s=cell.timeout_s)
+            return db.run(
+                cell.sql, values, timeout_s=cell.timeout_s, max_fetch=cell.max_fetch, offline=cell.offline
+            )
     except KeyboardInterrupt as error:
         seconds = format_seconds(time.monotonic() - started_s)
         fate = _fate(was_open=was_open, is_open=db.in_transaction)
