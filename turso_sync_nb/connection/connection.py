@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import apsw
     import pandas as pd
 
-    from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.engine.replica import Cost, Replica
     from turso_sync_nb.engine.reports import BootstrapReport
 
 _ATOMIC: Final = "turso_sync_nb_atomic"
@@ -290,7 +290,7 @@ class Connection(FacesMixin, FunctionsMixin, SyncMixin):
 
     def _end_transaction(self, sql: str) -> None:
         self._session.check_open()
-        if self._session.raw.in_transaction:
+        if self._session.in_transaction:
             with self._session.statement(sql):
                 self._session.raw.execute(sql)
 
@@ -393,11 +393,11 @@ class Connection(FacesMixin, FunctionsMixin, SyncMixin):
     @contextmanager
     def _measured(self) -> Iterator[None]:
         """Put the cost of the block in ``last_report``; other connections' fetches of that time count too."""
-        started_s, before = time.perf_counter(), self._replica.cost(self._session.raw)
+        started_s, before = time.perf_counter(), self._cost()
         try:
             yield
         finally:
-            cost = self._replica.cost(self._session.raw) - before
+            cost = self._cost() - before
             self.last_report = QueryReport(
                 seconds=time.perf_counter() - started_s,
                 pages_hit=cost.pages_hit,
@@ -406,3 +406,7 @@ class Connection(FacesMixin, FunctionsMixin, SyncMixin):
                 sent_bytes=cost.sent_bytes,
                 requests=cost.requests,
             )
+
+    def _cost(self) -> Cost:
+        with self._session.running():  # not while another thread's pull has the files
+            return self._replica.cost(self._session.raw)
