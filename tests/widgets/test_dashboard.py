@@ -116,3 +116,29 @@ def test_no_secret_is_in_a_trait(url, tmp_path):
             assert "127.0.0.1" not in str(state)
             assert str(tmp_path) not in str(state)
             widget.close()
+
+
+def test_messages_may_arrive_in_any_thread_while_a_cell_runs(db, view):
+    """Views that open, verbs and cell ends in a subshell's thread, amid queries and commits of the user's."""
+    db.isolation_level = "IMMEDIATE"  # two writers: a deferred transaction may find the other's commit
+    failed = []
+
+    def subshell():
+        for number in range(20):
+            view.says("open")
+            view.says("do", verb="pull" if number % 2 else "push")
+            view.wait_until_done()
+            view.says("more")
+            failed.extend(message for message, _ in view.of("said") if message["failed"])
+
+    thread = threading.Thread(target=subshell)
+    thread.start()
+    while thread.is_alive():
+        db.execute("UPDATE person SET score = score + 1 WHERE id = 3")
+        db.commit()
+        db.query("SELECT count(*) FROM visit")
+        view.widget.look_again()
+    thread.join()
+    assert failed == []
+    db.push()
+    assert db.pending_changes == 0

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import apsw
     import pandas as pd
 
-    from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.engine.replica import Cost, Replica
     from turso_sync_nb.engine.reports import BootstrapReport
 
 _ATOMIC: Final = "turso_sync_nb_atomic"
@@ -302,7 +302,7 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
 
     def _end_transaction(self, sql: str) -> None:
         self._session.check_open()
-        if self._session.raw.in_transaction:
+        if self._session.in_transaction:
             with self._session.statement(sql):
                 self._session.raw.execute(sql)
 
@@ -405,13 +405,12 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
     @contextmanager
     def _measured(self) -> Iterator[None]:
         """Put the cost of the block in ``last_report``; other connections' fetches of that time count too."""
-        tree_costs.begin(self._replica.lazy_file(self._session.raw))
-        started_s, before = time.perf_counter(), self._replica.cost(self._session.raw)
+        before, started_s = self._cost(anew=True), time.perf_counter()
         try:
             yield
         finally:
             seconds = time.perf_counter() - started_s
-            cost = self._replica.cost(self._session.raw) - before
+            cost = self._cost() - before
             self.last_report = QueryReport(
                 seconds=seconds,
                 pages_hit=cost.pages_hit,
@@ -422,11 +421,18 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
             )
         self.last_report = self._by_tree(self.last_report)
 
+    def _cost(self, *, anew: bool = False) -> Cost:
+        """Return the counters; those of tables and indexes begin ``anew``."""
+        with self._session.running():  # not while another thread's pull has the files
+            if anew:
+                tree_costs.begin(self._replica.lazy_file(self._session.raw))
+            return self._replica.cost(self._session.raw)
+
     def _by_tree(self, report: QueryReport) -> QueryReport:
         """Add to ``report`` what was read of each table and index, if anything was fetched for that."""
-        file = self._replica.lazy_file(self._session.raw)
-        if file is None or not file.requests:
-            return report
-        names = dict(self._session.do(tree_costs.ROOTS))
-        costs = tree_costs.tree_costs(file, names)
+        with self._session.running():
+            file = self._replica.lazy_file(self._session.raw)
+            if file is None or not file.requests:
+                return report
+            costs = tree_costs.tree_costs(file, dict(self._session.do(tree_costs.ROOTS)))
         return replace(report, pages_wasted=sum(cost.pages_wasted for cost in costs), by_tree=costs)

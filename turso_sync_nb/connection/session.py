@@ -30,6 +30,7 @@ from turso_sync_nb.connection.carrying import Luggage
 from turso_sync_nb.connection.sql_errors import translated
 from turso_sync_nb.connection.statements import CHANGING_THE_SCHEMA, READING, is_changing, shortened
 from turso_sync_nb.engine import outbox
+from turso_sync_nb.engine.replica import BUSY_TIMEOUT_MS
 from turso_sync_nb.errors import ProgrammingError, ReplicaBusyError, SyncError, UsageError
 
 if TYPE_CHECKING:
@@ -78,8 +79,9 @@ class Session:
         self._written: set[tuple[str, str | None]] = set()
         self._writes: dict[str, frozenset[tuple[str, str | None]]] = {}
         self._luggage: Luggage | None = None
-        self.raw, self.capture = self._open()
-        replica.gate.members.add(self)
+        with replica.gate.passing(self, BUSY_TIMEOUT_MS / 1000):
+            self.raw, self.capture = self._open()
+            replica.gate.members.add(self)
 
     def _open(self) -> tuple[apsw.Connection, Capture]:
         raw = self._replica.open_database()
@@ -152,25 +154,29 @@ class Session:
 
     def close(self) -> None:
         """Close the cursors and the connection, rolling back what is open; may be repeated."""
-        self.closed = True
-        self._replica.gate.members.discard(self)
-        for cursor in list(self.cursors):
-            cursor.close()
-        self._replica.close_database(self.raw)
+        with self._replica.gate.passing(self, BUSY_TIMEOUT_MS / 1000):
+            self.closed = True
+            self._replica.gate.members.discard(self)
+            for cursor in list(self.cursors):
+                cursor.close()
+            self._replica.close_database(self.raw)
 
     # Running
 
     @property
     def in_transaction(self) -> bool:
         """Say whether a transaction is open."""
-        return not self.closed and self.raw.in_transaction
+        try:
+            return not self.closed and self.raw.in_transaction
+        except apsw.ConnectionClosedError:  # another thread's pull has the files, for which all were idle
+            return False
 
     def doing(self) -> str:
         """Return the SQL of an open cursor, or say that a transaction is open; empty when idle."""
         for cursor in list(self.cursors):
             if cursor.is_open:
                 return f"a cursor on {shortened(cursor.sql)}"
-        return "an open transaction" if self.raw.in_transaction else ""
+        return "an open transaction" if self.in_transaction else ""
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -44,6 +44,26 @@ class Gate:
         self._running: Counter[Member] = Counter()
         self._waiting = 0
         self._closed = False
+        self._closer = 0
+
+    @contextmanager
+    def passing(self, member: Member, timeout_s: float) -> Iterator[None]:
+        """Open or close the files of ``member``: not while another thread's verb has the gate.
+
+        That is waited for no longer than ``timeout_s``: in a forked child it would never end.
+        """
+        with self._changed:
+            closer = threading.get_ident()
+            self._changed.wait_for(lambda: not self._closed or self._closer == closer, timeout_s)
+            self._running[member] += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running[member] -= 1
+                if not self._running[member]:
+                    del self._running[member]
+                self._changed.notify_all()
 
     @contextmanager
     def running(self, member: Member) -> Iterator[None]:
@@ -75,6 +95,7 @@ class Gate:
             try:
                 self._wait(verb, timeout_s)
                 self._closed = True
+                self._closer = threading.get_ident()
             finally:
                 self._waiting -= 1
                 self._changed.notify_all()
@@ -110,7 +131,7 @@ class Gate:
 
     def _busy(self) -> str:
         """Return what a member is doing; empty when all are idle."""
-        for member in list(self.members):
+        for member in [*self.members, *self._running]:
             if self._running[member]:
                 return "a statement"
             if doing := member.doing():
