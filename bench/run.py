@@ -11,6 +11,7 @@ from pathlib import Path
 
 import bootstrap
 import capture
+import lazy
 import lookup
 import push_pull
 import scan
@@ -29,6 +30,7 @@ def main(flights: Path) -> int:
         found = [
             *bootstrap.figures(server.url, database),
             *lookup.figures(server.port),
+            *lazy.figures(server.port),
             *scan.figures(server.url, database),
         ]
     found += [*capture.figures(), *push_pull.figures()]
