@@ -108,3 +108,22 @@ def test_polars_says_when_it_is_not_there(ready, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "polars", None)
     assert "pip install polars" in ready.sql("SELECT 1", "--polars").line
     assert "exclude each other" in ready.sql("SELECT 1", "--polars --arrow").line
+
+
+def test_limits_of_what_is_fetched(shell, embedded, flights_file):
+    """--max-fetch and --offline fail before a fetch, --dry-run says how much there is and runs nothing."""
+    shell.names["url"] = embedded(flights_file).url
+    shell.good("%turso_sync connect part.db {url} --as part --prefix 4KiB")
+    dry = shell.sql("SELECT count(*) FROM flights NOT INDEXED; SELECT 1", "--dry-run")
+    assert dry.value is None
+    assert "would fetch at most" in dry.text
+    assert "pages of flights" in dry.text
+    for option, error in (
+        ("--max-fetch 8KiB", tsn.FetchBudgetError),
+        ("--offline", tsn.RemoteUnreachableError),
+    ):
+        ran = shell.sql("SELECT count(*) FROM flights NOT INDEXED", option)
+        assert isinstance(ran.error, error)
+    assert shell.sql("SELECT count(*) FROM flights NOT INDEXED", "--max-fetch 100MB").success
+    assert "at most 0 pages, 0 B" in shell.sql("SELECT count(*) FROM flights NOT INDEXED", "--dry-run").text
+    assert not shell.sql("SELECT 1", "--max-fetch much").success

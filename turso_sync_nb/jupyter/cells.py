@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import apsw
 
-from turso_sync_nb.connection.statements import is_blank
+from turso_sync_nb.connection.statements import is_blank, split
 from turso_sync_nb.errors import Error, UsageError
 from turso_sync_nb.jupyter.arguments import Arguments, Grammar, Option, showable
 from turso_sync_nb.jupyter.failures import line_of, render_as
 from turso_sync_nb.jupyter.notebook import Notebook, check_variable_name
 from turso_sync_nb.jupyter.parameters import UNNAMED_HINT, Variables
 from turso_sync_nb.jupyter.places import shown_path
-from turso_sync_nb.jupyter.rendering import footer, format_seconds
+from turso_sync_nb.jupyter.rendering import count_of, footer, format_seconds
 from turso_sync_nb.jupyter.schema import column_names, function_names, table_names
 from turso_sync_nb.jupyter.suggestions import did_you_mean
-from turso_sync_nb.units import parse_seconds
+from turso_sync_nb.units import PAGE_SIZE, format_size, parse_seconds, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,9 +42,16 @@ SQL_OPTIONS: Final = (
     Option(("--arrow",), "", "a pyarrow Table in place of a DataFrame"),
     Option(("--polars",), "", "a polars DataFrame in place of pandas' one"),
     Option(("--timeout",), "TIME", "stop after that long: 5s, 500ms, 2min"),
+    Option(("--max-fetch",), "SIZE", "fail before more than that is fetched: 2MB, 512KiB"),
+    Option(("--offline",), "", "fail instead of fetching a page that is not here"),
+    Option(("--dry-run",), "", "say how much it would fetch at most, and run nothing"),
 )
 CELL: Final = Grammar(
-    "%%turso_sync [-o NAME] [--on CONNECTION] [--atomic] [--timeout 5s] [NAME <<]", SQL_OPTIONS, 0, 2
+    "%%turso_sync [-o NAME] [--on CONNECTION] [--atomic] [--timeout 5s] [--max-fetch 2MB] [--dry-run] "
+    "[NAME <<]",
+    SQL_OPTIONS,
+    0,
+    2,
 )
 
 Kind = Literal["pandas", "arrow", "polars"]
@@ -67,6 +74,9 @@ class Cell:
     atomic: bool = False
     kind: Kind = "pandas"
     timeout_s: float | None = None
+    max_fetch: int | None = None
+    offline: bool = False
+    dry_run: bool = False
 
 
 def cell_of(arguments: Arguments, sql: str) -> Cell:
@@ -102,7 +112,7 @@ def make_cell(arguments: Arguments, target: str | None, sql: str) -> Cell:
     kinds: list[Kind] = [kind for kind in ("arrow", "polars") if arguments.has(kind)]
     if len(kinds) > 1:
         raise UsageError("name the result: --arrow and --polars exclude each other", hint="keep one of them")
-    timeout = arguments.get("timeout")
+    timeout, max_fetch = arguments.get("timeout"), arguments.get("max_fetch")
     return Cell(
         sql,
         arguments.get("on"),
@@ -111,6 +121,9 @@ def make_cell(arguments: Arguments, target: str | None, sql: str) -> Cell:
         atomic=arguments.has("atomic"),
         kind=kinds[0] if kinds else "pandas",
         timeout_s=None if timeout is None else parse_seconds(timeout),
+        max_fetch=None if max_fetch is None else parse_size(max_fetch),
+        offline=arguments.has("offline"),
+        dry_run=arguments.has("dry_run"),
     )
 
 
@@ -138,6 +151,9 @@ def run(notebook: Notebook, cell: Cell) -> Any:
     the cell's variable.
     """
     db = notebook.connections.get(cell.on, notebook.variables).db
+    if cell.dry_run:
+        notebook.say(_dry_run(db, cell.sql, Variables(notebook.variables)))
+        return None
     result = executed(db, cell, Variables(notebook.variables))
     frame = _made(result, cell.kind)
     rows = None if frame is None else len(frame)
@@ -153,6 +169,18 @@ def run(notebook: Notebook, cell: Cell) -> Any:
         notebook.say(" · ".join(notes))
         return frame
     return notebook.shown(frame, notes)
+
+
+def _dry_run(db: Connection, sql: str, values: Mapping[str, Any]) -> str:
+    """Return the line that says what the statements of ``sql`` would fetch at most, together."""
+    trees: dict[str, int] = {}
+    for statement in split(sql):
+        for name, pages in db.dry_run(statement, values).by_tree.items():
+            trees[name] = max(trees.get(name, 0), pages)
+    pages = sum(trees.values())
+    parts = [f"{name} {count:,}" for name, count in sorted(trees.items(), key=lambda tree: -tree[1]) if count]
+    at_most = f"would fetch at most {count_of(pages, 'page')}, {format_size(pages * PAGE_SIZE)}"
+    return " · ".join([at_most, *([f"pages of {', '.join(parts)}"] if parts else [])])
 
 
 def _made(result: QueryResult, kind: Kind) -> Any:
@@ -181,7 +209,13 @@ def executed(db: Connection, cell: Cell, values: Mapping[str, Any]) -> QueryResu
     started_s = time.monotonic()
     try:
         with db.atomic() if cell.atomic else nullcontext():
-            return db.run(cell.sql, values, timeout_s=cell.timeout_s)
+            return db.run(
+                cell.sql,
+                values,
+                timeout_s=cell.timeout_s,
+                max_fetch=cell.max_fetch,
+                offline=cell.offline,
+            )
     except KeyboardInterrupt as error:
         seconds = format_seconds(time.monotonic() - started_s)
         fate = _fate(was_open=was_open, is_open=db.in_transaction)
