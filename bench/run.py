@@ -12,6 +12,7 @@ from pathlib import Path
 import bootstrap
 import capture
 import cells
+import lazy
 import lookup
 import push_pull
 import scan
@@ -30,6 +31,7 @@ def main(flights: Path) -> int:
         found = [
             *bootstrap.figures(server.url, database),
             *lookup.figures(server.port),
+            *lazy.figures(server.port),
             *scan.figures(server.url, database),
         ]
     found += [*capture.figures(), *push_pull.figures(), *cells.figures()]

@@ -149,6 +149,10 @@ def test_what_a_cell_may_fetch(ready):
     pages = dict(zip(told.value["table or index"], told.value["pages"], strict=True))
     assert pages["flights"] > 400
     assert "would be fetched" in told.text
+    both = ready.sql(f"{scan}; SELECT count(*) FROM carriers", "--dry-run").value
+    assert set(told.value["table or index"]) < set(both["table or index"])
+        "carriers"
+    }
     assert ready.names["plan"] is told.value
     stopped = ready.sql(scan, "--max-fetch 64KiB")
     assert isinstance(stopped.error, tsn.FetchBudgetError)

@@ -150,6 +150,15 @@ def test_rows_of_equal_keys_come_together(reader) -> None:
     assert reader.asked("SELECT note FROM item WHERE shop = 77") == []
 
 
+def test_planning_is_cheap(reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a join by index looks up to find its order is a few pages for each that it fetches."""
+    looked_up = []
+    read = reader.replica.store.read
+    monkeypatch.setattr(reader.replica.store, "read", lambda page: looked_up.append(page) or read(page))
+    reader.rows("SELECT count(note) FROM small CROSS JOIN item ON item.shop = small.id WHERE small.id < 50")
+    assert len(looked_up) < 4 * len(reader.replica.source.given)
+
+
 def test_short_ranges_make_windows_smaller(reader) -> None:
     """Where windows were left half unread, the next scan's first one is smaller."""
     sizes = [

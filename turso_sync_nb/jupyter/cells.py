@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import apsw
 
-from turso_sync_nb.connection.statements import is_blank
+from turso_sync_nb.connection.statements import is_blank, split
 from turso_sync_nb.errors import Error, UsageError
 from turso_sync_nb.jupyter.arguments import Arguments, Grammar, Option, showable
 from turso_sync_nb.jupyter.failures import line_of, render_as
@@ -182,22 +182,24 @@ def run(notebook: Notebook, cell: Cell) -> Any:
 
 
 def _dry_run(notebook: Notebook, db: Connection, cell: Cell) -> Any:
-    """Return what the cell's one statement would fetch at most, a row for each table and index."""
+    """Return what the cell's statements would fetch at most, a row for each table and index."""
     import pandas as pd
 
+    trees: dict[str, int] = {}
     try:
-        report = db.dry_run(cell.sql, Variables(notebook.variables))
+        for statement in split(cell.sql):
+            for name, count in db.dry_run(statement, Variables(notebook.variables)).by_tree.items():
+                trees[name] = max(trees.get(name, 0), count)
     except apsw.Error as error:
         render_as(error, line_of(error, _next_step(db, cell.sql, error)))
         raise
-    pages = list(report.by_tree.values())
-    sizes = [count * PAGE_SIZE for count in pages]
-    frame = pd.DataFrame({"table or index": list(report.by_tree), "pages": pages, "bytes": sizes})
+    pages = sum(trees.values())
+    sizes = [count * PAGE_SIZE for count in trees.values()]
+    frame = pd.DataFrame({"table or index": list(trees), "pages": list(trees.values()), "bytes": sizes})
     if cell.out is not None:
         notebook.assign(cell.out, frame)
-    most = f"at most {count_of(report.pages, 'page')} ({format_size(report.bytes)}) would be fetched"
-    asked = f"{count_of(report.pages_fetched, 'page')} in {count_of(report.requests, 'request')} to find out"
-    return notebook.shown(frame, [f"{most} · {asked}"])
+    note = f"at most {count_of(pages, 'page')}, {format_size(pages * PAGE_SIZE)}, would be fetched"
+    return notebook.shown(frame, [f"{note}; values longer than a page come on top"])
 
 
 def _made(result: QueryResult, kind: Kind) -> Any:

@@ -95,7 +95,8 @@ def footer(report: QueryReport, *, in_transaction: bool, rows: int | None, pendi
         parts.append(f"{report.rows_changed:,} changed")
     parts += [
         format_seconds(report.seconds),
-        f"pages: {report.pages_hit:,} hit, {report.pages_fetched:,} fetched",
+        f"pages: {report.pages_hit:,} hit, {report.pages_fetched:,} fetched"
+        + (f", {report.pages_wasted:,} wasted" if report.pages_wasted else ""),
         f"{format_size(report.received_bytes)} in {count_of(report.requests, 'request')}",
     ]
     if pending:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 NODES_MAX: Final = 512
 """Pages that are remembered (2 MiB, and their children, some thousand bytes each)."""
 
+LEAVES_MAX: Final = 16
+"""Leaves, of those looked up last, that are remembered."""
+
 _RESERVED_AT: Final = 20
 """Where page 0 says how many bytes of each page SQLite leaves free."""
 
@@ -33,10 +36,13 @@ class KnownTrees:
     def __init__(self, store: PageStore) -> None:
         self._store = store
         self._nodes: dict[int, Node] = {}
+        self._leaves: dict[int, Node] = {}
+        self._are_leaves = BitMap()
         self._usable = 0
 
     def note(self, node: Node) -> None:
         """Remember an interior page, the latest version of it."""
+        self._are_leaves.discard(node.page)
         known = self._nodes.pop(node.page, None)
         self._nodes[node.page] = known if known and known.data == node.data else node
         if len(self._nodes) > NODES_MAX:
@@ -51,11 +57,16 @@ class KnownTrees:
 
     def node(self, page: int) -> Node | None:
         """Return a page that is here; ``None`` for one that is not."""
-        known = self._nodes.get(page)
+        known = self._nodes.get(page) or self._leaves.get(page)
         if known is None and page in self._store.page_map.resident:
             known = Node(page, self._store.read(PageId(page)), self.usable)
             if known.kind in INTERIORS:
                 self.note(known)
+            else:
+                self._are_leaves.add(page)
+                self._leaves[page] = known
+                if len(self._leaves) > LEAVES_MAX:
+                    del self._leaves[next(iter(self._leaves))]
         return known
 
     def parent(self, page: int) -> Node | None:
@@ -91,7 +102,11 @@ class KnownTrees:
     def leaf_of(self, root: int, rowid: int) -> int:
         """Return the table leaf on which ``rowid`` belongs, or the first page on the way that is not here."""
         page = root
-        while (node := self.node(page)) and (child := node.child_of(rowid)) is not None:
+        while page not in self._are_leaves:
+            node = self.node(page)
+            child = node.child_of(rowid) if node else None
+            if child is None:
+                break
             page = child
         return page
 

@@ -115,7 +115,9 @@ class ReadAhead:
                 self._heads.append(head)
                 return BitMap(pages[:most]) | BitMap([page]) if most and len(pages) > most else pages
         heads, window = self._begun(page, parent, tree)
-        self._heads = [*self._heads, *heads][-HEADS_MAX:]
+        mine = [head for head in self._heads if isinstance(head, Rows) and head.tree == tree]
+        kept = [head for head in self._heads if head.window or head not in mine]  # the others were wrong
+        self._heads = [*kept, *heads][-HEADS_MAX:]
         return BitMap(window[:limit])
 
     def _is_absent(self, page: int) -> bool:
