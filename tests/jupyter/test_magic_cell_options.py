@@ -151,8 +151,6 @@ def test_what_a_cell_may_fetch(ready):
     assert "would be fetched" in told.text
     both = ready.sql(f"{scan}; SELECT count(*) FROM carriers", "--dry-run").value
     assert set(told.value["table or index"]) < set(both["table or index"])
-        "carriers"
-    }
     assert ready.names["plan"] is told.value
     stopped = ready.sql(scan, "--max-fetch 64KiB")
     assert isinstance(stopped.error, tsn.FetchBudgetError)
