@@ -423,14 +423,14 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
 
     def _cost(self, *, anew: bool = False) -> Cost:
         """Return the counters; those of tables and indexes begin ``anew``."""
-        with self._session.running():  # not while another thread's pull has the files
+        with self._replica.gate.running(self._session):  # not while another thread's pull has the files
             if anew:
                 tree_costs.begin(self._replica.lazy_file(self._session.raw))
             return self._replica.cost(self._session.raw)
 
     def _by_tree(self, report: QueryReport) -> QueryReport:
         """Add to ``report`` what was read of each table and index, if anything was fetched for that."""
-        with self._session.running():
+        with self._replica.gate.running(self._session):
             file = self._replica.lazy_file(self._session.raw)
             if file is None or not file.requests:
                 return report
