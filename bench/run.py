@@ -11,6 +11,7 @@ from pathlib import Path
 
 import bootstrap
 import capture
+import cells
 import lookup
 import push_pull
 import scan
@@ -31,7 +32,7 @@ def main(flights: Path) -> int:
             *lookup.figures(server.port),
             *scan.figures(server.url, database),
         ]
-    found += [*capture.figures(), *push_pull.figures()]
+    found += [*capture.figures(), *push_pull.figures(), *cells.figures()]
     print(table(found))
     return int(any(figure.within is False for figure in found))
 

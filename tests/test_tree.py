@@ -26,8 +26,9 @@ PUBLIC = {
     "IntegrityError", "InterfaceError", "InternalError", "NotSupportedError", "OperationalError",
     "PartialSyncOpts", "PartialSyncPrefixBootstrap", "PartialSyncQueryBootstrap", "ProgrammingError",
     "ProtocolError", "RemoteError", "RemoteFailedError", "RemoteRefusedError", "RemoteUnreachableError",
-    "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError", "RevisionGoneError", "SyncError", "UsageError",
-    "Rewrite", "SKIP", "Warning", "apilevel", "connect", "paramstyle", "server", "threadsafety",
+    "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError", "RevisionGoneError", "StoppedError",
+    "SyncError", "UsageError", "Rewrite", "SKIP", "Warning", "apilevel", "connect", "paramstyle", "server",
+    "threadsafety",
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from turso_sync_nb.errors import UsageError
 from turso_sync_nb.units import PAGE_SIZE
 
 SEGMENT_SIZE_DEFAULT: Final = 128 * 1024
-"""Bytes around an absent page that one lazy read asks for, at most."""
+"""Bytes behind an absent page that one lazy read asks for where no better order is known, at most."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,9 @@ class PartialSyncQueryBootstrap:
 class PartialSyncOpts:
     """Keep a partial replica: pages that are not here arrive when a query touches them.
 
-    ``segment_size`` is the largest unit of a lazy fetch, in bytes. ``prefetch`` allows pages to be
-    fetched before a query asks for them.
+    A lazy fetch begins with one page, and grows along the order in which a query reads. ``segment_size`` is
+    the most, in bytes, that it asks for where nothing but the place in the file is known; with
+    ``prefetch=False``, the most that it ever asks for.
     """
 
     bootstrap_strategy: PartialSyncPrefixBootstrap | PartialSyncQueryBootstrap

@@ -30,7 +30,7 @@ CHROMIUM_ARGS = [
 
 NEWS = "@jupyterlab/apputils-extension:announcements"
 
-DEADLINE_S = 30.0
+DEADLINE_S = 90.0
 """Nothing here is expected to take so long; the machine may be busy."""
 
 QUIET = (

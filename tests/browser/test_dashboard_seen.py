@@ -60,6 +60,7 @@ def test_a_storm_is_four_updates_a_second(shown):
     """Ten thousand events in one cell; the view is updated while it runs, and has the last state."""
     page = shown.page
     updates = "Number(document.querySelector('.tsn-dashboard').dataset.updates)"
+    page.locator(".tsn-dashboard[data-updates]").wait_for()
     before = page.evaluate(updates)
     shown.run(STORM)
     page.get_by_text(re.compile("storm took")).wait_for()

@@ -205,7 +205,7 @@ def test_full_disk(embedded: Callable, people, tmp_path) -> None:
     assert said.startswith("ReplicaError")
     assert "disk" in said
     lazy = "dict(partial_sync=tsn.PartialSyncOpts(tsn.PartialSyncPrefixBootstrap(length=4096), 16384))"
-    said = on_small_disk(tmp_path / "disk", "size=140k", url, lazy)
+    said = on_small_disk(tmp_path / "disk", "size=80k", url, lazy)
     assert said.startswith("ReplicaError")
     assert "disk" in said
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gc
 import math
 
@@ -123,3 +124,26 @@ def test_a_query_in_chunks(embedded, tmp_path, connect):
         list(db.query_in_chunks("CREATE TEMP TABLE t(a)"))
     with pytest.raises(tsn.ProgrammingError, match="at least one row"):
         list(db.query_in_chunks("SELECT 1", chunksize=0))
+
+
+@pytest.mark.parametrize("count", [5, 2_000, 4_500])
+@pytest.mark.parametrize(
+    ("declared", "value", "other"),
+    [
+        ("INTEGER", 1, 2), ("REAL", 1.5, 2.5), ("TEXT", "a", "b"), ("BOOLEAN", 0, True), (None, b"a", b"b"),
+        ("DATE", "2024-01-01", dt.date(2024, 1, 2)),
+        ("TIMESTAMP", "2024-01-01 00:00:00", pd.Timestamp(2024, 1, 2)),
+        ("DATETIME", "2024-01-01 00:00:00+01:00", pd.Timestamp("2024-01-02", tz="UTC")),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("with_null", [False, True])
+def test_frames_can_be_written_to(count, declared, value, other, with_null):
+    """By .loc, .iloc, .at and in place, as any frame of pandas, however many parts it was made of."""
+    rows = [(value,)] * count + ([(None,)] if with_null else [])
+    frame = frame_of_rows(["c"], [declared], rows)
+    frame.loc[0, "c"] = other
+    frame.iloc[count // 2, 0] = other
+    frame.at[count - 1, "c"] = other  # noqa: PD008 - one of the ways
+    frame["c"] = frame["c"].fillna(other)
+    assert [frame["c"][at] == other for at in (0, count // 2, count - 1, len(rows) - 1)] == [True] * 4
+    frame.fillna(other, inplace=True)  # noqa: PD002 - one of the ways

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -314,3 +315,34 @@ def test_fetching_past_the_end(db) -> None:
         assert cursor.fetchone() is None
         assert cursor.fetchmany(2) == []
         assert cursor.fetchall() == []
+
+
+def test_reading_does_not_stand_in_the_way_of_writing(db):
+    """A row that was fetched, a cursor that was dropped, one that is being read: the first write works."""
+    assert db.execute("SELECT id FROM person WHERE id = 1").fetchone() == (1,)
+    db.execute("SELECT id FROM person").fetchone()
+    counters = "SELECT changes(), last_insert_rowid()"
+    assert db.execute(counters).fetchone() == (0, 0)
+    reading = db.execute("SELECT id FROM person WHERE id < 4 ORDER BY id")
+    for (key,) in reading:
+        db.execute("UPDATE person SET name = 'x' WHERE id = ?", (key,))
+    assert db.execute(counters).fetchone() == (1, 0)
+    db.commit()
+    assert db.execute("SELECT count(*) FROM person WHERE name = 'x'").fetchone() == (3,)
+    db.pull()
+
+
+def test_a_cursor_at_its_end_is_done(db):
+    """Once its last row is fetched nothing is open: as in sqlite3, others need not wait."""
+    cursor = db.execute("SELECT id FROM person WHERE id = 1")
+    assert cursor.fetchone() == (1,)
+    assert not cursor.is_open
+    db.pull()
+    assert cursor.fetchone() is None
+
+
+def test_a_dropped_cursor_is_closed_at_once(db):
+    """Nothing but the user holds it."""
+    gone = weakref.ref(db.execute("SELECT id FROM person"))
+    assert gone() is None
+    db.pull()

@@ -140,3 +140,22 @@ def test_what_is_no_identifier(ready, sql, said):
     """One line that says what belongs there."""
     ready.names.update({"table": "carriers", "number": 3, "empty": "", "nothing": []})
     assert said in ready.sql(sql, "--identifiers").line
+
+
+def test_what_a_cell_may_fetch(ready):
+    """A budget that is too small stops it in one line, as offline does; both costs are told before."""
+    scan = "SELECT sum(length(remarks)) AS n FROM flights"
+    told = ready.sql(scan, "--dry-run -o plan")
+    pages = dict(zip(told.value["table or index"], told.value["pages"], strict=True))
+    assert pages["flights"] > 400
+    assert "would be fetched" in told.text
+    assert ready.names["plan"] is told.value
+    stopped = ready.sql(scan, "--max-fetch 64KiB")
+    assert isinstance(stopped.error, tsn.FetchBudgetError)
+    assert stopped.line
+    assert isinstance(ready.sql(scan, "--offline").error, tsn.RemoteUnreachableError)
+    enough = ready.sql(scan, "--max-fetch 8MB").value
+    assert enough["n"].tolist() == [2_000_000]
+    assert ready.sql(scan, "--offline").value["n"].tolist() == [2_000_000]
+    assert "much" in ready.sql(scan, "--max-fetch much").line
+    assert "did you mean flights?" in ready.sql("SELECT * FROM flihgts", "--dry-run").line

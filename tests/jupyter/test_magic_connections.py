@@ -89,7 +89,7 @@ def test_a_replica_opens_again_without_a_url_and_without_a_server(shell, flights
     shell.names["url"] = flights_url
     shell.good("%turso_sync connect flights.db {url} --whole")
     shell.good("%turso_sync close")
-    assert f"to {flights_url}" in shell.good("%turso_sync connect flights.db").text
+    assert f"opened flights, a replica of {flights_url}" in shell.good("%turso_sync connect flights.db").text
     assert shell.sql("SELECT count(*) AS n FROM flights").value["n"].tolist() == [4000]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import apsw
 import pytest
 from hypothesis import given
@@ -83,3 +85,51 @@ def test_corrections_stay_quick_on_huge_schemas():
     assert close_words("table_77x", names)
     assert close_words("x" * 1_000_000, names) == []
     assert close_words("table", ["x" * 1_000_000]) == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("SELECT {nothing}", "names of tables and columns go in {name} with --identifiers"),
+        ("COMMIT", "without a BEGIN each statement commits by itself"),
+        (
+            "INSERT INTO carriers VALUES ('A1', 'x'); SELECT * FROM nowhere",
+            "what the cell did before is done",
+        ),
+        (
+            "BEGIN; INSERT INTO carriers VALUES ('A2', 'x'); SELECT * FROM nowhere",
+            "transaction is still open",
+        ),
+        ("SELECT ?", "write :name in place of ?"),
+        ("DROP TABLE turso_sync_last_change_id", "refused"),
+    ],
+)
+def test_a_failing_cell_says_what_became_of_it(shell, embedded, flights_file, cell, said):
+    """Where statements before it are done, where a transaction stays open, and what to write instead."""
+    shell.names["url"] = embedded(flights_file).url
+    shell.good("%turso_sync connect mine.db {url} --whole")
+    shell.sql("UPDATE carriers SET name = 'y' WHERE carrier = 'UA'")
+    shell.good("%turso_sync sync")
+    assert said in shell.sql(cell).line
+
+
+def test_tables_of_ours_are_not_shown(shell, embedded, flights_file, tmp_path):
+    """Neither in the list of tables, nor in an exported file."""
+    shell.names["url"] = embedded(flights_file).url
+    shell.good("%turso_sync connect mine.db {url} --whole")
+    shell.sql("UPDATE carriers SET name = 'y' WHERE carrier = 'UA'")
+    shell.good("%turso_sync push")
+    shell.good("%turso_sync pull")
+    names = shell.good("%turso_sync tables").value["name"].tolist()
+    assert names == ["carriers", "flights", "late"]
+    shell.names["copy"] = str(tmp_path / "copy.db")
+    shell.ip.run_cell("from turso_sync_nb.jupyter import connection; connection().export(copy)")
+    with closing(apsw.Connection(shell.names["copy"])) as raw:
+        found = [name for (name,) in raw.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    assert "carriers" in found
+    assert not [name for name in found if name.startswith("turso_sync_nb_")]
+
+
+def test_help_by_option(shell):
+    """As everywhere."""
+    assert shell.good("%turso_sync connect --help").text == shell.good("%turso_sync help connect").text

@@ -41,9 +41,9 @@ def kernel(kernel_env, tmp_path):
 
 
 @pytest.fixture
-def stalling(flights_url):
+def stalling(embedded, flights_file):
     """A remote with flights that can stop answering."""
-    with StallingRemote(flights_url) as remote:
+    with StallingRemote(embedded(flights_file).url) as remote:
         yield remote
 
 

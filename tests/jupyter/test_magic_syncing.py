@@ -152,3 +152,18 @@ def test_replay_shows_the_session_as_a_script(two, tmp_path):
     assert "replay: 0 transactions" in two.good("%turso_sync replay --on yours").text
     two.sql("INSERT INTO carriers SELECT 'x' || id, 'x' FROM flights LIMIT 100")
     assert "showing 20: %turso_sync replay FILE.sql" in two.good("%turso_sync replay").text
+
+
+def test_diff_shows_both_sides_before_anything_moves(two):
+    """A frame by table and key, and a line that counts; the push and the pull then do just that."""
+    two.sql("UPDATE carriers SET name = 'mine' WHERE carrier = 'UA'")
+    two.sql("UPDATE carriers SET name = 'yours' WHERE carrier = 'UA'", "--on yours")
+    two.sql("DELETE FROM carriers WHERE carrier = 'B6'", "--on yours")
+    two.good("%turso_sync push --on yours")
+    ran = two.good("%turso_sync diff")
+    assert ran.value[["by", "operation"]].to_numpy().tolist() == [
+        ["push", "update"], ["pull", "update"], ["pull", "delete"],
+    ]  # fmt: skip
+    assert "push: 1 difference · pull: 2 differences · 1 row changed on both sides" in ran.text
+    two.good("%turso_sync sync")
+    assert "push: 0 differences · pull: 0 differences" in two.good("%turso_sync diff").text

@@ -50,3 +50,14 @@ def test_a_display_that_fails_stops_nothing(shell, flights_url, hurried, monkeyp
     monkeypatch.setattr(progress, "line_bundle", lambda _text: 1 / 0)
     shell.names["url"] = flights_url
     shell.good("%turso_sync connect whole.db {url} --whole")
+
+
+def test_a_long_push_says_how_much_was_sent(shell, flights_url, hurried):
+    """The line grows with what leaves this machine."""
+    shell.names["url"] = flights_url
+    shell.good("%turso_sync connect mine.db {url} --whole")
+    shell.sql("CREATE TABLE wide AS SELECT hex(randomblob(100000)) AS x FROM flights LIMIT 20")
+    ran = shell.good("%turso_sync push")
+    moved = [line for line in lines(ran) if line.startswith("push: ") and " sent in " in line]
+    assert len(moved) > 5
+    assert "MiB sent in " in moved[-2]

@@ -77,12 +77,12 @@ def test_no_half_statement(error, explicit, people_pages, tmp_path) -> None:
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_reader_goes_on_after_a_failure(error, partial) -> None:
     """After a failed read the connection works; pages that came before the failure are not fetched again."""
-    replica = partial(segment_pages=16)
+    replica = partial(here=[0])
     fault = replica.source.before = Fault(error)
     with closing(replica.open(READONLY)) as db:
-        fault.left = 21
+        fault.left = 31
         with pytest.raises(FetchFailedError) as caught:
-            db.execute("SELECT sum(length(name)) FROM person").fetchall()
+            db.execute("SELECT sum(length(name)) FROM person NOT INDEXED").fetchall()
         assert caught.value.cause is error
         assert str(error) in str(caught.value)
         fault.left = None

@@ -36,8 +36,8 @@ def test_connections_leave_nothing(partial) -> None:
     with closing(replica.open(READONLY)) as db:
         db.execute(COUNT)
     del db
+    before = lazy_files()  # collects what other tests left, and their descriptors
     descriptors = len(names_in(Path("/proc/self/fd")))
-    before = lazy_files()
     for turn in range(1_000):
         db = replica.open(READONLY)
         db.execute(COUNT)

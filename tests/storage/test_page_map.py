@@ -9,7 +9,6 @@ from pyroaring import BitMap
 
 from turso_sync_nb.errors import ReplicaError
 from turso_sync_nb.storage.page_map import PageMap
-from turso_sync_nb.storage.read_ahead import segment_around
 from turso_sync_nb.units import PAGES_MAX
 
 
@@ -40,18 +39,6 @@ def test_absent_pages(page_map: PageMap, first, count) -> None:
     assert set(page_map.absent_of(BitMap(span))) == expected & span
     assert page_map.is_whole == (not expected)
     assert {page for page in range(page_map.db_pages) if page not in page_map} == expected
-
-
-@given(page_map=page_maps(), page=st.integers(0, 299), segment_pages=st.integers(1, 64))
-def test_segment(page_map: PageMap, page, segment_pages) -> None:
-    """A segment holds the page if it is absent, only absent pages, no more than asked, never past the end."""
-    segment = segment_around(page, page_map, segment_pages)
-    assert (page in segment) == (page in page_map.absent())
-    assert segment <= page_map.absent()
-    assert (
-        not segment
-        or segment.max() // segment_pages == segment.min() // segment_pages == page // segment_pages
-    )
 
 
 @given(page_map=page_maps(), db_pages=st.integers(0, 320))
@@ -123,7 +110,7 @@ def test_terabyte_is_small(tmp_path) -> None:
     for db_pages in (2**28, PAGES_MAX):
         page_map = PageMap(db_pages)
         assert len(page_map.absent()) == db_pages - 1  # but the lock page
-        assert len(segment_around(db_pages - 1, page_map, 32)) <= 32
+        assert len(page_map.absent(db_pages - 32, db_pages)) == 32
         page_map.add_resident(0, db_pages)
         assert page_map.is_whole
         page_map.save(tmp_path / "pages.map")

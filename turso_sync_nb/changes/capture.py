@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.changes import tape
 from turso_sync_nb.changes.ddl import Objects, schema_changes
-from turso_sync_nb.changes.names import BOOKKEEPING, TAPE, folded, is_internal, quoted
+from turso_sync_nb.changes.names import BOOKKEEPING, PREFIX, TAPE, folded, is_internal, quoted
 from turso_sync_nb.changes.nested import Nested
 from turso_sync_nb.changes.schema import Schema, read_schema
 from turso_sync_nb.changes.sql_text import first_word
@@ -165,7 +165,8 @@ class Capture:
                     f"write to {table}: it is a virtual table, its changes cannot be captured",
                     hint="write to an ordinary table; a trigger on that may fill the virtual one",
                 )
-            if trigger is None and is_internal(name) and word in _CHANGING_ROWS:
+            rows, ours = word in _CHANGING_ROWS, name == BOOKKEEPING or name.startswith(PREFIX)
+            if trigger is None and is_internal(name) and (rows or (ours and word in ("DROP", "ALTER"))):
                 what = "the remote's bookkeeping" if name == BOOKKEEPING else "not a table for users"
                 raise UsageError(f"write to {table}: refused, it is {what}", hint="db.changes() shows it")
             is_ours = trigger is not None and is_internal(trigger)

@@ -7,10 +7,16 @@
 | ``cursor.py`` | Cursor |
 | ``functions.py`` | what a user adds to SQL |
 | ``session.py`` | the APSW connection in force, and how it is opened again unseen |
+| ``allowed.py`` | what it refuses |
 | ``carrying.py`` | what moves from one APSW connection to the next |
 | ``syncing.py``, ``outbox.py`` | pull, push and what waits; as frames |
+| ``awaiting.py`` | the verbs as coroutines |
+| ``editing.py``, ``edits.py``, ``writing.py`` | a table edited as a DataFrame; a DataFrame into a table |
+| ``profiling.py``, ``progress.py`` | what columns hold; being told what arrives |
+| ``faces.py`` | the widgets |
+| ``fetching.py`` | how much is fetched, and ahead of need |
 | ``statements.py`` | what kind of statement a text is |
 | ``parameters.py`` | values on their way into SQLite's binder |
-| ``results.py``, ``frames.py`` | rows and their cost; rows to pandas |
+| ``results.py``, ``frames.py``, ``declared_types.py`` | rows, their cost; as pandas; booleans, dates |
 | ``sql_errors.py`` | APSW's errors as PEP 249's |
 """

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 STOPPED_WITHIN_S: Final = 0.4
 """How long a cancelled task waits for its verb to stop; a connection that is being made outlasts it."""
 
+AWAKE_S: Final = 0.1
+"""How often the event loop is woken: a kernel's stop button cancels a task, but does not wake its loop."""
+
 ASKED_AGAIN_S: Final = 0.05
 
 _P = ParamSpec("_P")
@@ -96,7 +99,9 @@ class Awaiting:
         job = self._executor.submit(work)
         future = asyncio.wrap_future(job)
         try:
-            return await asyncio.shield(future)
+            while not (await asyncio.wait([future], timeout=AWAKE_S))[0]:
+                pass
+            return future.result()
         except asyncio.CancelledError:
             if job.cancel():
                 self._session.awaited.discard(token)

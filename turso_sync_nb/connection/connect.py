@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     Text = str | Callable[[], str | None] | None
 
 
-_LATER: Final = {"long_poll_timeout_ms": None, "protocol": "v1", "remote_encryption_cipher": None}
+_LATER: Final = {"protocol": "v1", "remote_encryption_cipher": None}
+
+LONG_POLL_MAX_MS: Final = 600_000
 
 
 def connect(
@@ -48,6 +50,7 @@ def connect(
     conflict_policy: Policies = DEFAULT,
     push_operations_threshold: int | None = None,
     pull_bytes_threshold: int | None = None,
+    long_poll_timeout_ms: int | None = None,
     remote_encryption_key: str | None = None,
     **later: object,
 ) -> Connection:
@@ -74,8 +77,8 @@ def connect(
             never split.
         pull_bytes_threshold: most bytes of pages to ask for in one request of a bootstrap.
         remote_encryption_key: base64 key of an encrypted remote database; sent, never saved.
-        later: ``long_poll_timeout_ms``, ``protocol``, ``remote_encryption_cipher``: taken at their defaults,
-            refused otherwise.
+        long_poll_timeout_ms: how long a pull waits for news, where the remote can (``tursodb`` cannot).
+        later: ``protocol``, ``remote_encryption_cipher``: taken at their defaults, refused otherwise.
 
     Blocks until the replica is ready. An interrupted bootstrap is continued by the next call.
 
@@ -113,6 +116,7 @@ def connect(
         transform=_checked_transform(transform),
         tables_ignore=_checked_names(tables_ignore),
         push_operations_threshold=_checked_threshold(push_operations_threshold),
+        long_poll_timeout_ms=_checked_wait(long_poll_timeout_ms),
     )
     options = ReplicaOptions(
         client_name=client_name,
@@ -162,6 +166,15 @@ def _checked_threshold(operations: int | None) -> int | None:
             hint="give a whole number of at least 1",
         )
     return operations
+
+
+def _checked_wait(wait_ms: int | None) -> int | None:
+    if wait_ms is not None and (not isinstance(wait_ms, int) or not 0 <= wait_ms <= LONG_POLL_MAX_MS):
+        raise UsageError(
+            f"connect: long_poll_timeout_ms {wait_ms!r} is no time to wait",
+            hint=f"give whole milliseconds, up to {LONG_POLL_MAX_MS}",
+        )
+    return wait_ms
 
 
 def _refuse_later(options: dict[str, object]) -> None:

@@ -17,6 +17,7 @@ from turso_sync_nb.connection.awaiting import Awaiting
 from turso_sync_nb.connection.cursor import Cursor, Row
 from turso_sync_nb.connection.editing import Editor, EditReport, OnChanged
 from turso_sync_nb.connection.faces import FacesMixin
+from turso_sync_nb.connection.fetching import FetchingMixin
 from turso_sync_nb.connection.frames import Columns, frame_of_rows
 from turso_sync_nb.connection.functions import FunctionsMixin
 from turso_sync_nb.connection.parameters import Parameters, bindings
@@ -25,6 +26,7 @@ from turso_sync_nb.connection.session import Session
 from turso_sync_nb.connection.statements import split
 from turso_sync_nb.connection.syncing import SyncMixin, SyncOptions
 from turso_sync_nb.connection.writing import Mode, write_frame
+from turso_sync_nb.engine import tree_costs
 from turso_sync_nb.engine.export import export
 from turso_sync_nb.engine.reports import QueryReport, Stats
 from turso_sync_nb.errors import ProgrammingError, UsageError
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     import apsw
     import pandas as pd
 
-    from turso_sync_nb.engine.replica import Cost, Replica
+    from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.engine.reports import BootstrapReport
 
 _ATOMIC: Final = "turso_sync_nb_atomic"
@@ -46,7 +48,7 @@ _ATOMIC: Final = "turso_sync_nb_atomic"
 ISOLATION_LEVELS: Final = frozenset({"DEFERRED", "IMMEDIATE", "EXCLUSIVE", None})
 
 
-class Connection(FacesMixin, FunctionsMixin, SyncMixin):
+class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
     """One user's connection to a replica; make it with :func:`turso_sync_nb.connect`.
 
     Not safe for use by two threads at once (each takes a connection of its own; they share the replica,
@@ -192,13 +194,23 @@ class Connection(FacesMixin, FunctionsMixin, SyncMixin):
                     return
 
     def run(
-        self, sql: str, parameters: Parameters | None = None, *, timeout_s: float | None = None
+        self,
+        sql: str,
+        parameters: Parameters | None = None,
+        *,
+        timeout_s: float | None = None,
+        max_fetch: int | str | None = None,
+        offline: bool = False,
     ) -> QueryResult:
         """Run the text of a cell: any number of statements, no transaction opened unasked.
 
         Named parameters may come from any mapping, asked for just the names that the statements use. After
         ``timeout_s`` seconds SQLite stops (a fetch under way is waited for) and ``InterruptError`` is raised.
+        ``max_fetch`` and ``offline`` limit what is fetched, as :meth:`fetching` does.
         """
+        if max_fetch is not None or offline:
+            with self.fetching(max_fetch=max_fetch, offline=offline):
+                return self.run(sql, parameters, timeout_s=timeout_s)
         self._session.check_open()
         columns: tuple[tuple[str, str | None], ...] | None = None
         gathered = Columns(0)
@@ -393,20 +405,31 @@ class Connection(FacesMixin, FunctionsMixin, SyncMixin):
     @contextmanager
     def _measured(self) -> Iterator[None]:
         """Put the cost of the block in ``last_report``; other connections' fetches of that time count too."""
-        started_s, before = time.perf_counter(), self._cost()
+        with self._session.running():  # not while another thread's pull has the files
+            tree_costs.begin(self._replica.lazy_file(self._session.raw))
+            before = self._replica.cost(self._session.raw)
+        started_s = time.perf_counter()
         try:
             yield
         finally:
-            cost = self._cost() - before
+            seconds = time.perf_counter() - started_s
+            with self._session.running():
+                cost = self._replica.cost(self._session.raw) - before
             self.last_report = QueryReport(
-                seconds=time.perf_counter() - started_s,
+                seconds=seconds,
                 pages_hit=cost.pages_hit,
                 pages_fetched=cost.pages_fetched,
                 received_bytes=cost.received_bytes,
                 sent_bytes=cost.sent_bytes,
                 requests=cost.requests,
             )
+        self.last_report = self._by_tree(self.last_report)
 
-    def _cost(self) -> Cost:
-        with self._session.running():  # not while another thread's pull has the files
-            return self._replica.cost(self._session.raw)
+    def _by_tree(self, report: QueryReport) -> QueryReport:
+        """Add to ``report`` what was read of each table and index, if anything was fetched for that."""
+        file = self._replica.lazy_file(self._session.raw)
+        if file is None or not file.requests:
+            return report
+        names = dict(self._session.do(tree_costs.ROOTS))
+        costs = tree_costs.tree_costs(file, names)
+        return replace(report, pages_wasted=sum(cost.pages_wasted for cost in costs), by_tree=costs)

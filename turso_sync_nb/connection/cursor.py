@@ -50,6 +50,7 @@ class Cursor:
         self.lastrowid: int | None = None
         self.sql = ""
         self._rows: Iterator[Row] = iter(())
+        self._ahead: Row | None = None
         self._raw: apsw.Cursor | None = None
         self._in_transaction = False
         self._closed = False
@@ -145,12 +146,14 @@ class Cursor:
 
         raw.exec_trace = before_first_step
         self._rows = raw.execute(sql, bound)
+        raw.exec_trace = None  # it holds this cursor, and would keep one that is dropped open
         if self._session.writing:
             self._rows = iter(deque(self._rows))
         elif self.description is None:
             self._rows = iter(())
         if self._session.writing or self.description is None:
             self._release_raw()
+        self._ahead = next(self._rows, None)
         if is_changing(sql):
             self.rowcount = self._session.raw.changes()
         if first_word(sql) in ("INSERT", "REPLACE"):
@@ -164,13 +167,15 @@ class Cursor:
     def __next__(self) -> Any:
         if self._closed:
             raise ProgrammingError("fetch from cursor: it is closed")
+        row = self._ahead
         try:
-            row = next(self._rows, None)
+            self._ahead = next(self._rows, None)
         except BaseException as error:  # noqa: BLE001 - every one is raised, explained
             self._release()
             self._session.raise_explained(error, was_in_transaction=self._in_transaction)
-        if row is None:
+        if self._ahead is None:  # as in sqlite3, a cursor whose last row is fetched is done
             self._release()
+        if row is None:
             raise StopIteration
         return self.row_factory(self, row) if self.row_factory else row
 
@@ -188,7 +193,7 @@ class Cursor:
         if self.row_factory is not None or self._closed:
             return list(self)
         with self._session.running():
-            rows: list[Any] = list(self._rows)
+            rows: list[Any] = [] if self._ahead is None else [self._ahead, *self._rows]
         self._release()
         return rows
 
@@ -206,6 +211,7 @@ class Cursor:
 
     def _release(self) -> None:
         self._rows = iter(())
+        self._ahead = None
         self._release_raw()
 
     def _release_raw(self) -> None:

@@ -53,7 +53,7 @@ def to_pandas(array: pa.ChunkedArray) -> pd.Series[Any] | None:
     if pa.types.is_boolean(kind):
         series = array.to_pandas(types_mapper={kind: pd.BooleanDtype()}.get if array.null_count else None)
     elif pa.types.is_date(kind) or pa.types.is_timestamp(kind):
-        series = array.to_pandas()
+        series = array.to_pandas().copy()  # Arrow's own memory is read-only
     return series
 
 

@@ -198,7 +198,8 @@ def _of_one_type(parts: list[Part], kind: type, declared: str, *, nullable: bool
         return pd.Series(pd.array(array, dtype="str")) if as_text else array.to_pandas()
     if kind is int and nullable:
         return array.to_pandas(types_mapper={arrow: pd.Int64Dtype()}.get)
-    return array.to_pandas()
+    series = array.to_pandas()
+    return series if array.num_chunks > 1 else series.copy()  # one chunk is Arrow's own memory: read-only
 
 
 def _declared_dtype(declared: str) -> str:

@@ -1,10 +1,13 @@
-"""What waits, and conflicts, as DataFrames."""
+"""What waits, conflicts, and how both sides differ, as DataFrames."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.model import RowChange
+from turso_sync_nb.changes.names import folded
+from turso_sync_nb.changes.net import row_key
+from turso_sync_nb.changes.to_sql import differing
 from turso_sync_nb.connection.frames import frame_of_rows, utc
 
 if TYPE_CHECKING:
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.changes.model import Change, Image, Shape, Transaction
 
 _CHANGES: Final = ("transaction", "change", "table", "key", "operation", "old", "new", "state", "reason")
+_DIFFERENCES: Final = ("by", "table", "key", "operation", "old", "new", "meets")
 _CONFLICTS: Final = (
     "transaction", "table", "key", "operation", "kind", "base", "local", "remote", "settled_by", "time",
 )  # fmt: skip
@@ -30,6 +34,40 @@ def changes_frame(transactions: Iterable[Transaction]) -> pd.DataFrame:
     ]
     declared = ("INTEGER", "INTEGER", "TEXT", None, "TEXT", None, None, "TEXT", "TEXT")
     return frame_of_rows(_CHANGES, declared, rows)
+
+
+def differences_frame(outgoing: Iterable[Change], incoming: Iterable[Change]) -> pd.DataFrame:
+    """Return one row for each row or part of the schema that differs; of an update the columns that do.
+
+    ``meets``: the other side has the same row.
+    """
+    sides = {"push": list(outgoing), "pull": list(incoming)}
+    keys = {by: {_row_key(change) for change in changes} - {None} for by, changes in sides.items()}
+    both = keys["push"] & keys["pull"]
+    rows = [
+        (by, table, key, operation, *_differing(change, old, new), _row_key(change) in both)
+        for by, changes in sides.items()
+        for change in changes
+        for table, key, operation, old, new in [_described(change)]
+    ]
+    return frame_of_rows(_DIFFERENCES, ("TEXT", "TEXT", None, "TEXT", None, None, "BOOLEAN"), rows)
+
+
+def _row_key(change: Change) -> Any:
+    """Return what names the changed row; for the schema, the object."""
+    if not isinstance(change, RowChange):
+        return folded(change.name)
+    image = change.new if change.old is None else change.old
+    return None if image is None else row_key(change.shape, image)
+
+
+def _differing(change: Change, old: Any, new: Any) -> tuple[Any, Any]:
+    if not isinstance(change, RowChange) or change.old is None or change.new is None:
+        return old, new
+    names = differing(change.shape, change.old, change.new)
+    return {name: old[name] for name in old if name in names}, {
+        name: new[name] for name in new if name in names
+    }
 
 
 def _described(change: Change) -> tuple[Any, ...]:

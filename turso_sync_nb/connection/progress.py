@@ -1,4 +1,4 @@
-"""Being told of what arrives while something long is under way."""
+"""Being told of what crosses the wire while something long is under way."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def told_of_arrivals(tell: Callable[[int], None]) -> Iterator[None]:
-    """Call ``tell`` in the block with the bytes of each part of an answer, as it arrives, in this thread.
+def told_of_traffic(tell: Callable[[int, int], None]) -> Iterator[None]:
+    """Call ``tell`` in the block with bytes received and sent, as they cross the wire, in this thread.
 
     It must be quick and must not raise: it may be called while SQLite waits for a page.
     """

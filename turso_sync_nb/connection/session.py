@@ -15,7 +15,6 @@ import re
 import threading
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from weakref import WeakSet
 
@@ -26,18 +25,20 @@ from turso_sync_nb.changes.capture import Capture
 from turso_sync_nb.changes.ddl import PRAGMAS
 from turso_sync_nb.changes.names import is_internal, quoted
 from turso_sync_nb.changes.sql_text import first_word
+from turso_sync_nb.connection.allowed import REFUSED_PRAGMAS, WRITES, refuse_inner_file
 from turso_sync_nb.connection.carrying import Luggage
 from turso_sync_nb.connection.sql_errors import translated
-from turso_sync_nb.connection.statements import is_changing
+from turso_sync_nb.connection.statements import CHANGING_THE_SCHEMA, READING, is_changing, shortened
+from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.replica import BUSY_TIMEOUT_MS
 from turso_sync_nb.errors import ProgrammingError, ReplicaBusyError, SyncError, UsageError
-from turso_sync_nb.storage.folder import ReplicaFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from turso_sync_nb.connection.cursor import Cursor
     from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.storage.allowance import Allowance
 
 PROGRESS_STEPS: Final = 20_000
 """Virtual-machine steps between two chances for Python to deliver Ctrl-C (0.06 s at most, measured)."""
@@ -45,53 +46,7 @@ PROGRESS_STEPS: Final = 20_000
 MEMO_MAX: Final = 1_000
 """Statements of which it is remembered whether they write to the replica's database."""
 
-SQL_SHOWN_MAX: Final = 120
-
-_READING: Final = frozenset(
-    {
-        "",
-        "SELECT",
-        "VALUES",
-        "EXPLAIN",
-        "BEGIN",
-        "COMMIT",
-        "END",
-        "ROLLBACK",
-        "SAVEPOINT",
-        "RELEASE",
-        "ATTACH",
-        "DETACH",
-    }
-)
-_CHANGING_THE_SCHEMA: Final = frozenset({"CREATE", "DROP", "ALTER", "ATTACH", "DETACH", "ROLLBACK"})
 _VACUUM_INTO: Final = re.compile(r"\bINTO\b", re.IGNORECASE)
-_WRITES: Final = frozenset(
-    code
-    for name, code in vars(apsw).items()
-    if name
-    in (
-        "SQLITE_INSERT",
-        "SQLITE_UPDATE",
-        "SQLITE_DELETE",
-        "SQLITE_ALTER_TABLE",
-        "SQLITE_ANALYZE",
-        "SQLITE_REINDEX",
-    )
-    or (name.startswith(("SQLITE_CREATE_", "SQLITE_DROP_")) and "TEMP" not in name)
-)
-
-_REFUSED_PRAGMAS: Final = {
-    "wal_checkpoint": "db.checkpoint() does it, keeping what a pull needs",
-    "wal_autocheckpoint": "db.checkpoint() moves the log in when you want it",
-    "writable_schema": "changes made that way could not be pushed",
-    "auto_vacuum": "the remote decides how the file is laid out",
-    "page_size": "the remote decides how the file is laid out",
-    "encoding": "the remote decides it",
-    "schema_version": "SQLite keeps it",
-    "incremental_vacuum": "the remote decides how the file is laid out",
-    "journal_mode": "a replica lives on its write-ahead log",
-    "locking_mode": "a replica's files are shared by the connections of this process",
-}
 
 
 class Session:
@@ -113,6 +68,7 @@ class Session:
         self.awaited = set[object]()
         """What was awaited and is not done; all of it runs on ``awaiting_thread``."""
         self.awaiting_thread: int | None = None
+        self._allowance: Allowance | None = None
         self._replica = replica
         self._tables_ignore = tables_ignore
         self._recorded: dict[tuple[Any, ...], Callable[[apsw.Connection], object]] = {}
@@ -129,6 +85,7 @@ class Session:
 
     def _open(self) -> tuple[apsw.Connection, Capture]:
         raw = self._replica.open_database()
+        self._replica.allow(raw, self._allowance)
         capture = Capture(raw, ignored=self._tables_ignore, next_transaction=self._replica.next_transaction)
         raw.set_progress_handler(self._is_late, PROGRESS_STEPS)
         raw.set_rollback_hook(capture.forget)
@@ -158,6 +115,18 @@ class Session:
             raise
         finally:
             self._deadline_s = None
+
+    @contextmanager
+    def allowed(self, allowance: Allowance) -> Iterator[None]:
+        """Fetch in the block as ``allowance`` says, the one around it no more."""
+        outer, self._allowance = self._allowance, allowance
+        self._replica.allow(self.raw, allowance)
+        try:
+            yield
+        finally:
+            self._allowance = outer
+            if not self.closed:
+                self._replica.allow(self.raw, outer)
 
     def check_open(self) -> None:
         """Refuse to go on when the connection is closed, or what was awaited on it is not done.
@@ -233,9 +202,9 @@ class Session:
         with self.running():
             writes = self._writes_of(sql)
             if not self.raw.in_transaction and (writes or first_word(sql) in ("BEGIN", "SAVEPOINT")):
-                self._replica.begin_tape()
+                self._begin_tape()
             if begins and self.isolation_level and is_changing(sql) and not self.raw.in_transaction:
-                self._do(f"BEGIN {self.isolation_level}")
+                self.do(f"BEGIN {self.isolation_level}")
             if writes:
                 self._check_held(sql, writes)
                 with self._captured(sql, writes):
@@ -267,7 +236,7 @@ class Session:
         """Give the statement a transaction if it has none, so that its capture is one with it."""
         alone = not self.raw.in_transaction
         if alone:
-            self._do("BEGIN IMMEDIATE")
+            self.do("BEGIN IMMEDIATE")
         try:
             self._own = True
             with self.capture.statement(sql, writes):
@@ -275,10 +244,10 @@ class Session:
                 yield
                 self._own = True
             if alone:
-                self._do("COMMIT")
+                self.do("COMMIT")
         except BaseException as error:
             if alone and self.raw.in_transaction:
-                self._do("COMMIT" if _undone_by_sqlite(error) else "ROLLBACK")
+                self.do("COMMIT" if _undone_by_sqlite(error) else "ROLLBACK")
             raise
         finally:
             self._own = False
@@ -292,14 +261,27 @@ class Session:
                 self._replica.watchers.tell()
         if word == "ROLLBACK":
             self.capture.forget()
-        if word in _CHANGING_THE_SCHEMA:
+        if word in CHANGING_THE_SCHEMA:
             self._writes.clear()
 
-    def _do(self, sql: str) -> None:
-        """Run a statement of our own, about which no authorizer of the user is asked."""
+    def _begin_tape(self) -> None:
+        """Have the tape ready: on this connection if it is reading, for what it reads must not become old."""
+        if not self.doing():
+            with outbox.database(self._replica) as raw:
+                self._replica.begin_tape(raw)
+            return
+        rowid, self._own = self.raw.last_insert_rowid(), True
+        try:
+            self._replica.begin_tape(self.raw)
+        finally:
+            self.raw.set_last_insert_rowid(rowid)
+            self._own = False
+
+    def do(self, sql: str) -> list[Any]:
+        """Run a statement of our own, about which no authorizer of the user is asked; return its rows."""
         self._own = True
         try:
-            self.raw.execute(sql)
+            return self.raw.execute(sql).fetchall()
         finally:
             self._own = False
 
@@ -309,7 +291,7 @@ class Session:
         SQLite's authorizer tells it when a statement is prepared, once; so it is remembered.
         """
         word = first_word(sql)
-        if word in _READING:
+        if word in READING:
             return frozenset()
         if word == "VACUUM" and not _VACUUM_INTO.search(sql):
             raise UsageError("run VACUUM: refused here", hint="export the replica with db.export(path)")
@@ -336,7 +318,7 @@ class Session:
         for _, schema, file in self.raw.execute("PRAGMA database_list").fetchall():
             if schema != "main":
                 try:
-                    _refuse_inner_file(str(file))
+                    refuse_inner_file(str(file))
                 except UsageError:
                     self.raw.execute("DETACH " + quoted(str(schema)))
                     raise
@@ -349,7 +331,7 @@ class Session:
         """
         explained = translated(error)
         if self.writing and isinstance(error, KeyboardInterrupt) and self.raw.in_transaction:
-            self._do("ROLLBACK")
+            self.do("ROLLBACK")
         if not self.raw.in_transaction:
             self.capture.transaction_ended()
         if was_in_transaction and not self.raw.in_transaction:
@@ -417,19 +399,19 @@ class Session:
     def _authorize(
         self, action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
     ) -> int:
-        if action in _WRITES and (database == "main" or first == "main"):
+        if action in WRITES and (database == "main" or first == "main"):
             self._written.add((first or "", trigger))
         if action == apsw.SQLITE_PRAGMA and second is not None:
             name = (first or "").lower()
-            if name in _REFUSED_PRAGMAS:
-                raise UsageError(f"set PRAGMA {name}: refused here", hint=_REFUSED_PRAGMAS[name])
+            if name in REFUSED_PRAGMAS:
+                raise UsageError(f"set PRAGMA {name}: refused here", hint=REFUSED_PRAGMAS[name])
             if name in PRAGMAS:
                 self._written.add((name, None))
             if name == "recursive_triggers" and not self._own and self.capture.took(second):
                 return int(apsw.SQLITE_IGNORE)
         if action == apsw.SQLITE_ATTACH:
             self._attached = True
-            _refuse_inner_file(first or "")
+            refuse_inner_file(first or "")
         if self._own:
             return apsw.SQLITE_OK
         if self._authorizer is None or is_internal(trigger or "") or is_internal(first or "main"):
@@ -455,18 +437,3 @@ def _with_note(error: BaseException, note: str) -> BaseException:
     else:
         error.add_note(note)
     return error
-
-
-def _refuse_inner_file(file: str) -> None:
-    """Refuse the database file of a replica: its absent pages would be read as zeros."""
-    if file and ReplicaFolder.is_replica(Path(file).parent):
-        raise UsageError(
-            f"attach {Path(file).name}: it is the inner file of a replica",
-            hint="export the replica with db.export(path) and attach that file",
-        )
-
-
-def shortened(sql: str) -> str:
-    """Return ``sql`` in one line that fits a message."""
-    line = " ".join(sql.split())
-    return line if len(line) <= SQL_SHOWN_MAX else line[: SQL_SHOWN_MAX - 1] + "…"

@@ -11,8 +11,17 @@ from turso_sync_nb.changes.sql_text import first_word, is_blank
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["first_word", "is_blank", "is_changing", "may_hold_several", "split"]
+__all__ = ["first_word", "is_blank", "is_changing", "may_hold_several", "shortened", "split"]
 
+SQL_SHOWN_MAX: Final = 120
+
+READING: Final = frozenset({
+    "", "SELECT", "VALUES", "EXPLAIN", "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "ATTACH",
+    "DETACH",
+})  # fmt: skip
+"""First words of statements that write to no table."""
+
+CHANGING_THE_SCHEMA: Final = frozenset({"CREATE", "DROP", "ALTER", "ATTACH", "DETACH", "ROLLBACK"})
 _CHANGING: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE"})
 
 
@@ -36,3 +45,9 @@ def split(sql: str) -> Iterator[str]:
             start = end
     if not is_blank(sql[start:]):
         yield sql[start:]
+
+
+def shortened(sql: str) -> str:
+    """Return ``sql`` in one line that fits a message."""
+    line = " ".join(sql.split())
+    return line if len(line) <= SQL_SHOWN_MAX else line[: SQL_SHOWN_MAX - 1] + "…"

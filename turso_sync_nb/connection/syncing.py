@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes import tape
 from turso_sync_nb.changes.conflicts import DEFAULT
+from turso_sync_nb.changes.net import net
 from turso_sync_nb.changes.script import script
-from turso_sync_nb.connection.outbox import changes_frame, conflicts_frame
+from turso_sync_nb.connection.outbox import changes_frame, conflicts_frame, differences_frame
 from turso_sync_nb.connection.sql_errors import explaining
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.checkpoint import checkpoint
+from turso_sync_nb.engine.incoming import incoming
+from turso_sync_nb.engine.news import are_there
 from turso_sync_nb.engine.pull import Settling, pull, rebase
 from turso_sync_nb.engine.push import find_out, push
-from turso_sync_nb.errors import NotSupportedError
+from turso_sync_nb.errors import NotSupportedError, UsageError
 
 if TYPE_CHECKING:
     import apsw
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
     from turso_sync_nb.options import Transform
 
 
+NEWS_WAIT_MAX_S: Final = 600
+
+
 @dataclass(frozen=True)
 class SyncOptions:
     """What a connection chose about pushing and pulling; see :func:`turso_sync_nb.connect`."""
@@ -36,6 +42,7 @@ class SyncOptions:
     transform: Transform | None = None
     tables_ignore: tuple[str, ...] = ()
     push_operations_threshold: int | None = None
+    long_poll_timeout_ms: int | None = None
 
 
 class SyncMixin:
@@ -59,7 +66,22 @@ class SyncMixin:
         """
         self._session.check_open()
         with explaining():
-            return pull(self._replica, self._settling())
+            return pull(self._replica, replace(self._settling(), wait_ms=self._options.long_poll_timeout_ms))
+
+    def has_news(self, wait_s: float = 0.0) -> bool:
+        """Say whether the remote has something that a pull would bring; nothing is fetched.
+
+        Waits up to ``wait_s`` seconds for it where the remote can (the embedded server does, ``tursodb``
+        answers at once). What was pushed from here is news as well until it is pulled.
+
+        Raises:
+            RemoteError, ProtocolError: the remote did not answer, or not as the protocol says.
+        """
+        self._session.check_open()
+        if not 0 <= wait_s <= NEWS_WAIT_MAX_S:
+            raise UsageError(f"wait {wait_s:g} s for news: too long", hint=f"wait up to {NEWS_WAIT_MAX_S} s")
+        with explaining():
+            return are_there(self._replica, wait_s)
 
     def push(self, *, skip_refused: bool = False) -> PushReport:
         """Send the changes made here, each transaction whole; true when anything was sent.
@@ -83,7 +105,7 @@ class SyncMixin:
                 operations_threshold=self._options.push_operations_threshold,
                 transform=self._options.transform,
                 skip_refused=skip_refused,
-                rebase=lambda: pull(self._replica, self._settling()),
+                rebase=lambda: pull(self._replica, self._settling("push")),
             )
 
     def sync(self) -> tuple[PushReport, PullReport]:
@@ -135,6 +157,28 @@ class SyncMixin:
         with explaining():
             return conflicts_frame(outbox.conflicts(self._replica))
 
+    def diff(self) -> pd.DataFrame:
+        """Return what a push would send and what a pull would change, by table and key; nothing moves.
+
+        Columns: by (push, pull), table, key, operation, old, new, meets (the other side changes the same
+        row). Several changes of a row are one, of updates the columns that differ are shown. What a pull
+        would change is shown against what is here now; rows without a key, against the last pull. The
+        remote is asked for the pages that changed. Tables without rowids are compared whole.
+        ``attrs["unplaced_pages"]`` counts pages of long values whose rows are not here.
+
+        Raises:
+            RemoteError, ProtocolError: the remote did not answer, or not as the protocol says.
+            RevisionGoneError: it does not know our revision any more; pull.
+        """
+        self._session.check_open()
+        with explaining():
+            news = incoming(self._replica)
+            waiting = outbox.transactions(self._replica)
+            sent = net(change for one in waiting if one.state == "pending" for change in one.changes)
+            frame = differences_frame(sent, outbox.not_here_yet(self._replica, news.changes))
+            frame.attrs["unplaced_pages"] = news.unplaced
+            return frame
+
     def script(self) -> str:
         """Return what this process wrote as an SQL script, pushed or not, in the order of the remote.
 
@@ -155,7 +199,7 @@ class SyncMixin:
         Raises:
             UsageError: there is no such transaction.
         """
-        self._revise(transaction, lambda: outbox.set_state(self._replica, transaction, "skipped"))
+        self._revise("skip", transaction, lambda: outbox.set_state(self._replica, transaction, "skipped"))
 
     def retry(self, transaction: int) -> None:
         """Take a refused, skipped or set-aside transaction up again.
@@ -164,7 +208,7 @@ class SyncMixin:
             UsageError: there is no such transaction.
             ConflictError: it cannot be done on the present state either; it stays as it was.
         """
-        self._revise(transaction, lambda: outbox.make_pending(self._replica, transaction))
+        self._revise("retry", transaction, lambda: outbox.make_pending(self._replica, transaction))
 
     def edit_change(self, change: int, **new: Any) -> None:
         """Change what an insert or update that waits will write: ``edit_change(17, email="b@c.d")``.
@@ -174,9 +218,9 @@ class SyncMixin:
         Raises:
             UsageError: no such change or column, or one that writes nothing.
         """
-        self._revise(None, lambda: outbox.edit(self._replica, change, new))
+        self._revise("edit_change", None, lambda: outbox.edit(self._replica, change, new))
 
-    def _revise(self, transaction: int | None, revise: Any) -> None:
+    def _revise(self, verb: str, transaction: int | None, revise: Any) -> None:
         """Change the tape, then do everything on it again on the base image."""
         self._session.check_open()
         with explaining():
@@ -185,8 +229,8 @@ class SyncMixin:
                 transaction,
                 revise,
                 find_out=find_out,
-                rebase=lambda: rebase(self._replica, self._settling()),
+                rebase=lambda: rebase(self._replica, self._settling(verb)),
             )
 
-    def _settling(self) -> Settling:
-        return Settling(self._options.conflict_policy, self._options.transform, self._session)
+    def _settling(self, verb: str = "pull") -> Settling:
+        return Settling(self._options.conflict_policy, self._options.transform, self._session, verb)

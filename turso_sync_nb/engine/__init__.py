@@ -5,15 +5,20 @@
 | ``remote.py`` | what the engine needs of a remote, declared and not implemented |
 | ``fetch.py`` | pages of one revision, all that were asked for or an error |
 | ``bootstrap.py`` | the first pages of a new replica, resumable |
-| ``ensure.py`` | the pages that one query touches |
-| ``pull.py``, ``replay.py`` | what is new on the remote; the changes made here, again on top of it |
+| ``news.py``, ``pull.py``, ``replay.py`` | news, brought into force; what was made here, again on top |
+| ``incoming.py`` | what a pull would change |
+| ``ensure.py``, ``query_selector.py`` | the pages that one query touches; named by the remote |
+| ``query_trees.py`` | the trees that a query opens, and what it would fetch at most |
 | ``push.py``, ``push_batch.py``, ``bookkeeping.py`` | what was made here; one request; what has arrived |
 | ``checkpoint.py`` | the log into the database file |
 | ``outbox.py`` | what waits to be pushed, and how a user revises it |
+| ``session_log.py`` | what this process wrote and pushed |
 | ``remote_features.py`` | what the remote cannot hold |
 | ``local.py``, ``salvage.py`` | what was made here, read, and saved from files that others changed |
 | ``gate.py`` | every connection idle while files are published |
 | ``replica.py`` | a replica folder while this process owns it |
+| ``hydration.py`` | the rest, in the background |
+| ``tree_costs.py`` | what one execution read of each table and index |
 | ``export.py`` | a plain SQLite file for other tools |
 | ``reports.py`` | what the verbs return |
 

@@ -173,8 +173,9 @@ class _Run:
             self.note = f"the remote sent the whole database ({format_size(total * PAGE_SIZE)})"
         elif arrived >= QUERY_ANSWER_PAGES_MAX:
             self.note = (
-                f"the remote ignored the bootstrap query: stopped after {format_size(arrived * PAGE_SIZE)}, "
-                "the query's own pages are fetched as it reads them"
+                f"stopped after {format_size(arrived * PAGE_SIZE)}: the remote may have "
+                "ignored the bootstrap query; "
+                "its own pages are fetched as it reads them"
             )
 
     def _complete(self, metadata: Metadata, store: PageStore, *, server_known: bool) -> Metadata:

@@ -1,12 +1,16 @@
 """Ensure: the pages that one query touches are here.
 
-Done by running the query and dropping its rows, so what it touches is what arrives, on any remote.
+Where the remote can name them they come in one request. Elsewhere the upper pages of every tree that the
+query opens come together. Then it is run, and its rows dropped: what it touches is what arrives, anywhere.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING
+
+from turso_sync_nb.engine.query_selector import fetch_selected
+from turso_sync_nb.engine.query_trees import QueryTrees, fetch_upper
 
 if TYPE_CHECKING:
     from turso_sync_nb.engine.replica import Replica
@@ -16,11 +20,16 @@ def ensure(replica: Replica, sql: str) -> None:
     """Run the one statement ``sql`` for the pages it reads; rows are dropped as they come.
 
     Raises:
-        apsw.Error: SQLite's error; a write is refused, as everywhere on a read-only database.
+        apsw.Error: SQLite's error.
         SyncError: a fetch failed (as the cause of an APSW error).
     """
     raw = replica.open_database()
     try:
+        raw.pragma("query_only", 1)
+        if not replica.is_whole:
+            query = QueryTrees.of(raw, sql)
+            if not fetch_selected(replica, sql):
+                fetch_upper(replica, query.rows)
         deque(raw.execute(sql), maxlen=0)
     finally:
         replica.close_database(raw)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 
+from turso_sync_nb.changes.names import PREFIX, quoted
 from turso_sync_nb.errors import ReplicaError, UsageError
 from turso_sync_nb.storage.folder import ReplicaFolder
 
@@ -36,7 +37,7 @@ def export(replica: Replica, path: str | os.PathLike[str]) -> None:
         )
     if ReplicaFolder.is_replica(target.parent):
         raise UsageError(f"export to {target}: inside a replica folder", hint="choose a place outside of it")
-    replica.hydrate()
+    replica.fetch_rest()
     unfinished = target.with_name(f"{target.name}.unfinished-{os.getpid()}")
     try:
         _copy(replica, unfinished)
@@ -61,6 +62,9 @@ def _copy(replica: Replica, target: Path) -> None:
                 while not backup.done:
                     backup.step(PAGES_PER_STEP)
             copy.pragma("journal_mode", "delete")  # one file, no log beside it
+            for (name,) in copy.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+                if str(name).startswith(PREFIX):
+                    copy.execute(f"DROP TABLE {quoted(str(name))}")
         finally:
             copy.close()
     finally:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import apsw
+
 from turso_sync_nb.changes import conflicts as conflict_list
-from turso_sync_nb.changes import tape
-from turso_sync_nb.changes.model import RowChange, is_ignored
+from turso_sync_nb.changes import tape, to_sql
+from turso_sync_nb.changes.model import RowChange, SchemaChange, is_ignored
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.errors import ConflictError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import apsw
+    from collections.abc import Callable, Iterable, Iterator
 
     from turso_sync_nb.changes.conflicts import Conflict
-    from turso_sync_nb.changes.model import State, Transaction
+    from turso_sync_nb.changes.model import Change, Image, State, Transaction
     from turso_sync_nb.engine.replay import Replayed
     from turso_sync_nb.engine.replica import Replica
 
@@ -33,6 +33,41 @@ def transactions(replica: Replica) -> list[Transaction]:
             if pushed:
                 found.append(one.changed(changes=pushed))
         return found
+
+
+def not_here_yet(replica: Replica, changes: Iterable[Change]) -> list[Change]:
+    """Return ``changes`` as they look from here: old values are those that are here now.
+
+    What is done here already, because it was pushed from here or done alike, is left out.
+    """
+    with database(replica) as raw:
+        rows: list[Any] = raw.execute("SELECT name, sql FROM sqlite_schema").fetchall()
+        objects: dict[str, str] = dict(rows)
+        return [seen for change in changes if (seen := _seen(raw, objects, change))]
+
+
+def _seen(raw: apsw.Connection, objects: dict[str, str], change: Change) -> Change | None:
+    if isinstance(change, SchemaChange):
+        done = objects.get(change.name) == (None if change.kind == "drop" else change.sql)
+        return None if done else change
+    image = change.new if change.old is None else change.old
+    if image is None or not to_sql.usable_key(change.shape, image):
+        return change
+    try:
+        there = next(iter(raw.execute(*to_sql.select(change.shape, image)).fetchall()), None)
+    except apsw.SQLError:  # the table, or a column of it, is not here
+        return change
+    if change.new is None:
+        return None if there is None else change.changed(old=there)
+    return change if there is None else _seen_update(change, there, change.new)
+
+
+def _seen_update(change: RowChange, there: Any, new: Image) -> RowChange | None:
+    """Return an insert or update as one of the row that is ``there``, in the columns that somebody set."""
+    names = change.shape.columns
+    moved = names if change.old is None else to_sql.differing(change.shape, change.old, new)
+    old = tuple(was if name in moved else now for name, was, now in zip(names, there, new, strict=True))
+    return change.changed(op="update", old=old) if to_sql.differing(change.shape, old, new) else None
 
 
 def pending(replica: Replica) -> int:
@@ -164,6 +199,7 @@ def database(replica: Replica) -> Iterator[apsw.Connection]:
 @contextmanager
 def changing(replica: Replica) -> Iterator[apsw.Connection]:
     """Give such a connection, in a transaction that ends with the block."""
-    replica.begin_tape()
-    with database(replica) as raw, raw:
-        yield raw
+    with database(replica) as raw:
+        replica.begin_tape(raw)
+        with raw:
+            yield raw

@@ -13,24 +13,20 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from pyroaring import BitMap
-
 from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.changes.conflicts import DEFAULT
 from turso_sync_nb.changes.names import is_internal
 from turso_sync_nb.engine import bookkeeping
-from turso_sync_nb.engine.bootstrap import verify_first_page
-from turso_sync_nb.engine.fetch import FETCH_ATTEMPTS, FIRST_PAGE, PagesAt, check_revision
+from turso_sync_nb.engine.fetch import PagesAt
 from turso_sync_nb.engine.local import Local, read_local_work
+from turso_sync_nb.engine.news import News, fetched
 from turso_sync_nb.engine.replay import Replayed, replay
 from turso_sync_nb.engine.reports import PullReport
 from turso_sync_nb.engine.salvage import saved_local_work
-from turso_sync_nb.errors import ProtocolError, RemoteFailedError, ReplicaError, RevisionGoneError
-from turso_sync_nb.protocol.pull_updates import PullRequest
+from turso_sync_nb.errors import ReplicaError
 from turso_sync_nb.storage.next_base import NextBase
 from turso_sync_nb.storage.publication import Publication
 from turso_sync_nb.storage.uninterrupted import uninterrupted
-from turso_sync_nb.units import LOCK_PAGE, pages_of_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,11 +35,9 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.changes.conflicts import Policies
     from turso_sync_nb.engine.gate import Member
-    from turso_sync_nb.engine.remote import PullAnswer
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.options import Transform
     from turso_sync_nb.storage.metadata import Metadata
-    from turso_sync_nb.units import PageId
 
 WAIT_FOR_OTHERS_S: Final = 5.0
 """Seconds to wait for cursors and transactions of other connections, as a statement waits for a lock."""
@@ -57,17 +51,10 @@ class Settling:
     transform: Transform | None = None
     caller: Member | None = None
     """The connection that asks; it must be idle."""
-
-
-@dataclass(frozen=True)
-class _News:
-    """What the remote sent: the next base image, and which pages of the present one are good in it."""
-
-    revision: str
-    next_base: NextBase
-    keep: BitMap
-    anew: bool = False
-    """The remote did not know our revision: that it is our database is not proven yet."""
+    verb: str = "pull"
+    """What a user called."""
+    wait_ms: int | None = None
+    """How long the remote is asked to wait for news."""
 
 
 def pull(replica: Replica, settling: Settling) -> PullReport:
@@ -81,9 +68,9 @@ def pull(replica: Replica, settling: Settling) -> PullReport:
     """
     with replica.verb(), ExitStack() as undo:
         started_s, before = time.perf_counter(), replica.need_remote().traffic.snapshot()
-        replica.gate.refuse_caller("pull", settling.caller)
+        replica.gate.refuse_caller(settling.verb, settling.caller)
         with _saying_so_if_stopped(replica):
-            news = _fetched(replica)
+            news = fetched(replica, settling.wait_ms)
             if news is None:
                 _note_pull(replica)
                 replayed, pages = Replayed(), 0
@@ -126,134 +113,22 @@ def rebase(replica: Replica, settling: Settling) -> Replayed:
         ReplicaBusyError, ConflictError: as :func:`pull`.
     """
     with replica.verb(), ExitStack() as undo:
-        replica.gate.refuse_caller("pull", settling.caller)
-        news = _fetched(replica) if replica.metadata.pushed_since_pull else None
+        replica.gate.refuse_caller(settling.verb, settling.caller)
+        news = fetched(replica) if replica.metadata.pushed_since_pull else None
         if news is None:
             metadata = replica.metadata
             keep = replica.store.base_pages
-            news = _News(metadata.revision, NextBase(replica.folder, metadata.db_pages), keep)
+            news = News(metadata.revision, NextBase(replica.folder, metadata.db_pages), keep)
         undo.callback(news.next_base.discard)
         return _published(replica, news, settling)
-
-
-# What the remote has
-
-
-def _fetched(replica: Replica) -> _News | None:
-    """Fetch what changed since our revision; ``None`` when nothing did."""
-    if not replica.metadata.revision:
-        return _first(replica)
-    try:
-        replica.pages.recognise()
-    except RevisionGoneError:
-        return _all_again(replica)
-    resident = replica.store.base_pages
-    whole = replica.is_whole
-    selector = None if whole else resident
-    request = PullRequest(client_revision=replica.metadata.revision, pages=selector)
-    with replica.need_remote().pull_updates(request) as answer:
-        if answer.header.revision == replica.metadata.revision:
-            return None
-        expected = BitMap(range(answer.header.db_pages)) if whole else resident
-        news = _received(replica, answer, expected, resident)
-    if whole:
-        _need(news, BitMap(range(replica.metadata.db_pages, news.next_base.db_pages)))
-    return news
-
-
-def _first(replica: Replica) -> _News:
-    """Fetch what a replica that was put off begins with."""
-    plan = replica.metadata.bootstrap
-    wanted = BitMap(range(pages_of_bytes(plan.length))) if plan.kind == "prefix" else None
-    request = PullRequest(pages=wanted, query=plan.query)
-    with replica.need_remote().pull_updates(request) as answer:
-        every = BitMap(range(answer.header.db_pages))
-        news = _received(replica, answer, every if wanted is None else every & wanted, BitMap())
-    if plan.kind != "query":
-        _need(news, every if wanted is None else every & wanted)
-    return news
-
-
-def _all_again(replica: Replica) -> _News:
-    """Fetch every page that is here anew: the remote does not know our revision any more."""
-    resident = replica.store.base_pages
-    whole = replica.is_whole
-    request = PullRequest(pages=None if whole else resident)
-    with replica.need_remote().pull_updates(request) as answer:
-        every = BitMap(range(answer.header.db_pages))
-        wanted = every if whole else every & resident
-        news = replace(_received(replica, answer, wanted, BitMap()), anew=True)
-    _need(news, wanted)
-    replica.note("the remote no longer held our revision: every page was fetched anew")
-    return news
-
-
-def _received(replica: Replica, answer: PullAnswer, expected: BitMap, resident: BitMap) -> _News:
-    """Take an answer's pages into a next base image; one that breaks off is completed."""
-    header = answer.header
-    next_base = NextBase(replica.folder, header.db_pages)
-    try:
-        try:
-            next_base.put(_only(answer.pages(), expected))
-        except RemoteFailedError:
-            _complete(replica, next_base, header.revision, expected)
-        if FIRST_PAGE in next_base.pages:
-            verify_first_page(next_base.read(FIRST_PAGE), header.db_pages)
-    except BaseException:
-        next_base.discard()
-        raise
-    keep = resident & BitMap(range(min(header.db_pages, replica.metadata.db_pages)))
-    return _News(header.revision, next_base, keep)
-
-
-def _complete(replica: Replica, next_base: NextBase, revision: str, expected: BitMap) -> None:
-    """Ask for the rest of an answer that broke off, at the revision that it was about."""
-    attempts_left = FETCH_ATTEMPTS
-    while True:
-        rest = expected - next_base.pages
-        request = PullRequest(server_revision=revision, client_revision=replica.metadata.revision, pages=rest)
-        arrived = len(next_base.pages)
-        with replica.need_remote().pull_updates(request) as answer:
-            check_revision(answer, revision)
-            try:
-                next_base.put(_only(answer.pages(), rest))
-            except RemoteFailedError:
-                attempts_left = FETCH_ATTEMPTS if len(next_base.pages) > arrived else attempts_left - 1
-                if not attempts_left:
-                    raise
-            else:
-                return
-
-
-def _only(pages: Iterator[tuple[PageId, bytes]], expected: BitMap) -> Iterator[tuple[PageId, bytes]]:
-    """Pass ``pages`` on, refusing one that was not asked for."""
-    for page_id, data in pages:
-        if page_id not in expected:
-            raise ProtocolError(
-                f"read page {page_id}: the remote sent a page that was not asked for",
-                hint="check that the address is a Turso sync server",
-            )
-        yield page_id, data
-
-
-def _need(news: _News, wanted: BitMap) -> None:
-    """Refuse an answer without pages that it must have had."""
-    missing = wanted - news.next_base.pages - BitMap([LOCK_PAGE])
-    if missing:
-        news.next_base.discard()
-        raise RemoteFailedError(
-            f"pull revision {news.revision!r}: the remote left out {len(missing)} of its pages, "
-            f"page {missing.min()} first",
-            hint="try again; tursodb serves only what is in its WAL: restart it on a complete database",
-        )
 
 
 # Bringing it into force
 
 
-def _published(replica: Replica, news: _News, settling: Settling) -> Replayed:
+def _published(replica: Replica, news: News, settling: Settling) -> Replayed:
     """Replay the local changes on ``news`` and put both in force."""
-    with replica.gate.closed("pull", settling.caller, WAIT_FOR_OTHERS_S), _suspended(replica):
+    with replica.gate.closed(settling.verb, settling.caller, WAIT_FOR_OTHERS_S), _suspended(replica):
         local = saved_local_work(replica.folder) or read_local_work(replica)
         metadata = _moved_on(replica.metadata, news)
         replayed = Replayed()
@@ -314,7 +189,7 @@ def _suspended(replica: Replica) -> Iterator[None]:
         yield
 
 
-def _moved_on(metadata: Metadata, news: _News) -> Metadata:
+def _moved_on(metadata: Metadata, news: News) -> Metadata:
     return metadata.changed(
         revision=news.revision,
         db_pages=news.next_base.db_pages,

@@ -24,19 +24,24 @@ from turso_sync_nb.engine.session_log import SessionLog
 from turso_sync_nb.engine.watchers import Watchers
 from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError, SyncError
 from turso_sync_nb.options import SEGMENT_SIZE_DEFAULT
+from turso_sync_nb.storage.allowance import Allowance
 from turso_sync_nb.storage.lazy_vfs import LazyVFS
 from turso_sync_nb.storage.metadata import FileStamp, save_metadata
+from turso_sync_nb.storage.read_ahead import WINDOW_PAGES_MAX
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from turso_sync_nb.engine.hydration import Hydration
     from turso_sync_nb.engine.remote import Remote
     from turso_sync_nb.engine.reports import BootstrapReport
     from turso_sync_nb.storage.folder import ReplicaFolder
+    from turso_sync_nb.storage.lazy_vfs import LazyFile
     from turso_sync_nb.storage.lock import ReplicaLock
     from turso_sync_nb.storage.metadata import Metadata
+    from turso_sync_nb.storage.page_loader import PageLoader
     from turso_sync_nb.storage.page_store import PageStore
 
 BUSY_TIMEOUT_MS: Final = 5_000
@@ -83,6 +88,10 @@ class Replica:
     """Give up one use of this replica; the last one closes it."""
     retain: Callable[[], None] = lambda: None
     """Begin a further use of this replica, which :attr:`release` ends."""
+    hydration: Hydration | None = field(default=None, init=False)
+    """The one that was begun last."""
+    knows_query_selector: bool | None = field(default=None, init=False)
+    """Whether the remote does; ``None`` as long as it was not tried."""
     _vfs: LazyVFS | None = field(default=None, init=False)
     _lazy: set[apsw.Connection] = field(default_factory=set, init=False)
 
@@ -139,19 +148,18 @@ class Replica:
         """Return a number for a transaction, of which no other is in use."""
         return next(self._transactions)
 
-    def begin_tape(self) -> None:
+    def begin_tape(self, raw: apsw.Connection) -> None:
         """See to it, once while this process has the replica, that ids on the tape jump.
 
         A restored or copied replica then gives other ids than the one it was copied from, and the remote's
-        bookkeeping tells them apart.
+        bookkeeping tells them apart. Done on ``raw``, which has no transaction.
         """
         with self._metadata_lock:  # not the verbs': one may wait for the statement that asks for this
             if self._tape_begun:
                 return
             self.save(writing=True)
-            raw = self.open_database()
+            raw.execute("BEGIN IMMEDIATE")
             try:
-                raw.execute("BEGIN IMMEDIATE")
                 tape.create(raw)
                 used = max(
                     tape.last_transaction(raw), conflicts.last_transaction(raw), next(self._transactions)
@@ -160,8 +168,10 @@ class Replica:
                 self.session.begins(used + 1)
                 tape.jump(raw, tape.last_id(raw) + random.SystemRandom().randrange(1, ID_JUMP_MAX))
                 raw.execute("COMMIT")
-            finally:
-                self.close_database(raw)
+            except BaseException:
+                if raw.in_transaction:
+                    raw.execute("ROLLBACK")
+                raise
             self._tape_begun = True
 
     @contextmanager
@@ -234,8 +244,10 @@ class Replica:
 
     # Databases
 
-    def open_database(self) -> apsw.Connection:
+    def open_database(self, *, offline: bool = False) -> apsw.Connection:
         """Open the database and return the connection; give it back with :meth:`close_database`.
+
+        ``offline``: a page that is not here is an error on it, and is not fetched.
 
         Raises:
             ReplicaBrokenError: a rollback journal lies beside it, which no replica has.
@@ -253,6 +265,8 @@ class Replica:
         else:
             raw = self._lazy_vfs().open(uri, OPEN_FLAGS)
             self._lazy.add(raw)
+            if offline:
+                self.allow(raw, Allowance(offline=True))
         raw.set_busy_timeout(BUSY_TIMEOUT_MS)
         # a checkpoint is a verb of ours, which saves the undo first; never a side effect
         raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
@@ -261,9 +275,19 @@ class Replica:
 
     def _lazy_vfs(self) -> LazyVFS:
         if self._vfs is None:
-            segment_size = self.metadata.segment_size or SEGMENT_SIZE_DEFAULT
-            self._vfs = LazyVFS(self.folder, self.store, self.pages, segment_size // PAGE_SIZE)
+            segment_pages = (self.metadata.segment_size or SEGMENT_SIZE_DEFAULT) // PAGE_SIZE
+            window_pages_max = segment_pages if self.metadata.prefetch is False else WINDOW_PAGES_MAX
+            self._vfs = LazyVFS(self.folder, self.store, self.pages, segment_pages, window_pages_max)
         return self._vfs
+
+    def lazy_file(self, raw: apsw.Connection) -> LazyFile | None:
+        """Return the lazy handle of ``raw``; ``None`` when it needs none."""
+        return self._vfs.file(raw) if self._vfs else None
+
+    def allow(self, raw: apsw.Connection, allowance: Allowance | None) -> None:
+        """Let ``raw`` fetch as ``allowance`` says, ``None``: whatever it needs."""
+        if file := self.lazy_file(raw):
+            file.allowance = allowance
 
     def close_database(self, raw: apsw.Connection) -> None:
         """Close a connection of :meth:`open_database`; may be repeated."""
@@ -274,12 +298,21 @@ class Replica:
         """Say whether ``raw`` is on the lazy VFS while the replica no longer needs one."""
         return raw in self._lazy and self.is_whole
 
-    def hydrate(self) -> None:
-        """Fetch every page that is not here, in one stream."""
-        absent = self.store.page_map.absent()
-        if absent:
-            self.store.put(self.pages.fetch(absent))
-            self.store.flush()
+    @property
+    def loader(self) -> PageLoader:
+        """Return what fetches pages that are not here."""
+        return self._lazy_vfs().loader
+
+    def fetch_rest(self) -> None:
+        """Fetch every page that is not here, those under way left to whoever fetches them.
+
+        Raises:
+            SyncError: pages could not be fetched; those that came stay.
+        """
+        while absent := self.store.page_map.absent():
+            if not self.loader.fill(absent):
+                self.loader.load(absent[0])
+        self.store.flush()
 
     # Figures
 
@@ -323,7 +356,8 @@ class Replica:
             if self.store.is_halted:  # what is on the disk is for the next open to finish
                 self.store.close()
                 return
-            clean = self._log_is_moved()
+            # pages that would still arrive may not meet the log on its way
+            clean = (self.hydration is None or self.hydration.ended()) and self._log_is_moved()
             self.store.close()
             url = self.remote.saved_url if self.remote and self.pages.known else None
             stamped = self.metadata.changed(

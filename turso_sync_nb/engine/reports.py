@@ -78,12 +78,44 @@ class CheckpointReport:
 
 
 @dataclass(frozen=True)
+class TreeCost:
+    """What one execution read of one table or index; ``name`` is empty for pages that are of none.
+
+    Those are the overflow pages of long values, mostly. Pages are counted once each, however often they
+    were read: ``pages_hit`` were here, ``pages_fetched`` came for this connection in ``requests`` of its
+    own, ``pages_wasted`` of them were not read while it ran.
+    """
+
+    name: str
+    pages_hit: int
+    pages_fetched: int
+    pages_wasted: int
+    requests: int
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a query would fetch at most, by table and index; values longer than a page come on top.
+
+    ``requests``: how many it took to find that out, for ``pages_fetched`` pages that say which others there
+    are.
+    """
+
+    pages: int
+    bytes: int
+    by_tree: dict[str, int]
+    requests: int
+    pages_fetched: int
+
+
+@dataclass(frozen=True)
 class QueryReport:
     """What one execution cost.
 
     ``pages_hit``: pages that SQLite read and found here, its own cache not counted. ``pages_fetched``:
-    pages that came from the remote while it ran, read-ahead included. Bytes are body bytes as they
-    crossed the wire.
+    pages that came from the remote while it ran, read-ahead included; ``pages_wasted`` of those that came
+    for this connection were not read. Bytes are body bytes as they crossed the wire. ``by_tree`` is empty
+    when nothing was fetched.
     """
 
     seconds: float = 0.0
@@ -94,6 +126,8 @@ class QueryReport:
     received_bytes: int = 0
     sent_bytes: int = 0
     requests: int = 0
+    pages_wasted: int = 0
+    by_tree: tuple[TreeCost, ...] = ()
 
     def __add__(self, other: QueryReport) -> QueryReport:
         sums = {each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(self)}

@@ -10,6 +10,7 @@
 | ``schema`` | what the database holds, from SQLite's own copy of the schema |
 | ``connections`` | connections by name |
 | ``parameters`` | ``:name`` from the notebook's variables |
+| ``identifiers`` | ``{name}`` as quoted identifiers, where asked for |
 | ``arguments`` | options and words of a line |
 | ``notebook`` | the shell as the other files see it: variables and output |
 | ``progress`` | one line about long work |

@@ -229,4 +229,8 @@ def _check_count(grammar: Grammar, count: int) -> None:
         if grammar.words_min == grammar.words_max
         else f"{grammar.words_min} to {grammar.words_max}"
     )
-    raise UsageError(f"read the line: {count} words where {expected} belong", hint=f"usage: {grammar.usage}")
+    noun = "word" if count == 1 else "words"
+    belong = "belongs" if expected == "1" else "belong"
+    raise UsageError(
+        f"read the line: {count} {noun} where {expected} {belong}", hint=f"usage: {grammar.usage}"
+    )

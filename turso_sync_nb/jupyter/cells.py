@@ -25,10 +25,10 @@ from turso_sync_nb.jupyter.identifiers import with_identifiers
 from turso_sync_nb.jupyter.notebook import Notebook, check_variable_name
 from turso_sync_nb.jupyter.parameters import UNNAMED_HINT, Variables
 from turso_sync_nb.jupyter.places import shown_path
-from turso_sync_nb.jupyter.rendering import footer, format_seconds
+from turso_sync_nb.jupyter.rendering import count_of, footer, format_seconds
 from turso_sync_nb.jupyter.schema import column_names, function_names, table_names
 from turso_sync_nb.jupyter.suggestions import did_you_mean
-from turso_sync_nb.units import parse_seconds
+from turso_sync_nb.units import PAGE_SIZE, format_size, parse_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,15 +43,26 @@ SQL_OPTIONS: Final = (
     Option(("--arrow",), "", "a pyarrow Table in place of a DataFrame"),
     Option(("--polars",), "", "a polars DataFrame in place of pandas' one"),
     Option(("--identifiers",), "", "{name} in the SQL is the variable's text as a quoted identifier"),
+    Option(("--max-fetch",), "SIZE", "stop before more than that is fetched: 2MB, 512KiB"),
+    Option(("--offline",), "", "stop in place of fetching anything"),
+    Option(("--dry-run",), "", "do not run it: show what it would fetch at most, by table and index"),
     Option(("--timeout",), "TIME", "stop after that long: 5s, 500ms, 2min"),
 )
 CELL: Final = Grammar(
-    "%%turso_sync [-o NAME] [--on CONNECTION] [--atomic] [--timeout 5s] [NAME <<]", SQL_OPTIONS, 0, 2
+    "%%turso_sync [-o NAME] [--on NAME] [--max-fetch 2MB] [--dry-run] [--atomic] [--timeout 5s] [NAME <<]",
+    SQL_OPTIONS,
+    0,
+    2,
 )
 
 Kind = Literal["pandas", "arrow", "polars"]
 """What a cell gives."""
 
+_HINTS: Final = {
+    'unrecognized token: "{"': "names of tables and columns go in {name} with --identifiers, values by :name",
+    "cannot start a transaction within": "--atomic is a transaction of its own: leave BEGIN and COMMIT out",
+    "no transaction is active": "without a BEGIN each statement commits by itself",
+}
 _MISSING: Final = re.compile(r"no such (table|column|function|index|view): (.+)")
 
 
@@ -60,6 +71,7 @@ class Cell:
     """What to run and where its result goes.
 
     ``quiet``: into the variable only; ``atomic``: all or nothing; ``identifiers``: ``{name}`` is replaced.
+    ``max_fetch`` is a size, as :meth:`Connection.fetching` takes it.
     """
 
     sql: str
@@ -70,6 +82,9 @@ class Cell:
     identifiers: bool = False
     kind: Kind = "pandas"
     timeout_s: float | None = None
+    max_fetch: str | None = None
+    offline: bool = False
+    dry_run: bool = False
 
 
 def cell_of(arguments: Arguments, sql: str) -> Cell:
@@ -115,6 +130,9 @@ def make_cell(arguments: Arguments, target: str | None, sql: str) -> Cell:
         identifiers=arguments.has("identifiers"),
         kind=kinds[0] if kinds else "pandas",
         timeout_s=None if timeout is None else parse_seconds(timeout),
+        max_fetch=arguments.get("max_fetch"),
+        offline=arguments.has("offline"),
+        dry_run=arguments.has("dry_run"),
     )
 
 
@@ -144,6 +162,8 @@ def run(notebook: Notebook, cell: Cell) -> Any:
     db = notebook.connections.get(cell.on, notebook.variables).db
     if cell.identifiers:
         cell = replace(cell, sql=with_identifiers(cell.sql, notebook.variables))
+    if cell.dry_run:
+        return _dry_run(notebook, db, cell)
     result = executed(db, cell, Variables(notebook.variables))
     frame = _made(result, cell.kind)
     rows = None if frame is None else len(frame)
@@ -159,6 +179,25 @@ def run(notebook: Notebook, cell: Cell) -> Any:
         notebook.say(" · ".join(notes))
         return frame
     return notebook.shown(frame, notes)
+
+
+def _dry_run(notebook: Notebook, db: Connection, cell: Cell) -> Any:
+    """Return what the cell's one statement would fetch at most, a row for each table and index."""
+    import pandas as pd
+
+    try:
+        report = db.dry_run(cell.sql, Variables(notebook.variables))
+    except apsw.Error as error:
+        render_as(error, line_of(error, _next_step(db, cell.sql, error)))
+        raise
+    pages = list(report.by_tree.values())
+    sizes = [count * PAGE_SIZE for count in pages]
+    frame = pd.DataFrame({"table or index": list(report.by_tree), "pages": pages, "bytes": sizes})
+    if cell.out is not None:
+        notebook.assign(cell.out, frame)
+    most = f"at most {count_of(report.pages, 'page')} ({format_size(report.bytes)}) would be fetched"
+    asked = f"{count_of(report.pages_fetched, 'page')} in {count_of(report.requests, 'request')} to find out"
+    return notebook.shown(frame, [f"{most} · {asked}"])
 
 
 def _made(result: QueryResult, kind: Kind) -> Any:
@@ -183,11 +222,13 @@ def _made(result: QueryResult, kind: Kind) -> Any:
 
 def executed(db: Connection, cell: Cell, values: Mapping[str, Any]) -> QueryResult:
     """Run the cell's SQL; an error or a stop gets its line, with what became of an open transaction."""
-    was_open = db.in_transaction
+    was_open, changed_before = db.in_transaction, db.total_changes
     started_s = time.monotonic()
     try:
         with db.atomic() if cell.atomic else nullcontext():
-            return db.run(cell.sql, values, timeout_s=cell.timeout_s)
+            return db.run(
+                cell.sql, values, timeout_s=cell.timeout_s, max_fetch=cell.max_fetch, offline=cell.offline
+            )
     except KeyboardInterrupt as error:
         seconds = format_seconds(time.monotonic() - started_s)
         fate = _fate(was_open=was_open, is_open=db.in_transaction)
@@ -197,7 +238,9 @@ def executed(db: Connection, cell: Cell, values: Mapping[str, Any]) -> QueryResu
         render_as(error, f"SqlError: bind a parameter without a name — {UNNAMED_HINT}")
         raise
     except apsw.Error as error:
-        render_as(error, line_of(error, _next_step(db, cell.sql, error)))
+        became = _became(db, changed=db.total_changes > changed_before, was_open=was_open)
+        steps = [_next_step(db, cell.sql, error), became]
+        render_as(error, line_of(error, "; ".join(filter(None, steps))))
         raise
 
 
@@ -208,11 +251,20 @@ def _fate(*, was_open: bool, is_open: bool) -> str:
     return "the open transaction was rolled back" if was_open else "no transaction was open"
 
 
+def _became(db: Connection, *, changed: bool, was_open: bool) -> str:
+    """Return what became of the statements before the one that failed, where a reader might not expect it."""
+    if db.in_transaction:
+        return "the transaction is still open, COMMIT or ROLLBACK ends it"
+    if changed and not was_open:
+        return "what the cell did before is done: --atomic makes it all or nothing"
+    return ""
+
+
 def _next_step(db: Connection, sql: str, error: apsw.Error) -> str:
     """Return a hint for an SQL error from the schema, which is here: nothing is fetched for it."""
     found = _MISSING.search(str(error))
     if not found:
-        return ""
+        return next((hint for text, hint in _HINTS.items() if text in str(error)), "")
     name = found[2].rpartition(".")[2].strip("\"'`[]")
     # the error that is being explained matters more than one that explaining it runs into
     with suppress(apsw.Error, Error):

@@ -13,12 +13,11 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import apsw
 from IPython.core.completer import SimpleCompletion, context_matcher
 
-from turso_sync_nb.errors import RemoteUnreachableError
 from turso_sync_nb.jupyter import cells
 from turso_sync_nb.jupyter import schema as schema_of
 from turso_sync_nb.jupyter.subcommands import SUBCOMMANDS
@@ -293,14 +292,6 @@ def _db(magics: TursoSyncMagics, on: str | None) -> Connection:
     return magics.connections.get(on, magics.shell.user_ns).db
 
 
-class _Absent:
-    """Stands for what fetches pages, and does not."""
-
-    def load(self, page: int) -> NoReturn:
-        """Refuse."""
-        raise RemoteUnreachableError(f"complete: page {page} is not here, and nothing is fetched for this")
-
-
 @contextmanager
 def _here(db: Connection) -> Iterator[Connection]:
     """Give what the schema can be asked of without a fetch: ``db`` when all is here, or one beside it."""
@@ -309,11 +300,8 @@ def _here(db: Connection) -> Iterator[Connection]:
         yield db
         return
     with replica.gate.running(db._session):  # noqa: SLF001 - as above
-        raw = replica.open_database()
+        raw = replica.open_database(offline=True)
         try:
-            vfs = replica._vfs  # noqa: SLF001 - as above
-            if vfs and (file := vfs._files.get(raw)):  # noqa: SLF001 - as above
-                file._loader = cast("Any", _Absent())  # noqa: SLF001 - as above
             yield cast("Connection", raw)
         finally:
             replica.close_database(raw)

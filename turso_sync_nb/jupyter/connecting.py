@@ -132,8 +132,10 @@ def _connected(name: str, db: Connection, seconds: float, arguments: Arguments) 
     stats = db.stats()
     size = format_size(stats.pages_total * PAGE_SIZE)
     here = format_size(stats.pages_resident * PAGE_SIZE)
+    asked = db.bootstrap_report is not None
+    way = "connected {} to {}" if asked else "opened {}, a replica of {}"
     parts = [
-        f"connected {name} to {db.remote_url or 'no remote'}",
+        way.format(name, db.remote_url or "no remote"),
         f"{stats.pages_resident:,} of {stats.pages_total:,} pages here ({here} of {size})",
         format_seconds(seconds),
     ]
@@ -141,7 +143,7 @@ def _connected(name: str, db: Connection, seconds: float, arguments: Arguments) 
     if report is None:
         unused = [_spelled(key) for key in _STRATEGIES if arguments.has(key)]
         parts.append(
-            f"it was here already, so {unused[0]} changed nothing" if unused else "opened what was here"
+            f"it was here already, so {unused[0]} changed nothing" if unused else "the remote was not asked"
         )
     else:
         parts.append(f"{format_size(report.received_bytes)} received")

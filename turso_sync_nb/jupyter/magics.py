@@ -22,7 +22,7 @@ from turso_sync_nb.jupyter.failures import EXPECTED, ensure_line, line_of
 from turso_sync_nb.jupyter.notebook import Notebook
 from turso_sync_nb.jupyter.progress import progress_line
 from turso_sync_nb.jupyter.rendering import ROWS_SHOWN_DEFAULT
-from turso_sync_nb.jupyter.subcommands import find, short_help
+from turso_sync_nb.jupyter.subcommands import details, find, short_help
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,6 +87,9 @@ def _run_line(notebook: Notebook, line: str) -> object | None:
         notebook.say_lines(short_help())
         return None
     subcommand = find(name)
+    if others and others[0].strip() in ("--help", "-h"):
+        notebook.say_lines(details(subcommand))
+        return None
     arguments = subcommand.parse(others[0] if others else "")
     if not subcommand.takes_sql:
         arguments = expanded(arguments, notebook.variables)

@@ -1,6 +1,6 @@
 """One line about long work: after a second, then four times a second, in place.
 
-Rules of this file: no timer and no thread; the line moves when bytes arrive. The saved notebook keeps its
+Rules of this file: no timer and no thread; the line moves when bytes do. The saved notebook keeps its
 last state.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from IPython.display import display
 
-from turso_sync_nb.connection.progress import told_of_arrivals
+from turso_sync_nb.connection.progress import told_of_traffic
 from turso_sync_nb.jupyter.rendering import format_seconds, line_bundle
 from turso_sync_nb.units import format_size
 
@@ -27,10 +27,10 @@ INTERVAL_S: Final = 0.25
 
 @contextmanager
 def progress_line(doing: str) -> Iterator[None]:
-    """Show how the block comes on, if it takes long and something arrives: ``pull: 4.0 MiB received …``."""
+    """Show how the block comes on, if it takes long and bytes move: ``pull: 4.0 MiB received …``."""
     line = _Line(doing)
     try:
-        with told_of_arrivals(line.arrived):
+        with told_of_traffic(line.moved):
             yield
     finally:
         line.end()
@@ -39,12 +39,13 @@ def progress_line(doing: str) -> Iterator[None]:
 class _Line:
     def __init__(self, doing: str) -> None:
         self._doing = doing
-        self._bytes = 0
+        self._received = self._sent = 0
         self._started_s = self._shown_s = time.monotonic()
         self._handle: Any = None
 
-    def arrived(self, length: int) -> None:
-        self._bytes += length
+    def moved(self, received: int, sent: int) -> None:
+        self._received += received
+        self._sent += sent
         now = time.monotonic()
         if now - self._started_s >= QUIET_S and now - self._shown_s >= INTERVAL_S:
             self._shown_s = now
@@ -59,8 +60,10 @@ class _Line:
 
     def _show(self) -> None:
         seconds = time.monotonic() - self._started_s
-        rate = format_size(int(self._bytes / seconds))
-        text = f"{self._doing}: {format_size(self._bytes)} received in {format_seconds(seconds)} · {rate}/s"
+        way = "sent" if self._sent > self._received else "received"
+        size = max(self._sent, self._received)
+        rate = format_size(int(size / seconds))
+        text = f"{self._doing}: {format_size(size)} {way} in {format_seconds(seconds)} · {rate}/s"
         if self._handle is None:
             self._handle = display(line_bundle(text), raw=True, display_id=True)
         else:

@@ -21,6 +21,7 @@ _TABLES: Final = """
 SELECT name, CASE WHEN schema = 'main' THEN type ELSE schema || ' ' || type END AS kind, ncol AS columns
 FROM pragma_table_list
 WHERE type <> 'shadow' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+    AND name NOT LIKE 'turso\\_sync\\_%' ESCAPE '\\'
 ORDER BY schema <> 'main', name
 """
 

@@ -58,7 +58,7 @@ def _sql(notebook: Notebook, arguments: Arguments) -> object:
 
 def _help(notebook: Notebook, arguments: Arguments) -> None:
     wanted = arguments.word(0)
-    notebook.say_lines(_overview() if wanted is None else _details(find(wanted)))
+    notebook.say_lines(_overview() if wanted is None else details(find(wanted)))
 
 
 _ALL: Final = (
@@ -138,6 +138,12 @@ _ALL: Final = (
         Grammar("%turso_sync changes", (_ON,)),
         "show what a push would send, and what was refused",
         syncing.changes,
+    ),
+    Subcommand(
+        "diff",
+        Grammar("%turso_sync diff", (_ON,)),
+        "show what a push would send and a pull would change, by table and key",
+        syncing.diff,
     ),
     Subcommand(
         "conflicts",
@@ -241,7 +247,8 @@ def _overview() -> list[str]:
     ]
 
 
-def _details(subcommand: Subcommand) -> list[str]:
+def details(subcommand: Subcommand) -> list[str]:
+    """Return what help shows of one subcommand."""
     return [subcommand.grammar.usage, subcommand.summary, *map(_option_line, subcommand.grammar.options)]
 
 

@@ -69,6 +69,17 @@ def changes(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     return notebook.shown(frame, [note])
 
 
+def diff(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
+    """Return what a push would send and what a pull would change."""
+    frame = _db(notebook, arguments).diff()
+    counts = [f"{by}: {count_of(int((frame['by'] == by).sum()), 'difference')}" for by in ("push", "pull")]
+    if both := int(frame.loc[frame["by"] == "pull", "meets"].sum()):
+        counts.append(f"{count_of(both, 'row')} changed on both sides")
+    if pages := frame.attrs["unplaced_pages"]:
+        counts.append(f"{count_of(pages, 'page')} of long values changed in rows that are not here")
+    return notebook.shown(frame, [" · ".join(counts)])
+
+
 def conflicts(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     """Return the conflicts seen so far."""
     frame = _db(notebook, arguments).conflicts()

@@ -8,5 +8,6 @@
 | ``answers.py`` | statuses and foreign errors, as ours |
 | ``redirect.py`` | where a redirect may lead |
 | ``resolve.py`` | name lookups that Ctrl-C can leave |
+| ``under_way.py`` | requests that another thread can end |
 | ``http.py`` | HttpRemote: the two requests |
 """

@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 
 REDIRECTS_MAX: Final = 3
 
+SENT_TOGETHER: Final = 256 * 1024
+"""Bytes of a body that are handed to the connection at once."""
+
 ERROR_BODY_MAX: Final = 64 * 1024
 """Bytes of an error's body that are read."""
 
@@ -77,6 +80,8 @@ class _Call:
     body: bytes
     content_type: str
     repeatable: bool
+    waits_s: float = 0.0
+    """How long the remote may take before it begins to answer, as it was asked to."""
 
 
 class PullResponse:
@@ -124,7 +129,7 @@ class HttpRemote:
             "headers": {"accept-encoding": "identity"},
             "transport": transport,
         }
-        self._limits = httpx.Timeout(limits.read_s, connect=limits.connect_s)
+        self._read_s = limits.read_s
         self._connect_s = limits.connect_s
         self._calls = Calls()
         self._resolver = None if transport else Resolver()
@@ -171,7 +176,8 @@ class HttpRemote:
             header, first = self._header_and_more(decoder, chunks, response)
             return PullResponse(header, _pages(decoder, first, chunks))
 
-        call = _Call("/pull-updates", request.encode(), _PROTOBUF, repeatable=True)
+        waits_s = (request.long_poll_timeout_ms or 0) / 1000
+        call = _Call("/pull-updates", request.encode(), _PROTOBUF, repeatable=True, waits_s=waits_s)
         with self._answer(call, begin) as answer:
             yield answer
 
@@ -256,7 +262,7 @@ class HttpRemote:
                 url,
                 content=self._counted(call.body),
                 headers=headers,
-                timeout=self._timeout(under_way),
+                timeout=self._timeout(call, under_way),
                 extensions={"trace": under_way.trace, EXTENSION: under_way},
             )
             response = client.send(request, stream=True, follow_redirects=False)
@@ -268,9 +274,9 @@ class HttpRemote:
             f"ask {clean_url(base)}: redirected more than {REDIRECTS_MAX} times", hint="check the address"
         )
 
-    def _timeout(self, under_way: CallUnderWay) -> httpx.Timeout:
+    def _timeout(self, call: _Call, under_way: CallUnderWay) -> httpx.Timeout:
         if under_way.deadline_s is None:
-            return self._limits
+            return httpx.Timeout(self._read_s + call.waits_s, connect=self._connect_s)
         left_s = max(under_way.deadline_s - time.monotonic(), 0.001)
         return httpx.Timeout(min(left_s, self._connect_s))
 
@@ -295,9 +301,12 @@ class HttpRemote:
             return self._clients[encrypted, direct]
 
     def _counted(self, body: bytes) -> Iterator[bytes]:
-        """Yield a request's body; it is counted when it is taken, which a connection does that stands."""
-        self.traffic.sent(len(body))
-        yield body
+        """Yield a request's body; it is counted as it is taken, which a connection does that stands."""
+        self.traffic.begun()
+        for first in range(0, len(body), SENT_TOGETHER):
+            part = body[first : first + SENT_TOGETHER]
+            self.traffic.sent(len(part))
+            yield part
 
     def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
         """Yield the body as it arrives, counted; a body that ends too early is an error."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-listener: Final[ContextVar[Callable[[int], None] | None]] = ContextVar("listener", default=None)
-"""What is told, in this thread, of each part of an answer that arrived: its bytes."""
+listener: Final[ContextVar[Callable[[int, int], None] | None]] = ContextVar("listener", default=None)
+"""What is told, in this thread, of each part of a body: bytes received, bytes sent."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,24 @@ class Traffic:
         self._received_bytes = 0
         self._requests = 0
 
+    def begun(self) -> None:
+        """Count one request."""
+        with self._lock:
+            self._requests += 1
+
     def sent(self, length: int) -> None:
-        """Count one request with a body of ``length`` bytes."""
+        """Count ``length`` bytes of a request's body."""
         with self._lock:
             self._sent_bytes += length
-            self._requests += 1
+        if tell := listener.get():
+            tell(0, length)
 
     def received(self, length: int) -> None:
         """Count ``length`` bytes of an answer's body."""
         with self._lock:
             self._received_bytes += length
         if tell := listener.get():
-            tell(length)
+            tell(length, 0)
 
     def snapshot(self) -> TrafficCount:
         """Return the counts of this moment."""

@@ -73,6 +73,8 @@ class _Face:
         self._writers = anyio.CapacityLimiter(1)
         self._readers = anyio.CapacityLimiter(limits.reading_at_once)
         self._pullers = anyio.CapacityLimiter(limits.pulling_at_once)
+        self._committed: anyio.Event | None = None
+        """Set after a request that may have written; there while a pull waits for it."""
 
     def answering(
         self, answer: Callable[[bytes], Awaitable[Response]], bytes_max: int
@@ -100,7 +102,7 @@ class _Face:
         request = await to_thread.run_sync(PullRequest.decode, body, limiter=self._pullers)
         history = self._database.history
         try:
-            selection = await to_thread.run_sync(pull.select, history, request, limiter=self._pullers)
+            selection = await self._selected(request)
         except pull.EncodingRefusedError as error:
             return PlainTextResponse(str(error), HTTPStatus.INTERNAL_SERVER_ERROR)
         self._database.tidy_soon()
@@ -111,11 +113,30 @@ class _Face:
             headers={"content-length": str(selection.body_bytes)},
         )
 
+    async def _selected(self, request: PullRequest) -> pull.Selection:
+        """Return what ``request`` is answered with, once there is something, or it has waited long enough."""
+        history = self._database.history
+        wait_s = min((request.long_poll_timeout_ms or 0) / 1000, self._limits.long_poll_seconds)
+        deadline = anyio.current_time() + wait_s
+        while True:
+            committed = self._committed = self._committed or anyio.Event()
+            selection = await to_thread.run_sync(
+                pull.select, history, request, self._limits, limiter=self._pullers
+            )
+            left_s = deadline - anyio.current_time()
+            if left_s <= 0 or not pull.brings_nothing(request, selection):
+                return selection
+            with anyio.move_on_after(min(left_s, self._limits.news_seconds)):
+                await committed.wait()
+
     async def pipeline(self, body: bytes) -> Response:
         """Run SQL and answer with what each statement gave."""
         requests = await to_thread.run_sync(pipeline_messages.decode_request, body, limiter=self._readers)
         limiter = self._writers if may_write(requests) else self._readers
         answer = await to_thread.run_sync(self._run, requests, limiter=limiter)
+        if limiter is self._writers and self._committed:
+            self._committed.set()
+            self._committed = None
         self._database.tidy_soon()
         return Response(answer, media_type="application/json")
 

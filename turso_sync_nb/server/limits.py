@@ -27,6 +27,8 @@ class Limits:
         busy_seconds: How long a statement waits for a writer outside this server.
         reading_at_once: Pipeline requests that only read and run at the same time.
         pulling_at_once: Threads that read pages for pulls.
+        long_poll_seconds: The longest that a pull waits for news, whatever the client asks for.
+        news_seconds: How often a waiting pull looks for commits of other programs.
         chunk_pages: Pages read in one go and held for one pulling client.
         wal_bytes: The WAL is moved into the database once it has this many unmoved bytes.
         history_bytes: Page images kept so that older revisions can still be read; the oldest go first.
@@ -41,6 +43,8 @@ class Limits:
     busy_seconds: float = 10.0
     reading_at_once: int = 16
     pulling_at_once: int = 8
+    long_poll_seconds: float = 60.0
+    news_seconds: float = 0.25
     chunk_pages: int = 128
     wal_bytes: int = 32 * MIB
     history_bytes: int = 512 * MIB

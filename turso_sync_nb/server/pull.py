@@ -9,7 +9,9 @@ Rules of this file: it decides under no lock and holds nothing for a client but 
   real ``tursodb`` sends the current pages; a client that asked for another revision has no use for them.)
 - ``client_revision`` unknown: all pages, as if it were empty, since nothing is known of what the client
   has. (A real ``tursodb`` sends none, which leaves the client wrong for ever.)
-- ``server_query_selector`` and ``long_poll_timeout_ms`` are ignored, as ``tursodb`` does.
+- ``server_query_selector`` names the pages that its query touches at that revision, and page 0, of those
+  that are selected otherwise. (``tursodb`` ignores it.)
+- ``long_poll_timeout_ms`` is the HTTP face's. (``tursodb`` ignores it.)
 """
 
 from __future__ import annotations
@@ -21,12 +23,14 @@ from typing import TYPE_CHECKING, Final
 from pyroaring import BitMap
 
 from turso_sync_nb.protocol.pull_updates import PullHeader, PullRequest, encode_header, encode_page
+from turso_sync_nb.server.query_pages import pages_of_query
 from turso_sync_nb.units import PAGE_SIZE, PAGES_MAX, PageId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from turso_sync_nb.server.history import History
+    from turso_sync_nb.server.limits import Limits
     from turso_sync_nb.server.undo_log import State
 
 _VARINT_CLASSES: Final = (0, 1, 2**7, 2**14, 2**21, 2**28, PAGES_MAX + 1)
@@ -63,7 +67,7 @@ class Selection:
         return total
 
 
-def select(history: History, request: PullRequest) -> Selection:
+def select(history: History, request: PullRequest, limits: Limits) -> Selection:
     """Return what ``request`` is to be answered with.
 
     It records what was committed until now, unless a known revision is asked for.
@@ -89,7 +93,14 @@ def select(history: History, request: PullRequest) -> Selection:
     changed = None if held is None else history.changed(held, asked)
     if changed is not None:
         pages &= changed
+    if request.query and pages:
+        pages &= pages_of_query(history, asked, request.query, limits) | BitMap([0])
     return Selection(_header(newest, asked), asked, pages)
+
+
+def brings_nothing(request: PullRequest, selection: Selection) -> bool:
+    """Say whether the client has the newest revision already, and would wait for another."""
+    return not request.server_revision and request.client_revision == selection.header.revision
 
 
 def chunks(history: History, selection: Selection, chunk_pages: int) -> Iterator[bytes]:

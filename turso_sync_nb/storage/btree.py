@@ -73,6 +73,20 @@ class Node:
     def _keys(self) -> tuple[int, ...]:
         return tuple(_varint(self.data, cell + 4)[0] for cell in self._cells)
 
+    @cached_property
+    def rowids(self) -> tuple[int, ...]:
+        """The rows of this table leaf in order; none on any other page."""
+        if self.kind != TABLE_LEAF:
+            return ()
+        return tuple(_varint(self.data, _varint(self.data, cell)[1])[0] for cell in self._cells)
+
+    @property
+    def some_rowid(self) -> int | None:
+        """A rowid that is below this table page, or would be; ``None`` where it says none."""
+        if self.kind == TABLE_INTERIOR:
+            return next(iter(self._keys), None)
+        return next(iter(self.rowids), None)
+
     def child_of(self, rowid: int) -> int | None:
         """Return the child of this table page under which ``rowid`` belongs."""
         if self.kind != TABLE_INTERIOR or not self.children:

@@ -9,16 +9,22 @@ whose lock is free is over, whether or not it was struck off the list.
 from __future__ import annotations
 
 import threading
+from collections.abc import Generator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import RemoteFailedError
-from turso_sync_nb.storage.read_ahead import segment_around
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from turso_sync_nb.storage.page_store import PageStore
     from turso_sync_nb.storage.source import PageSource
+    from turso_sync_nb.units import PageId
+
+    Page = tuple[PageId, bytes]
 
 
 class _Flight:
@@ -34,54 +40,105 @@ class _Flight:
 class PageLoader:
     """Gets absent pages into the store; safe for threads."""
 
-    def __init__(self, store: PageStore, source: PageSource, segment_pages: int) -> None:
+    def __init__(self, store: PageStore, source: PageSource) -> None:
         self._store = store
         self._source = source
-        self._segment_pages = segment_pages
         self._flights: list[_Flight] = []
         self._lock = threading.Lock()
 
-    def load(self, page: int) -> int:
-        """Return when ``page`` is here, with the number of pages that were fetched for it by this call.
+    def load(self, page: int, window: Callable[[], BitMap] | None = None) -> BitMap:
+        """Return when ``page`` is here, with the pages that were fetched by this call.
 
-        Blocks as long as the source does, or another thread's fetch of the page. When that one fails, this
-        call tries itself.
+        ``window`` is asked what to fetch with it when this call is to do it. Blocks as long as the source
+        does, or another thread's fetch of the page. When that one fails, this call tries itself.
 
         Raises:
             SyncError: the fetch failed; pages that came before are kept.
         """
+        wanted: BitMap | None = None
         while not self._store.has(page):
             own = _Flight()
             with own.under_way:
-                other = self._other_flight(page, own)
+                other = self._other_flight(page)
+                if other is None:
+                    if wanted is None:
+                        wanted = BitMap([page]) if window is None else window()
+                    other = self._listed(page, own, wanted)
                 if other is None:
                     return self._fly(page, own)
             with other.under_way:
                 pass  # waited for it to land
-        return 0
+        return BitMap()
 
-    def _other_flight(self, page: int, own: _Flight) -> _Flight | None:
-        """Return the flight under way that brings ``page``; else list ``own`` and what it is to bring."""
+    @property
+    def is_busy(self) -> bool:
+        """Whether a fetch is under way."""
+        flights = self._flights  # the list is replaced, or grows
+        return any(flight.under_way.locked() for flight in flights)
+
+    def fill(
+        self,
+        wanted: BitMap,
+        stopped: Callable[[], bool] = lambda: False,
+        source: Callable[[BitMap], Iterator[Page]] | None = None,
+    ) -> BitMap:
+        """Fetch those of ``wanted`` that are absent and on no other's way here; return them.
+
+        It ends early, without an error, when ``stopped`` says so after a page. A ``source`` of its own may
+        give only some of them.
+
+        Raises:
+            SyncError: the fetch failed; pages that came before are kept.
+        """
+        own = _Flight()
+        with own.under_way:
+            self._listed(None, own, wanted)
+            if own.pages:
+                self._store.put(_until((source or self._source.fetch)(own.pages), stopped))
+        return own.pages
+
+    def _other_flight(self, page: int) -> _Flight | None:
+        """Return the flight under way that brings ``page``."""
         with self._lock:
             self._flights = [flight for flight in self._flights if flight.under_way.locked()]
             for flight in self._flights:
                 if page in flight.pages:
                     return flight
-            pages = segment_around(page, self._store.page_map, self._segment_pages)
+        return None
+
+    def _listed(self, page: int | None, own: _Flight, wanted: BitMap) -> _Flight | None:
+        """List ``own`` with what no other brings of ``wanted``; or return the one that brings ``page``."""
+        with self._lock:
+            pages = self._store.page_map.absent_of(wanted)
             for flight in self._flights:
+                if not flight.under_way.locked():
+                    continue
+                if page is not None and page in flight.pages:
+                    return flight
                 pages -= flight.pages
             own.pages = pages
             self._flights.append(own)
         return None
 
-    def _fly(self, page: int, own: _Flight) -> int:
+    def _fly(self, page: int, own: _Flight) -> BitMap:
         """Fetch the pages of ``own``; none when ``page`` arrived just before it was listed."""
         if page not in own.pages:
-            return 0
-        written = self._store.put(self._source.fetch(own.pages))
+            return BitMap()
+        self._store.put(self._source.fetch(own.pages))
         if not self._store.has(page):
             raise RemoteFailedError(
                 f"fetch page {page}: the remote did not send it",
                 hint="try again; if it stays so, the server's answers are incomplete",
             )
-        return written
+        return own.pages
+
+
+def _until(pages: Iterator[Page], stopped: Callable[[], bool]) -> Iterator[Page]:
+    """Pass ``pages`` on until ``stopped``; their request is closed then."""
+    with ExitStack() as end:
+        if isinstance(pages, Generator):
+            end.callback(pages.close)
+        for page in pages:
+            yield page
+            if stopped():
+                return

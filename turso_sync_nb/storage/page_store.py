@@ -174,6 +174,7 @@ class PageStore:
                     hint="try again",
                 )
             absent = self.page_map.absent_of(BitMap(batch))
+            written = len(absent)
             for first, end in runs(absent):
                 data = b"".join(batch[PageId(page)] for page in range(first, end))
                 with self._explained("write"):
@@ -185,7 +186,7 @@ class PageStore:
                 self.flush()
         if absent:
             self.arrived(absent)
-        return len(absent)
+        return written
 
     # What SQLite does to the file itself
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.connection.session import shortened
+from turso_sync_nb.connection.statements import shortened
 from turso_sync_nb.widgets.live import LiveWidget, script
 from turso_sync_nb.widgets.snapshots import table
 from turso_sync_nb.widgets.values import wire

@@ -1,0 +1,41 @@
+"""What a session looks out for in SQL: actions that write, pragmas that are refused, files of replicas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from turso_sync_nb.errors import UsageError
+from turso_sync_nb.storage.folder import ReplicaFolder
+
+WRITES: Final = frozenset({
+    apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE, apsw.SQLITE_ALTER_TABLE, apsw.SQLITE_ANALYZE,
+    apsw.SQLITE_REINDEX,
+}) | {
+    code for name, code in vars(apsw).items()
+    if name.startswith(("SQLITE_CREATE_", "SQLITE_DROP_")) and "TEMP" not in name
+}  # fmt: skip
+
+REFUSED_PRAGMAS: Final = {
+    "wal_checkpoint": "db.checkpoint() does it, keeping what a pull needs",
+    "wal_autocheckpoint": "db.checkpoint() moves the log in when you want it",
+    "writable_schema": "changes made that way could not be pushed",
+    "auto_vacuum": "the remote decides how the file is laid out",
+    "page_size": "the remote decides how the file is laid out",
+    "encoding": "the remote decides it",
+    "schema_version": "SQLite keeps it",
+    "incremental_vacuum": "the remote decides how the file is laid out",
+    "journal_mode": "a replica lives on its write-ahead log",
+    "locking_mode": "a replica's files are shared by the connections of this process",
+}
+
+
+def refuse_inner_file(file: str) -> None:
+    """Refuse the database file of a replica: its absent pages would be read as zeros."""
+    if file and ReplicaFolder.is_replica(Path(file).parent):
+        raise UsageError(
+            f"attach {Path(file).name}: it is the inner file of a replica",
+            hint="export the replica with db.export(path) and attach that file",
+        )

@@ -1,0 +1,128 @@
+"""Hydration: the pages that are not here yet arrive in the background, until the replica is whole.
+
+One thread, part by part. Between two parts others go first: verbs, and readers that wait for a page. A verb
+that runs keeps a part from being begun, so no page arrives under a pull or a checkpoint. What arrived stays,
+so a hydration that ended early, for whatever reason, goes on where it stopped when it is asked for again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from pyroaring import BitMap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from turso_sync_nb.engine.replica import Replica
+
+    Tell = Callable[[int, int], object]
+    """Called with how many pages are here, and of how many."""
+
+PART_PAGES: Final = 512
+"""Pages (2 MiB) of one request: a reader who comes next waits for no more."""
+
+PAUSE_S: Final = 0.005
+"""Seconds between two parts: a lock that is taken again at once is never free for others."""
+
+FLUSH_EVERY_S: Final = 1.0
+"""Seconds of download that a killed process may have to fetch again."""
+
+END_WAIT_S: Final = 5.0
+"""Seconds that the end of a replica waits for the part under way, which ends with its next page."""
+
+
+class Hydration:
+    """One run; made and begun by :meth:`Connection.hydrate`. Safe for threads.
+
+    It ends when the replica is whole, at :meth:`cancel`, at an error, or with the replica.
+    """
+
+    def __init__(self, replica: Replica, tell: Tell | None) -> None:
+        self.error: Exception | None = None
+        """What ended it early: a ``SyncError``, or what ``tell`` raised."""
+        self._replica = replica
+        self._tell = tell
+        self._stop = threading.Event()
+        self._flushed_s = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="turso-sync-nb hydration", daemon=True)
+        self._thread.start()
+
+    @property
+    def pages_total(self) -> int:
+        """Pages of the database."""
+        return self._replica.store.page_map.db_pages
+
+    @property
+    def pages_left(self) -> int:
+        """Pages that are not here yet."""
+        return len(self._replica.store.page_map.absent())
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, for whatever reason."""
+        return not self._thread.is_alive()
+
+    def cancel(self) -> None:
+        """End soon, with the next page that arrives; what is here stays. May be repeated."""
+        self._stop.set()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until it has ended; ``False``: it has not after ``timeout_s`` seconds.
+
+        Raises:
+            SyncError: a fetch failed; ask for the rest again later.
+        """
+        self._thread.join(timeout_s)
+        if self.error is not None:
+            raise self.error
+        return self.done
+
+    def ended(self) -> bool:
+        """Cancel it for the end of the replica, and say whether it has ended."""
+        self.cancel()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(END_WAIT_S)
+        return self.done
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set() and (rest := self._replica.store.page_map.absent()):
+                if self._replica.loader.is_busy:
+                    self._stop.wait(PAUSE_S)  # a reader waits for a page: that one first
+                else:
+                    self._part(BitMap(rest[:PART_PAGES]))
+            self._replica.store.flush()
+        except Exception as error:  # noqa: BLE001 - told by wait()
+            self.error = error
+
+    def _part(self, pages: BitMap) -> None:
+        with self._replica.verb():
+            self._replica.loader.fill(pages, self._stop.is_set)
+            if time.monotonic() - self._flushed_s > FLUSH_EVERY_S:
+                self._replica.store.flush()
+                self._flushed_s = time.monotonic()
+        if self._tell is not None:
+            self._tell(self.pages_total - self.pages_left, self.pages_total)
+        self._stop.wait(PAUSE_S)
+
+    def __repr__(self) -> str:
+        here = self.pages_total - self.pages_left
+        state = "ended" if self.done else "under way"
+        return f"<Hydration {state}, {here:,} of {self.pages_total:,} pages here>"
+
+
+def hydrate(replica: Replica, tell: Tell | None) -> Hydration:
+    """Return the hydration of ``replica`` that is under way, or begin one.
+
+    Raises:
+        RemoteUnreachableError: pages are missing and there is no remote.
+    """
+    with replica.verb():
+        if not replica.is_whole:
+            replica.need_remote()
+        if replica.hydration is None or replica.hydration.done:
+            replica.hydration = Hydration(replica, tell)
+        return replica.hydration

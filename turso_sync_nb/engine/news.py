@@ -1,0 +1,178 @@
+"""What the remote has that this replica has not: pages, in a file beside the base image.
+
+Nothing here touches a file in force. An answer that breaks off is completed at the revision that it was
+about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pyroaring import BitMap
+
+from turso_sync_nb.engine.bootstrap import verify_first_page
+from turso_sync_nb.engine.fetch import FETCH_ATTEMPTS, FIRST_PAGE, check_revision
+from turso_sync_nb.errors import ProtocolError, RemoteFailedError, RevisionGoneError
+from turso_sync_nb.protocol.pull_updates import PullRequest
+from turso_sync_nb.storage.next_base import NextBase
+from turso_sync_nb.units import LOCK_PAGE, pages_of_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from turso_sync_nb.engine.remote import PullAnswer
+    from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.units import PageId
+
+
+@dataclass(frozen=True)
+class News:
+    """What the remote sent: the next base image, and which pages of the present one are good in it."""
+
+    revision: str
+    next_base: NextBase
+    keep: BitMap
+    anew: bool = False
+    """The remote did not know our revision: that it is our database is not proven yet."""
+
+
+def fetched(replica: Replica, wait_ms: int | None = None) -> News | None:
+    """Fetch what changed since our revision; ``None`` when nothing did.
+
+    A remote that knows how to waits ``wait_ms`` for news; others answer at once.
+    """
+    if not replica.metadata.revision:
+        return _first(replica)
+    try:
+        replica.pages.recognise()
+    except RevisionGoneError:
+        return _all_again(replica)
+    resident = replica.store.base_pages
+    whole = replica.is_whole
+    selector = None if whole else resident
+    revision = replica.metadata.revision
+    request = PullRequest(client_revision=revision, pages=selector, long_poll_timeout_ms=wait_ms)
+    with replica.need_remote().pull_updates(request) as answer:
+        if answer.header.revision == replica.metadata.revision:
+            return None
+        expected = BitMap(range(answer.header.db_pages)) if whole else resident
+        news = _received(replica, answer, expected, resident)
+    if whole:
+        _need(news, BitMap(range(replica.metadata.db_pages, news.next_base.db_pages)))
+    return news
+
+
+def are_there(replica: Replica, wait_s: float = 0.0) -> bool:
+    """Say whether the remote has another revision than ours; wait so long for it, if the remote can.
+
+    Nothing is fetched. Other verbs may run meanwhile.
+    """
+    revision = replica.metadata.revision
+    asked = PullRequest(
+        client_revision=revision, pages=BitMap([FIRST_PAGE]), long_poll_timeout_ms=int(wait_s * 1000) or None
+    )
+    with replica.need_remote().pull_updates(asked) as answer:
+        return answer.header.revision not in (revision, replica.metadata.revision)
+
+
+def every_change(replica: Replica) -> News | None:
+    """Fetch every page that changed since our revision, those that are not here too; ``None``: none did.
+
+    Raises:
+        RevisionGoneError: the remote does not know our revision any more.
+    """
+    replica.pages.recognise()
+    request = PullRequest(client_revision=replica.metadata.revision)
+    with replica.need_remote().pull_updates(request) as answer:
+        if answer.header.revision == replica.metadata.revision:
+            return None
+        every = BitMap(range(answer.header.db_pages))
+        return _received(replica, answer, every, replica.store.base_pages)
+
+
+def _first(replica: Replica) -> News:
+    """Fetch what a replica that was put off begins with."""
+    plan = replica.metadata.bootstrap
+    wanted = BitMap(range(pages_of_bytes(plan.length))) if plan.kind == "prefix" else None
+    request = PullRequest(pages=wanted, query=plan.query)
+    with replica.need_remote().pull_updates(request) as answer:
+        every = BitMap(range(answer.header.db_pages))
+        news = _received(replica, answer, every if wanted is None else every & wanted, BitMap())
+    if plan.kind != "query":
+        _need(news, every if wanted is None else every & wanted)
+    return news
+
+
+def _all_again(replica: Replica) -> News:
+    """Fetch every page that is here anew: the remote does not know our revision any more."""
+    resident = replica.store.base_pages
+    whole = replica.is_whole
+    request = PullRequest(pages=None if whole else resident)
+    with replica.need_remote().pull_updates(request) as answer:
+        every = BitMap(range(answer.header.db_pages))
+        wanted = every if whole else every & resident
+        news = replace(_received(replica, answer, wanted, BitMap()), anew=True)
+    _need(news, wanted)
+    replica.note("the remote no longer held our revision: every page was fetched anew")
+    return news
+
+
+def _received(replica: Replica, answer: PullAnswer, expected: BitMap, resident: BitMap) -> News:
+    """Take an answer's pages into a next base image; one that breaks off is completed."""
+    header = answer.header
+    next_base = NextBase(replica.folder, header.db_pages)
+    try:
+        try:
+            next_base.put(_only(answer.pages(), expected))
+        except RemoteFailedError:
+            _complete(replica, next_base, header.revision, expected)
+        if FIRST_PAGE in next_base.pages:
+            verify_first_page(next_base.read(FIRST_PAGE), header.db_pages)
+    except BaseException:
+        next_base.discard()
+        raise
+    keep = resident & BitMap(range(min(header.db_pages, replica.metadata.db_pages)))
+    return News(header.revision, next_base, keep)
+
+
+def _complete(replica: Replica, next_base: NextBase, revision: str, expected: BitMap) -> None:
+    """Ask for the rest of an answer that broke off, at the revision that it was about."""
+    attempts_left = FETCH_ATTEMPTS
+    while True:
+        rest = expected - next_base.pages
+        request = PullRequest(server_revision=revision, client_revision=replica.metadata.revision, pages=rest)
+        arrived = len(next_base.pages)
+        with replica.need_remote().pull_updates(request) as answer:
+            check_revision(answer, revision)
+            try:
+                next_base.put(_only(answer.pages(), rest))
+            except RemoteFailedError:
+                attempts_left = FETCH_ATTEMPTS if len(next_base.pages) > arrived else attempts_left - 1
+                if not attempts_left:
+                    raise
+            else:
+                return
+
+
+def _only(pages: Iterator[tuple[PageId, bytes]], expected: BitMap) -> Iterator[tuple[PageId, bytes]]:
+    """Pass ``pages`` on, refusing one that was not asked for."""
+    for page_id, data in pages:
+        if page_id not in expected:
+            raise ProtocolError(
+                f"read page {page_id}: the remote sent a page that was not asked for",
+                hint="check that the address is a Turso sync server",
+            )
+        yield page_id, data
+
+
+def _need(news: News, wanted: BitMap) -> None:
+    """Refuse an answer without pages that it must have had."""
+    missing = wanted - news.next_base.pages - BitMap([LOCK_PAGE])
+    if missing:
+        news.next_base.discard()
+        raise RemoteFailedError(
+            f"pull revision {news.revision!r}: the remote left out {len(missing)} of its pages, "
+            f"page {missing.min()} first",
+            hint="try again; tursodb serves only what is in its WAL: restart it on a complete database",
+        )

@@ -1,0 +1,119 @@
+"""The b-trees that a query opens, by its bytecode, and the upper pages of all of them at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
+
+from pyroaring import BitMap
+
+from turso_sync_nb.engine.reports import DryRun
+from turso_sync_nb.engine.tree_costs import ROOTS
+from turso_sync_nb.storage.known_trees import KnownTrees
+from turso_sync_nb.units import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import apsw
+
+    from turso_sync_nb.engine.replica import Replica
+
+    Bindings = Mapping[str, Any] | Sequence[Any] | None
+
+_OPENING: Final = frozenset({"OpenRead", "OpenWrite", "ReopenIdx"})
+_STEPPING: Final = frozenset(
+    {
+        "Clear", "Count", "Gosub", "InitCoroutine", "Last", "Next", "Prev", "Program", "Rewind", "RowSetRead",
+        "SorterNext", "VNext", "Yield",
+    }
+)  # fmt: skip
+"""Opcodes that go on to another row, come back to one, or do what the program does not show."""
+
+_OPCODE, _ROOT, _DATABASE = 1, 3, 4
+"""Columns of EXPLAIN: the opcode's name, its second and its third operand."""
+
+
+@dataclass(frozen=True)
+class QueryTrees:
+    """The roots that a query opens, by page id, with how many rows are read of each; ``None``: any number."""
+
+    rows: dict[int, int | None]
+
+    @classmethod
+    def of(cls, raw: apsw.Connection, sql: str, bindings: Bindings = None) -> QueryTrees:
+        """Return those of the one statement ``sql``, which is prepared and not run.
+
+        Raises:
+            apsw.Error: SQLite cannot prepare it.
+        """
+        program: list[Any] = raw.execute(f"EXPLAIN {sql}", bindings).fetchall()
+        opened = [row for row in program if row[_OPCODE] in _OPENING and row[_DATABASE] == 0]
+        counts = Counter(int(row[_ROOT]) - 1 for row in opened)
+        steps = any(row[_OPCODE] in _STEPPING for row in program)
+        return cls({root: None if steps else count for root, count in counts.items()})
+
+
+def fetch_upper(replica: Replica, roots: Iterable[int]) -> dict[int, BitMap]:
+    """Fetch all but the leaves of the trees with ``roots``, a level of all of them at a time.
+
+    Returns the leaves of each. Whether a page's children are leaves is seen at one of them, which is fetched
+    for that if none is here.
+    """
+    trees, leaves = KnownTrees(replica.store), dict[int, BitMap]()
+    levels = {root: [root] for root in roots}
+    _fetch(replica, levels)
+    while levels:
+        children = {root: _children(trees, pages) for root, pages in levels.items()}
+        leaves |= {root: BitMap(levels[root]) for root, below in children.items() if not below}
+        levels = {root: below for root, below in children.items() if below}
+        samples = {root: [_sample(replica, below)] for root, below in levels.items()}
+        _fetch(replica, samples.values())
+        last = {root for root, (page,) in samples.items() if not _children(trees, [page])}
+        leaves |= {root: BitMap(levels.pop(root)) for root in last}
+        _fetch(replica, levels.values())
+    return leaves
+
+
+def _children(trees: KnownTrees, pages: Iterable[int]) -> list[int]:
+    nodes = (trees.node(page) for page in pages)
+    return list(chain.from_iterable(node.children for node in nodes if node))
+
+
+def _sample(replica: Replica, pages: Sequence[int]) -> int:
+    """Return one of ``pages``: one that is here, if any is."""
+    return next((page for page in pages if replica.store.has(page)), pages[0])
+
+
+def _fetch(replica: Replica, pages: Iterable[Any]) -> None:
+    """Fetch what is absent of ``pages`` (ids, or lists of them) in one request."""
+    wanted = BitMap()
+    for some in pages:
+        wanted.update(some if isinstance(some, list) else [some])
+    while absent := replica.store.page_map.absent_of(wanted):
+        if not replica.loader.fill(absent):
+            replica.loader.load(absent[0])
+
+
+def dry_run(replica: Replica, raw: apsw.Connection, sql: str, bindings: Bindings = None) -> DryRun:
+    """Return what the statement ``sql`` would fetch at most; only pages above the leaves are fetched for it.
+
+    Raises:
+        apsw.Error: SQLite cannot prepare it.
+        SyncError: a fetch failed.
+    """
+    query = QueryTrees.of(raw, sql, bindings)
+    if replica.is_whole:
+        return DryRun(0, 0, {}, 0, 0)
+    before = replica.cost(raw)
+    leaves = fetch_upper(replica, query.rows)
+    cost = replica.cost(raw) - before
+    names: dict[int, str] = dict(raw.execute(ROOTS))
+    by_tree: dict[str, int] = {}
+    for root, pages_of_it in leaves.items():
+        absent, rows = len(replica.store.page_map.absent_of(pages_of_it)), query.rows[root]
+        by_tree[names.get(root, "")] = absent if rows is None else min(absent, rows)
+    pages = sum(by_tree.values())
+    return DryRun(pages, pages * PAGE_SIZE, by_tree, cost.requests, cost.pages_fetched)

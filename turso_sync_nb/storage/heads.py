@@ -1,0 +1,220 @@
+"""The orders in which pages are read, and a reader's place in one: a *head*.
+
+- children of interior pages, forwards or backwards, across interior pages (a scan, a range);
+- overflow pages of a cell, then of the next cells and the next leaves (rows with long values);
+- table rows in the order of an index leaf's entries (a lookup or range by index);
+- pages as they lie in the file, where nothing else is known.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, takewhile
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from pyroaring import BitMap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from turso_sync_nb.storage.btree import Node
+    from turso_sync_nb.storage.known_trees import KnownTrees
+
+    Step = tuple[int, Any]
+    """A page of an order, and the place that it is at."""
+    IsAbsent = Callable[[int], bool]
+
+EQUAL_MAX: Final = 128
+"""Rows (512 KiB of pages, at most) asked for at once since their keys are equal: a LIMIT may end it."""
+
+
+class Head:
+    """A reader's place in an order of pages; ``places`` are several as long as it may be any of them.
+
+    ``tree`` is the root of the pages it leads to, ``None`` for pages of no tree. ``window`` is how many
+    pages were asked for along it the last time, 0 as long as there is no evidence for it.
+    """
+
+    first: ClassVar = 4
+    """Pages of the first window, at most."""
+    growth: ClassVar = 8
+    """By what a window is larger than the one before, at most."""
+    reach: ClassVar = 16_384
+    """How many steps of the order are looked at for an absent page, those that are here included."""
+    in_segments: ClassVar = False
+    """Whether its windows are guesses by place alone, a segment at most."""
+
+    def __init__(self, trees: KnownTrees, tree: int | None, places: Sequence[Any], window: int = 0) -> None:
+        self.trees = trees
+        self.tree = tree
+        self.places = places
+        self.window = window
+
+    def ahead(self, place: Any) -> Iterator[Step]:
+        """Yield what comes after ``place`` in the order, as far as pages that are here tell."""
+        raise NotImplementedError
+
+    def take(
+        self, begin: Any, order: Iterator[Step], growth: int, pages_max: int, absent: IsAbsent
+    ) -> BitMap:
+        """Return the next window: absent pages of ``order``, which goes on behind place ``begin``.
+
+        The page at ``begin`` counts in it, and is not among them. The head's place moves.
+        """
+        self.window = min(self.window * growth if self.window else min(self.first, growth), pages_max)
+        pages, end = BitMap(), begin
+        while len(pages) < self.window - 1 and (step := next(order, None)):
+            page, end = step
+            if absent(page):
+                pages.add(page)
+        self.places = [end]
+        return pages
+
+    def above(self, pages: int) -> list[int]:
+        """Return pages that tell which the next ``pages`` are."""
+        del pages
+        return []
+
+
+class Siblings(Head):
+    """Children of interior pages, after (``step`` 1) or before (-1) ``page``; a place is a page."""
+
+    def __init__(self, trees: KnownTrees, tree: int, page: int, step: int) -> None:
+        super().__init__(trees, tree, [page])
+        self._step = step
+
+    def ahead(self, place: int) -> Iterator[Step]:
+        """Yield its siblings."""
+        for page in self.trees.beside(place, self._step):
+            yield page, page
+
+    def above(self, pages: int) -> list[int]:
+        """Return interior pages to come."""
+        (place,) = self.places
+        return self.trees.above(place, self._step, pages)
+
+
+class Overflows(Head):
+    """Overflow pages of cells in order; a place is a leaf, a cell's number among those, a page of it."""
+
+    def __init__(self, trees: KnownTrees, place: tuple[int, int, int], window: int, step: int) -> None:
+        super().__init__(trees, None, [place], window)
+        self._step = step
+
+    def ahead(self, place: tuple[int, int, int]) -> Iterator[Step]:
+        """Yield the rest of the cell's pages, then those of the cells and leaves that follow."""
+        begin, cell, done = place
+        for leaf in chain([begin], self.trees.beside(begin, self._step)):
+            node = self.trees.node(leaf)
+            if node is None:
+                return
+            numbers = range(len(node.overflows))[:: self._step]
+            for number in numbers:
+                if leaf == begin and (number - cell) * self._step < 0:
+                    continue
+                overflow = node.overflows[number]
+                first = done + 1 if (leaf, number) == (begin, cell) else 0
+                for at in range(first, overflow.pages):
+                    yield overflow.first + at, (leaf, number, at)
+
+
+class Rows(Head):
+    """Pages of a table on the way to the rows of an index's entries.
+
+    A place is a leaf of the index, an entry of it, and how many entries it is from where this began. It stays
+    at the beginning of a window: of a row whose way is not here to its end, the next page shows only later.
+    """
+
+    first = 8
+    growth = 4
+    reach = 2048
+
+    def __init__(
+        self, trees: KnownTrees, tree: int, leaf: Node, places: Sequence[tuple[int, int, int]], step: int
+    ) -> None:
+        super().__init__(trees, tree, places)
+        self._leaf = leaf
+        self._root = tree
+        self._step = step
+        self._end = -1
+        self._key = b""
+
+    @staticmethod
+    def places_of(trees: KnownTrees, leaf: Node, tree: int, page: int) -> list[tuple[int, int, int]]:
+        """Return where in the index leaf there are entries whose row leads to ``page``."""
+        return [
+            (leaf.page, number, 0)
+            for number, entry in enumerate(leaf.entries)
+            if entry and trees.leaf_of(tree, entry[1]) == page
+        ]
+
+    def ahead(self, place: tuple[int, int, int]) -> Iterator[Step]:
+        """Yield the first page that is not here on the way to each row, or the row's; this one's first."""
+        begin, entry, count = place
+        for page in chain([begin], self.trees.beside(begin, self._step)):
+            leaf = self._leaf_at(page)
+            if leaf is None:
+                return
+            for number in range(len(leaf.entries))[:: self._step]:
+                here = leaf.entries[number]
+                if here is None or (page == begin and (number - entry) * self._step < 0):
+                    continue
+                yield self.trees.leaf_of(self._root, here[1]), (page, number, count)
+                count += 1
+
+    def _leaf_at(self, page: int) -> Node | None:
+        if page != self._leaf.page:
+            node = self.trees.node(page)
+            if node is None:
+                return None
+            self._leaf = node
+        return self._leaf
+
+    def take(
+        self,
+        begin: tuple[int, int, int],
+        order: Iterator[Step],
+        growth: int,
+        pages_max: int,
+        absent: IsAbsent,
+    ) -> BitMap:
+        """Return the pages that lead to the rows of the next entries: of equal ones, or of a growing number.
+
+        Within the last window, what is still absent of it.
+        """
+        if begin[2] > self._end:
+            self.window = self._entries(begin, growth)
+            self._end = begin[2] + self.window - 1
+        self.places = [begin]
+        entries = takewhile(lambda step: step[1][2] <= self._end, order)
+        pages = BitMap([page for page, _ in entries if absent(page)])
+        return BitMap(pages[: pages_max - 1])
+
+    def _entries(self, begin: tuple[int, int, int], growth: int) -> int:
+        """Return how many entries the next window has: those of one key, until rows of several were read."""
+        page, entry, _ = begin
+        leaf = self._leaf_at(page)
+        here = leaf.entries[entry] if leaf else None
+        if leaf is None or here is None:
+            return self.first
+        goes_on, self._key = here[0] == self._key, here[0]
+        equal = leaf.equal_after(entry, self._step) + 1
+        more = self.window * growth
+        if goes_on or (not self.window and equal > 1):
+            return min(equal, max(more, EQUAL_MAX))
+        return max(more, equal) if self.window else self.first
+
+
+class InFile(Head):
+    """Pages as they lie in the file; a place is a page."""
+
+    first = 2
+    growth = 2
+    in_segments = True
+
+    def __init__(self, trees: KnownTrees, page: int) -> None:
+        super().__init__(trees, None, [page])
+
+    def ahead(self, place: int) -> Iterator[Step]:
+        """Yield the pages behind."""
+        for page in range(place + 1, place + 1 + self.reach):
+            yield page, page
