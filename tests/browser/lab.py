@@ -33,7 +33,13 @@ NEWS = "@jupyterlab/apputils-extension:announcements"
 DEADLINE_S = 90.0
 """Nothing here is expected to take so long; the machine may be busy."""
 
-QUIET = ("Failed to load resource", "Canceled future", "(reading 'schema')", "registered.")
+QUIET = (
+    "widget model not found",
+    "Failed to load resource",
+    "Canceled future",
+    "(reading 'schema')",
+    "registered.",
+)
 """What JupyterLab and Notebook themselves complain of on a page that is well."""
 
 

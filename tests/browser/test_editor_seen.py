@@ -73,9 +73,9 @@ def test_typing_null_undo_and_apply(shown):
     page.get_by_role("button", name="Apply").click()
     page.get_by_text(re.compile(r"applied: 0 added, \d changed, 0 deleted")).wait_for()
     shown.run("%%turso_sync\nSELECT iif(id = 3, name, city) FROM person WHERE id IN (3, 4)")
-    output = shown.outputs().last.inner_text()
-    assert "Ada" in output
-    assert "NULL" in output
+    output = shown.outputs().last
+    output.get_by_text("Ada").wait_for()
+    assert "NULL" in output.inner_text()
 
 
 def test_an_error_is_in_its_cell(shown):
