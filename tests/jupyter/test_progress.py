@@ -25,6 +25,7 @@ def test_a_long_bootstrap_says_how_it_comes_on(shell, flights_url, hurried):
     ran = shell.good("%turso_sync connect whole.db {url} --whole")
     moved = [line for line in lines(ran) if line.startswith("connect: ")]
     assert len(moved) > 5
+    assert "pages · " in moved[-1]
     assert "MiB received in " in moved[-1]
     assert moved[-1].endswith("/s")
 
@@ -50,6 +51,23 @@ def test_a_display_that_fails_stops_nothing(shell, flights_url, hurried, monkeyp
     monkeypatch.setattr(progress, "line_bundle", lambda _text: 1 / 0)
     shell.names["url"] = flights_url
     shell.good("%turso_sync connect whole.db {url} --whole")
+
+
+def test_a_long_pull_says_what_it_is_doing(shell, embedded, flights_file, hurried):
+    """Phases, pages and bytes; its last state has no phase."""
+    shell.names["url"] = embedded(flights_file).url
+    shell.good("%turso_sync connect yours.db {url} --as yours --whole")
+    shell.good("%turso_sync connect mine.db {url} --as mine --whole")
+    shell.sql("UPDATE flights SET delay = 1", "--on yours")
+    shell.good("%turso_sync push --on yours")
+    shell.sql("UPDATE carriers SET name = 'x' WHERE carrier = 'UA'")
+    moved = [line for line in lines(shell.good("%turso_sync pull")) if line.startswith("pull: ")]
+    assert any(line.startswith("pull: replaying local changes · ") for line in moved)
+    assert any(line.startswith("pull: putting it in force · ") for line in moved)
+    last = moved[-1]
+    assert " pages · " in last
+    assert "replaying" not in last
+    assert "in force" not in last
 
 
 def test_a_long_push_says_how_much_was_sent(shell, flights_url, hurried):

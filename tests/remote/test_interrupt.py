@@ -68,7 +68,7 @@ def test_a_waiting_request_is_interrupted(child, stuck):
         process = child(server.url, stuck)
         assert server.hanging.wait(30)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=4)
+        out, err = process.communicate(timeout=30)
     assert (out.split(), err) == (["interrupted", "4"], "")
 
 
@@ -77,7 +77,7 @@ def test_a_name_lookup_is_interrupted(child):
     process = child("http://name.invalid", "name")
     assert process.stdout.readline() == "waiting\n"
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=4)
+    out, err = process.communicate(timeout=30)
     assert (out.split(), err) == (["interrupted"], "")
 
 
@@ -93,5 +93,5 @@ def test_a_connection_that_does_not_come_about_is_interrupted(child):
         assert process.stdout.readline() == "waiting\n"
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=4)
+        out, err = process.communicate(timeout=30)
     assert (out.split(), err) == (["interrupted"], "")

@@ -12,7 +12,7 @@
 | ``syncing.py``, ``outbox.py`` | pull, push and what waits; as frames |
 | ``awaiting.py`` | the verbs as coroutines |
 | ``editing.py``, ``edits.py``, ``writing.py`` | a table edited as a DataFrame; a DataFrame into a table |
-| ``profiling.py``, ``progress.py`` | what columns hold; being told what arrives |
+| ``profiling.py`` | what columns hold |
 | ``faces.py`` | the widgets |
 | ``fetching.py`` | how much is fetched, and ahead of need |
 | ``statements.py`` | what kind of statement a text is |

@@ -24,6 +24,7 @@ from turso_sync_nb.engine.replay import Replayed, replay
 from turso_sync_nb.engine.reports import PullReport
 from turso_sync_nb.engine.salvage import saved_local_work
 from turso_sync_nb.errors import ReplicaError
+from turso_sync_nb.progress import came_on
 from turso_sync_nb.storage.next_base import NextBase
 from turso_sync_nb.storage.publication import Publication
 from turso_sync_nb.storage.uninterrupted import uninterrupted
@@ -139,10 +140,12 @@ def _published(replica: Replica, news: News, settling: Settling) -> Replayed:
                 _refuse_stranger(raw, tables)
             waited = local.transactions if local is not None else []
             if local is not None:
+                came_on("replaying local changes")
                 metadata, local = _reconciled(replica, raw, metadata, local)
                 replayed = _replayed(raw, local, settling, copied=metadata.copied)
             if replayed.applied:
                 metadata = metadata.changed(pull_gen=metadata.pull_gen + 1)
+            came_on("putting it in force")
             with uninterrupted():
                 replica.moved_on(publication.commit(metadata))
         if local is not None:

@@ -34,6 +34,7 @@ from turso_sync_nb.errors import (
     StoppedError,
     SyncError,
 )
+from turso_sync_nb.progress import came_on
 from turso_sync_nb.protocol.pipeline import Execute, ExecuteResponse, Stmt
 from turso_sync_nb.storage.crash_points import reach
 
@@ -302,8 +303,10 @@ class _Push:
             self.replica.save(pushed_since_pull=True)  # an answer may get lost
         apart: set[int] = set()
         while True:
+            came_on("preparing")
             pieces = self._pieces(batch, apart)
             reach("push: before sending")
+            came_on("sending")
             failure = send(
                 self.remote,
                 (bookkeeping.CREATE, bookkeeping.guard(client_id, position)),

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from IPython.display import display
 
-from turso_sync_nb.connection.progress import told_of_traffic
-from turso_sync_nb.jupyter.rendering import format_seconds, line_bundle
+from turso_sync_nb.jupyter.rendering import count_of, format_seconds, line_bundle
+from turso_sync_nb.progress import PAGES, RECEIVED, SENT, told
 from turso_sync_nb.units import format_size
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ INTERVAL_S: Final = 0.25
 
 @contextmanager
 def progress_line(doing: str) -> Iterator[None]:
-    """Show how the block comes on, if it takes long and bytes move: ``pull: 4.0 MiB received …``."""
+    """Show how the block comes on, if it takes long: ``pull: 1,024 pages · 4.0 MiB received …``."""
     line = _Line(doing)
     try:
-        with told_of_traffic(line.moved):
+        with told(line.moved):
             yield
     finally:
         line.end()
@@ -39,13 +39,16 @@ def progress_line(doing: str) -> Iterator[None]:
 class _Line:
     def __init__(self, doing: str) -> None:
         self._doing = doing
-        self._received = self._sent = 0
+        self._phase = ""
+        self._amounts = {RECEIVED: 0, SENT: 0, PAGES: 0}
         self._started_s = self._shown_s = time.monotonic()
         self._handle: Any = None
 
-    def moved(self, received: int, sent: int) -> None:
-        self._received += received
-        self._sent += sent
+    def moved(self, what: str, amount: int) -> None:
+        if what in self._amounts:
+            self._amounts[what] += amount
+        else:
+            self._phase = what
         now = time.monotonic()
         if now - self._started_s >= QUIET_S and now - self._shown_s >= INTERVAL_S:
             self._shown_s = now
@@ -54,16 +57,19 @@ class _Line:
 
     def end(self) -> None:
         """Leave the line as it is true in the end, if it was shown."""
+        self._phase = ""
         if self._handle is not None:
             with suppress(Exception):
                 self._show()
 
     def _show(self) -> None:
         seconds = time.monotonic() - self._started_s
-        way = "sent" if self._sent > self._received else "received"
-        size = max(self._sent, self._received)
-        rate = format_size(int(size / seconds))
-        text = f"{self._doing}: {format_size(size)} {way} in {format_seconds(seconds)} · {rate}/s"
+        way = max(RECEIVED, SENT, key=self._amounts.__getitem__)
+        size = self._amounts[way]
+        parts = [self._phase] if self._phase else []
+        parts += [count_of(pages, "page")] if (pages := self._amounts[PAGES]) else []
+        parts.append(f"{format_size(size)} {way} in {format_seconds(seconds)}")
+        text = f"{self._doing}: {' · '.join(parts)} · {format_size(int(size / seconds))}/s"
         if self._handle is None:
             self._handle = display(line_bundle(text), raw=True, display_id=True)
         else:

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import threading
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-listener: Final[ContextVar[Callable[[int, int], None] | None]] = ContextVar("listener", default=None)
-"""What is told, in this thread, of each part of a body: bytes received, bytes sent."""
+from turso_sync_nb.progress import RECEIVED, SENT, came_on
 
 
 @dataclass(frozen=True)
@@ -41,15 +35,13 @@ class Traffic:
         """Count ``length`` bytes of a request's body."""
         with self._lock:
             self._sent_bytes += length
-        if tell := listener.get():
-            tell(0, length)
+        came_on(SENT, length)
 
     def received(self, length: int) -> None:
         """Count ``length`` bytes of an answer's body."""
         with self._lock:
             self._received_bytes += length
-        if tell := listener.get():
-            tell(length, 0)
+        came_on(RECEIVED, length)
 
     def snapshot(self) -> TrafficCount:
         """Return the counts of this moment."""

@@ -22,6 +22,7 @@ import apsw
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import ProtocolError, ReplicaBrokenError, ReplicaError
+from turso_sync_nb.progress import PAGES, came_on
 from turso_sync_nb.storage.durable import explained, sync_folder
 from turso_sync_nb.storage.folder import SQLITE_MAGIC
 from turso_sync_nb.storage.page_map import PageMap
@@ -185,6 +186,7 @@ class PageStore:
             if self._unflushed >= UNFLUSHED_PAGES_MAX:
                 self.flush()
         if absent:
+            came_on(PAGES, written)
             self.arrived(absent)
         return written
 
