@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Give a headless Chromium."""
+    """Give a headless Chromium. Playwright keeps an event loop running in this thread as long as it lives."""
     if not CHROMIUM.exists():
         miss(f"browser: no {CHROMIUM}; apt-get install chromium")
     with sync_playwright() as playwright, chromium(playwright) as browser:
@@ -30,9 +30,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def lab(
-    browser: Browser, wheel_path_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LabServer]:
+def lab(wheel_path_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
     """Give a JupyterLab whose kernels import the built wheel."""
     with LabServer(tmp_path_factory.mktemp("lab"), wheel_path_env) as server:
         yield server
