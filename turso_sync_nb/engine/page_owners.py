@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from pyroaring import BitMap
 
 from turso_sync_nb.storage.btree import INDEX_INTERIOR, INDEX_LEAF, TABLE_LEAF, Node
+from turso_sync_nb.storage.chains import free_pages, next_overflow, usable_bytes
 from turso_sync_nb.storage.last_commit import LastCommit
 from turso_sync_nb.storage.wal_pages import wal_pages
 from turso_sync_nb.units import PAGE_SIZE
@@ -29,8 +30,6 @@ _ROOTS: Final = """
 SELECT type, name, tbl_name, rootpage - 1
 FROM main.sqlite_schema WHERE rootpage > 0 ORDER BY tbl_name, type DESC
 """
-_RESERVED_AT: Final = 20
-_FREELIST_AT: Final = 32
 _HAVING_OVERFLOW: Final = frozenset({INDEX_INTERIOR, INDEX_LEAF, TABLE_LEAF})
 
 
@@ -53,7 +52,7 @@ def page_owners(replica: Replica, raw: apsw.Connection) -> list[Owner]:
     with LastCommit(replica.folder, replica.store) as pages:
         trees = _Trees(pages, LEAVES_READ_MAX)
         owners = [Owner(kind, name, table, trees.pages_of(root)) for kind, name, table, root in roots]
-        return [*owners, Owner("free", "free pages", "", _free_pages(pages))]
+        return [*owners, Owner("free", "free pages", "", BitMap(free_pages(pages.read, pages.db_pages)))]
 
 
 def changed_pages(replica: Replica) -> BitMap:
@@ -88,7 +87,7 @@ class _Trees:
         self._pages = pages
         self._leaves_left = leaves_left
         first = pages.read(0)
-        self._usable = PAGE_SIZE - (first[_RESERVED_AT] if first else 0)
+        self._usable = usable_bytes(first) if first else PAGE_SIZE
 
     def pages_of(self, root: int) -> BitMap:
         """Return the pages of the tree below ``root`` that are known, itself among them."""
@@ -126,27 +125,10 @@ class _Trees:
     def _overflow(self, node: Node) -> Iterator[int]:
         """Yield the overflow pages of a page's cells: each names the next."""
         for first, count in node.overflows:
-            page = first
+            page: int | None = first
             for _ in range(count):
-                if not 0 < page < self._pages.db_pages:
+                if not page or not 0 < page < self._pages.db_pages:
                     break
                 yield page
                 data = self._pages.read(page)
-                page = int.from_bytes(data[:4], "big") - 1 if data else -1
-
-
-def _free_pages(pages: LastCommit) -> BitMap:
-    """Return the pages of the freelist, as far as its trunks are here."""
-    found = BitMap()
-    first = pages.read(0)
-    trunk = int.from_bytes(first[_FREELIST_AT : _FREELIST_AT + 4], "big") - 1 if first else -1
-    while 0 < trunk < pages.db_pages and trunk not in found:
-        found.add(trunk)
-        data = pages.read(trunk)
-        if data is None:
-            break
-        count = min(int.from_bytes(data[4:8], "big"), PAGE_SIZE // 4 - 2)
-        leaves = (int.from_bytes(data[8 + 4 * at : 12 + 4 * at], "big") - 1 for at in range(count))
-        found.update([leaf for leaf in leaves if 0 < leaf < pages.db_pages])
-        trunk = int.from_bytes(data[:4], "big") - 1
-    return found
+                page = next_overflow(data) if data else None

@@ -25,14 +25,20 @@ def next_overflow(data: bytes) -> PageId | None:
     return PageId(number - 1) if number else None
 
 
-def free_pages(read: Callable[[PageId], bytes], db_pages: int) -> Iterator[PageId]:
-    """Yield the pages that the database does not use: those that list others, and those listed."""
-    (number,) = struct.unpack_from(">I", read(PageId(0)), _FIRST_FREE_AT)
+def free_pages(read: Callable[[PageId], bytes | None], db_pages: int) -> Iterator[PageId]:
+    """Yield the pages that the database does not use: those that list others, and those listed.
+
+    As far as ``read`` gives them: ``None`` is a page that is not here.
+    """
+    first = read(PageId(0))
+    (number,) = struct.unpack_from(">I", first, _FIRST_FREE_AT) if first else (0,)
     for _ in range(db_pages):
         if not 0 < number <= db_pages:
             return
-        data = read(PageId(number - 1))
         yield PageId(number - 1)
+        data = read(PageId(number - 1))
+        if data is None:
+            return
         number, count = struct.unpack_from(">II", data)
         for listed in struct.unpack_from(f">{min(count, PAGE_SIZE // 4 - 2)}I", data, 8):
             if 0 < listed <= db_pages:
