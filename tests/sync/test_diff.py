@@ -108,7 +108,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], st
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(statements=st.lists(STATEMENTS, min_size=1, max_size=4), partial=st.booleans())
+@given(statements=st.lists(STATEMENTS, min_size=1, max_size=4, unique=True), partial=st.booleans())
 def test_it_is_what_the_pull_then_brings(served, tmp_path_factory, statements, partial):
     """Whatever was changed there, told to replicas with all pages or few: every row, and no other."""
     url, folder = served(), tmp_path_factory.mktemp("replicas")

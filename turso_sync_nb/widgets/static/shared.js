@@ -9,7 +9,13 @@ const MORE_AFTER_MS = 300;
 function connect(model, handlers) {
   const view = Math.random().toString(36).slice(2);
   let timer = 0;
-  const send = (type, content = {}) => model.send({ type, view, ...content });
+  const send = (type, content = {}) => {
+    try {
+      model.send({ type, view, ...content });
+    } catch {  // the kernel is gone, and what the widget is connected with
+      handlers.said?.({ text: "disconnected: run the cell", failed: true });
+    }
+  };
   const more = () => {
     timer = 0;
     send("more");
