@@ -3,7 +3,7 @@
 Layer ``server``: protocol and SQLite, and nothing of the client. In the order of the data flow:
 
 - ``local``, ``command``: a server in this process, on a thread; the command line.
-- ``http_server``, ``app``: uvicorn; routes, token, request sizes.
+- ``http_server``, ``network``, ``app``: uvicorn; a bad network, if wanted; routes, token, request sizes.
 - ``pull``, ``query_pages``: which pages a pull gets. ``pipeline``, ``sql_guard``: clients' SQL, confined.
 - ``history``: all readable revisions, on ``served_file``, ``wal``, ``anchor``, ``undo_log``, ``resumption``.
 - ``limits``: every number one may want to change.

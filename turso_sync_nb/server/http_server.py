@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.applications import Starlette
+    from starlette.types import Scope
+
+    from turso_sync_nb.server.network import Network
 
 _KEEP_ALIVE_SECONDS: Final = 60
 """Long, since a client that reuses a connection which is just being closed sees an error."""
@@ -30,13 +33,16 @@ class HttpServer(uvicorn.Server):
 
     Args:
         app: What it serves.
+        network: What lies between it and its clients.
         stop_seconds: How long a stop lets requests run.
         interrupt: Called then, to make those that still run fail.
     """
 
-    def __init__(self, app: Starlette, stop_seconds: float, interrupt: Callable[[], None]) -> None:
+    def __init__(
+        self, app: Starlette, network: Network, stop_seconds: float, interrupt: Callable[[], None]
+    ) -> None:
         config = uvicorn.Config(
-            app,
+            network.before(app, self._drop),
             lifespan="off",
             ws="none",
             log_config=None,
@@ -63,5 +69,13 @@ class HttpServer(uvicorn.Server):
                 timer.cancel()
 
     def _drop_connections(self) -> None:
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
+        for transport in self._transports():
+            transport.abort()
+
+    def _drop(self, scope: Scope) -> None:
+        for transport in self._transports():
+            if tuple(transport.get_extra_info("peername")[:2]) == scope["client"]:
+                transport.abort()
+
+    def _transports(self) -> list[asyncio.Transport]:
+        return [connection.transport for connection in self.server_state.connections]

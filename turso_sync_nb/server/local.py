@@ -33,6 +33,11 @@ class LocalServer:
         host: The address to listen on; one that other machines reach needs a token.
         port: The port to listen on; 0 for any free one.
         limits: What the server may use.
+        latency_ms: Milliseconds by which each round trip is made longer, to see what a far server costs.
+        loss: The part of the requests (0 to 1) that get no answer, to see what becomes of them.
+
+    Attributes:
+        network: ``latency_ms`` and ``loss``, to be changed while it serves.
 
     Raises:
         UsageError: the file cannot be served, or the address cannot be listened on.
@@ -46,14 +51,18 @@ class LocalServer:
         host: str = "127.0.0.1",
         port: int = 0,
         limits: Limits = DEFAULT_LIMITS,
+        latency_ms: float = 0,
+        loss: float = 0,
     ) -> None:
         from turso_sync_nb.server.app import make_app
         from turso_sync_nb.server.database import Database
         from turso_sync_nb.server.http_server import HttpServer
+        from turso_sync_nb.server.network import Network
 
         if auth_token == "":
             raise UsageError("start a server: the token is empty", hint="give a token, or none at all")
         _check_address(host, has_token=auth_token is not None)
+        self.network = Network(latency_ms, loss)
         self._ended = threading.Event()
         with contextlib.ExitStack() as opened:
             self._socket = opened.enter_context(_listen(host, port))
@@ -62,6 +71,7 @@ class LocalServer:
             self.url = _url(self._socket)
             self._server = HttpServer(
                 make_app(self._database, limits, auth_token),
+                self.network,
                 limits.stop_seconds,
                 interrupt=self._database.stop_requests,
             )
