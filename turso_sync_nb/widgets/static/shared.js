@@ -2,14 +2,28 @@
 
 const MORE_AFTER_MS = 300;
 
+const DISCONNECTED = { text: "disconnected: run the cell again", failed: true, busy: "" };
+
 /**
  * Connect a view with its widget in the kernel. `handlers` are by message type, each called with the
- * message and its buffers as bytes. Each message but `said` is answered once, a while later.
+ * message and its buffers as bytes. Each message but `said` is answered once, a while later. When the kernel is
+ * gone, or another one in its place, that is said, and nothing is sent any more.
  */
 function connect(model, handlers) {
   const view = Math.random().toString(36).slice(2);
-  let timer = 0;
-  const send = (type, content = {}) => model.send({ type, view, ...content });
+  let timer = 0, live = true;
+  const lost = () => {
+    live = false;
+    queueMicrotask(() => handlers.said(DISCONNECTED));  // not amid `render`
+  };
+  const send = (type, content = {}) => {
+    if (!live) return lost();
+    try {
+      model.send({ type, view, ...content });
+    } catch {
+      lost();
+    }
+  };
   const more = () => {
     timer = 0;
     send("more");
@@ -20,12 +34,14 @@ function connect(model, handlers) {
     if (message.type !== "said" && !timer) timer = setTimeout(more, MORE_AFTER_MS);
   };
   model.on("msg:custom", heard);
+  model.on("comm_live_update", lost);
   send("open");
   return {
     send,
     close() {
       clearTimeout(timer);
       model.off("msg:custom", heard);
+      model.off("comm_live_update", lost);
       send("close");
     },
   };
