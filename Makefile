@@ -9,7 +9,7 @@ PEERS := tests/node_modules/.package-lock.json
 FLIGHTS := .demo/nycflights.db
 PROTO := turso_sync_nb/protocol/pull_updates.proto
 
-.PHONY: help demo lab test soak lint proto bench bench-large
+.PHONY: help demo lab test soak lint proto bench bench-large pictures
 
 help:
 	@echo "make demo         run notebooks/01_first_replica.ipynb on real data, print its results"
@@ -18,6 +18,7 @@ help:
 	@echo "make soak         random work on several replicas, for an hour or so"
 	@echo "make bench        speed, side by side with pyturso on one tursodb"
 	@echo "make bench-large  2 GB: memory while bootstrapping, speed of a pull"
+	@echo "make pictures     the README's pictures of the widgets, from a JupyterLab in Chromium"
 	@echo "make lint         ruff and mypy alone"
 	@echo "make proto        generate the protobuf module again"
 
@@ -46,7 +47,7 @@ lab: $(READY) $(FLIGHTS)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy notebooks/*.py
+	MYPYPATH=tests:tests/browser $(BIN)/mypy notebooks/*.py
 	MYPYPATH=tests $(BIN)/mypy bench/*.py
 
 test: lint $(PEERS)
@@ -60,6 +61,9 @@ bench: $(READY) $(PEERS) $(FLIGHTS)
 
 bench-large: $(READY)
 	@PYTHONPATH=tests $(BIN)/python bench/large.py .demo
+
+pictures: $(READY) $(FLIGHTS)
+	@PYTHONPATH=tests:tests/browser $(BIN)/python notebooks/pictures.py $(FLIGHTS)
 
 # A generated module demands at least the protobuf it was generated with: so with the oldest that we allow.
 proto:

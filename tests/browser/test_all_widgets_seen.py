@@ -93,6 +93,22 @@ def test_watch_follows_a_commit(shown):
     shown.page.locator(".tsn-watch .tsn-new", has_text="watched").wait_for()
 
 
+def test_a_widget_whose_kernel_is_gone_says_so(shown):
+    """After a restart each tells to run its cell again; after a shutdown, of which none is told, a button does."""
+    page = shown.page
+    said = "disconnected: run the cell again"
+    page.get_by_role("button", name="Pull", exact=True).click()
+    page.get_by_text("pull: nothing new").wait_for()
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+    for widget in WIDGETS:
+        page.locator(f".tsn-{widget} .tsn-said", has_text=said).wait_for()
+    shown.run_all()
+    page.get_by_text(said).first.wait_for(state="detached")
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    page.get_by_role("button", name="Pull", exact=True).click()
+    page.locator(".tsn-dashboard .tsn-said", has_text=said).wait_for()
+
+
 def test_saved_notebook_shows_snapshots_without_a_kernel(shown, browser):
     """While alive only the widget is seen; saved, closed and opened without a kernel only its last state."""
     page = shown.page

@@ -81,11 +81,31 @@ class Dashboard(LiveWidget):
     def snapshot(self, db: Connection) -> str:
         """Return the figures."""
         self._pending = db.pending_changes
-        return table(("figure", "value"), [*asdict(self._stats()).items()])
+        return table(("figure", "value"), _figures(self._stats()))
 
     def _do(self, verb: str) -> None:
         if verb in _VERBS:
             self.work(verb, _VERBS[verb])
+
+
+def _figures(stats: Stats) -> list[tuple[str, str]]:
+    """Return the figures under the labels that views have, with their units."""
+    return [
+        ("changes to push", f"{stats.cdc_operations:,}"),
+        ("pages here", f"{stats.pages_resident:,} of {stats.pages_total:,}"),
+        ("received", format_size(stats.network_received_bytes)),
+        ("sent", format_size(stats.network_sent_bytes)),
+        ("requests", f"{stats.network_requests:,}"),
+        ("write-ahead log", format_size(stats.main_wal_size)),
+        ("kept to undo", format_size(stats.revert_wal_size)),
+        ("last pull", _moment(stats.last_pull_unix_time)),
+        ("last push", _moment(stats.last_push_unix_time)),
+        ("revision", stats.revision or "none"),
+    ]
+
+
+def _moment(unix_time: int | None) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix_time)) if unix_time else "never"
 
 
 def _pull(db: Connection) -> str:

@@ -3,6 +3,9 @@
 const ROWS_MAX = 60;
 const NEAR = 120;  // pixels from an end at which the next page is asked for
 
+/** Whether a column is declared to hold numbers, by SQLite's rules: those stand to the right. */
+const isNumeric = ({ type }) => /INT|REAL|FLOA|DOUB|NUM|DEC/i.test(type) && !/CHAR|CLOB|TEXT/i.test(type);
+
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-editor");
   let columns = [], readonly = "", rows = [], staged = {}, atFirst = true, atLast = false, asked = "", lastKey = [];
@@ -50,7 +53,7 @@ function render({ model, el }) {
     ({ columns, readonly, staged } = message);
     grid.setAttribute("aria-label", `rows of ${message.name}`);
     grid.setAttribute("aria-readonly", readonly ? "true" : "false");
-    head.replaceChildren(...columns.map((column) => h("div", { role: "columnheader", title: [column.type, column.key && "key", column.readonly].filter(Boolean).join(" · ") }, column.name)));
+    head.replaceChildren(...columns.map((column) => h("div", { role: "columnheader", class: isNumeric(column) ? "tsn-number" : null, title: [column.type, column.key && "key", column.readonly].filter(Boolean).join(" · ") }, column.name)));
     grid.style.setProperty("--tsn-columns", columns.length);
     for (const button of Object.values(buttons)) button.disabled = Boolean(readonly);
     summary.dataset.name = message.name;
@@ -148,7 +151,7 @@ function render({ model, el }) {
     const value = isStaged ? change.new[column.name] : row.cells[place];
     const shown = value === undefined ? { text: "", kind: "unset", spoken: "its default" } : typeof value === "string" ? { text: value, kind: "text", spoken: value } : shownValue(value);
     const cell = h("div", {
-      role: "gridcell", tabindex: "-1", class: `tsn-cell tsn-${shown.kind} ${isStaged ? "tsn-staged" : ""}`,
+      role: "gridcell", tabindex: "-1", class: `tsn-cell tsn-${shown.kind} ${isNumeric(column) ? "tsn-number" : ""} ${isStaged ? "tsn-staged" : ""}`,
       "aria-label": [`${column.name}: ${shown.spoken}`, isStaged && "staged", change?.operation === "delete" && "to be deleted", error].filter(Boolean).join(", "),
       "aria-readonly": readonly || column.readonly ? "true" : null, "aria-invalid": error ? "true" : null,
       title: error ?? (column.readonly || null), onclick: () => go(index, place), ondblclick: () => edit(),

@@ -56,6 +56,8 @@ function pixel(hue, saturation, lightness) {
   return (255 << 24) | (part(4) << 16) | (part(8) << 8) | part(0);
 }
 
+const swatch = (abgr) => h("span", { class: "tsn-swatch", style: `background: ${css(abgr)}`, "aria-hidden": "true" });
+
 const css = (abgr) => `rgb(${abgr & 255} ${(abgr >> 8) & 255} ${(abgr >> 16) & 255})`;
 
 /** The colours of every state of every owner; owner 0 is unknown. */
@@ -80,9 +82,10 @@ function render({ model, el }) {
   const place = h("output", { class: "tsn-where" });
   const summary = h("div", { class: "tsn-summary" });
   const rows = h("tbody");
-  const names = ["name", "kind", "", "known", "here", "changed", "last cell"];
+  const legend = h("div", { class: "tsn-legend", "aria-hidden": "true" });
+  const names = ["name", "kind", "known", "here", "changed", "last cell", ""];
   const table = h("table", {}, h("caption", {}, "Pages by table and index"),
-    h("thead", {}, h("tr", {}, ...names.map((name) => h(name ? "th" : "td", name ? { scope: "col" } : {}, name)))), rows);
+    h("thead", {}, h("tr", {}, ...names.map((name, at) => h(name ? "th" : "td", name ? { scope: "col", class: at > 1 ? "tsn-number" : null } : {}, name)))), rows);
   const { send, close } = connect(model, {
     whole(message, [stateBytes, ownerBytes]) {
       const began = performance.now();
@@ -109,6 +112,7 @@ function render({ model, el }) {
 
   function recolour() {
     colours = palette(owners.length, isDark(el));
+    legend.replaceChildren(...STATES.map((state, at) => h("span", {}, swatch(colours[owners.length ? 4 + at : at]), state)));
     layOut();
   }
 
@@ -161,11 +165,12 @@ function render({ model, el }) {
     const known = absent + here + changed + fresh;
     if (!known && !owner) return null;
     const { kind, name } = owners[owner - 1] ?? { kind: "", name: "unknown" };
-    const swatch = h("span", { class: "tsn-swatch", style: `background: ${css(colours[4 * owner + HERE])}`, "aria-hidden": "true" });
     const fetchable = absent > 0 && (kind === "table" || kind === "index");
     const button = h("button", { type: "button", "aria-label": `fetch ${name}`, title: `${count(absent, "page")} known to be absent`, onclick: () => fetchOwner(owner) }, "Fetch");
-    return h("tr", {}, h("th", { scope: "row" }, swatch, name), h("td", {}, kind), h("td", {}, ...(fetchable ? [button] : [])),
-      ...[known, here + changed + fresh, changed, fresh].map((each) => h("td", { class: "tsn-number" }, each.toLocaleString("en"))));
+    return h("tr", {}, h("th", { scope: "row" }, swatch(colours[4 * owner + HERE]), name), h("td", {}, kind),
+      ...[known, here + changed + fresh].map((each) => h("td", { class: "tsn-number" }, each.toLocaleString("en"))),
+      ...[changed, fresh].map((each) => h("td", { class: "tsn-number" }, each ? each.toLocaleString("en") : "")),
+      h("td", {}, ...(fetchable ? [button] : [])));
   }
 
   function fetchOwner(owner) {
@@ -207,7 +212,7 @@ function render({ model, el }) {
   }
 
   const scroller = h("div", { class: "tsn-scroller" }, canvas);
-  el.append(summary, h("div", { class: "tsn-beside" }, h("div", { class: "tsn-map" }, scroller, place), h("div", { class: "tsn-scroller tsn-table", tabindex: "0", role: "region", "aria-label": "Pages by table and index" }, table)), foot.element);
+  el.append(summary, h("div", { class: "tsn-beside" }, h("div", { class: "tsn-map" }, scroller, legend, place), h("div", { class: "tsn-scroller tsn-table", tabindex: "0", role: "region", "aria-label": "Pages by table and index" }, table)), foot.element);
   const resized = new ResizeObserver(() => states.length && recolour());
   resized.observe(el);
   const unwatch = watchTheme(el, recolour);

@@ -2,18 +2,26 @@
 
 const MORE_AFTER_MS = 300;
 
+const DISCONNECTED = { text: "disconnected: run the cell again", failed: true, busy: "" };
+
 /**
  * Connect a view with its widget in the kernel. `handlers` are by message type, each called with the
- * message and its buffers as bytes. Each message but `said` is answered once, a while later.
+ * message and its buffers as bytes. Each message but `said` is answered once, a while later. When the kernel is
+ * gone, or another one in its place, that is said, and nothing is sent any more.
  */
 function connect(model, handlers) {
   const view = Math.random().toString(36).slice(2);
-  let timer = 0;
+  let timer = 0, live = true;
+  const lost = () => {
+    live = false;
+    queueMicrotask(() => handlers.said(DISCONNECTED));  // not amid `render`
+  };
   const send = (type, content = {}) => {
+    if (!live) return lost();
     try {
       model.send({ type, view, ...content });
-    } catch {  // the kernel is gone, and what the widget is connected with
-      handlers.said?.({ text: "disconnected: run the cell", failed: true });
+    } catch {
+      lost();
     }
   };
   const more = () => {
@@ -26,12 +34,14 @@ function connect(model, handlers) {
     if (message.type !== "said" && !timer) timer = setTimeout(more, MORE_AFTER_MS);
   };
   model.on("msg:custom", heard);
+  model.on("comm_live_update", lost);
   send("open");
   return {
     send,
     close() {
       clearTimeout(timer);
       model.off("msg:custom", heard);
+      model.off("comm_live_update", lost);
       send("close");
     },
   };
@@ -50,15 +60,22 @@ function h(tag, attributes = {}, ...children) {
 }
 
 /**
- * Call `changed` whenever the theme is another; returns how to stop. JupyterLab's attributes may say so before
- * the colours are there, so the style sheet also gives the background a transition, whose end says it.
+ * Call `changed` whenever the theme is another; returns how to stop. What JupyterLab, VS Code and Colab mark it
+ * with may say so before the colours are there, so the style sheet also gives the background a transition, whose
+ * end says it.
  */
 function watchTheme(element, changed) {
   const soon = () => requestAnimationFrame(changed);
   const observer = new MutationObserver(soon);
-  observer.observe(document.body, { attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
+  observer.observe(document.body, { attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"] });
+  observer.observe(document.documentElement, { attributeFilter: ["theme", "style", "class"] });
+  const forced = matchMedia("(forced-colors: active)");
+  forced.addEventListener("change", soon);
   element.addEventListener("transitionend", soon);
-  return () => observer.disconnect();
+  return () => {
+    observer.disconnect();
+    forced.removeEventListener("change", soon);
+  };
 }
 
 /** Say whether what lies behind `element` is dark. */
