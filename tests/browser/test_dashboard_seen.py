@@ -33,7 +33,7 @@ def shown(notebook, people, request):
     connect = f"%turso_sync connect {name}.db {people} --prefix 4KiB"
     notebook.open(f"{name}.ipynb", [LOAD, connect, "%turso_sync dashboard"])
     notebook.run_all()
-    notebook.page.get_by_text("changes to push").wait_for()
+    notebook.page.locator("dt", has_text="changes to push").wait_for()
     return notebook
 
 
