@@ -85,7 +85,9 @@ class SyncError(DatabaseError):
 
 
 class RemoteError(SyncError):
-    """The remote, or the way to it."""
+    """The remote, or the way to it; ``status`` is that of HTTP, ``None`` when the reason is another."""
+
+    status: int | None = None
 
 
 class RemoteUnreachableError(RemoteError):
@@ -93,12 +95,7 @@ class RemoteUnreachableError(RemoteError):
 
 
 class RemoteRefusedError(RemoteError):
-    """The remote answered no: wrong token, wrong path, a request that it will not take.
-
-    ``status`` is that of HTTP, ``None`` when the reason is another.
-    """
-
-    status: int | None = None
+    """The remote answered no: wrong token, wrong path, a request that it will not take."""
 
 
 class RemoteFailedError(RemoteError):

@@ -94,7 +94,7 @@ def test_watch_follows_a_commit(shown):
 
 
 def test_a_widget_whose_kernel_is_gone_says_so(shown):
-    """After a restart each tells to run its cell again; after a shutdown, of which none is told, a button does."""
+    """After a restart each tells to run its cell; after a shutdown, of which none is told, a button does."""
     page = shown.page
     said = "disconnected: run the cell again"
     page.get_by_role("button", name="Pull", exact=True).click()

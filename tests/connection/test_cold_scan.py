@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import apsw
 import pytest
@@ -31,12 +31,11 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def partially(path: Path, url: str) -> tsn.Connection:
+def partially(path: Path, url: str, **options: Any) -> tsn.Connection:
     """Connect with a prefix of 128 KiB, and have the schema read."""
     strategy = tsn.PartialSyncPrefixBootstrap(length=128 * 1024)
-    db = tsn.connect(
-        path, url, partial_sync=tsn.PartialSyncOpts(bootstrap_strategy=strategy, segment_size=4096)
-    )
+    few = tsn.PartialSyncOpts(bootstrap_strategy=strategy, segment_size=4096)
+    db = tsn.connect(path, url, partial_sync=few, **options)
     db.execute("SELECT 1 FROM t LIMIT 0")
     return db
 
@@ -49,6 +48,16 @@ def test_cold_scan(remote_server: Callable, large, tmp_path) -> None:
         assert report.pages_wasted == 0
         assert report.received_bytes <= 1.05 * large.stat().st_size
         assert [cost.name for cost in report.by_tree] == ["t"]
+
+
+def test_compressed_cold_scan(remote_server: Callable, large, tmp_path) -> None:
+    """The same rows; one request more where the server cannot, a part of the bytes where it can."""
+    with closing(partially(tmp_path / "r", remote_server(large).url, compress=True)) as db:
+        result = db.run("SELECT count(*), max(length(a)) FROM t")
+        refused = result.report.requests == 9
+        assert list(result.frame().itertuples(index=False, name=None)) == [(ROWS, 285)]
+        assert refused or result.report.requests == 8
+        assert result.report.received_bytes <= (1.05 if refused else 0.1) * large.stat().st_size
 
 
 def test_lookups(remote_server: Callable, large, tmp_path) -> None:

@@ -52,6 +52,7 @@ def connect(
     pull_bytes_threshold: int | None = None,
     long_poll_timeout_ms: int | None = None,
     remote_encryption_key: str | None = None,
+    compress: bool | None = None,
     **later: object,
 ) -> Connection:
     """Open the replica in the folder ``path``, making it from the remote if it is not there yet.
@@ -78,6 +79,8 @@ def connect(
         pull_bytes_threshold: most bytes of pages to ask for in one request of a bootstrap.
         remote_encryption_key: base64 key of an encrypted remote database; sent, never saved.
         long_poll_timeout_ms: how long a pull waits for news, where the remote can (``tursodb`` cannot).
+        compress: ask for pages compressed by zstd, if the remote can (``tursodb`` cannot; it is asked once);
+            by default unless it is on this machine.
         later: ``protocol``, ``remote_encryption_cipher``: taken at their defaults, refused otherwise.
 
     Blocks until the replica is ready. An interrupted bootstrap is continued by the next call.
@@ -109,7 +112,7 @@ def connect(
         url = remote_url or saved_url
         if url is None:
             return None
-        return HttpRemote(url, auth_token, encryption_key=remote_encryption_key)
+        return HttpRemote(url, auth_token, encryption_key=remote_encryption_key, compress=compress)
 
     syncing = SyncOptions(
         conflict_policy=checked_policies(conflict_policy),

@@ -7,6 +7,7 @@
 | ``traffic.py`` | counters |
 | ``answers.py`` | statuses and foreign errors, as ours |
 | ``redirect.py`` | where a redirect may lead |
+| ``compression.py`` | whether pages are asked for compressed |
 | ``resolve.py`` | name lookups that Ctrl-C can leave |
 | ``under_way.py`` | requests that another thread can end |
 | ``http.py`` | HttpRemote: the two requests |

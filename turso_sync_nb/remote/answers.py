@@ -48,14 +48,17 @@ _HINTS: Final = {
 
 def of_status(status: int, text: str, url: str, secrets: Iterable[str]) -> RemoteError:
     """Return the error for an answer of ``status`` with the body ``text``."""
-    words = cleaned(text, secrets)
+    error = _of_status(status, cleaned(text, secrets), url)
+    error.status = status
+    return error
+
+
+def _of_status(status: int, words: str, url: str) -> RemoteError:
     message = f"ask {url}: status {status}" + (f", {words}" if words else "")
     if words == A_WEB_PAGE:
         return RemoteRefusedError(message, hint="check the address: a web server answers, not a database")
     if 400 <= status < 500:  # noqa: PLR2004 - HTTP's own borders
-        refused = RemoteRefusedError(message, hint=_HINTS.get(status, "check address and token"))
-        refused.status = status
-        return refused
+        return RemoteRefusedError(message, hint=_HINTS.get(status, "check address and token"))
     return RemoteFailedError(message, hint="try again; if it stays so, look at the server's log")
 
 

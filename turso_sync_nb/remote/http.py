@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -35,6 +35,7 @@ from turso_sync_nb.remote.answers import (
     refuse_other_forms,
     web_page,
 )
+from turso_sync_nb.remote.compression import Compression
 from turso_sync_nb.remote.redirect import redirected
 from turso_sync_nb.remote.resolve import Resolver
 from turso_sync_nb.remote.retry import RetryPolicy, retry_after_s
@@ -105,7 +106,8 @@ class PullResponse:
 class HttpRemote:
     """A remote database behind a URL; safe for threads.
 
-    ``url`` and ``auth_token`` may be callables, asked for each request. ``transport`` is for tests.
+    ``url`` and ``auth_token`` may be callables, asked for each request. ``compress``: ask for compressed
+    pages; ``None``: unless the server is on this machine. ``transport`` is for tests.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class HttpRemote:
         auth_token: Text = None,
         *,
         encryption_key: str | None = None,
+        compress: bool | None = None,
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
         transport: httpx.BaseTransport | None = None,
@@ -131,6 +134,8 @@ class HttpRemote:
         }
         self._read_s = limits.read_s
         self._connect_s = limits.connect_s
+        here = self.saved_url is not None and is_loopback(self.saved_url)
+        self._compression = Compression(wanted=not here if compress is None else compress)
         self._calls = Calls()
         self._resolver = None if transport else Resolver()
         self._clients: dict[tuple[bool, bool], httpx.Client] = {}
@@ -163,22 +168,24 @@ class HttpRemote:
 
     @contextmanager
     def pull_updates(self, request: PullRequest) -> Iterator[PullResponse]:
-        """Ask for pages; the answer is good inside the ``with`` block.
+        """Ask for pages, compressed where that pays; the answer is good inside the ``with`` block.
 
         Raises:
             RemoteError: no answer, a refusal, or a failure, after the tries that are worth it.
             ProtocolError: an answer without a header that makes sense.
         """
-
-        def begin(response: httpx.Response) -> PullResponse:
-            decoder = PullDecoder(check_bounds=not request.server_revision)
-            chunks = self._chunks(response)
-            header, first = self._header_and_more(decoder, chunks, response)
-            return PullResponse(header, _pages(decoder, first, chunks))
-
-        waits_s = (request.long_poll_timeout_ms or 0) / 1000
-        call = _Call("/pull-updates", request.encode(), _PROTOBUF, repeatable=True, waits_s=waits_s)
-        with self._answer(call, begin) as answer:
+        compress = self._compression.wanted(request)
+        with ExitStack() as answers:
+            try:
+                asked = replace(request, encoding="zstd") if compress else request
+                answer = answers.enter_context(self._pulled(asked))
+            except RemoteError as error:
+                if not compress or not self._compression.may_be_refused(error):
+                    raise
+                answer, compress = answers.enter_context(self._pulled(request)), False
+                self._compression.answered(compressed=False)
+            if compress:
+                self._compression.answered(compressed=True)
             yield answer
 
     def pipeline(self, requests: Sequence[Request]) -> list[Response | SqlError]:
@@ -191,6 +198,19 @@ class HttpRemote:
             return list(decode_response(body))
 
     # How an answer comes about
+
+    @contextmanager
+    def _pulled(self, request: PullRequest) -> Iterator[PullResponse]:
+        def begin(response: httpx.Response) -> PullResponse:
+            decoder = PullDecoder(check_bounds=not request.server_revision)
+            chunks = self._chunks(response)
+            header, first = self._header_and_more(decoder, chunks, response)
+            return PullResponse(header, _pages(decoder, first, chunks))
+
+        waits_s = (request.long_poll_timeout_ms or 0) / 1000
+        call = _Call("/pull-updates", request.encode(), _PROTOBUF, repeatable=True, waits_s=waits_s)
+        with self._answer(call, begin) as answer:
+            yield answer
 
     @contextmanager
     def _answer(self, call: _Call, begin: Callable[[httpx.Response], Begun]) -> Iterator[Begun]:

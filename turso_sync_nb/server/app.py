@@ -101,16 +101,13 @@ class _Face:
         """Answer with a header and the pages that differ."""
         request = await to_thread.run_sync(PullRequest.decode, body, limiter=self._pullers)
         history = self._database.history
-        try:
-            selection = await self._selected(request)
-        except pull.EncodingRefusedError as error:
-            return PlainTextResponse(str(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+        selection = await self._selected(request)
         self._database.tidy_soon()
         chunks = pull.chunks(history, selection, self._limits.chunk_pages)
         return _PageStream(
             _in_threads(chunks, self._pullers),
             media_type="application/protobuf",
-            headers={"content-length": str(selection.body_bytes)},
+            headers={} if selection.body_bytes is None else {"content-length": str(selection.body_bytes)},
         )
 
     async def _selected(self, request: PullRequest) -> pull.Selection:

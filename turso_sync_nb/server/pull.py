@@ -37,10 +37,6 @@ _VARINT_CLASSES: Final = (0, 1, 2**7, 2**14, 2**21, 2**28, PAGES_MAX + 1)
 """Page ids from one of these to the next take equally many bytes on the wire."""
 
 
-class EncodingRefusedError(Exception):
-    """The client asked for an encoding of pages that this server does not send."""
-
-
 @dataclass(frozen=True)
 class Selection:
     """What one pull is answered with.
@@ -56,14 +52,16 @@ class Selection:
     pages: BitMap
 
     @property
-    def body_bytes(self) -> int:
-        """The exact length of the answer's body."""
+    def body_bytes(self) -> int | None:
+        """The exact length of the answer's body; ``None`` where it is not known before it is compressed."""
+        if self.header.encoding != "raw":
+            return None
         page = b"\0" * PAGE_SIZE
         total = len(encode_header(self.header))
         for low, high in itertools.pairwise(_VARINT_CLASSES):
             count = self.pages.range_cardinality(low, high)
             if count:
-                total += count * len(encode_page(PageId(low), page, self.header.encoding))
+                total += count * len(encode_page(PageId(low), page, "raw"))
         return total
 
 
@@ -71,12 +69,7 @@ def select(history: History, request: PullRequest, limits: Limits) -> Selection:
     """Return what ``request`` is to be answered with.
 
     It records what was committed until now, unless a known revision is asked for.
-
-    Raises:
-        EncodingRefusedError: the client asked for compressed pages.
     """
-    if request.encoding != "raw":
-        raise EncodingRefusedError(f"encode pages as {request.encoding}: this server sends raw pages only")
     newest = history.newest
     asked = _number(newest, request.server_revision)
     if asked is None:  # a reader of a known revision does not wait until newer ones are recorded
@@ -84,7 +77,7 @@ def select(history: History, request: PullRequest, limits: Limits) -> Selection:
         asked = None if request.server_revision else newest.revision
     db_pages = None if asked is None else history.db_pages_at(asked)
     if asked is None or db_pages is None:
-        return Selection(_header(newest, newest.revision), newest.revision, BitMap())
+        return Selection(_header(newest, newest.revision, request), newest.revision, BitMap())
     pages = BitMap()
     pages.add_range(0, db_pages)
     if request.pages is not None:
@@ -95,7 +88,7 @@ def select(history: History, request: PullRequest, limits: Limits) -> Selection:
         pages &= changed
     if request.query and pages:
         pages &= pages_of_query(history, asked, request.query, limits) | BitMap([0])
-    return Selection(_header(newest, asked), asked, pages)
+    return Selection(_header(newest, asked, request), asked, pages)
 
 
 def brings_nothing(request: PullRequest, selection: Selection) -> bool:
@@ -119,9 +112,9 @@ def chunks(history: History, selection: Selection, chunk_pages: int) -> Iterator
         yield b"".join(encode_page(page, data, encoding) for page, data in zip(batch, read, strict=True))
 
 
-def _header(newest: State, revision: int) -> PullHeader:
+def _header(newest: State, revision: int, request: PullRequest) -> PullHeader:
     # the size is the newest revision's whatever was asked, as tursodb has it
-    return PullHeader(revision=f"{newest.epoch}.{revision}", db_pages=newest.db_pages, encoding="raw")
+    return PullHeader(f"{newest.epoch}.{revision}", newest.db_pages, request.encoding)
 
 
 def _number(newest: State, name: str) -> int | None:
