@@ -152,11 +152,11 @@ function render({ model, el }) {
     const shown = value === undefined ? { text: "", kind: "unset", spoken: "its default" } : typeof value === "string" ? { text: value, kind: "text", spoken: value } : shownValue(value);
     const cell = h("div", {
       role: "gridcell", tabindex: "-1", class: `tsn-cell tsn-${shown.kind} ${isNumeric(column) ? "tsn-number" : ""} ${isStaged ? "tsn-staged" : ""}`,
-      "aria-label": [`${column.name}: ${shown.spoken}`, isStaged && "staged", change?.operation === "delete" && "to be deleted", error].filter(Boolean).join(", "),
+      "aria-label": [`${column.name}: ${shown.spoken}`, error, isStaged && "staged", change?.operation === "delete" && "to be deleted"].filter(Boolean).join(", "),
       "aria-readonly": readonly || column.readonly ? "true" : null, "aria-invalid": error ? "true" : null,
       title: error ?? (column.readonly || null), onclick: () => go(index, place), ondblclick: () => edit(),
     }, shown.text);
-    if (error) cell.append(h("span", { class: "tsn-error" }, error));
+    if (error) cell.append(" ", h("span", { class: "tsn-error" }, error));
     return cell;
   }
 

@@ -62,7 +62,7 @@ const css = (abgr) => `rgb(${abgr & 255} ${(abgr >> 8) & 255} ${(abgr >> 16) & 2
 
 /** The colours of every state of every owner; owner 0 is unknown. */
 function palette(owners, dark) {
-  const lightness = dark ? [0.2, 0.5, 0, 0.75] : [0.88, 0.55, 0, 0.32];
+  const lightness = dark ? [0.3, 0.55, 0, 0.78] : [0.88, 0.55, 0, 0.32];
   const changed = dark ? pixel(25, 1, 0.6) : pixel(20, 1, 0.42);
   const colours = new Uint32Array(4 * (owners + 1));
   for (let owner = 0; owner <= owners; owner++)
@@ -142,7 +142,7 @@ function render({ model, el }) {
       for (let y = cell - 1; y < canvas.height; y += cell) context.fillRect(0, y, canvas.width, 1);
     }
     if (cursor >= 0) {
-      context.strokeStyle = getComputedStyle(el).color;
+      context.strokeStyle = isDark(el) ? "#fff" : "#000";
       context.lineWidth = 2;
       context.strokeRect((cursor % columns) * cell - 1, Math.floor(cursor / columns) * cell - 1, cell + 2, cell + 2);
     }
