@@ -69,7 +69,7 @@ class Place:
             self.carry()
             if locator.count():
                 return
-        raise TimeoutError(f"wait for {locator}: {self.page.locator('body').inner_text()[-2000:]}")
+        raise TimeoutError(f"wait for {locator}: {self.page.locator('body').inner_text()[:500]}")
 
     def _until_late(self) -> Iterator[None]:
         deadline = time.monotonic() + DEADLINE_S

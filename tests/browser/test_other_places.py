@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 
 import pytest
@@ -138,6 +139,26 @@ def test_snapshots_alone_are_legible_there(place_of, widgets, lab_shots, kind, t
     assert place.page.get_by_text("pages here").count() == 1
     assert place.violations("main") == []
     place.page.screenshot(path=lab_shots / f"{kind}-{theme}-saved.png", full_page=True)
+
+
+def test_taken_out_of_the_page_and_put_back(place_of, widgets, db):
+    """What arrived and another theme meanwhile are seen, and the editor is where it was."""
+    place = place_of("vscode", "light")
+    page = place.page
+    show_all(place, widgets)
+    light = page.evaluate(PIXEL)
+    page.locator(".tsn-editor .tsn-scroller").evaluate("each => each.scrollTop = 200")
+    page.evaluate("main = document.querySelector('main'), cells = [...main.children], main.replaceChildren()")
+    page.wait_for_timeout(100)
+    place.set_theme("dark")
+    db.query("SELECT count(*) FROM person")
+    for _ in range(10):
+        place.carry()
+        page.wait_for_timeout(50)
+    page.evaluate("main.append(...cells)")
+    place.wait(page.locator(".tsn-page-map .tsn-summary", has_text=re.compile(r"^\d\d of 131")))
+    assert page.evaluate(PIXEL) != light
+    assert page.locator(".tsn-editor .tsn-scroller").evaluate("each => each.scrollTop") == 200
 
 
 @pytest.mark.parametrize("width", [400, 1600])

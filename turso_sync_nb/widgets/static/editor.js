@@ -9,6 +9,7 @@ const isNumeric = ({ type }) => /INT|REAL|FLOA|DOUB|NUM|DEC/i.test(type) && !/CH
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-editor");
   let columns = [], readonly = "", rows = [], staged = {}, atFirst = true, atLast = false, asked = "", lastKey = [];
+  let scrolledTo = 0;  // what is out of sight, and so out of the page, forgets where it was scrolled to
   let at = { id: null, row: 0, column: 0 };  // the cell that has the focus, found again by its row's id
   let input = null, later = [];  // while a cell is typed into, nothing is drawn: messages wait
   const waiting = (handle) => (message) => (input ? later.push(() => handle(message)) : handle(message));
@@ -103,6 +104,7 @@ function render({ model, el }) {
   }
 
   function scrolled() {
+    scrolledTo = scroller.scrollTop;
     if (scroller.scrollTop + scroller.clientHeight > scroller.scrollHeight - NEAR && !atLast && rows.length) ask("after", rows.at(-1).id);
     else if (scroller.scrollTop < NEAR && !atFirst && rows.length) ask("before", rows[0].id);
   }
@@ -254,7 +256,12 @@ function render({ model, el }) {
     send("set", { cells: cells.filter(([, name]) => name && !columns.find((column) => column.name === name).readonly) });
   }
 
-  return close;
+  const seen = new ResizeObserver(() => scroller.clientHeight && (scroller.scrollTop = scrolledTo));
+  seen.observe(scroller);
+  return () => {
+    seen.disconnect();
+    close();
+  };
 }
 
 export default { render };
