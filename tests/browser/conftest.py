@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +17,6 @@ from turso_sync_nb.server import LocalServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from playwright.sync_api import Browser
 
@@ -27,6 +28,12 @@ def browser() -> Iterator[Browser]:
         miss(f"browser: no {CHROMIUM}; apt-get install chromium")
     with sync_playwright() as playwright, chromium(playwright) as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def lab_shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of pictures of what was seen."""
+    return Path(os.environ.get("TSN_SCREENSHOTS") or tmp_path_factory.mktemp("shots"))
 
 
 @pytest.fixture(scope="session")

@@ -97,6 +97,13 @@ class LabServer:
         except OSError:
             return False
 
+    def set_setting(self, plugin: str, values: dict[str, object]) -> None:
+        """Write the user's settings of a plugin (``@package/name:id`` with a slash for the colon)."""
+        folder = Path(self._env["JUPYTER_CONFIG_DIR"], "lab", "user-settings")
+        path = folder / f"{plugin}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
+
     def said(self) -> str:
         """Return what the server wrote so far."""
         return self._log.read_text(errors="replace")

@@ -23,7 +23,7 @@ def shown(notebook, people, request):
 def here(page, name):
     """Return how many pages of a table or an index are here, and how many are known."""
     row = page.locator(".tsn-page-map tbody tr", has=page.get_by_role("rowheader", name=name, exact=True))
-    cells = [int(text.replace(",", "")) for text in row.locator(".tsn-number").all_inner_texts()]
+    cells = [int(text.replace(",", "")) for text in row.locator(".tsn-number").all_inner_texts()[:2]]
     return cells[1], cells[0]
 
 

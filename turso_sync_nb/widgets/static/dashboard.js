@@ -58,6 +58,7 @@ function render({ model, el }) {
     summary.textContent = `${path} · ${remote ?? "no remote"}`;
     FIGURES.forEach(([, , shown], at) => (values[at].textContent = shown(now)));
     const most = Math.max(...arrivals.map(([, pages]) => pages), 0);
+    bars.hidden = table.hidden = !arrivals.length;
     timeline.style.setProperty("--tsn-arrivals", arrivals.length);
     highest.textContent = arrivals.length ? `Pages that arrived, at most ${count(most, "page")} at a time` : "No pages arrived yet";
     from.textContent = arrivals.length ? moment(arrivals[0][0]) : "";

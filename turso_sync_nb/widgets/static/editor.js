@@ -9,6 +9,7 @@ const isNumeric = ({ type }) => /INT|REAL|FLOA|DOUB|NUM|DEC/i.test(type) && !/CH
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-editor");
   let columns = [], readonly = "", rows = [], staged = {}, atFirst = true, atLast = false, asked = "", lastKey = [];
+  let scrolledTo = 0;  // what is out of sight, and so out of the page, forgets where it was scrolled to
   let at = { id: null, row: 0, column: 0 };  // the cell that has the focus, found again by its row's id
   let input = null, later = [];  // while a cell is typed into, nothing is drawn: messages wait
   const waiting = (handle) => (message) => (input ? later.push(() => handle(message)) : handle(message));
@@ -103,6 +104,7 @@ function render({ model, el }) {
   }
 
   function scrolled() {
+    scrolledTo = scroller.scrollTop;
     if (scroller.scrollTop + scroller.clientHeight > scroller.scrollHeight - NEAR && !atLast && rows.length) ask("after", rows.at(-1).id);
     else if (scroller.scrollTop < NEAR && !atFirst && rows.length) ask("before", rows[0].id);
   }
@@ -152,11 +154,11 @@ function render({ model, el }) {
     const shown = value === undefined ? { text: "", kind: "unset", spoken: "its default" } : typeof value === "string" ? { text: value, kind: "text", spoken: value } : shownValue(value);
     const cell = h("div", {
       role: "gridcell", tabindex: "-1", class: `tsn-cell tsn-${shown.kind} ${isNumeric(column) ? "tsn-number" : ""} ${isStaged ? "tsn-staged" : ""}`,
-      "aria-label": [`${column.name}: ${shown.spoken}`, isStaged && "staged", change?.operation === "delete" && "to be deleted", error].filter(Boolean).join(", "),
+      "aria-label": [`${column.name}: ${shown.spoken}`, error, isStaged && "staged", change?.operation === "delete" && "to be deleted"].filter(Boolean).join(", "),
       "aria-readonly": readonly || column.readonly ? "true" : null, "aria-invalid": error ? "true" : null,
       title: error ?? (column.readonly || null), onclick: () => go(index, place), ondblclick: () => edit(),
     }, shown.text);
-    if (error) cell.append(h("span", { class: "tsn-error" }, error));
+    if (error) cell.append(" ", h("span", { class: "tsn-error" }, error));
     return cell;
   }
 
@@ -254,7 +256,12 @@ function render({ model, el }) {
     send("set", { cells: cells.filter(([, name]) => name && !columns.find((column) => column.name === name).readonly) });
   }
 
-  return close;
+  const seen = new ResizeObserver(() => scroller.clientHeight && (scroller.scrollTop = scrolledTo));
+  seen.observe(scroller);
+  return () => {
+    seen.disconnect();
+    close();
+  };
 }
 
 export default { render };

@@ -62,7 +62,7 @@ const css = (abgr) => `rgb(${abgr & 255} ${(abgr >> 8) & 255} ${(abgr >> 16) & 2
 
 /** The colours of every state of every owner; owner 0 is unknown. */
 function palette(owners, dark) {
-  const lightness = dark ? [0.2, 0.5, 0, 0.75] : [0.88, 0.55, 0, 0.32];
+  const lightness = dark ? [0.3, 0.55, 0, 0.78] : [0.88, 0.55, 0, 0.32];
   const changed = dark ? pixel(25, 1, 0.6) : pixel(20, 1, 0.42);
   const colours = new Uint32Array(4 * (owners + 1));
   for (let owner = 0; owner <= owners; owner++)
@@ -75,7 +75,7 @@ function palette(owners, dark) {
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-page-map");
   let owners = [], states = new Uint8Array(0), owned = new Uint16Array(0), pageSize = 4096;
-  let colours = palette(0, false), columns = 1, cell = 1, cursor = -1;
+  let colours = palette(0, false), dark = false, columns = 1, cell = 1, cursor = -1;
   const sheet = document.createElement("canvas");  // one pixel a page; stretched onto the visible one
 
   const canvas = h("canvas", { tabindex: "0", role: "application", "aria-label": "page map", onmousemove: point, onmouseleave: () => where(-1), onclick: pick, onkeydown: step });
@@ -111,7 +111,9 @@ function render({ model, el }) {
   const foot = footLine(send);
 
   function recolour() {
-    colours = palette(owners.length, isDark(el));
+    if (!scroller.clientWidth) return;  // out of sight; being seen again is a change of size
+    dark = isDark(el);
+    colours = palette(owners.length, dark);
     legend.replaceChildren(...STATES.map((state, at) => h("span", {}, swatch(colours[owners.length ? 4 + at : at]), state)));
     layOut();
   }
@@ -142,7 +144,7 @@ function render({ model, el }) {
       for (let y = cell - 1; y < canvas.height; y += cell) context.fillRect(0, y, canvas.width, 1);
     }
     if (cursor >= 0) {
-      context.strokeStyle = getComputedStyle(el).color;
+      context.strokeStyle = dark ? "#fff" : "#000";
       context.lineWidth = 2;
       context.strokeRect((cursor % columns) * cell - 1, Math.floor(cursor / columns) * cell - 1, cell + 2, cell + 2);
     }

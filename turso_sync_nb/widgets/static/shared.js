@@ -112,7 +112,10 @@ const NULL_TEXT = "NULL";
 function shownValue(value) {
   if (value === null) return { text: NULL_TEXT, kind: "null", spoken: "NULL" };
   const [kind, text, length] = value;
-  if (kind === "b") return { text: `x'${text}${length ? "…" : ""}'`, kind: "blob", spoken: `blob of ${length ?? text.length / 2} bytes` };
+  if (kind === "b") {
+    const told = length ? `blob of ${count(length, "byte")}` : `x'${text}'`;
+    return { text: told, kind: "blob", spoken: told };
+  }
   if (kind === "t" && text === "") return { text: "''", kind: "empty", spoken: "empty text" };
   return { text: length ? `${text}…` : text, kind: kind === "t" ? "text" : "number", spoken: text };
 }

@@ -12,13 +12,15 @@ function render({ model, el }) {
 
   function found({ title, names, rows, more }) {
     caption.textContent = title;
-    head.replaceChildren(h("td"), ...names.map((name) => h("th", { scope: "col" }, name)));
+    head.replaceChildren(h("td"), ...names.map((name, at) => h("th", { scope: "col", class: isNumber(rows[0]?.[at]) ? "tsn-number" : null }, name)));
     const keys = rows.map((row) => JSON.stringify(row));
     const isNew = (key) => before !== null && !before.has(key);
     body.replaceChildren(...rows.map((row, at) => h("tr", { class: isNew(keys[at]) ? "tsn-new" : null }, h("td", {}, isNew(keys[at]) ? "new" : ""), ...row.map(drawCell))));
     summary.textContent = `${count(rows.length, "row")}${more ? ", more are not shown" : ""} · ${count(keys.filter(isNew).length, "new row")}`;
     if (names.length) before = new Set(keys);
   }
+
+  const isNumber = (value) => value != null && shownValue(value).kind === "number";
 
   function drawCell(value) {
     const { text, kind } = shownValue(value);

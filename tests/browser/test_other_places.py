@@ -1,0 +1,199 @@
+"""The widgets in another DOM than JupyterLab's: VS Code's and Colab's, light, dark, of high contrast."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+
+import pytest
+from places import AXE, Place
+from skips import miss
+
+import turso_sync_nb as tsn
+
+PLACES = [
+    ("vscode", "light"),
+    ("vscode", "dark"),
+    ("vscode", "contrast"),
+    ("colab", "light"),
+    ("colab", "dark"),
+]
+LAZILY = tsn.PartialSyncOpts(bootstrap_strategy=tsn.PartialSyncPrefixBootstrap(length=4096))
+SHOWN = {
+    ".tsn-page-map th": "sqlite_schema", ".tsn-dashboard dd": "of 131", ".tsn-editor .tsn-cell": "name 1326",
+    ".tsn-watch td": "name 1326",
+}  # fmt: skip
+PIXEL = """
+[...document.querySelector('.tsn-page-map canvas').getContext('2d').getImageData(200, 3, 1, 1).data].join()
+"""
+SWATCHES = """
+[...document.querySelectorAll('.tsn-page-map th .tsn-swatch')]
+    .map(each => getComputedStyle(each).backgroundColor)
+"""
+
+
+@pytest.fixture
+def db(people, tmp_path):
+    """A lazy replica."""
+    with closing(tsn.connect(tmp_path / "replica", people, partial_sync=LAZILY)) as db:
+        yield db
+
+
+@pytest.fixture
+def widgets(db):
+    """Every widget of one replica."""
+    from turso_sync_nb.widgets.watch import Watch
+
+    watched = "SELECT id, name, city FROM person ORDER BY id LIMIT 5"
+    return [db.page_map(), db.dashboard(), db.edit("person"), Watch(db, db._replica, watched, None)]
+
+
+@pytest.fixture
+def place_of(browser):
+    """A function that opens a place; what it complains of fails the test."""
+    places = []
+
+    def open_place(kind, theme, width=900):
+        places.append(Place(browser, kind, theme, width))
+        return places[-1]
+
+    yield open_place
+    for place in places:
+        place.close()
+    assert [place.complaints for place in places] == [[] for _ in places]
+
+
+def show_all(place, widgets):
+    """Show every widget, and wait until each is drawn."""
+    for widget in widgets:
+        place.show(widget)
+    for selector, text in SHOWN.items():
+        place.wait(place.page.locator(selector, has_text=text))
+
+
+@pytest.mark.parametrize("look", PLACES, ids="-".join)
+@pytest.mark.parametrize("brought", [True, False], ids=["ipywidgets-variables", "bare"])
+def test_axe_finds_nothing_wrong_there(place_of, widgets, lab_shots, look, brought):
+    """Roles and contrast of every widget, an error in the editor among it; its snapshot hides meanwhile."""
+    if not AXE.exists():
+        miss(f"browser: no {AXE}; npm ci --prefix tests")
+    place = place_of(*look)
+    page = place.page
+    if not brought:
+        page.evaluate("document.getElementById('brought').remove()")
+    show_all(place, widgets)
+    page.locator(".tsn-editor .tsn-cell").nth(7).click()
+    page.keyboard.press("Delete")
+    place.wait(page.locator(".tsn-staged"))
+    page.get_by_role("button", name="Apply").click()
+    place.wait(page.locator('.tsn-cell[aria-invalid="true"]'))
+    if brought:
+        page.screenshot(path=lab_shots / f"{'-'.join(look)}.png", full_page=True)
+    assert page.locator(".tsn-snapshot:visible").count() == 0
+    assert place.violations("main") == []
+    assert place.overflowing() == []
+
+
+@pytest.mark.parametrize(("kind", "other"), [("vscode", "dark"), ("vscode", "contrast"), ("colab", "dark")])
+def test_colours_follow_the_theme_there(place_of, widgets, kind, other):
+    """From light to another and back, after everything was drawn."""
+    place = place_of(kind, "light")
+    show_all(place, widgets)
+    text = "getComputedStyle(document.querySelector('.tsn-dashboard dd')).color"
+    light = place.page.evaluate(PIXEL), place.page.evaluate(text)
+    place.set_theme(other)
+    dark = place.page.evaluate(PIXEL), place.page.evaluate(text)
+    assert light[0] != dark[0]
+    assert light[1] != dark[1]
+    place.set_theme("light")
+    assert (place.page.evaluate(PIXEL), place.page.evaluate(text)) == light
+
+
+@pytest.mark.parametrize("kind", ["vscode", "colab"])
+def test_widgets_work_there(place_of, widgets, db, kind):
+    """A fetch by a button of the page map, an edit that is applied, a push; each view follows."""
+    place = place_of(kind, "dark")
+    show_all(place, widgets)
+    page = place.page
+    page.get_by_role("button", name="fetch person", exact=True).click()
+    place.wait(page.locator(".tsn-page-map .tsn-said", has_text="pages fetched"))
+    page.locator(".tsn-editor .tsn-cell").nth(7).click()
+    page.keyboard.type("Ada")
+    page.keyboard.press("Enter")
+    place.wait(page.locator(".tsn-staged", has_text="Ada"))
+    page.get_by_role("button", name="Apply").click()
+    place.wait(page.get_by_text("applied: 0 added, 1 changed, 0 deleted"))
+    place.wait(page.locator(".tsn-watch .tsn-new", has_text="Ada"))
+    page.get_by_role("button", name="Push", exact=True).click()
+    place.wait(page.get_by_text("push: 1 changes sent"))
+    assert db.query("SELECT name FROM person WHERE id = 2")["name"].tolist() == ["Ada"]
+
+
+@pytest.mark.parametrize(("kind", "theme"), PLACES)
+def test_snapshots_alone_are_legible_there(place_of, widgets, lab_shots, kind, theme):
+    """A saved notebook without a kernel: the figures are seen, in colours of the place."""
+    place = place_of(kind, theme)
+    for widget in widgets:
+        place.show_snapshot(widget)
+    assert place.page.locator(".tsn-snapshot:visible").count() == len(widgets)
+    assert place.page.get_by_text("pages here").count() == 1
+    assert place.violations("main") == []
+    place.page.screenshot(path=lab_shots / f"{kind}-{theme}-saved.png", full_page=True)
+
+
+def test_taken_out_of_the_page_and_put_back(place_of, widgets, db):
+    """What arrived and another theme meanwhile are seen, and the editor is where it was."""
+    place = place_of("vscode", "light")
+    page = place.page
+    show_all(place, widgets)
+    light = page.evaluate(PIXEL)
+    page.locator(".tsn-editor .tsn-scroller").evaluate("each => each.scrollTop = 200")
+    page.evaluate("main = document.querySelector('main'), cells = [...main.children], main.replaceChildren()")
+    page.wait_for_timeout(100)
+    place.set_theme("dark")
+    db.query("SELECT count(*) FROM person")
+    for _ in range(10):
+        place.carry()
+        page.wait_for_timeout(50)
+    page.evaluate("main.append(...cells)")
+    place.wait(page.locator(".tsn-page-map .tsn-summary", has_text=re.compile(r"^\d\d of 131")))
+    assert page.evaluate(PIXEL) != light
+    assert page.locator(".tsn-editor .tsn-scroller").evaluate("each => each.scrollTop") == 200
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+def test_narrow_and_wide_places(place_of, widgets, lab_shots, width):
+    """Nothing reaches over the edge, no button and no cell is cut; a wide place is used by the page map."""
+    place = place_of("vscode", "light", width)
+    show_all(place, widgets)
+    place.page.screenshot(path=lab_shots / f"width-{width}.png", full_page=True)
+    assert place.overflowing() == []
+    canvas = place.page.locator(".tsn-page-map canvas").bounding_box()
+    assert canvas["width"] > width / 2
+    name = place.page.locator(".tsn-editor .tsn-cell").nth(1)
+    assert name.evaluate("each => each.scrollWidth <= each.clientWidth")
+    for button in place.page.locator(".tsn-buttons button:visible").all():
+        box = button.bounding_box()
+        assert 0 <= box["x"] < box["x"] + box["width"] <= width
+
+
+def test_forced_colours(place_of, widgets, lab_shots):
+    """With the system's colours alone bars, swatches and what is staged are still seen; nothing moves."""
+    place = place_of("vscode", "light")
+    page = place.page
+    show_all(place, widgets)
+    light = page.evaluate(PIXEL)
+    page.emulate_media(forced_colors="active", color_scheme="dark", reduced_motion="reduce")
+    page.wait_for_timeout(200)
+    page.locator(".tsn-editor .tsn-cell").nth(7).click()
+    page.keyboard.press("Delete")
+    place.wait(page.locator(".tsn-staged"))
+    page.screenshot(path=lab_shots / "forced-colours.png", full_page=True)
+    style = "(selector, name) => getComputedStyle(document.querySelector(selector))[name]"
+    ground = page.evaluate(f"({style})('.tsn-dashboard', 'backgroundColor')")
+    assert ground == "rgb(0, 0, 0)"
+    assert page.evaluate(f"({style})('.tsn-bars span', 'backgroundColor')") != ground
+    assert page.evaluate(f"({style})('.tsn-staged', 'borderLeftWidth')") == "3px"
+    assert len(set(page.evaluate(SWATCHES))) > 5
+    assert page.evaluate(PIXEL) != light
+    assert page.evaluate("document.getAnimations().length") == 0
