@@ -82,7 +82,9 @@ SCATTERED = """
 from turso_sync_nb.widgets.runs import delta
 now = widget._states.copy()
 now[np.random.default_rng(7).choice(1_000_000, 1000, replace=False)] = 3
-widget._post({"type": "delta"}, [delta(widget._states, now), b""])
+(absent, here, changed, fresh), *others = widget._counts
+counts = [[absent - 1000, here, changed, fresh + 1000], *others]
+widget._post({"type": "delta", "counts": counts}, [delta(widget._states, now), b""])
 """
 
 
