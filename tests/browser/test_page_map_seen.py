@@ -23,8 +23,8 @@ def shown(notebook, people, request):
 def here(page, name):
     """Return how many pages of a table or an index are here, and how many are known."""
     row = page.locator(".tsn-page-map tbody tr", has=page.get_by_role("rowheader", name=name, exact=True))
-    cells = [int(text.replace(",", "")) for text in row.locator(".tsn-number").all_inner_texts()]
-    return cells[1], cells[0]
+    known, present, *_ = row.locator(".tsn-number").all_inner_texts()
+    return int(present.replace(",", "")), int(known.replace(",", ""))
 
 
 def test_cells_hover_click_and_the_next_cell(shown):
