@@ -125,6 +125,17 @@ def test_what_a_pull_would_change(db, remote):
     assert db.stats().network_received_bytes - before < 600_000
 
 
+def test_what_a_query_would_fetch(db):
+    """A dry run and ``ensure`` do not look through a tree that has 800,000 pages above its leaves."""
+    assert db.dry_run("SELECT * FROM t WHERE id = 777").pages <= 20
+    assert db.dry_run("SELECT count(*) FROM t").pages == len(db._replica.store.page_map.absent())
+    db.ensure("SELECT * FROM t WHERE id = 777")
+    received = db.stats().network_received_bytes
+    assert received < 12 * MIB
+    assert name_there(db, 777) == [(name_of(777),)]
+    assert db.stats().network_received_bytes == received
+
+
 def test_hydration_can_be_given_up(db):
     """It takes its parts one after another, and what it knows of the rest stays small."""
     with little_memory():
