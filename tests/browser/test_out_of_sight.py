@@ -12,7 +12,8 @@ SEEN = """
     const canvas = document.querySelector('.tsn-page-map canvas');
     const pixels = [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data];
     const box = canvas.parentElement.clientWidth;
-    return {width: canvas.width, box, colours: new Set(pixels.map((_, at) => pixels.slice(at, at + 3).join())).size};
+    const colours = new Set(pixels.map((_, at) => pixels.slice(at, at + 3).join())).size;
+    return {width: canvas.width, box, colours};
 }
 """
 

@@ -23,8 +23,8 @@ def shown(notebook, people, request):
 def here(page, name):
     """Return how many pages of a table or an index are here, and how many are known."""
     row = page.locator(".tsn-page-map tbody tr", has=page.get_by_role("rowheader", name=name, exact=True))
-    cells = [int(text.replace(",", "")) for text in row.locator(".tsn-number").all_inner_texts()[:2]]
-    return cells[1], cells[0]
+    known, present, *_ = row.locator(".tsn-number").all_inner_texts()
+    return int(present.replace(",", "")), int(known.replace(",", ""))
 
 
 def test_cells_hover_click_and_the_next_cell(shown):
@@ -82,7 +82,9 @@ SCATTERED = """
 from turso_sync_nb.widgets.runs import delta
 now = widget._states.copy()
 now[np.random.default_rng(7).choice(1_000_000, 1000, replace=False)] = 3
-widget._post({"type": "delta"}, [delta(widget._states, now), b""])
+(absent, here, changed, fresh), *others = widget._counts
+counts = [[absent - 1000, here, changed, fresh + 1000], *others]
+widget._post({"type": "delta", "counts": counts}, [delta(widget._states, now), b""])
 """
 
 

@@ -32,6 +32,12 @@ _STEPPING: Final = frozenset(
 )  # fmt: skip
 """Opcodes that go on to another row, come back to one, or do what the program does not show."""
 
+LEVEL_PAGES_MAX: Final = 2_048
+"""Interior pages (8 MiB) of one level that are fetched beforehand: those of a table of 2 GB or more."""
+
+_DEPTH_MAX: Final = 20
+"""Levels of a b-tree, as SQLite can read it."""
+
 _OPCODE, _ROOT, _DATABASE = 1, 3, 4
 """Columns of EXPLAIN: the opcode's name, its second and its third operand."""
 
@@ -59,8 +65,8 @@ class QueryTrees:
 def fetch_upper(replica: Replica, roots: Iterable[int]) -> dict[int, BitMap]:
     """Fetch all but the leaves of the trees with ``roots``, a level of all of them at a time.
 
-    Returns the leaves of each. Whether a page's children are leaves is seen at one of them, which is fetched
-    for that if none is here.
+    Returns the leaves of each but those with a level of more than ``LEVEL_PAGES_MAX``, which is not fetched.
+    Whether a page's children are leaves is seen at one of them, which is fetched for that if none is here.
     """
     trees, leaves = KnownTrees(replica.store), dict[int, BitMap]()
     levels = {root: [root] for root in roots}
@@ -73,6 +79,7 @@ def fetch_upper(replica: Replica, roots: Iterable[int]) -> dict[int, BitMap]:
         _fetch(replica, samples.values())
         last = {root for root, (page,) in samples.items() if not _children(trees, [page])}
         leaves |= {root: BitMap(levels.pop(root)) for root in last}
+        levels = {root: below for root, below in levels.items() if len(below) <= LEVEL_PAGES_MAX}
         _fetch(replica, levels.values())
     return leaves
 
@@ -112,8 +119,11 @@ def dry_run(replica: Replica, raw: apsw.Connection, sql: str, bindings: Bindings
     cost = replica.cost(raw) - before
     names: dict[int, str] = dict(raw.execute(ROOTS))
     by_tree: dict[str, int] = {}
-    for root, pages_of_it in leaves.items():
-        absent, rows = len(replica.store.page_map.absent_of(pages_of_it)), query.rows[root]
-        by_tree[names.get(root, "")] = absent if rows is None else min(absent, rows)
+    page_map = replica.store.page_map
+    for root, rows in query.rows.items():
+        known = leaves.get(root)  # None: of a tree too large to look through
+        absent = len(page_map.absent() if known is None else page_map.absent_of(known))
+        each = _DEPTH_MAX if known is None else 1
+        by_tree[names.get(root, "")] = absent if rows is None else min(absent, rows * each)
     pages = sum(by_tree.values())
     return DryRun(pages, pages * PAGE_SIZE, by_tree, cost.requests, cost.pages_fetched)

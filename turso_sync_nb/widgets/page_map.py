@@ -1,7 +1,11 @@
 """The page map: every page of the database a cell, coloured by table or index, live.
 
-Two arrays go to the views, each as a whole once and then as deltas (``runs``): the state of each page, and
-whose it is. States follow each event; owners and changed pages are looked at after cells and work.
+A database of more than a million pages has several pages in each cell, which shows the most telling of their
+states: so what this costs follows the pages that are here, never the size of the database.
+
+Two arrays go to the views, each as a whole once and then as deltas (``runs``): the state of each cell, and
+whose it is; with them go counts of pages by owner and state. States follow each event; owners and changed
+pages are looked at after cells and work.
 """
 
 from __future__ import annotations
@@ -35,6 +39,9 @@ CHANGED: Final = 2
 FRESH: Final = 3
 """Fetched by the last cell."""
 
+CELLS_MAX: Final = 2**20
+"""Cells of a map; with more pages than that, each cell stands for several."""
+
 UNKNOWN: Final = 0
 """Whose a page is when nothing here tells; owners count from 1."""
 
@@ -53,6 +60,7 @@ class PageMap(LiveWidget):
         self._states: NDArray[Any] = np.zeros(0, np.uint8)
         self._owned: NDArray[Any] = np.zeros(0, np.uint16)
         self._owners: list[Owner] = []
+        self._counts: list[list[int]] = []
         self._cell_is_new = False
         self.handlers["fetch"] = lambda content: self._fetch(int(content["owner"]))
 
@@ -85,7 +93,7 @@ class PageMap(LiveWidget):
         states = self._states_now()
         changes = delta(self._states, states)
         self._states = states
-        return ({"type": "delta"}, [changes, b""]) if changes else None
+        return self._delta(changes, b"")
 
     def looked_again(self, db: Connection) -> Message | None:
         """Return what changed of states and owners."""
@@ -98,12 +106,26 @@ class PageMap(LiveWidget):
         self._states, self._owned = states, owned
         if names != self._names() or pages != self._pages:
             return self._wholly()
-        changes = [delta(before[0], states), delta(before[1], owned)]
-        return ({"type": "delta"}, changes) if any(changes) else None
+        return self._delta(delta(before[0], states), delta(before[1], owned))
 
     def _wholly(self) -> Message:
-        message = {"type": "whole", "pages": self._pages, "page_size": PAGE_SIZE, "owners": self._names()}
+        self._counts = self._counts_now()
+        message = {
+            "type": "whole",
+            "pages": self._pages,
+            "pages_per_cell": self._pages_per_cell,
+            "page_size": PAGE_SIZE,
+            "owners": self._names(),
+            "counts": self._counts,
+        }
         return message, [whole(self._states), whole(self._owned)]
+
+    def _delta(self, states: bytes, owned: bytes) -> Message | None:
+        counts = self._counts_now()
+        if not states and not owned and counts == self._counts:
+            return None
+        self._counts = counts
+        return {"type": "delta", "counts": counts}, [states, owned]
 
     def _names(self) -> list[dict[str, str]]:
         return [{"kind": each.kind, "name": each.name, "table": each.table} for each in self._owners]
@@ -119,20 +141,42 @@ class PageMap(LiveWidget):
         local = self._changed.max() + 1 if self._changed else 0
         return max(self.replica.store.page_map.db_pages, local)
 
+    @property
+    def _pages_per_cell(self) -> int:
+        return max(1, -(-self._pages // CELLS_MAX))
+
     def _states_now(self) -> NDArray[Any]:
         page_map = self.replica.store.page_map
-        states = np.zeros(self._pages, np.uint8)
+        states = self._cells(np.uint8)
         for pages, state in (
             (page_map.resident, HERE), (self._fresh, FRESH), (self._changed, CHANGED),
         ):  # fmt: skip
-            states[_places(pages, self._pages)] = state
+            states[self._places(pages)] = state
         return states
 
     def _owned_now(self) -> NDArray[Any]:
-        owned = np.full(self._pages, UNKNOWN, np.uint16)
+        owned = self._cells(np.uint16)
         for number, owner in enumerate(self._owners, 1):
-            owned[_places(owner.pages, self._pages)] = number
+            owned[self._places(owner.pages)] = number
         return owned
+
+    def _cells(self, kind: type[np.unsignedinteger[Any]]) -> NDArray[Any]:
+        return np.zeros(-(-self._pages // self._pages_per_cell), kind)
+
+    def _places(self, pages: BitMap) -> NDArray[Any]:
+        """Return the cells that stand for ``pages``; what lies past the end has none."""
+        places = np.asarray(pages.to_array())
+        return places[: np.searchsorted(places, self._pages)] // self._pages_per_cell
+
+    def _counts_now(self) -> list[list[int]]:
+        """Return how many pages are in each state: of unknown owners, then of each owner."""
+        changed = self._changed
+        fresh = self._fresh - changed
+        here = self.replica.store.page_map.resident - changed - fresh
+        owned = BitMap.union(BitMap(), *(owner.pages for owner in self._owners))
+        in_states = [_counted(owner.pages, len(owner.pages), here, changed, fresh) for owner in self._owners]
+        unknown = [pages - owned for pages in (here, changed, fresh)]
+        return [_counted(None, self._pages - len(owned), *unknown), *in_states]
 
     # Fetching
 
@@ -166,7 +210,7 @@ class PageMap(LiveWidget):
         return line(share) + table(names, rows)
 
 
-def _places(pages: BitMap, end: int) -> NDArray[Any]:
-    """Return ``pages`` below ``end`` as indexes."""
-    places = np.asarray(pages.to_array())
-    return places[: np.searchsorted(places, end)]
+def _counted(of: BitMap | None, known: int, here: BitMap, changed: BitMap, fresh: BitMap) -> list[int]:
+    """Return how many of the ``known`` pages are absent, here, changed and fresh, as the states count."""
+    within = [len(pages if of is None else pages & of) for pages in (here, changed, fresh)]
+    return [known - sum(within), *within]

@@ -1,4 +1,5 @@
-// The page map: a canvas of cells, one a page, and beside it a table that says the same in words.
+// The page map: a canvas of cells, one a page (several, if there are more than a million), and beside it a
+// table that says the same in words.
 
 const ABSENT = 0, HERE = 1, CHANGED = 2, FRESH = 3;
 const STATES = ["absent", "here", "changed here", "fetched by the last cell"];
@@ -76,7 +77,8 @@ function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-page-map");
   let owners = [], states = new Uint8Array(0), owned = new Uint16Array(0), pageSize = 4096;
   let colours = palette(0, false), dark = false, columns = 1, cell = 1, cursor = -1;
-  const sheet = document.createElement("canvas");  // one pixel a page; stretched onto the visible one
+  let pages = 0, perCell = 1, counts = [];  // by owner, unknown first, and state
+  const sheet = document.createElement("canvas");  // one pixel a cell; stretched onto the visible one
 
   const canvas = h("canvas", { tabindex: "0", role: "application", "aria-label": "page map", onmousemove: point, onmouseleave: () => where(-1), onclick: pick, onkeydown: step });
   const place = h("output", { class: "tsn-where" });
@@ -91,8 +93,11 @@ function render({ model, el }) {
       const began = performance.now();
       owners = message.owners;
       pageSize = message.page_size;
-      states = new Uint8Array(message.pages);
-      owned = new Uint16Array(message.pages);
+      pages = message.pages;
+      perCell = message.pages_per_cell;
+      counts = message.counts;
+      states = new Uint8Array(Math.ceil(pages / perCell));
+      owned = new Uint16Array(states.length);
       readWhole(stateBytes, states);
       readWhole(ownerBytes, owned);
       foot.said({ busy: message.busy });
@@ -101,6 +106,7 @@ function render({ model, el }) {
     },
     delta(message, [stateBytes, ownerBytes]) {
       const began = performance.now();
+      counts = message.counts;
       readDelta(stateBytes, states);
       readDelta(ownerBytes, owned);
       draw();
@@ -132,7 +138,7 @@ function render({ model, el }) {
   function draw() {
     const image = new ImageData(sheet.width, sheet.height);
     const pixels = new Uint32Array(image.data.buffer);
-    for (let page = 0; page < states.length; page++) pixels[page] = colours[4 * owned[page] + states[page]];
+    for (let at = 0; at < states.length; at++) pixels[at] = colours[4 * owned[at] + states[at]];
     sheet.getContext("2d").putImageData(image, 0, 0);
     const context = canvas.getContext("2d");
     context.clearRect(0, 0, canvas.width, canvas.height);
@@ -152,15 +158,13 @@ function render({ model, el }) {
   }
 
   function describe() {
-    const counts = new Uint32Array(4 * (owners.length + 1));
-    for (let page = 0; page < states.length; page++) counts[4 * owned[page] + states[page]]++;
-    const total = (state) => counts.reduce((sum, each, at) => (at % 4 === state ? sum + each : sum), 0);
-    const here = states.length - total(ABSENT);
-    summary.textContent = `${here.toLocaleString("en")} of ${count(states.length, "page")} here (${size(here * pageSize)})` +
+    const total = (state) => counts.reduce((sum, each) => sum + each[state], 0);
+    const here = pages - total(ABSENT);
+    summary.textContent = `${here.toLocaleString("en")} of ${count(pages, "page")} here (${size(here * pageSize)})` +
       ` · ${total(FRESH).toLocaleString("en")} fetched by the last cell · ${total(CHANGED).toLocaleString("en")} changed here`;
     canvas.setAttribute("aria-label", `page map: ${summary.textContent}; arrow keys go from page to page`);
     const listed = [...owners.keys()].map((at) => at + 1).concat(0);
-    rows.replaceChildren(...listed.map((owner) => row(owner, counts.slice(4 * owner, 4 * owner + 4))).filter(Boolean));
+    rows.replaceChildren(...listed.map((owner) => row(owner, counts[owner])).filter(Boolean));
   }
 
   function row(owner, [absent, here, changed, fresh]) {
@@ -180,26 +184,28 @@ function render({ model, el }) {
     else foot.said({ text: "nothing that is here tells whose page that is" });
   }
 
-  function pageAt(event) {
+  function cellAt(event) {
     const box = canvas.getBoundingClientRect();
     const column = Math.floor(((event.clientX - box.left) * canvas.width) / box.width / cell);
-    const page = Math.floor(((event.clientY - box.top) * canvas.height) / box.height / cell) * columns + column;
-    return page < states.length ? page : -1;
+    const at = Math.floor(((event.clientY - box.top) * canvas.height) / box.height / cell) * columns + column;
+    return at < states.length ? at : -1;
   }
 
-  function where(page) {
-    const owner = owners[owned[page] - 1];
+  function where(at) {
+    const owner = owners[owned[at] - 1];
     const whose = !owner ? "of unknown use" : owner.kind === "index" ? `index ${owner.name} on ${owner.table}` : `${owner.kind === "table" ? "table " : ""}${owner.name}`;
-    place.textContent = page < 0 ? "" : `page ${(page + 1).toLocaleString("en")} · ${whose} · ${STATES[states[page]]}`;
+    const [first, last] = [at * perCell + 1, Math.min((at + 1) * perCell, pages)].map((page) => page.toLocaleString("en"));
+    const which = perCell === 1 ? `page ${first}` : `pages ${first} to ${last}`;
+    place.textContent = at < 0 ? "" : `${which} · ${whose} · ${STATES[states[at]]}`;
   }
 
   function point(event) {
-    where(pageAt(event));
+    where(cellAt(event));
   }
 
   function pick(event) {
-    const page = pageAt(event);
-    if (page >= 0) fetchOwner(owned[page]);
+    const at = cellAt(event);
+    if (at >= 0) fetchOwner(owned[at]);
   }
 
   function step(event) {
