@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+import httpx
 import pytest
 from asking import post, pull, sql
 from pyroaring import BitMap
@@ -108,6 +111,17 @@ def test_who_has_nothing_does_not_wait(server):
     """However long a poll it asks for."""
     revision, everything = pull(server.url)
     assert pull(server.url, long_poll_timeout_ms=60_000) == (revision, everything)
+
+
+def test_nobody_waits_for_a_client_that_is_gone(tmp_path):
+    """The server ends at once after it went."""
+    with LocalServer(make(tmp_path / "served.db")) as server:
+        held = pull(server.url)[0].revision
+        poll = PullRequest(client_revision=held, long_poll_timeout_ms=60_000).encode()
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{server.url}/pull-updates", content=poll, timeout=0.5)
+        began_s = time.monotonic()
+    assert time.monotonic() - began_s < 1.5
 
 
 @pytest.mark.parametrize(
