@@ -24,9 +24,9 @@ function moment(unixTime) {
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-dashboard");
   let updates = 0;
-  const { send, close } = connect(model, { figures: show, said });
-  const foot = footLine(send);
-  const buttons = VERBS.map((verb) => h("button", { type: "button", onclick: () => send("do", { verb }) }, verb[0].toUpperCase() + verb.slice(1)));
+  const { wish, foot, close } = connect(model, { figures: show, said, remote: (message) => news.remote(message) });
+  const news = remoteLine(wish, false);
+  const buttons = VERBS.map((verb) => h("button", { type: "button", onclick: () => wish("do", { verb }) }, verb[0].toUpperCase() + verb.slice(1)));
   const summary = h("div", { class: "tsn-summary" });
   const values = Object.fromEntries(Object.keys(FIGURES).map((name) => [name, h("dd")]));
   const figures = h("dl", { class: "tsn-figures" }, ...Object.entries(FIGURES).map(([name, [label]]) => h("div", {}, h("dt", { title: name }, label), values[name])));
@@ -34,7 +34,7 @@ function render({ model, el }) {
   const listed = h("tbody");
   const table = h("table", {}, h("caption", {}, "Pages that arrived last"),
     h("thead", {}, h("tr", {}, ...["time", "pages", "bytes"].map((name) => h("th", { scope: "col" }, name)))), listed);
-  el.append(summary, h("div", { class: "tsn-buttons", role: "group", "aria-label": "verbs" }, ...buttons), figures, bars, table, foot.element);
+  el.append(summary, h("div", { class: "tsn-buttons", role: "group", "aria-label": "verbs" }, ...buttons), news.element, figures, bars, table, foot.element);
 
   function said(message) {
     foot.said(message);

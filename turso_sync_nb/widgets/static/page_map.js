@@ -83,7 +83,7 @@ function render({ model, el }) {
   const names = ["name", "kind", "", "known", "here", "changed", "last cell"];
   const table = h("table", {}, h("caption", {}, "Pages by table and index"),
     h("thead", {}, h("tr", {}, ...names.map((name) => h(name ? "th" : "td", name ? { scope: "col" } : {}, name)))), rows);
-  const { send, close } = connect(model, {
+  const { wish, foot, close } = connect(model, {
     whole(message, [stateBytes, ownerBytes]) {
       const began = performance.now();
       owners = message.owners;
@@ -103,9 +103,7 @@ function render({ model, el }) {
       draw();
       performance.measure("tsn-page-map-delta", { start: began, detail: stateBytes.length + ownerBytes.length });
     },
-    said: (message) => foot.said(message),
   });
-  const foot = footLine(send);
 
   function recolour() {
     colours = palette(owners.length, isDark(el));
@@ -169,7 +167,7 @@ function render({ model, el }) {
   }
 
   function fetchOwner(owner) {
-    if (["table", "index"].includes(owners[owner - 1]?.kind)) send("fetch", { owner });
+    if (["table", "index"].includes(owners[owner - 1]?.kind)) wish("fetch", { owner });
     else foot.said({ text: "nothing that is here tells whose page that is" });
   }
 
