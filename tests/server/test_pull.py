@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+import httpx
 import pytest
 from asking import post, pull, sql
 from pyroaring import BitMap
@@ -119,6 +122,17 @@ def test_compressed_pages(server):
     decoder.finish()
     assert (decoder.header.revision, decoder.header.encoding) == (header.revision, "zstd")
     assert "content-length" not in response.headers
+
+
+def test_nobody_waits_for_a_client_that_is_gone(tmp_path):
+    """The server ends at once after it went."""
+    with LocalServer(make(tmp_path / "served.db")) as server:
+        held = pull(server.url)[0].revision
+        poll = PullRequest(client_revision=held, long_poll_timeout_ms=60_000).encode()
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{server.url}/pull-updates", content=poll, timeout=0.5)
+        began_s = time.monotonic()
+    assert time.monotonic() - began_s < 1.5
 
 
 @pytest.mark.parametrize(

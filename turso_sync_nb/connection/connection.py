@@ -391,6 +391,7 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
         if not self.closed:
             if self._awaiting is not None:
                 self._awaiting.close()
+            self._replica.listening.end(self)
             self._session.close()
             self._replica.release()
 

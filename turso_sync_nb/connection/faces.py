@@ -34,12 +34,20 @@ class FacesMixin:
         self._session.check_open()
         return PageMap(cast("Connection", self), self._replica)
 
-    def dashboard(self) -> Dashboard:
-        """Return a widget: the figures of the replica, its verbs as buttons, and when pages arrived."""
+    def dashboard(self, *, remote: bool = False, pull: bool = False) -> Dashboard:
+        """Return a widget: the figures of the replica, its verbs as buttons, and when pages arrived.
+
+        ``remote``: it also listens to the remote while it is seen, and says when there is something new;
+        ``pull``: that is pulled, not amid a transaction, nor while rows are half edited. Both can be chosen
+        in the widget too.
+
+        Raises:
+            RemoteUnreachableError: ``remote``, and there is none.
+        """
         from turso_sync_nb.widgets.dashboard import Dashboard
 
         self._session.check_open()
-        return Dashboard(cast("Connection", self), self._replica)
+        return Dashboard(cast("Connection", self), self._replica, remote=remote, pull=pull)
 
     def edit(self, table: str) -> TableEditor:
         """Return a widget: the rows of ``table``, read as they are scrolled to, edited and applied as one.
@@ -56,15 +64,29 @@ class FacesMixin:
         db = cast("Connection", self)
         return TableEditor(db, self._replica, TableRows.of(db, table))
 
-    def watch(self, sql: str, parameters: Parameters = ()) -> Watch:
+    def watch(
+        self,
+        sql: str,
+        parameters: Parameters = (),
+        *,
+        remote: bool = False,
+        pull: bool = False,
+        max_fetch: int | str | None = None,
+        offline: bool = False,
+    ) -> Watch:
         """Return a widget: the rows of a query, asked again when a commit or a pull changed something.
 
-        The first 200 rows are shown. The query cannot write.
+        The first 200 rows are shown. The query cannot write. ``remote`` and ``pull`` are those of
+        :meth:`dashboard`; ``max_fetch`` and ``offline`` those of :meth:`fetching`, each time it is asked.
+
+        Raises:
+            RemoteUnreachableError: ``remote``, and there is none.
         """
-        from turso_sync_nb.widgets.watch import Watch
+        from turso_sync_nb.widgets.watch import Watch, Watched
 
         self._session.check_open()
-        return Watch(cast("Connection", self), self._replica, sql, parameters)
+        watched = Watched(sql, parameters, max_fetch, offline)
+        return Watch(cast("Connection", self), self._replica, watched, remote=remote, pull=pull)
 
     def page_owners(self) -> list[Owner]:
         """Return the tables and indexes with their pages, as far as pages that are here tell.

@@ -118,6 +118,11 @@ class Gate:
                 hint="commit or roll back, and fetch or close its cursors, then try again",
             )
 
+    def busy(self) -> str:
+        """Return what a connection is in the middle of; empty when all are idle."""
+        with self._changed:
+            return self._busy()
+
     def _wait(self, verb: str, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         while self._closed or (busy := self._busy()):

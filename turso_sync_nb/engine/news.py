@@ -21,7 +21,7 @@ from turso_sync_nb.units import LOCK_PAGE, pages_of_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from turso_sync_nb.engine.remote import PullAnswer
+    from turso_sync_nb.engine.remote import PullAnswer, Remote
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.units import PageId
 
@@ -63,16 +63,16 @@ def fetched(replica: Replica, wait_ms: int | None = None) -> News | None:
     return news
 
 
-def are_there(replica: Replica, wait_s: float = 0.0) -> bool:
+def are_there(replica: Replica, wait_s: float = 0.0, remote: Remote | None = None) -> bool:
     """Say whether the remote has another revision than ours; wait so long for it, if the remote can.
 
-    Nothing is fetched. Other verbs may run meanwhile.
+    ``remote`` is asked in place of the replica's own. Nothing is fetched. Other verbs may run meanwhile.
     """
     revision = replica.metadata.revision
     asked = PullRequest(
         client_revision=revision, pages=BitMap([FIRST_PAGE]), long_poll_timeout_ms=int(wait_s * 1000) or None
     )
-    with replica.need_remote().pull_updates(asked) as answer:
+    with (remote or replica.need_remote()).pull_updates(asked) as answer:
         return answer.header.revision not in (revision, replica.metadata.revision)
 
 

@@ -86,6 +86,12 @@ class Remote(Protocol):
     def stop(self, thread: int | None = None) -> None:
         """End the requests of ``thread``, or of all; each raises :class:`StoppedError` there."""
 
+    def beside(self) -> Remote:
+        """Return a further remote to the same database; requests and connections are its own."""
+
+    def end(self) -> None:
+        """End all requests, those to come too; each raises :class:`StoppedError` in its thread."""
+
     def within(self, seconds: float) -> AbstractContextManager[None]:
         """Have this thread's requests in the block end within ``seconds``, and none be tried again."""
 

@@ -18,6 +18,7 @@ from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.engine.checkpoint import move_log
 from turso_sync_nb.engine.fetch import RemotePages
 from turso_sync_nb.engine.gate import Gate
+from turso_sync_nb.engine.listening import Listening
 from turso_sync_nb.engine.remote_features import check_changed, check_held
 from turso_sync_nb.engine.reports import Stats
 from turso_sync_nb.engine.session_log import SessionLog
@@ -105,6 +106,7 @@ class Replica:
         self._tape_begun = False
         self.session = SessionLog()
         self.watchers = Watchers()
+        self.listening = Listening(self)
         self.store.arrived = self.watchers.tell
         self.pages = RemotePages(self.need_remote, self.metadata.revision, self.store)
 

@@ -35,6 +35,14 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.connection.results import QueryResult
+    from turso_sync_nb.widgets.watch import Watch
+
+LISTENING: Final = (
+    Option(("--remote",), "", "listen to the remote too, and say when it has something new"),
+    Option(("--pull",), "", "pull that at once, not amid a transaction or while a grid is half edited"),
+)
+NOT_WATCHED: Final = ("out", "atomic", "arrow", "polars", "dry_run", "timeout")
+"""Options of a cell that mean nothing when its rows are shown live."""
 
 SQL_OPTIONS: Final = (
     Option(("-o", "--out"), "NAME", "put the DataFrame into this variable as well"),
@@ -47,9 +55,12 @@ SQL_OPTIONS: Final = (
     Option(("--offline",), "", "stop in place of fetching anything"),
     Option(("--dry-run",), "", "do not run it: show what it would fetch at most, by table and index"),
     Option(("--timeout",), "TIME", "stop after that long: 5s, 500ms, 2min"),
+    Option(("--watch",), "", "show the rows live: asked again when something changed here, or was pulled"),
+    *LISTENING,
 )
 CELL: Final = Grammar(
-    "%%turso_sync [-o NAME] [--on NAME] [--max-fetch 2MB] [--dry-run] [--atomic] [--timeout 5s] [NAME <<]",
+    "%%turso_sync [-o NAME] [--on NAME] [--max-fetch 2MB] [--dry-run] [--atomic] [--timeout 5s]"
+    " [--watch [--remote] [--pull]] [NAME <<]",
     SQL_OPTIONS,
     0,
     2,
@@ -62,6 +73,7 @@ _HINTS: Final = {
     'unrecognized token: "{"': "names of tables and columns go in {name} with --identifiers, values by :name",
     "cannot start a transaction within": "--atomic is a transaction of its own: leave BEGIN and COMMIT out",
     "no transaction is active": "without a BEGIN each statement commits by itself",
+    "attempt to write a readonly database": "a watched query only reads: leave --watch out",
 }
 _MISSING: Final = re.compile(r"no such (table|column|function|index|view): (.+)")
 
@@ -71,7 +83,8 @@ class Cell:
     """What to run and where its result goes.
 
     ``quiet``: into the variable only; ``atomic``: all or nothing; ``identifiers``: ``{name}`` is replaced.
-    ``max_fetch`` is a size, as :meth:`Connection.fetching` takes it.
+    ``max_fetch`` is a size, as :meth:`Connection.fetching` takes it. ``remote`` and ``pull`` are a watched
+    cell's, as :meth:`Connection.watch` takes them.
     """
 
     sql: str
@@ -85,6 +98,9 @@ class Cell:
     max_fetch: str | None = None
     offline: bool = False
     dry_run: bool = False
+    watch: bool = False
+    remote: bool = False
+    pull: bool = False
 
 
 def cell_of(arguments: Arguments, sql: str) -> Cell:
@@ -117,6 +133,7 @@ def make_cell(arguments: Arguments, target: str | None, sql: str) -> Cell:
         check_variable_name(name)
     if is_blank(sql):
         raise UsageError("run a cell: it holds no SQL", hint="write a statement below %%turso_sync")
+    _check_watched(arguments, target)
     kinds: list[Kind] = [kind for kind in ("arrow", "polars") if arguments.has(kind)]
     if len(kinds) > 1:
         raise UsageError("name the result: --arrow and --polars exclude each other", hint="keep one of them")
@@ -133,7 +150,24 @@ def make_cell(arguments: Arguments, target: str | None, sql: str) -> Cell:
         max_fetch=arguments.get("max_fetch"),
         offline=arguments.has("offline"),
         dry_run=arguments.has("dry_run"),
+        watch=arguments.has("watch"),
+        remote=arguments.has("remote"),
+        pull=arguments.has("pull"),
     )
+
+
+def _check_watched(arguments: Arguments, target: str | None) -> None:
+    """Refuse what has no meaning beside ``--watch``, and what has none without it."""
+    if not arguments.has("watch"):
+        if alone := [key for key in ("remote", "pull") if arguments.has(key)]:
+            raise UsageError(f"read option --{alone[0]}: it belongs to a watched cell", hint="add --watch")
+        return
+    refused = [f"--{key.replace('_', '-')}" for key in NOT_WATCHED if arguments.has(key)]
+    if target is not None or refused:
+        raise UsageError(
+            f"watch a cell: it does not go with {' and '.join(refused) or '<<'}",
+            hint="its rows are shown live, not given; leave one of the two out",
+        )
 
 
 def run_file(notebook: Notebook, arguments: Arguments) -> Any:
@@ -164,6 +198,8 @@ def run(notebook: Notebook, cell: Cell) -> Any:
         cell = replace(cell, sql=with_identifiers(cell.sql, notebook.variables))
     if cell.dry_run:
         return _dry_run(notebook, db, cell)
+    if cell.watch:
+        return _watched(notebook, db, cell)
     result = executed(db, cell, Variables(notebook.variables))
     frame = _made(result, cell.kind)
     rows = None if frame is None else len(frame)
@@ -179,6 +215,34 @@ def run(notebook: Notebook, cell: Cell) -> Any:
         notebook.say(" · ".join(notes))
         return frame
     return notebook.shown(frame, notes)
+
+
+def _watched(notebook: Notebook, db: Connection, cell: Cell) -> Watch:
+    """Return the rows of the cell's one query, live, after it ran once: its errors are the cell's.
+
+    ``:name`` keeps the value that the variable has now, and no other variable is kept.
+
+    Raises:
+        UsageError: several statements.
+    """
+    statements = list(split(cell.sql))
+    if len(statements) > 1:
+        raise UsageError(f"watch a cell: it holds {len(statements)} statements", hint="watch one query")
+    values = Variables(notebook.variables)
+    watch = db.watch(
+        statements[0], values, remote=cell.remote, pull=cell.pull,
+        max_fetch=cell.max_fetch, offline=cell.offline,
+    )  # fmt: skip
+    try:
+        watch.read()
+    except apsw.BindingsError as error:
+        render_as(error, f"SqlError: bind a parameter without a name — {UNNAMED_HINT}")
+        raise
+    except apsw.Error as error:
+        render_as(error, line_of(error, _next_step(db, cell.sql, error)))
+        raise
+    watch.bind(values.taken)
+    return watch
 
 
 def _dry_run(notebook: Notebook, db: Connection, cell: Cell) -> Any:

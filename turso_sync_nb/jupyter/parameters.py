@@ -38,6 +38,8 @@ class Variables(Mapping[str, Any]):
 
     def __init__(self, namespace: Mapping[str, Any]) -> None:
         self._namespace = namespace
+        self.taken: dict[str, Any] = {}
+        """What was asked for."""
 
     def __getitem__(self, name: str) -> Any:
         if not name.isidentifier():  # ?1 asks for the name "1"
@@ -48,9 +50,10 @@ class Variables(Mapping[str, Any]):
             raise UsageError(f"bind :{name}: no variable has that name", hint=hint)
         value = self._namespace[name]
         try:
-            return bindable(value, f":{name}")
+            self.taken[name] = bindable(value, f":{name}")
         except ProgrammingError as error:
             raise UsageError(str(error), hint=_instead(name, value)) from error
+        return self.taken[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._namespace)

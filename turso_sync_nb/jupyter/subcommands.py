@@ -184,7 +184,7 @@ _ALL: Final = (
     ),
     Subcommand(
         "dashboard",
-        Grammar("%turso_sync dashboard", (_ON,)),
+        Grammar("%turso_sync dashboard [--remote] [--pull]", (_ON, *cells.LISTENING)),
         "show the replica's figures, live, with buttons to pull, push, sync and checkpoint",
         widgets.dashboard,
     ),
@@ -196,7 +196,10 @@ _ALL: Final = (
     ),
     Subcommand(
         "watch",
-        Grammar("%turso_sync watch SQL", (_ON,)),
+        Grammar(
+            "%turso_sync watch [--remote] [--pull] [--max-fetch 2MB] SQL",
+            tuple(each for each in cells.SQL_OPTIONS if each.key not in (*cells.NOT_WATCHED, "watch")),
+        ),
         "show the rows of a query, asked again when something changed",
         widgets.watch,
         takes_sql=True,

@@ -1,15 +1,16 @@
 """``pages``, ``dashboard``, ``edit``, ``watch``: the widgets of the connection in use.
 
-Rules of this file: nothing but the way from a line to the connection's method.
+Rules of this file: nothing but the way from a line to the connection's method, or a cell's.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from turso_sync_nb.connection.statements import is_blank
 from turso_sync_nb.errors import UsageError
-from turso_sync_nb.jupyter.parameters import Variables
+from turso_sync_nb.jupyter import cells
 
 if TYPE_CHECKING:
     from turso_sync_nb.connection.connection import Connection
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from turso_sync_nb.widgets.dashboard import Dashboard
     from turso_sync_nb.widgets.editor import TableEditor
     from turso_sync_nb.widgets.page_map import PageMap
-    from turso_sync_nb.widgets.watch import Watch
 
 
 def pages(notebook: Notebook, arguments: Arguments) -> PageMap:
@@ -28,7 +28,8 @@ def pages(notebook: Notebook, arguments: Arguments) -> PageMap:
 
 def dashboard(notebook: Notebook, arguments: Arguments) -> Dashboard:
     """Return the dashboard."""
-    return _db(notebook, arguments).dashboard()
+    db = _db(notebook, arguments)
+    return db.dashboard(remote=arguments.has("remote"), pull=arguments.has("pull"))
 
 
 def edit(notebook: Notebook, arguments: Arguments) -> TableEditor:
@@ -36,15 +37,16 @@ def edit(notebook: Notebook, arguments: Arguments) -> TableEditor:
     return _db(notebook, arguments).edit(arguments.words[0])
 
 
-def watch(notebook: Notebook, arguments: Arguments) -> Watch:
-    """Return the rows of a query, live; ``:name`` takes the variable as it is now.
+def watch(notebook: Notebook, arguments: Arguments) -> object:
+    """Return the rows of a query, live: a cell with ``--watch`` on one line.
 
     Raises:
         UsageError: there is no SQL.
     """
     if is_blank(arguments.rest):
         raise UsageError("watch: no SQL was given", hint="%turso_sync watch SELECT ...")
-    return _db(notebook, arguments).watch(arguments.rest, Variables(notebook.variables))
+    watched = replace(arguments, options=arguments.options | {"watch": ""})
+    return cells.run(notebook, cells.make_cell(watched, None, arguments.rest))
 
 
 def _db(notebook: Notebook, arguments: Arguments) -> Connection:

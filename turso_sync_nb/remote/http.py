@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -136,8 +137,12 @@ class HttpRemote:
         self._connect_s = limits.connect_s
         here = self.saved_url is not None and is_loopback(self.saved_url)
         self._compression = Compression(wanted=not here if compress is None else compress)
-        self._calls = Calls()
         self._resolver = None if transport else Resolver()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin without requests or connections."""
+        self._calls = Calls()
         self._clients: dict[tuple[bool, bool], httpx.Client] = {}
         self._clients_lock = threading.Lock()
 
@@ -156,6 +161,19 @@ class HttpRemote:
     def stop(self, thread: int | None = None) -> None:
         """End the requests of ``thread``, or of all; each raises :class:`StoppedError` there."""
         self._calls.stop(thread)
+
+    def beside(self) -> HttpRemote:
+        """Return a further remote to the same database; requests and connections are its own.
+
+        They are counted with this one's.
+        """
+        other = copy(self)
+        other._begin()  # noqa: SLF001 - its own kind
+        return other
+
+    def end(self) -> None:
+        """End all requests, those to come too; each raises :class:`StoppedError` in its thread."""
+        self._calls.end()
 
     def within(self, seconds: float) -> AbstractContextManager[None]:
         """Have this thread's requests in the block end within ``seconds``, and none be tried again."""
@@ -224,6 +242,7 @@ class HttpRemote:
         policy = self._retry if under_way.deadline_s is None else replace(self._retry, attempts=1)
         retries = policy.start(under_way.sleep)
         while True:
+            under_way.refuse_stopped()
             url = ask_url(self._url)
             shown = clean_url(url)
             token = ask_token(self._token, url)

@@ -37,6 +37,8 @@ class Call:
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             self.stream = info["return_value"]
             self._known.add(self.stream)
+            if self.stopped.is_set():
+                self.stream.close()  # nobody knows it yet who would
             self.refuse_stopped()
 
     def refuse_stopped(self) -> None:
@@ -66,6 +68,7 @@ class Calls:
         self._calls: set[Call] = set()
         self._streams = WeakSet[Any]()
         self._deadlines: dict[int, float] = {}
+        self._ended = False
 
     @contextmanager
     def call(self) -> Iterator[Call]:
@@ -73,6 +76,8 @@ class Calls:
         call = Call(self._streams, self._deadlines.get(threading.get_ident()))
         with self._lock:
             self._calls.add(call)
+            if self._ended:
+                call.stopped.set()
         try:
             yield call
         finally:
@@ -101,6 +106,12 @@ class Calls:
             streams = set(self._streams) - of_others if unknown else {call.stream for call in ending}
         for stream in streams:
             _shut_down(stream)
+
+    def end(self) -> None:
+        """End all calls, those to come too."""
+        with self._lock:
+            self._ended = True
+        self.stop()
 
 
 def _shut_down(stream: Any) -> None:

@@ -77,14 +77,14 @@ class _Face:
         """Set after a request that may have written; there while a pull waits for it."""
 
     def answering(
-        self, answer: Callable[[bytes], Awaitable[Response]], bytes_max: int
+        self, answer: Callable[[Request, bytes], Awaitable[Response]], bytes_max: int
     ) -> Callable[[Request], Awaitable[Response]]:
         """Return an endpoint that checks the request, reads it and turns errors into answers."""
 
         async def endpoint(request: Request) -> Response:
             try:
                 self._check(request)
-                return await answer(await _read_body(request, bytes_max))
+                return await answer(request, await _read_body(request, bytes_max))
             except _RefusedError as error:
                 return PlainTextResponse(str(error), error.status, error.headers)
             except ClientDisconnect:
@@ -97,11 +97,11 @@ class _Face:
 
         return endpoint
 
-    async def pull_updates(self, body: bytes) -> Response:
+    async def pull_updates(self, http: Request, body: bytes) -> Response:
         """Answer with a header and the pages that differ."""
         request = await to_thread.run_sync(PullRequest.decode, body, limiter=self._pullers)
         history = self._database.history
-        selection = await self._selected(request)
+        selection = await self._selected(http, request)
         self._database.tidy_soon()
         chunks = pull.chunks(history, selection, self._limits.chunk_pages)
         return _PageStream(
@@ -110,8 +110,12 @@ class _Face:
             headers={} if selection.body_bytes is None else {"content-length": str(selection.body_bytes)},
         )
 
-    async def _selected(self, request: PullRequest) -> pull.Selection:
-        """Return what ``request`` is answered with, once there is something, or it has waited long enough."""
+    async def _selected(self, http: Request, request: PullRequest) -> pull.Selection:
+        """Return what ``request`` is answered with, once there is something, or it has waited long enough.
+
+        Raises:
+            ClientDisconnect: whoever waited for it is gone.
+        """
         history = self._database.history
         wait_s = min((request.long_poll_timeout_ms or 0) / 1000, self._limits.long_poll_seconds)
         deadline = anyio.current_time() + wait_s
@@ -125,8 +129,10 @@ class _Face:
                 return selection
             with anyio.move_on_after(min(left_s, self._limits.news_seconds)):
                 await committed.wait()
+            if await http.is_disconnected():
+                raise ClientDisconnect
 
-    async def pipeline(self, body: bytes) -> Response:
+    async def pipeline(self, _http: Request, body: bytes) -> Response:
         """Run SQL and answer with what each statement gave."""
         requests = await to_thread.run_sync(pipeline_messages.decode_request, body, limiter=self._readers)
         limiter = self._writers if may_write(requests) else self._readers

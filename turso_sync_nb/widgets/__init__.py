@@ -9,6 +9,7 @@
 | ``table_rows`` | rows in pages, by key |
 | ``staging`` | edits that wait to be applied |
 | ``values`` | SQLite's values as JSON, and from what was typed |
+| ``remote_news`` | what those have in common that can say that the remote has something new |
 | ``watch`` | the rows of a query, asked again when something changed |
 | ``runs`` | a million small numbers, and what changed of them, in a few bytes |
 | ``snapshots`` | tables as static HTML |
@@ -17,7 +18,8 @@
 Rules of this layer:
 
 - Data travels in custom messages, never in traits: traits are saved with the notebook.
-- No timer and no thread in the kernel but a verb under way. Events come from the replica's watchers and the
-  notebook's cells; a view answers each update once, a while later, which brings what happened meanwhile.
+- No timer and no thread in the kernel but a verb under way, and listening to the remote if it is asked for.
+  Events come from the replica's watchers and the notebook's cells; a view answers each update once, a while
+  later, which brings what happened meanwhile.
 - The user's connection is never touched. Work is done on a sibling, made for it and closed after it.
 """

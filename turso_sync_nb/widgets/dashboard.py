@@ -11,8 +11,9 @@ from collections import deque
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.units import PAGE_SIZE, format_size
-from turso_sync_nb.widgets.live import LiveWidget, script
+from turso_sync_nb.units import PAGE_SIZE
+from turso_sync_nb.widgets.live import script
+from turso_sync_nb.widgets.remote_news import RemoteNewsWidget, pulled, pushed
 from turso_sync_nb.widgets.snapshots import table
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.engine.replica import Replica
-    from turso_sync_nb.engine.reports import PullReport, PushReport, Stats
+    from turso_sync_nb.engine.reports import Stats
     from turso_sync_nb.widgets.live import Content
 
 ARRIVALS_KEPT: Final = 120
@@ -32,14 +33,14 @@ TOGETHER_S: Final = 0.25
 """Pages that arrive within this time of each other's first are one bar."""
 
 
-class Dashboard(LiveWidget):
+class Dashboard(RemoteNewsWidget):
     """Shows the figures of a replica, and pulls, pushes, syncs and checkpoints it."""
 
     _esm = script("dashboard")
     title = "dashboard"
 
-    def __init__(self, db: Connection, replica: Replica) -> None:
-        super().__init__(db, replica)
+    def __init__(self, db: Connection, replica: Replica, *, remote: bool = False, pull: bool = False) -> None:
+        super().__init__(db, replica, remote=remote, pull=pull)
         self._pending = 0
         self._arrivals: deque[tuple[float, int]] = deque(maxlen=ARRIVALS_KEPT)
         self.handlers["do"] = lambda content: self._do(str(content["verb"]))
@@ -109,39 +110,20 @@ def _moment(unix_time: int | None) -> str:
 
 
 def _pull(db: Connection) -> str:
-    return _pulled(db.pull())
+    return pulled(db.pull())
 
 
 def _push(db: Connection) -> str:
-    return _pushed(db.push())
+    return pushed(db.push())
 
 
 def _sync(db: Connection) -> str:
-    pushed, pulled = db.sync()
-    return f"{_pushed(pushed)}; {_pulled(pulled)}"
+    sent, brought = db.sync()
+    return f"{pushed(sent)}; {pulled(brought)}"
 
 
 def _checkpoint(db: Connection) -> str:
     return f"checkpoint: {db.checkpoint().pages:,} pages moved"
-
-
-def _pulled(report: PullReport) -> str:
-    parts = [f"pull: {report.pages:,} pages changed" if report else "pull: nothing new"]
-    return _line(parts, report, set_aside=report.set_aside)
-
-
-def _pushed(report: PushReport) -> str:
-    parts = [f"push: {report.changes:,} changes sent" if report else "push: nothing to send"]
-    return _line(parts, report)
-
-
-def _line(parts: list[str], report: PullReport | PushReport, *, set_aside: int = 0) -> str:
-    if report.conflicts:
-        parts.append(f"{report.conflicts:,} conflicts: db.conflicts()")
-    if set_aside:
-        parts.append(f"{set_aside:,} set aside: db.changes()")
-    parts.append(format_size(report.sent_bytes + report.received_bytes))
-    return " · ".join([*parts, report.note] if report.note else parts)
 
 
 _VERBS: Final[dict[str, Callable[[Connection], Any]]] = {

@@ -55,8 +55,10 @@ class TableEditor(LiveWidget):
         self.title = f"edit {rows.table}"
         self.staging = Staging(rows)
         self._sent: OrderedDict[str, tuple[Row, Row]] = OrderedDict()
+        self._typed_into: set[str] = set()
         self.handlers |= {
             "page": self._page,
+            "typing": self._typing,
             "set": self._set,
             "add": lambda _content: self._step(self.staging.add),
             "delete": self._delete,
@@ -88,6 +90,26 @@ class TableEditor(LiveWidget):
         """Have views ask for their rows again."""
         del db
         return {"type": "stale"}, ()
+
+    def _open_view(self, content: Content) -> None:
+        super()._open_view(content)
+        self.replica.listening.holds.add(self._half_edited)
+
+    def _close_view(self, content: Content) -> None:
+        super()._close_view(content)
+        self._typed_into.discard(str(content.get("view")))
+        if not self.views:
+            self.replica.listening.holds.discard(self._half_edited)
+
+    def _typing(self, content: Content) -> None:
+        """Keep whether a view has a cell that is being typed into."""
+        (self._typed_into.add if content["on"] else self._typed_into.discard)(str(content["view"]))
+
+    def _half_edited(self) -> str:
+        """Say why a pull that nobody asked for has to wait; a grid that nobody sees holds up none."""
+        if self._typed_into:
+            return f"the cell of {self.rows.table} that is typed into"
+        return f"what is staged in {self.rows.table}" if self.staging.rows else ""
 
     def _page(self, content: Content) -> None:
         direction, anchor = content["direction"], content.get("anchor")

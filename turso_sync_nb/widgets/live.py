@@ -75,6 +75,7 @@ class LiveWidget(anywidget.AnyWidget):
         self._dirty = False
         self._unanswered = 0
         self._sent_s = 0.0
+        self._revision = replica.metadata.revision
         self._work: _Work | None = None
         self._shown: tuple[Any, MimeBundle] | None = None
         self.on_msg(lambda _widget, content, buffers: self.receive(content, buffers))
@@ -130,10 +131,15 @@ class LiveWidget(anywidget.AnyWidget):
     # Messages
 
     def receive(self, content: Content, buffers: Sequence[Any] = ()) -> None:
-        """Do what a view asks; an error is told to it in a line."""
+        """Do what a view asks; an error is told to it in a line.
+
+        A user's wish is answered before it is done: a view that hears nothing says that it waits.
+        """
         handler = self.handlers.get(str(content.get("type")))
         if handler is None:
             return
+        if "wish" in content:
+            self.send({"type": "heard", "wish": content["wish"]})
         try:
             with self.lock:
                 handler({**content, "buffers": buffers} if buffers else content)
@@ -150,6 +156,7 @@ class LiveWidget(anywidget.AnyWidget):
             self._listen_to_cells(register=True)
         self.views.add(str(content.get("view")))
         self._unanswered = 0
+        self._revision = self.replica.metadata.revision
         with closing(self.db.sibling()) as db:
             message, buffers = self.whole(db)
         self._post({**message, "busy": self.doing}, buffers)
@@ -189,12 +196,22 @@ class LiveWidget(anywidget.AnyWidget):
     def _send_news(self) -> None:
         if self.views and self._unanswered < UNANSWERED_MAX:
             self._dirty = False
-            if (message := self.news()) is not None:
+            message = self.news()
+            if message is None and self._moved_on:
+                message = ({"type": "moved"}, ())  # for its answer
+            if message is not None:
                 self._post(*message)
+
+    @property
+    def _moved_on(self) -> bool:
+        """Whether a pull came since the last look, whoever made it."""
+        return self.replica.metadata.revision != self._revision
 
     def _more(self, _content: Content) -> None:
         self._unanswered = 0
-        if self._dirty:
+        if self._moved_on and not self.db.closed:
+            self._post_look()
+        elif self._dirty:
             self._send_news()
 
     def _post(self, message: Content, buffers: Sequence[bytes] = ()) -> None:
@@ -207,12 +224,15 @@ class LiveWidget(anywidget.AnyWidget):
         if self.db.closed:
             return
         with self.lock:
-            self._dirty = False
-            with closing(self.db.sibling()) as db:
-                message = self.looked_again(db)
-            if message is not None:
-                self._post(*message)
+            self._post_look()
         self._renew_snapshot()
+
+    def _post_look(self) -> None:
+        self._dirty, self._revision = False, self.replica.metadata.revision
+        with closing(self.db.sibling()) as db:
+            message = self.looked_again(db)
+        if message is not None:
+            self._post(*message)
 
     def _cell_begins(self, *_: object) -> None:
         self.cell_began()

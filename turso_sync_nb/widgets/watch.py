@@ -6,10 +6,12 @@ The query runs in a thread on a sibling, where it can be cancelled; a change ami
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.connection.statements import shortened
-from turso_sync_nb.widgets.live import LiveWidget, script
+from turso_sync_nb.widgets.live import script
+from turso_sync_nb.widgets.remote_news import RemoteNewsWidget
 from turso_sync_nb.widgets.snapshots import table
 from turso_sync_nb.widgets.values import wire
 
@@ -28,16 +30,27 @@ if TYPE_CHECKING:
 ROWS_MAX: Final = 200
 
 
-class Watch(LiveWidget):
+@dataclass(frozen=True)
+class Watched:
+    """A query; each time it is asked it fetches as :meth:`Connection.fetching` says."""
+
+    sql: str
+    parameters: Parameters = ()
+    max_fetch: int | str | None = None
+    offline: bool = False
+
+
+class Watch(RemoteNewsWidget):
     """Shows the first rows of a query, with what came since the last time marked."""
 
     _esm = script("watch")
 
-    def __init__(self, db: Connection, replica: Replica, sql: str, parameters: Parameters) -> None:
-        super().__init__(db, replica)
-        self.title = f"watch {shortened(sql)}"
-        self._sql = sql
-        self._parameters = parameters
+    def __init__(
+        self, db: Connection, replica: Replica, watched: Watched, *, remote: bool = False, pull: bool = False
+    ) -> None:
+        super().__init__(db, replica, remote=remote, pull=pull)
+        self.title = f"watch {shortened(watched.sql)}"
+        self.watched = watched
         self._names: list[str] = []
         self._rows: list[tuple[Any, ...]] = []
         self._changed = True
@@ -67,6 +80,20 @@ class Watch(LiveWidget):
             self._changed = False
             self.work("watch", self._query)
 
+    def read(self) -> None:
+        """Ask now, and wait for it.
+
+        Raises:
+            SyncError, apsw.Error: it cannot be asked.
+        """
+        self._changed = False
+        with closing(self.db.sibling()) as db:
+            self._read(db)
+
+    def bind(self, parameters: Parameters) -> None:
+        """Ask with these from now on."""
+        self.watched = replace(self.watched, parameters=parameters)
+
     def _query(self, db: Connection) -> str:
         self._read(db)
         self._post(*self._found())
@@ -74,8 +101,10 @@ class Watch(LiveWidget):
 
     def _read(self, db: Connection) -> None:
         db.execute("PRAGMA query_only = 1")
-        with closing(db.cursor()) as cursor:
-            cursor.execute(self._sql, self._parameters)
+        watched = self.watched
+        limits = db.fetching(max_fetch=watched.max_fetch, offline=watched.offline)
+        with limits, closing(db.cursor()) as cursor:
+            cursor.execute(watched.sql, watched.parameters)
             self._names = [column[0] for column in cursor.description or ()]
             self._rows = cursor.fetchmany(ROWS_MAX + 1)
 

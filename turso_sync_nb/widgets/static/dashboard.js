@@ -32,9 +32,9 @@ function moment(unixTime) {
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-dashboard");
   let updates = 0;
-  const { send, close } = connect(model, { figures: show, said });
-  const foot = footLine(send);
-  const buttons = VERBS.map((verb) => h("button", { type: "button", onclick: () => send("do", { verb }) }, verb[0].toUpperCase() + verb.slice(1)));
+  const { wish, foot, close } = connect(model, { figures: show, said, remote: (message) => news.remote(message) });
+  const news = remoteLine(wish, false);
+  const buttons = VERBS.map((verb) => h("button", { type: "button", onclick: () => wish("do", { verb }) }, verb[0].toUpperCase() + verb.slice(1)));
   const summary = h("div", { class: "tsn-summary" });
   const values = FIGURES.map(() => h("dd"));
   const figures = h("dl", { class: "tsn-figures" }, ...FIGURES.map(([name, label], at) => h("div", {}, h("dt", { title: name }, label), values[at])));
@@ -44,7 +44,7 @@ function render({ model, el }) {
   const listed = h("tbody");
   const table = h("table", {}, h("caption", {}, "Pages that arrived last"),
     h("thead", {}, h("tr", {}, ...["time", "pages", "size"].map((name) => h("th", { scope: "col", class: "tsn-number" }, name)))), listed);
-  el.append(summary, h("div", { class: "tsn-buttons", role: "group", "aria-label": "verbs" }, ...buttons), figures,
+  el.append(summary, h("div", { class: "tsn-buttons", role: "group", "aria-label": "verbs" }, ...buttons), news.element, figures,
     h("div", { class: "tsn-beside" }, timeline, table), foot.element);
 
   function said(message) {

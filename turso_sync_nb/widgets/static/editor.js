@@ -14,8 +14,7 @@ function render({ model, el }) {
   let input = null, later = [];  // while a cell is typed into, nothing is drawn: messages wait
   const waiting = (handle) => (message) => (input ? later.push(() => handle(message)) : handle(message));
 
-  const { send, close } = connect(model, { table: begin, rows: waiting(take), staged: waiting(restage), stale: waiting(reload), said, conflict: () => offer(true) });
-  const foot = footLine(send);
+  const { send: tell, wish: send, foot, close } = connect(model, { table: begin, rows: waiting(take), staged: waiting(restage), stale: waiting(reload), said, conflict: () => offer(true) });
   const summary = h("div", { class: "tsn-summary" });
   const action = (label, onclick, title) => h("button", { type: "button", onclick, title }, label);
   const buttons = {
@@ -222,11 +221,13 @@ function render({ model, el }) {
     const column = columns[at.column].name;
     const value = staged[row.id]?.new[column] ?? row.cells[at.column];
     const old = value == null ? "" : typeof value === "string" ? value : value[1];
+    tell("typing", { on: true });
     input = h("input", { class: "tsn-input", "aria-label": `${column}, new value` });
     input.value = begun ?? old;
     const end = (keep, [down, right] = [0, 0]) => {
       const text = input.value;
       input = null;
+      tell("typing", { on: false });
       if (keep && (text !== old || value === null)) send("set", { cells: [[row.id, column, text]] });
       for (const handle of later.splice(0)) handle();
       draw();

@@ -88,7 +88,7 @@ function render({ model, el }) {
   const names = ["name", "kind", "known", "here", "changed", "last cell", ""];
   const table = h("table", {}, h("caption", {}, "Pages by table and index"),
     h("thead", {}, h("tr", {}, ...names.map((name, at) => h(name ? "th" : "td", name ? { scope: "col", class: at > 1 ? "tsn-number" : null } : {}, name)))), rows);
-  const { send, close } = connect(model, {
+  const { wish, foot, close } = connect(model, {
     whole(message, [stateBytes, ownerBytes]) {
       const began = performance.now();
       owners = message.owners;
@@ -112,9 +112,7 @@ function render({ model, el }) {
       draw();
       performance.measure("tsn-page-map-delta", { start: began, detail: stateBytes.length + ownerBytes.length });
     },
-    said: (message) => foot.said(message),
   });
-  const foot = footLine(send);
 
   function recolour() {
     if (!scroller.clientWidth) return;  // out of sight; being seen again is a change of size
@@ -180,7 +178,7 @@ function render({ model, el }) {
   }
 
   function fetchOwner(owner) {
-    if (["table", "index"].includes(owners[owner - 1]?.kind)) send("fetch", { owner });
+    if (["table", "index"].includes(owners[owner - 1]?.kind)) wish("fetch", { owner });
     else foot.said({ text: "nothing that is here tells whose page that is" });
   }
 

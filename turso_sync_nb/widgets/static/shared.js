@@ -1,20 +1,29 @@
 // What all widgets share; put before each widget's own module. No build step, nothing from elsewhere.
 
 const MORE_AFTER_MS = 300;
+const UNHEARD_AFTER_MS = 700;
+const UNHEARD = "the kernel is busy with a cell and does this after it; the notebook's stop button ends the cell";
+const UNANSWERED = ["said", "heard", "remote"];  // all others are updates
 
 const DISCONNECTED = { text: "disconnected: run the cell again", failed: true, busy: "" };
 
 /**
  * Connect a view with its widget in the kernel. `handlers` are by message type, each called with the
- * message and its buffers as bytes. Each message but `said` is answered once, a while later. When the kernel is
- * gone, or another one in its place, that is said, and nothing is sent any more.
+ * message and its buffers as bytes. Each update is answered once, a while later. `wish` sends what a user
+ * wants: the kernel says at once that it heard it, and as long as it has not, the foot says so. When the kernel
+ * is gone, or another one in its place, that is said, and nothing is sent any more.
  */
 function connect(model, handlers) {
   const view = Math.random().toString(36).slice(2);
+  const unheard = new Set();
   let timer = 0, live = true;
   const lost = () => {
     live = false;
-    queueMicrotask(() => handlers.said(DISCONNECTED));  // not amid `render`
+    unheard.clear();
+    queueMicrotask(() => {  // not amid `render`
+      foot.waits(false);
+      known.said(DISCONNECTED);
+    });
   };
   const send = (type, content = {}) => {
     if (!live) return lost();
@@ -24,22 +33,39 @@ function connect(model, handlers) {
       lost();
     }
   };
+  const wish = (type, content = {}) => {
+    const wished = `${view} ${Math.random()}`;
+    unheard.add(wished);
+    setTimeout(() => unheard.has(wished) && foot.waits(true), UNHEARD_AFTER_MS);
+    send(type, { ...content, wish: wished });
+  };
+  const foot = footLine(wish);
   const more = () => {
     timer = 0;
     send("more");
   };
+  const known = {
+    said: foot.said,
+    heard({ wish: wished }) {
+      if (unheard.delete(wished) && !unheard.size) foot.waits(false);
+    },
+    ...handlers,
+  };
   const heard = (message, buffers) => {
     const bytes = buffers.map((each) => new Uint8Array(each.buffer ?? each, each.byteOffset ?? 0, each.byteLength));
-    handlers[message.type]?.(message, bytes);
-    if (message.type !== "said" && !timer) timer = setTimeout(more, MORE_AFTER_MS);
+    known[message.type]?.(message, bytes);
+    if (!UNANSWERED.includes(message.type) && !timer) timer = setTimeout(more, MORE_AFTER_MS);
   };
   model.on("msg:custom", heard);
   model.on("comm_live_update", lost);
-  send("open");
+  wish("open");
   return {
     send,
+    wish,
+    foot,
     close() {
       clearTimeout(timer);
+      unheard.clear();
       model.off("msg:custom", heard);
       model.off("comm_live_update", lost);
       send("close");
@@ -93,15 +119,44 @@ function size(bytes) {
 }
 
 /** The line at the foot of a widget: what is being done, what went wrong, and the button that stops it. */
-function footLine(send) {
+function footLine(wish) {
   const said = h("span", { class: "tsn-said", role: "status" });
-  const cancel = h("button", { type: "button", class: "tsn-cancel", hidden: true, onclick: () => send("cancel") }, "Cancel");
+  const waits = h("span", { class: "tsn-waits", role: "status" });
+  const cancel = h("button", { type: "button", class: "tsn-cancel", hidden: true, onclick: () => wish("cancel") }, "Cancel");
   return {
-    element: h("div", { class: "tsn-foot" }, said, cancel),
+    element: h("div", { class: "tsn-foot" }, said, cancel, waits),
     said({ text, failed, busy }) {
       if (text !== undefined) said.textContent = text;
       said.classList.toggle("tsn-failed", Boolean(failed));
       cancel.hidden = !busy;
+    },
+    waits(on) {
+      waits.textContent = on ? UNHEARD : "";
+    },
+  };
+}
+
+const REMOTE_TEXTS = { off: "", nothing: "nothing new on the remote", news: "new data on the remote", away: "" };
+
+/** What is new on the remote: two boxes to choose by, a line, and with `pulls` a button. */
+function remoteLine(wish, pulls) {
+  const listensBox = h("input", { type: "checkbox", onchange: choose });
+  const pullsBox = h("input", { type: "checkbox", onchange: choose });
+  const line = h("span", { class: "tsn-remote-said", role: "status" });
+  const pull = h("button", { type: "button", hidden: true, onclick: () => wish("pull") }, "Pull");
+  function choose(event) {
+    if (event.target === pullsBox && pullsBox.checked) listensBox.checked = true;
+    if (!listensBox.checked) pullsBox.checked = false;
+    wish("listen", { listens: listensBox.checked, pulls: pullsBox.checked });
+  }
+  return {
+    element: h("div", { class: "tsn-foot tsn-remote", role: "group", "aria-label": "news of the remote" },
+      h("label", {}, listensBox, " listen to the remote"), h("label", {}, pullsBox, " pull what is new"), line, pull),
+    remote({ listens, pulls: alone, kind, text }) {
+      listensBox.checked = listens;
+      pullsBox.checked = alone;
+      line.textContent = [REMOTE_TEXTS[kind], text].filter(Boolean).join(" · ");
+      pull.hidden = !pulls || kind !== "news" || alone;
     },
   };
 }

@@ -3,11 +3,11 @@
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-watch");
   let before = null;
-  const { send, close } = connect(model, { found, stale: () => send("ask"), said: (message) => foot.said(message) });
-  const foot = footLine(send);
+  const { send, wish, foot, close } = connect(model, { found, stale: () => send("ask"), remote: (message) => news.remote(message) });
+  const news = remoteLine(wish, true);
   const caption = h("caption"), head = h("tr"), body = h("tbody"), summary = h("div", { class: "tsn-summary", role: "status" });
   const table = h("table", {}, caption, h("thead", {}, head), body);
-  el.append(h("div", { class: "tsn-scroller", tabindex: "0", role: "region", "aria-label": "rows of a watched query" }, table), summary, foot.element);
+  el.append(h("div", { class: "tsn-scroller", tabindex: "0", role: "region", "aria-label": "rows of a watched query" }, table), summary, news.element, foot.element);
   send("ask");
 
   function found({ title, names, rows, more }) {

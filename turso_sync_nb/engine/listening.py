@@ -1,0 +1,208 @@
+"""Listening to the remote: a thread asks it for news again and again, as long as somebody wants to be told.
+
+A remote that can is asked to wait for news (long poll); one that answers at once is asked every ``EVERY_S``.
+Nothing is fetched, unless somebody also wants a pull to be made of news. That waits as long as a connection
+of the process is in the middle of something, or one of ``holds`` says what a user is. A remote that is away
+is asked again after a while that doubles.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+import apsw
+
+from turso_sync_nb.engine import news
+from turso_sync_nb.errors import Error, StoppedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from pyroaring import BitMap
+
+    from turso_sync_nb.engine.replica import Replica
+
+WAIT_S: Final = 25.0
+"""How long the remote is asked to wait: less than proxies between (30 s and more) let a request wait."""
+
+EVERY_S: Final = 5.0
+"""Between two questions to a remote that does not wait."""
+
+PAUSE_S: Final = 1.0
+"""Between news and the next question, and between two looks at what holds a pull back."""
+
+BACK_OFF_MAX_S: Final = 60.0
+
+END_WAIT_S: Final = 1.0
+"""How long the end of a connection waits for the thread: its request is ended, a pull goes on to its end."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What is known of the remote: nobody asks, it has nothing new, it has, or it does not answer."""
+
+    kind: Literal["off", "nothing", "news", "away"]
+    text: str = ""
+    """Why it is not asked, does not answer, or is not pulled."""
+
+
+@dataclass(frozen=True)
+class Want:
+    """Somebody's wish to be told, as long as ``owner`` (a connection) is open; ``pull`` is made of news."""
+
+    owner: object
+    told: Callable[[Heard], object]
+    """Called in any thread; must not wait."""
+    pull: Callable[[], object] | None = None
+
+
+class Listening:
+    """One for each replica; safe for threads. There is a thread only while there are wants."""
+
+    def __init__(self, replica: Replica) -> None:
+        self.heard = Heard("off")
+        self.holds: set[Callable[[], str]] = set()
+        """Each says why a pull that nobody asked for has to wait; an empty text: it need not."""
+        self._replica = replica
+        self._lock = threading.Lock()
+        self._wants: dict[Hashable, Want] = {}
+        self._asking: _Asking | None = None
+
+    def want(self, who: Hashable, want: Want) -> None:
+        """Tell ``who`` from now on, in place of what it wanted before.
+
+        Raises:
+            RemoteUnreachableError: there is no remote.
+        """
+        with self._lock:
+            if self._asking is None:
+                self._asking = _Asking(self._replica, self)
+            self._wants[who] = want
+            self._asking.wake.set()
+        want.told(self.heard)
+
+    def leave(self, who: Hashable) -> None:
+        """Tell ``who`` no more; does not wait for the thread, whose request is ended. May be repeated."""
+        self._drop([who])
+
+    def end(self, owner: object) -> None:
+        """Drop what was wanted on behalf of ``owner``, and wait for the thread if nothing is left."""
+        whose = [who for who, want in list(self._wants.items()) if want.owner is owner]
+        thread = self._drop(whose, "the connection is closed")
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(END_WAIT_S)
+
+    def _drop(self, whose: list[Hashable], why: str = "") -> threading.Thread | None:
+        with self._lock:
+            dropped = [self._wants.pop(who) for who in whose if who in self._wants]
+            ended = None if self._wants else self._asking
+            if ended is not None:
+                self._asking, self.heard = None, Heard("off")
+                ended.end()
+        for want in dropped:
+            want.told(Heard("off", why))
+        return ended.thread if ended else None
+
+    def say(self, asking: _Asking, heard: Heard) -> None:
+        """Tell everyone what ``asking`` heard, unless that is not in force any more or they know it."""
+        with self._lock:
+            if asking is not self._asking or heard == self.heard:
+                return
+            self.heard = heard
+            wants = list(self._wants.values())
+        for want in wants:
+            want.told(heard)
+
+    def pull(self) -> Callable[[], object] | None:
+        """Return how to make a pull of news, if somebody wants one."""
+        with self._lock:
+            return next((want.pull for want in self._wants.values() if want.pull), None)
+
+    def held(self) -> str:
+        """Say what a pull has to wait for; empty: nothing."""
+        return next(filter(None, (hold() for hold in list(self.holds))), "") or self._replica.gate.busy()
+
+
+class _Asking:
+    """One thread that asks, from the first want to the last one's end."""
+
+    def __init__(self, replica: Replica, listening: Listening) -> None:
+        self.wake = threading.Event()
+        self.thread = threading.Thread(target=self._run, name="turso-sync-nb listening", daemon=True)
+        self._replica = replica
+        self._listening = listening
+        self._remote = replica.need_remote().beside()
+        self._ended = threading.Event()
+        self._failures = 0
+        self.thread.start()
+
+    def end(self) -> None:
+        """Have the thread end soon."""
+        self._ended.set()
+        self.wake.set()
+        self._remote.end()
+
+    def _run(self) -> None:
+        self._replica.watchers.add(self._told)
+        try:
+            while not self._ended.is_set():
+                self._ask()
+        finally:
+            self._replica.watchers.discard(self._told)
+            self._remote.close()
+
+    def _told(self, pages: BitMap | None) -> None:
+        if pages is None:
+            self.wake.set()
+
+    def _ask(self) -> None:
+        """Ask once, see to what is heard, and wait until the next question.
+
+        How things stand is asked first, then for a change of it.
+        """
+        began_s = time.monotonic()
+        waits = self._listening.heard.kind == "nothing"
+        try:
+            has_news = news.are_there(self._replica, WAIT_S if waits else 0.0, self._remote)
+        except StoppedError:
+            return
+        except (Error, OSError) as error:
+            self._ended.wait(self._failed("away", error))
+            return
+        self._failures = 0
+        if has_news:
+            self._see_to_news()
+            self._ended.wait(PAUSE_S)
+        else:
+            self._listening.say(self, Heard("nothing"))
+            self._ended.wait(max(began_s + EVERY_S - time.monotonic(), 0) if waits else 0)
+
+    def _see_to_news(self) -> None:
+        """Say so, and pull if that is wanted; return when this replica has moved on, by whomever."""
+        revision = self._replica.metadata.revision
+        while not self._ended.is_set() and self._replica.metadata.revision == revision:
+            self.wake.clear()
+            pull = self._listening.pull()
+            held = self._listening.held() if pull else ""
+            self._listening.say(self, Heard("news", f"the pull waits for {held}" if held else ""))
+            wait_s = PAUSE_S if held else None
+            if pull and not held:
+                try:
+                    pull()
+                except (Error, apsw.Error, OSError) as error:
+                    wait_s = self._failed("news", error)
+                    self._ended.wait(PAUSE_S)  # whatever wakes it
+                else:
+                    return
+            self.wake.wait(wait_s)
+
+    def _failed(self, kind: Literal["news", "away"], error: Exception) -> float:
+        """Say what went wrong; return how long to wait."""
+        self._failures += 1
+        wait_s = min(2.0 ** (self._failures - 1), BACK_OFF_MAX_S)
+        text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        self._listening.say(self, Heard(kind, f"{text}; asked again in {wait_s:.0f} s"))
+        return wait_s

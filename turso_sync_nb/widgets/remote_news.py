@@ -1,0 +1,89 @@
+"""Widgets that can say when the remote has something new, and have it pulled: off unless asked for.
+
+Views show two boxes to tick and a line. While any is open, and a box is ticked, the replica listens.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from turso_sync_nb.engine.listening import Heard, Want
+from turso_sync_nb.units import format_size
+from turso_sync_nb.widgets.live import LiveWidget
+
+if TYPE_CHECKING:
+    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.engine.reports import PullReport, PushReport
+    from turso_sync_nb.widgets.live import Content
+
+
+class RemoteNewsWidget(LiveWidget):
+    """A widget that listens to the remote if ``remote``, and pulls what is new there if ``pull``."""
+
+    def __init__(self, db: Connection, replica: Replica, *, remote: bool = False, pull: bool = False) -> None:
+        if remote or pull:
+            replica.need_remote()
+        super().__init__(db, replica)
+        self._listens = remote or pull
+        self._pulls = pull
+        self.handlers |= {
+            "listen": self._choose,
+            "pull": lambda _content: self.work("pull", lambda own: pulled(own.pull())),
+        }
+
+    def _open_view(self, content: Content) -> None:
+        super()._open_view(content)
+        self._listen()
+
+    def _close_view(self, content: Content) -> None:
+        super()._close_view(content)
+        if not self.views:
+            self.replica.listening.leave(self)
+
+    def _choose(self, content: Content) -> None:
+        """Do as a view's boxes are ticked; a pull of news needs that they are heard."""
+        self._pulls = bool(content["pulls"])
+        self._listens = bool(content["listens"])
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._listens:
+            pull = self._pull_unasked if self._pulls else None
+            self.replica.listening.want(self, Want(self.db, self._show_heard, pull))
+        else:
+            self.replica.listening.leave(self)
+            self._show_heard(Heard("off"))
+
+    def _show_heard(self, heard: Heard) -> None:
+        """Tell every view what is known of the remote, and what is chosen."""
+        self.send(
+            {"type": "remote", "listens": self._listens, "pulls": self._pulls,
+             "kind": heard.kind, "text": heard.text}
+        )  # fmt: skip
+
+    def _pull_unasked(self) -> None:
+        with closing(self.db.sibling()) as own:
+            self.tell(pulled(own.pull()))
+
+
+def pulled(report: PullReport) -> str:
+    """Return a line about a pull."""
+    parts = [f"pull: {report.pages:,} pages changed" if report else "pull: nothing new"]
+    return _line(parts, report, set_aside=report.set_aside)
+
+
+def pushed(report: PushReport) -> str:
+    """Return a line about a push."""
+    parts = [f"push: {report.changes:,} changes sent" if report else "push: nothing to send"]
+    return _line(parts, report)
+
+
+def _line(parts: list[str], report: PullReport | PushReport, *, set_aside: int = 0) -> str:
+    if report.conflicts:
+        parts.append(f"{report.conflicts:,} conflicts: db.conflicts()")
+    if set_aside:
+        parts.append(f"{set_aside:,} set aside: db.changes()")
+    parts.append(format_size(report.sent_bytes + report.received_bytes))
+    return " · ".join([*parts, report.note] if report.note else parts)
