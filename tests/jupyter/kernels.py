@@ -1,4 +1,4 @@
-"""A real Jupyter kernel that imports the built wheel."""
+"""A real Jupyter kernel that imports the built wheel, and a front end's side of a widget in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from jupyter_client.manager import KernelManager
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 DEADLINE_S = 60.0
@@ -23,11 +23,18 @@ class Kernel:
     def __init__(self, folder: Path, env: dict[str, str]) -> None:
         self._manager = KernelManager(kernel_name="python3")
         self._start = {"cwd": str(folder), "env": env}
+        self._log = folder / "kernel.log"
 
     def __enter__(self) -> Self:
-        self._manager.start_kernel(**self._start)
+        with self._log.open("wb") as log:
+            self._manager.start_kernel(**self._start, stderr=log)
         self._connect()
         return self
+
+    def complaints(self) -> list[str]:
+        """Return what the kernel logged of errors."""
+        logged = self._log.read_text(errors="replace")
+        return re.findall(r"^.*(?:ERROR|Error:|Traceback).*$", logged, re.MULTILINE)
 
     def __exit__(self, *_: object) -> None:
         self._client.stop_channels()
@@ -49,6 +56,35 @@ class Kernel:
     def interrupt(self) -> None:
         """Press the stop button."""
         self._manager.interrupt_kernel()
+
+    def subshell(self) -> str | None:
+        """Return a new thread of the kernel for messages, as JupyterLab asks for; ``None``: it has none."""
+        asked = self._client.kernel_info()
+        while (answer := self._client.get_shell_msg(timeout=DEADLINE_S))["parent_header"]["msg_id"] != asked:
+            pass
+        if "kernel subshells" not in answer["content"].get("supported_features", []):
+            return None
+        control = self._client.control_channel
+        control.send(self._client.session.msg("create_subshell_request", {}))
+        while (answer := control.get_msg(timeout=DEADLINE_S))["msg_type"] != "create_subshell_reply":
+            pass
+        return str(answer["content"]["subshell_id"])
+
+    def tell(self, comm: str, data: dict[str, Any], subshell: str | None = None) -> None:
+        """Send a comm a message."""
+        message = self._client.session.msg("comm_msg", {"comm_id": comm, "data": data})
+        if subshell is not None:
+            message["header"]["subshell_id"] = subshell
+        self._client.shell_channel.send(message)
+
+    def messages(self, end: Callable[[dict[str, Any]], bool]) -> Iterator[dict[str, Any]]:
+        """Yield everything the kernel says until ``end`` is true of a message, which is the last one."""
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            message = self._client.get_iopub_msg(timeout=max(deadline - time.monotonic(), 0.01))
+            yield message
+            if end(message):
+                return
 
     def begin(self, code: str) -> str:
         """Send a cell; return its id."""

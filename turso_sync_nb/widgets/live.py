@@ -5,7 +5,8 @@ each is answered by ``more`` a while later, and if something happened meanwhile,
 last state always arrives, and nothing is sent, polled or waited for while nothing happens.
 
 Messages arrive in whatever thread the kernel takes them in (subshells), and watchers tell in the thread that
-does something, perhaps holding locks: there nobody waits for the widget's lock.
+does something, perhaps holding locks: there nobody waits for the widget's lock. ipykernel 7.0 can send from a
+thread of ours only in the context of one of its own, so that of the last message is kept for it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import closing, suppress
+from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -78,6 +81,7 @@ class LiveWidget(anywidget.AnyWidget):
         self._revision = replica.metadata.revision
         self._work: _Work | None = None
         self._shown: tuple[Any, MimeBundle] | None = None
+        self._context = copy_context()
         self.on_msg(lambda _widget, content, buffers: self.receive(content, buffers))
 
     # What a widget is made of
@@ -138,6 +142,7 @@ class LiveWidget(anywidget.AnyWidget):
         handler = self.handlers.get(str(content.get("type")))
         if handler is None:
             return
+        self._context = copy_context()
         if "wish" in content:
             self.send({"type": "heard", "wish": content["wish"]})
         try:
@@ -145,6 +150,10 @@ class LiveWidget(anywidget.AnyWidget):
                 handler({**content, "buffers": buffers} if buffers else content)
         except EXPECTED as error:
             self.tell(line_of(error), failed=True)
+
+    def send(self, content: Content, buffers: Sequence[bytes] | None = None) -> None:
+        """Send every view a message, from any thread."""
+        self._context.copy().run(super().send, content, buffers)
 
     def tell(self, text: str, *, failed: bool = False, **more: Any) -> None:
         """Show a line in every view."""
@@ -255,9 +264,8 @@ class LiveWidget(anywidget.AnyWidget):
             return
         self._work = _Work(name, self.db.sibling())
         self.tell(f"{name} …")
-        threading.Thread(
-            target=self._run, args=(self._work, do), name=f"turso-sync-nb {name}", daemon=True
-        ).start()
+        run = partial(self._context.copy().run, self._run, self._work, do)
+        threading.Thread(target=run, name=f"turso-sync-nb {name}", daemon=True).start()
 
     def _run(self, work: _Work, do: Callable[[Connection], str]) -> None:
         failed = True
