@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.units import PAGE_SIZE
+from turso_sync_nb.units import PAGE_SIZE, format_size
 from turso_sync_nb.widgets.live import script
 from turso_sync_nb.widgets.remote_news import RemoteNewsWidget, pulled, pushed
 from turso_sync_nb.widgets.snapshots import table
