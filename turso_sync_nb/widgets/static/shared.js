@@ -85,6 +85,12 @@ function h(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** Mark a button as of no use now. It keeps the focus, and pressing it does what the kernel says to it. */
+function dim(button, isDim) {
+  if (isDim) button.setAttribute("aria-disabled", "true");
+  else button.removeAttribute("aria-disabled");
+}
+
 /**
  * Call `changed` whenever the theme is another; returns how to stop. What JupyterLab, VS Code and Colab mark it
  * with may say so before the colours are there, so the style sheet also gives the background a transition, whose
