@@ -129,6 +129,20 @@ def test_widgets_work_there(place_of, widgets, db, kind):
     assert db.query("SELECT name FROM person WHERE id = 2")["name"].tolist() == ["Ada"]
 
 
+@pytest.mark.parametrize("kind", ["vscode", "colab"])
+def test_a_view_that_nobody_answers_leaves_the_snapshot(place_of, widgets, kind):
+    """A view restored from saved state has no kernel: the figures are seen, and no empty frame."""
+    place = place_of(kind, "light")
+    for widget in widgets:
+        place.show(widget)
+    place.page.wait_for_timeout(300)
+    assert place.page.locator(".tsn-snapshot:visible").count() == len(widgets)
+    assert place.page.locator(".tsn-widget:visible").count() == 0
+    place.carry()
+    place.wait(place.page.locator(".tsn-editor .tsn-cell"))
+    assert place.page.locator(".tsn-snapshot:visible").count() == 0
+
+
 @pytest.mark.parametrize(("kind", "theme"), PLACES)
 def test_snapshots_alone_are_legible_there(place_of, widgets, lab_shots, kind, theme):
     """A saved notebook without a kernel: the figures are seen, in colours of the place."""

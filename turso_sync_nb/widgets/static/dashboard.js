@@ -53,6 +53,7 @@ function render({ model, el }) {
   }
 
   function show({ figures: now, arrivals, page_size: pageSize, path, remote, busy }) {
+    el.classList.add(LIVE);
     el.dataset.updates = ++updates;
     if (busy !== undefined) said({ busy });
     summary.textContent = `${path} · ${remote ?? "no remote"}`;

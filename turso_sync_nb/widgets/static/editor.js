@@ -50,6 +50,7 @@ function render({ model, el }) {
   // Rows
 
   function begin(message) {
+    el.classList.add(LIVE);
     ({ columns, readonly, staged } = message);
     grid.setAttribute("aria-label", `rows of ${message.name}`);
     grid.setAttribute("aria-readonly", readonly ? "true" : "false");

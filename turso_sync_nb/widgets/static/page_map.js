@@ -91,6 +91,7 @@ function render({ model, el }) {
   const { wish, foot, close } = connect(model, {
     whole(message, [stateBytes, ownerBytes]) {
       const began = performance.now();
+      el.classList.add(LIVE);
       owners = message.owners;
       pageSize = message.page_size;
       pages = message.pages;
