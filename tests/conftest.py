@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from binder_env import make_environment
 from hypothesis import settings
 from peers import EmbeddedThread, PeerMissingError, PeerServer, embedded_process, tursodb_server
 from skips import forbid_skip, miss
@@ -138,3 +139,9 @@ def installed_wheel(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def wheel_path_env(installed_wheel: Path) -> dict[str, str]:
     """Give the environment in which a process, such as a kernel, imports the package from the wheel."""
     return {**os.environ, "PYTHONPATH": str(installed_wheel), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@pytest.fixture(scope="session")
+def binder_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the Python of an environment with Binder's versions and the package from its wheel."""
+    return make_environment(tmp_path_factory.mktemp("binder") / "env", wheel)

@@ -12,31 +12,17 @@ import shutil
 import socket
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import apsw
 import nbformat
 import pytest
+from binder_env import BINDER, MEMORY_BYTES, requirements
 
 ROOT = Path(__file__).parent.parent
-BINDER = ROOT / "binder"
 NOTEBOOKS = ROOT / "notebooks"
 PINNED = ("jupyterlab==4.4.9", "notebook==7.4.7", "ipykernel==7.0.1")
-MEMORY_BYTES = 10**9
 
-GUARD = """
-import os, resource, socket
-if os.environ.get("TSN_MEMORY"):
-    resource.setrlimit(resource.RLIMIT_DATA, (int(os.environ["TSN_MEMORY"]),) * 2)
-real = socket.socket.connect
-def connect(self, address):
-    host = address[0] if isinstance(address, tuple) else ""
-    if self.family != socket.AF_UNIX and not host.startswith("127.") and host not in ("localhost", "::1"):
-        raise OSError(f"refused: {host}")
-    return real(self, address)
-socket.socket.connect = connect
-"""
 EXECUTE = """
 import sys, nbformat
 from nbclient import NotebookClient
@@ -61,12 +47,6 @@ try:
 except tsn.RemoteRefusedError:
     print("a token is wanted")
 """
-
-
-def requirements() -> list[str]:
-    """Return the lines of the file that are requirements."""
-    lines = (BINDER / "requirements.txt").read_text().splitlines()
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
 def test_the_files_are_what_repo2docker_takes() -> None:
@@ -112,31 +92,6 @@ def test_start_serves_under_a_random_token(tmp_path: Path) -> None:
         finally:
             os.killpg(started.pid, 15)
     assert said.splitlines() == ["[(42,)]", "a token is wanted"]
-
-
-@pytest.fixture(scope="module")
-def binder_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the Python of an environment with Binder's versions and the package from its wheel."""
-    folder = tmp_path_factory.mktemp("binder") / "env"
-    venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
-    wanted = [str(wheel) if line == "." else line for line in requirements()]
-    install = [
-        str(python),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        *wanted,
-        "nbclient",
-    ]
-    ran = subprocess.run(install, capture_output=True, text=True, check=False, timeout=280)
-    assert ran.returncode == 0, ran.stderr
-    (site,) = folder.glob("lib/python3*/site-packages")
-    (site / "guard.py").write_text(GUARD)
-    (site / "guard.pth").write_text("import guard\n")
-    return python
 
 
 def test_the_environment_is_closed(binder_python: Path) -> None:

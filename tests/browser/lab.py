@@ -44,15 +44,16 @@ QUIET = (
 
 
 class LabServer:
-    """A ``jupyter lab`` on a free port of the loopback, its settings in ``folder``; use it with ``with``."""
+    """A ``jupyter lab`` of ``python`` on a free port of the loopback, its settings in ``folder``."""
 
-    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+    def __init__(self, folder: Path, env: dict[str, str], python: str = sys.executable) -> None:
         self.folder = folder / "work"
         self.folder.mkdir()
         self.url = f"http://127.0.0.1:{free_port()}"
         self.shots = Path(os.environ.get("TSN_SCREENSHOTS", folder))
         """Where tests leave pictures of what they saw."""
         self._log = folder / "lab.log"
+        self._python = python
         homes = {name: str(folder / name) for name in ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")}
         self._env = {
             **env,
@@ -67,7 +68,7 @@ class LabServer:
         settings.write_text(json.dumps({"disabledExtensions": {NEWS: True}}))
         port = str(urlsplit(self.url).port)
         command = [
-            sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser",
+            self._python, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser",
             "--JupyterNotebookApp.expose_app_in_browser=True",
             "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
             "--IdentityProvider.token=", "--ServerApp.password=", f"--ServerApp.root_dir={self.folder}",

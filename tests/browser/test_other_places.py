@@ -129,6 +129,20 @@ def test_widgets_work_there(place_of, widgets, db, kind):
     assert db.query("SELECT name FROM person WHERE id = 2")["name"].tolist() == ["Ada"]
 
 
+@pytest.mark.parametrize("kind", ["vscode", "colab"])
+def test_a_view_that_nobody_answers_leaves_the_snapshot(place_of, widgets, kind):
+    """A view restored from saved state has no kernel: the figures are seen, and no empty frame."""
+    place = place_of(kind, "light")
+    for widget in widgets:
+        place.show(widget)
+    place.page.wait_for_timeout(300)
+    assert place.page.locator(".tsn-snapshot:visible").count() == len(widgets)
+    assert place.page.locator(".tsn-widget:visible").count() == 0
+    place.carry()
+    place.wait(place.page.locator(".tsn-editor .tsn-cell"))
+    assert place.page.locator(".tsn-snapshot:visible").count() == 0
+
+
 @pytest.mark.parametrize(("kind", "theme"), PLACES)
 def test_snapshots_alone_are_legible_there(place_of, widgets, lab_shots, kind, theme):
     """A saved notebook without a kernel: the figures are seen, in colours of the place."""
@@ -139,6 +153,43 @@ def test_snapshots_alone_are_legible_there(place_of, widgets, lab_shots, kind, t
     assert place.page.get_by_text("pages here").count() == 1
     assert place.violations("main") == []
     place.page.screenshot(path=lab_shots / f"{kind}-{theme}-saved.png", full_page=True)
+
+
+FOCUSED = "document.activeElement.ariaLabel ?? document.activeElement.textContent"
+
+
+def test_keyboard_alone(place_of, widgets, db):
+    """Tab reaches everything in order, and the focus stays on a button whose work is done, or redrawn."""
+    place = place_of("vscode", "light")
+    page = place.page
+    show_all(place, widgets)
+    reached = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate(FOCUSED))
+    order = [
+        "Pages by table and index", "fetch person", "Pull", "Push", "Sync", "Checkpoint", "Add row", "Apply",
+        "id: 1", "rows of a watched query",
+    ]  # fmt: skip
+    places = [reached.index(each) for each in order]
+    assert reached[0].startswith("page map: ")
+    assert places == sorted(places)
+    page.get_by_role("button", name="fetch person", exact=True).focus()
+    db.query("SELECT name FROM person WHERE id = 1500")
+    place.wait(
+        page.locator(".tsn-page-map .tsn-summary", has_text=re.compile("[1-9] fetched by the last cell"))
+    )
+    page.wait_for_timeout(400)
+    place.carry()
+    assert page.evaluate(FOCUSED) == "fetch person"
+    page.keyboard.press("Enter")
+    place.wait(page.locator(".tsn-page-map .tsn-said", has_text="pages fetched"))
+    place.wait(page.locator(".tsn-page-map tbody:not(:has([aria-label='fetch person']))"))
+    assert page.evaluate(FOCUSED) == "Pages by table and index"
+    page.get_by_role("button", name="Sync", exact=True).focus()
+    page.keyboard.press("Enter")
+    place.wait(page.get_by_text("pull: nothing new"))
+    assert page.evaluate(FOCUSED) == "Sync"
 
 
 def test_taken_out_of_the_page_and_put_back(place_of, widgets, db):

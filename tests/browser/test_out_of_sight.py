@@ -10,10 +10,9 @@ GO_TO = "place => window.jupyterapp.shell.currentWidget.content.scrollToItem(pla
 SEEN = """
 () => {
     const canvas = document.querySelector('.tsn-page-map canvas');
-    const pixels = [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data];
-    const box = canvas.parentElement.clientWidth;
-    const colours = new Set(pixels.map((_, at) => pixels.slice(at, at + 3).join())).size;
-    return {width: canvas.width, box, colours};
+    const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+    const colours = new Set(new Uint32Array(pixels.buffer)).size;
+    return {width: canvas.width, box: canvas.parentElement.clientWidth, colours};
 }
 """
 

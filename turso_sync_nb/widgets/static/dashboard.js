@@ -49,10 +49,11 @@ function render({ model, el }) {
 
   function said(message) {
     foot.said(message);
-    for (const button of buttons) button.disabled = Boolean(message.busy);
+    for (const button of buttons) dim(button, message.busy);
   }
 
   function show({ figures: now, arrivals, page_size: pageSize, path, remote, busy }) {
+    el.classList.add(LIVE);
     el.dataset.updates = ++updates;
     if (busy !== undefined) said({ busy });
     summary.textContent = `${path} · ${remote ?? "no remote"}`;

@@ -43,19 +43,20 @@ function render({ model, el }) {
 
   function said(message) {
     foot.said(message);
-    buttons.apply.disabled = Boolean(message.busy) || Boolean(readonly);
+    dim(buttons.apply, message.busy || readonly || !Object.keys(staged).length);
     if (message.busy) offer(false);
   }
 
   // Rows
 
   function begin(message) {
+    el.classList.add(LIVE);
     ({ columns, readonly, staged } = message);
     grid.setAttribute("aria-label", `rows of ${message.name}`);
     grid.setAttribute("aria-readonly", readonly ? "true" : "false");
     head.replaceChildren(...columns.map((column) => h("div", { role: "columnheader", class: isNumeric(column) ? "tsn-number" : null, title: [column.type, column.key && "key", column.readonly].filter(Boolean).join(" · ") }, column.name)));
     grid.style.setProperty("--tsn-columns", columns.length);
-    for (const button of Object.values(buttons)) button.disabled = Boolean(readonly);
+    for (const button of Object.values(buttons)) dim(button, readonly);
     summary.dataset.name = message.name;
     take(message);
   }
@@ -132,7 +133,7 @@ function render({ model, el }) {
     summary.textContent = `${summary.dataset.name} · ${readonly || (unapplied ? `${count(unapplied, "row")} staged, not applied` : "nothing staged")}`;
     const drawn = listed();
     body.replaceChildren(...drawn.map(drawRow));
-    buttons.apply.disabled = buttons.discard.disabled = !unapplied;
+    for (const button of [buttons.apply, buttons.discard]) dim(button, !unapplied);
     if (!unapplied) offer(false);
     const found = drawn.findIndex((row) => row.id === at.id);
     at.row = found < 0 ? Math.min(at.row, Math.max(drawn.length - 1, 0)) : found;

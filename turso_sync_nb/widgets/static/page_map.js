@@ -91,6 +91,7 @@ function render({ model, el }) {
   const { wish, foot, close } = connect(model, {
     whole(message, [stateBytes, ownerBytes]) {
       const began = performance.now();
+      el.classList.add(LIVE);
       owners = message.owners;
       pageSize = message.page_size;
       pages = message.pages;
@@ -162,7 +163,9 @@ function render({ model, el }) {
       ` · ${total(FRESH).toLocaleString("en")} fetched by the last cell · ${total(CHANGED).toLocaleString("en")} changed here`;
     canvas.setAttribute("aria-label", `page map: ${summary.textContent}; arrow keys go from page to page`);
     const listed = [...owners.keys()].map((at) => at + 1).concat(0);
+    const focused = rows.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
     rows.replaceChildren(...listed.map((owner) => row(owner, counts[owner])).filter(Boolean));
+    if (focused) ([...rows.querySelectorAll("button")].find((each) => each.getAttribute("aria-label") === focused) ?? beside).focus({ preventScroll: true });
   }
 
   function row(owner, [absent, here, changed, fresh]) {
@@ -218,7 +221,8 @@ function render({ model, el }) {
   }
 
   const scroller = h("div", { class: "tsn-scroller" }, canvas);
-  el.append(summary, h("div", { class: "tsn-beside" }, h("div", { class: "tsn-map" }, scroller, legend, place), h("div", { class: "tsn-scroller tsn-table", tabindex: "0", role: "region", "aria-label": "Pages by table and index" }, table)), foot.element);
+  const beside = h("div", { class: "tsn-scroller tsn-table", tabindex: "0", role: "region", "aria-label": "Pages by table and index" }, table);
+  el.append(summary, h("div", { class: "tsn-beside" }, h("div", { class: "tsn-map" }, scroller, legend, place), beside), foot.element);
   const resized = new ResizeObserver(() => states.length && recolour());
   resized.observe(el);
   const unwatch = watchTheme(el, recolour);

@@ -5,6 +5,9 @@ const UNHEARD_AFTER_MS = 700;
 const UNHEARD = "the kernel is busy with a cell and does this after it; the notebook's stop button ends the cell";
 const UNANSWERED = ["said", "heard", "remote"];  // all others are updates
 
+/** The class of a view that was told something: until then, and so for ever without a kernel, its snapshot is seen. */
+const LIVE = "tsn-live";
+
 const DISCONNECTED = { text: "disconnected: run the cell again", failed: true, busy: "" };
 
 /**
@@ -83,6 +86,12 @@ function h(tag, attributes = {}, ...children) {
   }
   element.append(...children);
   return element;
+}
+
+/** Mark a button as of no use now. It keeps the focus, and pressing it does what the kernel says to it. */
+function dim(button, isDim) {
+  if (isDim) button.setAttribute("aria-disabled", "true");
+  else button.removeAttribute("aria-disabled");
 }
 
 /**

@@ -11,6 +11,7 @@ function render({ model, el }) {
   send("ask");
 
   function found({ title, names, rows, more }) {
+    el.classList.add(LIVE);
     caption.textContent = title;
     head.replaceChildren(h("td"), ...names.map((name, at) => h("th", { scope: "col", class: isNumber(rows[0]?.[at]) ? "tsn-number" : null }, name)));
     const keys = rows.map((row) => JSON.stringify(row));
