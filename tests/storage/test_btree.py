@@ -124,3 +124,52 @@ def test_nonsense_says_nothing_wrong(seed, kind, zeros) -> None:
         for at in range(len(node.entries)):
             assert node.equal_after(at, 1) >= 0
         node.child_of(5)
+
+
+@given(
+    rows=st.lists(
+        st.lists(
+            st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.binary(), st.text()),
+            min_size=3,
+            max_size=3,
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_records_are_the_rows(rows) -> None:
+    """Integers, texts and blobs as SQLite stores them; nothing for other values."""
+    with closing(apsw.Connection("")) as db:
+        db.execute("CREATE TABLE t(a, b, c)")
+        db.executemany("INSERT INTO t VALUES(?, ?, ?)", rows)
+        stored = db.execute("SELECT a, b, c FROM t ORDER BY rowid").fetchall()
+        leaf = Node(1, db.serialize("main")[PAGE : 2 * PAGE])
+
+    def known(value):
+        given = value.encode() if isinstance(value, str) else value
+        return None if isinstance(given, float) else given
+
+    if sum(len(value) for row in stored for value in row if isinstance(value, bytes | str)) < PAGE // 8:
+        assert leaf.records == tuple(tuple(map(known, row)) for row in stored)
+
+
+@given(st.integers(0, 2**32), st.sampled_from([0, 1]))
+def test_records_of_a_spoilt_page_are_no_error(seed, page) -> None:
+    """Whatever it says."""
+    data = random.Random(seed).randbytes(PAGE)
+    assert isinstance(Node(page, bytes([13]) * 101 + data[101:]).records, tuple)
+    assert isinstance(Node(page, data).records, tuple)
+
+
+def test_records_that_go_on_elsewhere(database, nodes) -> None:
+    """Columns that lie wholly on the page are told, and the length of no other is believed."""
+    names = dict(stat(database, "SELECT id, name FROM t WHERE id < 5000 AND id >= 200"))
+    told = [
+        (rowid, record)
+        for node in nodes.values()
+        for rowid, record in zip(node.rowids, node.records, strict=True)
+    ]
+    of_t = [(rowid, record) for rowid, record in told if len(record) == 3 and rowid in names]
+    assert len(of_t) == len(names)
+    assert all(record[1] == names[rowid].encode() for rowid, record in of_t)
+    assert any(record[2] is None for _, record in of_t)

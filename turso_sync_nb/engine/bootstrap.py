@@ -25,6 +25,7 @@ from turso_sync_nb.engine.reports import BootstrapReport
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError, RevisionGoneError
 from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.storage.metadata import save_metadata
+from turso_sync_nb.storage.opening_pages import opening_pages
 from turso_sync_nb.storage.page_map import PageMap
 from turso_sync_nb.storage.page_store import BATCH_PAGES_MAX, PageStore, forget_pages
 from turso_sync_nb.units import PAGE_SIZE, format_size, pages_of_bytes
@@ -188,6 +189,8 @@ class _Run:
             store.put(_flushing(store, source.fetch(part)))
         if metadata.db_pages:
             verify_first_page(store.read(FIRST_PAGE), metadata.db_pages)
+            for pages in opening_pages(store):
+                store.put(source.fetch(pages))
         store.flush()
         ready = metadata.changed(phase="ready", last_pull_unix_time=int(time.time()))
         save_metadata(self.folder, ready)

@@ -109,6 +109,8 @@ class Replica:
         self.listening = Listening(self)
         self.store.arrived = self.watchers.tell
         self.pages = RemotePages(self.need_remote, self.metadata.revision, self.store)
+        if self.bootstrap_report:
+            self.pages.recognised()
 
     @property
     def path(self) -> Path:

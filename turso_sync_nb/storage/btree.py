@@ -28,6 +28,17 @@ _INTEGER_SIZES: Final = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}
 """Bytes of a record's value by its serial type, for integers."""
 
 
+_OTHER_SIZES: Final = {0: 0, 7: 8}
+"""The same for NULL and floating point."""
+_FIRST_BLOB: Final = 12
+"""From here on serial types are blobs (even) and texts (odd)."""
+
+Record = tuple[int | bytes | None, ...]
+"""A row by column: integers, texts and blobs; ``None`` for anything else, and for what lies on other pages.
+
+So a column that stands for the rowid is ``None``, as NULL is."""
+
+
 class Overflow(NamedTuple):
     """The overflow pages of one cell, if they follow each other: the first and how many."""
 
@@ -79,6 +90,33 @@ class Node:
         if self.kind != TABLE_LEAF:
             return ()
         return tuple(_varint(self.data, _varint(self.data, cell)[1])[0] for cell in self._cells)
+
+    @cached_property
+    def records(self) -> tuple[Record, ...]:
+        """The rows of this table leaf in order; none on any other page."""
+        return tuple(self._record(cell) for cell in self._cells) if self.kind == TABLE_LEAF else ()
+
+    def _record(self, cell: int) -> Record:
+        payload, start = _varint(self.data, cell)
+        _, start = _varint(self.data, start)
+        header_size, at = _varint(self.data, start)
+        body = header_end = start + header_size
+        end = min(start + self._local(payload), PAGE_SIZE)
+        values: list[int | bytes | None] = []
+        while at < header_end <= end:
+            kind, at = _varint(self.data, at)
+            size = _INTEGER_SIZES.get(
+                kind, (kind - 12) // 2 if kind >= _FIRST_BLOB else _OTHER_SIZES.get(kind, 0)
+            )
+            data = self.data[body : body + size] if body + size <= end else None
+            body += size
+            if data is None or kind in _OTHER_SIZES:
+                values.append(None)
+            elif kind in _INTEGER_SIZES:
+                values.append(int.from_bytes(data, "big", signed=True) if size else kind - 8)
+            else:
+                values.append(data)
+        return tuple(values)
 
     @property
     def some_rowid(self) -> int | None:

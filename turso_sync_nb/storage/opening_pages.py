@@ -1,0 +1,66 @@
+"""The pages that every query begins with: the schema, ANALYZE's statistics, the root of each table and index.
+
+SQLite reads the first two whole when it reads the schema, page after page. A partial bootstrap brings them
+level by level instead, so that they cost a request or two, once.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+from pyroaring import BitMap
+
+from turso_sync_nb.storage.known_trees import KnownTrees
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from turso_sync_nb.storage.page_store import PageStore
+
+ROOTS_MAX: Final = 64
+"""Tables and indexes (256 KiB of roots) up to which all roots are brought; of more, the statistics' alone."""
+
+LEVEL_MAX: Final = 256
+"""Pages (1 MiB) of one level of the schema or the statistics that are brought beforehand."""
+
+_STATISTICS: Final = frozenset({b"sqlite_stat1", b"sqlite_stat4"})
+
+_NAME, _ROOT = 1, 3
+"""Columns of the schema table: type, name, table, root, SQL."""
+
+
+def opening_pages(store: PageStore) -> Iterator[BitMap]:
+    """Yield absent pages, to be fetched together before the next ones are asked for."""
+    trees = KnownTrees(store)
+    schema: list[int] = []
+    for level in _levels(trees, [0]):
+        yield from _absent(store, level)
+        schema = level
+    roots = dict(_roots(trees, schema))
+    statistics = [root for name, root in roots.items() if name in _STATISTICS]
+    yield from _absent(store, roots.values() if len(roots) <= ROOTS_MAX else statistics)
+    for level in _levels(trees, statistics):
+        yield from _absent(store, level)
+
+
+def _roots(trees: KnownTrees, schema: Iterable[int]) -> Iterator[tuple[int | bytes | None, int]]:
+    """Yield names and roots as the leaves of the schema table say."""
+    for leaf in filter(None, map(trees.node, schema)):
+        for record in leaf.records:
+            root = record[_ROOT] if len(record) > _ROOT else None
+            if isinstance(root, int) and root > 0:
+                yield record[_NAME], root - 1
+
+
+def _levels(trees: KnownTrees, level: list[int]) -> Iterator[list[int]]:
+    """Yield the pages of trees from the roots down; each level is to be here before the next is asked for."""
+    while level and len(level) <= LEVEL_MAX:
+        yield level
+        nodes = filter(None, map(trees.node, level))
+        level = list(chain.from_iterable(node.children for node in nodes))
+
+
+def _absent(store: PageStore, pages: Iterable[int]) -> Iterator[BitMap]:
+    if absent := store.page_map.absent_of(BitMap(pages)):
+        yield absent
