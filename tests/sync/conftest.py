@@ -43,6 +43,16 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def ballast(source: Path) -> Path:
+    """The small database, and a table of 300 pages."""
+    with apsw.Connection(str(source)) as raw:
+        raw.execute("CREATE TABLE ballast (id INTEGER PRIMARY KEY, v)")
+        raw.executemany("INSERT INTO ballast VALUES (?, ?)", ((at, "-" * 3000) for at in range(1, 301)))
+    raw.close()
+    return source
+
+
+@pytest.fixture
 def server(remote_server: Callable[..., PeerServer], source: Path) -> PeerServer:
     """A remote with that database: the real one, then the embedded one."""
     return remote_server(source)

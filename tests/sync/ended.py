@@ -1,7 +1,7 @@
 """A child that works on a replica and is ended at a named place; run as a program.
 
-Arguments: folder, URL, kind (whole, partial), place, which time. It says what it did on stdout, line by line,
-each line after it was done.
+Arguments: folder, URL, kind (whole, partial, limited), place, which time. It says what it did on
+stdout, line by line, each line after it was done.
 """
 
 from __future__ import annotations
@@ -27,7 +27,14 @@ def main() -> None:
     partial = tsn.PartialSyncOpts(
         bootstrap_strategy=tsn.PartialSyncPrefixBootstrap(length=4096), segment_size=4096
     )
-    db = tsn.connect(folder, url, isolation_level=None, partial_sync=partial if kind == "partial" else None)
+    db = tsn.connect(
+        folder,
+        url,
+        isolation_level=None,
+        partial_sync=None if kind == "whole" else partial,
+        max_resident="1MiB" if kind == "limited" else None,
+    )
+    db.execute("PRAGMA cache_size = 10")  # what is read again is read from the file
     crash_points.handler = end_here
     for round_number in range(3):
         for number in range(4):
@@ -35,6 +42,8 @@ def main() -> None:
             db.execute("INSERT INTO kv VALUES (?, ?)", (key, "v" * 3000))
             said("committed", key)
             crash_points.reach("commit: returned")
+        for _ in range(2 if kind == "limited" else 0):
+            db.execute("SELECT sum(length(v)) FROM ballast").fetchall()
         if round_number == 1:
             db.checkpoint()
             said("checkpoint")

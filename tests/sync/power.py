@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import apsw
 
+from turso_sync_nb.storage import eviction
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
@@ -104,6 +106,7 @@ class Recorder:
             (os, "fsync", self._fsync),
             (os, "replace", self._replace),
             (os, "unlink", self._unlink),
+            (eviction, "punch", self._punch),
         ):
             setattr(module, name, _around(getattr(module, name), wrapped))
         pathlib.Path.open = _around(pathlib.Path.open, self._path_open)  # type: ignore[method-assign]
@@ -129,6 +132,13 @@ class Recorder:
         if name := self._descriptors.get(descriptor):
             self.note("write", self.files[name], offset=offset, data=bytes(data), path=descriptor)
         return written
+
+    def _punch(self, real: Callable[..., None], descriptor: int, offset: int, length: int) -> None:
+        real(descriptor, offset, length)
+        size = min(length, os.fstat(descriptor).st_size - offset)
+        if size > 0:
+            name = self._descriptors[descriptor]
+            self.note("write", self.files[name], offset=offset, data=bytes(size), path=descriptor)
 
     def _ftruncate(self, real: Callable[..., None], descriptor: int, size: int) -> None:
         real(descriptor, size)

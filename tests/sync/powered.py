@@ -1,7 +1,7 @@
 """A child that works on a replica until the power goes; run as a program.
 
-Arguments: folder, URL, kind (whole, partial), seed, event at which it ends, file for its notes. It says what
-it did on stdout, line by line, each line after it was done.
+Arguments: folder, URL, kind (whole, partial, limited), seed, event at which it ends, file for its notes. It
+says what it did on stdout, line by line, each line after it was done.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from power import Recorder
 import turso_sync_nb as tsn
 from turso_sync_nb.protocol.pipeline import Execute, Stmt
 from turso_sync_nb.remote.http import HttpRemote
+from turso_sync_nb.storage.eviction import PAGES_MIN
+from turso_sync_nb.units import PAGE_SIZE
 
 STEPS = 14
 KINDS = ("write", "write", "write", "read", "other", "pull", "push", "checkpoint", "reopen")
@@ -32,8 +34,10 @@ def main() -> None:
     )
 
     def connect() -> tsn.Connection:
+        partial_sync = None if kind == "whole" else lazily
+        max_resident = PAGES_MIN * PAGE_SIZE if kind == "limited" else None
         db = tsn.connect(
-            folder, url, isolation_level=None, partial_sync=lazily if kind == "partial" else None
+            folder, url, isolation_level=None, partial_sync=partial_sync, max_resident=max_resident
         )
         said("connected")
         return db

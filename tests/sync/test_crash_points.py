@@ -24,6 +24,7 @@ PLACES = sorted(
     {"commit: returned"}
     | {name for file in PACKAGE.rglob("*.py") for name in re.findall(r'reach\("([^"]+)"\)', file.read_text())}
 )
+EVICTIONS = [place for place in PLACES if place.startswith("eviction")]
 FOREIGN = (
     "import sys, apsw; c = apsw.Connection(sys.argv[1]); c.execute('SELECT * FROM kv').fetchall(); c.close()"
 )
@@ -68,7 +69,7 @@ def check(db: tsn.Connection, url: str, said: list[str], others: list[str]) -> N
 
 # no foreign program at a partial replica: natively, absent pages read as zeros
 @pytest.mark.parametrize("case", ["whole", "whole, foreign", "partial"])
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", [place for place in PLACES if place not in EVICTIONS])
 def test_ended_at(place, case, embedded, source, tmp_path):
     """The process is ended there, the first and the second time it comes by."""
     kind, foreign = case.partition(",")[0], case.endswith("foreign")
@@ -92,3 +93,21 @@ def test_ended_at(place, case, embedded, source, tmp_path):
         db.close()
     assert ended, "that place was not passed"
     yours.close()
+
+
+@pytest.mark.parametrize("place", EVICTIONS)
+@pytest.mark.parametrize("times", [1, 2, 7, 11])
+def test_ended_while_pages_are_given_back(place, times, embedded, ballast, tmp_path):
+    """The next open finds each page here or absent, with or without a limit, and frees what was left over."""
+    server, folder = embedded(ballast), tmp_path / "mine"
+    code, said = work_until(folder, server.url, "limited", place, times)
+    assert code == 9
+    assert "committed 0-3" in said
+    db = tsn.connect(folder, server.url, isolation_level=None, max_resident=None if times == 2 else "1MiB")
+    base_agrees(db, server.url)
+    if times != 2:
+        pages_here = db.stats().pages_resident + len(db._replica.store.page_map.local_only)
+        assert (folder / "main.db").stat().st_blocks * 512 <= (pages_here + 2) * 4096
+    assert db.execute("SELECT sum(length(v)) FROM ballast").fetchall() == [(900_000,)]
+    check(db, server.url, said, [])
+    db.close()

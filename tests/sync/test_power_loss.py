@@ -14,7 +14,6 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-import apsw
 import pytest
 from power import Event, left_on_disk
 from test_crash_points import base_agrees, check
@@ -32,16 +31,6 @@ CUTS = 3
 EVENTS_MAX = 500
 
 
-@pytest.fixture
-def ballast(source: Path) -> Path:
-    """The small database, and a table of 300 pages."""
-    with apsw.Connection(str(source)) as raw:
-        raw.execute("CREATE TABLE ballast (id INTEGER PRIMARY KEY, v)")
-        raw.executemany("INSERT INTO ballast VALUES (?, ?)", ((at, "-" * 3000) for at in range(1, 301)))
-    raw.close()
-    return source
-
-
 def worked(folder: Path, url: str, kind: str, seed: str, stop: int) -> tuple[list[Event], list[str]]:
     """Run the child until the power goes; return what it did to files, and what it said."""
     notes = folder.with_name("notes")
@@ -51,7 +40,7 @@ def worked(folder: Path, url: str, kind: str, seed: str, stop: int) -> tuple[lis
     return pickle.loads(notes.read_bytes()), ran.stdout.splitlines()  # noqa: S301 - our own child's
 
 
-@pytest.mark.parametrize("kind", ["whole", "partial"])
+@pytest.mark.parametrize("kind", ["whole", "partial", "limited"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_power_goes(seed: int, kind: str, embedded: Callable[..., PeerServer], ballast: Path, tmp_path: Path):
     """Whatever the disk kept of what was not synced, the replica opens and is sound; all converges."""

@@ -17,7 +17,8 @@ from turso_sync_nb.engine.opening import ReplicaOptions, open_replica
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncQueryBootstrap
 from turso_sync_nb.remote.http import HttpRemote
-from turso_sync_nb.units import PAGE_SIZE
+from turso_sync_nb.storage.eviction import PAGES_MIN
+from turso_sync_nb.units import PAGE_SIZE, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -50,6 +51,7 @@ def connect(
     conflict_policy: Policies = DEFAULT,
     push_operations_threshold: int | None = None,
     pull_bytes_threshold: int | None = None,
+    max_resident: str | int | None = None,
     long_poll_timeout_ms: int | None = None,
     remote_encryption_key: str | None = None,
     compress: bool | None = None,
@@ -77,6 +79,10 @@ def connect(
         push_operations_threshold: changes after which a push begins another request; a transaction is
             never split.
         pull_bytes_threshold: most bytes of pages to ask for in one request of a bootstrap.
+        max_resident: how much of the database may be here (``"2GB"``, or bytes), at least 1 MiB. What was not
+            read lately is given back to the disk, and fetched again when it is read: offline it cannot be.
+            Never changes that were made here; never anything while the remote is away. Nothing is saved of
+            it: connect with it again. Default: everything stays.
         remote_encryption_key: base64 key of an encrypted remote database; sent, never saved.
         long_poll_timeout_ms: how long a pull waits for news, where the remote can (``tursodb`` cannot).
         compress: ask for pages compressed by zstd, if the remote can (``tursodb`` cannot; it is asked once);
@@ -125,6 +131,7 @@ def connect(
         client_name=client_name,
         partial_sync=partial,
         bootstrap_if_empty=bootstrap_if_empty,
+        pages_resident_max=_checked_room(max_resident),
         pages_per_request=pull_bytes_threshold // PAGE_SIZE if pull_bytes_threshold else None,
     )
     replica = open_replica(path, options, make_remote)
@@ -178,6 +185,19 @@ def _checked_wait(wait_ms: int | None) -> int | None:
             hint=f"give whole milliseconds, up to {LONG_POLL_MAX_MS}",
         )
     return wait_ms
+
+
+def _checked_room(size: str | int | None) -> int | None:
+    """Return how many pages may be here."""
+    if size is None:
+        return None
+    pages = (parse_size(size) if isinstance(size, str) else size) // PAGE_SIZE
+    if pages < PAGES_MIN:
+        raise UsageError(
+            f"connect: max_resident {size!r} is too little",
+            hint=f"give at least {PAGES_MIN * PAGE_SIZE} bytes",
+        )
+    return pages
 
 
 def _refuse_later(options: dict[str, object]) -> None:

@@ -86,6 +86,7 @@ class FetchingMixin:
 
         Raises:
             RemoteUnreachableError: pages are missing, and this replica was opened without a remote.
+            UsageError: ``max_resident`` does not allow it.
         """
         self._session.check_open()
         return hydrate(self._replica, tell)

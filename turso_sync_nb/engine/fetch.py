@@ -191,7 +191,8 @@ class RemotePages:
         return (resident & BitMap([FIRST_PAGE, *drawn])) - BitMap([LOCK_PAGE])
 
     def _recognise(self, page_id: PageId, data: bytes) -> None:
-        if comparable(page_id, data) != comparable(page_id, self._store.base(page_id)):
+        ours = self._store.base(page_id) if page_id in self._store.undo.pages else self._store.peek(page_id)
+        if ours is not None and comparable(page_id, data) != comparable(page_id, ours):
             raise ReplicaError(
                 "fetch pages: the server at this address now serves another database",
                 hint="check the address, or connect under a new name to make a replica of that database",

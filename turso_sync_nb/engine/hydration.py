@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from pyroaring import BitMap
 
+from turso_sync_nb.errors import UsageError
+from turso_sync_nb.units import PAGE_SIZE, format_size
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -119,8 +122,16 @@ def hydrate(replica: Replica, tell: Tell | None) -> Hydration:
 
     Raises:
         RemoteUnreachableError: pages are missing and there is no remote.
+        UsageError: not all pages may be here.
     """
     with replica.verb():
+        limit = replica.eviction.pages_max if replica.eviction else replica.metadata.db_pages
+        if limit < replica.metadata.db_pages:
+            raise UsageError(
+                f"hydrate: the database has {format_size(replica.metadata.db_pages * PAGE_SIZE)}, "
+                f"max_resident is {format_size(limit * PAGE_SIZE)}",
+                hint="connect without max_resident, or with a larger one",
+            )
         if not replica.is_whole:
             replica.need_remote()
         if replica.hydration is None or replica.hydration.done:

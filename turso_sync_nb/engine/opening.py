@@ -58,6 +58,8 @@ class ReplicaOptions:
     bootstrap_if_empty: bool = True
     pages_per_request: int | None = None
     lock_timeout_s: float = LOCK_TIMEOUT_S
+    pages_resident_max: int | None = None
+    """Pages that may be here; as long as this process has the replica. ``None``: all of them."""
 
 
 _guards: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
@@ -95,7 +97,7 @@ def open_replica(path: str | os.PathLike[str], options: ReplicaOptions, make_rem
                 _open[folder].release = lambda: _release(folder, private=private)
                 _open[folder].retain = lambda: _retain(folder)
             else:
-                _share(_open[folder], make_remote)
+                _share(_open[folder], options, make_remote)
             _users[folder] += 1
             return _open[folder]
     except BaseException:
@@ -126,8 +128,18 @@ def _release(folder: Path, *, private: bool) -> None:
                 shutil.rmtree(folder.parent)
 
 
-def _share(replica: Replica, make_remote: MakeRemote) -> None:
-    """Let a further connection use an open replica; the first to bring a remote brings it for all."""
+def _share(replica: Replica, options: ReplicaOptions, make_remote: MakeRemote) -> None:
+    """Let a further connection use an open replica; the first to bring a remote brings it for all.
+
+    Raises:
+        UsageError: it wants another limit on what is here.
+    """
+    limit = replica.eviction.pages_max if replica.eviction else None
+    if options.pages_resident_max not in (None, limit):
+        raise UsageError(
+            f"connect {replica.path}: it is open here with another max_resident",
+            hint="give the same one, leave it out, or close the other connections first",
+        )
     if replica.remote is None:
         replica.remote = make_remote(replica.metadata.remote_url)
 
@@ -155,6 +167,9 @@ def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -
         if ready.report is None and metadata != saved:
             save_metadata(folder, metadata)
         replica = Replica(folder, lock, ready.metadata, ready.store, remote, ready.report)
+        if options.pages_resident_max is not None:
+            replica.limit(options.pages_resident_max)
+            undo.callback(replica.eviction.close if replica.eviction else lambda: None)
         _catch_up(replica, options)
         undo.pop_all()
     return replica

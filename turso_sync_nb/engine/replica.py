@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import random
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,14 +26,18 @@ from turso_sync_nb.engine.watchers import Watchers
 from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError, SyncError
 from turso_sync_nb.options import SEGMENT_SIZE_DEFAULT
 from turso_sync_nb.storage.allowance import Allowance
-from turso_sync_nb.storage.lazy_vfs import LazyVFS
+from turso_sync_nb.storage.eviction import WINDOW_SHARE, Eviction
+from turso_sync_nb.storage.lazy_vfs import Kept, LazyVFS
 from turso_sync_nb.storage.metadata import FileStamp, save_metadata
 from turso_sync_nb.storage.read_ahead import WINDOW_PAGES_MAX
+from turso_sync_nb.storage.uninterrupted import uninterrupted
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from pyroaring import BitMap
 
     from turso_sync_nb.engine.hydration import Hydration
     from turso_sync_nb.engine.remote import Remote
@@ -47,6 +51,9 @@ if TYPE_CHECKING:
 
 BUSY_TIMEOUT_MS: Final = 5_000
 """As Python's sqlite3: how long a statement waits for a lock. Readers too: the first one builds the shm."""
+
+RECOGNISED_WITHIN_S: Final = 2.0
+"""How long an open waits for a remote, to see whether it still has what could be given back."""
 
 ID_JUMP_MAX: Final = 2**32
 """Room for the jump of change ids: two copies of a replica do not meet in it by chance."""
@@ -93,12 +100,15 @@ class Replica:
     """The one that was begun last."""
     knows_query_selector: bool | None = field(default=None, init=False)
     """Whether the remote does; ``None`` as long as it was not tried."""
+    eviction: Eviction | None = field(default=None, init=False)
+    """The limit on what is here, if there is one; then no connection goes native."""
     _vfs: LazyVFS | None = field(default=None, init=False)
     _lazy: set[apsw.Connection] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         self.gate = Gate()
         self._verbs = threading.RLock()
+        self._verbs_under_way = 0
         self._metadata_lock = threading.RLock()
         self._transactions = itertools.count(1)
         self._notes: list[str] = []
@@ -107,10 +117,15 @@ class Replica:
         self.session = SessionLog()
         self.watchers = Watchers()
         self.listening = Listening(self)
-        self.store.arrived = self.watchers.tell
+        self.store.arrived = self._arrived
         self.pages = RemotePages(self.need_remote, self.metadata.revision, self.store)
         if self.bootstrap_report:
             self.pages.recognised()
+
+    def _arrived(self, pages: BitMap) -> None:
+        if self.eviction:
+            self.eviction.arrived(pages)
+        self.watchers.tell(pages)
 
     @property
     def path(self) -> Path:
@@ -146,7 +161,11 @@ class Replica:
     def verb(self) -> Iterator[None]:
         """Do one verb at a time: a pull, a push, a checkpoint; those of other threads wait."""
         with self._verbs:
-            yield
+            self._verbs_under_way += 1
+            try:
+                yield
+            finally:
+                self._verbs_under_way -= 1
 
     def next_transaction(self) -> int:
         """Return a number for a transaction, of which no other is in use."""
@@ -264,7 +283,7 @@ class Replica:
                 hint=f"remove the folder {self.path} and connect again",
             )
         uri = self.folder.main.as_uri()
-        if self.is_whole:
+        if self.is_whole and self.eviction is None:
             raw = apsw.Connection(uri, flags=OPEN_FLAGS)
         else:
             raw = self._lazy_vfs().open(uri, OPEN_FLAGS)
@@ -281,7 +300,13 @@ class Replica:
         if self._vfs is None:
             segment_pages = (self.metadata.segment_size or SEGMENT_SIZE_DEFAULT) // PAGE_SIZE
             window_pages_max = segment_pages if self.metadata.prefetch is False else WINDOW_PAGES_MAX
-            self._vfs = LazyVFS(self.folder, self.store, self.pages, segment_pages, window_pages_max)
+            kept = None
+            if self.eviction:
+                window_pages_max = min(window_pages_max, self.eviction.pages_max // WINDOW_SHARE)
+                kept = Kept(self.eviction, self.make_room)
+            self._vfs = LazyVFS(
+                self.folder, self.store, self.pages, segment_pages, window_pages_max, kept=kept
+            )
         return self._vfs
 
     def lazy_file(self, raw: apsw.Connection) -> LazyFile | None:
@@ -300,7 +325,7 @@ class Replica:
 
     def can_go_native(self, raw: apsw.Connection) -> bool:
         """Say whether ``raw`` is on the lazy VFS while the replica no longer needs one."""
-        return raw in self._lazy and self.is_whole
+        return raw in self._lazy and self.is_whole and self.eviction is None
 
     @property
     def loader(self) -> PageLoader:
@@ -317,6 +342,42 @@ class Replica:
             if not self.loader.fill(absent):
                 self.loader.load(absent[0])
         self.store.flush()
+
+    # What is here
+
+    def limit(self, pages_max: int) -> None:
+        """Keep at most ``pages_max`` pages here from now on; no connection is open yet.
+
+        Raises:
+            ReplicaError: the file system cannot free parts of a file.
+        """
+        self.eviction = Eviction(self.folder, self.store, pages_max)
+        if self.eviction.is_due and self.remote is not None:
+            with (
+                suppress(SyncError),
+                self.remote.within(RECOGNISED_WITHIN_S),
+            ):  # where it cannot be fetched again, what is here is all there is
+                self.pages.recognise()
+                self.make_room()
+
+    def make_room(self) -> None:
+        """Give pages back if more are here than may be: just after the remote showed that it has them.
+
+        Not amid a verb, which counts on what is here, and not without a remote.
+        """
+        if not (self.eviction and self.eviction.is_due and self.remote):
+            return
+        if not self._verbs.acquire(blocking=False):
+            return
+        try:
+            if self._verbs_under_way:
+                return
+            self.save(stamp=None)
+            with uninterrupted():
+                self.eviction.give_back(self.loader.under_way)
+            self.watchers.tell()
+        finally:
+            self._verbs.release()
 
     # Figures
 
@@ -371,6 +432,8 @@ class Replica:
             )
             save_metadata(self.folder, stamped)
         finally:
+            if self.eviction:
+                self.eviction.close()
             if self.remote:
                 self.remote.close()
             self.lock.release()

@@ -24,7 +24,9 @@
 | ``source.py`` | the page source that lazy reads need, declared and not implemented |
 | ``page_loader.py`` | one fetch in flight for a page |
 | ``lazy_vfs.py`` | SQLite's reads of absent pages |
+| ``eviction.py``, ``holes.py`` | a limit on what is here; room given back |
 
 Nothing here opens the database, its WAL or its shm with ``open()``: closing such a file would drop the
-POSIX locks of the whole process. Only SQLite and ``apsw.VFSFile`` do.
+POSIX locks of the whole process. Only SQLite and ``apsw.VFSFile`` do; and ``eviction.py``, which closes
+its descriptor after all of theirs.
 """

@@ -58,8 +58,8 @@ class KnownTrees:
     def node(self, page: int) -> Node | None:
         """Return a page that is here; ``None`` for one that is not."""
         known = self._nodes.get(page) or self._leaves.get(page)
-        if known is None and page in self._store.page_map.resident:
-            known = Node(page, self._store.read(PageId(page)), self.usable)
+        if known is None and (data := self._store.peek(PageId(page))) is not None:
+            known = Node(page, data, self.usable)
             if known.kind in INTERIORS:
                 self.note(known)
             else:

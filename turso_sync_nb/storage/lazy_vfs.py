@@ -20,6 +20,7 @@ import itertools
 import os
 import threading
 from collections import deque
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,15 +28,18 @@ from weakref import WeakKeyDictionary
 
 import apsw
 
-from turso_sync_nb.storage.btree import INDEX_LEAF
+from turso_sync_nb.storage.btree import INDEX_LEAF, INTERIORS
 from turso_sync_nb.storage.page_loader import PageLoader
 from turso_sync_nb.storage.read_ahead import WINDOW_PAGES_MAX, ReadAhead
 from turso_sync_nb.units import PAGE_SIZE, pages_of_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyroaring import BitMap
 
     from turso_sync_nb.storage.allowance import Allowance
+    from turso_sync_nb.storage.eviction import Eviction
     from turso_sync_nb.storage.folder import ReplicaFolder
     from turso_sync_nb.storage.page_store import PageStore
     from turso_sync_nb.storage.source import PageSource
@@ -56,10 +60,18 @@ class FetchFailedError(apsw.IOError):
         self.cause = cause
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A limit on what is here: ``eviction`` is told what is read, ``make_room`` is called after a fetch."""
+
+    eviction: Eviction
+    make_room: Callable[[], None]
+
+
 class LazyVFS(apsw.VFS):
     """The VFS of one replica that is not whole; keep it as long as a connection uses it.
 
-    ``segment_pages`` and ``window_pages_max`` are :class:`ReadAhead`'s.
+    ``segment_pages`` and ``window_pages_max`` are :class:`ReadAhead`'s. ``kept`` limits what is here.
     """
 
     def __init__(
@@ -69,12 +81,15 @@ class LazyVFS(apsw.VFS):
         source: PageSource,
         segment_pages: int,
         window_pages_max: int = WINDOW_PAGES_MAX,
+        *,
+        kept: Kept | None = None,
     ) -> None:
         self.name = f"turso-sync-nb-{next(_numbers)}"
         self.store = store
         self.loader = PageLoader(store, source)
         self.segment_pages = segment_pages
         self.window_pages_max = window_pages_max
+        self.kept = kept
         self._main = folder.main
         status = folder.main.stat()
         self._identity = (status.st_dev, status.st_ino)
@@ -119,7 +134,7 @@ class LazyVFS(apsw.VFS):
         """Open the replica's main file lazily, under whatever name; everything else natively."""
         path = name.filename() if isinstance(name, apsw.URIFilename) else name
         if path and flags[0] & apsw.SQLITE_OPEN_MAIN_DB and self._is_main(Path(path)):
-            file = self._opening.file = LazyFile(self, name, flags)
+            file = self._opening.file = (LimitedFile if self.kept else LazyFile)(self, name, flags)
             return file
         return super().xOpen(name, flags)
 
@@ -213,3 +228,33 @@ class LazyFile(apsw.VFSFile):
             self._store.flush()
         except BaseException as error:
             raise FetchFailedError(error) from error
+
+
+class LimitedFile(LazyFile):
+    """A handle of a replica that may not keep every page; :mod:`eviction` says why a page is read twice."""
+
+    def __init__(self, vfs: LazyVFS, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+        if vfs.kept is None:
+            raise AssertionError("a limited file without a limit")
+        self._eviction = vfs.kept.eviction
+        self._note_use = vfs.kept.eviction.note
+        self._make_room = vfs.kept.make_room
+        super().__init__(vfs, name, flags)
+
+    def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802 - APSW's name
+        """Read, and read again what may have been given back meanwhile."""
+        while True:
+            count = self._eviction.count
+            data = super().xRead(amount, offset)
+            if count == self._eviction.count:
+                self._note_use(offset >> _PAGE_BITS)
+                return data
+
+    def _noted(self, page: int, data: bytes) -> bytes:
+        if data[0] in INTERIORS:
+            self._eviction.note_upper(page)
+        return super()._noted(page, data)
+
+    def _load(self, first: int, end: int) -> None:
+        super()._load(first, end)
+        self._make_room()

@@ -76,6 +76,14 @@ class PageLoader:
         flights = self._flights  # the list is replaced, or grows
         return any(flight.under_way.locked() for flight in flights)
 
+    @property
+    def under_way(self) -> BitMap:
+        """The pages that are being fetched; some of them may be here already."""
+        with self._lock:
+            return BitMap.union(
+                BitMap(), *(flight.pages for flight in self._flights if flight.under_way.locked())
+            )
+
     def fill(
         self,
         wanted: BitMap,

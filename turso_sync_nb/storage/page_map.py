@@ -83,6 +83,10 @@ class PageMap:
         self.db_pages = max(self.db_pages, page + 1)
         self._know_lock_page()
 
+    def forget(self, pages: BitMap) -> None:
+        """Note that ``pages``, which are resident, are not here any more."""
+        self.resident.difference_update(pages)
+
     def resize(self, db_pages: int) -> None:
         """Change the size; pages past the end are dropped, new ones are absent."""
         for bitmap in (self.resident, self.local_only):

@@ -206,6 +206,12 @@ class PageStore:
                 self._unflushed += 1
                 self.page_map.resize(db_pages)
 
+    def forget(self, pages: BitMap) -> None:
+        """Note that ``pages``, which are resident and not changed here, are to go; durable with a flush."""
+        with self._lock:
+            self._unflushed += 1
+            self.page_map.forget(pages)
+
     # Another base image
 
     @contextmanager
@@ -271,6 +277,11 @@ class PageStore:
                 hint=f"remove the folder {self._folder.path} and connect again",
             )
         return data
+
+    def peek(self, page: PageId) -> bytes | None:
+        """Return the content of a resident ``page``; ``None`` when it is not here, or not any more."""
+        with self._lock:
+            return self.read(page) if page in self.page_map.resident else None
 
     def base(self, page: PageId) -> bytes:
         """Return the base content of ``page``: what the remote has, whatever a checkpoint wrote over it.

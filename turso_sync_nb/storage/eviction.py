@@ -1,0 +1,152 @@
+"""A limit on what is here: pages that were not read lately become absent again, and their room is free.
+
+Rules of this file:
+
+- Only clean pages: never one that was changed here, nor page 0, by which the server is recognised.
+- On disk: the map without the pages, durable, then their bytes. A crash in between costs room, until the next
+  open; never a wrong page. No page is fetched meanwhile: the store's lock is held.
+- SQLite's reads go on meanwhile, without a lock. So a reader looks at ``count`` before it looks whether the
+  page is here, and after it has read it; when it has changed, what was read is not believed.
+- The file is opened once more, for holes, and that descriptor is closed after all of SQLite's: closing it
+  drops the POSIX locks that the process holds on the file.
+
+Use is noted in two generations: ``note`` takes a page that is read, and once half of what may be here was
+read or has come, the older half is forgotten. What is in neither goes first, then the older one; pages that
+lead to others (interior ones) after those that do not.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from pyroaring import BitMap
+
+from turso_sync_nb.errors import ReplicaError
+from turso_sync_nb.storage.crash_points import reach
+from turso_sync_nb.storage.durable import explained
+from turso_sync_nb.storage.holes import punch
+from turso_sync_nb.units import LOCK_PAGE, PAGE_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from turso_sync_nb.storage.folder import ReplicaFolder
+    from turso_sync_nb.storage.page_store import PageStore
+
+PAGES_MIN: Final = 256
+"""Pages (1 MiB) that must be allowed at least: a query's upper pages and windows need some room."""
+
+WINDOW_SHARE: Final = 8
+"""One read-ahead window is at most an eighth of what may be here."""
+
+_GIVEN_BACK_SHARE: Final = 4
+"""Of what may be here, a quarter goes at once: it takes two fsyncs, whatever it is."""
+
+_KEPT: Final = BitMap([0, LOCK_PAGE])
+
+
+class Eviction:
+    """Keeps at most ``pages_max`` pages of ``store`` here, but for a window; use is noted by any thread."""
+
+    def __init__(self, folder: ReplicaFolder, store: PageStore, pages_max: int) -> None:
+        self.pages_max = pages_max
+        self.count = 0
+        """How many times pages were given back."""
+        self._store = store
+        self._path = folder.main
+        self._recent = BitMap()
+        self._older = BitMap()
+        self._upper = BitMap()
+        self.note = self._recent.add
+        self.note_upper = self._upper.add
+        with explained(f"open {folder.main}"):
+            self._descriptor = os.open(folder.main, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            self._clear_leftovers()
+        except OSError as error:
+            self.close()
+            raise ReplicaError(
+                f"limit what is here of {folder.main}: {error.strerror}",
+                hint="this file system cannot free parts of a file: leave max_resident out",
+            ) from error
+
+    def _clear_leftovers(self) -> None:
+        """Free what a crash left of pages that are absent; tells, too, whether holes can be made here."""
+        here = self._store.page_map.resident | self._store.page_map.local_only
+        for first, end in _gaps(here, self._store.page_map.db_pages):
+            punch(self._descriptor, first * PAGE_SIZE, (end - first) * PAGE_SIZE)
+        punch(self._descriptor, self._store.page_map.db_pages * PAGE_SIZE, PAGE_SIZE)
+
+    def arrived(self, pages: BitMap) -> None:
+        """Note pages that were fetched."""
+        if len(self._recent) > self.pages_max // 2:
+            self._older = BitMap(self._recent)
+            self._recent.clear()
+        self._recent.update(pages)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether more pages are here than may be."""
+        return len(self._store.page_map.resident) > self.pages_max
+
+    def give_back(self, keep: BitMap) -> BitMap:
+        """Make as many pages absent as it takes, none of ``keep``, free their room, and return them.
+
+        The caller sees to it that no verb runs and that nobody reads the file natively.
+
+        Raises:
+            ReplicaError: the map cannot be written; what was to go is absent for this process.
+        """
+        store = self._store
+        with store.alone():
+            pages = self._chosen(keep)
+            store.forget(pages)
+            self.count += 1
+            store.flush()
+            reach("eviction: map durable")
+            with explained(f"write {self._path}"):
+                for first, end in _runs(pages):
+                    punch(self._descriptor, first * PAGE_SIZE, (end - first) * PAGE_SIZE)
+                    reach("eviction: some room free")
+        self._upper -= pages  # in place: readers hold on to it
+        return pages
+
+    def _chosen(self, keep: BitMap) -> BitMap:
+        resident = self._store.page_map.resident
+        clean = resident - self._store.undo.pages - keep - _KEPT
+        wanted = len(resident) - (self.pages_max - self.pages_max // _GIVEN_BACK_SHARE)
+        leaves, upper = clean - self._upper, clean & self._upper
+        chosen = BitMap()
+        for kind in (leaves - self._recent, upper - self._recent, leaves, upper):
+            for some in (kind - self._older, kind):
+                chosen.update((some - chosen)[: max(wanted - len(chosen), 0)])
+        return chosen
+
+    def close(self) -> None:
+        """Close the descriptor; every connection of this process and the store are closed."""
+        os.close(self._descriptor)
+
+
+def _runs(pages: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yield ``pages`` as runs ``(first, end)``."""
+    first = end = -1
+    for page in pages:
+        if page != end:
+            if end > first:
+                yield first, end
+            first = page
+        end = page + 1
+    if end > first:
+        yield first, end
+
+
+def _gaps(pages: Iterable[int], db_pages: int) -> Iterator[tuple[int, int]]:
+    """Yield what lies between ``pages``, up to ``db_pages``, as runs; takes the time of ``pages`` alone."""
+    before = 0
+    for first, end in _runs(pages):
+        if first > before:
+            yield before, first
+        before = end
+    if db_pages > before:
+        yield before, db_pages
