@@ -5,7 +5,8 @@ in which an earlier one lay is a *scan*: pages along that order, in windows that
 to its end. The orders are those of ``heads``; several are followed at once, each by a head of its own.
 
 Lookups that were many below one interior page (an eighth of its children) double what is here of them each
-time. A tree in which a window was left half unread has smaller ones afterwards.
+time; where there are few children, a second lookup is enough for more. A tree in which a window was left half
+unread has smaller ones afterwards.
 
 Each reader has a read-ahead of its own; not safe for threads.
 """
@@ -18,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pyroaring import BitMap
 
-from turso_sync_nb.storage.btree import INDEX_INTERIOR, INDEX_LEAF, TABLE_INTERIOR, Node
-from turso_sync_nb.storage.heads import InFile, Overflows, Rows, Siblings
+from turso_sync_nb.storage.btree import INDEX_INTERIOR, INDEX_LEAF, TABLE_INTERIOR, TABLE_LEAF, Node
+from turso_sync_nb.storage.heads import InFile, Overflows, RowOrder, Rows, Siblings
 from turso_sync_nb.storage.known_trees import KnownTrees
 
 if TYPE_CHECKING:
@@ -49,6 +50,13 @@ INDEX_LEAVES_MAX: Final = 2
 LOOKUPS_MIN: Final = 8
 LOOKUPS_SHARE: Final = 8
 """Lookups below an interior page are many when they are 8, and an eighth of its children."""
+
+FEW_CHILDREN: Final = 64
+FEW_GROWTH: Final = 4
+"""Below an interior page of so few children (256 KiB) a second lookup brings 4 times what is here."""
+
+DRIVING_READS: Final = 8
+"""Pages read before a lookup among which a leaf of the table is sought whose rows led to it."""
 
 
 class ReadAhead:
@@ -144,7 +152,7 @@ class ReadAhead:
 
     def _is_current(self, head: Head, place: Any) -> bool:
         """Say whether the reader is still where ``place`` is: in the leaf of that index that it read last."""
-        if not isinstance(head, Rows):
+        if not isinstance(head, Rows) or head.order.column is not None:
             return True
         index = self.trees.root(place[0])
         last = (leaf.page for leaf in reversed(self._index_leaves) if self.trees.root(leaf.page) == index)
@@ -176,11 +184,20 @@ class ReadAhead:
             return self._begun_outside(page)
         heads: list[Head] = []
         if parent.kind == TABLE_INTERIOR:
-            for leaf in self._index_leaves:
-                places = Rows.places_of(self.trees, leaf, tree, page)
-                heads += [Rows(self.trees, tree, leaf, places, step) for step in (-1, 1) if places]
+            for order in self._orders(tree):
+                places = order.places_of(page)
+                heads += [Rows(order, places, step) for step in (-1, 1) if places]
         heads += [Siblings(self.trees, tree, page, step) for step in (-1, 1)]
         return heads, self._lookup(page, parent)
+
+    def _orders(self, tree: int) -> Iterator[RowOrder]:
+        """Yield the orders by which rows of ``tree`` may be sought now: by an index, or by another table."""
+        yield from (RowOrder(self.trees, tree, leaf, None) for leaf in self._index_leaves)
+        for page in dict.fromkeys(islice(reversed(self.log), DRIVING_READS)):
+            leaf = self.trees.node(page)
+            if leaf and leaf.kind == TABLE_LEAF and self.trees.root(page) != tree:
+                columns = len(leaf.records[0]) if leaf.records else 0
+                yield from (RowOrder(self.trees, tree, leaf, column) for column in range(columns))
 
     def _begun_outside(self, page: int) -> tuple[list[Head], list[int]]:
         """The same for a page of no tree that is known: an overflow page, or something else."""
@@ -197,10 +214,11 @@ class ReadAhead:
     def _lookup(self, page: int, parent: Node) -> list[int]:
         """Return ``page``, and its nearest siblings if lookups have been many among them."""
         count = self._lookups.pop(parent.page, 0)
-        many = max(LOOKUPS_MIN, len(parent.children) // LOOKUPS_SHARE)
+        few = len(parent.children) <= FEW_CHILDREN
+        many = 1 if few else max(LOOKUPS_MIN, len(parent.children) // LOOKUPS_SHARE)
         at = parent.children.index(page)
         nearest = (*parent.children[at:], *parent.children[:at][::-1])
-        window = count if count >= many else 1
+        window = count * (FEW_GROWTH if few else 1) if count >= many else 1
         pages = list(islice(filter(self._is_absent, nearest), window))
         self._lookups[parent.page] = count + len(pages)
         if len(self._lookups) > HEADS_MAX * HEADS_MAX:

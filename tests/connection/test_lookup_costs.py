@@ -1,0 +1,101 @@
+"""What queries cost on the wire after a partial bootstrap: requests, bytes, pages fetched in vain."""
+
+from __future__ import annotations
+
+import random
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import apsw
+import pytest
+
+import turso_sync_nb as tsn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ROWS = 60_000
+FEW = tsn.PartialSyncOpts(
+    bootstrap_strategy=tsn.PartialSyncPrefixBootstrap(length=128 * 1024), segment_size=4096
+)
+
+BY_KEY = "SELECT * FROM flight WHERE id = 43210"
+QUERIES = {
+    "by key": (BY_KEY, 3),
+    "by index": ("SELECT * FROM flight WHERE tail = 'T00777'", 6),
+    "by a key of text": ("SELECT model FROM plane WHERE tail = 'T00777'", 6),
+    "100 rows that another table names": (
+        "SELECT note, tail FROM pick JOIN flight ON flight.id = pick.flight",
+        10,
+    ),
+    "100 rows and what they name": (
+        "SELECT f.id, model FROM flight AS f CROSS JOIN plane USING(tail) WHERE f.id BETWEEN 3000 AND 3099",
+        10,
+    ),
+    "1,000 rows in order": ("SELECT * FROM flight WHERE id BETWEEN 20000 AND 20999", 6),
+    "the last rows": ("SELECT * FROM flight ORDER BY id DESC LIMIT 100", 4),
+    "all of an index": ("SELECT tail, count(*) FROM flight GROUP BY tail", 12),
+    "all rows": ("SELECT sum(length(text)) FROM flight", 12),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a database of 14 MB, analyzed: flights, planes, and 100 flights picked at random."""
+    path, chance = tmp_path_factory.mktemp("flights") / "flights.db", random.Random(7)
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute(
+            "CREATE TABLE plane(tail TEXT PRIMARY KEY, model TEXT);"
+            "CREATE TABLE flight(id INTEGER PRIMARY KEY, tail TEXT, text TEXT);"
+            "CREATE TABLE pick(id INTEGER PRIMARY KEY, note TEXT, flight INTEGER)"
+        )
+        with db:
+            flights = ((n, f"T{chance.randrange(2000):05}", "on time " * 20) for n in range(1, ROWS))
+            db.executemany("INSERT INTO flight VALUES(?, ?, ?)", flights)
+            planes = ((f"T{n:05}", "model " * 12) for n in range(2000))
+            db.executemany("INSERT INTO plane VALUES(?, ?)", planes)
+            picks = ((n, chance.randrange(1, ROWS)) for n in range(100))
+            db.executemany("INSERT INTO pick VALUES(?, 'look', ?)", picks)
+            db.execute("CREATE INDEX flight_tail ON flight(tail); ANALYZE")
+    return path
+
+
+@pytest.mark.parametrize("what", QUERIES)
+def test_requests(what, remote_server: Callable, flights, tmp_path) -> None:
+    """Each query on a replica of its own; what it gives is what plain SQLite gives."""
+    sql, requests_max = QUERIES[what]
+    with closing(tsn.connect(tmp_path / "r", remote_server(flights).url, partial_sync=FEW)) as db:
+        result = db.run(sql)
+        with closing(apsw.Connection(str(flights))) as plain:
+            rows = plain.execute(sql).fetchall()
+        assert sorted(db.execute(sql).fetchall()) == sorted(rows)
+        assert 1 <= result.report.requests <= requests_max
+        if sql == BY_KEY:
+            assert result.report.received_bytes <= 50_000
+
+
+def test_waste(embedded: Callable, flights, tmp_path) -> None:
+    """Over all of these queries at most a quarter of what was fetched was not read."""
+    url = embedded(flights).url
+    fetched = wasted = 0
+    for number, (sql, _) in enumerate(QUERIES.values()):
+        with closing(tsn.connect(tmp_path / str(number), url, partial_sync=FEW)) as db:
+            report = db.run(sql).report
+            fetched, wasted = fetched + report.pages_fetched, wasted + report.pages_wasted
+    assert 0 < wasted <= fetched / 4
+
+
+def test_rows_named_by_another_table_in_any_of_its_columns(embedded: Callable, flights, tmp_path) -> None:
+    """Columns of other integers lead nowhere, and rows that are not sought in turn are found one by one."""
+    with closing(
+        tsn.connect(tmp_path / "r", embedded(flights).url, partial_sync=FEW, isolation_level=None)
+    ) as db:
+        db.execute("CREATE TABLE odd(a INTEGER, b TEXT, flight INTEGER, c INTEGER)")
+        chance = random.Random(9)
+        named = [(n % 3, None if n % 2 else "b", chance.randrange(1, ROWS), -n) for n in range(60)]
+        db.executemany("INSERT INTO odd VALUES(?, ?, ?, ?)", named)
+        before = db.stats().network_requests
+        found = db.execute("SELECT id FROM odd CROSS JOIN flight ON flight.id = odd.flight").fetchall()
+        assert [row for (row,) in found] == [flight for _, _, flight, _ in named]
+        assert db.stats().network_requests - before <= 65
