@@ -96,6 +96,26 @@ def test_an_error_is_in_its_cell(shown):
     page.get_by_text("a number, or NULL").wait_for()
 
 
+def test_what_is_not_edited_says_why(shown):
+    """Blobs and long texts: marked, spoken, said below the grid, and again when one tries."""
+    page = shown.page
+    shown.run("%%turso_sync\nUPDATE person SET name = printf('%.*c', 3000, 'x') WHERE id = 2")
+    cell(page, 2, "name").filter(has_text="xxx").wait_for()
+    for key, column, reason in (
+        (4, "photo", "a blob: UPDATE writes it"),
+        (2, "name", "a text of 3,000 characters: UPDATE writes it"),
+    ):
+        fixed = cell(page, key, column)
+        assert fixed.get_attribute("aria-readonly") == "true"
+        assert reason in fixed.get_attribute("aria-label")
+        fixed.click()
+        assert reason in page.locator(".tsn-editor .tsn-where").inner_text()
+        page.keyboard.press("Enter")
+        assert page.locator(".tsn-editor .tsn-said").inner_text() == reason
+    assert cell(page, 3, "name").get_attribute("aria-readonly") is None
+    page.screenshot(path=shown.server.shots / "editor-fixed.png")
+
+
 def test_paste_from_a_spreadsheet_and_add_and_delete(shown):
     """Lines of cells go where they were pasted; a row is added, a row is struck out."""
     page = shown.page

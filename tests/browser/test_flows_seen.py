@@ -170,3 +170,19 @@ def test_after_a_restart_running_the_cells_again_is_enough(opened):
     assert "disconnected" not in page.locator("body").inner_text()
     page.get_by_role("button", name="Pull", exact=True).first.click()
     page.get_by_text("pull: nothing new").wait_for()
+
+
+def test_a_page_that_is_loaded_again_leaves_nothing(opened):
+    """The widget lives on in the page that is there now, and nothing of it in the kernel after it is gone."""
+    shown = opened("%turso_sync dashboard --remote", "%turso_sync edit person")
+    page = shown.page
+    page.get_by_text("nothing new on the remote").wait_for()
+    shown.save()
+    for _ in range(2):
+        page.reload()
+        page.get_by_text("nothing new on the remote").wait_for()
+        page.locator(".tsn-editor .tsn-row").first.wait_for()
+    shown.command("notebook:clear-all-cell-outputs")
+    page.wait_for_function("!document.querySelector('.tsn-widget')")
+    shown.run(LEFT)
+    page.get_by_text(re.compile(r"left: 0 0 \d+ \[\]")).wait_for()

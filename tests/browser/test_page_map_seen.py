@@ -51,6 +51,28 @@ def test_cells_hover_click_and_the_next_cell(shown):
     page.screenshot(path=shown.server.shots / "page-map.png")
 
 
+def test_a_large_table_is_asked_about(shown):
+    """With its size; left alone, or fetched when that is said."""
+    page = shown.page
+    shown.run("import turso_sync_nb.widgets.page_map as module; module.ASKED_FROM_PAGES = 10")
+    page.get_by_role("button", name="fetch person", exact=True).click()
+    question = page.get_by_text(
+        re.compile(r"person: \d+ pages \([\d.]+ KiB\) or more are not here. Fetch them\?")
+    )
+    question.wait_for()
+    page.screenshot(path=shown.server.shots / "page-map-asked.png")
+    page.get_by_role("button", name="Not now").click()
+    question.wait_for(state="hidden")
+    fetched, known = here(page, "person")
+    assert fetched < known
+    page.get_by_role("button", name="fetch person", exact=True).click()
+    page.get_by_role("button", name="Fetch them").click()
+    page.wait_for_function("!document.querySelector('[aria-label=\"fetch person\"]')")
+    fetched, known = here(page, "person")
+    assert fetched == known > 80
+    assert not question.is_visible()
+
+
 def test_keyboard_goes_from_page_to_page(shown):
     """Arrow keys move, and tell where; Home and End go to the ends; Enter fetches."""
     page = shown.page

@@ -57,6 +57,25 @@ def test_verbs_are_done_beside_the_users_connection(db, view, url, tmp_path, mon
     assert figures(view)["cdc_operations"] == 0
 
 
+def test_the_timeline_has_the_bytes_that_came(db, view, url, tmp_path):
+    """What crossed the wire for the pages, not what they hold; what a pull brought between is none of it."""
+    view.widget._arrivals.clear()
+    before = db.stats()
+    db.query("SELECT sum(length(note)) FROM visit")
+    time.sleep(0.3)  # read-ahead may outlast it
+    with closing(tsn.connect(tmp_path / "other", url, isolation_level=None)) as other:
+        other.execute("UPDATE visit SET note = 'theirs' WHERE person = 1")
+        other.push()
+    pulled = db.pull().received_bytes
+    assert pulled > 4096
+    db.query("SELECT sum(length(name)) FROM person")
+    time.sleep(0.3)
+    view.widget.look_again()
+    after, arrivals = db.stats(), view.of("figures")[-1][0]["arrivals"]
+    received = after.network_received_bytes - before.network_received_bytes
+    assert sum(size for *_, size in arrivals) == received - pulled
+
+
 def test_one_verb_at_a_time_and_cancel_stops_it(db, view):
     """A second click is refused in a line; cancel ends what waits for the server."""
     begun = threading.Event()
@@ -92,7 +111,7 @@ def test_a_verb_that_fails_is_a_line(db, view, monkeypatch):
 def test_a_storm_of_fetches_is_paced(db, view):
     """Ten thousand events in about two seconds are at most four updates a second; the last one arrives."""
     view.says("more")
-    before = sum(count for _, count in view.of("figures")[-1][0]["arrivals"])
+    before = sum(count for _, count, _ in view.of("figures")[-1][0]["arrivals"])
     pages = db._replica.store.page_map.resident
     view.messages.clear()
     began = time.monotonic()
@@ -103,7 +122,7 @@ def test_a_storm_of_fetches_is_paced(db, view):
     seconds = time.monotonic() - began
     assert len(view.messages) <= 4 * seconds + 1
     view.says("more")
-    arrived = sum(count for _, count in view.of("figures")[-1][0]["arrivals"])
+    arrived = sum(count for _, count, _ in view.of("figures")[-1][0]["arrivals"])
     assert arrived == before + 5_000 * len(pages)
 
 

@@ -161,6 +161,22 @@ def test_a_row_changed_underneath_is_asked_about(db, items):
     assert db.execute("SELECT name FROM item WHERE id = 1").fetchone() == ("theirs",)
 
 
+def test_text_over_a_blob_is_an_error_in_its_cell(db, items):
+    """As a paste may bring it; NULL may be put there."""
+    put(items, row_id(1), "b", "text")
+    assert "a blob" in staged(items)[row_id(1)]["errors"]["b"]
+    assert "1 cells hold" in apply(items)
+    put(items, row_id(1), "b", None)
+    assert apply(items) == "applied: 0 added, 1 changed, 0 deleted"
+    assert db.execute("SELECT b FROM item WHERE id = 1").fetchone() == (None,)
+
+
+def test_what_is_paged_by_number_says_so(table):
+    """A view has no order of its own; tables have one."""
+    assert table("adult").of("table")[0][0]["by_number"]
+    assert not table("person").of("table")[0][0]["by_number"]
+
+
 @pytest.mark.parametrize(
     ("name", "reason"), [("adult", "it is a view"), ('odd "table"', "no primary key"), ("item", "generated")]
 )

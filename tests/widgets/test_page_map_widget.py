@@ -26,10 +26,9 @@ class Seen(View):
         names = [None, *(owner["name"] for owner in self.of("whole")[-1][0]["owners"])]
         return [names[number] for number in self._values(1)]
 
-    def fetch(self, name):
+    def fetch(self, name, *, sure=False):
         """Click on a table or an index, and wait until it is fetched."""
-        names = [owner["name"] for owner in self.of("whole")[-1][0]["owners"]]
-        self.says("fetch", owner=names.index(name) + 1)
+        self.says("fetch", name=name, sure=sure)
         self.wait_until_done()
 
     def _values(self, buffer):
@@ -92,6 +91,24 @@ def test_a_click_fetches_one_table_and_leaves_the_users_connection_alone(db, see
     assert ABSENT not in by_visit
     assert "visit: " in seen.of("said")[-1][0]["text"]
     assert not seen.of("said")[-1][0]["busy"]
+
+
+def test_what_is_large_is_asked_about(db, seen, monkeypatch):
+    """Only the upper pages come, with which the size is known; then, when the user is sure, everything."""
+    monkeypatch.setattr("turso_sync_nb.widgets.page_map.ASKED_FROM_PAGES", 10)
+    before = db.stats().pages_resident
+    seen.fetch("person")
+    ((asked, _),) = seen.of("ask")
+    assert db.stats().pages_resident - before <= 10
+    assert asked["name"] == "person"
+    assert asked["pages"] > 80
+    assert asked["bytes"] == asked["pages"] * 4096
+    seen.fetch("person", sure=True)
+    assert len(seen.of("ask")) == 1
+    assert db.stats().pages_resident - before >= asked["pages"]
+    monkeypatch.undo()
+    seen.fetch("visit")
+    assert len(seen.of("ask")) == 1
 
 
 def test_a_failed_fetch_is_one_line(db, seen, monkeypatch):

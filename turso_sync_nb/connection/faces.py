@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.connection.parameters import Parameters
     from turso_sync_nb.connection.session import Session
-    from turso_sync_nb.engine.page_owners import Owner
+    from turso_sync_nb.engine.page_owners import OwnedFetch, Owner
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.widgets.dashboard import Dashboard
     from turso_sync_nb.widgets.editor import TableEditor
@@ -97,12 +97,14 @@ class FacesMixin:
         with self._session.running():
             return page_owners.page_owners(self._replica, self._session.raw)
 
-    def fetch_owned(self, name: str) -> int:
-        """Fetch every page of the table or index ``name`` and return how many came.
+    def fetch_owned(self, name: str, pages_max: int | None = None) -> OwnedFetch:
+        """Fetch every page of the table or index ``name``.
+
+        Of more than ``pages_max`` just those come that say which the others are; how many are left is said.
 
         Raises:
             SyncError: the fetch failed; what came before stays.
         """
         self._session.check_open()
         with self._session.running():
-            return page_owners.fetch_owned(self._replica, self._session.raw, name)
+            return page_owners.fetch_owned(self._replica, self._session.raw, name, pages_max)

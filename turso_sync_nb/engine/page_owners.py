@@ -61,8 +61,19 @@ def changed_pages(replica: Replica) -> BitMap:
     return wal_pages(replica.folder) | store.undo.pages | store.page_map.local_only
 
 
-def fetch_owned(replica: Replica, raw: apsw.Connection, name: str) -> int:
-    """Fetch every page of the table or index ``name``, level by level, and return how many came.
+class OwnedFetch(NamedTuple):
+    """How many pages came, and how many more are known that were not allowed."""
+
+    pages: int
+    left: int
+
+
+def fetch_owned(
+    replica: Replica, raw: apsw.Connection, name: str, pages_max: int | None = None
+) -> OwnedFetch:
+    """Fetch every page of the table or index ``name``, level by level: each names the pages of the next.
+
+    Nothing is fetched of a level with which it would be more than ``pages_max``.
 
     Raises:
         SyncError: the fetch failed; what came before stays.
@@ -75,9 +86,11 @@ def fetch_owned(replica: Replica, raw: apsw.Connection, name: str) -> int:
         absent = replica.store.page_map.absent_of(owned)
         if not absent:
             break
+        if pages_max is not None and fetched + len(absent) > pages_max:
+            return OwnedFetch(fetched, len(absent))
         fetched += replica.store.put(replica.pages.fetch(absent))
     replica.store.flush()
-    return fetched
+    return OwnedFetch(fetched, 0)
 
 
 class _Trees:

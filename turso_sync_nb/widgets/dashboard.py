@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.units import PAGE_SIZE, format_size
+from turso_sync_nb.units import format_size
 from turso_sync_nb.widgets.live import script
 from turso_sync_nb.widgets.remote_news import RemoteNewsWidget, pulled, pushed
 from turso_sync_nb.widgets.snapshots import table
@@ -42,19 +42,27 @@ class Dashboard(RemoteNewsWidget):
     def __init__(self, db: Connection, replica: Replica, *, remote: bool = False, pull: bool = False) -> None:
         super().__init__(db, replica, remote=remote, pull=pull)
         self._pending = 0
-        self._arrivals: deque[tuple[float, int]] = deque(maxlen=ARRIVALS_KEPT)
+        self._arrivals: deque[tuple[float, int, int]] = deque(maxlen=ARRIVALS_KEPT)
+        """Each bar: its time, pages, and the bytes that crossed the wire for them."""
+        self._received_bytes = self._received_now()
         self.handlers["do"] = lambda content: self._do(str(content["verb"]))
 
     def note(self, pages: BitMap | None) -> None:
-        """Count pages that arrived."""
+        """Count pages that arrived, with what was received since the last event."""
+        received_bytes = self._received_now()
+        came, self._received_bytes = received_bytes - self._received_bytes, received_bytes
         if pages is None:
             return
         now = time.time()
         if self._arrivals and now - self._arrivals[-1][0] < TOGETHER_S:
-            began, count = self._arrivals.pop()
-            self._arrivals.append((began, count + len(pages)))
+            began, count, size = self._arrivals.pop()
+            self._arrivals.append((began, count + len(pages), size + came))
         else:
-            self._arrivals.append((now, len(pages)))
+            self._arrivals.append((now, len(pages), came))
+
+    def _received_now(self) -> int:
+        remote = self.replica.remote
+        return remote.traffic.snapshot().received_bytes if remote else 0
 
     def whole(self, db: Connection) -> tuple[Content, Sequence[bytes]]:
         """Return everything."""
@@ -67,7 +75,6 @@ class Dashboard(RemoteNewsWidget):
             "type": "figures",
             "figures": asdict(self._stats()),
             "arrivals": list(self._arrivals),
-            "page_size": PAGE_SIZE,
             "path": self.replica.path.name,
             "remote": self.replica.remote_url,
         }, ()

@@ -80,6 +80,7 @@ class TableEditor(LiveWidget):
         ]  # fmt: skip
         return {
             "type": "table", "name": self.rows.table, "columns": columns, "readonly": self.rows.readonly,
+            "by_number": not self.rows.order,
             **self._staged(), **self._rows_of(db, "from", ()),
         }, ()  # fmt: skip
 

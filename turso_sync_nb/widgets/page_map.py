@@ -42,6 +42,9 @@ FRESH: Final = 3
 CELLS_MAX: Final = 2**20
 """Cells of a map; with more pages than that, each cell stands for several."""
 
+ASKED_FROM_PAGES: Final = 2**20 // PAGE_SIZE
+"""More than that (1 MiB) is fetched by a click only when its size was seen."""
+
 UNKNOWN: Final = 0
 """Whose a page is when nothing here tells; owners count from 1."""
 
@@ -62,7 +65,7 @@ class PageMap(LiveWidget):
         self._owners: list[Owner] = []
         self._counts: list[list[int]] = []
         self._cell_is_new = False
-        self.handlers["fetch"] = lambda content: self._fetch(int(content["owner"]))
+        self.handlers["fetch"] = lambda content: self._fetch(str(content["name"]), sure=content["sure"])
 
     # Updates
 
@@ -180,14 +183,16 @@ class PageMap(LiveWidget):
 
     # Fetching
 
-    def _fetch(self, number: int) -> None:
-        owner = self._owners[number - 1]
+    def _fetch(self, name: str, *, sure: bool) -> None:
+        """Fetch a table or an index; of a large one what tells its size, unless the user is ``sure``."""
 
         def fetch(db: Connection) -> str:
-            count = db.fetch_owned(owner.name)
-            return f"{owner.name}: {count:,} pages fetched ({format_size(count * PAGE_SIZE)})"
+            count, left = db.fetch_owned(name, None if sure else ASKED_FROM_PAGES)
+            if left:
+                self.send({"type": "ask", "name": name, "pages": left, "bytes": left * PAGE_SIZE})
+            return f"{name}: {count:,} pages fetched ({format_size(count * PAGE_SIZE)})"
 
-        self.work(f"fetch {owner.name}", fetch)
+        self.work(f"fetch {name}", fetch)
 
     # Without a kernel
 

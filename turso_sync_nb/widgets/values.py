@@ -43,10 +43,12 @@ def typed(text: str | None, declared: str, was: Any = None) -> Any:
     In a column without affinity a number stays one if there was one.
 
     Raises:
-        UsageError: text in a column of numbers, or an integer beyond 64 bits.
+        UsageError: text in a column of numbers or over a blob, or an integer beyond 64 bits.
     """
     if text is None:
         return None
+    if isinstance(was, bytes):
+        raise UsageError("a blob: UPDATE writes it")
     declared = declared.upper()
     whole = "INT" in declared
     is_text = not whole and any(word in declared for word in ("CHAR", "CLOB", "TEXT"))

@@ -43,7 +43,7 @@ function render({ model, el }) {
   const timeline = h("div", { class: "tsn-timeline" }, highest, bars, h("div", { class: "tsn-axis" }, from, to));
   const listed = h("tbody");
   const table = h("table", {}, h("caption", {}, "Pages that arrived last"),
-    h("thead", {}, h("tr", {}, ...["time", "pages", "size"].map((name) => h("th", { scope: "col", class: "tsn-number" }, name)))), listed);
+    h("thead", {}, h("tr", {}, ...["time", "pages", "received"].map((name) => h("th", { scope: "col", class: "tsn-number" }, name)))), listed);
   el.append(summary, h("div", { class: "tsn-buttons", role: "group", "aria-label": "verbs" }, ...buttons), news.element, figures,
     h("div", { class: "tsn-beside" }, timeline, table), foot.element);
 
@@ -52,7 +52,7 @@ function render({ model, el }) {
     for (const button of buttons) dim(button, message.busy);
   }
 
-  function show({ figures: now, arrivals, page_size: pageSize, path, remote, busy }) {
+  function show({ figures: now, arrivals, path, remote, busy }) {
     el.classList.add(LIVE);
     el.dataset.updates = ++updates;
     if (busy !== undefined) said({ busy });
@@ -64,7 +64,7 @@ function render({ model, el }) {
     highest.textContent = arrivals.length ? `Pages that arrived, at most ${count(most, "page")} at a time` : "No pages arrived yet";
     from.textContent = arrivals.length ? moment(arrivals[0][0]) : "";
     to.textContent = arrivals.length > 1 ? moment(arrivals.at(-1)[0]) : "";
-    const told = ([at, pages]) => [moment(at), pages.toLocaleString("en"), size(pages * pageSize)];
+    const told = ([at, pages, bytes]) => [moment(at), pages.toLocaleString("en"), size(bytes)];
     bars.replaceChildren(...arrivals.map((each) => h("span", { style: `height: ${Math.max((HEIGHT * each[1]) / most, 2)}px`, title: told(each).join(" · ") })));
     const pages = arrivals.reduce((sum, each) => sum + each[1], 0);
     bars.setAttribute("aria-label", `${count(pages, "page")} arrived at ${count(arrivals.length, "time")}`);

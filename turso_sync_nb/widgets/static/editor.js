@@ -8,7 +8,7 @@ const isNumeric = ({ type }) => /INT|REAL|FLOA|DOUB|NUM|DEC/i.test(type) && !/CH
 
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-editor");
-  let columns = [], readonly = "", rows = [], staged = {}, atFirst = true, atLast = false, asked = "", lastKey = [];
+  let columns = [], readonly = "", paging = "", rows = [], staged = {}, atFirst = true, atLast = false, asked = "", lastKey = [];
   let scrolledTo = 0;  // what is out of sight, and so out of the page, forgets where it was scrolled to
   let at = { id: null, row: 0, column: 0 };  // the cell that has the focus, found again by its row's id
   let input = null, later = [];  // while a cell is typed into, nothing is drawn: messages wait
@@ -31,10 +31,11 @@ function render({ model, el }) {
   const head = h("div", { role: "row", class: "tsn-head", "aria-rowindex": "1" });
   const body = h("div", { role: "rowgroup" });
   const grid = h("div", { role: "grid", class: "tsn-grid", "aria-rowcount": "-1" }, h("div", { role: "rowgroup" }, head), body);
+  const where = h("div", { class: "tsn-where" });
   const scroller = h("div", { class: "tsn-scroller", onscroll: scrolled }, grid);
   grid.addEventListener("keydown", pressed);
   grid.addEventListener("paste", pasted);
-  el.append(summary, bar, scroller, foot.element);
+  el.append(summary, bar, scroller, where, foot.element);
   offer(false);
 
   function offer(conflict) {
@@ -52,6 +53,7 @@ function render({ model, el }) {
   function begin(message) {
     el.classList.add(LIVE);
     ({ columns, readonly, staged } = message);
+    paging = message.by_number ? " · a far page is slow: all before it is read" : "";
     grid.setAttribute("aria-label", `rows of ${message.name}`);
     grid.setAttribute("aria-readonly", readonly ? "true" : "false");
     head.replaceChildren(...columns.map((column) => h("div", { role: "columnheader", class: isNumeric(column) ? "tsn-number" : null, title: [column.type, column.key && "key", column.readonly].filter(Boolean).join(" · ") }, column.name)));
@@ -130,7 +132,7 @@ function render({ model, el }) {
   function draw() {
     const focused = grid.contains(document.activeElement);
     const unapplied = Object.keys(staged).length;
-    summary.textContent = `${summary.dataset.name} · ${readonly || (unapplied ? `${count(unapplied, "row")} staged, not applied` : "nothing staged")}`;
+    summary.textContent = `${summary.dataset.name} · ${readonly || (unapplied ? `${count(unapplied, "row")} staged, not applied` : "nothing staged")}${paging}`;
     const drawn = listed();
     body.replaceChildren(...drawn.map(drawRow));
     for (const button of [buttons.apply, buttons.discard]) dim(button, !unapplied);
@@ -147,16 +149,27 @@ function render({ model, el }) {
       ...columns.map((column, place) => drawCell(row, index, column, place, change)));
   }
 
+  /** Why a cell cannot be edited here; empty if it can. */
+  function fixed(row, column, value) {
+    if (readonly || column.readonly) return readonly || column.readonly;
+    if (staged[row.id]?.operation === "delete") return "the row is to be deleted";
+    if (!Array.isArray(value)) return "";
+    const [kind, text, length] = value;
+    if (kind === "b") return "a blob: UPDATE writes it";
+    if (!length) return "";
+    return `${length > [...text].length ? `a text of ${count(length, "character")}` : "text that is not Unicode"}: UPDATE writes it`;
+  }
+
   function drawCell(row, index, column, place, change) {
     const isStaged = change && column.name in change.new;
-    const error = change?.errors[column.name];
+    const error = change?.errors[column.name], reason = fixed(row, column, row.cells[place]);
     const value = isStaged ? change.new[column.name] : row.cells[place];
     const shown = value === undefined ? { text: "", kind: "unset", spoken: "its default" } : typeof value === "string" ? { text: value, kind: "text", spoken: value } : shownValue(value);
     const cell = h("div", {
       role: "gridcell", tabindex: "-1", class: `tsn-cell tsn-${shown.kind} ${isNumeric(column) ? "tsn-number" : ""} ${isStaged ? "tsn-staged" : ""}`,
-      "aria-label": [`${column.name}: ${shown.spoken}`, error, isStaged && "staged", change?.operation === "delete" && "to be deleted"].filter(Boolean).join(", "),
-      "aria-readonly": readonly || column.readonly ? "true" : null, "aria-invalid": error ? "true" : null,
-      title: error ?? (column.readonly || null), onclick: () => go(index, place), ondblclick: () => edit(),
+      "aria-label": [`${column.name}: ${shown.spoken}`, error, isStaged && "staged", change?.operation === "delete" && "to be deleted", !readonly && reason && `not edited here: ${reason}`].filter(Boolean).join(", "),
+      "aria-readonly": reason ? "true" : null, "aria-invalid": error ? "true" : null,
+      title: error ?? (reason || null), onclick: () => go(index, place), ondblclick: () => edit(),
     }, shown.text);
     if (error) cell.append(" ", h("span", { class: "tsn-error" }, error));
     return cell;
@@ -167,7 +180,8 @@ function render({ model, el }) {
   const cellAt = () => body.children[at.row]?.children[at.column];
 
   function mark(focus) {
-    const cell = cellAt();
+    const cell = cellAt(), column = columns[at.column];
+    where.textContent = cell ? [column.name, column.type, column.key && "key", !readonly && reasonNot()].filter(Boolean).join(" · ") : "";
     if (!cell) return;
     for (const each of body.querySelectorAll('[tabindex="0"]')) each.tabIndex = -1;
     cell.tabIndex = 0;
@@ -206,8 +220,7 @@ function render({ model, el }) {
 
   function reasonNot() {
     const row = current(), column = columns[at.column];
-    const value = row?.cells[at.column];
-    return readonly || column?.readonly || (staged[row?.id]?.operation === "delete" && "the row is to be deleted") || (value && (value[0] === "b" ? "a blob: use UPDATE" : value[2] && "too long to be edited here"));
+    return row && column ? fixed(row, column, row.cells[at.column]) : readonly;
   }
 
   function setHere(text) {

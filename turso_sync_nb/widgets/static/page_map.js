@@ -78,6 +78,7 @@ function render({ model, el }) {
   let owners = [], states = new Uint8Array(0), owned = new Uint16Array(0), pageSize = 4096;
   let colours = palette(0, false), dark = false, columns = 1, cell = 1, cursor = -1;
   let pages = 0, perCell = 1, counts = [];  // by owner, unknown first, and state
+  let asked = "";  // what of is being asked whether to fetch it
   const sheet = document.createElement("canvas");  // one pixel a cell; stretched onto the visible one
 
   const canvas = h("canvas", { tabindex: "0", role: "application", "aria-label": "page map", onmousemove: point, onmouseleave: () => where(-1), onclick: pick, onkeydown: step });
@@ -113,7 +114,13 @@ function render({ model, el }) {
       draw();
       performance.measure("tsn-page-map-delta", { start: began, detail: stateBytes.length + ownerBytes.length });
     },
+    ask: askFirst,
+    said,
   });
+  const question = h("span", { role: "status" });
+  const ask = h("div", { class: "tsn-foot tsn-ask", hidden: true }, question,
+    h("button", { type: "button", onclick: () => fetchNamed(asked, true) }, "Fetch them"),
+    h("button", { type: "button", onclick: () => (ask.hidden = true) }, "Not now"));
 
   function recolour() {
     if (!scroller.clientWidth) return;  // out of sight; being seen again is a change of size
@@ -181,8 +188,25 @@ function render({ model, el }) {
   }
 
   function fetchOwner(owner) {
-    if (["table", "index"].includes(owners[owner - 1]?.kind)) wish("fetch", { owner });
+    const { kind, name } = owners[owner - 1] ?? {};
+    if (kind === "table" || kind === "index") fetchNamed(name, false);
     else foot.said({ text: "nothing that is here tells whose page that is" });
+  }
+
+  function fetchNamed(name, sure) {
+    ask.hidden = true;
+    wish("fetch", { name, sure });
+  }
+
+  function askFirst(message) {
+    asked = message.name;
+    question.textContent = `${asked}: ${count(message.pages, "page")} (${size(message.bytes)}) or more are not here. Fetch them?`;
+    ask.hidden = false;
+  }
+
+  function said(message) {
+    foot.said(message);
+    if (message.busy) ask.hidden = true;
   }
 
   function cellAt(event) {
@@ -222,7 +246,7 @@ function render({ model, el }) {
 
   const scroller = h("div", { class: "tsn-scroller" }, canvas);
   const beside = h("div", { class: "tsn-scroller tsn-table", tabindex: "0", role: "region", "aria-label": "Pages by table and index" }, table);
-  el.append(summary, h("div", { class: "tsn-beside" }, h("div", { class: "tsn-map" }, scroller, legend, place), beside), foot.element);
+  el.append(summary, h("div", { class: "tsn-beside" }, h("div", { class: "tsn-map" }, scroller, legend, place), beside), ask, foot.element);
   const resized = new ResizeObserver(() => states.length && recolour());
   resized.observe(el);
   const unwatch = watchTheme(el, recolour);

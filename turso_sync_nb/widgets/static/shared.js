@@ -61,6 +61,8 @@ function connect(model, handlers) {
   };
   model.on("msg:custom", heard);
   model.on("comm_live_update", lost);
+  const left = () => send("close");  // a page that goes disposes of nothing
+  addEventListener("pagehide", left);
   wish("open");
   return {
     send,
@@ -71,6 +73,7 @@ function connect(model, handlers) {
       unheard.clear();
       model.off("msg:custom", heard);
       model.off("comm_live_update", lost);
+      removeEventListener("pagehide", left);
       send("close");
     },
   };
