@@ -42,10 +42,8 @@ def db(people, tmp_path):
 @pytest.fixture
 def widgets(db):
     """Every widget of one replica."""
-    from turso_sync_nb.widgets.watch import Watch
-
     watched = "SELECT id, name, city FROM person ORDER BY id LIMIT 5"
-    return [db.page_map(), db.dashboard(), db.edit("person"), Watch(db, db._replica, watched, None)]
+    return [db.page_map(), db.dashboard(), db.edit("person"), db.watch(watched)]
 
 
 @pytest.fixture
