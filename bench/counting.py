@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
@@ -42,34 +41,30 @@ class CountingDoor:
     """Listen on a free port and forward to ``port`` until the ``with`` block ends."""
 
     def __init__(self, port: int, round_trip_s: float = 0.0) -> None:
+        self.url = ""
         self._port = port
         self._round_trip_s = round_trip_s
         self._count = Count()
-        self._loop = asyncio.new_event_loop()
-        self._server = self._loop.run_until_complete(self._listening())
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._served: set[asyncio.Task[None] | None] = set()  # the loop holds its tasks weakly
+        self._listens = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._listen()), daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
+        self._listens.wait()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join()
-        self._loop.run_until_complete(self._end())
-        self._loop.close()
 
-    async def _listening(self) -> asyncio.Server:
-        return await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=PIECE)
-
-    async def _end(self) -> None:
-        self._server.close()
-        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-        await asyncio.sleep(0)  # sockets are closed by then
+    async def _listen(self) -> None:
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=PIECE)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        self._listens.set()
+        await self._end.wait()
+        server.close()
 
     def count(self) -> Count:
         """Return the count so far."""
@@ -79,21 +74,22 @@ class CountingDoor:
         self._count += more
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._served.add(task)
         try:
             await asyncio.sleep(self._round_trip_s)
             there, back = await asyncio.open_connection("127.0.0.1", self._port, limit=PIECE)
+            up = asyncio.create_task(self._pass_on(reader, back, self._went_up()))
             try:
-                up = asyncio.create_task(self._pass_on(reader, back, self._went_up()))
                 await self._pass_on(there, writer, lambda length: self._add(Count(received=length)))
-                up.cancel()
-                with suppress(asyncio.CancelledError):
-                    await up
             finally:
+                await _ended(up)
                 back.close()
-        except OSError:  # either side may end the connection as it likes
+        except (OSError, asyncio.CancelledError):  # no server there, or the block ends
             pass
         finally:
             writer.close()
+            self._served.discard(task)
 
     def _went_up(self) -> Callable[[int], None]:
         first = Count(requests=1)
@@ -136,4 +132,10 @@ class CountingDoor:
         except OSError:  # it may have gone
             pass
         finally:
-            taking.cancel()
+            await _ended(taking)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end."""
+    task.cancel()
+    await asyncio.wait([task])
