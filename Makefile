@@ -16,8 +16,8 @@ help:
 	@echo "make lab          the same data in JupyterLab"
 	@echo "make test         lint, types, layering, tests"
 	@echo "make soak         random work on several replicas, for an hour or so"
-	@echo "make bench        speed, side by side with pyturso on one tursodb"
-	@echo "make bench-large  2 GB: memory while bootstrapping, speed of a pull"
+	@echo "make bench        speed, side by side with pyturso on one tursodb, into docs/bench.md; CASES='wire scan': parts"
+	@echo "make bench-large  2 GB: memory while bootstrapping, speed of a pull; 10 GB: a lookup (21 GB of disk)"
 	@echo "make pictures     the README's pictures of the widgets, from a JupyterLab in Chromium"
 	@echo "make lint         ruff and mypy alone"
 	@echo "make proto        generate the protobuf module again"
@@ -57,10 +57,11 @@ soak: $(READY) $(PEERS)
 	TSN_SOAK=1 $(BIN)/pytest tests/sync/test_random_work.py tests/sync/test_random_sql.py --hypothesis-show-statistics $(PYTEST_ARGS)
 
 bench: $(READY) $(PEERS) $(FLIGHTS)
-	@PYTHONPATH=tests $(BIN)/python bench/run.py $(FLIGHTS)
+	@PYTHONPATH=tests $(BIN)/python bench/run.py $(FLIGHTS) $(CASES)
 
 bench-large: $(READY)
 	@PYTHONPATH=tests $(BIN)/python bench/large.py .demo
+	@PYTHONPATH=tests $(BIN)/python bench/ten_gb.py .demo
 
 pictures: $(READY) $(FLIGHTS)
 	@PYTHONPATH=tests:tests/browser $(BIN)/python notebooks/pictures.py $(FLIGHTS)

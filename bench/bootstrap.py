@@ -1,4 +1,4 @@
-"""Whole bootstrap: ours and pyturso's from one ``tursodb``, in turns."""
+"""Whole bootstrap: ours and pyturso's from one ``tursodb``, in turns; and ours beside the download alone."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+import httpx
 import turso.sync
 from figures import Figure, compared, in_turns, timed
 
 import turso_sync_nb as tsn
+from turso_sync_nb.protocol.pull_updates import PullRequest
 
 PAIRS: Final = 7
 
@@ -35,6 +37,20 @@ def figures(url: str, database: Path) -> list[Figure]:
 
             return timed(connect)
 
-    mine, other = in_turns(ours, theirs, pairs=PAIRS)
-    size = f"{database.stat().st_size / 1e6:.0f} MB"
-    return [compared(f"whole bootstrap of {size}", mine, other, peer="pyturso", limit=1.0)]
+    def plainly() -> float:
+        return timed(lambda: download(url, database.stat().st_size))
+
+    what = f"whole bootstrap of {database.stat().st_size / 1e6:.0f} MB"
+    return [
+        compared(what, *in_turns(ours, theirs, pairs=PAIRS), peer="pyturso", limit=1.0),
+        compared(what, *in_turns(ours, plainly, pairs=PAIRS), peer="plain download", limit=None),
+    ]
+
+
+def download(url: str, size: int) -> None:
+    """Take the same answer, and drop it."""
+    received = 0
+    with httpx.stream("POST", f"{url}/pull-updates", content=PullRequest().encode()) as answer:
+        for piece in answer.iter_raw():
+            received += len(piece)
+    assert received > size

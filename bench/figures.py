@@ -15,6 +15,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+HEAD = ("", "ours", "other", "ours/other min/median/max", "limit", "within")
+
+
+@dataclass(frozen=True)
+class Series:
+    """Seconds of both sides, for the chart; each bar is a median with its spread."""
+
+    what: str
+    group: str
+    mine: Sequence[float]
+    other: Sequence[float]
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -26,6 +38,7 @@ class Figure:
     ratio: str = ""
     limit: str = ""
     within: bool | None = None
+    series: Series | None = None
 
 
 def timed(action: Callable[[], object]) -> float:
@@ -57,6 +70,7 @@ def compared(
     what: str, mine: Sequence[float], other: Sequence[float], *, peer: str, limit: float | None
 ) -> Figure:
     """Return the line for two series of seconds; the median ratio is held against ``limit``."""
+    group = f"beside {peer}"
     ratios = [a / b for a, b in zip(mine, other, strict=True)]
     median = statistics.median(ratios)
     return Figure(
@@ -66,6 +80,7 @@ def compared(
         f"{min(ratios):.2f} / {median:.2f} / {max(ratios):.2f}",
         f"<= {limit:.2f}" if limit else "",
         median <= limit if limit else None,
+        Series(what, group, tuple(mine), tuple(other)),
     )
 
 
@@ -74,13 +89,17 @@ def seconds(value: float) -> str:
     return f"{value * 1000:.1f} ms" if value < 1 else f"{value:.2f} s"
 
 
+def line(figure: Figure) -> tuple[str, ...]:
+    """Return the columns of one line."""
+    within = {None: "", True: "yes", False: "NO"}[figure.within]
+    return figure.what, figure.ours, figure.theirs, figure.ratio, figure.limit, within
+
+
 def table(figures: Sequence[Figure]) -> str:
     """Return the figures as aligned text."""
-    verdicts = {None: "", True: "yes", False: "NO"}
-    lines = [("", "ours", "other", "ours/other min/median/max", "limit", "within")]
-    lines += [(f.what, f.ours, f.theirs, f.ratio, f.limit, verdicts[f.within]) for f in figures]
+    lines = [HEAD, *map(line, figures)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
+        "  ".join(text.ljust(width) for text, width in zip(each, widths, strict=True)).rstrip()
+        for each in lines
     )

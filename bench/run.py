@@ -1,43 +1,68 @@
 """``make bench``: one table, ours beside pyturso on one ``tursodb``, and beside native SQLite.
 
-The exit status is 1 when a figure is beyond its limit.
+After the folder's flights come the parts to run; without any, all of them run and ``docs/bench.md`` and its
+chart are written anew. The exit status is 1 when a figure is beyond its limit.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import bootstrap
 import capture
 import cells
+import distance
+import document
 import lazy
 import lookup
 import push_pull
 import scan
 from data import without_an_index
 from figures import table
-from peers import tursodb_server
+from peers import ServerProcess, tursodb_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from figures import Figure
+
+PARTS: Final[dict[str, Callable[[ServerProcess, Path], list[Figure]]]] = {
+    "bootstrap": lambda server, database: bootstrap.figures(server.url, database),
+    "wire": lambda server, _: [*lookup.figures(server.port), *lazy.figures(server.port)],
+    "distance": lambda server, _: distance.figures(server.port),
+    "scan": lambda server, database: scan.figures(server.url, database),
+    "capture": lambda *_: capture.figures(),
+    "sync": lambda *_: push_pull.figures(),
+    "cells": lambda *_: cells.figures(),
+}
+"""Parts of the bench, given the server of the flights and the file that it serves."""
 
 
-def main(flights: Path) -> int:
-    """Measure everything and print the table."""
+def main(flights: Path, wanted: list[str]) -> int:
+    """Measure the ``wanted`` parts and print the table."""
+    if unknown := set(wanted) - set(PARTS):
+        print(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+        return 2
+    started_s = time.perf_counter()
+    parts: dict[str, list[Figure]] = {}
     database = without_an_index(flights)
     with (
         tempfile.TemporaryDirectory() as folder,
         tursodb_server(Path(folder), database) as server,
     ):
-        found = [
-            *bootstrap.figures(server.url, database),
-            *lookup.figures(server.port),
-            *lazy.figures(server.port),
-            *scan.figures(server.url, database),
-        ]
-    found += [*capture.figures(), *push_pull.figures(), *cells.figures()]
-    print(table(found))
-    return int(any(figure.within is False for figure in found))
+        for name in wanted or PARTS:
+            parts[name] = PARTS[name](server, database)
+            print(
+                f"{name}, {time.perf_counter() - started_s:.0f} s so far\n{table(parts[name])}\n", flush=True
+            )
+    if not wanted:
+        document.write(parts, time.perf_counter() - started_s)
+    return int(any(figure.within is False for found in parts.values() for figure in found))
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from types import SimpleNamespace
@@ -109,6 +111,25 @@ def test_nothing_goes_while_the_remote_is_away(connect, server):
     away = connect("http://127.0.0.1:9", max_resident="1MiB")
     assert sums(away) == expected
     assert away.stats().pages_resident == here
+
+
+ENDED = """
+import os, sys, turso_sync_nb as tsn
+db = tsn.connect(sys.argv[1], sys.argv[2], max_resident=sys.argv[3])
+db.execute("SELECT count(*) FROM t").fetchall()
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("limit", ["1MiB", "1GiB"])
+def test_a_killed_process_costs_what_it_gave_back(connect, server, limit, tmp_path):
+    """A whole replica, opened with a limit by a process that is killed, is believed by the next one."""
+    connect(server.url).close()
+    subprocess.run([sys.executable, "-c", ENDED, str(tmp_path / "replica.db"), server.url, limit], check=True)
+    db = connect(server.url)
+    assert db.stats().network_received_bytes == 0
+    assert db.stats().pages_resident > 150
+    assert db.execute("SELECT sum(k) FROM t").fetchall() == [(ROWS * (ROWS - 1) // 2,)]
 
 
 def test_readers_in_threads(connect, server, tmp_path):

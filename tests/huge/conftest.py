@@ -25,6 +25,15 @@ def remote() -> Iterator[TerabyteServer]:
 
 
 @pytest.fixture
+def limited(remote: TerabyteServer, tmp_path: Path) -> Iterator[tsn.Connection]:
+    """Give a replica of which 2 MiB may be here."""
+    with closing(
+        tsn.connect(tmp_path / "limited", remote.url, partial_sync=LAZILY, max_resident="2MiB")
+    ) as db:
+        yield db
+
+
+@pytest.fixture
 def db(remote: TerabyteServer, tmp_path: Path) -> Iterator[tsn.Connection]:
     """Give a replica of it, with a prefix of 128 KiB."""
     with closing(tsn.connect(tmp_path / "replica", remote.url, partial_sync=LAZILY)) as db:

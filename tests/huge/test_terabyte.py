@@ -189,6 +189,18 @@ def test_many_readers_at_once(db, remote):
     assert len(twice) <= 2 + len(threads)  # witnesses: page 0 and one that is here, now and then
 
 
+def test_a_limit_on_what_is_here(limited):
+    """However much is read of it, 2 MiB and a window stay; what was read first is there again."""
+    with little_memory():
+        for part in range(12):
+            first = LAST_ID * part // 12
+            rows = limited.execute("SELECT id FROM t WHERE id >= ? LIMIT 800", (first,)).fetchall()
+            assert [row for (row,) in rows] == [*range(first, first + 800)]
+            assert (limited.path / "main.db").stat().st_blocks * 512 <= 2 * MIB * 9 // 8 + PAGE_SIZE
+    assert limited._replica.eviction.count > 2
+    assert name_there(limited, 7) == [(name_of(7),)]
+
+
 def test_a_computed_page_is_the_one_sqlite_would_write(tmp_path):
     """Leaves and interior pages pass SQLite's own check, in a database small enough for it."""
     terabyte = Terabyte()

@@ -50,6 +50,7 @@ def test_help_describes_every_subcommand_and_every_option(shell):
         ("connect a.db --whole --prefix 128KiB", "--whole and --prefix exclude each other"),
         ("connect a.db --prefix big", "not a size"),
         ("connect a.db --prefix 17", "at least 4096"),
+        ("connect a.db --max-resident 17", "too little"),
     ],
 )
 def test_a_mistake_is_one_line_with_the_next_step(shell, line, said):
@@ -82,6 +83,18 @@ def test_connect_takes_as_much_as_it_is_told(shell, flights_url):
     assert prefix.pages_resident == 4
     assert query.pages_resident > 0
     assert "0 fetched" in shell.sql("SELECT name FROM carriers").text
+
+
+def test_what_is_here_can_be_limited(shell, flights_url):
+    """With --max-resident, and with the same word in the project's file."""
+    shell.names["url"] = flights_url
+    shell.good("%turso_sync connect a.db {url} --max-resident 1MiB")
+    assert layer.connection("a")._replica.eviction.pages_max == 256
+    Path("pyproject.toml").write_text(
+        f'[tool.turso_sync_nb.connections.b]\nurl = "{flights_url}"\nmax_resident = "2MiB"'
+    )
+    shell.good("%turso_sync connect b")
+    assert layer.connection("b")._replica.eviction.pages_max == 512
 
 
 def test_a_replica_opens_again_without_a_url_and_without_a_server(shell, flights_url):

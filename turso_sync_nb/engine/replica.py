@@ -351,6 +351,7 @@ class Replica:
         Raises:
             ReplicaError: the file system cannot free parts of a file.
         """
+        self.save(stamp=None)  # holes change the file's time
         self.eviction = Eviction(self.folder, self.store, pages_max)
         if self.eviction.is_due and self.remote is not None:
             with (

@@ -44,11 +44,12 @@ class ConfiguredConnection:
     prefix: str | None = None
     whole: bool = False
     bootstrap_query: str | None = None
+    max_resident: str | None = None
 
     def options(self) -> dict[str, str]:
         """Return it as options of ``%turso_sync connect``; a flag's value is empty."""
-        given = {"token_env": self.token_env, "prefix": self.prefix, "bootstrap_query": self.bootstrap_query}
-        options = {name: value for name, value in given.items() if value is not None}
+        named = ("token_env", "prefix", "bootstrap_query", "max_resident")
+        options = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
         return {**options, "whole": ""} if self.whole else options
 
 

@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.connection.connect import connect
 from turso_sync_nb.errors import RemoteRefusedError, UsageError
@@ -38,6 +38,7 @@ CONNECT_OPTIONS: Final = (
     Option(("--whole",), "", "download the whole database now"),
     Option(("--prefix",), "SIZE", "begin with the first SIZE of the file (default: 128KiB)"),
     Option(("--bootstrap-query",), "SQL", "begin with the pages that SQL touches on the remote"),
+    Option(("--max-resident",), "SIZE", "keep at most SIZE of it here; what was not read lately goes"),
     Option(("--token-env",), "VARIABLE", f"read the token from this variable (default: {VARIABLE})"),
     Option(("--token",), "TOKEN", "the token itself; it is saved in the notebook"),
 )
@@ -56,7 +57,7 @@ def connect_replica(notebook: Notebook, arguments: Arguments) -> None:
     run again; a transaction that was open there is rolled back, and the line says so.
     """
     path, url, name, arguments = _configured(arguments)
-    partial = _partial(arguments)
+    partial, room = _partial(arguments), arguments.get("max_resident")
     token = token_of(notebook, arguments, url)
     if url is not None and _TOKEN_IN_URL.search(url):
         notebook.warn(
@@ -66,7 +67,7 @@ def connect_replica(notebook: Notebook, arguments: Arguments) -> None:
     lost = _close_former(notebook, name)
     started_s = time.monotonic()
     try:
-        db = _connect(notebook, path, url, token, partial)
+        db = _connect(notebook, path, url, token, partial_sync=partial, max_resident=room)
     except KeyboardInterrupt as error:
         render_as(error, f"KeyboardInterrupt: stopped; {_STOPPED_HINT}")
         raise
@@ -90,18 +91,18 @@ def _configured(arguments: Arguments) -> tuple[str, str | None, str, Arguments]:
 
 
 def _connect(
-    notebook: Notebook, path: str, url: str | None, token: Token | None, partial: PartialSyncOpts | None
+    notebook: Notebook, path: str, url: str | None, token: Token | None, **options: Any
 ) -> Connection:
     """Connect; without a token the user is asked for one when the remote wants it."""
     try:
-        return connect(path, url, auth_token=token, partial_sync=partial)
+        return connect(path, url, auth_token=token, **options)
     except RemoteRefusedError as error:
         if token is not None or error.status != HTTPStatus.UNAUTHORIZED:
             raise
         given = asked_for(notebook, url)
         if given is None:
             raise
-    return connect(path, url, auth_token=given, partial_sync=partial)
+    return connect(path, url, auth_token=given, **options)
 
 
 def use(notebook: Notebook, arguments: Arguments) -> None:

@@ -66,7 +66,7 @@ _ALL: Final = (
         "connect",
         Grammar(
             "%turso_sync connect PATH [URL] [--as NAME] [--whole | --prefix 128KiB | --bootstrap-query SQL]"
-            " [--token-env NAME]",
+            " [--max-resident 2GB] [--token-env NAME]",
             connecting.CONNECT_OPTIONS,
             1,
             2,

@@ -256,5 +256,7 @@ class LimitedFile(LazyFile):
         return super()._noted(page, data)
 
     def _load(self, first: int, end: int) -> None:
+        fetched = self.fetched
         super()._load(first, end)
-        self._make_room()
+        if self.fetched > fetched:  # so the remote is there, and has what may be given back
+            self._make_room()

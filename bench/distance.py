@@ -1,0 +1,88 @@
+"""What a query takes on a fresh partial replica, beside pyturso, when the server is 0, 20 and 100 ms away.
+
+Each run has a replica of its own, bootstrapped with a prefix of 128 KiB, as either is by default; that is
+timed for itself. Time is until the rows are there: what fetches ahead afterwards is not waited for. Both go
+through the same door (``counting``), in turns.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from counting import CountingDoor
+from figures import Figure, compared, timed
+from lookup import our_connect, their_connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Connect = Callable[[str, str], Any]
+
+ROUND_TRIPS_MS: Final = (0, 20, 100)
+PAIRS: Final = {0: 5, 20: 3, 100: 2}
+"""Runs of each side at each distance: the further, the longer, and the less anything else counts."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One query; its ``limit`` is on the ratio of times at each distance."""
+
+    what: str
+    sql: str
+    limit: float | None = 1.0
+    pairs_max: int = 5
+
+
+CASES: Final = (
+    Case("partial bootstrap", ""),
+    Case("lookup by key", "SELECT * FROM flights WHERE id = 123456"),
+    Case("lookup by index, 111 rows", "SELECT * FROM flights WHERE tailnum = 'N14228'"),
+    Case("range of 1,000 rows", "SELECT * FROM flights WHERE id BETWEEN 100000 AND 100999"),
+    Case(
+        "join of 100 rows by key",
+        "SELECT p.model, count(*) FROM flights AS f CROSS JOIN planes AS p ON p.tailnum = f.tailnum "
+        "WHERE f.id BETWEEN 1000 AND 1099 GROUP BY 1",
+    ),
+    Case("ordered LIMIT", "SELECT * FROM flights ORDER BY id DESC LIMIT 100"),
+    Case(
+        "aggregate over an index", "SELECT tailnum, count(*) FROM flights GROUP BY 1 ORDER BY 2 DESC LIMIT 5"
+    ),
+    Case("cold scan of 28 MB", "SELECT count(*) FROM flights NOT INDEXED", 0.1, 1),
+)
+
+
+def figures(port: int) -> list[Figure]:
+    """Return a line for each query and distance, and its requests."""
+    found: list[Figure] = []
+    for case in CASES:
+        for round_trip_ms in ROUND_TRIPS_MS:
+            pairs = min(PAIRS[round_trip_ms], case.pairs_max if round_trip_ms else 2 * case.pairs_max)
+            with CountingDoor(port, round_trip_ms / 1000) as door:
+                found.append(at_a_distance(case, door, f"{round_trip_ms} ms away", pairs))
+    return found
+
+
+def at_a_distance(case: Case, door: CountingDoor, away: str, pairs: int) -> Figure:
+    """Return the line for ``case`` through ``door``."""
+    mine: list[float] = []
+    other: list[float] = []
+    for number in range(pairs):
+        sides: list[tuple[Connect, list[float]]] = [(our_connect, mine), (their_connect, other)]
+        for connect, times in sides if number % 2 else reversed(sides):
+            times.append(once(connect, door.url, case.sql))
+    figure = compared(f"{case.what}, {away}", mine, other, peer="pyturso", limit=case.limit)
+    assert figure.series is not None
+    return replace(figure, series=replace(figure.series, what=case.what, group=away))
+
+
+def once(connect: Connect, url: str, sql: str) -> float:
+    """Return the seconds of ``sql`` on a new replica; without any, those of making it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/replica"
+        if not sql:
+            return timed(lambda: connect(path, url).close())
+        with closing(connect(path, url)) as db:
+            return timed(lambda: db.execute(sql).fetchall())

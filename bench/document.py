@@ -1,0 +1,103 @@
+"""``docs/bench.md`` and ``docs/bench.svg``: tables and a chart of the last whole run, and the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import apsw
+from figures import HEAD, line, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from figures import Figure, Series
+    from matplotlib.axes import Axes
+
+DOCS: Final = Path(__file__).parent.parent / "docs"
+TEXT: Final = """\
+# Figures
+
+What `make bench` measured{when}: ours beside pyturso {pyturso} in one run on one `tursodb`, in turns.
+Native is SQLite on a plain file: the limit of what can be had. A ratio below 1 is in our favour; it is taken
+within each pair of runs, so that a machine's mood does not pass for speed. Requests and bytes are exact.
+
+Machine: {machine}.
+
+![Times beside pyturso](bench.svg)
+"""
+
+
+def write(parts: Mapping[str, Sequence[Figure]], took_s: float) -> None:
+    """Write both files."""
+    DOCS.mkdir(exist_ok=True)
+    text = TEXT.format(when=f" in {took_s / 60:.0f} minutes", pyturso=version("pyturso"), machine=machine())
+    for name, found in parts.items():
+        lines = [HEAD, ("---",) * len(HEAD), *map(line, found)]
+        rows = "\n".join(f"| {' | '.join(each)} |" for each in lines)
+        text += f"\n## {name}\n\n{rows}\n"
+    (DOCS / "bench.md").write_text(text)
+    chart([figure.series for found in parts.values() for figure in found if figure.series])
+
+
+def machine() -> str:
+    """Return what it ran on."""
+    model = next(
+        (text.split(":")[1].strip() for text in _lines("/proc/cpuinfo") if text.startswith("model name")),
+        platform.machine(),
+    )
+    memory_kb = next(int(text.split()[1]) for text in _lines("/proc/meminfo") if text.startswith("MemTotal"))
+    return (
+        f"{model}, {os.cpu_count()} cores, {memory_kb / 2**20:.0f} GiB, Linux {platform.release()}, "
+        f"Python {platform.python_version()}, SQLite {apsw.sqlite_lib_version()}"
+    )
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines()
+
+
+def chart(series: Sequence[Series]) -> None:
+    """Draw, for each group, the times of both sides on a scale of powers of ten."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams.update({"svg.hashsalt": "bench", "svg.fonttype": "none", "font.size": 9})
+    from matplotlib import pyplot as plt
+
+    groups = list(dict.fromkeys(each.group for each in series))
+    heights = [sum(each.group == group for each in series) + 1 for group in groups]
+    figure, axes = plt.subplots(
+        len(groups), figsize=(9, 0.42 * sum(heights) + 1), height_ratios=heights, squeeze=False
+    )
+    for group, (axis,) in zip(groups, axes, strict=True):
+        _bars(axis, group, [each for each in series if each.group == group])
+    figure.tight_layout()
+    figure.savefig(DOCS / "bench.svg", metadata={"Date": None})
+    plt.close(figure)
+
+
+def _bars(axis: Axes, group: str, series: Sequence[Series]) -> None:
+    peer = group.removeprefix("beside ") if group.startswith("beside ") else "pyturso"
+    for number, (label, colour) in enumerate((("ours", "#0b6bcb"), (peer, "#b0b7c3"))):
+        times = [each.other if number else each.mine for each in series]
+        medians = [statistics.median(each) for each in times]
+        spread = [
+            [median - min(each) for median, each in zip(medians, times, strict=True)],
+            [max(each) - median for median, each in zip(medians, times, strict=True)],
+        ]
+        places = [at + 0.4 * number for at in range(len(series))]
+        axis.barh(places, medians, 0.38, xerr=spread, label=label, color=colour, ecolor="#444", capsize=2)
+        for place, median, each in zip(places, medians, times, strict=True):
+            axis.text(max(each) * 1.08, place, seconds(median), va="center", fontsize=8)
+    axis.set_xscale("log")
+    axis.margins(x=0.15)
+    axis.set_yticks([at + 0.2 for at in range(len(series))], [each.what for each in series])
+    axis.invert_yaxis()
+    axis.set_title(group if group.startswith("beside") else f"the server is {group}", loc="left")
+    axis.xaxis.set_major_formatter(lambda value, _: seconds(value))
+    axis.legend(loc="lower right", frameon=False)
