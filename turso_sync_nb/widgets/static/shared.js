@@ -12,14 +12,14 @@ const DISCONNECTED = { text: "disconnected: run the cell again", failed: true, b
 
 /**
  * Connect a view with its widget in the kernel. `handlers` are by message type, each called with the
- * message and its buffers as bytes. Each update is answered once, a while later. `wish` sends what a user
+ * message and its buffers as bytes. Updates are answered when no more follow for a while. `wish` sends what a user
  * wants: the kernel says at once that it heard it, and as long as it has not, the foot says so. When the kernel
  * is gone, or another one in its place, that is said, and nothing is sent any more.
  */
 function connect(model, handlers) {
   const view = Math.random().toString(36).slice(2);
   const unheard = new Set();
-  let timer = 0, live = true;
+  let timer, live = true;
   const lost = () => {
     live = false;
     unheard.clear();
@@ -43,10 +43,7 @@ function connect(model, handlers) {
     send(type, { ...content, wish: wished });
   };
   const foot = footLine(wish);
-  const more = () => {
-    timer = 0;
-    send("more");
-  };
+  const more = () => send("more");
   const known = {
     said: foot.said,
     heard({ wish: wished }) {
@@ -57,7 +54,9 @@ function connect(model, handlers) {
   const heard = (message, buffers) => {
     const bytes = buffers.map((each) => new Uint8Array(each.buffer ?? each, each.byteOffset ?? 0, each.byteLength));
     known[message.type]?.(message, bytes);
-    if (!UNANSWERED.includes(message.type) && !timer) timer = setTimeout(more, MORE_AFTER_MS);
+    if (UNANSWERED.includes(message.type)) return;
+    clearTimeout(timer);  // an answer amid updates would bring one more of them
+    timer = setTimeout(more, MORE_AFTER_MS);
   };
   model.on("msg:custom", heard);
   model.on("comm_live_update", lost);
