@@ -30,12 +30,12 @@ def here(page, name):
 def test_cells_hover_click_and_the_next_cell(shown):
     """A cell of SQL brings pages, live; hovering tells whose a page is; a click fetches its table."""
     page = shown.page
-    known = here(page, "person")[1]
+    fetched, known = here(page, "person")
     shown.run("%%turso_sync\nSELECT name FROM person WHERE id = 17")
     page.wait_for_function(
         "document.querySelector('.tsn-summary').textContent.match(/([1-9]\\d*) fetched by the last cell/)"
     )
-    while here(page, "person")[1] == known:  # told when the cell has ended
+    while here(page, "person")[0] == fetched:
         page.wait_for_timeout(50)
     canvas = page.locator(".tsn-page-map canvas")
     canvas.scroll_into_view_if_needed()
