@@ -100,4 +100,5 @@ def _bars(axis: Axes, group: str, series: Sequence[Series]) -> None:
     axis.invert_yaxis()
     axis.set_title(group if group.startswith("beside") else f"the server is {group}", loc="left")
     axis.xaxis.set_major_formatter(lambda value, _: seconds(value))
-    axis.legend(loc="lower right", frameon=False)
+    axis.xaxis.set_minor_formatter("")
+    axis.legend(loc="lower right", bbox_to_anchor=(1, 0.99), ncols=2, frameon=False)
