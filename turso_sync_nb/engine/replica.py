@@ -19,6 +19,7 @@ from turso_sync_nb.engine.checkpoint import move_log
 from turso_sync_nb.engine.fetch import RemotePages
 from turso_sync_nb.engine.gate import Gate
 from turso_sync_nb.engine.listening import Listening
+from turso_sync_nb.engine.overlap import Overlap
 from turso_sync_nb.engine.remote_features import check_changed, check_held
 from turso_sync_nb.engine.reports import Stats
 from turso_sync_nb.engine.session_log import SessionLog
@@ -117,6 +118,7 @@ class Replica:
         self.session = SessionLog()
         self.watchers = Watchers()
         self.listening = Listening(self)
+        self.overlap = Overlap(self)
         self.store.arrived = self._arrived
         self.pages = RemotePages(self.need_remote, self.metadata.revision, self.store)
         if self.bootstrap_report:
@@ -160,12 +162,18 @@ class Replica:
     @contextmanager
     def verb(self) -> Iterator[None]:
         """Do one verb at a time: a pull, a push, a checkpoint; those of other threads wait."""
+        self.overlap.give_way()
         with self._verbs:
             self._verbs_under_way += 1
             try:
                 yield
             finally:
                 self._verbs_under_way -= 1
+
+    @property
+    def is_amid_verb(self) -> bool:
+        """Say whether a verb is under way, of whatever thread."""
+        return self._verbs_under_way > 0
 
     def next_transaction(self) -> int:
         """Return a number for a transaction, of which no other is in use."""
@@ -304,8 +312,9 @@ class Replica:
             if self.eviction:
                 window_pages_max = min(window_pages_max, self.eviction.pages_max // WINDOW_SHARE)
                 kept = Kept(self.eviction, self.make_room)
+            ahead = None if kept else self.overlap.fetch
             self._vfs = LazyVFS(
-                self.folder, self.store, self.pages, segment_pages, window_pages_max, kept=kept
+                self.folder, self.store, self.pages, segment_pages, window_pages_max, kept=kept, ahead=ahead
             )
         return self._vfs
 
@@ -423,7 +432,8 @@ class Replica:
                 self.store.close()
                 return
             # pages that would still arrive may not meet the log on its way
-            clean = (self.hydration is None or self.hydration.ended()) and self._log_is_moved()
+            ended = self.overlap.ended() and (self.hydration is None or self.hydration.ended())
+            clean = ended and self._log_is_moved()
             self.store.close()
             url = self.remote.saved_url if self.remote and self.pages.known else None
             stamped = self.metadata.changed(

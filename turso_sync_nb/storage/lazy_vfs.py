@@ -24,10 +24,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import apsw
 
+from turso_sync_nb.errors import StoppedError
 from turso_sync_nb.storage.btree import INDEX_LEAF, INTERIORS
 from turso_sync_nb.storage.page_loader import PageLoader
 from turso_sync_nb.storage.read_ahead import WINDOW_PAGES_MAX, ReadAhead
@@ -71,7 +72,8 @@ class Kept:
 class LazyVFS(apsw.VFS):
     """The VFS of one replica that is not whole; keep it as long as a connection uses it.
 
-    ``segment_pages`` and ``window_pages_max`` are :class:`ReadAhead`'s. ``kept`` limits what is here.
+    ``segment_pages`` and ``window_pages_max`` are :class:`ReadAhead`'s. ``kept`` limits what is here. To
+    ``ahead`` a scan's next window is given when this one is half read, to be fetched while the rest is.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class LazyVFS(apsw.VFS):
         window_pages_max: int = WINDOW_PAGES_MAX,
         *,
         kept: Kept | None = None,
+        ahead: Callable[[BitMap], None] | None = None,
     ) -> None:
         self.name = f"turso-sync-nb-{next(_numbers)}"
         self.store = store
@@ -90,6 +93,7 @@ class LazyVFS(apsw.VFS):
         self.segment_pages = segment_pages
         self.window_pages_max = window_pages_max
         self.kept = kept
+        self.ahead = ahead
         self._main = folder.main
         status = folder.main.stat()
         self._identity = (status.st_dev, status.st_ino)
@@ -106,6 +110,7 @@ class LazyVFS(apsw.VFS):
         try:
             raw = apsw.Connection(uri, flags=flags, vfs=self.name)
             self._files[raw] = self._opening.file
+            self._opening.file.connection = ref(raw)
         finally:
             self._opening.file = None
         # A checkpoint needs its undo saved first; and tried on a read-only file, it fails the close.
@@ -158,11 +163,14 @@ class LazyFile(apsw.VFSFile):
 
     def __init__(self, vfs: LazyVFS, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
         self.allowance: Allowance | None = None
+        self.connection: Callable[[], apsw.Connection | None] = lambda: None
         self.waits = 0
         self.fetched = 0
         self.requests: deque[tuple[int, BitMap]] = deque(maxlen=REQUESTS_MAX)
         self._store = vfs.store
         self._loader = vfs.loader
+        self._ahead = vfs.ahead
+        self._middle: int | None = None
         self._resident = vfs.store.page_map.resident
         self.read_ahead = ReadAhead(vfs.store, vfs.segment_pages, vfs.window_pages_max)
         self._log = self.read_ahead.log.append
@@ -188,19 +196,38 @@ class LazyFile(apsw.VFSFile):
         """Take note of a page that tells which come next, if it is one."""
         if data[0] and len(data) == PAGE_SIZE:
             self.read_ahead.note(page, data)
+            if page == self._middle:
+                self._have_next()
         return data
+
+    def _have_next(self) -> None:
+        """Have the next window of the scan fetched, unless what may be fetched is counted."""
+        self._middle = None
+        if self._ahead is not None and self.allowance is None and (pages := self.read_ahead.next_window()):
+            self._took(pages.min(), pages)
+            self._ahead(pages)
+
+    def _took(self, page: int, fetched: BitMap) -> None:
+        self.requests.append((page, fetched))
+        self.fetched += len(fetched)
+        self._middle = self.read_ahead.middle_of(fetched)
 
     def _load(self, first: int, end: int) -> None:
         """Wait for the pages from ``first`` up to ``end``; past the database's end is nothing to fetch."""
         for page in range(first, min(end, self._store.page_map.db_pages)):
             if not self._store.has(page):
                 if fetched := self._loader.load(page, partial(self._window, page)):
-                    self.requests.append((page, fetched))
-                    self.fetched += len(fetched)
+                    self._took(page, fetched)
                 self.waits += 1
 
     def _window(self, page: int) -> BitMap:
-        """Return what to ask for with ``page``, as far as it is allowed."""
+        """Return what to ask for with ``page``, as far as it is allowed.
+
+        Raises:
+            StoppedError: the connection was interrupted while it waited for another's fetch.
+        """
+        if (raw := self.connection()) and raw.is_interrupted:
+            raise StoppedError("read a page: stopped", hint="nothing is lost; try again when you like")
         if self.allowance is None:
             return self.read_ahead.pages_for(page)
         pages = self.read_ahead.pages_for(page, self.allowance.pages_left(page))
