@@ -10,6 +10,7 @@ import pytest
 from views import View
 
 import turso_sync_nb as tsn
+from turso_sync_nb.widgets.live import PAUSE_S
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
 HUSHED = "hush-hush"
@@ -161,3 +162,25 @@ def test_messages_may_arrive_in_any_thread_while_a_cell_runs(db, view):
     assert failed == []
     db.push()
     assert db.pending_changes == 0
+
+
+def test_conflicts_are_counted(db, view, url, tmp_path):
+    """As many as db.conflicts() lists."""
+    with closing(tsn.connect(tmp_path / "other", url)) as other:
+        for each, name in ((other, "theirs"), (db, "mine")):
+            each.execute("UPDATE person SET name = ? WHERE id = 1", (name,))
+            each.commit()
+        other.push()
+    db.pull()
+    view.widget.look_again()
+    assert figures(view)["conflicts"] == len(db.conflicts()) == 1
+
+
+def test_pages_on_their_way_are_told_before_they_come(db, view):
+    """How many a query waits for; none any more when they came."""
+    time.sleep(PAUSE_S)
+    db.execute("SELECT count(*) FROM visit").fetchall()
+    view.says("more")
+    told = [message["on_their_way"] for message, _ in view.of("figures")]
+    assert (told[0], told[-1]) == (0, 0)
+    assert max(told) > 0

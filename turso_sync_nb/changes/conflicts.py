@@ -105,6 +105,11 @@ def last_transaction(raw: apsw.Connection) -> int:
     return int(raw.execute(f"SELECT ifnull(max(txn), 0) FROM {CONFLICTS}").get)
 
 
+def count(raw: apsw.Connection) -> int:
+    """Return how many are in the list."""
+    return int(raw.execute(f"SELECT count(*) FROM {CONFLICTS}").get) if has_table(raw, CONFLICTS) else 0
+
+
 def recorded(raw: apsw.Connection) -> Iterator[Conflict]:
     """Yield the list, oldest first; nothing when there is none yet."""
     if not has_table(raw, CONFLICTS):

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     import apsw
     import pandas as pd
 
-    from turso_sync_nb.engine.replica import Cost, Replica
-    from turso_sync_nb.engine.reports import BootstrapReport
+    from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.engine.reports import BootstrapReport, Cost
 
 _ATOMIC: Final = "turso_sync_nb_atomic"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.changes import tape
+from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.changes.conflicts import DEFAULT
 from turso_sync_nb.changes.net import net
 from turso_sync_nb.changes.script import script
@@ -140,6 +140,13 @@ class SyncMixin:
         self._session.check_open()
         with self._session.running():
             return tape.count(self._session.raw) if tape.exists(self._session.raw) else 0
+
+    @property
+    def conflicts_seen(self) -> int:
+        """How many rows :meth:`conflicts` has."""
+        self._session.check_open()
+        with self._session.running():
+            return conflicts.count(self._session.raw)
 
     def changes(self) -> pd.DataFrame:
         """Return what a push would send, and what was refused, one row for each change.

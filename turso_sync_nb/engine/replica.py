@@ -21,7 +21,7 @@ from turso_sync_nb.engine.gate import Gate
 from turso_sync_nb.engine.listening import Listening
 from turso_sync_nb.engine.overlap import Overlap
 from turso_sync_nb.engine.remote_features import check_changed, check_held
-from turso_sync_nb.engine.reports import Stats
+from turso_sync_nb.engine.reports import Cost, Stats
 from turso_sync_nb.engine.session_log import SessionLog
 from turso_sync_nb.engine.watchers import Watchers
 from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError, SyncError
@@ -61,26 +61,6 @@ ID_JUMP_MAX: Final = 2**32
 
 OPEN_FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
 """What ATTACH inherits too."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Counters of one connection and of its replica's network at one moment; two of them subtract."""
-
-    pages_hit: int
-    pages_fetched: int
-    received_bytes: int
-    sent_bytes: int
-    requests: int
-
-    def __sub__(self, before: Cost) -> Cost:
-        return Cost(
-            self.pages_hit - before.pages_hit,
-            self.pages_fetched - before.pages_fetched,
-            self.received_bytes - before.received_bytes,
-            self.sent_bytes - before.sent_bytes,
-            self.requests - before.requests,
-        )
 
 
 @dataclass
@@ -402,6 +382,11 @@ class Replica:
             sent_bytes=traffic.sent_bytes if traffic else 0,
             requests=traffic.requests if traffic else 0,
         )
+
+    @property
+    def pages_on_their_way(self) -> int:
+        """How many pages are being fetched just now."""
+        return 0 if self.is_whole else len(self.store.page_map.absent_of(self.loader.under_way))
 
     def stats(self) -> Stats:
         """Return the figures of this moment."""

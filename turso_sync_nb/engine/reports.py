@@ -152,3 +152,23 @@ class Stats:
     network_requests: int
     pages_total: int
     pages_resident: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Counters of one connection and of its replica's network at one moment; two of them subtract."""
+
+    pages_hit: int
+    pages_fetched: int
+    received_bytes: int
+    sent_bytes: int
+    requests: int
+
+    def __sub__(self, before: Cost) -> Cost:
+        return Cost(
+            self.pages_hit - before.pages_hit,
+            self.pages_fetched - before.pages_fetched,
+            self.received_bytes - before.received_bytes,
+            self.sent_bytes - before.sent_bytes,
+            self.requests - before.requests,
+        )

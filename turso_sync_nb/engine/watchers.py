@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class Watchers:
     """Functions that are called with the pages that arrived, or with ``None``: figures or rows changed.
 
+    No pages (an empty set): some were asked for.
+
     They are called in the thread that changed it, perhaps while SQLite waits for a page and locks are held:
     they must be quick, must not raise, must not wait, and must not use a connection. Safe for threads.
     """

@@ -102,6 +102,7 @@ class PageLoader:
         with own.under_way:
             self._listed(None, own, wanted)
             if own.pages:
+                self._store.arrived(BitMap())  # none yet: they are on their way
                 self._store.put(_until((source or self._source.fetch)(own.pages), stopped))
         return own.pages
 
@@ -132,6 +133,7 @@ class PageLoader:
         """Fetch the pages of ``own``; none when ``page`` arrived just before it was listed."""
         if page not in own.pages:
             return BitMap()
+        self._store.arrived(BitMap())  # none yet: they are on their way
         self._store.put(self._source.fetch(own.pages))
         if not self._store.has(page):
             raise RemoteFailedError(

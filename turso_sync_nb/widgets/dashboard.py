@@ -1,7 +1,7 @@
 """The dashboard: a replica's figures, its verbs as buttons, and when pages arrived.
 
-Every event is counted, and at most four updates a second go out (``live``). Of the figures all but the number
-of changes to push come without SQL, so that an update can be made while SQLite waits for a page.
+Every event is counted, and at most four updates a second go out (``live``). Of the figures all but the
+numbers of changes to push and of conflicts come without SQL, so an update can be made while SQLite waits.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Dashboard(RemoteNewsWidget):
 
     def __init__(self, db: Connection, replica: Replica, *, remote: bool = False, pull: bool = False) -> None:
         super().__init__(db, replica, remote=remote, pull=pull)
-        self._pending = 0
+        self._pending = self._conflicts = 0
         self._arrivals: deque[tuple[float, int, int]] = deque(maxlen=ARRIVALS_KEPT)
         """Each bar: its time, pages, and the bytes that crossed the wire for them."""
         self._received_bytes = self._received_now()
@@ -51,7 +51,7 @@ class Dashboard(RemoteNewsWidget):
         """Count pages that arrived, with what was received since the last event."""
         received_bytes = self._received_now()
         came, self._received_bytes = received_bytes - self._received_bytes, received_bytes
-        if pages is None:
+        if not pages:
             return
         now = time.time()
         if self._arrivals and now - self._arrivals[-1][0] < TOGETHER_S:
@@ -66,14 +66,15 @@ class Dashboard(RemoteNewsWidget):
 
     def whole(self, db: Connection) -> tuple[Content, Sequence[bytes]]:
         """Return everything."""
-        self._pending = db.pending_changes
+        self._look(db)
         return self.news()
 
     def news(self) -> tuple[Content, Sequence[bytes]]:
         """Return the figures of this moment."""
         return {
             "type": "figures",
-            "figures": asdict(self._stats()),
+            "figures": {**asdict(self._stats()), "conflicts": self._conflicts},
+            "on_their_way": self.replica.pages_on_their_way,
             "arrivals": list(self._arrivals),
             "path": self.replica.path.name,
             "remote": self.replica.remote_url,
@@ -88,18 +89,22 @@ class Dashboard(RemoteNewsWidget):
 
     def snapshot(self, db: Connection) -> str:
         """Return the figures."""
-        self._pending = db.pending_changes
-        return table(("figure", "value"), _figures(self._stats()))
+        self._look(db)
+        return table(("figure", "value"), _figures(self._stats(), self._conflicts))
+
+    def _look(self, db: Connection) -> None:
+        self._pending, self._conflicts = db.pending_changes, db.conflicts_seen
 
     def _do(self, verb: str) -> None:
         if verb in _VERBS:
             self.work(verb, _VERBS[verb])
 
 
-def _figures(stats: Stats) -> list[tuple[str, str]]:
+def _figures(stats: Stats, conflicts: int) -> list[tuple[str, str]]:
     """Return the figures under the labels that views have, with their units."""
     return [
         ("changes to push", f"{stats.cdc_operations:,}"),
+        ("conflicts", f"{conflicts:,}"),
         ("pages here", f"{stats.pages_resident:,} of {stats.pages_total:,}"),
         ("received", format_size(stats.network_received_bytes)),
         ("sent", format_size(stats.network_sent_bytes)),

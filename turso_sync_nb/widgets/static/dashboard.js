@@ -6,7 +6,9 @@ const number = (value) => value.toLocaleString("en");
 /** The figures: what they are called in `db.stats()`, their label, and what is shown of them. */
 const FIGURES = [
   ["cdc_operations", "changes to push", (now) => number(now.cdc_operations)],
+  ["conflicts", "conflicts", (now) => number(now.conflicts)],
   ["pages_resident", "pages here", (now) => `${number(now.pages_resident)} of ${number(now.pages_total)}${share(now)}`],
+  ["on_their_way", "pages on their way", (now) => number(now.on_their_way)],
   ["network_received_bytes", "received", (now) => size(now.network_received_bytes)],
   ["network_sent_bytes", "sent", (now) => size(now.network_sent_bytes)],
   ["network_requests", "requests", (now) => number(now.network_requests)],
@@ -52,7 +54,8 @@ function render({ model, el }) {
     for (const button of buttons) dim(button, message.busy);
   }
 
-  function show({ figures: now, arrivals, path, remote, busy }) {
+  function show({ figures, on_their_way, arrivals, path, remote, busy }) {
+    const now = { ...figures, on_their_way };
     el.classList.add(LIVE);
     el.dataset.updates = ++updates;
     if (busy !== undefined) said({ busy });
