@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+import lazy
 from counting import CountingDoor
 from figures import Figure, compared, timed
 from lookup import our_connect, their_connect
@@ -34,6 +35,8 @@ class Case:
     sql: str
     limit: float | None = 1.0
     pairs_max: int = 5
+    small: bool = False
+    """Whether both have the smallest segments, of 4 KiB."""
 
 
 CASES: Final = (
@@ -41,6 +44,12 @@ CASES: Final = (
     Case("lookup by key", "SELECT * FROM flights WHERE id = 123456"),
     Case("lookup by index, 111 rows", "SELECT * FROM flights WHERE tailnum = 'N14228'"),
     Case("range of 1,000 rows", "SELECT * FROM flights WHERE id BETWEEN 100000 AND 100999"),
+    Case(
+        "range of 1,000 rows, 4 KiB segments",
+        "SELECT * FROM flights WHERE id BETWEEN 100000 AND 100999",
+        0.1,
+        small=True,
+    ),
     Case(
         "join of 100 rows by key",
         "SELECT p.model, count(*) FROM flights AS f CROSS JOIN planes AS p ON p.tailnum = f.tailnum "
@@ -70,7 +79,8 @@ def at_a_distance(case: Case, door: CountingDoor, away: str, pairs: int) -> Figu
     mine: list[float] = []
     other: list[float] = []
     for number in range(pairs):
-        sides: list[tuple[Connect, list[float]]] = [(our_connect, mine), (their_connect, other)]
+        ours, theirs = (lazy.our_connect, lazy.their_segments) if case.small else (our_connect, their_connect)
+        sides: list[tuple[Connect, list[float]]] = [(ours, mine), (theirs, other)]
         for connect, times in sides if number % 2 else reversed(sides):
             times.append(once(connect, door.url, case.sql))
     figure = compared(f"{case.what}, {away}", mine, other, peer="pyturso", limit=case.limit)

@@ -6,8 +6,6 @@ sends any: it needs 4.2 GB); the figure is the kernel's peak of resident memory 
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -16,20 +14,10 @@ from typing import Final
 from data import large
 from figures import Figure, seconds, table
 from large_pull import figures as pulls
+from memory import OURS, PYTURSO, client
 from peers import tursodb_server
 
 LIMIT_BYTES: Final = 200 * 10**6
-
-OURS: Final = "import turso_sync_nb as tsn; tsn.connect(path, url).close()"
-PYTURSO: Final = "import turso.sync; turso.sync.connect(path, remote_url=url).close()"
-CLIENT: Final = """
-import json, resource, sys, time
-path, url = sys.argv[1:]
-started_s = time.perf_counter()
-{connect}
-took_s = time.perf_counter() - started_s
-print(json.dumps([took_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
-"""
 
 
 def main(folder: Path) -> int:
@@ -63,14 +51,6 @@ def main(folder: Path) -> int:
         found += pulls(database, Path(work))
     print(table(found))
     return int(any(figure.within is False for figure in found))
-
-
-def client(connect: str, path: Path, url: str) -> tuple[float, int]:
-    """Run one client in a process of its own; return its seconds and its peak bytes."""
-    command = [sys.executable, "-c", CLIENT.format(connect=connect), str(path), url]
-    ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    took, peak = json.loads(ran.stdout)
-    return took, peak
 
 
 if __name__ == "__main__":

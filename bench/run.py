@@ -19,6 +19,7 @@ import distance
 import document
 import lazy
 import lookup
+import memory
 import push_pull
 import scan
 from data import without_an_index
@@ -38,6 +39,7 @@ PARTS: Final[dict[str, Callable[[ServerProcess, Path], list[Figure]]]] = {
     "capture": lambda *_: capture.figures(),
     "sync": lambda *_: push_pull.figures(),
     "cells": lambda *_: cells.figures(),
+    "memory": lambda server, _: memory.figures(server.url),
 }
 """Parts of the bench, given the server of the flights and the file that it serves."""
 
