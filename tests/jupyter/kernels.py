@@ -24,10 +24,10 @@ class Kernel:
         self._manager = KernelManager(kernel_name="python3")
         self._start = {"cwd": str(folder), "env": env}
         self._log = folder / "kernel.log"
+        self._stderr = self._log.open("wb")  # the kernels that come after a restart write there too
 
     def __enter__(self) -> Self:
-        with self._log.open("wb") as log:
-            self._manager.start_kernel(**self._start, stderr=log)
+        self._manager.start_kernel(**self._start, stderr=self._stderr)
         self._connect()
         return self
 
@@ -39,6 +39,7 @@ class Kernel:
     def __exit__(self, *_: object) -> None:
         self._client.stop_channels()
         self._manager.shutdown_kernel(now=True)
+        self._stderr.close()
         self._manager.cleanup_resources()
         self._manager.context.destroy(linger=0)
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.engine.remote import PullAnswer, Remote
     from turso_sync_nb.storage.folder import ReplicaFolder
-    from turso_sync_nb.storage.metadata import Metadata
+    from turso_sync_nb.storage.metadata import BootstrapPlan, Metadata
     from turso_sync_nb.units import PageId
 
     Page = tuple[PageId, bytes]
@@ -46,6 +46,9 @@ FLUSH_EVERY_S: Final = 1.0
 QUERY_ANSWER_PAGES_MAX: Final = 1024
 """Pages (4 MiB) of an answer to a query selector that are taken before it counts as ignored: a remote
 without that selector sends the whole database, however large."""
+
+OPENING_FROM_BYTES: Final = 64 * 1024
+"""A shorter prefix is taken at its word: who asks for so little wants to see what comes."""
 
 
 @dataclass(frozen=True)
@@ -189,12 +192,17 @@ class _Run:
             store.put(_flushing(store, source.fetch(part)))
         if metadata.db_pages:
             verify_first_page(store.read(FIRST_PAGE), metadata.db_pages)
-            for pages in opening_pages(store):
+            for pages in opening_pages(store) if _begins_with_more(metadata.bootstrap) else ():
                 store.put(source.fetch(pages))
         store.flush()
         ready = metadata.changed(phase="ready", last_pull_unix_time=int(time.time()))
         save_metadata(self.folder, ready)
         return ready
+
+
+def _begins_with_more(plan: BootstrapPlan) -> bool:
+    """Say whether the pages that every query begins with belong to what is brought."""
+    return plan.kind != "prefix" or plan.length >= OPENING_FROM_BYTES
 
 
 def _flushing(store: PageStore, pages: Iterator[Page]) -> Iterator[Page]:
