@@ -126,7 +126,7 @@ def test_first_notebook_runs_alone(
         (
             "04_lazy_pages.ipynb",
             ("application/vnd.jupyter.widget-view+json", "pages are here", "flights_tailnum", "pages fetched",
-             "network_received_bytes", "Endeavor Air", "push: "),
+             "write-ahead log", "Endeavor Air", "push: "),
         ),
     ],
 )  # fmt: skip

@@ -139,6 +139,7 @@ def test_a_cell_run_again_leaves_nothing(opened):
     """Ten times over there is one watcher of each widget, one thread that listens, one hook of each."""
     shown = opened("%turso_sync dashboard --remote", "%turso_sync edit person", "%turso_sync pages")
     page = shown.page
+    page.set_viewport_size({"width": 1200, "height": 2400})  # a widget out of sight is not drawn yet
     shown.run(LEFT)
     page.get_by_text(re.compile(r"left: 4 1 \d+ \['turso-sync-nb listening'\]")).wait_for()
     first = page.get_by_text(re.compile("left: ")).inner_text()

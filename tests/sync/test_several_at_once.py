@@ -190,7 +190,7 @@ def test_threshold_parts_a_push_between_transactions(replica):
     db.executemany("INSERT INTO kv VALUES (?, 2)", [(f"many-{number}",) for number in range(31)])
     report = db.push()
     assert (report.transactions, report.changes) == (101, 131)
-    assert report.requests == 1 + 8 + 1  # who is there; 7 times 13, then 9 singles; 31 in one
+    assert report.requests in (9, 10)  # 7 times 13, then 9 singles; 31 in one; who is there, unless just seen
     assert len(rows(replica("yours"))) == 132
 
 
