@@ -129,7 +129,7 @@ def test_reopening_is_not_seen(embedded: Callable, people, connect) -> None:
     before = seen_session(db)
     lazy = db._session.raw
     db.execute("SELECT count(*) FROM person, visit WHERE person.id = visit.person").fetchall()
-    db._replica.fetch_rest()
+    db._replica.loader.fill_up()
     assert db._replica.is_whole
     assert seen_session(db) == before
     assert db._session.raw is not lazy
@@ -144,7 +144,7 @@ def test_open_cursor_keeps_its_connection(embedded: Callable, people, connect) -
     cursor = db.execute("SELECT id FROM person ORDER BY id")
     assert cursor.fetchone() == (1,)
     lazy = db._session.raw
-    db._replica.fetch_rest()
+    db._replica.loader.fill_up()
     assert db.execute("SELECT 1").fetchone() == (1,)
     assert db._session.raw is lazy
     assert len(cursor.fetchall()) == 3000

@@ -38,7 +38,7 @@ def export(replica: Replica, path: str | os.PathLike[str]) -> None:
     if ReplicaFolder.is_replica(target.parent):
         raise UsageError(f"export to {target}: inside a replica folder", hint="choose a place outside of it")
     if replica.eviction is None:  # else what is here is limited, and comes as it is copied
-        replica.fetch_rest()
+        replica.loader.fill_up()
     unfinished = target.with_name(f"{target.name}.unfinished-{os.getpid()}")
     try:
         _copy(replica, unfinished)

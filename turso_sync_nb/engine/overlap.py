@@ -12,11 +12,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import SyncError
+from turso_sync_nb.storage.uninterrupted import uninterrupted
 
 if TYPE_CHECKING:
     from pyroaring import BitMap
 
     from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.storage.page_loader import Flight
 
 END_WAIT_S: Final = 5.0
 """Seconds that the end of a replica waits for a fetch whose request was ended."""
@@ -31,14 +33,20 @@ class Overlap:
         self._thread: threading.Thread | None = None
 
     def fetch(self, pages: BitMap) -> None:
-        """Begin to fetch ``pages``, unless a fetch or a verb is under way."""
-        if not self.is_under_way and not self._replica.is_amid_verb:
+        """Begin to fetch ``pages``, unless a fetch or a verb is under way; they count as on their way."""
+        if self.is_under_way or self._replica.is_amid_verb:
+            return
+        with uninterrupted():
             self._stop = threading.Event()
+            flight = self._replica.loader.begin(pages)
             run = threading.Thread(
-                target=self._run, args=(pages, self._stop), name="turso-sync-nb next window", daemon=True
+                target=self._run, args=(flight, self._stop), name="turso-sync-nb next window", daemon=True
             )
-            self._thread = run
-            run.start()
+            try:
+                run.start()
+                self._thread = run
+            except RuntimeError:  # no thread can be started: who reads the pages fetches them
+                flight.under_way.release()
 
     @property
     def is_under_way(self) -> bool:
@@ -64,7 +72,7 @@ class Overlap:
             self._thread.join(END_WAIT_S)
         return not self.is_under_way
 
-    def _run(self, pages: BitMap, stop: threading.Event) -> None:
-        with suppress(SyncError), self._replica.verb():
-            if not stop.is_set():
-                self._replica.loader.fill(pages, stop.is_set)
+    def _run(self, flight: Flight, stop: threading.Event) -> None:
+        # not after another's verb: that one may wait for the very reader who waits for this
+        with suppress(SyncError), self._replica.verb_if_free() as free:
+            self._replica.loader.finish(flight, lambda: stop.is_set() or not free)

@@ -150,6 +150,18 @@ class Replica:
             finally:
                 self._verbs_under_way -= 1
 
+    @contextmanager
+    def verb_if_free(self) -> Iterator[bool]:
+        """Do a verb unless another thread does one: then ``False`` is given."""
+        free = self._verbs.acquire(blocking=False)
+        self._verbs_under_way += free
+        try:
+            yield free
+        finally:
+            if free:
+                self._verbs_under_way -= 1
+                self._verbs.release()
+
     @property
     def is_amid_verb(self) -> bool:
         """Say whether a verb is under way, of whatever thread."""
@@ -320,17 +332,6 @@ class Replica:
     def loader(self) -> PageLoader:
         """Return what fetches pages that are not here."""
         return self._lazy_vfs().loader
-
-    def fetch_rest(self) -> None:
-        """Fetch every page that is not here, those under way left to whoever fetches them.
-
-        Raises:
-            SyncError: pages could not be fetched; those that came stay.
-        """
-        while absent := self.store.page_map.absent():
-            if not self.loader.fill(absent):
-                self.loader.load(absent[0])
-        self.store.flush()
 
     # What is here
 

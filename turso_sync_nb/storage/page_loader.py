@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Page = tuple[PageId, bytes]
 
 
-class _Flight:
+class Flight:
     """One fetch: its pages, and the lock that says it is under way."""
 
     __slots__ = ("pages", "under_way")
@@ -43,7 +43,7 @@ class PageLoader:
     def __init__(self, store: PageStore, source: PageSource) -> None:
         self._store = store
         self._source = source
-        self._flights: list[_Flight] = []
+        self._flights: list[Flight] = []
         self._lock = threading.Lock()
 
     def load(self, page: int, window: Callable[[], BitMap] | None = None) -> BitMap:
@@ -57,7 +57,7 @@ class PageLoader:
         """
         wanted: BitMap | None = None
         while not self._store.has(page):
-            own = _Flight()
+            own = Flight()
             with own.under_way:
                 other = self._other_flight(page)
                 if other is None:
@@ -98,7 +98,7 @@ class PageLoader:
         Raises:
             SyncError: the fetch failed; pages that came before are kept.
         """
-        own = _Flight()
+        own = Flight()
         with own.under_way:
             self._listed(None, own, wanted)
             if own.pages:
@@ -106,7 +106,41 @@ class PageLoader:
                 self._store.put(_until((source or self._source.fetch)(own.pages), stopped))
         return own.pages
 
-    def _other_flight(self, page: int) -> _Flight | None:
+    def fill_up(self) -> None:
+        """Fetch every page that is not here, those under way left to whoever fetches them.
+
+        Raises:
+            SyncError: pages could not be fetched; those that came stay.
+        """
+        while absent := self._store.page_map.absent():
+            if not self.fill(absent):
+                self.load(absent[0])
+        self._store.flush()
+
+    def begin(self, wanted: BitMap) -> Flight:
+        """Say that what is absent of ``wanted`` is on its way; :meth:`finish`, in any thread, ends that.
+
+        To be called where no Ctrl-C comes between it and what sees to the end.
+        """
+        own = Flight()
+        own.under_way.acquire()
+        self._listed(None, own, wanted)
+        return own
+
+    def finish(self, flight: Flight, stopped: Callable[[], bool]) -> None:
+        """Fetch the pages of ``flight``, or what comes of them until ``stopped`` says so, and end it.
+
+        Raises:
+            SyncError: the fetch failed; pages that came before are kept.
+        """
+        try:
+            if flight.pages and not stopped():
+                self._store.arrived(BitMap())  # none yet: they are on their way
+                self._store.put(_until(self._source.fetch(flight.pages), stopped))
+        finally:
+            flight.under_way.release()
+
+    def _other_flight(self, page: int) -> Flight | None:
         """Return the flight under way that brings ``page``."""
         with self._lock:
             self._flights = [flight for flight in self._flights if flight.under_way.locked()]
@@ -115,7 +149,7 @@ class PageLoader:
                     return flight
         return None
 
-    def _listed(self, page: int | None, own: _Flight, wanted: BitMap) -> _Flight | None:
+    def _listed(self, page: int | None, own: Flight, wanted: BitMap) -> Flight | None:
         """List ``own`` with what no other brings of ``wanted``; or return the one that brings ``page``."""
         with self._lock:
             pages = self._store.page_map.absent_of(wanted)
@@ -129,7 +163,7 @@ class PageLoader:
             self._flights.append(own)
         return None
 
-    def _fly(self, page: int, own: _Flight) -> BitMap:
+    def _fly(self, page: int, own: Flight) -> BitMap:
         """Fetch the pages of ``own``; none when ``page`` arrived just before it was listed."""
         if page not in own.pages:
             return BitMap()
