@@ -56,7 +56,7 @@ LOOKUPS_SHARE: Final = 8
 
 FEW_CHILDREN: Final = 64
 FEW_GROWTH: Final = 4
-"""Below an interior page of so few children (256 KiB) a second lookup brings 4 times what is here."""
+"""Below so few children (256 KiB) a second lookup brings 4 times what is here, or a segment."""
 
 DRIVING_READS: Final = 8
 """Pages read before a lookup among which a leaf of the table is sought whose rows led to it."""
@@ -237,7 +237,8 @@ class ReadAhead:
         many = 1 if few else max(LOOKUPS_MIN, len(parent.children) // LOOKUPS_SHARE)
         at = parent.children.index(page)
         nearest = (*parent.children[at:], *parent.children[:at][::-1])
-        window = count * (FEW_GROWTH if few else 1) if count >= many else 1
+        more = max(count * FEW_GROWTH, self._segment_pages) if few else count
+        window = more if count >= many else 1
         pages = list(islice(filter(self._is_absent, nearest), window))
         self._lookups[parent.page] = count + len(pages)
         if len(self._lookups) > HEADS_MAX * HEADS_MAX:
