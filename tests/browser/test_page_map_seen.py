@@ -35,8 +35,8 @@ def test_cells_hover_click_and_the_next_cell(shown):
     page.wait_for_function(
         "document.querySelector('.tsn-summary').textContent.match(/([1-9]\\d*) fetched by the last cell/)"
     )
-    while here(page, "person")[0] == fetched:
-        page.wait_for_timeout(50)
+    page.locator("[aria-label='fetch person']").wait_for()  # its interior page came: more of it is known
+    assert fetched < here(page, "person")[0]
     canvas = page.locator(".tsn-page-map canvas")
     canvas.scroll_into_view_if_needed()
     canvas.hover(position={"x": 3, "y": 3})
