@@ -80,6 +80,24 @@ def test_a_scan_waits_for_fewer_windows(remote_server: Callable, large, partial_
     assert file.waits <= requests - 1
 
 
+def test_a_scan_beside_a_verb_of_another_thread(remote_server: Callable, large, tmp_path) -> None:
+    """No window is fetched ahead then, and none is planned: it takes no request more than with them."""
+    server = remote_server(large)
+    undisturbed = _requests_of_a_scan(tmp_path / "undisturbed", server.url)
+    begun, end = threading.Event(), threading.Event()
+    with closing(tsn.connect(tmp_path / "r", server.url, partial_sync=FEW)) as db:
+        verb = threading.Thread(target=_be_amid_a_verb, args=(db, begun, end))
+        verb.start()
+        try:
+            begun.wait(30)
+            report = db.run(SCAN).report
+        finally:
+            end.set()
+            verb.join()
+    assert report.pages_fetched > LARGE
+    assert report.requests <= undisturbed
+
+
 def test_a_scan_that_ends_early(embedded: Callable, large, partial_replica) -> None:
     """A pull does not wait for what is still under way, and it is of no harm."""
     db = partial_replica(embedded(large).url)
@@ -131,6 +149,17 @@ def test_interrupted_while_it_waits_for_it(large, partial_replica) -> None:
         stopper.join()
         server.network.latency_ms = 0
         assert db.execute("SELECT count(*) FROM t").fetchall() == [(ROWS,)]
+
+
+def _requests_of_a_scan(folder: Path, url: str) -> int:
+    with closing(tsn.connect(folder, url, partial_sync=FEW)) as db:
+        return db.run(SCAN).report.requests
+
+
+def _be_amid_a_verb(db: tsn.Connection, begun: threading.Event, end: threading.Event) -> None:
+    with db._replica.verb():
+        begun.set()
+        end.wait(60)
 
 
 def _wait_for(happens: Callable[[], bool]) -> None:

@@ -15,6 +15,8 @@ from turso_sync_nb.errors import SyncError
 from turso_sync_nb.storage.uninterrupted import uninterrupted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyroaring import BitMap
 
     from turso_sync_nb.engine.replica import Replica
@@ -32,9 +34,9 @@ class Overlap:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def fetch(self, pages: BitMap) -> None:
-        """Begin to fetch ``pages``, unless a fetch or a verb is under way; they count as on their way."""
-        if self.is_under_way or self._replica.is_amid_verb:
+    def fetch(self, planned: Callable[[], BitMap]) -> None:
+        """Begin to fetch what is ``planned``; nothing is planned while a fetch or a verb is under way."""
+        if self.is_under_way or self._replica.is_amid_verb or not (pages := planned()):
             return
         with uninterrupted():
             self._stop = threading.Event()

@@ -85,7 +85,7 @@ class LazyVFS(apsw.VFS):
         window_pages_max: int = WINDOW_PAGES_MAX,
         *,
         kept: Kept | None = None,
-        ahead: Callable[[BitMap], None] | None = None,
+        ahead: Callable[[Callable[[], BitMap]], None] | None = None,
     ) -> None:
         self.name = f"turso-sync-nb-{next(_numbers)}"
         self.store = store
@@ -203,9 +203,13 @@ class LazyFile(apsw.VFSFile):
     def _have_next(self) -> None:
         """Have the next window of the scan fetched, unless what may be fetched is counted."""
         self._middle = None
-        if self._ahead is not None and self.allowance is None and (pages := self.read_ahead.next_window()):
+        if self._ahead is not None and self.allowance is None:
+            self._ahead(self._next_window)
+
+    def _next_window(self) -> BitMap:
+        if pages := self.read_ahead.next_window():
             self._took(pages.min(), pages)
-            self._ahead(pages)
+        return pages
 
     def _took(self, page: int, fetched: BitMap) -> None:
         self.requests.append((page, fetched))
