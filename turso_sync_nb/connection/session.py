@@ -145,6 +145,10 @@ class Session:
             )
         self.thread = thread
 
+    def foresee(self, sql: str, bound: Any) -> None:
+        """Have it foreseen what the query ``sql`` will read."""
+        self._replica.foresee(self.raw, sql, bound)
+
     def interrupt(self) -> None:
         """Stop what another thread is doing here: SQL, and waiting for the remote."""
         if not self.closed:

@@ -1,7 +1,7 @@
 """Ensure: the pages that one query touches are here.
 
-Where the remote can name them they come in one request. Elsewhere the upper pages of every tree that the
-query opens come together. Then it is run, and its rows dropped: what it touches is what arrives, anywhere.
+Where the remote can name them they come in one request. Then it is run, and its rows dropped: what it touches
+is what arrives, anywhere.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from turso_sync_nb.engine.query_selector import fetch_selected
-from turso_sync_nb.engine.query_trees import QueryTrees, fetch_upper
 
 if TYPE_CHECKING:
     from turso_sync_nb.engine.replica import Replica
@@ -26,10 +25,8 @@ def ensure(replica: Replica, sql: str) -> None:
     raw = replica.open_database()
     try:
         raw.pragma("query_only", 1)
-        if not replica.is_whole:
-            query = QueryTrees.of(raw, sql)
-            if not fetch_selected(replica, sql):
-                fetch_upper(replica, query.rows)
+        if not replica.is_whole and not fetch_selected(replica, sql):
+            replica.foresee(raw, sql)
         deque(raw.execute(sql), maxlen=0)
     finally:
         replica.close_database(raw)

@@ -81,8 +81,16 @@ class Node:
         return BitMap(self.children)
 
     @cached_property
-    def _keys(self) -> tuple[int, ...]:
+    def keys(self) -> tuple[int, ...]:
+        """The greatest rowid below each child of this table page but the last."""
         return tuple(_varint(self.data, cell + 4)[0] for cell in self._cells)
+
+    def entry_bytes(self, number: int) -> bytes:
+        """Return the entry between two children of this index page as a leaf's cell has it."""
+        begin = self._cells[number] + 4
+        payload, start = _varint(self.data, begin)
+        local = self._local(payload)
+        return self.data[begin : start + local + (4 if local < payload else 0)]
 
     @cached_property
     def rowids(self) -> tuple[int, ...]:
@@ -122,14 +130,14 @@ class Node:
     def some_rowid(self) -> int | None:
         """A rowid that is below this table page, or would be; ``None`` where it says none."""
         if self.kind == TABLE_INTERIOR:
-            return next(iter(self._keys), None)
+            return next(iter(self.keys), None)
         return next(iter(self.rowids), None)
 
     def child_of(self, rowid: int) -> int | None:
         """Return the child of this table page under which ``rowid`` belongs."""
         if self.kind != TABLE_INTERIOR or not self.children:
             return None
-        return self.children[bisect_left(self._keys, rowid)]
+        return self.children[bisect_left(self.keys, rowid)]
 
     @cached_property
     def overflows(self) -> tuple[Overflow, ...]:
@@ -165,6 +173,11 @@ class Node:
         The key is the record without its rowid, good for nothing but to be compared.
         """
         return tuple(self._entry(cell) for cell in self._cells) if self.kind == INDEX_LEAF else ()
+
+    def entry_rowid(self, number: int) -> int | None:
+        """Return the rowid of the entry between two children of this index page, if it is on the page."""
+        entry = self._entry(self._cells[number] + 4)
+        return entry[1] if entry else None
 
     def _entry(self, cell: int) -> tuple[bytes, int] | None:
         payload, start = _varint(self.data, cell)

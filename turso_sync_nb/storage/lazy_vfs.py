@@ -30,6 +30,7 @@ import apsw
 
 from turso_sync_nb.errors import StoppedError
 from turso_sync_nb.storage.btree import INDEX_LEAF, INTERIORS
+from turso_sync_nb.storage.foresight import Foresight
 from turso_sync_nb.storage.page_loader import PageLoader
 from turso_sync_nb.storage.read_ahead import WINDOW_PAGES_MAX, ReadAhead
 from turso_sync_nb.units import PAGE_SIZE, pages_of_bytes
@@ -94,7 +95,7 @@ class LazyVFS(apsw.VFS):
         self.window_pages_max = window_pages_max
         self.kept = kept
         self.ahead = ahead
-        self._main = folder.main
+        self.main = folder.main
         status = folder.main.stat()
         self._identity = (status.st_dev, status.st_ino)
         self._opening = threading.local()
@@ -173,6 +174,7 @@ class LazyFile(apsw.VFSFile):
         self._middle: int | None = None
         self._resident = vfs.store.page_map.resident
         self.read_ahead = ReadAhead(vfs.store, vfs.segment_pages, vfs.window_pages_max)
+        self.foresight = Foresight(vfs.main, vfs.store, self.read_ahead.trees, vfs.window_pages_max)
         self._log = self.read_ahead.log.append
         super().__init__("", name, flags)
 
@@ -232,10 +234,12 @@ class LazyFile(apsw.VFSFile):
         """
         if (raw := self.connection()) and raw.is_interrupted:
             raise StoppedError("read a page: stopped", hint="nothing is lost; try again when you like")
-        if self.allowance is None:
-            return self.read_ahead.pages_for(page)
-        pages = self.read_ahead.pages_for(page, self.allowance.pages_left(page))
-        self.allowance.took(len(pages))
+        most = self.allowance.pages_left(page) if self.allowance else None
+        pages = self.foresight.pages_for(page)
+        if not pages or (most and len(pages) > most):
+            pages = self.read_ahead.pages_for(page, most)
+        if self.allowance:
+            self.allowance.took(len(pages))
         return pages
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - APSW's name
@@ -246,6 +250,11 @@ class LazyFile(apsw.VFSFile):
         for page in range(offset >> _PAGE_BITS, pages_of_bytes(offset + len(data))):
             self._store.wrote_locally(page)
         super().xWrite(data, offset)
+
+    def xClose(self) -> None:  # noqa: N802 - APSW's name
+        """Close, with what was opened beside it."""
+        self.foresight.close()
+        super().xClose()
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802 - APSW's name
         """Cut the file; what lay past its end is not here any more."""

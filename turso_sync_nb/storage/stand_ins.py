@@ -1,0 +1,128 @@
+"""Pages made up in place of absent ones, for a run whose rows nobody sees (:mod:`foresight`).
+
+A leaf holds the last row that the page may hold, as the pages above it say: so a range that is read over such
+leaves ends where it will end in truth. Behind the last key of a tree there is no limit: a table's leaf there
+has the greatest rowid, an index's the last entry before it. Columns of a table's row are NULL, which few
+conditions let pass. A table's leaf holds beside it the rows that entries of an index lead to: SQLite takes it
+for damage if they are missing.
+
+Where rows are counted, a table's leaf holds every rowid that may be on the page, so no fewer than it has; of
+an index it is not known.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_left, bisect_right, insort
+from typing import TYPE_CHECKING, Final
+
+from pyroaring import BitMap
+
+from turso_sync_nb.storage.btree import INDEX_LEAF, TABLE_INTERIOR, TABLE_LEAF
+from turso_sync_nb.units import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from turso_sync_nb.storage.btree import Node
+    from turso_sync_nb.storage.known_trees import KnownTrees
+
+ROWID_MIN: Final = -(1 << 63)
+ROWID_MAX: Final = (1 << 63) - 1
+
+ROWS_MAX: Final = 256
+"""Rows of a leaf, of 14 bytes each at most."""
+
+_LEAF_HEADER: Final = struct.Struct(">BHHHB")
+"""Kind, first free block, cells, where their content begins, fragmented bytes."""
+_POINTER: Final = struct.Struct(">H")
+
+_CELL_BYTES_MIN: Final = 4
+_NULLS: Final = b"\x02\x00"
+"""A record of one column that is NULL (its header: two bytes, type 0); columns not named are NULL too."""
+
+
+class StandIns:
+    """Makes them from what ``trees`` know; ``counted``: whether it matters how many rows a page has."""
+
+    def __init__(self, trees: KnownTrees, *, counted: bool) -> None:
+        self._trees = trees
+        self._counted = counted
+        self._noted = BitMap()
+        self._sought: list[int] = []
+
+    @property
+    def sought(self) -> int:
+        """How many rows are known that entries of indexes lead to."""
+        return len(self._sought)
+
+    def note(self, leaf: Node) -> None:
+        """Take note of a leaf that was read: the entries of an index lead to rows."""
+        if leaf.page not in self._noted and leaf.entries:
+            self._noted.add(leaf.page)
+            self._sought = sorted({*self._sought, *(entry[1] for entry in leaf.entries if entry)})
+
+    def leaf(self, page: int) -> bytes | None:
+        """Return a leaf in place of ``page``; ``None`` where nothing here says what it is."""
+        parent = self._trees.parent(page)
+        if parent is None:
+            return None
+        if parent.kind == TABLE_INTERIOR:
+            rowids = self._rowids(parent, page)
+            cells = [_varint(len(_NULLS)) + _varint(rowid) + _NULLS for rowid in rowids]
+            return _page(TABLE_LEAF, cells, self._trees.usable)
+        if self._counted:
+            return None
+        node, number = self._bound(parent, page, 1) or (parent, len(parent.children) - 2)
+        if (rowid := node.entry_rowid(number)) is not None:
+            insort(self._sought, rowid)
+        return _page(INDEX_LEAF, [node.entry_bytes(number)], self._trees.usable)
+
+    def _rowids(self, parent: Node, page: int) -> list[int]:
+        """Return the rows that the leaf ``page`` of a table is to have."""
+        before, last = (self._bound(parent, page, after) for after in (0, 1))
+        first = before[0].keys[before[1]] + 1 if before else ROWID_MIN
+        end = last[0].keys[last[1]] if last else ROWID_MAX
+        sought = self._sought[bisect_left(self._sought, first) : bisect_right(self._sought, end)][
+            : ROWS_MAX - 1
+        ]
+        every = min(ROWS_MAX - len(sought), end - first + 1) if self._counted and last else 1
+        return sorted({*range(end + 1 - every, end + 1), *sought})
+
+    def _bound(self, parent: Node, page: int, after: int) -> tuple[Node, int] | None:
+        """Return the page above and the number of its cell that comes after ``page`` (1) or before it (0)."""
+        node: Node | None = parent
+        while node is not None:
+            number = node.children.index(page) + after - 1
+            if 0 <= number < len(node.children) - 1:
+                return node, number
+            page, node = node.page, self._trees.parent(node.page)
+        return None
+
+
+def overflow_page(page: int) -> bytes:
+    """Return an overflow page in place of ``page``, the next one right behind it in the file."""
+    return (page + 2).to_bytes(4, "big") + bytes(PAGE_SIZE - 4)
+
+
+def _page(kind: int, cells: Sequence[bytes], usable: int) -> bytes:
+    """Return a leaf with ``cells``, in the order of their keys."""
+    page = bytearray(PAGE_SIZE)
+    at = usable
+    for number, cell in enumerate(cells):
+        at -= max(len(cell), _CELL_BYTES_MIN)
+        page[at : at + len(cell)] = cell
+        _POINTER.pack_into(page, _LEAF_HEADER.size + number * _POINTER.size, at)
+    _LEAF_HEADER.pack_into(page, 0, kind, 0, len(cells), at, 0)
+    return bytes(page)
+
+
+def _varint(value: int) -> bytes:
+    """Return a variable-length integer of 64 bits."""
+    value &= (1 << 64) - 1
+    if value >> 56:
+        return bytes(0x80 | value >> 8 + 7 * at & 0x7F for at in range(7, -1, -1)) + bytes([value & 0xFF])
+    parts = [value & 0x7F]
+    while value := value >> 7:
+        parts.append(0x80 | value & 0x7F)
+    return bytes(reversed(parts))
