@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from databases import make_people
 from partial import Partial, pages_of
+from shops import make_shops
 
 from turso_sync_nb.storage.folder import ReplicaFolder
 
@@ -25,6 +26,14 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def people_pages(people: Path) -> list[bytes]:
     """Give its pages."""
     return pages_of(people)
+
+
+@pytest.fixture(scope="session")
+def store_pages(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """Give the pages of the shops' database."""
+    path = tmp_path_factory.mktemp("shops") / "plain.db"
+    make_shops(path)
+    return pages_of(path)
 
 
 @pytest.fixture

@@ -4,74 +4,20 @@ from __future__ import annotations
 
 import random
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import apsw
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from partial import READONLY, Partial, pages_of
+from shops import PREFIX, ROWS, Reading
 
 from turso_sync_nb.storage.read_ahead import ReadAhead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-ROWS = 30_000
-PREFIX = range(8)
-"""Pages that are here at first: the schema and every root."""
-
-
-@pytest.fixture(scope="module")
-def store_pages(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-    """Give a packed database: 30 rows to a leaf, 100 rows of each ``shop`` in random places; long values."""
-    path = tmp_path_factory.mktemp("read_ahead") / "plain.db"
-    chance = random.Random(5)
-    with closing(apsw.Connection(str(path))) as db:
-        db.execute(
-            "CREATE TABLE item(id INTEGER PRIMARY KEY, shop INT, note TEXT);"
-            "CREATE INDEX item_shop ON item(shop);"
-            "CREATE TABLE photo(id INTEGER PRIMARY KEY, body BLOB);"
-            "CREATE TABLE word(k TEXT PRIMARY KEY) WITHOUT ROWID;"
-            "CREATE TABLE small(id INTEGER PRIMARY KEY, v TEXT)"
-        )
-        shops = [number % (ROWS // 100) for number in range(ROWS)]
-        chance.shuffle(shops)
-        with db:
-            notes = ((number, shop, "n" * 110) for number, shop in enumerate(shops))
-            db.executemany("INSERT INTO item VALUES(?, ?, ?)", notes)
-            db.executemany(
-                "INSERT INTO photo VALUES(?, ?)", ((n, chance.randbytes(20_000)) for n in range(300))
-            )
-            db.executemany("INSERT INTO word VALUES(?)", ((f"{n:0200}",) for n in range(9000)))
-            db.executemany("INSERT INTO small VALUES(?, ?)", ((n, "x" * 100) for n in range(1000)))
-        db.execute("VACUUM")
-    return pages_of(path)
-
-
-class Reading:
-    """A reader of a partial replica, with what each statement asked for."""
-
-    def __init__(self, replica: Partial, db: apsw.Connection) -> None:
-        self.replica = replica
-        self.db = db
-        db.execute("SELECT 1 FROM item LIMIT 0").fetchall()
-
-    def rows(self, sql: str, *bindings: object) -> list[Any]:
-        """Return the rows."""
-        return self.db.execute(sql, bindings).fetchall()
-
-    def asked(self, sql: str, *bindings: object) -> list[int]:
-        """Run ``sql`` and return how many pages each of its requests had."""
-        before = len(self.replica.source.asked)
-        self.rows(sql, *bindings)
-        return [len(pages) for pages in self.replica.source.asked[before:]]
-
-    def wasted(self) -> int:
-        """Return how many pages came that nobody has read so far."""
-        (file,) = self.replica.vfs._files.values()
-        return len(set(self.replica.source.given) - set(file.read_ahead.read()))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import apsw.ext
 
 from turso_sync_nb.changes.sql_text import first_word, is_blank
 from turso_sync_nb.connection.parameters import Parameters, are_bindable, bindings
-from turso_sync_nb.connection.statements import is_changing, is_query, may_hold_several, split
+from turso_sync_nb.connection.statements import is_changing, may_hold_several, split
 from turso_sync_nb.errors import ProgrammingError
 
 if TYPE_CHECKING:
@@ -136,9 +136,7 @@ class Cursor:
         raw = self._raw = self._session.raw.cursor()
 
         def before_first_step(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
-            self._session.writing = not cursor.is_readonly
-            if cursor.is_readonly and is_query(sql):
-                self._session.foresee(sql, bound)
+            self._session.before_first_step(cursor, sql, bound)
             columns = cursor.get_description()
             self.description = (
                 tuple((name, None, None, None, None, None, None) for name, _ in columns) or None

@@ -28,7 +28,7 @@ from turso_sync_nb.changes.sql_text import first_word
 from turso_sync_nb.connection.allowed import REFUSED_PRAGMAS, WRITES, refuse_inner_file
 from turso_sync_nb.connection.carrying import Luggage
 from turso_sync_nb.connection.sql_errors import translated
-from turso_sync_nb.connection.statements import CHANGING_THE_SCHEMA, READING, is_changing, shortened
+from turso_sync_nb.connection.statements import CHANGING_THE_SCHEMA, READING, is_changing, is_query, shortened
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.replica import BUSY_TIMEOUT_MS
 from turso_sync_nb.errors import ProgrammingError, ReplicaBusyError, SyncError, UsageError
@@ -145,9 +145,11 @@ class Session:
             )
         self.thread = thread
 
-    def foresee(self, sql: str, bound: Any) -> None:
-        """Have it foreseen what the query ``sql`` will read."""
-        self._replica.foresee(self.raw, sql, bound)
+    def before_first_step(self, cursor: apsw.Cursor, sql: str, bound: Any) -> None:
+        """Take note of what ``cursor`` is about to run: whether it writes; what a query will read."""
+        self.writing = not cursor.is_readonly
+        if not self.writing and is_query(sql):
+            self._replica.foresee(self.raw, sql, bound)
 
     def interrupt(self) -> None:
         """Stop what another thread is doing here: SQL, and waiting for the remote."""

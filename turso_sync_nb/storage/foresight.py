@@ -16,7 +16,6 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
@@ -36,13 +35,16 @@ if TYPE_CHECKING:
     Bindings = Mapping[str, Any] | Sequence[Any] | None
 
 PAGES_MAX: Final = 256
-"""Pages (1 MiB) that are asked for at once the first time; of a query that wants more, none."""
+"""Pages (1 MiB) that are asked for at once on suspicion."""
 
 COUNTED_PAGES_MAX: Final = 64
 """The same for a query that ends when it has rows enough."""
 
 GROWTH: Final = 4
-"""By what these are more after each time."""
+"""What is asked for at once may be so many times what was asked for before."""
+
+SIBLINGS: Final = 8
+"""So many pages in the order of a tree, the last of as many as may be asked for, are taken for a scan's."""
 
 STEPS_MAX: Final = 50_000
 """Virtual-machine steps (some 3 ms) of one run."""
@@ -98,7 +100,7 @@ class Foresight:
         """Run the query, and return the absent pages that it came to.
 
         Raises:
-            _NotKnownError: how many it will be is not known, or too many.
+            _NotKnownError: it reads a tree in order, and how far is not known.
             apsw.Error: SQLite's error.
         """
         if self._raw is None:
@@ -111,21 +113,28 @@ class Foresight:
         self._vfs.begin(min(self._suspected_max, self._pages_max))
         while not self._runs(self._raw, sql, bindings):
             pass
-        if self._vfs.has_too_many:
+        wanted = list(self._vfs.wanted)
+        if self._vfs.is_full and self._are_siblings(wanted[-SIBLINGS:]):
             raise _NotKnownError
-        self._suspected_max *= GROWTH
-        return self._vfs.wanted
+        self._suspected_max = max(self._suspected_max, GROWTH * len(wanted))
+        return BitMap(wanted)
+
+    def _are_siblings(self, pages: list[int]) -> bool:
+        """Say whether each of ``pages`` comes beside the one before it in a tree."""
+        return all(
+            after in (next(self._trees.beside(page, step), None) for step in (1, -1))
+            for page, after in itertools.pairwise(pages)
+        )
 
     def _runs(self, raw: apsw.Connection, sql: str, bindings: Bindings) -> bool:
         """Run the query to its end; false when it met entries of an index to whose rows it now can go on."""
         sought = self._vfs.stand_ins.sought
         try:
-            with suppress(apsw.IOError):  # at a page of which nobody knows what it is
-                deque(raw.execute(sql, bindings), maxlen=0)
+            deque(raw.execute(sql, bindings), maxlen=0)
         except apsw.CorruptError:
-            if self._vfs.stand_ins.sought == sought:
-                raise
-            return False
+            return self._vfs.stand_ins.sought == sought
+        except apsw.IOError:  # a page of which nobody knows what it is, or one too many
+            return True
         finally:
             raw.release_memory()  # pages made up are read once
         return True
@@ -145,19 +154,19 @@ class _StandInVFS(apsw.VFS):
         self.name = f"turso-sync-nb-foresight-{next(_numbers)}"
         self.store = store
         self.trees = trees
-        self.wanted = BitMap()
+        self.wanted: dict[int, None] = {}
         self.stand_ins = StandIns(trees, counted=False)
         self._most = 0
         super().__init__(self.name, "")
 
     def begin(self, most: int) -> None:
         """Note from now on up to ``most`` pages."""
-        self.wanted, self._most = BitMap(), most
+        self.wanted, self._most = {}, most
 
     @property
-    def has_too_many(self) -> bool:
-        """Say whether there were more."""
-        return len(self.wanted) > self._most
+    def is_full(self) -> bool:
+        """Say whether there are as many; there may be more."""
+        return len(self.wanted) >= self._most
 
     def open(self, path: Path) -> apsw.Connection:
         """Return a read-only connection to the replica's main file, on which no statement takes long."""
@@ -191,8 +200,8 @@ class _StandInFile(apsw.VFSFile):
         page = offset >> _PAGE_BITS
         if page in self._resident:
             return self._noted(page, _native_read(self, amount, offset))
-        self._vfs.wanted.add(page)
-        made_up = None if self._vfs.has_too_many else self._stand_in(page)
+        self._vfs.wanted.setdefault(page)
+        made_up = None if self._vfs.is_full else self._stand_in(page)
         if made_up is None:
             raise apsw.IOError(f"page {page} is not here")
         return made_up[offset % PAGE_SIZE :][:amount]

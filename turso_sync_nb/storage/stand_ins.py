@@ -1,8 +1,8 @@
 """Pages made up in place of absent ones, for a run whose rows nobody sees (:mod:`foresight`).
 
-A leaf holds the last row that the page may hold, as the pages above it say: so a range that is read over such
-leaves ends where it will end in truth. Behind the last key of a tree there is no limit: a table's leaf there
-has the greatest rowid, an index's the last entry before it. Columns of a table's row are NULL, which few
+A leaf holds the first and the last row that the page may hold, as the pages above it say: so a range that is
+read over such leaves ends where it will end in truth. At the ends of a tree there is no limit: a table's leaf
+there has the least or the greatest rowid, an index's nothing. Columns of a table's row are NULL, which few
 conditions let pass. A table's leaf holds beside it the rows that entries of an index lead to: SQLite takes it
 for damage if they are missing.
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left, bisect_right, insort
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from pyroaring import BitMap
@@ -27,17 +28,21 @@ if TYPE_CHECKING:
     from turso_sync_nb.storage.btree import Node
     from turso_sync_nb.storage.known_trees import KnownTrees
 
+    Bound = tuple[Node, int]
+    """An interior page, and the number of its cell whose key bounds a child."""
+
 ROWID_MIN: Final = -(1 << 63)
 ROWID_MAX: Final = (1 << 63) - 1
 
-ROWS_MAX: Final = 256
-"""Rows of a leaf, of 14 bytes each at most."""
+EVERY_MAX: Final = 128
+"""Rows of a leaf, of those that may be there."""
 
 _LEAF_HEADER: Final = struct.Struct(">BHHHB")
 """Kind, first free block, cells, where their content begins, fragmented bytes."""
 _POINTER: Final = struct.Struct(">H")
 
 _CELL_BYTES_MIN: Final = 4
+_ROW_BYTES_MAX: Final = 14
 _NULLS: Final = b"\x02\x00"
 """A record of one column that is NULL (its header: two bytes, type 0); columns not named are NULL too."""
 
@@ -49,6 +54,7 @@ class StandIns:
         self._trees = trees
         self._counted = counted
         self._noted = BitMap()
+        self._latest: list[int] = []
         self._sought: list[int] = []
 
     @property
@@ -58,38 +64,47 @@ class StandIns:
 
     def note(self, leaf: Node) -> None:
         """Take note of a leaf that was read: the entries of an index lead to rows."""
-        if leaf.page not in self._noted and leaf.entries:
-            self._noted.add(leaf.page)
-            self._sought = sorted({*self._sought, *(entry[1] for entry in leaf.entries if entry)})
+        if leaf.entries:
+            self._latest = sorted(entry[1] for entry in leaf.entries if entry)
+            if leaf.page not in self._noted:
+                self._noted.add(leaf.page)
+                self._sought = sorted({*self._sought, *self._latest})
 
     def leaf(self, page: int) -> bytes | None:
         """Return a leaf in place of ``page``; ``None`` where nothing here says what it is."""
         parent = self._trees.parent(page)
         if parent is None:
             return None
+        bounds = [self._bound(parent, page, after) for after in (0, 1)]
         if parent.kind == TABLE_INTERIOR:
-            rowids = self._rowids(parent, page)
-            cells = [_varint(len(_NULLS)) + _varint(rowid) + _NULLS for rowid in rowids]
-            return _page(TABLE_LEAF, cells, self._trees.usable)
+            return _page(TABLE_LEAF, self._rows(*bounds), self._trees.usable)
         if self._counted:
             return None
-        node, number = self._bound(parent, page, 1) or (parent, len(parent.children) - 2)
-        if (rowid := node.entry_rowid(number)) is not None:
-            insort(self._sought, rowid)
-        return _page(INDEX_LEAF, [node.entry_bytes(number)], self._trees.usable)
+        return _page(INDEX_LEAF, [self._entry(*bound) for bound in bounds if bound], self._trees.usable)
 
-    def _rowids(self, parent: Node, page: int) -> list[int]:
-        """Return the rows that the leaf ``page`` of a table is to have."""
-        before, last = (self._bound(parent, page, after) for after in (0, 1))
+    def _rows(self, before: Bound | None, last: Bound | None) -> list[bytes]:
+        """Return the cells of a table's leaf behind the key ``before`` up to ``last``, as many as fit."""
         first = before[0].keys[before[1]] + 1 if before else ROWID_MIN
         end = last[0].keys[last[1]] if last else ROWID_MAX
-        sought = self._sought[bisect_left(self._sought, first) : bisect_right(self._sought, end)][
-            : ROWS_MAX - 1
-        ]
-        every = min(ROWS_MAX - len(sought), end - first + 1) if self._counted and last else 1
-        return sorted({*range(end + 1 - every, end + 1), *sought})
+        every = range(max(first, end - EVERY_MAX), end) if self._counted and before and last else ()
+        room = self._trees.usable - _LEAF_HEADER.size
+        cells: dict[int, bytes] = {}
+        for rowid in chain(
+            (first, end), every, _within(self._latest, first, end), _within(self._sought, first, end)
+        ):
+            if rowid not in cells:
+                cells[rowid] = cell = _varint(len(_NULLS)) + _varint(rowid) + _NULLS
+                room -= len(cell) + _POINTER.size
+            if room < _ROW_BYTES_MAX:
+                break
+        return [cells[rowid] for rowid in sorted(cells)]
 
-    def _bound(self, parent: Node, page: int, after: int) -> tuple[Node, int] | None:
+    def _entry(self, node: Node, number: int) -> bytes:
+        if (rowid := node.entry_rowid(number)) is not None:
+            insort(self._sought, rowid)
+        return node.entry_bytes(number)
+
+    def _bound(self, parent: Node, page: int, after: int) -> Bound | None:
         """Return the page above and the number of its cell that comes after ``page`` (1) or before it (0)."""
         node: Node | None = parent
         while node is not None:
@@ -103,6 +118,10 @@ class StandIns:
 def overflow_page(page: int) -> bytes:
     """Return an overflow page in place of ``page``, the next one right behind it in the file."""
     return (page + 2).to_bytes(4, "big") + bytes(PAGE_SIZE - 4)
+
+
+def _within(rowids: Sequence[int], first: int, last: int) -> Sequence[int]:
+    return rowids[bisect_left(rowids, first) : bisect_right(rowids, last)]
 
 
 def _page(kind: int, cells: Sequence[bytes], usable: int) -> bytes:

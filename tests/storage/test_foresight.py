@@ -1,0 +1,205 @@
+"""Foresight: which pages a query is told to want, and that its rows stay what they are."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import apsw
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from partial import READONLY, READWRITE, Partial, pages_of
+from shops import PREFIX, ROWS, Reading
+
+from turso_sync_nb.storage.btree import _varint as read_varint
+from turso_sync_nb.storage.stand_ins import _varint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+KEYS = sorted(random.Random(3).sample(range(ROWS), 100))
+
+
+class Foreseeing(Reading):
+    """A reader whose queries are foreseen."""
+
+    def rows(self, sql: str, *bindings: object) -> list[Any]:
+        """Return the rows."""
+        self.file.foresight.begin(sql, bindings)
+        return super().rows(sql, *bindings)
+
+
+@pytest.fixture
+def reader(store_pages, partial: Callable[..., Partial]) -> Iterator[Foreseeing]:
+    """Give a reader whose replica has schema and roots."""
+    replica = partial(store_pages, here=PREFIX, segment_pages=1)
+    with closing(replica.open(READONLY)) as db:
+        yield Foreseeing(replica, db)
+
+
+@pytest.mark.parametrize(
+    ("sql", "requests", "wasted_max"),
+    [
+        ("SELECT note FROM item WHERE id = 20000", 2, 0),
+        ("SELECT note FROM item WHERE id BETWEEN 20000 AND 21000", 2, 1),
+        ("SELECT note FROM item WHERE id BETWEEN 20000 AND 21000 ORDER BY id DESC", 2, 1),
+        (f"SELECT note FROM item WHERE id IN ({', '.join(map(str, KEYS))})", 2, 0),
+        (f"SELECT id FROM (VALUES {', '.join(f'({key})' for key in KEYS)}) JOIN item ON id = column1", 2, 0),
+        ("SELECT note FROM item WHERE shop = 77", 4, 1),
+        ("SELECT note FROM item WHERE shop BETWEEN 77 AND 85", 5, 0),
+        ("SELECT note FROM item WHERE shop BETWEEN 77 AND 78 ORDER BY shop DESC", 4, 1),
+        ("SELECT count(note) FROM small CROSS JOIN item ON item.id = small.id * 7 WHERE small.id < 90", 3, 0),
+        ("SELECT note FROM small CROSS JOIN item ON shop = small.id WHERE small.id IN (3, 5)", 4, 0),
+        ("SELECT k FROM word WHERE k BETWEEN '0100' AND '0120'", 3, 0),
+        ("SELECT note FROM item ORDER BY id DESC LIMIT 50", 2, 1),
+        ("SELECT note FROM item WHERE id > 20000 LIMIT 100", 2, 0),
+        ("SELECT note FROM item ORDER BY shop, id LIMIT 20", 3, 0),
+        ("SELECT length(body) FROM photo WHERE id = 7 AND body > x'00'", 2, 0),
+        ("SELECT v FROM small WHERE v > 'a'", 1, 0),
+    ],
+)  # fmt: skip
+def test_as_many_requests_as_steps_that_depend_on_each_other(sql, requests, wasted_max, reader) -> None:
+    """Each level of each tree on the way is one; hardly a page comes that is not read."""
+    assert len(reader.asked(sql)) <= requests
+    assert len(reader.replica.source.given) > 0
+    assert reader.wasted() <= wasted_max
+    assert reader.asked(sql) == []
+
+
+def test_a_scan_is_found_by_what_was_read(reader) -> None:
+    """A query that wants more than is asked for on suspicion grows from one leaf, as without foresight."""
+    assert reader.asked("SELECT sum(length(note)) FROM item")[1:5] == [1, 4, 32, 256]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT here(note) FROM item WHERE id BETWEEN 20000 AND 20500",
+        "SELECT note FROM item WHERE id IN (SELECT id FROM temp.mine)",
+        "SELECT note FROM (SELECT * FROM item WHERE id < 100) ORDER BY id COLLATE mine LIMIT 1",
+    ],
+)
+def test_what_only_the_reader_knows(sql, reader) -> None:
+    """Functions, collations and temporary tables of the reader's connection: it goes as without foresight."""
+    reader.db.create_scalar_function("here", lambda note: note)
+    reader.db.create_collation("mine", lambda one, other: (one > other) - (one < other))
+    reader.db.execute("CREATE TEMP TABLE mine(id)")
+    reader.db.execute("INSERT INTO temp.mine VALUES (100), (20000)")
+    assert all(note == "n" * 110 for (note,) in reader.rows(sql))
+
+
+def test_a_query_that_computes_long_is_not_run_twice(reader) -> None:
+    """What is run for nothing ends after some milliseconds of computing; rows are as ever."""
+    sql = """
+    WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 200000)
+    SELECT max(i), (SELECT note FROM item WHERE id = 20000) FROM n
+    """
+    assert reader.rows(sql) == [(200_000, "n" * 110)]
+    assert reader.file.foresight._query is None
+
+
+def test_what_another_query_reads_between(reader) -> None:
+    """Rows of a query that goes on after another began are those it has; nothing is asked for twice."""
+    first = iter(reader.db.execute("SELECT id FROM item WHERE id >= 10000"))
+    assert next(first) == (10_000,)
+    assert reader.rows("SELECT count(*) FROM item WHERE id BETWEEN 25000 AND 25100") == [(101,)]
+    assert list(itertools.islice(first, 2000)) == [(number,) for number in range(10_001, 12_001)]
+    assert len(reader.replica.source.given) == len(set(reader.replica.source.given))
+
+
+def test_a_row_changed_here(store_pages, partial: Callable[..., Partial]) -> None:
+    """Pages in the log are read from there, in truth and in foresight; nothing made up gets into the file."""
+    replica = partial(store_pages, here=PREFIX, segment_pages=1)
+    with closing(replica.open(READWRITE)) as db:
+        reader = Foreseeing(replica, db)
+        db.execute("UPDATE item SET note = 'mine' WHERE id BETWEEN 20100 AND 20400")
+        notes = reader.rows("SELECT note FROM item WHERE id BETWEEN 20000 AND 20500")
+        assert notes.count(("mine",)) == 301
+        assert len(notes) == 501
+    for page in replica.store.page_map.resident:
+        if page:
+            assert replica.store.read(page) == store_pages[page]
+
+
+# In general
+
+EXTREME = [-(1 << 63), -(1 << 40), -1, 0, 1, (1 << 63) - 2, (1 << 63) - 1]
+TEXTS = st.sampled_from(["", "a", "long " * 400, "longer " * 3000])
+
+
+def made(path: Path, rows: list[tuple[int, str, int]], reserved: int) -> None:
+    """Make a database of these rows in a table, under an index and in a table without rowid."""
+    with closing(apsw.Connection(str(path))) as db:
+        db.reserve_bytes("main", reserved)
+        db.execute(
+            "CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT, n INT); CREATE INDEX t_n ON t(n);"
+            "CREATE TABLE w(a TEXT, n INT, id INT, PRIMARY KEY(n, id)) WITHOUT ROWID"
+        )
+        with db:
+            db.executemany("INSERT INTO t VALUES(?, ?, ?)", rows)
+            db.execute("INSERT INTO w SELECT a, n, id FROM t")
+
+
+CONDITIONS = st.sampled_from(
+    [
+        "id = :x", "id BETWEEN :x AND :y", "n = :x", "n BETWEEN :x AND :y", "id > :x", "id < :y", "n > :x",
+        "id IN (:x, :y, :x + 1, :y - 7)", "n = :x OR id = :y", "a = 'a' AND n < :y", "a IS NULL", "true",
+        "id IN (SELECT n FROM t WHERE id > :x)", "EXISTS (SELECT 1 FROM w AS o WHERE o.n = f.id)",
+    ]
+)  # fmt: skip
+TAILS = st.sampled_from(
+    [
+        "",
+        " ORDER BY id DESC",
+        " ORDER BY n",
+        " ORDER BY n DESC LIMIT 5",
+        " ORDER BY id LIMIT 70",
+        " LIMIT 3 OFFSET 9",
+    ]
+)
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=60,
+    deadline=None,
+)
+@given(data=st.data())
+def test_rows_are_those_of_plain_sqlite(data, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Whatever the query and whatever is here, for keys, sizes and page layouts of every kind."""
+    folder = tmp_path_factory.mktemp("any")
+    chance = random.Random(data.draw(st.integers(0, 1 << 32)))
+    ids = {chance.randrange(-3000, 3000) for _ in range(data.draw(st.sampled_from([3, 200, 2500])))}
+    ids |= set(data.draw(st.lists(st.sampled_from(EXTREME), max_size=4)))
+    text = data.draw(TEXTS)
+    made(
+        folder / "plain.db",
+        [(one, text, chance.randrange(-50, 50)) for one in ids],
+        data.draw(st.sampled_from([0, 8, 32])),
+    )
+    pages = pages_of(folder / "plain.db")
+    here = {0} | {
+        page for page in range(1, len(pages)) if chance.random() < data.draw(st.sampled_from([0, 0.2, 0.8]))
+    }
+    replica = Partial.create(folder / "r", pages, here=here, segment_pages=1)
+    with closing(apsw.Connection(str(folder / "plain.db"))) as plain, closing(replica.open(READONLY)) as db:
+        file = replica.vfs.file(db)
+        for _ in range(3):
+            table, condition, tail = data.draw(st.sampled_from("tw")), data.draw(CONDITIONS), data.draw(TAILS)
+            sql = f"SELECT id, n, length(a) FROM {table} AS f WHERE {condition}{tail}"
+            values = {"x": chance.randrange(-3000, 3000), "y": chance.randrange(-60, 3000)}
+            file.foresight.begin(sql, values)
+            assert db.execute(sql, values).fetchall() == plain.execute(sql, values).fetchall()
+    assert len(replica.source.given) == len(set(replica.source.given))
+    replica.store.close()
+
+
+@given(st.integers(-(1 << 63), (1 << 63) - 1))
+def test_variable_length_integers(value) -> None:
+    """What is written is what is read."""
+    written = _varint(value)
+    assert read_varint(written, 0) == (value, len(written))
