@@ -34,9 +34,9 @@ def test_cost_by_table_and_index(remote_server: Callable, people, connect) -> No
 
 
 def test_wasted_pages_are_counted(embedded: Callable, people, connect) -> None:
-    """Pages that were read ahead and not read are counted as wasted, of the table that they are of."""
+    """Pages that came and were not read are counted as wasted, of the table that they are of."""
     db = connect(embedded(people).url, **lazily())
-    scan = db.run("SELECT count(score) FROM person NOT INDEXED WHERE id BETWEEN 1000 AND 1100").report
+    scan = db.run("SELECT id FROM person NOT INDEXED WHERE score IS NOT NULL LIMIT 200").report
     wasted = {cost.name: cost.pages_wasted for cost in scan.by_tree if cost.pages_wasted}
     assert wasted == {"person": scan.pages_wasted}
     assert 0 < scan.pages_wasted < scan.pages_fetched

@@ -81,15 +81,17 @@ def test_requests(what, remote_server: Callable, flights, tmp_path) -> None:
             assert result.report.received_bytes <= 50_000
 
 
-def test_waste(embedded: Callable, flights, tmp_path) -> None:
-    """Over all of these queries at most a quarter of what was fetched was not read."""
-    url = embedded(flights).url
+def test_waste(remote_server: Callable, flights, tmp_path) -> None:
+    """Over all of these queries, scans left out, at most one page in fifty was not read."""
+    url = remote_server(flights).url
     fetched = wasted = 0
-    for number, (sql, _) in enumerate(QUERIES.values()):
-        with closing(tsn.connect(tmp_path / str(number), url, partial_sync=FEW)) as db:
-            report = db.run(sql).report
-            fetched, wasted = fetched + report.pages_fetched, wasted + report.pages_wasted
-    assert 0 < wasted <= fetched / 4
+    for number, (what, (sql, _)) in enumerate(QUERIES.items()):
+        if not what.startswith("all"):
+            with closing(tsn.connect(tmp_path / str(number), url, partial_sync=FEW)) as db:
+                report = db.run(sql).report
+                fetched, wasted = fetched + report.pages_fetched, wasted + report.pages_wasted
+    assert fetched > 300
+    assert wasted <= fetched / 50
 
 
 def test_rows_named_by_another_table_in_any_of_its_columns(embedded: Callable, flights, tmp_path) -> None:

@@ -86,7 +86,7 @@ class StandIns:
         """Return the cells of a table's leaf behind the key ``before`` up to ``last``, as many as fit."""
         first = before[0].keys[before[1]] + 1 if before else ROWID_MIN
         end = last[0].keys[last[1]] if last else ROWID_MAX
-        every = range(max(first, end - EVERY_MAX), end) if self._counted and before and last else ()
+        every = _every(before, last) if self._counted else ()
         room = self._trees.usable - _LEAF_HEADER.size
         cells: dict[int, bytes] = {}
         for rowid in chain(
@@ -118,6 +118,22 @@ class StandIns:
 def overflow_page(page: int) -> bytes:
     """Return an overflow page in place of ``page``, the next one right behind it in the file."""
     return (page + 2).to_bytes(4, "big") + bytes(PAGE_SIZE - 4)
+
+
+def _every(before: Bound | None, last: Bound | None) -> Sequence[int]:
+    """Return the rowids that may be on the leaf between two keys, some of them if there are many.
+
+    The first leaf of a table is taken to begin at 1, the last one to have an eighth of what the one before
+    it may have: if it has more, a page comes in vain.
+    """
+    if last:
+        end = last[0].keys[last[1]]
+        first = before[0].keys[before[1]] + 1 if before else 1
+        return range(max(first, end - EVERY_MAX), end)
+    if before and before[1]:
+        earlier, first = before[0].keys[before[1] - 1 : before[1] + 1]
+        return range(first + 1, first + 1 + min((first - earlier) // 8, EVERY_MAX))
+    return ()
 
 
 def _within(rowids: Sequence[int], first: int, last: int) -> Sequence[int]:
