@@ -2,14 +2,12 @@
 
 - children of interior pages, forwards or backwards, across interior pages (a scan, a range);
 - overflow pages of a cell, then of the next cells and the next leaves (rows with long values);
-- table rows in the order of an index's entries (a lookup or range by index), or of another table's rows that
-  name them (a join by key);
+- table rows in the order of an index leaf's entries (a lookup or range by index);
 - pages as they lie in the file, where nothing else is known.
 """
 
 from __future__ import annotations
 
-from copy import copy
 from itertools import chain, takewhile
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -119,52 +117,10 @@ class Overflows(Head):
                     yield overflow.first + at, (leaf, number, at)
 
 
-class RowOrder:
-    """Rows of the table ``tree`` by the entries of an index, or by the integers in a ``column`` of a table.
-
-    ``leaf`` is where it was met: a leaf of that index, or of that table.
-    """
-
-    def __init__(self, trees: KnownTrees, tree: int, leaf: Node, column: int | None) -> None:
-        self.trees = trees
-        self.tree = tree
-        self.leaf = leaf
-        self.column = column
-
-    @property
-    def entries(self) -> Sequence[tuple[bytes, int] | None]:
-        """The key and the row sought of each entry on ``leaf``."""
-        if self.column is None:
-            return self.leaf.entries
-        rows = (row[self.column] if self.column < len(row) else None for row in self.leaf.records)
-        return [(b"", row) if isinstance(row, int) else None for row in rows]
-
-    def at(self, page: int) -> bool:
-        """Go to a leaf; false when it is not here."""
-        if page != self.leaf.page:
-            node = self.trees.node(page)
-            if node is None:
-                return False
-            self.leaf = node
-        return True
-
-    def places_of(self, page: int) -> list[tuple[int, int, int]]:
-        """Return where on ``leaf`` there are entries whose row leads to ``page``."""
-        return [
-            (self.leaf.page, number, 0)
-            for number, entry in enumerate(self.entries)
-            if entry and self.trees.leaf_of(self.tree, entry[1]) == page
-        ]
-
-    def equal_from(self, entry: int, step: int) -> int:
-        """Return how many entries from ``entry`` on have the same key; those of a table have none."""
-        return 1 if self.column is not None else self.leaf.equal_after(entry, step) + 1
-
-
 class Rows(Head):
-    """Pages of a table on the way to the rows that an order seeks.
+    """Pages of a table on the way to the rows of an index's entries.
 
-    A place is a leaf of the order, an entry of it, and how many entries it is from where this began. It stays
+    A place is a leaf of the index, an entry of it, and how many entries it is from where this began. It stays
     at the beginning of a window: of a row whose way is not here to its end, the next page shows only later.
     """
 
@@ -172,27 +128,46 @@ class Rows(Head):
     growth = 4
     reach = 2048
 
-    def __init__(self, order: RowOrder, places: Sequence[tuple[int, int, int]], step: int) -> None:
-        super().__init__(order.trees, order.tree, places)
-        self.order = copy(order)
-        self._root = order.tree
+    def __init__(
+        self, trees: KnownTrees, tree: int, leaf: Node, places: Sequence[tuple[int, int, int]], step: int
+    ) -> None:
+        super().__init__(trees, tree, places)
+        self._leaf = leaf
+        self._root = tree
         self._step = step
         self._end = -1
         self._key = b""
+
+    @staticmethod
+    def places_of(trees: KnownTrees, leaf: Node, tree: int, page: int) -> list[tuple[int, int, int]]:
+        """Return where in the index leaf there are entries whose row leads to ``page``."""
+        return [
+            (leaf.page, number, 0)
+            for number, entry in enumerate(leaf.entries)
+            if entry and trees.leaf_of(tree, entry[1]) == page
+        ]
 
     def ahead(self, place: tuple[int, int, int]) -> Iterator[Step]:
         """Yield the first page that is not here on the way to each row, or the row's; this one's first."""
         begin, entry, count = place
         for page in chain([begin], self.trees.beside(begin, self._step)):
-            if not self.order.at(page):
+            leaf = self._leaf_at(page)
+            if leaf is None:
                 return
-            entries = self.order.entries
-            for number in range(len(entries))[:: self._step]:
-                here = entries[number]
+            for number in range(len(leaf.entries))[:: self._step]:
+                here = leaf.entries[number]
                 if here is None or (page == begin and (number - entry) * self._step < 0):
                     continue
                 yield self.trees.leaf_of(self._root, here[1]), (page, number, count)
                 count += 1
+
+    def _leaf_at(self, page: int) -> Node | None:
+        if page != self._leaf.page:
+            node = self.trees.node(page)
+            if node is None:
+                return None
+            self._leaf = node
+        return self._leaf
 
     def take(
         self,
@@ -217,11 +192,12 @@ class Rows(Head):
     def _entries(self, begin: tuple[int, int, int], growth: int) -> int:
         """Return how many entries the next window has: those of one key, until rows of several were read."""
         page, entry, _ = begin
-        here = self.order.entries[entry] if self.order.at(page) else None
-        if here is None:
+        leaf = self._leaf_at(page)
+        here = leaf.entries[entry] if leaf else None
+        if leaf is None or here is None:
             return self.first
-        goes_on, self._key = here[0] == self._key and self.order.column is None, here[0]
-        equal = self.order.equal_from(entry, self._step)
+        goes_on, self._key = here[0] == self._key, here[0]
+        equal = leaf.equal_after(entry, self._step) + 1
         more = self.window * growth
         if goes_on or (not self.window and equal > 1):
             return min(equal, max(more, EQUAL_MAX))

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pyroaring import BitMap
 
-from turso_sync_nb.storage.btree import INDEX_INTERIOR, INDEX_LEAF, TABLE_INTERIOR, TABLE_LEAF, Node
-from turso_sync_nb.storage.heads import InFile, Overflows, RowOrder, Rows, Siblings
+from turso_sync_nb.storage.btree import INDEX_INTERIOR, INDEX_LEAF, TABLE_INTERIOR, Node
+from turso_sync_nb.storage.heads import InFile, Overflows, Rows, Siblings
 from turso_sync_nb.storage.known_trees import KnownTrees
 
 if TYPE_CHECKING:
@@ -57,9 +57,6 @@ LOOKUPS_SHARE: Final = 8
 FEW_CHILDREN: Final = 64
 FEW_GROWTH: Final = 4
 """Below so few children (256 KiB) a second lookup brings 4 times what is here, or a segment."""
-
-DRIVING_READS: Final = 8
-"""Pages read before a lookup among which a leaf of the table is sought whose rows led to it."""
 
 
 class ReadAhead:
@@ -171,7 +168,7 @@ class ReadAhead:
 
     def _is_current(self, head: Head, place: Any) -> bool:
         """Say whether the reader is still where ``place`` is: in the leaf of that index that it read last."""
-        if not isinstance(head, Rows) or head.order.column is not None:
+        if not isinstance(head, Rows):
             return True
         index = self.trees.root(place[0])
         last = (leaf.page for leaf in reversed(self._index_leaves) if self.trees.root(leaf.page) == index)
@@ -203,20 +200,11 @@ class ReadAhead:
             return self._begun_outside(page)
         heads: list[Head] = []
         if parent.kind == TABLE_INTERIOR:
-            for order in self._orders(tree):
-                places = order.places_of(page)
-                heads += [Rows(order, places, step) for step in (-1, 1) if places]
+            for leaf in self._index_leaves:
+                places = Rows.places_of(self.trees, leaf, tree, page)
+                heads += [Rows(self.trees, tree, leaf, places, step) for step in (-1, 1) if places]
         heads += [Siblings(self.trees, tree, page, step) for step in (-1, 1)]
         return heads, self._lookup(page, parent)
-
-    def _orders(self, tree: int) -> Iterator[RowOrder]:
-        """Yield the orders by which rows of ``tree`` may be sought now: by an index, or by another table."""
-        yield from (RowOrder(self.trees, tree, leaf, None) for leaf in self._index_leaves)
-        for page in dict.fromkeys(islice(reversed(self.log), DRIVING_READS)):
-            leaf = self.trees.node(page)
-            if leaf and leaf.kind == TABLE_LEAF and self.trees.root(page) != tree:
-                columns = len(leaf.records[0]) if leaf.records else 0
-                yield from (RowOrder(self.trees, tree, leaf, column) for column in range(columns))
 
     def _begun_outside(self, page: int) -> tuple[list[Head], list[int]]:
         """The same for a page of no tree that is known: an overflow page, or something else."""
