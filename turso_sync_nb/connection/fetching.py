@@ -50,8 +50,8 @@ class FetchingMixin:
     def ensure(self, sql: str) -> None:
         """Fetch the pages that the query ``sql`` reads; it then runs without the remote.
 
-        Its rows are dropped. What it needs is known best where the remote can say which pages a query reads;
-        elsewhere the upper pages of all its tables and indexes come first, together, and it is run.
+        Its rows are dropped. Where the remote can say which pages a query reads they come in one request;
+        elsewhere as any query fetches them.
 
         Raises:
             SyncError: a fetch failed.

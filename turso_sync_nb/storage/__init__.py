@@ -15,10 +15,9 @@
 | ``wal_pages.py`` | which pages the log holds |
 | ``uninterrupted.py`` | a Ctrl-C that waits a moment |
 | ``crash_points.py`` | named places where a test ends the process |
-| ``btree.py``, ``chains.py`` | what pages say about other pages |
 | ``snapshot.py`` | a state of the database to look at |
-| ``read_ahead.py`` | what to ask for around an absent page |
-| ``btree.py``, ``known_trees.py`` | what pages of b-trees say about others |
+| ``btree.py``, ``chains.py``, ``known_trees.py`` | what pages say about other pages |
+| ``foresight.py``, ``stand_ins.py`` | what a query will read, found by running it on what is here |
 | ``read_ahead.py``, ``heads.py`` | what to ask for with an absent page; the orders in which pages are read |
 | ``allowance.py`` | how much a query may fetch |
 | ``source.py`` | the page source that lazy reads need, declared and not implemented |
