@@ -222,7 +222,8 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
 
         def before_first_step(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
             nonlocal columns, gathered
-            self._session.before_first_step(cursor, statement, bound)
+            self._session.writing = not cursor.is_readonly
+            self._session.foresee(statement, [bound])
             description = cursor.get_description()
             if description:
                 columns, gathered = description, Columns(len(description))

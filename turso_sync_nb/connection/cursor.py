@@ -81,20 +81,22 @@ class Cursor:
         self._start(sql)
         if not is_changing(sql):
             raise ProgrammingError("run executemany: only INSERT, UPDATE, DELETE and REPLACE can be repeated")
-        changed = 0
+        changed = done = 0
         item: Parameters = ()
+        checked = parameters if type(parameters) is list and are_bindable(parameters) else []
 
         def bound() -> Iterator[Any]:
-            nonlocal changed, item
-            checked = type(parameters) is list and are_bindable(parameters)
+            nonlocal changed, done, item
             for item in parameters:
                 yield item if checked else bindings(item)
                 changed += changes()  # asked for the next item, SQLite is done with this one
+                done += 1
 
         with self._session.running():
             self._refuse_several(sql)
             with self._session.statement(sql), closing(self._session.raw.cursor()) as raw:
                 self._session.writing = True
+                self._session.foresee(sql, checked, lambda: done)
                 changes = self._session.raw.changes
                 try:
                     deque(raw.executemany(sql, bound()), maxlen=0)
@@ -136,7 +138,8 @@ class Cursor:
         raw = self._raw = self._session.raw.cursor()
 
         def before_first_step(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
-            self._session.before_first_step(cursor, sql, bound)
+            self._session.writing = not cursor.is_readonly
+            self._session.foresee(sql, [bound])
             columns = cursor.get_description()
             self.description = (
                 tuple((name, None, None, None, None, None, None) for name, _ in columns) or None

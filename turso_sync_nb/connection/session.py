@@ -28,13 +28,19 @@ from turso_sync_nb.changes.sql_text import first_word
 from turso_sync_nb.connection.allowed import REFUSED_PRAGMAS, WRITES, refuse_inner_file
 from turso_sync_nb.connection.carrying import Luggage
 from turso_sync_nb.connection.sql_errors import translated
-from turso_sync_nb.connection.statements import CHANGING_THE_SCHEMA, READING, is_changing, is_query, shortened
+from turso_sync_nb.connection.statements import (
+    CHANGING_THE_SCHEMA,
+    READING,
+    concerns_rows,
+    is_changing,
+    shortened,
+)
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.replica import BUSY_TIMEOUT_MS
 from turso_sync_nb.errors import ProgrammingError, ReplicaBusyError, SyncError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from turso_sync_nb.connection.cursor import Cursor
     from turso_sync_nb.engine.replica import Replica
@@ -145,11 +151,10 @@ class Session:
             )
         self.thread = thread
 
-    def before_first_step(self, cursor: apsw.Cursor, sql: str, bound: Any) -> None:
-        """Take note of what ``cursor`` is about to run: whether it writes; what a query will read."""
-        self.writing = not cursor.is_readonly
-        if not self.writing and is_query(sql):
-            self._replica.foresee(self.raw, sql, bound)
+    def foresee(self, sql: str, items: Sequence[Any], done: Callable[[], int] = int) -> None:
+        """Have foreseen what ``sql`` reads with each of ``items``; ``done`` returns how many were run."""
+        if concerns_rows(sql) and (file := self._replica.lazy_file(self.raw)):
+            file.foresight.begin(sql, items, done)
 
     def interrupt(self) -> None:
         """Stop what another thread is doing here: SQL, and waiting for the remote."""

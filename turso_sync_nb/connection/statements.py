@@ -11,7 +11,7 @@ from turso_sync_nb.changes.sql_text import first_word, is_blank
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["first_word", "is_blank", "is_changing", "is_query", "may_hold_several", "shortened", "split"]
+__all__ = ["concerns_rows", "first_word", "is_blank", "is_changing", "may_hold_several", "shortened", "split"]
 
 SQL_SHOWN_MAX: Final = 120
 
@@ -23,7 +23,7 @@ READING: Final = frozenset({
 
 CHANGING_THE_SCHEMA: Final = frozenset({"CREATE", "DROP", "ALTER", "ATTACH", "DETACH", "ROLLBACK"})
 _CHANGING: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE"})
-_ASKING: Final = frozenset({"SELECT", "VALUES", "WITH"})
+_CONCERNING_ROWS: Final = _CHANGING | {"SELECT", "VALUES", "WITH"}
 
 
 def is_changing(sql: str) -> bool:
@@ -31,9 +31,9 @@ def is_changing(sql: str) -> bool:
     return first_word(sql) in _CHANGING
 
 
-def is_query(sql: str) -> bool:
-    """Say whether ``sql`` begins as a query does; one that begins with WITH may write all the same."""
-    return first_word(sql) in _ASKING
+def concerns_rows(sql: str) -> bool:
+    """Say whether ``sql`` queries or changes rows."""
+    return first_word(sql) in _CONCERNING_ROWS
 
 
 def may_hold_several(sql: str) -> bool:

@@ -25,8 +25,8 @@ def ensure(replica: Replica, sql: str) -> None:
     raw = replica.open_database()
     try:
         raw.pragma("query_only", 1)
-        if not replica.is_whole and not fetch_selected(replica, sql):
-            replica.foresee(raw, sql)
+        if not replica.is_whole and not fetch_selected(replica, sql) and (file := replica.lazy_file(raw)):
+            file.foresight.begin(sql, [None])
         deque(raw.execute(sql), maxlen=0)
     finally:
         replica.close_database(raw)

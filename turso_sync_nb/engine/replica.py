@@ -319,11 +319,6 @@ class Replica:
         if file := self.lazy_file(raw):
             file.allowance = allowance
 
-    def foresee(self, raw: apsw.Connection, sql: str, bindings: Any = None) -> None:
-        """Have it foreseen what the query ``sql`` will read, which is run on ``raw`` now."""
-        if file := self.lazy_file(raw):
-            file.foresight.begin(sql, bindings)
-
     def close_database(self, raw: apsw.Connection) -> None:
         """Close a connection of :meth:`open_database`; may be repeated."""
         self._lazy.discard(raw)

@@ -174,6 +174,11 @@ class Node:
         """
         return tuple(self._entry(cell) for cell in self._cells) if self.kind == INDEX_LEAF else ()
 
+    @cached_property
+    def sought(self) -> tuple[int, ...]:
+        """The rows that the entries of this index leaf lead to, sorted."""
+        return tuple(sorted(entry[1] for entry in self.entries if entry))
+
     def entry_rowid(self, number: int) -> int | None:
         """Return the rowid of the entry between two children of this index page, if it is on the page."""
         entry = self._entry(self._cells[number] + 4)

@@ -6,6 +6,7 @@ so who reads it must make do with any bytes. A page that is not here is not fetc
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 import apsw
@@ -23,13 +24,36 @@ _SALTS_AT: Final = 16
 _SALTS_OF_FRAME_AT: Final = 8
 
 
-class LastCommit:
-    """Use it with ``with``. ``db_pages`` is the size of the database."""
+@dataclass
+class Frames:
+    """Where the last committed version of each page lies in the log that has ``salts``, up to ``end``."""
 
-    def __init__(self, folder: ReplicaFolder, store: PageStore) -> None:
+    salts: bytes = b""
+    end: int = _HEADER_BYTES
+    db_pages: int = 0
+    places: dict[int, int] = field(default_factory=dict)
+
+    def begin(self, salts: bytes) -> None:
+        """Go on if the log is the same; begin anew if it is another."""
+        if salts != self.salts:
+            self.salts, self.end, self.db_pages, self.places = salts, _HEADER_BYTES, 0, {}
+
+    def commit(self, places: dict[int, int], db_pages: int, end: int) -> None:
+        """Take note of a transaction."""
+        self.places.update(places)
+        self.db_pages, self.end = db_pages, end
+
+
+class LastCommit:
+    """Use it with ``with``. ``db_pages`` is the size of the database.
+
+    ``frames`` are those that an earlier one found, to go on from; found ones are added.
+    """
+
+    def __init__(self, folder: ReplicaFolder, store: PageStore, frames: Frames | None = None) -> None:
         self.db_pages = store.page_map.db_pages
         self._store = store
-        self._frames: dict[int, int] = {}
+        self._frames = frames or Frames()
         self._log: apsw.VFSFile | None = None
         if folder.wal.exists() and folder.wal.stat().st_size:
             flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_WAL
@@ -47,22 +71,23 @@ class LastCommit:
     def _find_frames(self, log: apsw.VFSFile) -> None:
         """Note where each page's last committed version lies; frames of an earlier log have other salts."""
         salts = log.xRead(8, _SALTS_AT) if log.xFileSize() >= _HEADER_BYTES else b""
+        self._frames.begin(salts)
         uncommitted: dict[int, int] = {}
-        for at in range(_HEADER_BYTES, log.xFileSize() - PAGE_SIZE, _FRAME_HEADER_BYTES + PAGE_SIZE):
+        for at in range(self._frames.end, log.xFileSize() - PAGE_SIZE, _FRAME_HEADER_BYTES + PAGE_SIZE):
             header = log.xRead(_FRAME_HEADER_BYTES, at)
             if header[_SALTS_OF_FRAME_AT : _SALTS_OF_FRAME_AT + 8] != salts:
-                return
+                break
             number, db_pages = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
             uncommitted[page_id(PageNumber(number))] = at + _FRAME_HEADER_BYTES
             if db_pages:
-                self.db_pages = db_pages
-                self._frames.update(uncommitted)
+                self._frames.commit(uncommitted, db_pages, at + _FRAME_HEADER_BYTES + PAGE_SIZE)
                 uncommitted.clear()
+        self.db_pages = self._frames.db_pages or self.db_pages
 
     def read(self, page: int) -> bytes | None:
         """Return a page; ``None`` for one that is not here."""
         try:
-            if self._log and (at := self._frames.get(page)):
+            if self._log and (at := self._frames.places.get(page)):
                 data: bytes = self._log.xRead(PAGE_SIZE, at)
                 return data if len(data) == PAGE_SIZE else None
             return self._store.read(PageId(page)) if self._store.has(page) else None

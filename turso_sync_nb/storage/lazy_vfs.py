@@ -95,7 +95,7 @@ class LazyVFS(apsw.VFS):
         self.window_pages_max = window_pages_max
         self.kept = kept
         self.ahead = ahead
-        self.main = folder.main
+        self.folder = folder
         status = folder.main.stat()
         self._identity = (status.st_dev, status.st_ino)
         self._opening = threading.local()
@@ -174,7 +174,7 @@ class LazyFile(apsw.VFSFile):
         self._middle: int | None = None
         self._resident = vfs.store.page_map.resident
         self.read_ahead = ReadAhead(vfs.store, vfs.segment_pages, vfs.window_pages_max)
-        self.foresight = Foresight(vfs.main, vfs.store, self.read_ahead.trees, vfs.window_pages_max)
+        self.foresight = Foresight(vfs.folder, vfs.store, self.read_ahead.trees, vfs.window_pages_max)
         self._log = self.read_ahead.log.append
         super().__init__("", name, flags)
 
@@ -186,11 +186,9 @@ class LazyFile(apsw.VFSFile):
                 self._load(page, pages_of_bytes(offset + amount))
             data = _native_read(self, amount, offset)
             self._log(page)
-            return data if data[0] > INDEX_LEAF else self._noted(page, data)
+            return data if not data or data[0] > INDEX_LEAF else self._noted(page, data)
         except apsw.IOError:
             raise
-        except IndexError:  # past the end there is nothing
-            return b""
         except BaseException as error:
             raise FetchFailedError(error) from error
 

@@ -1,8 +1,8 @@
 """Pages made up in place of absent ones, for a run whose rows nobody sees (:mod:`foresight`).
 
 A leaf holds the first and the last row that the page may hold, as the pages above it say: so a range that is
-read over such leaves ends where it will end in truth. At the ends of a tree there is no limit: a table's leaf
-there has the least or the greatest rowid, an index's nothing. Columns of a table's row are NULL, which few
+read over such leaves ends where it will end in truth. At the ends of a tree there is no limit, and some
+key stands for it. Columns of a table's row are NULL, which few
 conditions let pass. A table's leaf holds beside it the rows that entries of an index lead to: SQLite takes it
 for damage if they are missing.
 
@@ -14,16 +14,14 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left, bisect_right, insort
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
-
-from pyroaring import BitMap
 
 from turso_sync_nb.storage.btree import INDEX_LEAF, TABLE_INTERIOR, TABLE_LEAF
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from turso_sync_nb.storage.btree import Node
     from turso_sync_nb.storage.known_trees import KnownTrees
@@ -33,6 +31,15 @@ if TYPE_CHECKING:
 
 ROWID_MIN: Final = -(1 << 63)
 ROWID_MAX: Final = (1 << 63) - 1
+
+BEYOND: Final = 1 << 20
+"""How far behind the first rowid of a table's last leaf its last one is taken to be; one may follow it."""
+
+LEVELS_MAX: Final = 20
+"""Levels of a b-tree, as SQLite can read it."""
+
+LEAVES_MAX: Final = 32
+"""Leaves of indexes, of those read last, whose entries lead to rows of a leaf."""
 
 EVERY_MAX: Final = 128
 """Rows of a leaf, of those that may be there."""
@@ -53,22 +60,18 @@ class StandIns:
     def __init__(self, trees: KnownTrees, *, counted: bool) -> None:
         self._trees = trees
         self._counted = counted
-        self._noted = BitMap()
-        self._latest: list[int] = []
-        self._sought: list[int] = []
-
-    @property
-    def sought(self) -> int:
-        """How many rows are known that entries of indexes lead to."""
-        return len(self._sought)
+        self._leaves: dict[int, Node] = {}
+        self._bounding: list[int] = []
 
     def note(self, leaf: Node) -> None:
-        """Take note of a leaf that was read: the entries of an index lead to rows."""
-        if leaf.entries:
-            self._latest = sorted(entry[1] for entry in leaf.entries if entry)
-            if leaf.page not in self._noted:
-                self._noted.add(leaf.page)
-                self._sought = sorted({*self._sought, *self._latest})
+        """Take note of a leaf of an index that was read: its entries lead to rows."""
+        known = self._leaves.pop(leaf.page, leaf)
+        self._leaves[leaf.page] = known if known.data == leaf.data else leaf
+
+    @property
+    def leaves(self) -> int:
+        """How many leaves of indexes are noted."""
+        return len(self._leaves)
 
     def leaf(self, page: int) -> bytes | None:
         """Return a leaf in place of ``page``; ``None`` where nothing here says what it is."""
@@ -85,13 +88,11 @@ class StandIns:
     def _rows(self, before: Bound | None, last: Bound | None) -> list[bytes]:
         """Return the cells of a table's leaf behind the key ``before`` up to ``last``, as many as fit."""
         first = before[0].keys[before[1]] + 1 if before else ROWID_MIN
-        end = last[0].keys[last[1]] if last else ROWID_MAX
+        end = last[0].keys[last[1]] if last else min(first + BEYOND, ROWID_MAX)
         every = _every(before, last) if self._counted else ()
         room = self._trees.usable - _LEAF_HEADER.size
         cells: dict[int, bytes] = {}
-        for rowid in chain(
-            (first, end), every, _within(self._latest, first, end), _within(self._sought, first, end)
-        ):
+        for rowid in chain((first, end), every, self._sought_within(first, end)):
             if rowid not in cells:
                 cells[rowid] = cell = _varint(len(_NULLS)) + _varint(rowid) + _NULLS
                 room -= len(cell) + _POINTER.size
@@ -99,19 +100,28 @@ class StandIns:
                 break
         return [cells[rowid] for rowid in sorted(cells)]
 
+    def _sought_within(self, first: int, last: int) -> Iterator[int]:
+        """Yield rows from ``first`` to ``last`` that entries lead to, those of the leaf read last first."""
+        latest = islice(reversed(self._leaves.values()), LEAVES_MAX)
+        for rowids in chain([self._bounding], (leaf.sought for leaf in latest)):
+            yield from rowids[bisect_left(rowids, first) : bisect_right(rowids, last)]
+
     def _entry(self, node: Node, number: int) -> bytes:
         if (rowid := node.entry_rowid(number)) is not None:
-            insort(self._sought, rowid)
+            insort(self._bounding, rowid)
         return node.entry_bytes(number)
 
     def _bound(self, parent: Node, page: int, after: int) -> Bound | None:
         """Return the page above and the number of its cell that comes after ``page`` (1) or before it (0)."""
-        node: Node | None = parent
-        while node is not None:
+        node = parent
+        for _ in range(LEVELS_MAX):
             number = node.children.index(page) + after - 1
             if 0 <= number < len(node.children) - 1:
                 return node, number
-            page, node = node.page, self._trees.parent(node.page)
+            above = self._trees.parent(node.page)
+            if above is None:
+                break
+            page, node = node.page, above
         return None
 
 
