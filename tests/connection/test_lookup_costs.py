@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import apsw
+import pandas as pd
 import pytest
 
 import turso_sync_nb as tsn
@@ -107,3 +108,44 @@ def test_rows_named_by_another_table_in_any_of_its_columns(embedded: Callable, f
         found = db.execute("SELECT id FROM odd CROSS JOIN flight ON flight.id = odd.flight").fetchall()
         assert [row for (row,) in found] == [flight for _, _, flight, _ in named]
         assert db.stats().network_requests - before <= 65
+
+
+def updated(db: tsn.Connection) -> None:
+    """Change 100 scattered rows in one statement."""
+    db.execute(f"UPDATE flight SET text = 'late' WHERE id IN ({', '.join(map(str, PICKED))})")
+
+
+def repeated(db: tsn.Connection) -> None:
+    """Change them one by one."""
+    db.executemany("UPDATE flight SET text = 'late' WHERE id = ?", [(key,) for key in PICKED])
+
+
+def deleted(db: tsn.Connection) -> None:
+    """Delete them, and their entries in an index."""
+    db.execute(f"DELETE FROM flight WHERE id IN ({', '.join(map(str, PICKED))})")
+
+
+def upserted(db: tsn.Connection) -> None:
+    """Write a frame over them."""
+    frame = pd.DataFrame({"id": PICKED, "tail": "T00001", "text": "late"})
+    db.write_frame(frame, "flight", mode="upsert")
+
+
+@pytest.mark.parametrize(
+    ("change", "requests_max"), [(updated, 2), (repeated, 2), (deleted, 4), (upserted, 4)]
+)  # fmt: skip
+def test_requests_of_changes(change, requests_max, remote_server: Callable, flights, tmp_path) -> None:
+    """Rows that are changed come as those that are read do; what is pushed is what was changed."""
+    url = remote_server(flights).url
+    with closing(tsn.connect(tmp_path / "r", url, partial_sync=FEW)) as db:
+        db.execute("SELECT 1 FROM flight LIMIT 0").fetchall()
+        before = db.stats().network_requests
+        change(db)
+        db.commit()
+        assert db.stats().network_requests - before <= requests_max
+        db.push()
+        with closing(tsn.connect(tmp_path / "other", url)) as other:
+            sql = "SELECT * FROM flight ORDER BY id"
+            assert other.execute(sql).fetchall() == db.execute(sql).fetchall()
+            changed = other.execute("SELECT count(*) FROM flight WHERE text = 'late'").fetchone()
+            assert changed == (0 if change is deleted else len(PICKED),)
