@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 STEPS_MAX: Final = 50_000
 """Virtual-machine steps (some 3 ms) of one statement."""
 
+VALUE_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Bytes of a value that is made or read."""
+
 _FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 _VERSIONS_AT: Final = slice(18, 20)
 _NO_LOG: Final = b"\1\1"
@@ -58,6 +61,7 @@ class Rehearsal:
         self._vfs = _VFS(self)
         self.raw = apsw.Connection("rehearsal", flags=_FLAGS, vfs=self._vfs.name)
         self.raw.set_progress_handler(lambda: True, STEPS_MAX)
+        self.raw.limit(apsw.SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)
         self._is_set = False
 
     def close(self) -> None:
