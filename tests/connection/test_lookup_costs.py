@@ -41,7 +41,7 @@ QUERIES = {
     ),
     "1,000 rows in order": ("SELECT * FROM flight WHERE id BETWEEN 20000 AND 20999", 2),
     "the last rows": ("SELECT * FROM flight ORDER BY id DESC LIMIT 100", 2),
-    "the first rows of an index": ("SELECT * FROM flight ORDER BY tail LIMIT 10", 3),
+    "the first rows of an index": ("SELECT * FROM flight ORDER BY tail LIMIT 10", 4),
     "all of an index": ("SELECT tail, count(*) FROM flight GROUP BY tail", 12),
     "all rows": ("SELECT sum(length(text)) FROM flight", 12),
 }  # fmt: skip

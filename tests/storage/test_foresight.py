@@ -71,6 +71,22 @@ def test_as_many_requests_as_steps_that_depend_on_each_other(sql, requests, wast
     assert reader.asked(sql) == []
 
 
+def test_absent_roots_come_together(store_pages, partial: Callable[..., Partial]) -> None:
+    """All trees that a statement opens are known before its first read: their roots are one request."""
+    replica = partial(store_pages, here=[0], segment_pages=1)
+    with closing(replica.open(READONLY)) as db:
+        reader = Foreseeing(replica, db)
+        sql = (
+            "SELECT note FROM item JOIN small USING(id) WHERE shop = 7 UNION SELECT k FROM word WHERE k = ''"
+        )
+        roots = {
+            root - 1 for (root,) in db.execute("SELECT rootpage FROM sqlite_schema WHERE name <> 'photo'")
+        }
+        reader.asked(sql)
+        assert roots <= set(replica.source.asked[0])
+        assert reader.wasted() <= 1
+
+
 def test_a_scan_is_found_by_what_was_read(reader) -> None:
     """A query that wants more than is asked for on suspicion grows from one leaf, as without foresight."""
     assert reader.asked("SELECT sum(length(note)) FROM item")[1:5] == [1, 4, 32, 256]

@@ -12,6 +12,7 @@ from pyroaring import BitMap
 from turso_sync_nb.engine.reports import DryRun
 from turso_sync_nb.engine.tree_costs import ROOTS
 from turso_sync_nb.storage.known_trees import KnownTrees
+from turso_sync_nb.storage.programs import has_any, roots_opened
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     Bindings = Mapping[str, Any] | Sequence[Any] | None
 
-_OPENING: Final = frozenset({"OpenRead", "OpenWrite", "ReopenIdx"})
 _STEPPING: Final = frozenset(
     {
         "Clear", "Count", "Gosub", "InitCoroutine", "Last", "Next", "Prev", "Program", "Rewind", "RowSetRead",
@@ -37,9 +37,6 @@ LEVEL_PAGES_MAX: Final = 2_048
 
 _DEPTH_MAX: Final = 20
 """Levels of a b-tree, as SQLite can read it."""
-
-_OPCODE, _ROOT, _DATABASE = 1, 3, 4
-"""Columns of EXPLAIN: the opcode's name, its second and its third operand."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +53,8 @@ class QueryTrees:
             apsw.Error: SQLite cannot prepare it.
         """
         program: list[Any] = raw.execute(f"EXPLAIN {sql}", bindings).fetchall()
-        opened = [row for row in program if row[_OPCODE] in _OPENING and row[_DATABASE] == 0]
-        counts = Counter(int(row[_ROOT]) - 1 for row in opened)
-        steps = any(row[_OPCODE] in _STEPPING for row in program)
-        return cls({root: None if steps else count for root, count in counts.items()})
+        steps = has_any(program, _STEPPING)
+        return cls({root: None if steps else count for root, count in Counter(roots_opened(program)).items()})
 
 
 def fetch_upper(replica: Replica, roots: Iterable[int]) -> dict[int, BitMap]:

@@ -18,7 +18,7 @@
 | ``snapshot.py`` | a state of the database to look at |
 | ``btree.py``, ``chains.py``, ``known_trees.py`` | what pages say about other pages |
 | ``foresight.py``, ``rehearsal.py`` | what a statement will read, found by running it on what is here |
-| ``stand_ins.py`` | pages made up for that |
+| ``stand_ins.py``, ``programs.py`` | pages made up for that; what a statement's bytecode says |
 | ``read_ahead.py``, ``heads.py`` | what to ask for with an absent page; the orders in which pages are read |
 | ``allowance.py`` | how much a query may fetch |
 | ``source.py`` | the page source that lazy reads need, declared and not implemented |

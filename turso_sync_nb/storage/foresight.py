@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 from pyroaring import BitMap
 
+from turso_sync_nb.storage.programs import has_any, roots_opened
 from turso_sync_nb.storage.rehearsal import Rehearsal
 from turso_sync_nb.storage.stand_ins import StandIns
 
@@ -54,9 +55,6 @@ _CONTRADICTIONS: Final = (LookupError, ValueError, struct.error)
 _STOPPING: Final = frozenset({"DecrJumpZero", "IfNotZero"})
 """Opcodes of a statement that ends, in whole or in part, when it has rows enough."""
 
-_OPCODE: Final = 1
-"""The column of EXPLAIN with the opcode's name."""
-
 
 class Foresight:
     """The foresight of one reader, whose trees it shares; not safe for threads.
@@ -72,6 +70,7 @@ class Foresight:
         self._suspected_max = 0
         self._rehearsal: Rehearsal | None = None
         self._sql = ""
+        self._roots = BitMap()
         self._items: Sequence[Bindings] = ()
         self._done: Callable[[], int] = int
 
@@ -108,7 +107,7 @@ class Foresight:
             self._rehearsal.close()
 
     def _wanted(self, rehearsal: Rehearsal, items: Sequence[Bindings]) -> BitMap:
-        """Rehearse the statement, and return the absent pages that it came to.
+        """Rehearse the statement, and return the absent pages that it came to, and absent roots of its trees.
 
         Raises:
             _NotKnownError: it reads a tree in order, and how far is not known.
@@ -123,13 +122,14 @@ class Foresight:
         if rehearsal.is_full and self._are_siblings(wanted[-SIBLINGS:]):
             raise _NotKnownError
         self._suspected_max = max(self._suspected_max, GROWTH * len(wanted))
-        return BitMap(wanted)
+        return BitMap(wanted) | self._store.page_map.absent_of(self._roots)
 
     def _look_at(self, rehearsal: Rehearsal, item: Bindings) -> None:
-        """Find out whether the statement counts rows."""
+        """Find out which trees the statement opens, and whether it counts rows."""
         with rehearsal.begin(PAGES_MAX):
-            program = rehearsal.raw.execute(f"EXPLAIN {self._sql}", item)
-            counted = any(row[_OPCODE] in _STOPPING for row in program)
+            program = rehearsal.raw.execute(f"EXPLAIN {self._sql}", item).fetchall()
+        counted = has_any(program, _STOPPING)
+        self._roots = BitMap(roots_opened(program))
         rehearsal.stand_ins = StandIns(self._trees, counted=counted)
         self._suspected_max = COUNTED_PAGES_MAX if counted else PAGES_MAX
 

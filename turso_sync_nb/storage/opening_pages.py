@@ -1,7 +1,7 @@
-"""The pages that every query begins with: the schema, ANALYZE's statistics, the root of each table and index.
+"""The pages that every query begins with: the schema, and ANALYZE's statistics.
 
-SQLite reads the first two whole when it reads the schema, page after page. A partial bootstrap brings them
-level by level instead, so that they cost a request or two, once.
+SQLite reads both whole when it reads the schema, page after page. A partial bootstrap brings them level by
+level instead, so that they cost a request or two, once.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from turso_sync_nb.storage.page_store import PageStore
-
-ROOTS_MAX: Final = 64
-"""Tables and indexes (256 KiB of roots) up to which all roots are brought; of more, the statistics' alone."""
 
 LEVEL_MAX: Final = 256
 """Pages (1 MiB) of one level of the schema or the statistics that are brought beforehand."""
@@ -37,9 +34,7 @@ def opening_pages(store: PageStore) -> Iterator[BitMap]:
     for level in _levels(trees, [0]):
         yield from _absent(store, level)
         schema = level
-    roots = dict(_roots(trees, schema))
-    statistics = [root for name, root in roots.items() if name in _STATISTICS]
-    yield from _absent(store, roots.values() if len(roots) <= ROOTS_MAX else statistics)
+    statistics = [root for name, root in _roots(trees, schema) if name in _STATISTICS]
     for level in _levels(trees, statistics):
         yield from _absent(store, level)
 
