@@ -6,9 +6,12 @@ A *page id* counts from 0, as the wire does; a *page number* counts from 1, as S
 from __future__ import annotations
 
 import re
-from typing import Final, NewType
+from typing import TYPE_CHECKING, Final, NewType
 
 from turso_sync_nb.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 PageId = NewType("PageId", int)
 PageNumber = NewType("PageNumber", int)
@@ -39,6 +42,19 @@ def page_id(page_number: PageNumber) -> PageId:
 def pages_of_bytes(length: int) -> int:
     """Return how many pages it takes to hold ``length`` bytes."""
     return -(-length // PAGE_SIZE)
+
+
+def runs(pages: Iterable[int], pages_max: int = PAGES_MAX) -> Iterator[tuple[int, int]]:
+    """Yield sorted ``pages`` as runs ``(first, end)`` of at most ``pages_max``."""
+    first = end = -1
+    for page in pages:
+        if page != end or end - first == pages_max:
+            if end > first:
+                yield first, end
+            first = page
+        end = page + 1
+    if end > first:
+        yield first, end
 
 
 _SECONDS: Final = {"": 1.0, "s": 1.0, "sec": 1.0, "ms": 0.001, "m": 60.0, "min": 60.0}

@@ -27,7 +27,7 @@ from turso_sync_nb.changes.names import is_internal, quoted
 from turso_sync_nb.changes.sql_text import first_word
 from turso_sync_nb.connection.allowed import REFUSED_PRAGMAS, WRITES, refuse_inner_file
 from turso_sync_nb.connection.carrying import Luggage
-from turso_sync_nb.connection.sql_errors import translated
+from turso_sync_nb.connection.sql_errors import translated, with_note
 from turso_sync_nb.connection.statements import (
     CHANGING_THE_SCHEMA,
     READING,
@@ -347,7 +347,7 @@ class Session:
         if not self.raw.in_transaction:
             self.capture.transaction_ended()
         if was_in_transaction and not self.raw.in_transaction:
-            explained = _with_note(explained, "the open transaction was rolled back")
+            explained = with_note(explained, "the open transaction was rolled back")
         if explained is error:
             raise error
         raise explained from None
@@ -438,14 +438,3 @@ def _undone_by_sqlite(error: BaseException) -> bool:
     """
     extended = getattr(error, "extendedresult", apsw.SQLITE_CONSTRAINT_DATATYPE)
     return isinstance(error, apsw.ConstraintError) and extended != apsw.SQLITE_CONSTRAINT_DATATYPE
-
-
-def _with_note(error: BaseException, note: str) -> BaseException:
-    """Return ``error`` with ``note`` in its message."""
-    if isinstance(error, SyncError):
-        error.hint = f"{error.hint}; {note}" if error.hint else note
-    elif isinstance(error, apsw.Error | KeyboardInterrupt):
-        error.args = (f"{error.args[0]} ({note})" if error.args else note, *error.args[1:])
-    else:
-        error.add_note(note)
-    return error

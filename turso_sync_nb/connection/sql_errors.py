@@ -79,6 +79,17 @@ def translated(error: BaseException) -> BaseException:
     return translation
 
 
+def with_note(error: BaseException, note: str) -> BaseException:
+    """Return ``error`` with ``note`` in its message."""
+    if isinstance(error, errors.SyncError):
+        error.hint = f"{error.hint}; {note}" if error.hint else note
+    elif isinstance(error, apsw.Error | KeyboardInterrupt):
+        error.args = (f"{error.args[0]} ({note})" if error.args else note, *error.args[1:])
+    else:
+        error.add_note(note)
+    return error
+
+
 @contextmanager
 def explaining() -> Iterator[None]:
     """Raise an APSW error of the block as what it is to a reader."""

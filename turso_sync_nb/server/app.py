@@ -104,10 +104,11 @@ class _Face:
         selection = await self._selected(http, request)
         self._database.tidy_soon()
         chunks = pull.chunks(history, selection, self._limits.chunk_pages)
+        body_bytes = selection.body_bytes
         return _PageStream(
             _in_threads(chunks, self._pullers),
             media_type="application/protobuf",
-            headers={} if selection.body_bytes is None else {"content-length": str(selection.body_bytes)},
+            headers={} if body_bytes is None else {"content-length": str(body_bytes)},
         )
 
     async def _selected(self, http: Request, request: PullRequest) -> pull.Selection:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from turso_sync_nb.server.wal import WalMovedError
-from turso_sync_nb.units import PAGE_SIZE, PageId
+from turso_sync_nb.units import PAGE_SIZE, PageId, runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from turso_sync_nb.server.served_file import ServedFile
     from turso_sync_nb.server.wal import Tip, Wal
@@ -61,20 +61,8 @@ class NewestPages:
         if found is None:  # the WAL started anew, and it does so only once the file holds all of it
             self._frames.clear()
             found = {}
-        for first, count in _runs([page for page in pages if page not in found]):
-            data = memoryview(self._file.pages(first, count))
-            for at in range(count):
+        for first, end in runs(page for page in pages if page not in found):
+            data = memoryview(self._file.pages(PageId(first), end - first))
+            for at in range(end - first):
                 found[PageId(first + at)] = bytes(data[at * PAGE_SIZE : (at + 1) * PAGE_SIZE])
         return found
-
-
-def _runs(pages: Sequence[PageId]) -> Iterator[tuple[PageId, int]]:
-    """Yield (first, count) for each run of neighbours in ascending ``pages``."""
-    at = 0
-    while at < len(pages):
-        first = pages[at]
-        count = 1
-        while at + count < len(pages) and pages[at + count] == first + count:
-            count += 1
-        yield first, count
-        at += count

@@ -26,7 +26,7 @@ from turso_sync_nb.errors import ReplicaError
 from turso_sync_nb.storage.crash_points import reach
 from turso_sync_nb.storage.durable import explained
 from turso_sync_nb.storage.holes import punch
-from turso_sync_nb.units import LOCK_PAGE, PAGE_SIZE
+from turso_sync_nb.units import LOCK_PAGE, PAGE_SIZE, runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -106,7 +106,7 @@ class Eviction:
             store.flush()
             reach("eviction: map durable")
             with explained(f"write {self._path}"):
-                for first, end in _runs(pages):
+                for first, end in runs(pages):
                     punch(self._descriptor, first * PAGE_SIZE, (end - first) * PAGE_SIZE)
                     reach("eviction: some room free")
         self._upper -= pages  # in place: readers hold on to it
@@ -128,23 +128,10 @@ class Eviction:
         os.close(self._descriptor)
 
 
-def _runs(pages: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Yield ``pages`` as runs ``(first, end)``."""
-    first = end = -1
-    for page in pages:
-        if page != end:
-            if end > first:
-                yield first, end
-            first = page
-        end = page + 1
-    if end > first:
-        yield first, end
-
-
 def _gaps(pages: Iterable[int], db_pages: int) -> Iterator[tuple[int, int]]:
     """Yield what lies between ``pages``, up to ``db_pages``, as runs; takes the time of ``pages`` alone."""
     before = 0
-    for first, end in _runs(pages):
+    for first, end in runs(pages):
         if first > before:
             yield before, first
         before = end

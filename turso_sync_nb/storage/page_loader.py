@@ -102,8 +102,7 @@ class PageLoader:
         with own.under_way:
             self._listed(None, own, wanted)
             if own.pages:
-                self._store.arrived(BitMap())  # none yet: they are on their way
-                self._store.put(_until((source or self._source.fetch)(own.pages), stopped))
+                self._bring(_until((source or self._source.fetch)(own.pages), stopped))
         return own.pages
 
     def fill_up(self) -> None:
@@ -135,10 +134,13 @@ class PageLoader:
         """
         try:
             if flight.pages and not stopped():
-                self._store.arrived(BitMap())  # none yet: they are on their way
-                self._store.put(_until(self._source.fetch(flight.pages), stopped))
+                self._bring(_until(self._source.fetch(flight.pages), stopped))
         finally:
             flight.under_way.release()
+
+    def _bring(self, pages: Iterator[Page]) -> None:
+        self._store.arrived(BitMap())  # none yet: they are on their way
+        self._store.put(pages)
 
     def _other_flight(self, page: int) -> Flight | None:
         """Return the flight under way that brings ``page``."""
@@ -167,8 +169,7 @@ class PageLoader:
         """Fetch the pages of ``own``; none when ``page`` arrived just before it was listed."""
         if page not in own.pages:
             return BitMap()
-        self._store.arrived(BitMap())  # none yet: they are on their way
-        self._store.put(self._source.fetch(own.pages))
+        self._bring(self._source.fetch(own.pages))
         if not self._store.has(page):
             raise RemoteFailedError(
                 f"fetch page {page}: the remote did not send it",

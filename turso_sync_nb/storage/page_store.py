@@ -27,7 +27,7 @@ from turso_sync_nb.storage.durable import explained, sync_folder
 from turso_sync_nb.storage.folder import SQLITE_MAGIC
 from turso_sync_nb.storage.page_map import PageMap
 from turso_sync_nb.storage.undo import UndoFile
-from turso_sync_nb.units import PAGE_SIZE, PageId
+from turso_sync_nb.units import PAGE_SIZE, PageId, runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -176,7 +176,7 @@ class PageStore:
                 )
             absent = self.page_map.absent_of(BitMap(batch))
             written = len(absent)
-            for first, end in runs(absent):
+            for first, end in runs(absent, WRITE_PAGES_MAX):
                 data = b"".join(batch[PageId(page)] for page in range(first, end))
                 with self._explained("write"):
                     self._file.xWrite(data, first * PAGE_SIZE)
@@ -372,19 +372,6 @@ def admitted(page_id: PageId, data: bytes, db_pages: int) -> bytes:
             hint="try again; if it stays so, the server's answers are damaged",
         )
     return data if page_id else _as_wal_mode(data)
-
-
-def runs(pages: BitMap) -> Iterator[tuple[int, int]]:
-    """Yield ``pages`` as runs ``(first, end)`` of at most one write each."""
-    first = end = -1
-    for page in pages:
-        if page != end or end - first == WRITE_PAGES_MAX:
-            if end > first:
-                yield first, end
-            first = page
-        end = page + 1
-    if end > first:
-        yield first, end
 
 
 def _as_wal_mode(first_page: bytes) -> bytes:

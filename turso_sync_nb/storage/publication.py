@@ -29,11 +29,11 @@ from turso_sync_nb.storage.durable import explained, sync_file, sync_folder
 from turso_sync_nb.storage.metadata import FileStamp, load_metadata, save_metadata
 from turso_sync_nb.storage.page_file import PageFile
 from turso_sync_nb.storage.page_map import PageMap
-from turso_sync_nb.storage.page_store import EMPTY_DATABASE, explained_disk, runs
+from turso_sync_nb.storage.page_store import EMPTY_DATABASE, WRITE_PAGES_MAX, explained_disk
 from turso_sync_nb.storage.read_ahead import SCRATCH_SEGMENT_PAGES
 from turso_sync_nb.storage.view_vfs import ViewVFS
 from turso_sync_nb.storage.wal_pages import wal_pages
-from turso_sync_nb.units import LOCK_PAGE, PAGE_SIZE, PageId
+from turso_sync_nb.units import LOCK_PAGE, PAGE_SIZE, PageId, runs
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -259,7 +259,7 @@ def _write_pages(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata, 
         )
     db_pages = metadata.db_pages
     with explained_disk("write", folder.main):
-        for first, end in runs(pages.pages):
+        for first, end in runs(pages.pages, WRITE_PAGES_MAX):
             file.xWrite(pages.read_run(first, end), first * PAGE_SIZE)
             reach("publish: some pages written")
         if not db_pages:
