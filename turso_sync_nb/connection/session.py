@@ -37,7 +37,7 @@ from turso_sync_nb.connection.statements import (
 )
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.replica import BUSY_TIMEOUT_MS
-from turso_sync_nb.errors import ProgrammingError, ReplicaBusyError, SyncError, UsageError
+from turso_sync_nb.errors import ProgrammingError, ReplicaBusyError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
