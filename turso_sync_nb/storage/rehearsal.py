@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from turso_sync_nb.storage.page_store import PageStore
 
 STEPS_MAX: Final = 50_000
-"""Virtual-machine steps (some 3 ms) of one statement."""
+"""Virtual-machine steps (some 3 ms) of one rehearsal."""
+
+STEPS_BETWEEN: Final = 1_000
+"""Steps between two looks at how many are left."""
 
 VALUE_BYTES_MAX: Final = 16 * 1024 * 1024
 """Bytes of a value that is made or read."""
@@ -60,7 +63,8 @@ class Rehearsal:
         self._pages = LastCommit(folder, store)
         self._vfs = _VFS(self)
         self.raw = apsw.Connection("rehearsal", flags=_FLAGS, vfs=self._vfs.name)
-        self.raw.set_progress_handler(lambda: True, STEPS_MAX)
+        self._steps_left = 0
+        self.raw.set_progress_handler(self._is_long, STEPS_BETWEEN)
         self.raw.limit(apsw.SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)
         self._is_set = False
 
@@ -70,7 +74,7 @@ class Rehearsal:
 
     def begin(self, most: int) -> LastCommit:
         """Note from now on up to ``most`` pages; to be used with ``with`` around what is rehearsed."""
-        self.wanted, self._most = {}, most
+        self.wanted, self._most, self._steps_left = {}, most, STEPS_MAX
         self._pages = LastCommit(self._folder, self._store, self._frames)
         return self._pages
 
@@ -92,6 +96,10 @@ class Rehearsal:
             if self.raw.in_transaction:
                 self.raw.execute("ROLLBACK")
             self.raw.release_memory()  # pages made up are read once
+
+    def _is_long(self) -> bool:
+        self._steps_left -= STEPS_BETWEEN
+        return self._steps_left < 0
 
     @property
     def is_full(self) -> bool:
