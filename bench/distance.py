@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import lazy
 from counting import CountingDoor
 from figures import Figure, compared, timed
-from lookup import our_connect, their_connect
+from lookup import SCATTERED, our_connect, their_connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,12 @@ CASES: Final = (
     Case("partial bootstrap", ""),
     Case("lookup by key", "SELECT * FROM flights WHERE id = 123456"),
     Case("lookup by index, 111 rows", "SELECT * FROM flights WHERE tailnum = 'N14228'"),
+    Case("100 keys of IN", f"SELECT * FROM flights WHERE id IN ({SCATTERED})", pairs_max=2),
+    Case(
+        "update of 100 scattered rows",
+        f"UPDATE flights SET dep_delay = 0 WHERE id IN ({SCATTERED})",
+        pairs_max=2,
+    ),
     Case("range of 1,000 rows", "SELECT * FROM flights WHERE id BETWEEN 100000 AND 100999"),
     Case(
         "range of 1,000 rows, 4 KiB segments",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import turso.sync
 from counting import Count, CountingDoor
 from figures import Figure
-from lookup import PREFIX, still, their_connect
+from lookup import PREFIX, SCATTERED, still, their_connect
 
 import turso_sync_nb as tsn
 
@@ -40,6 +40,7 @@ class Query:
 QUERIES: Final = (
     Query("lookup by key", "SELECT * FROM flights WHERE id = 123456", 3, 50_000),
     Query("lookup by index, 111 rows", "SELECT * FROM flights WHERE tailnum = 'N14228'", 6, 650_000),
+    Query("100 keys of IN", f"SELECT * FROM flights WHERE id IN ({SCATTERED})", 3, 600_000),
     Query(
         "range of 1,000 rows, 4 KiB segments",
         "SELECT * FROM flights WHERE id BETWEEN 100000 AND 100999",

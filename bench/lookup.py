@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 PREFIX: Final = 128 * 1024
 KEYS: Final = (1, 40_000, 123_456, 200_000, 336_776)
+SCATTERED: Final = ", ".join(str(key) for key in range(1500, 336_000, 3347))
+"""100 keys, each on a page of its own."""
 LOOKUP: Final = "SELECT * FROM flights WHERE id = ?"
 REQUESTS_MAX: Final = 3
-BYTES_MAX: Final = 400_000
+BYTES_MAX: Final = 50_000
 QUIET_SECONDS: Final = 0.3
 """Fetching ahead goes on after the answer; it is on the bill, so counting waits until the wire is still."""
 
