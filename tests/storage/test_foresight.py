@@ -278,6 +278,42 @@ def test_rows_are_those_of_plain_sqlite(data, tmp_path_factory: pytest.TempPathF
     replica.store.close()
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(data=st.data())
+def test_damaged_pages(data, store_pages, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Whatever pages say, a query gives or refuses what it does without foresight."""
+    pages, chance = list(store_pages), random.Random(data.draw(st.integers(0, 1 << 32)))
+    for page in (*PREFIX[1:], *chance.sample(range(len(PREFIX), len(pages)), 200)):
+        damaged = bytearray(pages[page])
+        for _ in range(chance.choice([0, 1, 5, 300])):
+            at = chance.choice([chance.randrange(12), chance.randrange(300), chance.randrange(4096)])
+            damaged[at] = chance.choice([0, 1, 2, 5, 10, 13, 255, chance.randrange(256)])
+        pages[page] = bytes(damaged)
+    sql = data.draw(
+        st.sampled_from(
+            [
+                "SELECT id, shop FROM item WHERE id BETWEEN 9000 AND 12000",
+                "SELECT note FROM item WHERE shop = 77",
+                "SELECT k FROM word WHERE k > '0' LIMIT 300",
+                "SELECT count(*) FROM small CROSS JOIN item ON item.id = small.id * 7 WHERE small.id < 90",
+                "SELECT sum(length(body)) FROM photo WHERE id < 30",
+            ]
+        )
+    )
+    outcomes = []
+    for name in ("foreseen", "not"):
+        replica = Partial.create(tmp_path_factory.mktemp(name) / "r", pages, here=PREFIX, segment_pages=1)
+        with closing(replica.open(READONLY)) as db:
+            if name == "foreseen":
+                replica.vfs.file(db).foresight.begin(sql, [None])
+            try:
+                outcomes.append(db.execute(sql).fetchall())
+            except apsw.Error as error:
+                outcomes.append((type(error), str(error)))
+        replica.store.close()
+    assert outcomes[0] == outcomes[1]
+
+
 @given(st.integers(-(1 << 63), (1 << 63) - 1))
 def test_variable_length_integers(value) -> None:
     """What is written is what is read."""
