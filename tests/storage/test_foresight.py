@@ -308,7 +308,7 @@ def test_damaged_pages(data, store_pages, tmp_path_factory: pytest.TempPathFacto
                 replica.vfs.file(db).foresight.begin(sql, [None])
             try:
                 outcomes.append(db.execute(sql).fetchall())
-            except apsw.Error as error:
+            except (apsw.Error, UnicodeDecodeError) as error:
                 outcomes.append((type(error), str(error)))
         replica.store.close()
     assert outcomes[0] == outcomes[1]
