@@ -102,7 +102,7 @@ class LocalServer:
 
         It may be repeated. What the clients wrote is in the file afterwards.
         """
-        self._server.should_exit = True
+        self._server.stop()
         self._thread.join()
         self._opened.close()
 
