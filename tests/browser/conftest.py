@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-@pytest.fixture(scope="module")
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests here last: asyncio does not work in this thread once there is a browser."""
+    items.sort(key=lambda item: HERE in item.path.parents)
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Give a headless Chromium. Playwright keeps an event loop running in this thread as long as it lives."""
     if not CHROMIUM.exists():
@@ -43,14 +52,43 @@ def lab(wheel_path_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
         yield server
 
 
+@pytest.fixture(scope="session")
+def kept(lab: LabServer, browser: Browser) -> Iterator[list[Notebook]]:
+    """Give the page that the next test's notebook is opened in, if there is one."""
+    pages: list[Notebook] = []
+    yield pages
+    for page in pages:
+        page.close()
+
+
 @pytest.fixture
-def notebook(lab: LabServer, browser: Browser) -> Iterator[Notebook]:
-    """Give a notebook to open; nothing outside the loopback may be asked for, no error may be logged."""
+def notebook(
+    lab: LabServer, browser: Browser, kept: list[Notebook], request: pytest.FixtureRequest
+) -> Iterator[Notebook]:
+    """Give a notebook to open; nothing outside the loopback may be asked for, no error may be logged.
+
+    Its page is the one of the test before, unless that failed: a page of JupyterLab takes 4 s to load.
+    """
+    failures = request.session.testsfailed
+    notebook = kept.pop() if kept else Notebook(lab, browser)
+    yield notebook
+    if request.session.testsfailed > failures:
+        notebook.close()
+    else:
+        notebook.leave()
+    complaints = notebook.take_complaints()
+    if not notebook.page.is_closed():
+        kept.append(notebook)
+    assert complaints == []
+
+
+@pytest.fixture
+def own_page(lab: LabServer, browser: Browser) -> Iterator[Notebook]:
+    """Give a notebook as ``notebook`` does, whose page nobody had before or has after."""
     notebook = Notebook(lab, browser)
     yield notebook
     notebook.close()
-    assert notebook.refused == []
-    assert notebook.complaints == []
+    assert notebook.take_complaints() == []
 
 
 @pytest.fixture(scope="session")

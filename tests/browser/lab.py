@@ -122,14 +122,20 @@ def chromium(playwright: Playwright) -> Iterator[Browser]:
         browser.close()
 
 
+VIEWPORT = {"width": 1200, "height": 1000}
+
+
 class Notebook:
-    """A notebook open in the browser; ``refused`` are addresses that its page asked for in vain."""
+    """A page of JupyterLab with one notebook at a time; to load it takes 4 s, another notebook in it 0.5 s.
+
+    ``refused`` are addresses that the page asked for in vain, ``complaints`` the errors that it logged.
+    """
 
     def __init__(self, server: LabServer, browser: Browser) -> None:
         self.server = server
         self.refused: list[str] = []
         self.complaints: list[str] = []
-        self.page: Page = browser.new_page(viewport={"width": 1200, "height": 1000})
+        self.page: Page = browser.new_page(viewport=VIEWPORT)
         self.page.set_default_timeout(DEADLINE_S * 1000)
         self.page.route("**/*", self._only_loopback)
         self.page.on("console", lambda said: said.type == "error" and self._heard(said.text))
@@ -147,7 +153,10 @@ class Notebook:
             self.complaints.append(complaint)
 
     def open(self, name: str, cells: list[str] | None = None, *, at: str = "doc/tree") -> None:
-        """Open the notebook ``name``, written anew with ``cells`` unless there are none."""
+        """Open the notebook ``name``, written anew with ``cells`` unless there are none.
+
+        ``at`` says where, if the page is still empty.
+        """
         if cells is not None:
             notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
             notebook.metadata["kernelspec"] = {
@@ -156,7 +165,10 @@ class Notebook:
                 "language": "python",
             }
             nbformat.write(notebook, self.server.folder / name)
-        self.page.goto(f"{self.server.url}/{at}/{name}?reset")
+        if self.page.url == "about:blank":
+            self.page.goto(f"{self.server.url}/{at}/{name}?reset")
+        else:
+            self.command("docmanager:open", path=name)
         self.page.wait_for_function(
             "window.jupyterapp && window.jupyterapp.shell.currentWidget?.sessionContext"
         )
@@ -168,9 +180,11 @@ class Notebook:
             f"(async () => {{ const w = window.jupyterapp.shell.currentWidget; return {condition}; }})()"
         )
 
-    def command(self, name: str) -> None:
-        """Do one of JupyterLab's commands and wait for its end."""
-        self.page.evaluate("name => window.jupyterapp.commands.execute(name)", name)
+    def command(self, name: str, **args: str) -> None:
+        """Do one of JupyterLab's commands and wait for its end; its result may be a widget, and stays there."""
+        self.page.evaluate(
+            "async ([name, args]) => { await window.jupyterapp.commands.execute(name, args); }", [name, args]
+        )
 
     def run_all(self) -> None:
         """Run every cell and wait for the last one."""
@@ -210,6 +224,24 @@ class Notebook:
         self.command("docmanager:save")
         name: str = self.page.evaluate("window.jupyterapp.shell.currentWidget.context.path")
         return self.server.folder / name
+
+    def take_complaints(self) -> list[str]:
+        """Return what was refused or logged since the last time."""
+        said = [f"refused: {address}" for address in self.refused] + self.complaints
+        self.refused.clear()
+        self.complaints.clear()
+        return said
+
+    def leave(self) -> None:
+        """End its kernel and close the notebook, without saving it: another one can be opened then."""
+        self.page.set_viewport_size(VIEWPORT)
+        self.page.evaluate(
+            """async () => {
+                const {shell} = window.jupyterapp;
+                await shell.currentWidget?.sessionContext?.shutdown();
+                [...shell.widgets("main")].forEach(each => each.dispose());
+            }"""
+        )
 
     def close(self) -> None:
         """End its kernel and close its page."""

@@ -29,24 +29,24 @@ def lab(wheel_path_env, tmp_path_factory) -> Iterator[LabServer]:
         yield server
 
 
-def test_a_click_that_is_not_heard_says_so(notebook, people):
+def test_a_click_that_is_not_heard_says_so(own_page, people):
     """It waits visibly; the stop button ends the cell, and then it is done."""
     connect = f"%turso_sync connect busy.db {people} --prefix 4KiB"
     load = "from turso_sync_nb.jupyter import connection; db = connection()"
-    notebook.open(
+    own_page.open(
         "busy.ipynb", ["%load_ext turso_sync_nb", connect, load, "%turso_sync dashboard", "%turso_sync pages"]
     )
-    notebook.run_all()
-    page = notebook.page
+    own_page.run_all()
+    page = own_page.page
     page.locator(".tsn-dashboard dd").first.wait_for()
     page.locator(".tsn-page-map tbody tr").first.wait_for()
-    notebook.begin(SLOW)
-    notebook.wait("w.sessionContext.session.kernel.status === 'busy'")
+    own_page.begin(SLOW)
+    own_page.wait("w.sessionContext.session.kernel.status === 'busy'")
     page.get_by_role("button", name="Pull", exact=True).click()
     page.locator(".tsn-dashboard").get_by_text(UNHEARD).wait_for()
-    page.screenshot(path=notebook.server.shots / "unheard.png")
+    page.screenshot(path=own_page.server.shots / "unheard.png")
     page.locator(".tsn-page-map canvas").click(position={"x": 3, "y": 3})
     page.locator(".tsn-page-map").get_by_text(UNHEARD).wait_for()
-    notebook.command("notebook:interrupt-kernel")
+    own_page.command("notebook:interrupt-kernel")
     page.get_by_text("pull: nothing new").wait_for()
     assert page.get_by_text(UNHEARD).count() == 0

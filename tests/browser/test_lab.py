@@ -8,12 +8,12 @@ LOAD = "%load_ext turso_sync_nb"
 
 
 @pytest.mark.parametrize("at", ["doc/tree", "notebooks"], ids=["lab", "notebook"])
-def test_cell_runs_and_its_output_is_seen(notebook, people, at):
+def test_cell_runs_and_its_output_is_seen(own_page, people, at):
     """A table and its footer, in both front ends; nothing is asked for outside the loopback."""
-    notebook.open(f"cell-{at[:3]}.ipynb", [LOAD, f"%turso_sync connect cell-{at[:3]}.db {people}"], at=at)
-    notebook.run_all()
-    notebook.run("%%turso_sync\nSELECT name, score FROM person WHERE id = 9223372036854775807")
-    output = notebook.outputs().last
+    own_page.open(f"cell-{at[:3]}.ipynb", [LOAD, f"%turso_sync connect cell-{at[:3]}.db {people}"], at=at)
+    own_page.run_all()
+    own_page.run("%%turso_sync\nSELECT name, score FROM person WHERE id = 9223372036854775807")
+    output = own_page.outputs().last
     output.get_by_text("extreme").wait_for()
     assert "1 row · " in output.inner_text()
 

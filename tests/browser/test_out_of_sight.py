@@ -18,19 +18,19 @@ SEEN = """
 
 
 @pytest.fixture
-def shown(notebook, people, request):
+def shown(own_page, people, request):
     """A notebook with every widget on top and much below, in JupyterLab's windowing mode of that name."""
     name = request.node.callspec.id
-    notebook.server.set_setting("@jupyterlab/notebook-extension/tracker", {"windowingMode": name})
+    own_page.server.set_setting("@jupyterlab/notebook-extension/tracker", {"windowingMode": name})
     connect = f"%turso_sync connect sight-{name}.db {people} --prefix 4KiB"
     lines = [f"%turso_sync {line}" for line in WIDGETS.values()]
-    notebook.open(f"sight-{name}.ipynb", [LOAD, connect, *lines, *[FILLER] * 5])
-    notebook.run_all()
-    notebook.page.evaluate(GO_TO, 2)
+    own_page.open(f"sight-{name}.ipynb", [LOAD, connect, *lines, *[FILLER] * 5])
+    own_page.run_all()
+    own_page.page.evaluate(GO_TO, 2)
     for widget, text in SHOWN.items():
-        notebook.page.locator(f".tsn-{widget}", has_text=text).wait_for(state="attached")
-    yield notebook
-    notebook.server.set_setting("@jupyterlab/notebook-extension/tracker", {})
+        own_page.page.locator(f".tsn-{widget}", has_text=text).wait_for(state="attached")
+    yield own_page
+    own_page.server.set_setting("@jupyterlab/notebook-extension/tracker", {})
 
 
 @pytest.mark.parametrize("mode", ["full", "contentVisibility"])
