@@ -181,7 +181,7 @@ class Notebook:
         )
 
     def command(self, name: str, **args: str) -> None:
-        """Do one of JupyterLab's commands and wait for its end; its result may be a widget, and stays there."""
+        """Do one of JupyterLab's commands and wait for its end; its result, such as a panel, stays there."""
         self.page.evaluate(
             "async ([name, args]) => { await window.jupyterapp.commands.execute(name, args); }", [name, args]
         )
