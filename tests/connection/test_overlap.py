@@ -13,6 +13,7 @@ import pytest
 from peers import wait_until
 
 import turso_sync_nb as tsn
+from turso_sync_nb.server import Limits, LocalServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,7 +122,7 @@ def test_a_limited_query_fetches_nothing_ahead(embedded: Callable, large, partia
 
 def test_a_fetch_that_fails_is_asked_for_again(large, partial_replica) -> None:
     """By who reads the page: with an error if it still fails, and every row otherwise."""
-    with tsn.server.LocalServer(_copy(large)) as server:
+    with LocalServer(_copy(large)) as server:
         db = partial_replica(server.url)
         cursor = db.execute(SCAN)
         server.network.latency_ms = 200
@@ -134,7 +135,7 @@ def test_a_fetch_that_fails_is_asked_for_again(large, partial_replica) -> None:
 
 def test_interrupted_while_it_waits_for_it(large, partial_replica) -> None:
     """Whoever waits for the window under way is let go at once, and the connection goes on afterwards."""
-    with tsn.server.LocalServer(_copy(large)) as server:
+    with LocalServer(_copy(large), limits=Limits(stop_seconds=0.1)) as server:
         db = partial_replica(server.url)
         cursor = db.execute(SCAN)
         while db.stats().pages_resident < LARGE:

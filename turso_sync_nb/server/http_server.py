@@ -25,8 +25,8 @@ _KEEP_ALIVE_SECONDS: Final = 60
 
 _DROP_SECONDS: Final = 0.5
 """What an interrupted request has to say so to its client."""
-_CANCEL_SECONDS: Final = 5
-"""When what still runs after its connection was dropped is cancelled; nothing should."""
+_CANCEL_SECONDS: Final = 1.0
+"""When what still runs is cancelled: a request that has yet to come through a slow network."""
 _TICK_SECONDS: Final = 0.1
 """How often uvicorn's clock ticks; it also looks then whether a signal stops it."""
 _LOOK_SECONDS: Final = 0.005
