@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import importlib
 import os
 import signal
@@ -29,6 +30,11 @@ SERVERS = pytest.StashKey[list[PeerServer]]()
 settings.register_profile("local", print_blob=True, deadline=None, derandomize=False)
 settings.register_profile("bounded", settings.get_profile("local"), max_examples=50, database=None)
 settings.load_profile("bounded" if os.environ.get("CI") else "local")
+
+
+def pytest_sessionstart() -> None:
+    """Compile the package once: hundreds of processes are started here, which may write no bytecode."""
+    compileall.compile_dir(ROOT / "turso_sync_nb", quiet=1)
 
 
 @pytest.hookimpl(wrapper=True)
