@@ -7,7 +7,7 @@ import time
 from contextlib import closing
 
 import pytest
-from views import View
+from views import view_of
 
 import turso_sync_nb as tsn
 from turso_sync_nb.widgets.live import PAUSE_S
@@ -19,12 +19,8 @@ HUSHED = "hush-hush"
 @pytest.fixture
 def view(db):
     """A view of the dashboard that was opened."""
-    widget = db.dashboard()
-    view = View(widget)
-    view.says("open")
-    yield view
-    view.says("close")
-    widget.close()
+    with view_of(db.dashboard()) as view:
+        yield view
 
 
 def figures(view):
@@ -100,7 +96,7 @@ def test_one_verb_at_a_time_and_cancel_stops_it(db, view):
 
 def test_a_verb_that_fails_is_a_line(db, view, monkeypatch):
     """A transaction that is open too long is named, and stays."""
-    monkeypatch.setattr("turso_sync_nb.engine.pull.WAIT_FOR_OTHERS_S", 0.1)
+    monkeypatch.setattr("turso_sync_nb.engine.checkpoint.WAIT_FOR_OTHERS_S", 0.1)
     db.execute("UPDATE person SET name = 'mine' WHERE id = 1")
     view.says("do", verb="checkpoint")
     said = view.wait_until_done()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from views import View
+from views import view_of
 
 import turso_sync_nb as tsn
 from turso_sync_nb.widgets.table_rows import TableRows
@@ -17,18 +18,8 @@ from turso_sync_nb.widgets.values import typed, wire
 @pytest.fixture
 def table(db):
     """Give ``table(name)``: an open view of the editor of a table."""
-    opened = []
-
-    def open_view(name):
-        view = View(db.edit(name))
-        view.says("open")
-        opened.append(view)
-        return view
-
-    yield open_view
-    for view in opened:
-        view.says("close")
-        view.widget.close()
+    with ExitStack() as views:
+        yield lambda name: views.enter_context(view_of(db.edit(name)))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from views import View, read_delta, read_whole
+from views import View, read_delta, read_whole, view_of
 
 from turso_sync_nb.widgets.live import PAUSE_S
 from turso_sync_nb.widgets.page_map import ABSENT, CHANGED, FRESH, HERE
@@ -44,12 +44,8 @@ class Seen(View):
 @pytest.fixture
 def seen(db):
     """A view of the page map that was opened."""
-    widget = db.page_map()
-    seen = Seen(widget)
-    seen.says("open")
-    yield seen
-    seen.says("close")
-    widget.close()
+    with view_of(db.page_map(), Seen) as seen:
+        yield seen
 
 
 def test_states_follow_what_is_here(db, seen):

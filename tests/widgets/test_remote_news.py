@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 from peers import wait_until
-from views import View
+from views import View, view_of
 
 import turso_sync_nb as tsn
 from turso_sync_nb.widgets.values import wire
@@ -25,19 +25,9 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def opened():
-    """Give ``opened(widget)``: a view of it, closed at the end."""
-    views = []
-
-    def open_view(widget):
-        view = View(widget)
-        view.says("open")
-        views.append(view)
-        return view
-
-    yield open_view
-    for view in views:
-        view.says("close")
-        view.widget.close()
+    """As everywhere; when its views are closed nobody listens any more."""
+    with ExitStack() as views:
+        yield lambda widget: views.enter_context(view_of(widget))
     wait_until(lambda: not listeners(), timeout_s=2.0, what="the end of listening")
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
-from views import View
+from views import view_of
 
 import turso_sync_nb as tsn
 
@@ -13,20 +13,15 @@ import turso_sync_nb as tsn
 @pytest.fixture
 def watch(db):
     """Give ``watch(sql)``: a view that was opened and asked."""
-    opened = []
+    with ExitStack() as views:
 
-    def open_view(sql, parameters=()):
-        view = View(db.watch(sql, parameters))
-        view.says("open")
-        view.says("ask")
-        view.wait_until_done()
-        opened.append(view)
-        return view
+        def open_view(sql, parameters=()):
+            view = views.enter_context(view_of(db.watch(sql, parameters)))
+            view.says("ask")
+            view.wait_until_done()
+            return view
 
-    yield open_view
-    for view in opened:
-        view.says("close")
-        view.widget.close()
+        yield open_view
 
 
 def rows(view):

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class View:
@@ -29,6 +33,16 @@ class View:
     def of(self, kind: str) -> list[tuple[dict[str, Any], list[bytes]]]:
         """Return the messages of one kind."""
         return [each for each in self.messages if each[0]["type"] == kind]
+
+
+@contextmanager
+def view_of(widget: Any, kind: type[View] = View) -> Iterator[Any]:
+    """Give a view of ``widget`` that is open; both are closed at the end."""
+    view = kind(widget)
+    view.says("open")
+    yield view
+    view.says("close")
+    widget.close()
 
 
 def numbers(data: bytes) -> list[int]:
