@@ -89,7 +89,7 @@ def test_hostile_text_is_shown_as_text():
         pd.DataFrame([["<&\x00\U0001f600" * 50] * 2000] * 100),
         pd.DataFrame({"\x00" * 10_000_000: [1]}),
         pd.DataFrame([[1] * 2000], columns=["\U0001f600" * 500 + str(at) for at in range(2000)]),
-        pd.DataFrame({"x": ["\U0001f600" * 200] * 100_000}),
+        pd.DataFrame({"x": ["\U0001f600" * 200] * 10_000}),
     ],
     ids=["10 MB of text", "10 MB of bytes", "2000 columns", "10 MB name", "2000 long names", "many rows"],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from dis import opname
 from typing import TYPE_CHECKING
 
@@ -135,8 +135,12 @@ def test_disk_full_in_a_read(partial) -> None:
         assert db.execute("PRAGMA integrity_check").get == "ok"
 
 
+class StruckError(KeyboardInterrupt):
+    """The interrupt of this test, and no other."""
+
+
 class InterruptAt:
-    """Raises KeyboardInterrupt at the ``at``-th place in the storage where Python looks for a signal.
+    """Raises StruckError at the ``at``-th place in the storage where Python looks for a signal.
 
     Those are behind a call, at a jump back and at the entry of a function.
     """
@@ -154,7 +158,7 @@ class InterruptAt:
             if frame in self.looks_next:
                 self.left -= 1
                 if self.left == 0:
-                    raise KeyboardInterrupt
+                    raise StruckError
             self.looks_next.discard(frame)
             if opname[frame.f_code.co_code[frame.f_lasti]].startswith(("CALL", "JUMP_BACKWARD", "RESUME")):
                 self.looks_next.add(frame)
@@ -170,9 +174,8 @@ def test_interrupt_anywhere(people_pages, tmp_path) -> None:
         tracer = InterruptAt(at)
         sys.settrace(tracer)
         try:
-            replica.vfs.loader.load(8)
-        except KeyboardInterrupt:
-            pass
+            with suppress(StruckError):
+                replica.vfs.loader.load(8)
         finally:
             sys.settrace(None)
         other = threading.Thread(target=replica.vfs.loader.load, args=(9,), daemon=True)
