@@ -106,11 +106,20 @@ class Kernel:
                 continue
             content, kind = message["content"], message["msg_type"]
             if kind == "status" and content["execution_state"] == "idle":
+                self.wait_for_reply(cell)
                 return outputs
             if kind in ("stream", "display_data", "execute_result", "error"):
                 outputs.append({"kind": kind, **content})
                 if seen:
                     seen(outputs[-1])
+
+    def wait_for_reply(self, cell: str) -> None:
+        """Wait for the answer to a cell, which comes after its last output, before anything else is asked.
+
+        ipykernel 7 may never notice a request that arrives while it answers (ipython/ipykernel#1554).
+        """
+        while self._client.get_shell_msg(timeout=DEADLINE_S)["parent_header"]["msg_id"] != cell:
+            pass
 
     def run(self, code: str) -> list[dict[str, Any]]:
         """Run a cell and return its outputs."""

@@ -79,6 +79,7 @@ class Clicking:
 
         for message in self.kernel.messages(end):
             self._take(message)
+        self.kernel.wait_for_reply(cell)
         return ended[0]
 
     def until(self, done: Any) -> None:
