@@ -141,6 +141,16 @@ def test_undo_paste_and_the_old_value_again(items):
     assert staged(items) == {}
 
 
+def test_a_step_that_fails_is_none(items):
+    """Of a paste over a row that is not known nothing is staged, and there is nothing to undo."""
+    items.says("set", cells=[[row_id(1), "name", "uno"], [row_id(99), "name", "x"]])
+    assert "too long ago" in items.of("said")[-1][0]["text"]
+    items.says("delete", rows=[row_id(2), row_id(99)])
+    items.says("undo")
+    assert items.of("said")[-1][0]["text"] == "undo: nothing is left to undo"
+    assert staged(items) == {}
+
+
 def test_a_row_changed_underneath_is_asked_about(db, items):
     """It is not overwritten unasked; then it is, or is left."""
     put(items, row_id(1), "name", "mine")

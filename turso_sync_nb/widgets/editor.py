@@ -167,9 +167,14 @@ class TableEditor(LiveWidget):
             raise UsageError(self.rows.readonly)
 
     def _step(self, do: Callable[[], object]) -> None:
+        """Stage what ``do`` stages as one step, or nothing of it."""
         self._refuse_readonly()
         self.staging.begin()
-        do()
+        try:
+            do()
+        except BaseException:
+            self.staging.undo()
+            raise
         self._tell_staged()
 
     def _discard(self) -> None:
@@ -183,14 +188,15 @@ class TableEditor(LiveWidget):
 
     def _set(self, content: Content) -> None:
         """Stage cells, all of them one step; ids that begin with ``+`` are rows to be added."""
-        self._refuse_readonly()
-        self.staging.begin()
-        added: dict[str, str] = {}
-        for row, column, text in content["cells"]:
-            if row.startswith("+") and row not in added:
-                added[row] = self.staging.add()
-            self._set_cell(added.get(row, row), column, text)
-        self._tell_staged()
+
+        def put_all() -> None:
+            added: dict[str, str] = {}
+            for row, column, text in content["cells"]:
+                if row.startswith("+") and row not in added:
+                    added[row] = self.staging.add()
+                self._set_cell(added.get(row, row), column, text)
+
+        self._step(put_all)
 
     def _set_cell(self, row: str, name: str, text: str | None) -> None:
         column = next((each for each in self.rows.columns if each.name == name), None)
