@@ -202,9 +202,7 @@ class TableEditor(LiveWidget):
         column = next((each for each in self.rows.columns if each.name == name), None)
         if column is None or column.readonly:
             raise UsageError(f"edit {name}: {column.readonly if column else 'there is no such column'}")
-        if row not in self.staging.rows:
-            self.staging.touch(row, self._key(row), self._old(row))
-        staged = self.staging.rows[row]
+        staged = self.staging.rows.get(row) or self.staging.touch(row, self._key(row), self._old(row))
         try:
             self.staging.put(row, name, typed(text, column.declared, staged.old.get(name)))
         except UsageError as error:

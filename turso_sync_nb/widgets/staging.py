@@ -62,8 +62,9 @@ class Staging:
         return row
 
     def touch(self, row: str, key: Row, old: dict[str, Any]) -> Staged:
-        """Return what is staged for a row of the table, an update without values if it was nothing."""
-        return self.rows.setdefault(row, Staged("update", key, old))
+        """Stage an update without values and return it."""
+        self.rows[row] = Staged("update", key, old)
+        return self.rows[row]
 
     def put(self, row: str, column: str, value: Any) -> None:
         """Stage a value; one that is the old one again is not staged."""
@@ -75,11 +76,6 @@ class Staging:
             staged.new.pop(column, None)
         else:
             staged.new[column] = value
-        self.drop_unchanged(row)
-
-    def drop_unchanged(self, row: str) -> None:
-        """Forget an update that changes nothing."""
-        staged = self.rows[row]
         if staged.operation == "update" and not staged.new and not staged.errors:
             del self.rows[row]
 
