@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.units import format_size
 from turso_sync_nb.widgets.live import script
@@ -17,14 +17,14 @@ from turso_sync_nb.widgets.remote_news import RemoteNewsWidget, pulled, pushed
 from turso_sync_nb.widgets.snapshots import table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from pyroaring import BitMap
 
     from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.engine.reports import Stats
-    from turso_sync_nb.widgets.live import Content
+    from turso_sync_nb.widgets.live import Message
 
 ARRIVALS_KEPT: Final = 120
 """Bars of the timeline."""
@@ -64,12 +64,12 @@ class Dashboard(RemoteNewsWidget):
         remote = self.replica.remote
         return remote.traffic.snapshot().received_bytes if remote else 0
 
-    def whole(self, db: Connection) -> tuple[Content, Sequence[bytes]]:
+    def whole(self, db: Connection) -> Message:
         """Return everything."""
         self._look(db)
         return self.news()
 
-    def news(self) -> tuple[Content, Sequence[bytes]]:
+    def news(self) -> Message:
         """Return the figures of this moment."""
         return {
             "type": "figures",
@@ -80,7 +80,7 @@ class Dashboard(RemoteNewsWidget):
             "remote": self.replica.remote_url,
         }, ()
 
-    def looked_again(self, db: Connection) -> tuple[Content, Sequence[bytes]]:
+    def looked_again(self, db: Connection) -> Message:
         """Return everything."""
         return self.whole(db)
 
@@ -138,7 +138,7 @@ def _checkpoint(db: Connection) -> str:
     return f"checkpoint: {db.checkpoint().pages:,} pages moved"
 
 
-_VERBS: Final[dict[str, Callable[[Connection], Any]]] = {
+_VERBS: Final[dict[str, Callable[[Connection], str]]] = {
     "pull": _pull,
     "push": _push,
     "sync": _sync,

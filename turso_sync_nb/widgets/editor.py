@@ -21,16 +21,15 @@ from turso_sync_nb.widgets.staging import Staging
 from turso_sync_nb.widgets.values import typed, wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.connection.edits import RowEdit
     from turso_sync_nb.engine.replica import Replica
-    from turso_sync_nb.widgets.live import Content
+    from turso_sync_nb.widgets.live import Content, Message
     from turso_sync_nb.widgets.table_rows import TableRows
 
     Row = tuple[Any, ...]
-    Message = tuple[Content, Sequence[bytes]]
 
 PAGE_ROWS: Final = 30
 """Rows that a view is sent at once; it keeps two such pages."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.replica import Replica
 
     Content = dict[str, Any]
+    Message = tuple[Content, Sequence[bytes]]
 
 PAUSE_S: Final = 0.25
 """Between two updates: four a second is as much as a reader can follow."""
@@ -86,15 +87,15 @@ class LiveWidget(anywidget.AnyWidget):
 
     # What a widget is made of
 
-    def whole(self, db: Connection) -> tuple[Content, Sequence[bytes]]:
+    def whole(self, db: Connection) -> Message:
         """Return the message that tells a new view everything; ``db`` is a sibling."""
         raise NotImplementedError
 
-    def news(self) -> tuple[Content, Sequence[bytes]] | None:
+    def news(self) -> Message | None:
         """Return what happened since the last message, if anything; called perhaps within SQLite."""
         raise NotImplementedError
 
-    def looked_again(self, db: Connection) -> tuple[Content, Sequence[bytes]] | None:
+    def looked_again(self, db: Connection) -> Message | None:
         """Return what only a look into the database tells: after a cell, or work; ``db`` is a sibling."""
         del db
         return self.news()

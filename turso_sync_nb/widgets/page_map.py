@@ -22,16 +22,12 @@ from turso_sync_nb.widgets.runs import delta, whole
 from turso_sync_nb.widgets.snapshots import line, table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.engine.page_owners import Owner
     from turso_sync_nb.engine.replica import Replica
-    from turso_sync_nb.widgets.live import Content
-
-    Message = tuple[Content, Sequence[bytes]]
+    from turso_sync_nb.widgets.live import Message
 
 ABSENT: Final = 0
 HERE: Final = 1

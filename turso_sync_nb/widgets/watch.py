@@ -16,16 +16,12 @@ from turso_sync_nb.widgets.snapshots import table
 from turso_sync_nb.widgets.values import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pyroaring import BitMap
 
     from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.connection.parameters import Parameters
     from turso_sync_nb.engine.replica import Replica
-    from turso_sync_nb.widgets.live import Content
-
-    Message = tuple[Content, Sequence[bytes]]
+    from turso_sync_nb.widgets.live import Message
 
 ROWS_MAX: Final = 200
 
