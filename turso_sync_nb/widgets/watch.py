@@ -108,7 +108,4 @@ class Watch(RemoteNewsWidget):
         """Return the rows."""
         if not self._names:
             self._read(db)
-        shown = [
-            [f"{len(each)} bytes" if isinstance(each, bytes) else each for each in row] for row in self._rows
-        ]
-        return table(self._names, shown)
+        return table(self._names, self._rows)
