@@ -19,7 +19,8 @@ from replicas import lazily
 import turso_sync_nb as tsn
 from turso_sync_nb.server import LocalServer
 from turso_sync_nb.storage import holes
-from turso_sync_nb.storage.eviction import _gaps, _runs
+from turso_sync_nb.storage.eviction import _gaps
+from turso_sync_nb.units import runs
 
 MIB = 2**20
 ROWS = 3000
@@ -214,7 +215,7 @@ def test_an_export_is_whole(connect, server, tmp_path):
 
 def test_runs_and_gaps():
     """Both name each page once."""
-    assert list(_runs([1, 2, 3, 7, 9, 10])) == [(1, 4), (7, 8), (9, 11)]
+    assert list(runs([1, 2, 3, 7, 9, 10])) == [(1, 4), (7, 8), (9, 11)]
     assert list(_gaps([1, 2, 3, 7, 9, 10], 12)) == [(0, 1), (4, 7), (8, 9), (11, 12)]
     assert list(_gaps([], 5)) == [(0, 5)]
 
