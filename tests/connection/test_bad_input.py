@@ -39,6 +39,17 @@ def test_no_address(tmp_path, url) -> None:
     check_refused(tmp_path / "r", url, tsn.UsageError, "address")
 
 
+@pytest.mark.parametrize(
+    "size",
+    [{"max_resident": 2e9}, {"max_resident": [2**21]}, {"pull_bytes_threshold": "1MB"},
+     {"pull_bytes_threshold": 1e6}, {"pull_bytes_threshold": 4095}],
+    ids=str,
+)  # fmt: skip
+def test_no_size(tmp_path, size) -> None:
+    """What is no number of bytes, or too few, is refused before anything is made."""
+    check_refused(tmp_path / "r", "http://127.0.0.1:9", tsn.UsageError, next(iter(size)), **size)
+
+
 def test_no_url(tmp_path) -> None:
     """Without a replica and without a URL there is nothing to connect to."""
     check_refused(tmp_path / "r", None, tsn.UsageError, "no URL")

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from turso_sync_nb.changes.conflicts import Policies
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.options import Transform
-    from turso_sync_nb.remote.http import HttpRemote as Remote
 
     Text = str | Callable[[], str | None] | None
 
@@ -108,13 +107,8 @@ def connect(
         raise UsageError(
             f"connect: partial_sync is {type(partial).__name__}", hint="give a PartialSyncOpts, or nothing"
         )
-    if pull_bytes_threshold is not None and pull_bytes_threshold < PAGE_SIZE:
-        raise UsageError(
-            f"connect: pull_bytes_threshold {pull_bytes_threshold} is less than a page",
-            hint=f"give at least {PAGE_SIZE}",
-        )
 
-    def make_remote(saved_url: str | None) -> Remote | None:
+    def make_remote(saved_url: str | None) -> HttpRemote | None:
         url = remote_url or saved_url
         if url is None:
             return None
@@ -132,7 +126,7 @@ def connect(
         partial_sync=partial,
         bootstrap_if_empty=bootstrap_if_empty,
         pages_resident_max=_checked_room(max_resident),
-        pages_per_request=pull_bytes_threshold // PAGE_SIZE if pull_bytes_threshold else None,
+        pages_per_request=_checked_request(pull_bytes_threshold),
     )
     replica = open_replica(path, options, make_remote)
     try:
@@ -191,13 +185,25 @@ def _checked_room(size: str | int | None) -> int | None:
     """Return how many pages may be here."""
     if size is None:
         return None
-    pages = (parse_size(size) if isinstance(size, str) else size) // PAGE_SIZE
-    if pages < PAGES_MIN:
+    length = parse_size(size) if isinstance(size, str) else size
+    if not isinstance(length, int) or length < PAGES_MIN * PAGE_SIZE:
         raise UsageError(
-            f"connect: max_resident {size!r} is too little",
+            f"connect: max_resident {size!r} is no size, or too little",
             hint=f"give at least {PAGES_MIN * PAGE_SIZE} bytes",
         )
-    return pages
+    return length // PAGE_SIZE
+
+
+def _checked_request(length: int | None) -> int | None:
+    """Return how many pages a request may ask for."""
+    if length is None:
+        return None
+    if not isinstance(length, int) or length < PAGE_SIZE:
+        raise UsageError(
+            f"connect: pull_bytes_threshold {length!r} is no number of bytes, or less than a page",
+            hint=f"give at least {PAGE_SIZE}",
+        )
+    return length // PAGE_SIZE
 
 
 def _refuse_later(options: dict[str, object]) -> None:
