@@ -12,9 +12,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-import lazy
 from counting import CountingDoor
 from figures import Figure, compared, timed
+from lazy import our_segments, their_segments
 from lookup import SCATTERED, our_connect, their_connect
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def at_a_distance(case: Case, door: CountingDoor, away: str, pairs: int) -> Figu
     mine: list[float] = []
     other: list[float] = []
     for number in range(pairs):
-        ours, theirs = (lazy.our_connect, lazy.their_segments) if case.small else (our_connect, their_connect)
+        ours, theirs = (our_segments, their_segments) if case.small else (our_connect, their_connect)
         sides: list[tuple[Connect, list[float]]] = [(ours, mine), (theirs, other)]
         for connect, times in sides if number % 2 else reversed(sides):
             times.append(once(connect, door.url, case.sql))

@@ -6,23 +6,19 @@ headers too; what fetches ahead after the answer is on the bill. A scan's limit 
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-import turso.sync
-from counting import Count, CountingDoor
-from figures import Figure
-from lookup import PREFIX, SCATTERED, still, their_connect
-
-import turso_sync_nb as tsn
+from lookup import SCATTERED, moved, our_connect, their_connect, wire_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from figures import Figure
 
 SEGMENT: Final = 4096
+our_segments: Final = partial(our_connect, segment_size=SEGMENT)
+their_segments: Final = partial(their_connect, segment_size=SEGMENT)
+"""Each opens a partial replica with the smallest segments."""
 
 
 @dataclass(frozen=True)
@@ -73,49 +69,6 @@ def figures(port: int) -> list[Figure]:
 
 def compared(port: int, query: Query) -> list[Figure]:
     """Return the two lines of one query."""
-    mine = moved(port, our_connect, query.sql)
+    mine = moved(port, our_segments, query.sql)
     other = moved(port, their_segments if query.small else their_connect, query.sql)
-    return [
-        Figure(
-            f"{query.what}: requests",
-            str(mine.requests),
-            f"{other.requests} pyturso",
-            "",
-            f"<= {query.requests_max}",
-            mine.requests <= query.requests_max,
-        ),
-        Figure(
-            f"{query.what}: bytes received",
-            f"{mine.received:,}",
-            f"{other.received:,} pyturso",
-            "",
-            f"<= {query.bytes_max:,}",
-            mine.received <= query.bytes_max,
-        ),
-    ]
-
-
-def moved(port: int, connect: Callable[[str, str], Any], sql: str) -> Count:
-    """Return what ``sql`` moved on a replica that ``connect`` has just made."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        CountingDoor(port) as door,
-        closing(connect(f"{folder}/replica", door.url)) as db,
-    ):
-        before = still(door)
-        assert db.execute(sql).fetchall()
-        return still(door) - before
-
-
-def our_connect(path: str, url: str) -> tsn.Connection:
-    """Open a partial replica of ours with the smallest segments."""
-    strategy = tsn.PartialSyncPrefixBootstrap(length=PREFIX)
-    options = tsn.PartialSyncOpts(bootstrap_strategy=strategy, segment_size=SEGMENT)
-    return tsn.connect(Path(path), url, partial_sync=options)
-
-
-def their_segments(path: str, url: str) -> turso.sync.ConnectionSync:
-    """Open a partial replica of pyturso's with the smallest segments."""
-    strategy = turso.sync.PartialSyncPrefixBootstrap(length=PREFIX)
-    options = turso.sync.PartialSyncOpts(bootstrap_strategy=strategy, segment_size=SEGMENT)
-    return turso.sync.connect(path, remote_url=url, partial_sync_experimental=options)
+    return wire_lines(query.what, mine, other, query.requests_max, query.bytes_max)
