@@ -96,6 +96,24 @@ def test_rows_of_equal_keys_come_together(reader) -> None:
     assert reader.asked("SELECT note FROM item WHERE shop = 77") == []
 
 
+@pytest.mark.parametrize("where", ["k = 1", "k > 0"])
+def test_rows_of_keys_longer_than_a_leaf(where, partial: Callable[..., Partial], tmp_path: Path) -> None:
+    """Windows grow along rows of an index over its leaves, and end with the key."""
+    path = tmp_path / "tall.db"
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("CREATE TABLE item(k, pad)")
+        numbers = "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 40000)"
+        db.execute(f"INSERT INTO item {numbers} SELECT i * 7919 % 30 / 10, printf('%0390d', i) FROM n")
+        db.execute("CREATE INDEX item_k ON item(k)")
+    replica = partial(pages_of(path), "tall", here=[0], segment_pages=1)
+    with closing(replica.open(READONLY)) as db:
+        reader = Reading(replica, db)
+        asked = reader.asked(f"SELECT count(pad) FROM item INDEXED BY item_k WHERE {where}")
+        assert sum(asked) > 1300  # 4,000 entries or more, 400 to a leaf
+        assert len(asked) <= 15
+        assert reader.wasted() < 0.03 * sum(asked)
+
+
 def test_planning_is_cheap(reader, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a join by index looks up to find its order is a few pages for each that it fetches."""
     looked_up = []

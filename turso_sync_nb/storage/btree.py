@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left
 from functools import cached_property
-from itertools import takewhile
 from typing import Final, NamedTuple
 
 from pyroaring import BitMap
@@ -179,10 +178,9 @@ class Node:
         """The rows that the entries of this index leaf lead to, sorted."""
         return tuple(sorted(entry[1] for entry in self.entries if entry))
 
-    def entry_rowid(self, number: int) -> int | None:
-        """Return the rowid of the entry between two children of this index page, if it is on the page."""
-        entry = self._entry(self._cells[number] + 4)
-        return entry[1] if entry else None
+    def entry_between(self, number: int) -> tuple[bytes, int] | None:
+        """Return the entry between two children of this index page, as those of a leaf are."""
+        return self._entry(self._cells[number] + 4)
 
     def _entry(self, cell: int) -> tuple[bytes, int] | None:
         payload, start = _varint(self.data, cell)
@@ -198,14 +196,6 @@ class Node:
             return None
         rowid = int.from_bytes(self.data[end - size : end], "big", signed=True) if size else kind - 8
         return self.data[types:last] + self.data[last + 1 : end - size], rowid
-
-    def equal_after(self, entry: int, step: int) -> int:
-        """Return how many entries after (``step`` 1) or before (-1) ``entry`` have the same key."""
-        here = self.entries[entry]
-        if here is None:
-            return 0
-        beside = self.entries[entry + 1 :] if step > 0 else self.entries[:entry][::-1]
-        return sum(1 for _ in takewhile(lambda other: other is not None and other[0] == here[0], beside))
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from itertools import chain, takewhile
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pyroaring import BitMap
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 EQUAL_MAX: Final = 128
 """Rows (512 KiB of pages, at most) asked for at once since their keys are equal: a LIMIT may end it."""
 
+ENTRIES_MAX: Final = 16_384
+"""Entries of an index (some 20 ms to look at) whose rows are asked for at once."""
+
 
 class Head:
     """A reader's place in an order of pages; ``places`` are several as long as it may be any of them.
@@ -38,7 +41,7 @@ class Head:
     """Pages of the first window, at most."""
     growth: ClassVar = 8
     """By what a window is larger than the one before, at most."""
-    reach: ClassVar = 16_384
+    reach = 16_384
     """How many steps of the order are looked at for an absent page, those that are here included."""
     in_segments: ClassVar = False
     """Whether its windows are guesses by place alone, a segment at most."""
@@ -122,6 +125,7 @@ class Rows(Head):
 
     A place is a leaf of the index, an entry of it, and how many entries it is from where this began. It stays
     at the beginning of a window: of a row whose way is not here to its end, the next page shows only later.
+    The entry that parts a leaf from the next one counts as the leaf's last.
     """
 
     first = 8
@@ -132,11 +136,13 @@ class Rows(Head):
         self, trees: KnownTrees, tree: int, leaf: Node, places: Sequence[tuple[int, int, int]], step: int
     ) -> None:
         super().__init__(trees, tree, places)
-        self._leaf = leaf
+        self._page = leaf.page
+        self._entries = (*leaf.entries, trees.divider(leaf.page))
         self._root = tree
         self._step = step
         self._end = -1
-        self._key = b""
+        self._key: bytes | None = None
+        self._alike = False
 
     @staticmethod
     def places_of(trees: KnownTrees, leaf: Node, tree: int, page: int) -> list[tuple[int, int, int]]:
@@ -151,23 +157,28 @@ class Rows(Head):
         """Yield the first page that is not here on the way to each row, or the row's; this one's first."""
         begin, entry, count = place
         for page in chain([begin], self.trees.beside(begin, self._step)):
-            leaf = self._leaf_at(page)
-            if leaf is None:
-                return
-            for number in range(len(leaf.entries))[:: self._step]:
-                here = leaf.entries[number]
+            entries = self._entries_of(page)
+            for number in range(len(entries))[:: self._step]:
+                here = entries[number]
                 if here is None or (page == begin and (number - entry) * self._step < 0):
                     continue
                 yield self.trees.leaf_of(self._root, here[1]), (page, number, count)
                 count += 1
+            if not entries:
+                return
 
-    def _leaf_at(self, page: int) -> Node | None:
-        if page != self._leaf.page:
-            node = self.trees.node(page)
-            if node is None:
-                return None
-            self._leaf = node
-        return self._leaf
+    def above(self, pages: int) -> list[int]:
+        """Return the index leaves that come after this one, if ``pages`` entries are more than it has."""
+        ((page, _, _),) = self.places
+        leaves = pages // max(len(self._entries_of(page)), 1)
+        return list(islice(self.trees.beside(page, self._step), leaves))
+
+    def _entries_of(self, page: int) -> Sequence[tuple[bytes, int] | None]:
+        """Return the entries of a leaf of the index; none if it is not here."""
+        if page != self._page:
+            leaf = self.trees.node(page)
+            self._page, self._entries = page, (*leaf.entries, self.trees.divider(page)) if leaf else ()
+        return self._entries
 
     def take(
         self,
@@ -182,26 +193,37 @@ class Rows(Head):
         Within the last window, what is still absent of it.
         """
         if begin[2] > self._end:
-            self.window = self._entries(begin, growth)
-            self._end = begin[2] + self.window - 1
+            self._begin_window(begin, growth)
         self.places = [begin]
-        entries = takewhile(lambda step: step[1][2] <= self._end, order)
-        pages = BitMap([page for page, _ in entries if absent(page)])
+        pages = BitMap()
+        for page, place in order:
+            if self._alike and place[2] <= self._end and self._key_at(place) != self._key:
+                self.window -= self._end + 1 - place[2]
+                self._end = place[2] - 1
+            if place[2] > self._end:
+                break
+            if absent(page):
+                pages.add(page)
         return BitMap(pages[: pages_max - 1])
 
-    def _entries(self, begin: tuple[int, int, int], growth: int) -> int:
-        """Return how many entries the next window has: those of one key, until rows of several were read."""
-        page, entry, _ = begin
-        leaf = self._leaf_at(page)
-        here = leaf.entries[entry] if leaf else None
-        if leaf is None or here is None:
-            return self.first
-        goes_on, self._key = here[0] == self._key, here[0]
-        equal = leaf.equal_after(entry, self._step) + 1
-        more = self.window * growth
-        if goes_on or (not self.window and equal > 1):
-            return min(equal, max(more, EQUAL_MAX))
-        return max(more, equal) if self.window else self.first
+    def _begin_window(self, begin: tuple[int, int, int], growth: int) -> None:
+        """Say how many entries the next window has, and whether all of them are of one key.
+
+        They are until rows of several were read.
+        """
+        key = self._key_at(begin)
+        goes_on, self._key = key == self._key, key
+        several = key is not None and self._key_at((begin[0], begin[1] + self._step, 0)) == key
+        self._alike = goes_on or (not self.window and several)
+        more = min(self.window * growth, ENTRIES_MAX)
+        self.window = max(more, EQUAL_MAX) if self._alike else more or self.first
+        self._end = begin[2] + self.window - 1
+        self.reach = max(Rows.reach, self.window * (growth + 2))
+
+    def _key_at(self, place: tuple[int, int, int]) -> bytes | None:
+        entries = self._entries_of(place[0])
+        here = entries[place[1]] if 0 <= place[1] < len(entries) else None
+        return here[0] if here else None
 
 
 class InFile(Head):

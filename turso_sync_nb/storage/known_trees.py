@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyroaring import BitMap
 
-from turso_sync_nb.storage.btree import INTERIORS, Node
+from turso_sync_nb.storage.btree import INDEX_INTERIOR, INTERIORS, Node
 from turso_sync_nb.units import PAGE_SIZE, PageId
 
 if TYPE_CHECKING:
@@ -98,6 +98,13 @@ class KnownTrees:
             if node is None or not node.children:
                 return
             yield from node.children[::step]
+
+    def divider(self, page: int) -> tuple[bytes, int] | None:
+        """Return the entry of an index between ``page`` and the page beside it that comes after."""
+        parent = self.parent(page)
+        if parent is None or parent.kind != INDEX_INTERIOR or page == parent.children[-1]:
+            return None
+        return parent.entry_between(parent.children.index(page))
 
     def leaf_of(self, root: int, rowid: int) -> int:
         """Return the table leaf on which ``rowid`` belongs, or the first page on the way that is not here."""

@@ -107,8 +107,8 @@ class StandIns:
             yield from rowids[bisect_left(rowids, first) : bisect_right(rowids, last)]
 
     def _entry(self, node: Node, number: int) -> bytes:
-        if (rowid := node.entry_rowid(number)) is not None:
-            insort(self._bounding, rowid)
+        if entry := node.entry_between(number):
+            insort(self._bounding, entry[1])
         return node.entry_bytes(number)
 
     def _bound(self, parent: Node, page: int, after: int) -> Bound | None:
