@@ -59,7 +59,7 @@ def test_in_an_open_transaction(ready):
     ("line", "said"),
     [
         ("airlines flights", "no column 'name'"),
-        ("airlnes carriers", "did you mean airlines?"),
+        ("airlnes carriers", "no variable has that name — did you mean airlines?"),
         ("url carriers", "it is a str, not a DataFrame"),
         ("airlines carriers --upsert --replace", "exclude each other"),
         ("airlines", "usage: %turso_sync write"),

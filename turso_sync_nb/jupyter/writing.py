@@ -55,9 +55,10 @@ def _frame(notebook: Notebook, name: str) -> Any:
     value = notebook.variables.get(name)
     if _is_frame(value):
         return value
-    what = f"is a {type(value).__name__}" if name in notebook.variables else "is no variable"
+    known = name in notebook.variables
+    what = f"it is a {type(value).__name__}, not a DataFrame" if known else "no variable has that name"
     hint = did_you_mean(name, frames) or (f"DataFrames here: {', '.join(frames[:5])}" if frames else "")
-    raise UsageError(f"write {showable(name)}: it {what}, not a DataFrame", hint=hint or "make one first")
+    raise UsageError(f"write {showable(name)}: {what}", hint=hint or "make one first")
 
 
 def _is_frame(value: object) -> bool:
