@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from counting import CountingDoor
 from figures import Figure, compared, timed
-from lazy import our_segments, their_segments
+from lazy import AIRPORT, our_segments, their_segments
 from lookup import SCATTERED, our_connect, their_connect
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ CASES: Final = (
     Case("partial bootstrap", ""),
     Case("lookup by key", "SELECT * FROM flights WHERE id = 123456"),
     Case("lookup by index, 111 rows", "SELECT * FROM flights WHERE tailnum = 'N14228'"),
+    Case("rows of an airport by index", AIRPORT, 0.5, pairs_max=1),
     Case("100 keys of IN", f"SELECT * FROM flights WHERE id IN ({SCATTERED})", pairs_max=2),
     Case(
         "update of 100 scattered rows",

@@ -95,7 +95,7 @@ def _bars(axis: Axes, group: str, series: Sequence[Series]) -> None:
         for place, median, each in zip(places, medians, times, strict=True):
             axis.text(max(each) * 1.08, place, seconds(median), va="center", fontsize=8)
     axis.set_xscale("log")
-    axis.margins(x=0.15)
+    axis.margins(x=0.22)
     axis.set_yticks([at + 0.2 for at in range(len(series))], [each.what for each in series])
     axis.invert_yaxis()
     axis.set_title(group if group.startswith("beside") else f"the server is {group}", loc="left")

@@ -21,6 +21,13 @@ their_segments: Final = partial(their_connect, segment_size=SEGMENT)
 """Each opens a partial replica with the smallest segments."""
 
 
+AIRPORT: Final = (
+    "SELECT carrier, count(*), avg(arr_delay) FROM flights INDEXED BY flights_route "
+    "WHERE origin = 'JFK' GROUP BY carrier"
+)
+"""111,000 rows, in the order of an index, on nearly every page of their table."""
+
+
 @dataclass(frozen=True)
 class Query:
     """One line: the SQL, and what it may take at most."""
@@ -36,6 +43,7 @@ class Query:
 QUERIES: Final = (
     Query("lookup by key", "SELECT * FROM flights WHERE id = 123456", 3, 50_000),
     Query("lookup by index, 111 rows", "SELECT * FROM flights WHERE tailnum = 'N14228'", 6, 650_000),
+    Query("rows of an airport by index", AIRPORT, 24, 31_000_000, small=False),
     Query("100 keys of IN", f"SELECT * FROM flights WHERE id IN ({SCATTERED})", 3, 600_000),
     Query(
         "range of 1,000 rows, 4 KiB segments",
