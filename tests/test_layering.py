@@ -31,6 +31,15 @@ LAYERS = {
 }
 """What each layer imports besides itself and the ground; the package's own two files may import any."""
 
+STORAGE = {
+    "files": set[str](),
+    "format": {"files"},
+    "pages": {"files", "format"},
+    "prefetch": {"files", "format", "pages"},
+    "vfs": {"files", "format", "pages", "prefetch"},
+}
+"""What each folder of storage imports of storage besides itself."""
+
 UPWARDS = {"connection/faces.py": {"widgets"}}
 """The one file that looks up, within its functions: ``db.page_map()`` is asked of a connection."""
 
@@ -127,6 +136,18 @@ def broken_ladder(inside: str, source: str) -> Iterator[str]:
             yield f"{inside}:{found.line} imports {found.module}: {layer} may import {sorted(may)}"
 
 
+def broken_storage_ladder(inside: str, source: str) -> Iterator[str]:
+    """Yield the imports of a file of storage that climb the ladder of its folders."""
+    layer, _, rest = inside.partition("/")
+    folder = rest.partition("/")[0]
+    if layer != "storage" or folder not in STORAGE:
+        return
+    for found in imports_of(source, f"{PACKAGE}.storage.{folder}"):
+        parts = found.module.split(".")
+        if parts[:2] == [PACKAGE, "storage"] and parts[2] not in {folder, *STORAGE[folder]}:
+            yield f"{inside}:{found.line} imports {found.module}: {folder} may not"
+
+
 def strayed_libraries(inside: str, source: str) -> Iterator[str]:
     """Yield the imports of a file that use a library away from its home."""
     for found in imports_of(source, PACKAGE):
@@ -145,6 +166,14 @@ def test_layers_import_only_those_below() -> None:
     """No module imports a layer that its own may not use, not even inside a function or for types."""
     climbs = [line for path, inside in python_files() for line in broken_ladder(inside, path.read_text())]
     assert not climbs, "\n".join(climbs)
+
+
+def test_folders_of_storage_import_only_those_below() -> None:
+    """No folder of storage imports one above it, not even for types; every module is in a folder."""
+    files = [(path, inside) for path, inside in python_files() if layer_of(inside) == "storage"]
+    climbs = [line for path, inside in files for line in broken_storage_ladder(inside, path.read_text())]
+    assert not climbs, "\n".join(climbs)
+    assert {inside.split("/")[1] for _, inside in files} == {*STORAGE, "__init__.py"}
 
 
 def test_libraries_stay_at_home() -> None:
@@ -171,9 +200,9 @@ def test_protocol_is_sans_io() -> None:
         ("engine/pull.py", "from turso_sync_nb.remote.http import HttpRemote"),
         ("engine/pull.py", "import turso_sync_nb.connection"),
         ("engine/pull.py", "from turso_sync_nb import connect"),
-        ("storage/lock.py", "def f():\n    from turso_sync_nb.protocol import selector"),
-        ("storage/lock.py", "from ..protocol import selector"),
-        ("units.py", "from turso_sync_nb.storage import lock"),
+        ("storage/files/lock.py", "def f():\n    from turso_sync_nb.protocol import selector"),
+        ("storage/files/lock.py", "from ...protocol import selector"),
+        ("units.py", "from turso_sync_nb.storage.files import lock"),
         ("server/app.py", "if TYPE_CHECKING:\n    from turso_sync_nb.engine import replica"),
         ("server/app.py", "import importlib\nimportlib.import_module('turso_sync_nb.engine')"),
     ],
@@ -184,6 +213,19 @@ def test_ladder_check_sees(inside: str, source: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("inside", "source"),
+    [
+        ("storage/files/lock.py", "from turso_sync_nb.storage.pages import page_map"),
+        ("storage/pages/undo.py", "if TYPE_CHECKING:\n    from turso_sync_nb.storage.vfs import lazy_vfs"),
+        ("storage/prefetch/heads.py", "from ..vfs import snapshot"),
+    ],
+)
+def test_storage_ladder_check_sees(inside: str, source: str) -> None:
+    """The check finds each way of climbing within storage."""
+    assert list(broken_storage_ladder(inside, source))
+
+
+@pytest.mark.parametrize(
     ("inside", "source", "strays"),
     [
         ("engine/pull.py", "import httpx", True),
@@ -191,7 +233,7 @@ def test_ladder_check_sees(inside: str, source: str) -> None:
         ("connection/connection.py", "if TYPE_CHECKING:\n    import pandas as pd", False),
         ("connection/frames.py", "import pandas as pd", False),
         ("engine/replica.py", "import msgspec", True),
-        ("storage/lock.py", "import msgspec", False),
+        ("storage/files/lock.py", "import msgspec", False),
         ("remote/http.py", "from google.protobuf import message", True),
     ],
 )

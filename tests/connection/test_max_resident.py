@@ -18,8 +18,8 @@ from replicas import lazily
 
 import turso_sync_nb as tsn
 from turso_sync_nb.server import LocalServer
-from turso_sync_nb.storage import holes
-from turso_sync_nb.storage.eviction import _gaps
+from turso_sync_nb.storage.pages import holes
+from turso_sync_nb.storage.pages.eviction import _gaps
 from turso_sync_nb.units import runs
 
 MIB = 2**20

@@ -232,7 +232,7 @@ def test_query_bootstrap_with_a_wrong_query(embedded: Callable, people, tmp_path
 
 CHILD = """
 import sys, turso_sync_nb as tsn
-from turso_sync_nb.storage.page_store import PageStore
+from turso_sync_nb.storage.pages.page_store import PageStore
 put = PageStore.put
 def slow(self, pages):
     def told():

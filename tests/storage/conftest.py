@@ -9,7 +9,7 @@ from databases import make_people
 from partial import Partial, pages_of
 from shops import make_shops
 
-from turso_sync_nb.storage.folder import ReplicaFolder
+from turso_sync_nb.storage.files.folder import ReplicaFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

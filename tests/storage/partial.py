@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import apsw
 from pyroaring import BitMap
 
-from turso_sync_nb.storage.folder import ReplicaFolder
-from turso_sync_nb.storage.lazy_vfs import LazyVFS
-from turso_sync_nb.storage.page_store import PageStore
+from turso_sync_nb.storage.files.folder import ReplicaFolder
+from turso_sync_nb.storage.pages.page_store import PageStore
+from turso_sync_nb.storage.vfs.lazy_vfs import LazyVFS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from partial import pages_of
 
-from turso_sync_nb.storage.btree import INDEX_LEAF, INTERIORS, Node
+from turso_sync_nb.storage.format.btree import INDEX_LEAF, INTERIORS, Node
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import pytest
 from partial import names_in
 
 from turso_sync_nb.errors import ReplicaError
-from turso_sync_nb.storage.durable import explained, sync_folder, write_durably, write_whole
+from turso_sync_nb.storage.files.durable import explained, sync_folder, write_durably, write_whole
 
 
 def test_content_is_replaced(tmp_path) -> None:

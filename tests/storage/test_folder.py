@@ -13,10 +13,10 @@ import pytest
 from partial import names_in
 
 from turso_sync_nb.errors import ReplicaBrokenError, ReplicaError
-from turso_sync_nb.storage.folder import ReplicaFolder
-from turso_sync_nb.storage.lock import ReplicaLock
-from turso_sync_nb.storage.metadata import BootstrapPlan, Metadata, save_metadata
-from turso_sync_nb.storage.page_store import PageStore
+from turso_sync_nb.storage.files.folder import ReplicaFolder
+from turso_sync_nb.storage.files.lock import ReplicaLock
+from turso_sync_nb.storage.files.metadata import BootstrapPlan, Metadata, save_metadata
+from turso_sync_nb.storage.pages.page_store import PageStore
 
 STARTED = Metadata(client_id="x", bootstrap=BootstrapPlan(kind="whole"))
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from partial import READONLY, READWRITE, Partial, pages_of
 from shops import PREFIX, ROWS, Reading
 
-from turso_sync_nb.storage.btree import _varint as read_varint
-from turso_sync_nb.storage.stand_ins import _varint
+from turso_sync_nb.storage.format.btree import _varint as read_varint
+from turso_sync_nb.storage.prefetch.stand_ins import _varint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ import pytest
 from partial import READONLY, READWRITE, FaultyFile, Partial
 
 from turso_sync_nb.errors import RemoteFailedError, RemoteUnreachableError, ReplicaError
-from turso_sync_nb.storage.lazy_vfs import FetchFailedError
+from turso_sync_nb.storage.vfs.lazy_vfs import FetchFailedError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -98,7 +98,7 @@ def test_native_errors_stay_as_they_are(partial, monkeypatch) -> None:
         raise apsw.IOError("disk")
 
     with closing(replica.open(READONLY)) as db:
-        monkeypatch.setattr("turso_sync_nb.storage.lazy_vfs._native_read", broken)
+        monkeypatch.setattr("turso_sync_nb.storage.vfs.lazy_vfs._native_read", broken)
         with pytest.raises(apsw.IOError) as caught:
             db.execute("SELECT * FROM person").fetchall()
     assert not isinstance(caught.value, FetchFailedError)

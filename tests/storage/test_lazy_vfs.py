@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from partial import PAGE, READONLY, READWRITE, Partial, as_stored, pages_of
 from pyroaring import BitMap
 
-from turso_sync_nb.storage.lazy_vfs import FetchFailedError, LazyVFS
-from turso_sync_nb.storage.page_map import PageMap
-from turso_sync_nb.storage.page_store import PageStore
+from turso_sync_nb.storage.pages.page_map import PageMap
+from turso_sync_nb.storage.pages.page_store import PageStore
+from turso_sync_nb.storage.vfs.lazy_vfs import FetchFailedError, LazyVFS
 
 QUERIES = (
     "SELECT * FROM person ORDER BY id",

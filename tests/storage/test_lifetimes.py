@@ -17,9 +17,9 @@ from partial import PAGE, READONLY, READWRITE, FaultyFile, Partial, names_in
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import ReplicaError
-from turso_sync_nb.storage.folder import ReplicaFolder
-from turso_sync_nb.storage.lazy_vfs import LazyFile
-from turso_sync_nb.storage.page_store import PageStore
+from turso_sync_nb.storage.files.folder import ReplicaFolder
+from turso_sync_nb.storage.pages.page_store import PageStore
+from turso_sync_nb.storage.vfs.lazy_vfs import LazyFile
 
 COUNT = "SELECT count(*) FROM person"
 

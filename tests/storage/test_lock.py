@@ -14,14 +14,14 @@ from contextlib import contextmanager
 import pytest
 
 from turso_sync_nb.errors import ReplicaBusyError, ReplicaError
-from turso_sync_nb.storage.folder import ReplicaFolder
-from turso_sync_nb.storage.lock import ReplicaLock
+from turso_sync_nb.storage.files.folder import ReplicaFolder
+from turso_sync_nb.storage.files.lock import ReplicaLock
 
 OWNER = """
 import sys
 from pathlib import Path
-from turso_sync_nb.storage.folder import ReplicaFolder
-from turso_sync_nb.storage.lock import ReplicaLock
+from turso_sync_nb.storage.files.folder import ReplicaFolder
+from turso_sync_nb.storage.files.lock import ReplicaLock
 lock = ReplicaLock(ReplicaFolder.open_or_create(Path(sys.argv[1])))
 lock.acquire(0)
 print("mine", flush=True)
@@ -155,8 +155,8 @@ def test_processes_take_turns(folder, tmp_path) -> None:
 import os, sys
 from pathlib import Path
 from turso_sync_nb.errors import ReplicaError
-from turso_sync_nb.storage.folder import ReplicaFolder
-from turso_sync_nb.storage.lock import ReplicaLock
+from turso_sync_nb.storage.files.folder import ReplicaFolder
+from turso_sync_nb.storage.files.lock import ReplicaLock
 path, inside = Path(sys.argv[1]), Path(sys.argv[2])
 for turn in range(30):
     try:

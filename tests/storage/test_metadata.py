@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from turso_sync_nb.errors import ReplicaBrokenError, ReplicaError
-from turso_sync_nb.storage.metadata import (
+from turso_sync_nb.storage.files.metadata import (
     VERSION,
     BootstrapPlan,
     FileStamp,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import ReplicaError
-from turso_sync_nb.storage.page_map import PageMap
+from turso_sync_nb.storage.pages.page_map import PageMap
 from turso_sync_nb.units import PAGES_MAX
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from turso_sync_nb.storage.page_map import PageMap
+from turso_sync_nb.storage.pages.page_map import PageMap
 from turso_sync_nb.units import LOCK_PAGE, PAGES_MAX
 
 MAGIC = b"tsnpages1\n"
@@ -87,7 +87,7 @@ def test_other_parts_are_none(data, tmp_path) -> None:
 SMALL_MEMORY = """
 import resource, sys
 from pathlib import Path
-from turso_sync_nb.storage.page_map import PageMap
+from turso_sync_nb.storage.pages.page_map import PageMap
 room = 32 * 2**20 + int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (room, room))
 path = Path(sys.argv[1])

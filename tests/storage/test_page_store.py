@@ -17,10 +17,10 @@ from partial import PAGE, FaultyFile, as_stored
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import ProtocolError, ReplicaBrokenError, ReplicaError
-from turso_sync_nb.storage import page_store
-from turso_sync_nb.storage.folder import ReplicaFolder
-from turso_sync_nb.storage.page_map import PageMap
-from turso_sync_nb.storage.page_store import PageStore
+from turso_sync_nb.storage.files.folder import ReplicaFolder
+from turso_sync_nb.storage.pages import page_store
+from turso_sync_nb.storage.pages.page_map import PageMap
+from turso_sync_nb.storage.pages.page_store import PageStore
 
 
 def content(page: int, version: int = 0) -> bytes:
@@ -288,11 +288,11 @@ FILLING = """
 import sys
 from pathlib import Path
 from turso_sync_nb.errors import ReplicaError
-from turso_sync_nb.storage.folder import ReplicaFolder
-from turso_sync_nb.storage.lock import ReplicaLock
-from turso_sync_nb.storage.metadata import BootstrapPlan, Metadata, load_metadata, save_metadata
-from turso_sync_nb.storage.page_map import PageMap
-from turso_sync_nb.storage.page_store import PageStore
+from turso_sync_nb.storage.files.folder import ReplicaFolder
+from turso_sync_nb.storage.files.lock import ReplicaLock
+from turso_sync_nb.storage.files.metadata import BootstrapPlan, Metadata, load_metadata, save_metadata
+from turso_sync_nb.storage.pages.page_map import PageMap
+from turso_sync_nb.storage.pages.page_store import PageStore
 path = Path(sys.argv[1]) / "r"
 folder = ReplicaFolder.open_or_create(path)
 lock = ReplicaLock(folder)
@@ -355,9 +355,9 @@ def test_small_disk(tmp_path) -> None:
 PUTTING = """
 import random, sys
 from pathlib import Path
-from turso_sync_nb.storage import page_store
-from turso_sync_nb.storage.folder import ReplicaFolder
-from turso_sync_nb.storage.page_store import PageStore
+from turso_sync_nb.storage.pages import page_store
+from turso_sync_nb.storage.files.folder import ReplicaFolder
+from turso_sync_nb.storage.pages.page_store import PageStore
 page_store.UNFLUSHED_PAGES_MAX, page_store.BATCH_PAGES_MAX = 8, 3
 store = PageStore.create(ReplicaFolder.open_or_create(Path(sys.argv[1])), 20_001)
 print("putting", flush=True)

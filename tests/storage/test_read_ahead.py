@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from partial import READONLY, Partial, pages_of
 from shops import PREFIX, ROWS, Reading
 
-from turso_sync_nb.storage.read_ahead import ReadAhead
+from turso_sync_nb.storage.prefetch.read_ahead import ReadAhead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,10 +15,10 @@ from pyroaring import BitMap
 from test_page_store import in_small_room
 
 from turso_sync_nb.errors import ProtocolError, ReplicaBrokenError, ReplicaError
-from turso_sync_nb.storage import page_store
-from turso_sync_nb.storage.folder import ReplicaFolder
-from turso_sync_nb.storage.page_map import PageMap
-from turso_sync_nb.storage.page_store import PageStore
+from turso_sync_nb.storage.files.folder import ReplicaFolder
+from turso_sync_nb.storage.pages import page_store
+from turso_sync_nb.storage.pages.page_map import PageMap
+from turso_sync_nb.storage.pages.page_store import PageStore
 from turso_sync_nb.units import LOCK_PAGE
 
 
@@ -207,9 +207,9 @@ ROOM_AGAIN = """
 import resource, sys
 from pathlib import Path
 from turso_sync_nb.errors import ReplicaError
-from turso_sync_nb.storage.folder import ReplicaFolder
-from turso_sync_nb.storage.page_map import PageMap
-from turso_sync_nb.storage.page_store import PageStore
+from turso_sync_nb.storage.files.folder import ReplicaFolder
+from turso_sync_nb.storage.pages.page_map import PageMap
+from turso_sync_nb.storage.pages.page_store import PageStore
 path = Path(sys.argv[1])
 folder = ReplicaFolder.open_or_create(path / "r")
 store = PageStore.create(folder, 200)
@@ -266,9 +266,9 @@ def test_room_again(how, tmp_path) -> None:
 INTERRUPTED = """
 import os, signal, sys, threading
 from pathlib import Path
-from turso_sync_nb.storage.folder import ReplicaFolder
-from turso_sync_nb.storage import page_store
-from turso_sync_nb.storage.page_store import PageStore
+from turso_sync_nb.storage.files.folder import ReplicaFolder
+from turso_sync_nb.storage.pages import page_store
+from turso_sync_nb.storage.pages.page_store import PageStore
 page_store.UNFLUSHED_PAGES_MAX, page_store.BATCH_PAGES_MAX = 50, 10
 store = PageStore.create(ReplicaFolder.open_or_create(Path(sys.argv[1])), 100_001)
 page = b"x" * 4096

@@ -10,7 +10,7 @@ import os
 import sys
 
 import turso_sync_nb as tsn
-from turso_sync_nb.storage import crash_points
+from turso_sync_nb.storage.files import crash_points
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import apsw
 
-from turso_sync_nb.storage import eviction
+from turso_sync_nb.storage.pages import eviction
 
 if TYPE_CHECKING:
     from collections.abc import Callable

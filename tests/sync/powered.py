@@ -16,7 +16,7 @@ from power import Recorder
 import turso_sync_nb as tsn
 from turso_sync_nb.protocol.pipeline import Execute, Stmt
 from turso_sync_nb.remote.http import HttpRemote
-from turso_sync_nb.storage.eviction import PAGES_MIN
+from turso_sync_nb.storage.pages.eviction import PAGES_MIN
 from turso_sync_nb.units import PAGE_SIZE
 
 STEPS = 14

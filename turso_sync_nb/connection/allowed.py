@@ -8,7 +8,7 @@ from typing import Final
 import apsw
 
 from turso_sync_nb.errors import UsageError
-from turso_sync_nb.storage.folder import ReplicaFolder
+from turso_sync_nb.storage.files.folder import ReplicaFolder
 
 WRITES: Final = frozenset({
     apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE, apsw.SQLITE_ALTER_TABLE, apsw.SQLITE_ANALYZE,

@@ -17,7 +17,7 @@ from turso_sync_nb.engine.opening import ReplicaOptions, open_replica
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncQueryBootstrap
 from turso_sync_nb.remote.http import HttpRemote
-from turso_sync_nb.storage.eviction import PAGES_MIN
+from turso_sync_nb.storage.pages.eviction import PAGES_MIN
 from turso_sync_nb.units import PAGE_SIZE, parse_size
 
 if TYPE_CHECKING:

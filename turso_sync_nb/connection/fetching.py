@@ -10,7 +10,7 @@ from turso_sync_nb.engine.ensure import ensure
 from turso_sync_nb.engine.hydration import Hydration, hydrate
 from turso_sync_nb.engine.query_trees import dry_run
 from turso_sync_nb.errors import UsageError
-from turso_sync_nb.storage.allowance import Allowance
+from turso_sync_nb.storage.pages.allowance import Allowance
 from turso_sync_nb.units import parse_size
 
 if TYPE_CHECKING:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.connection.cursor import Cursor
     from turso_sync_nb.engine.replica import Replica
-    from turso_sync_nb.storage.allowance import Allowance
+    from turso_sync_nb.storage.pages.allowance import Allowance
 
 PROGRESS_STEPS: Final = 20_000
 """Virtual-machine steps between two chances for Python to deliver Ctrl-C (0.06 s at most, measured)."""

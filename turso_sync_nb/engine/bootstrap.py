@@ -24,18 +24,18 @@ from turso_sync_nb.engine.fetch import FIRST_PAGE, RemotePages, take
 from turso_sync_nb.engine.reports import BootstrapReport
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError, RevisionGoneError
 from turso_sync_nb.protocol.pull_updates import PullRequest
-from turso_sync_nb.storage.metadata import save_metadata
-from turso_sync_nb.storage.opening_pages import opening_pages
-from turso_sync_nb.storage.page_map import PageMap
-from turso_sync_nb.storage.page_store import BATCH_PAGES_MAX, PageStore, forget_pages
+from turso_sync_nb.storage.files.metadata import save_metadata
+from turso_sync_nb.storage.pages.page_map import PageMap
+from turso_sync_nb.storage.pages.page_store import BATCH_PAGES_MAX, PageStore, forget_pages
+from turso_sync_nb.storage.prefetch.opening_pages import opening_pages
 from turso_sync_nb.units import PAGE_SIZE, format_size, pages_of_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from turso_sync_nb.engine.remote import PullAnswer, Remote
-    from turso_sync_nb.storage.folder import ReplicaFolder
-    from turso_sync_nb.storage.metadata import BootstrapPlan, Metadata
+    from turso_sync_nb.storage.files.folder import ReplicaFolder
+    from turso_sync_nb.storage.files.metadata import BootstrapPlan, Metadata
     from turso_sync_nb.units import PageId
 
     Page = tuple[PageId, bytes]

@@ -12,9 +12,9 @@ from pyroaring import BitMap
 
 from turso_sync_nb.engine.reports import CheckpointReport
 from turso_sync_nb.errors import ReplicaBusyError
-from turso_sync_nb.storage.crash_points import reach
-from turso_sync_nb.storage.uninterrupted import uninterrupted
-from turso_sync_nb.storage.wal_pages import wal_pages
+from turso_sync_nb.storage.files.crash_points import reach
+from turso_sync_nb.storage.files.uninterrupted import uninterrupted
+from turso_sync_nb.storage.format.wal_pages import wal_pages
 from turso_sync_nb.units import LOCK_PAGE, PageId
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import apsw
 
 from turso_sync_nb.changes.names import PREFIX, quoted
 from turso_sync_nb.errors import ReplicaError, UsageError
-from turso_sync_nb.storage.folder import ReplicaFolder
+from turso_sync_nb.storage.files.folder import ReplicaFolder
 
 if TYPE_CHECKING:
     from turso_sync_nb.engine.replica import Replica

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from turso_sync_nb.engine.remote import PullAnswer, Remote
-    from turso_sync_nb.storage.page_store import PageStore
+    from turso_sync_nb.storage.pages.page_store import PageStore
 
     Page = tuple[PageId, bytes]
 

@@ -22,9 +22,9 @@ from turso_sync_nb.changes.schema import read_schema
 from turso_sync_nb.engine.fetch import PagesAt
 from turso_sync_nb.engine.news import every_change
 from turso_sync_nb.errors import UsageError
-from turso_sync_nb.storage.btree import INDEX_INTERIOR, INDEX_LEAF, TABLE_INTERIOR, TABLE_LEAF, Node
-from turso_sync_nb.storage.chains import free_pages, next_overflow, usable_bytes
-from turso_sync_nb.storage.snapshot import Snapshot
+from turso_sync_nb.storage.format.btree import INDEX_INTERIOR, INDEX_LEAF, TABLE_INTERIOR, TABLE_LEAF, Node
+from turso_sync_nb.storage.format.chains import free_pages, next_overflow, usable_bytes
+from turso_sync_nb.storage.vfs.snapshot import Snapshot
 from turso_sync_nb.units import PageId
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from turso_sync_nb.engine.bootstrap import verify_first_page
 from turso_sync_nb.engine.fetch import FETCH_ATTEMPTS, FIRST_PAGE, check_revision
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError, RevisionGoneError
 from turso_sync_nb.protocol.pull_updates import PullRequest
-from turso_sync_nb.storage.next_base import NextBase
+from turso_sync_nb.storage.pages.next_base import NextBase
 from turso_sync_nb.units import LOCK_PAGE, pages_of_bytes
 
 if TYPE_CHECKING:

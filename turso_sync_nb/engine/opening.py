@@ -23,17 +23,17 @@ from turso_sync_nb.engine.replica import Replica
 from turso_sync_nb.engine.salvage import save_local_work
 from turso_sync_nb.errors import ReplicaBrokenError, ReplicaError, UsageError
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncPrefixBootstrap
-from turso_sync_nb.storage.folder import ReplicaFolder
-from turso_sync_nb.storage.lock import ReplicaLock
-from turso_sync_nb.storage.metadata import (
+from turso_sync_nb.storage.files.folder import ReplicaFolder
+from turso_sync_nb.storage.files.lock import ReplicaLock
+from turso_sync_nb.storage.files.metadata import (
     BootstrapPlan,
     Metadata,
     load_metadata,
     save_metadata,
 )
-from turso_sync_nb.storage.page_map import PageMap
-from turso_sync_nb.storage.page_store import PageStore
-from turso_sync_nb.storage.publication import recover
+from turso_sync_nb.storage.pages.page_map import PageMap
+from turso_sync_nb.storage.pages.page_store import PageStore
+from turso_sync_nb.storage.vfs.publication import recover
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import SyncError
-from turso_sync_nb.storage.uninterrupted import uninterrupted
+from turso_sync_nb.storage.files.uninterrupted import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyroaring import BitMap
 
     from turso_sync_nb.engine.replica import Replica
-    from turso_sync_nb.storage.page_loader import Flight
+    from turso_sync_nb.storage.pages.page_loader import Flight
 
 END_WAIT_S: Final = 5.0
 """Seconds that the end of a replica waits for a fetch whose request was ended."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pyroaring import BitMap
 
-from turso_sync_nb.storage.btree import INDEX_INTERIOR, INDEX_LEAF, TABLE_LEAF, Node
-from turso_sync_nb.storage.chains import free_pages, next_overflow, usable_bytes
-from turso_sync_nb.storage.last_commit import LastCommit
-from turso_sync_nb.storage.wal_pages import wal_pages
+from turso_sync_nb.storage.format.btree import INDEX_INTERIOR, INDEX_LEAF, TABLE_LEAF, Node
+from turso_sync_nb.storage.format.chains import free_pages, next_overflow, usable_bytes
+from turso_sync_nb.storage.format.wal_pages import wal_pages
+from turso_sync_nb.storage.pages.last_commit import LastCommit
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 Everything is fetched before a file in force is touched. Then every connection is idle and let go of, the
 local changes are replayed on a view of the next base, and all of it comes into force at one point
-(``storage/publication.py``). A failure before that point leaves the replica as it was.
+(``storage/vfs/publication.py``). A failure before that point leaves the replica as it was.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from turso_sync_nb.engine.reports import PullReport
 from turso_sync_nb.engine.salvage import saved_local_work
 from turso_sync_nb.errors import ReplicaError
 from turso_sync_nb.progress import came_on
-from turso_sync_nb.storage.next_base import NextBase
-from turso_sync_nb.storage.publication import Publication
-from turso_sync_nb.storage.uninterrupted import uninterrupted
+from turso_sync_nb.storage.files.uninterrupted import uninterrupted
+from turso_sync_nb.storage.pages.next_base import NextBase
+from turso_sync_nb.storage.vfs.publication import Publication
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.gate import Member
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.options import Transform
-    from turso_sync_nb.storage.metadata import Metadata
+    from turso_sync_nb.storage.files.metadata import Metadata
 
 WAIT_FOR_OTHERS_S: Final = 5.0
 """Seconds to wait for cursors and transactions of other connections, as a statement waits for a lock."""

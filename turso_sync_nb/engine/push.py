@@ -36,7 +36,7 @@ from turso_sync_nb.errors import (
 )
 from turso_sync_nb.progress import came_on
 from turso_sync_nb.protocol.pipeline import Execute, ExecuteResponse, Stmt
-from turso_sync_nb.storage.crash_points import reach
+from turso_sync_nb.storage.files.crash_points import reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,8 +11,8 @@ from pyroaring import BitMap
 
 from turso_sync_nb.engine.reports import DryRun
 from turso_sync_nb.engine.tree_costs import ROOTS
-from turso_sync_nb.storage.known_trees import KnownTrees
-from turso_sync_nb.storage.programs import has_any, roots_opened
+from turso_sync_nb.storage.format.programs import has_any, roots_opened
+from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:

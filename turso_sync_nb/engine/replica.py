@@ -26,12 +26,12 @@ from turso_sync_nb.engine.session_log import SessionLog
 from turso_sync_nb.engine.watchers import Watchers
 from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError, SyncError
 from turso_sync_nb.options import SEGMENT_SIZE_DEFAULT
-from turso_sync_nb.storage.allowance import Allowance
-from turso_sync_nb.storage.eviction import WINDOW_SHARE, Eviction
-from turso_sync_nb.storage.lazy_vfs import Kept, LazyVFS
-from turso_sync_nb.storage.metadata import FileStamp, save_metadata
-from turso_sync_nb.storage.read_ahead import WINDOW_PAGES_MAX
-from turso_sync_nb.storage.uninterrupted import uninterrupted
+from turso_sync_nb.storage.files.metadata import FileStamp, save_metadata
+from turso_sync_nb.storage.files.uninterrupted import uninterrupted
+from turso_sync_nb.storage.pages.allowance import Allowance
+from turso_sync_nb.storage.pages.eviction import WINDOW_SHARE, Eviction
+from turso_sync_nb.storage.prefetch.read_ahead import WINDOW_PAGES_MAX
+from turso_sync_nb.storage.vfs.lazy_vfs import Kept, LazyVFS
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.hydration import Hydration
     from turso_sync_nb.engine.remote import Remote
     from turso_sync_nb.engine.reports import BootstrapReport
-    from turso_sync_nb.storage.folder import ReplicaFolder
-    from turso_sync_nb.storage.lazy_vfs import LazyFile
-    from turso_sync_nb.storage.lock import ReplicaLock
-    from turso_sync_nb.storage.metadata import Metadata
-    from turso_sync_nb.storage.page_loader import PageLoader
-    from turso_sync_nb.storage.page_store import PageStore
+    from turso_sync_nb.storage.files.folder import ReplicaFolder
+    from turso_sync_nb.storage.files.lock import ReplicaLock
+    from turso_sync_nb.storage.files.metadata import Metadata
+    from turso_sync_nb.storage.pages.page_loader import PageLoader
+    from turso_sync_nb.storage.pages.page_store import PageStore
+    from turso_sync_nb.storage.vfs.lazy_vfs import LazyFile
 
 BUSY_TIMEOUT_MS: Final = 5_000
 """As Python's sqlite3: how long a statement waits for a lock. Readers too: the first one builds the shm."""

@@ -16,15 +16,15 @@ from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.engine.local import Local, read_local_work
 from turso_sync_nb.engine.replica import Replica
 from turso_sync_nb.errors import ReplicaBrokenError
-from turso_sync_nb.storage.durable import explained, sync_file, sync_folder
-from turso_sync_nb.storage.page_map import PageMap
-from turso_sync_nb.storage.page_store import PageStore
+from turso_sync_nb.storage.files.durable import explained, sync_file, sync_folder
+from turso_sync_nb.storage.pages.page_map import PageMap
+from turso_sync_nb.storage.pages.page_store import PageStore
 
 if TYPE_CHECKING:
     from turso_sync_nb.engine.remote import Remote
-    from turso_sync_nb.storage.folder import ReplicaFolder
-    from turso_sync_nb.storage.lock import ReplicaLock
-    from turso_sync_nb.storage.metadata import Metadata
+    from turso_sync_nb.storage.files.folder import ReplicaFolder
+    from turso_sync_nb.storage.files.lock import ReplicaLock
+    from turso_sync_nb.storage.files.metadata import Metadata
 
 
 def save_local_work(

@@ -12,8 +12,8 @@ from turso_sync_nb.engine.reports import TreeCost
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from turso_sync_nb.storage.known_trees import KnownTrees
-    from turso_sync_nb.storage.lazy_vfs import LazyFile
+    from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
+    from turso_sync_nb.storage.vfs.lazy_vfs import LazyFile
 
 ROOTS = "SELECT rootpage - 1, name FROM main.sqlite_schema WHERE rootpage UNION ALL SELECT 0, 'sqlite_schema'"
 """The page id of each root, and what it is the root of."""

@@ -23,16 +23,16 @@ from typing import TYPE_CHECKING, Final
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import ReplicaError
-from turso_sync_nb.storage.crash_points import reach
-from turso_sync_nb.storage.durable import explained
-from turso_sync_nb.storage.holes import punch
+from turso_sync_nb.storage.files.crash_points import reach
+from turso_sync_nb.storage.files.durable import explained
+from turso_sync_nb.storage.pages.holes import punch
 from turso_sync_nb.units import LOCK_PAGE, PAGE_SIZE, runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from turso_sync_nb.storage.folder import ReplicaFolder
-    from turso_sync_nb.storage.page_store import PageStore
+    from turso_sync_nb.storage.files.folder import ReplicaFolder
+    from turso_sync_nb.storage.pages.page_store import PageStore
 
 PAGES_MIN: Final = 256
 """Pages (1 MiB) that must be allowed at least: a query's upper pages and windows need some room."""

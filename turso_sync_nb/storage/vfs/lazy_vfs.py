@@ -29,10 +29,10 @@ from weakref import WeakKeyDictionary, ref
 import apsw
 
 from turso_sync_nb.errors import StoppedError
-from turso_sync_nb.storage.btree import INDEX_LEAF, INTERIORS
-from turso_sync_nb.storage.foresight import Foresight
-from turso_sync_nb.storage.page_loader import PageLoader
-from turso_sync_nb.storage.read_ahead import WINDOW_PAGES_MAX, ReadAhead
+from turso_sync_nb.storage.format.btree import INDEX_LEAF, INTERIORS
+from turso_sync_nb.storage.pages.page_loader import PageLoader
+from turso_sync_nb.storage.prefetch.foresight import Foresight
+from turso_sync_nb.storage.prefetch.read_ahead import WINDOW_PAGES_MAX, ReadAhead
 from turso_sync_nb.units import PAGE_SIZE, pages_of_bytes
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 
     from pyroaring import BitMap
 
-    from turso_sync_nb.storage.allowance import Allowance
-    from turso_sync_nb.storage.eviction import Eviction
-    from turso_sync_nb.storage.folder import ReplicaFolder
-    from turso_sync_nb.storage.page_store import PageStore
-    from turso_sync_nb.storage.source import PageSource
+    from turso_sync_nb.storage.files.folder import ReplicaFolder
+    from turso_sync_nb.storage.pages.allowance import Allowance
+    from turso_sync_nb.storage.pages.eviction import Eviction
+    from turso_sync_nb.storage.pages.page_store import PageStore
+    from turso_sync_nb.storage.pages.source import PageSource
 
 REQUESTS_MAX: Final = 10_000
 """Fetches of a handle that are remembered until somebody asks."""

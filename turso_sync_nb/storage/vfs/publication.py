@@ -24,25 +24,25 @@ import apsw
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import ReplicaBrokenError, ReplicaBusyError
-from turso_sync_nb.storage.crash_points import reach
-from turso_sync_nb.storage.durable import explained, sync_file, sync_folder
-from turso_sync_nb.storage.metadata import FileStamp, load_metadata, save_metadata
-from turso_sync_nb.storage.page_file import PageFile
-from turso_sync_nb.storage.page_map import PageMap
-from turso_sync_nb.storage.page_store import EMPTY_DATABASE, WRITE_PAGES_MAX, explained_disk
-from turso_sync_nb.storage.read_ahead import SCRATCH_SEGMENT_PAGES
-from turso_sync_nb.storage.view_vfs import ViewVFS
-from turso_sync_nb.storage.wal_pages import wal_pages
+from turso_sync_nb.storage.files.crash_points import reach
+from turso_sync_nb.storage.files.durable import explained, sync_file, sync_folder
+from turso_sync_nb.storage.files.metadata import FileStamp, load_metadata, save_metadata
+from turso_sync_nb.storage.format.wal_pages import wal_pages
+from turso_sync_nb.storage.pages.page_file import PageFile
+from turso_sync_nb.storage.pages.page_map import PageMap
+from turso_sync_nb.storage.pages.page_store import EMPTY_DATABASE, WRITE_PAGES_MAX, explained_disk
+from turso_sync_nb.storage.prefetch.read_ahead import SCRATCH_SEGMENT_PAGES
+from turso_sync_nb.storage.vfs.view_vfs import ViewVFS
 from turso_sync_nb.units import LOCK_PAGE, PAGE_SIZE, PageId, runs
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from turso_sync_nb.storage.folder import ReplicaFolder
-    from turso_sync_nb.storage.metadata import Metadata
-    from turso_sync_nb.storage.next_base import NextBase
-    from turso_sync_nb.storage.page_store import PageStore
-    from turso_sync_nb.storage.source import PageSource
+    from turso_sync_nb.storage.files.folder import ReplicaFolder
+    from turso_sync_nb.storage.files.metadata import Metadata
+    from turso_sync_nb.storage.pages.next_base import NextBase
+    from turso_sync_nb.storage.pages.page_store import PageStore
+    from turso_sync_nb.storage.pages.source import PageSource
 
 _LOCKS: Final = (1, 2, 4)
 """SHARED, RESERVED, EXCLUSIVE."""

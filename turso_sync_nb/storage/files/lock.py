@@ -18,10 +18,10 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from turso_sync_nb.errors import ReplicaBusyError
-from turso_sync_nb.storage.durable import explained, write_whole
+from turso_sync_nb.storage.files.durable import explained, write_whole
 
 if TYPE_CHECKING:
-    from turso_sync_nb.storage.folder import ReplicaFolder
+    from turso_sync_nb.storage.files.folder import ReplicaFolder
 
 
 class Owner(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from turso_sync_nb.storage.lazy_vfs import FetchFailedError
+from turso_sync_nb.storage.vfs.lazy_vfs import FetchFailedError
 from turso_sync_nb.units import PAGE_SIZE, PageId
 
 if TYPE_CHECKING:

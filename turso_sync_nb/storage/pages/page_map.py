@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyroaring import BitMap
 
-from turso_sync_nb.storage.durable import explained, write_durably
+from turso_sync_nb.storage.files.durable import explained, write_durably
 from turso_sync_nb.units import LOCK_PAGE, PAGES_MAX
 
 if TYPE_CHECKING:

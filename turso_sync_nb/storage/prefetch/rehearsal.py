@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
-from turso_sync_nb.storage.btree import INDEX_LEAF, INTERIORS, Node
-from turso_sync_nb.storage.last_commit import Frames, LastCommit
-from turso_sync_nb.storage.stand_ins import StandIns, overflow_page
+from turso_sync_nb.storage.format.btree import INDEX_LEAF, INTERIORS, Node
+from turso_sync_nb.storage.pages.last_commit import Frames, LastCommit
+from turso_sync_nb.storage.prefetch.stand_ins import StandIns, overflow_page
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from turso_sync_nb.storage.folder import ReplicaFolder
-    from turso_sync_nb.storage.foresight import Bindings
-    from turso_sync_nb.storage.known_trees import KnownTrees
-    from turso_sync_nb.storage.page_store import PageStore
+    from turso_sync_nb.storage.files.folder import ReplicaFolder
+    from turso_sync_nb.storage.pages.page_store import PageStore
+    from turso_sync_nb.storage.prefetch.foresight import Bindings
+    from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
 
 STEPS_MAX: Final = 50_000
 """Virtual-machine steps (some 3 ms) of one rehearsal."""

@@ -20,8 +20,8 @@ from turso_sync_nb.errors import RemoteFailedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from turso_sync_nb.storage.page_store import PageStore
-    from turso_sync_nb.storage.source import PageSource
+    from turso_sync_nb.storage.pages.page_store import PageStore
+    from turso_sync_nb.storage.pages.source import PageSource
     from turso_sync_nb.units import PageId
 
     Page = tuple[PageId, bytes]

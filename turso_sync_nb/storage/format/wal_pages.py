@@ -10,7 +10,7 @@ from pyroaring import BitMap
 from turso_sync_nb.units import PAGE_SIZE, PageNumber, page_id
 
 if TYPE_CHECKING:
-    from turso_sync_nb.storage.folder import ReplicaFolder
+    from turso_sync_nb.storage.files.folder import ReplicaFolder
 
 _HEADER_BYTES: Final = 32
 _FRAME_HEADER_BYTES: Final = 24

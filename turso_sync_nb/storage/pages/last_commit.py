@@ -15,8 +15,8 @@ from turso_sync_nb.errors import ReplicaError
 from turso_sync_nb.units import PAGE_SIZE, PageId, PageNumber, page_id
 
 if TYPE_CHECKING:
-    from turso_sync_nb.storage.folder import ReplicaFolder
-    from turso_sync_nb.storage.page_store import PageStore
+    from turso_sync_nb.storage.files.folder import ReplicaFolder
+    from turso_sync_nb.storage.pages.page_store import PageStore
 
 _HEADER_BYTES: Final = 32
 _FRAME_HEADER_BYTES: Final = 24

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import ReplicaBrokenError, ReplicaBusyError, ReplicaError
-from turso_sync_nb.storage.durable import UNFINISHED, explained, sync_folder
-from turso_sync_nb.storage.lock import ReplicaLock
-from turso_sync_nb.storage.metadata import load_metadata
+from turso_sync_nb.storage.files.durable import UNFINISHED, explained, sync_folder
+from turso_sync_nb.storage.files.lock import ReplicaLock
+from turso_sync_nb.storage.files.metadata import load_metadata
 
 if TYPE_CHECKING:
     from pathlib import Path

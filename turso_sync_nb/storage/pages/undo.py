@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from turso_sync_nb.storage.page_file import PageFile
+from turso_sync_nb.storage.pages.page_file import PageFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pyroaring import BitMap
 
-    from turso_sync_nb.storage.folder import ReplicaFolder
+    from turso_sync_nb.storage.files.folder import ReplicaFolder
     from turso_sync_nb.units import PageId
 
 

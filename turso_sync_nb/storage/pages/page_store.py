@@ -23,17 +23,17 @@ from pyroaring import BitMap
 
 from turso_sync_nb.errors import ProtocolError, ReplicaBrokenError, ReplicaError
 from turso_sync_nb.progress import PAGES, came_on
-from turso_sync_nb.storage.durable import explained, sync_folder
-from turso_sync_nb.storage.folder import SQLITE_MAGIC
-from turso_sync_nb.storage.page_map import PageMap
-from turso_sync_nb.storage.undo import UndoFile
+from turso_sync_nb.storage.files.durable import explained, sync_folder
+from turso_sync_nb.storage.files.folder import SQLITE_MAGIC
+from turso_sync_nb.storage.pages.page_map import PageMap
+from turso_sync_nb.storage.pages.undo import UndoFile
 from turso_sync_nb.units import PAGE_SIZE, PageId, runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from turso_sync_nb.storage.folder import ReplicaFolder
+    from turso_sync_nb.storage.files.folder import ReplicaFolder
 
 BATCH_PAGES_MAX: Final = 256
 """Pages (1 MiB) that are gathered, so that neighbours are written together."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from pyroaring import BitMap
 
-from turso_sync_nb.storage.page_file import PageFile
-from turso_sync_nb.storage.view_vfs import ViewVFS
+from turso_sync_nb.storage.pages.page_file import PageFile
+from turso_sync_nb.storage.vfs.view_vfs import ViewVFS
 from turso_sync_nb.units import LOCK_PAGE, PAGE_SIZE, PageId
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from turso_sync_nb.storage.source import PageSource
+    from turso_sync_nb.storage.pages.source import PageSource
 
 _SEGMENT_PAGES: Final = 8
 """Pages that one fetch asks for."""

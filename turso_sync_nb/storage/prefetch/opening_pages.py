@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from pyroaring import BitMap
 
-from turso_sync_nb.storage.known_trees import KnownTrees
+from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from turso_sync_nb.storage.page_store import PageStore
+    from turso_sync_nb.storage.pages.page_store import PageStore
 
 LEVEL_MAX: Final = 256
 """Pages (1 MiB) of one level of the schema or the statistics that are brought beforehand."""

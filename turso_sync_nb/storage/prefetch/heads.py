@@ -16,8 +16,8 @@ from pyroaring import BitMap
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from turso_sync_nb.storage.btree import Node
-    from turso_sync_nb.storage.known_trees import KnownTrees
+    from turso_sync_nb.storage.format.btree import Node
+    from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
 
     Step = tuple[int, Any]
     """A page of an order, and the place that it is at."""

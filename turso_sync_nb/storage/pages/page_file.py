@@ -16,7 +16,7 @@ import zstandard
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import ReplicaBrokenError
-from turso_sync_nb.storage.durable import explained, sync_folder
+from turso_sync_nb.storage.files.durable import explained, sync_folder
 from turso_sync_nb.units import PAGE_SIZE, PageId
 
 if TYPE_CHECKING:

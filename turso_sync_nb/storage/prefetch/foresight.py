@@ -21,16 +21,16 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 from pyroaring import BitMap
 
-from turso_sync_nb.storage.programs import has_any, roots_opened
-from turso_sync_nb.storage.rehearsal import Rehearsal
-from turso_sync_nb.storage.stand_ins import StandIns
+from turso_sync_nb.storage.format.programs import has_any, roots_opened
+from turso_sync_nb.storage.prefetch.rehearsal import Rehearsal
+from turso_sync_nb.storage.prefetch.stand_ins import StandIns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from turso_sync_nb.storage.folder import ReplicaFolder
-    from turso_sync_nb.storage.known_trees import KnownTrees
-    from turso_sync_nb.storage.page_store import PageStore
+    from turso_sync_nb.storage.files.folder import ReplicaFolder
+    from turso_sync_nb.storage.pages.page_store import PageStore
+    from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
 
     Bindings = Mapping[str, Any] | Sequence[Any] | None
 

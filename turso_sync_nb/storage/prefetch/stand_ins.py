@@ -17,14 +17,14 @@ from bisect import bisect_left, bisect_right, insort
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
-from turso_sync_nb.storage.btree import INDEX_LEAF, TABLE_INTERIOR, TABLE_LEAF
+from turso_sync_nb.storage.format.btree import INDEX_LEAF, TABLE_INTERIOR, TABLE_LEAF
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from turso_sync_nb.storage.btree import Node
-    from turso_sync_nb.storage.known_trees import KnownTrees
+    from turso_sync_nb.storage.format.btree import Node
+    from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
 
     Bound = tuple[Node, int]
     """An interior page, and the number of its cell whose key bounds a child."""

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from turso_sync_nb.errors import ProtocolError
 from turso_sync_nb.progress import PAGES, came_on
-from turso_sync_nb.storage.page_file import PageFile
-from turso_sync_nb.storage.page_store import admitted
+from turso_sync_nb.storage.pages.page_file import PageFile
+from turso_sync_nb.storage.pages.page_store import admitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pyroaring import BitMap
 
-    from turso_sync_nb.storage.folder import ReplicaFolder
+    from turso_sync_nb.storage.files.folder import ReplicaFolder
     from turso_sync_nb.units import PageId
 
 

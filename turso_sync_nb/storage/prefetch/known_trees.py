@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 from pyroaring import BitMap
 
-from turso_sync_nb.storage.btree import INDEX_INTERIOR, INTERIORS, Node
+from turso_sync_nb.storage.format.btree import INDEX_INTERIOR, INTERIORS, Node
 from turso_sync_nb.units import PAGE_SIZE, PageId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from turso_sync_nb.storage.page_store import PageStore
+    from turso_sync_nb.storage.pages.page_store import PageStore
 
 NODES_MAX: Final = 512
 """Pages that are remembered (2 MiB, and their children, some thousand bytes each)."""

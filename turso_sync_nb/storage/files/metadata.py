@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 
 from turso_sync_nb.errors import ReplicaBrokenError, ReplicaError
-from turso_sync_nb.storage.durable import explained, write_durably
+from turso_sync_nb.storage.files.durable import explained, write_durably
 from turso_sync_nb.units import PAGE_SIZE, PAGES_MAX
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from turso_sync_nb.storage.folder import ReplicaFolder
+    from turso_sync_nb.storage.files.folder import ReplicaFolder
 
 VERSION: Final = "turso-sync-nb/1"
 

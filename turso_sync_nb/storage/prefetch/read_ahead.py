@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pyroaring import BitMap
 
-from turso_sync_nb.storage.btree import INDEX_INTERIOR, INDEX_LEAF, TABLE_INTERIOR, Node
-from turso_sync_nb.storage.heads import InFile, Overflows, Rows, Siblings
-from turso_sync_nb.storage.known_trees import KnownTrees
+from turso_sync_nb.storage.format.btree import INDEX_INTERIOR, INDEX_LEAF, TABLE_INTERIOR, Node
+from turso_sync_nb.storage.prefetch.heads import InFile, Overflows, Rows, Siblings
+from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from turso_sync_nb.storage.heads import Head, Step
-    from turso_sync_nb.storage.page_store import PageStore
+    from turso_sync_nb.storage.pages.page_store import PageStore
+    from turso_sync_nb.storage.prefetch.heads import Head, Step
 
 SCRATCH_SEGMENT_PAGES: Final = 32
 """Pages (128 KiB) that one fetch asks for while local changes are replayed."""

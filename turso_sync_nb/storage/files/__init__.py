@@ -1,0 +1,11 @@
+"""The replica's folder on disk: names, lock, metadata, durable writes.
+
+| file | holds |
+| --- | --- |
+| ``folder.py`` | the replica folder and the names in it |
+| ``durable.py`` | one durable write: temporary file, fsync, rename, fsync of the folder |
+| ``lock.py`` | which process owns a folder |
+| ``metadata.py`` | what is in force: revision, size, phase |
+| ``uninterrupted.py`` | defer SIGINT until a critical section ends |
+| ``crash_points.py`` | named places where a test ends the process |
+"""
