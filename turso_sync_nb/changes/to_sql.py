@@ -25,6 +25,13 @@ _EXACT_INTEGERS: Final = 2**53
 """Below it an integer can equal a float."""
 
 
+_FLAT_TERMS_MAX: Final = 16
+"""Terms that one chain of ANDs has. A chain is as deep as it is long, and ``tursodb`` reads expressions up to
+a depth of 100, SQLite up to 1,000: a table can have 2,000 columns."""
+
+LISTED_COLUMNS_MAX: Final = 2000
+"""Columns of a list of rows: SQLite's limit for what a SELECT returns."""
+
 _ROWS: Final = "turso_sync_nb_rows"
 """What a list of rows is called within a statement."""
 
@@ -98,10 +105,12 @@ def _listed(rows: Sequence[Image]) -> Sql:
 def _as_listed(shape: Shape, order: Sequence[int]) -> str:
     """Return the condition that a row is the listed one: the key first, then columns that are as listed."""
     keys = len(shape.key)
-    return " AND ".join(
-        f"{_column(shape, shape.columns[at])} "
-        + (f"= {_ROWS}.column{number}" if number <= keys else f"IS {_ROWS}.column{number} COLLATE BINARY")
-        for number, at in enumerate(order, 1)
+    return conjunction(
+        [
+            f"{_column(shape, shape.columns[at])} "
+            + (f"= {_ROWS}.column{number}" if number <= keys else f"IS {_ROWS}.column{number} COLLATE BINARY")
+            for number, at in enumerate(order, 1)
+        ]
     )
 
 
@@ -160,6 +169,17 @@ def exists(shape: Shape, image: Image) -> Sql:
     return f"SELECT 1 FROM {quoted(shape.table)} WHERE {where}", tuple(arguments)
 
 
+def conjunction(terms: Sequence[str]) -> str:
+    """Return the condition that all ``terms`` are true; its depth grows with the logarithm of their number.
+
+    Each term binds tighter than AND.
+    """
+    if len(terms) <= _FLAT_TERMS_MAX:
+        return " AND ".join(terms)
+    half = (len(terms) + 1) // 2
+    return f"({conjunction(terms[:half])}) AND ({conjunction(terms[half:])})"
+
+
 def usable_key(shape: Shape, image: Image) -> bool:
     """Say whether the declared key names the row ``image``: SQLite lets parts of most keys be NULL."""
     return bool(shape.key) and None not in [image[at] for at in shape.key]
@@ -203,7 +223,7 @@ def _where(shape: Shape, image: Image, guards: Collection[str], arguments: list[
         for at, (name, value) in enumerate(zip(shape.columns, image, strict=True))
         if name in guards and not (shape.auto_key and at in shape.key)
     ]
-    return " AND ".join(terms)
+    return conjunction(terms)
 
 
 def _equal(shape: Shape, image: Image, arguments: list[SqlValue]) -> str:
@@ -214,7 +234,7 @@ def _equal(shape: Shape, image: Image, arguments: list[SqlValue]) -> str:
         terms.append(_is(column, value, arguments))
         if kind := _ambiguous_type(value):
             terms.append(f"typeof({column}) = '{kind}'")
-    return " AND ".join(terms)
+    return conjunction(terms)
 
 
 def _is(column: str, value: SqlValue, arguments: list[SqlValue]) -> str:

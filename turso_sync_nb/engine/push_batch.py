@@ -168,6 +168,8 @@ def _telling_apart(change: RowChange) -> Callable[[Image], Any] | None:
     shape = change.shape
     if change.op == "insert" or not shape.key or (change.op == "delete" and shape.rowid_name is None):
         return None
+    if 2 * len(shape.columns) > to_sql.LISTED_COLUMNS_MAX:
+        return None
     key_of = itemgetter(*shape.key)
     return key_of if _is_joinable(change, key_of) else None
 
