@@ -6,6 +6,7 @@ A *page id* counts from 0, as the wire does; a *page number* counts from 1, as S
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Final, NewType
 
 from turso_sync_nb.errors import UsageError
@@ -24,6 +25,12 @@ PAGES_MAX: Final = 2**32 - 2
 
 LOCK_PAGE: Final = PageId(2**30 // PAGE_SIZE)
 """The page at 1 GiB, where SQLite keeps its locks and never data (file format, 1.5); it is in no WAL."""
+
+KILO: Final = 1_000
+"""Factor between two units of size, as browsers and file managers count them."""
+
+_AGES: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60))
+"""Units of an age and their seconds; what is younger than the last is "just now"."""
 
 _UNITS: Final = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _BINARY_UNITS: Final = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
@@ -87,12 +94,35 @@ def parse_seconds(text: str) -> float:
 
 
 def format_size(length: int) -> str:
-    """Return ``length`` bytes for a reader: ``"0 B"``, ``"4.0 KiB"``, ``"45.2 MiB"``."""
-    if length < 2**10:
+    """Return ``length`` bytes for a reader, in powers of 1000: ``"0 B"``, ``"4.1 kB"``, ``"45.2 MB"``."""
+    if length < KILO:
         return f"{length} B"
     unit, factor = next(
         (name, factor)
-        for name, factor in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+        for name, factor in (("TB", KILO**4), ("GB", KILO**3), ("MB", KILO**2), ("kB", KILO))
         if length >= factor
     )
     return f"{length / factor:.1f} {unit}"
+
+
+def format_share(part: int, whole: int) -> str:
+    """Return a share for a reader: ``"37 %"``; 100 % only of all of it, 0 % only of nothing."""
+    if part >= whole:
+        return "100 %"
+    return f"{min(max(round(100 * part / whole), 1 if part else 0), 99)} %"
+
+
+def format_ago(unix_time_s: float | None, now_s: float | None = None) -> str:
+    """Return a moment for a reader: ``"3 minutes ago (2026-11-29 01:10)"``, ``"never"`` for ``None``.
+
+    The moment in brackets is local time.
+    """
+    if unix_time_s is None:
+        return "never"
+    age_s = max((time.time() if now_s is None else now_s) - unix_time_s, 0)
+    at = time.strftime("%Y-%m-%d %H:%M", time.localtime(unix_time_s))
+    for name, length_s in _AGES:
+        if age_s >= length_s:
+            count = int(age_s // length_s)
+            return f"{count:,} {name}{'' if count == 1 else 's'} ago ({at})"
+    return f"just now ({at})"

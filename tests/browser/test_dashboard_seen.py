@@ -33,7 +33,7 @@ def shown(notebook, people, request):
     connect = f"%turso_sync connect {name}.db {people} --prefix 4KiB"
     notebook.open(f"{name}.ipynb", [LOAD, connect, "%turso_sync dashboard"])
     notebook.run_all()
-    notebook.page.locator("dt", has_text="changes to push").wait_for()
+    notebook.page.locator("dt", has_text="changes waiting").wait_for()
     return notebook
 
 
@@ -46,10 +46,10 @@ def test_buttons_push_what_a_cell_changed(shown):
     """After a cell there is a change to push; the button pushes it, and says so."""
     page = shown.page
     shown.run("%%turso_sync\nUPDATE person SET name = 'x' WHERE id = 17")
-    figure(page, "changes to push").filter(has_text=re.compile("^1$")).wait_for()
+    figure(page, "changes waiting").filter(has_text=re.compile("^1$")).wait_for()
     page.get_by_role("button", name="Push", exact=True).click()
-    page.get_by_text("push: 1 changes sent").wait_for()
-    figure(page, "changes to push").filter(has_text=re.compile("^0$")).wait_for()
+    page.get_by_text("push: 1 change sent").wait_for()
+    figure(page, "changes waiting").filter(has_text=re.compile("^0$")).wait_for()
     assert page.locator(".tsn-bars span").count() > 0
     page.get_by_role("button", name="Checkpoint", exact=True).click()
     page.get_by_text("checkpoint: ").wait_for()

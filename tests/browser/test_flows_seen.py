@@ -68,7 +68,7 @@ def test_an_edit_goes_up_and_another_replica_shows_it(opened):
     page.get_by_role("button", name="Apply").click()
     page.get_by_text("applied: 0 added, 1 changed, 0 deleted").wait_for()
     page.get_by_role("button", name="Push", exact=True).click()
-    page.get_by_text("push: 1 changes sent").wait_for()
+    page.get_by_text("push: 1 change sent").wait_for()
     news.get_by_text("new data on the remote").wait_for()
     assert page.locator(".tsn-watch", has_text="Ada").count() == 0
     page.screenshot(path=shown.server.shots / "news.png")
@@ -130,7 +130,7 @@ def test_two_views_are_in_step(opened):
     shown.run("%%turso_sync\nUPDATE person SET name = 'x' WHERE id = 17")
     page.wait_for_function(
         "[...document.querySelectorAll('.tsn-dashboard dl')]"
-        ".every(each => /changes to push\\s*1\\b/.test(each.innerText))"
+        ".every(each => /changes waiting\\s*1\\b/.test(each.innerText))"
     )
     shown.command("notebook:clear-all-cell-outputs")
     page.wait_for_function("!document.querySelector('.tsn-widget')")

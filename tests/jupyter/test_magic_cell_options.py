@@ -148,7 +148,7 @@ def test_what_a_cell_may_fetch(ready):
     told = ready.sql(scan, "--dry-run -o plan")
     pages = dict(zip(told.value["table or index"], told.value["pages"], strict=True))
     assert pages["flights"] > 400
-    assert "would be fetched" in told.text
+    assert "would be downloaded" in told.text
     both = ready.sql(f"{scan}; SELECT count(*) FROM carriers", "--dry-run").value
     assert set(told.value["table or index"]) < set(both["table or index"])
     assert ready.names["plan"] is told.value

@@ -14,6 +14,7 @@ import pytest
 
 import turso_sync_nb.jupyter as layer
 from turso_sync_nb.errors import UsageError
+from turso_sync_nb.units import format_size
 
 
 def test_a_cell_is_a_dataframe_with_a_footer(flights):
@@ -25,7 +26,7 @@ def test_a_cell_is_a_dataframe_with_a_footer(flights):
     for part in (shown["text/plain"], shown["text/html"]):
         assert "JetBlue" in part
         assert "2 rows · " in part
-        assert "requests" in part
+        assert part.rstrip().count(" ms") == 1
 
 
 def test_the_footer_counts_what_was_fetched(flights):
@@ -34,9 +35,9 @@ def test_the_footer_counts_what_was_fetched(flights):
     report = layer.connection().last_report
     assert report.pages_fetched > 0
     assert report.requests > 0
-    assert f"{report.pages_fetched:,} fetched" in first.text
+    assert f"downloaded {format_size(report.received_bytes)} in {report.requests} request" in first.text
     second = flights.sql("SELECT sum(length(remarks)) AS n FROM flights")
-    assert "0 fetched · 0 B in 0 requests" in second.text
+    assert "downloaded" not in second.text
     assert first.value.equals(second.value)
 
 
@@ -230,16 +231,16 @@ def test_a_failing_cell_assigns_nothing(flights):
 
 
 def test_a_writing_cell_says_what_it_changed_and_what_waits(shell, embedded, flights_file):
-    """Rows changed, and changes to push, are in the footer; of an open transaction too."""
+    """Rows changed, and changes that wait, are in the footer; of an open transaction too."""
     shell.names["url"] = embedded(flights_file).url
     shell.good("%turso_sync connect flights.db {url}")
     ran = shell.sql("DELETE FROM flights WHERE id <= 3")
-    assert "no rows to show · 3 changed · " in ran.text
-    assert "3 changes to push" in ran.text
+    assert "3 rows changed · " in ran.text
+    assert "3 changes wait to be pushed" in ran.text
     shell.sql("BEGIN; UPDATE flights SET delay = 0 WHERE id = 7")
     ran = shell.sql("SELECT count(*) AS n FROM flights")
     assert ran.value["n"].tolist() == [3997]
-    assert "4 changes to push · transaction open until COMMIT or ROLLBACK" in ran.text
+    assert "4 changes wait to be pushed · transaction open until COMMIT or ROLLBACK" in ran.text
 
 
 def test_a_remote_that_is_gone_is_one_line_and_the_connection_goes_on(shell, embedded, flights_file):

@@ -15,6 +15,7 @@ import turso_sync_nb.jupyter as layer
 from turso_sync_nb.connection.connect import connect
 from turso_sync_nb.errors import ReplicaBusyError, SyncError, UsageError
 from turso_sync_nb.jupyter.subcommands import SUBCOMMANDS
+from turso_sync_nb.units import format_share, format_size
 
 PROJECT = Path(__file__).parents[2]
 
@@ -62,13 +63,14 @@ def test_a_mistake_is_one_line_with_the_next_step(shell, line, said):
 
 
 def test_connect_is_lazy_and_says_what_is_here(shell, flights_url):
-    """By default a prefix comes; the one line has pages here, the total, sizes and time."""
+    """By default a prefix comes; the one line has the share that is here, the size and the time."""
     shell.names["url"] = flights_url
     said = shell.good("%turso_sync connect flights.db {url} --as flights").text
     stats = layer.connection("flights").stats()
     assert 0 < stats.pages_resident < stats.pages_total
     assert f"connected flights to {flights_url}" in said
-    assert f"{stats.pages_resident:,} of {stats.pages_total:,} pages here (" in said
+    share = format_share(stats.pages_resident, stats.pages_total)
+    assert f" · {share} of {format_size(stats.pages_total * 4096)} is here · " in said
     assert said.strip().count("\n") == 0
 
 
@@ -82,7 +84,7 @@ def test_connect_takes_as_much_as_it_is_told(shell, flights_url):
     assert whole.pages_resident == whole.pages_total
     assert prefix.pages_resident == 4
     assert query.pages_resident > 0
-    assert "0 fetched" in shell.sql("SELECT name FROM carriers").text
+    assert "downloaded" not in shell.sql("SELECT name FROM carriers").text
 
 
 def test_what_is_here_can_be_limited(shell, flights_url):
@@ -204,7 +206,9 @@ def test_status_lists_connections_without_the_home_folder(flights):
     assert row["in use"] == "yes"
     assert row["replica"] == "flights.db"
     assert row["remote"] == flights.names["url"]
-    assert row["pages here"] <= row["of"]
+    assert row["here"].endswith(" %")
+    assert row["last pull"].startswith("just now (")
+    assert (row["changes waiting"], row["conflicts"]) == (0, 0)
     assert row["transaction"] == "open"
 
 

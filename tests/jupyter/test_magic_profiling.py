@@ -24,7 +24,7 @@ def test_profile_says_what_columns_hold(flights):
     assert cell(frame, "id", "histogram") == "██████████"
     assert cell(frame, "origin", "histogram") == ""
     assert "4,000 rows" in ran.text
-    assert "fetched" in ran.text
+    assert "downloaded" in ran.text
 
 
 def test_profile_of_odd_tables(flights):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turso_sync_nb.engine.reports import QueryReport
-from turso_sync_nb.jupyter.escaping import visible
+from turso_sync_nb.escaping import visible
 from turso_sync_nb.jupyter.rendering import (
     BUNDLE_BYTES_MAX,
     COLUMNS_SHOWN_MAX,
@@ -162,16 +162,25 @@ def test_visible_text_is_bounded_and_printable_text_unchanged(text, length):
         assert shown == text
 
 
-def test_the_footer_says_rows_time_pages_bytes_and_requests():
+def test_the_footer_says_rows_time_downloads_and_what_waits():
     """One line has every figure, and an open transaction."""
     report = QueryReport(
         seconds=0.25, rows=1234, pages_hit=7, pages_fetched=64, received_bytes=2**18, requests=2
     )
     line = footer(report, in_transaction=True, rows=1234)
     assert line == (
-        "1,234 rows · 250 ms · pages: 7 hit, 64 fetched · 256.0 KiB in 2 requests"
+        "1,234 rows · 250 ms · downloaded 262.1 kB in 2 requests"
         " · transaction open until COMMIT or ROLLBACK"
     )
     assert footer(QueryReport(seconds=2, requests=1), in_transaction=False, rows=None) == (
-        "no rows to show · 2.00 s · pages: 0 hit, 0 fetched · 0 B in 1 request"
+        "done · 2.00 s · downloaded 0 B in 1 request"
+    )
+    assert footer(QueryReport(seconds=0.001), in_transaction=False, rows=1, pending=1) == (
+        "1 row · 1 ms · 1 change waits to be pushed"
+    )
+    assert footer(QueryReport(rows_changed=2), in_transaction=False, rows=None, pending=2) == (
+        "2 rows changed · 0 ms · 2 changes wait to be pushed"
+    )
+    assert "pages: 7 read here, 64 downloaded, 0 of them not read" in footer(
+        report, in_transaction=False, rows=1, verbose=True
     )

@@ -26,7 +26,7 @@ def test_a_frame_into_a_table(ready):
     """One line says how many rows, and that they wait."""
     said = ready.good("%turso_sync write airlines carriers --upsert").text.strip()
     assert said.startswith("write: 2 rows into carriers · ")
-    assert said.endswith("2 changes to push")
+    assert said.endswith("2 changes wait to be pushed")
     assert names(ready) == ["American", "JetBlue", "United Airlines"]
     ready.good("%turso_sync write airlines carriers --replace")
     assert names(ready) == ["American", "United Airlines"]

@@ -25,9 +25,10 @@ def test_a_long_bootstrap_says_how_it_comes_on(shell, flights_url, hurried):
     ran = shell.good("%turso_sync connect whole.db {url} --whole")
     moved = [line for line in lines(ran) if line.startswith("connect: ")]
     assert len(moved) > 5
-    assert "pages · " in moved[-1]
-    assert "MiB received in " in moved[-1]
-    assert moved[-1].endswith("/s")
+    assert moved[-2].endswith("/s")
+    assert "downloaded " in moved[-1]
+    assert " MB in " in moved[-1]
+    assert not moved[-1].endswith("/s")
 
 
 def test_pages_that_a_cell_fetches(shell, flights_url, hurried):
@@ -43,7 +44,7 @@ def test_quick_work_needs_no_line(shell, flights_url):
     """Under a second nothing is said."""
     shell.names["url"] = flights_url
     ran = shell.good("%turso_sync connect quick.db {url}")
-    assert not any("received in " in line for line in lines(ran))
+    assert not any("downloaded " in line and line.startswith("connect: ") for line in lines(ran))
 
 
 def test_a_display_that_fails_stops_nothing(shell, flights_url, hurried, monkeypatch):
@@ -54,7 +55,7 @@ def test_a_display_that_fails_stops_nothing(shell, flights_url, hurried, monkeyp
 
 
 def test_a_long_pull_says_what_it_is_doing(shell, embedded, flights_file, hurried):
-    """Phases, pages and bytes; its last state has no phase."""
+    """Phases and bytes; its last state has no phase."""
     shell.names["url"] = embedded(flights_file).url
     shell.good("%turso_sync connect yours.db {url} --as yours --whole")
     shell.good("%turso_sync connect mine.db {url} --as mine --whole")
@@ -65,7 +66,7 @@ def test_a_long_pull_says_what_it_is_doing(shell, embedded, flights_file, hurrie
     assert any(line.startswith("pull: replaying local changes · ") for line in moved)
     assert any(line.startswith("pull: putting it in force · ") for line in moved)
     last = moved[-1]
-    assert " pages · " in last
+    assert "downloaded " in last
     assert "replaying" not in last
     assert "in force" not in last
 
@@ -76,6 +77,6 @@ def test_a_long_push_says_how_much_was_sent(shell, flights_url, hurried):
     shell.good("%turso_sync connect mine.db {url} --whole")
     shell.sql("CREATE TABLE wide AS SELECT hex(randomblob(100000)) AS x FROM flights LIMIT 20")
     ran = shell.good("%turso_sync push")
-    moved = [line for line in lines(ran) if line.startswith("push: ") and " sent in " in line]
+    moved = [line for line in lines(ran) if line.startswith("push: ") and "uploaded " in line]
     assert len(moved) > 5
-    assert "MiB sent in " in moved[-2]
+    assert " MB in " in moved[-2]

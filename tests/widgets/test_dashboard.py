@@ -39,13 +39,13 @@ def test_verbs_are_done_beside_the_users_connection(db, view, url, tmp_path, mon
         watched.setattr(db._session, "check_open", lambda: used.append("check_open"))
         watched.setattr(db._session, "running", lambda: used.append("running"))
         view.says("do", verb="push")
-        assert "push: 1 changes sent" in view.wait_until_done()["text"]
+        assert "push: 1 change sent" in view.wait_until_done()["text"]
         with closing(tsn.connect(tmp_path / "other", url)) as other:
             other.execute("UPDATE person SET name = 'theirs' WHERE id = 2")
             other.commit()
             other.push()
         view.says("do", verb="pull")
-        assert "pages changed" in view.wait_until_done()["text"]
+        assert "pull: up to date" in view.wait_until_done()["text"]
         view.says("do", verb="checkpoint")
         assert view.wait_until_done()["text"].startswith("checkpoint: ")
         view.says("do", verb="drop")

@@ -25,7 +25,7 @@ from turso_sync_nb.jupyter.identifiers import with_identifiers
 from turso_sync_nb.jupyter.notebook import Notebook, check_variable_name
 from turso_sync_nb.jupyter.parameters import UNNAMED_HINT, Variables
 from turso_sync_nb.jupyter.places import shown_path
-from turso_sync_nb.jupyter.rendering import count_of, footer, format_seconds
+from turso_sync_nb.jupyter.rendering import footer, format_seconds
 from turso_sync_nb.jupyter.schema import column_names, function_names, table_names
 from turso_sync_nb.jupyter.suggestions import did_you_mean
 from turso_sync_nb.units import PAGE_SIZE, format_size, parse_seconds
@@ -41,7 +41,7 @@ LISTENING: Final = (
     Option(("--remote",), "", "listen to the remote too, and say when it has something new"),
     Option(("--pull",), "", "pull that at once, not amid a transaction or while a grid is half edited"),
 )
-NOT_WATCHED: Final = ("out", "atomic", "arrow", "polars", "dry_run", "timeout")
+NOT_WATCHED: Final = ("out", "atomic", "arrow", "polars", "dry_run", "timeout", "verbose")
 """Options of a cell that mean nothing when its rows are shown live."""
 
 SQL_OPTIONS: Final = (
@@ -55,6 +55,7 @@ SQL_OPTIONS: Final = (
     Option(("--offline",), "", "stop in place of fetching anything"),
     Option(("--dry-run",), "", "do not run it: show what it would fetch at most, by table and index"),
     Option(("--timeout",), "TIME", "stop after that long: 5s, 500ms, 2min"),
+    Option(("--verbose",), "", "say under the result how many pages were read and downloaded"),
     Option(("--watch",), "", "show the rows live: asked again when something changed here, or was pulled"),
     *LISTENING,
 )
@@ -98,6 +99,7 @@ class Cell:
     max_fetch: str | None = None
     offline: bool = False
     dry_run: bool = False
+    verbose: bool = False
     watch: bool = False
     remote: bool = False
     pull: bool = False
@@ -150,6 +152,7 @@ def make_cell(arguments: Arguments, target: str | None, sql: str) -> Cell:
         max_fetch=arguments.get("max_fetch"),
         offline=arguments.has("offline"),
         dry_run=arguments.has("dry_run"),
+        verbose=arguments.has("verbose"),
         watch=arguments.has("watch"),
         remote=arguments.has("remote"),
         pull=arguments.has("pull"),
@@ -203,7 +206,15 @@ def run(notebook: Notebook, cell: Cell) -> Any:
     result = executed(db, cell, Variables(notebook.variables))
     frame = _made(result, cell.kind)
     rows = None if frame is None else len(frame)
-    notes = [footer(result.report, in_transaction=db.in_transaction, rows=rows, pending=db.pending_changes)]
+    notes = [
+        footer(
+            result.report,
+            in_transaction=db.in_transaction,
+            rows=rows,
+            pending=db.pending_changes,
+            verbose=cell.verbose,
+        )
+    ]
     if cell.out is not None:
         notebook.assign(cell.out, frame)
         if frame is None:
@@ -257,12 +268,12 @@ def _dry_run(notebook: Notebook, db: Connection, cell: Cell) -> Any:
     except apsw.Error as error:
         render_as(error, line_of(error, _next_step(db, cell.sql, error)))
         raise
-    pages = sum(trees.values())
+    size = sum(trees.values()) * PAGE_SIZE
     sizes = [count * PAGE_SIZE for count in trees.values()]
     frame = pd.DataFrame({"table or index": list(trees), "pages": list(trees.values()), "bytes": sizes})
     if cell.out is not None:
         notebook.assign(cell.out, frame)
-    note = f"at most {count_of(pages, 'page')}, {format_size(pages * PAGE_SIZE)}, would be fetched"
+    note = f"at most {format_size(size)} would be downloaded"
     return notebook.shown(frame, [f"{note}; values longer than a page come on top"])
 
 

@@ -24,7 +24,7 @@ from turso_sync_nb.jupyter.places import shown_path
 from turso_sync_nb.jupyter.rendering import format_seconds
 from turso_sync_nb.jupyter.tokens import VARIABLE, asked_for, token_of
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncPrefixBootstrap, PartialSyncQueryBootstrap
-from turso_sync_nb.units import PAGE_SIZE, format_size, parse_size
+from turso_sync_nb.units import PAGE_SIZE, format_share, format_size, parse_size
 
 if TYPE_CHECKING:
     from turso_sync_nb.connection.connection import Connection
@@ -132,12 +132,13 @@ def close(notebook: Notebook, arguments: Arguments) -> None:
 def _connected(name: str, db: Connection, seconds: float, arguments: Arguments) -> str:
     stats = db.stats()
     size = format_size(stats.pages_total * PAGE_SIZE)
-    here = format_size(stats.pages_resident * PAGE_SIZE)
+    share = format_share(stats.pages_resident, stats.pages_total)
+    here = f"{'all' if stats.pages_resident == stats.pages_total else share} of {size} is here"
     asked = db.bootstrap_report is not None
     way = "connected {} to {}" if asked else "opened {}, a replica of {}"
     parts = [
         way.format(name, db.remote_url or "no remote"),
-        f"{stats.pages_resident:,} of {stats.pages_total:,} pages here ({here} of {size})",
+        here,
         format_seconds(seconds),
     ]
     report = db.bootstrap_report
@@ -147,7 +148,7 @@ def _connected(name: str, db: Connection, seconds: float, arguments: Arguments) 
             f"it was here already, so {unused[0]} changed nothing" if unused else "the remote was not asked"
         )
     else:
-        parts.append(f"{format_size(report.received_bytes)} received")
+        parts.append(f"downloaded {format_size(report.received_bytes)}")
         parts += ["went on where it had stopped"] if report.resumed else []
         parts += [report.note] if report.note else []
     return " · ".join(parts)

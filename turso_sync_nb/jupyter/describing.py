@@ -7,12 +7,11 @@ to the notebook or to the home folder, URLs without secrets.
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from turso_sync_nb.jupyter import schema as schema_of
 from turso_sync_nb.jupyter.places import shown_path
-from turso_sync_nb.units import PAGE_SIZE, format_size
+from turso_sync_nb.units import PAGE_SIZE, format_ago, format_share, format_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,10 +44,11 @@ def _status_row(named: Named, current: str | None) -> dict[str, Any]:
         "in use": "yes" if named.name == current else "",
         "replica": shown_path(named.db.path),
         "remote": named.db.remote_url or "none",
-        "pages here": stats.pages_resident,
-        "of": stats.pages_total,
         "size": format_size(stats.pages_total * PAGE_SIZE),
-        "last pull": _moment(stats.last_pull_unix_time),
+        "here": format_share(stats.pages_resident, stats.pages_total),
+        "last pull": format_ago(stats.last_pull_unix_time),
+        "changes waiting": stats.cdc_operations,
+        "conflicts": named.db.conflicts_seen,
         "transaction": "open" if named.db.in_transaction else "",
     }
 
@@ -65,20 +65,27 @@ def schema(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
 
 
 def stats(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
-    """Return the replica's figures, one a row, named as in ``db.stats()``."""
+    """Return the replica's figures, one a row: named as in ``db.stats()``, the value, and how it reads."""
     import pandas as pd
 
     figures = dataclasses.asdict(_db(notebook, arguments).stats())
-    frame = pd.DataFrame({"figure": list(figures), "value": pd.Series(list(figures.values()), dtype=object)})
+    values = pd.Series(list(figures.values()), dtype=object)
+    reads_as = [_read_as(name, value) for name, value in figures.items()]
+    frame = pd.DataFrame({"figure": list(figures), "value": values, "reads as": reads_as})
     return notebook.shown(frame)
+
+
+def _read_as(name: str, value: Any) -> str:
+    """Return a figure of ``db.stats()`` for a reader, by the unit that its name ends with."""
+    if name.endswith("_unix_time"):
+        return format_ago(value)
+    if name.endswith(("_size", "_bytes")):
+        return format_size(value)
+    if name.startswith("pages_"):
+        return f"{value:,} pages, {format_size(value * PAGE_SIZE)}"
+    return "none" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _db(notebook: Notebook, arguments: Arguments) -> Connection:
     return notebook.connections.get(arguments.get("on"), notebook.variables).db
 
-
-def _moment(unix_time_s: float | None) -> str:
-    if unix_time_s is None:
-        return "never"
-    moment = dt.datetime.fromtimestamp(unix_time_s, tz=dt.UTC)
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -13,7 +13,7 @@ from typing import Final
 import apsw
 
 from turso_sync_nb.errors import Error, SyncError
-from turso_sync_nb.jupyter.escaping import visible
+from turso_sync_nb.escaping import visible
 from turso_sync_nb.jupyter.places import without_home
 
 LINE_MAX: Final = 1_000

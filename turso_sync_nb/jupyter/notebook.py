@@ -18,7 +18,7 @@ from IPython.core.error import StdinNotImplementedError
 from IPython.display import display
 
 from turso_sync_nb.errors import UsageError
-from turso_sync_nb.jupyter.escaping import visible
+from turso_sync_nb.escaping import visible
 from turso_sync_nb.jupyter.rendering import (
     LINE_LENGTH_MAX,
     MimeBundle,

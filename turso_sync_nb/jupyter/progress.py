@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from IPython.display import display
 
-from turso_sync_nb.jupyter.rendering import count_of, format_seconds, line_bundle
-from turso_sync_nb.progress import PAGES, RECEIVED, SENT, told
+from turso_sync_nb.jupyter.rendering import format_seconds, line_bundle
+from turso_sync_nb.progress import RECEIVED, SENT, told
 from turso_sync_nb.units import format_size
 
 if TYPE_CHECKING:
@@ -23,11 +23,12 @@ QUIET_S: Final = 1.0
 """Work that is done before needs no line."""
 
 INTERVAL_S: Final = 0.25
+WAYS: Final = {RECEIVED: "downloaded", SENT: "uploaded"}
 
 
 @contextmanager
 def progress_line(doing: str) -> Iterator[None]:
-    """Show how the block comes on, if it takes long: ``pull: 1,024 pages · 4.0 MiB received …``."""
+    """Show how the block comes on, if it takes long: ``pull: downloaded 4.2 MB in 1.20 s``."""
     line = _Line(doing)
     try:
         with told(line.moved):
@@ -40,9 +41,10 @@ class _Line:
     def __init__(self, doing: str) -> None:
         self._doing = doing
         self._phase = ""
-        self._amounts = {RECEIVED: 0, SENT: 0, PAGES: 0}
+        self._amounts = {RECEIVED: 0, SENT: 0}
         self._started_s = self._shown_s = time.monotonic()
         self._handle: Any = None
+        self._ended = False
 
     def moved(self, what: str, amount: int) -> None:
         if what in self._amounts:
@@ -56,8 +58,8 @@ class _Line:
                 self._show()
 
     def end(self) -> None:
-        """Leave the line as it is true in the end, if it was shown."""
-        self._phase = ""
+        """Leave the line with what came in all, if it was shown: the same figure as the footer's."""
+        self._phase, self._ended = "", True
         if self._handle is not None:
             with suppress(Exception):
                 self._show()
@@ -67,9 +69,10 @@ class _Line:
         way = max(RECEIVED, SENT, key=self._amounts.__getitem__)
         size = self._amounts[way]
         parts = [self._phase] if self._phase else []
-        parts += [count_of(pages, "page")] if (pages := self._amounts[PAGES]) else []
-        parts.append(f"{format_size(size)} {way} in {format_seconds(seconds)}")
-        text = f"{self._doing}: {' · '.join(parts)} · {format_size(int(size / seconds))}/s"
+        parts.append(f"{WAYS[way]} {format_size(size)} in {format_seconds(seconds)}")
+        if not self._ended:
+            parts.append(f"{format_size(int(size / seconds))}/s")
+        text = f"{self._doing}: {' · '.join(parts)}"
         if self._handle is None:
             self._handle = display(line_bundle(text), raw=True, display_id=True)
         else:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.jupyter.escaping import as_html, visible
+from turso_sync_nb.escaping import as_html, visible
 from turso_sync_nb.units import format_size
 
 if TYPE_CHECKING:
@@ -85,22 +85,28 @@ def lines_bundle(lines: Sequence[str]) -> MimeBundle:
     return {"text/plain": "\n".join(visible(line, LINE_LENGTH_MAX) for line in lines)}
 
 
-def footer(report: QueryReport, *, in_transaction: bool, rows: int | None, pending: int = 0) -> str:
-    """Return the line under a result: rows, time, pages, bytes, requests, and an open transaction.
+def footer(
+    report: QueryReport, *, in_transaction: bool, rows: int | None, pending: int = 0, verbose: bool = False
+) -> str:
+    """Return the line under a result: rows, time, what was downloaded, what waits, an open transaction.
 
-    ``rows`` is None when no statement returned rows; ``pending`` changes wait to be pushed.
+    ``rows`` is None when no statement returned rows; ``pending`` changes wait to be pushed. ``verbose`` adds
+    how many pages were read.
     """
-    parts = [_rows(rows) if rows is not None else "no rows to show"]
+    parts = [_rows(rows)] if rows is not None else []
     if report.rows_changed:
-        parts.append(f"{report.rows_changed:,} changed")
-    parts += [
-        format_seconds(report.seconds),
-        f"pages: {report.pages_hit:,} hit, {report.pages_fetched:,} fetched"
-        + (f", {report.pages_wasted:,} wasted" if report.pages_wasted else ""),
-        f"{format_size(report.received_bytes)} in {count_of(report.requests, 'request')}",
-    ]
+        parts.append(f"{_rows(report.rows_changed)} changed")
+    parts = [*(parts or ["done"]), format_seconds(report.seconds)]
+    if report.requests:
+        downloaded = format_size(report.received_bytes)
+        parts.append(f"downloaded {downloaded} in {count_of(report.requests, 'request')}")
+    if verbose:
+        parts.append(
+            f"pages: {report.pages_hit:,} read here, {report.pages_fetched:,} downloaded, "
+            f"{report.pages_wasted:,} of them not read"
+        )
     if pending:
-        parts.append(f"{count_of(pending, 'change')} to push")
+        parts.append(waiting(pending))
     if in_transaction:
         parts.append("transaction open until COMMIT or ROLLBACK")
     return " · ".join(parts)
@@ -109,6 +115,11 @@ def footer(report: QueryReport, *, in_transaction: bool, rows: int | None, pendi
 def format_seconds(seconds: float) -> str:
     """Return a duration for a reader: ``"4 ms"``, ``"1.25 s"``."""
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def waiting(changes: int) -> str:
+    """Return how many changes wait: ``"1 change waits to be pushed"``."""
+    return f"{count_of(changes, 'change')} {'waits' if changes == 1 else 'wait'} to be pushed"
 
 
 def _rows(count: int) -> str:

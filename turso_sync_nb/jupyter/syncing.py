@@ -14,7 +14,8 @@ from turso_sync_nb.jupyter.arguments import Option, showable
 from turso_sync_nb.jupyter.notebook import check_variable_name
 from turso_sync_nb.jupyter.places import shown_path
 from turso_sync_nb.jupyter.rendering import count_of, format_seconds
-from turso_sync_nb.units import format_size
+from turso_sync_nb.jupyter.rendering import waiting as waiting_to_be_pushed
+from turso_sync_nb.units import PAGE_SIZE, format_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,8 +56,9 @@ def checkpoint(notebook: Notebook, arguments: Arguments) -> None:
     report = db.checkpoint()
     stats = db.stats()
     notebook.say(
-        f"checkpoint: {count_of(report.pages, 'page')} moved in {format_seconds(report.seconds)} · "
-        f"log {format_size(stats.main_wal_size)}, kept to take it back {format_size(stats.revert_wal_size)}"
+        f"checkpoint: {format_size(report.pages * PAGE_SIZE)} moved into the database file in "
+        f"{format_seconds(report.seconds)} · log {format_size(stats.main_wal_size)} · "
+        f"{format_size(stats.revert_wal_size)} kept so that a pull can undo it"
     )
 
 
@@ -65,7 +67,7 @@ def changes(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     frame = _db(notebook, arguments).changes()
     waiting = frame.loc[frame["state"].isin(["pending", "refused"])]
     transactions = count_of(waiting["transaction"].nunique(), "transaction")
-    note = f"{count_of(len(waiting), 'change')} to push in {transactions}"
+    note = f"{waiting_to_be_pushed(len(waiting))} in {transactions}"
     return notebook.shown(frame, [note])
 
 
@@ -146,11 +148,12 @@ def _pulled(report: PullReport) -> str:
     if not report:
         parts = ["pull: nothing new"]
     else:
-        parts = [f"pull: {count_of(report.pages, 'page')} changed"]
+        parts = ["pull: up to date"]
         if report.replayed:
-            parts.append(f"{count_of(report.replayed, 'local transaction')} kept on top")
+            parts.append(f"{count_of(report.replayed, 'transaction')} of yours kept on top")
     if report.set_aside:
-        parts.append(f"{report.set_aside} set aside: %turso_sync changes")
+        does = "does" if report.set_aside == 1 else "do"
+        parts.append(f"{report.set_aside} of yours {does} not fit what was pulled: %turso_sync changes")
     if report.conflicts:
         parts.append(f"{count_of(report.conflicts, 'conflict')}: %turso_sync conflicts")
     return _line(parts, report)
@@ -165,11 +168,17 @@ def _pushed(report: PushReport, db: Connection) -> str:
     if report.conflicts:
         parts.append(f"{count_of(report.conflicts, 'conflict')}: %turso_sync conflicts")
     if left := db.pending_changes:
-        parts.append(f"{count_of(left, 'change')} still here: %turso_sync changes")
+        parts.append(f"{waiting_to_be_pushed(left)}: %turso_sync changes")
     return _line(parts, report)
 
 
 def _line(parts: list[str], report: PullReport | PushReport) -> str:
-    traffic = format_size(report.sent_bytes + report.received_bytes)
-    parts += [format_seconds(report.seconds), f"{traffic} in {count_of(report.requests, 'request')}"]
+    parts.append(format_seconds(report.seconds))
+    if report.sent_bytes + report.received_bytes:
+        way, size = (
+            ("downloaded", report.received_bytes)
+            if report.received_bytes >= report.sent_bytes
+            else ("uploaded", report.sent_bytes)
+        )
+        parts.append(f"{way} {format_size(size)} in {count_of(report.requests, 'request')}")
     return " · ".join([*parts, report.note] if report.note else parts)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter.arguments import Option, showable
-from turso_sync_nb.jupyter.rendering import count_of, format_seconds
+from turso_sync_nb.jupyter.rendering import count_of, format_seconds, waiting
 from turso_sync_nb.jupyter.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def write(notebook: Notebook, arguments: Arguments) -> None:
     count = db.write_frame(frame, table, modes[0] if modes else "append")
     parts = [f"write: {count_of(count, 'row')} into {table}", format_seconds(time.monotonic() - started_s)]
     if pending := db.pending_changes:
-        parts.append(f"{count_of(pending, 'change')} to push")
+        parts.append(waiting(pending))
     if db.in_transaction:
         parts.append("transaction open until COMMIT or ROLLBACK")
     notebook.say(" · ".join(parts))

@@ -1,7 +1,7 @@
 """The dashboard: a replica's figures, its verbs as buttons, and when pages arrived.
 
 Every event is counted, and at most four updates a second go out (``live``). Of the figures all but the
-numbers of changes to push and of conflicts come without SQL, so an update can be made while SQLite waits.
+numbers of waiting changes and of conflicts come without SQL, so an update can be made while SQLite waits.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections import deque
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
-from turso_sync_nb.units import format_size
+from turso_sync_nb.units import PAGE_SIZE, format_ago, format_share, format_size
 from turso_sync_nb.widgets.live import script
 from turso_sync_nb.widgets.remote_news import RemoteNewsWidget, pulled, pushed
-from turso_sync_nb.widgets.snapshots import table
+from turso_sync_nb.widgets.snapshots import line, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.engine.reports import Stats
     from turso_sync_nb.widgets.live import Message
+    from turso_sync_nb.widgets.snapshots import Block
 
 ARRIVALS_KEPT: Final = 120
 """Bars of the timeline."""
@@ -73,6 +74,7 @@ class Dashboard(RemoteNewsWidget):
         """Return the figures of this moment."""
         return {
             "type": "figures",
+            "sentence": self.sentence(),
             "figures": {**asdict(self._stats()), "conflicts": self._conflicts},
             "on_their_way": self.replica.pages_on_their_way,
             "arrivals": list(self._arrivals),
@@ -87,10 +89,24 @@ class Dashboard(RemoteNewsWidget):
     def _stats(self) -> Stats:
         return replace(self.replica.stats(), cdc_operations=self._pending)
 
-    def snapshot(self, db: Connection) -> str:
-        """Return the figures."""
+    def snapshot(self, db: Connection) -> Block:
+        """Return the sentence and the figures."""
         self._look(db)
-        return table(("figure", "value"), _figures(self._stats(), self._conflicts))
+        return line(self.sentence()) + table(("figure", "value"), _figures(self._stats(), self._conflicts))
+
+    def sentence(self) -> str:
+        """Return how things stand in one line: ``"Up to date · 2 changes wait · 37 % here · listening"``."""
+        stats = self._stats()
+        parts = [_REMOTE.get(self.heard.kind) or _since(stats.last_pull_unix_time)]
+        changes, conflicts = stats.cdc_operations, self._conflicts
+        waiting = f"{changes:,} change{' waits' if changes == 1 else 's wait'}"
+        parts.append(waiting if changes else "nothing waits")
+        if conflicts:
+            parts.append(f"{conflicts:,} conflict{'' if conflicts == 1 else 's'} settled")
+        parts.append(f"{format_share(stats.pages_resident, stats.pages_total)} here")
+        if self.listens:
+            parts.append("listening")
+        return " · ".join(parts)
 
     def _look(self, db: Connection) -> None:
         self._pending, self._conflicts = db.pending_changes, db.conflicts_seen
@@ -103,22 +119,30 @@ class Dashboard(RemoteNewsWidget):
 def _figures(stats: Stats, conflicts: int) -> list[tuple[str, str]]:
     """Return the figures under the labels that views have, with their units."""
     return [
-        ("changes to push", f"{stats.cdc_operations:,}"),
+        ("changes waiting", f"{stats.cdc_operations:,}"),
         ("conflicts", f"{conflicts:,}"),
-        ("pages here", f"{stats.pages_resident:,} of {stats.pages_total:,}"),
-        ("received", format_size(stats.network_received_bytes)),
-        ("sent", format_size(stats.network_sent_bytes)),
+        ("here", _here(stats)),
+        ("last pull", format_ago(stats.last_pull_unix_time)),
+        ("last push", format_ago(stats.last_push_unix_time)),
+        ("downloaded", format_size(stats.network_received_bytes)),
+        ("uploaded", format_size(stats.network_sent_bytes)),
         ("requests", f"{stats.network_requests:,}"),
-        ("write-ahead log", format_size(stats.main_wal_size)),
-        ("kept to undo", format_size(stats.revert_wal_size)),
-        ("last pull", _moment(stats.last_pull_unix_time)),
-        ("last push", _moment(stats.last_push_unix_time)),
-        ("revision", stats.revision or "none"),
     ]
 
 
-def _moment(unix_time: int | None) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix_time)) if unix_time else "never"
+def _here(stats: Stats) -> str:
+    share = format_share(stats.pages_resident, stats.pages_total)
+    return f"{share} of {format_size(stats.pages_total * PAGE_SIZE)}"
+
+
+_REMOTE: Final = {"nothing": "Up to date", "news": "New data on the remote", "away": "Offline"}
+"""Begin the sentence by what is known of the remote; nothing is while nobody listens."""
+
+
+def _since(last_pull_unix_time: int | None) -> str:
+    if not last_pull_unix_time:
+        return "Not pulled yet"
+    return f"Pulled {time.strftime('%Y-%m-%d %H:%M', time.localtime(last_pull_unix_time))}"
 
 
 def _pull(db: Connection) -> str:
@@ -135,7 +159,7 @@ def _sync(db: Connection) -> str:
 
 
 def _checkpoint(db: Connection) -> str:
-    return f"checkpoint: {db.checkpoint().pages:,} pages moved"
+    return f"checkpoint: {format_size(db.checkpoint().pages * PAGE_SIZE)} moved into the database file"
 
 
 _VERBS: Final[dict[str, Callable[[Connection], str]]] = {

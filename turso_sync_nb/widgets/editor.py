@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.connection.edits import RowEdit
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.widgets.live import Content, Message
+    from turso_sync_nb.widgets.snapshots import Block
     from turso_sync_nb.widgets.table_rows import TableRows
 
     Row = tuple[Any, ...]
@@ -256,7 +257,7 @@ class TableEditor(LiveWidget):
 
     # Without a kernel
 
-    def snapshot(self, db: Connection) -> str:
+    def snapshot(self, db: Connection) -> Block:
         """Return the first rows, and how many edits wait."""
         found = self.rows.page(db, "from", (), SNAPSHOT_ROWS)
         names = [each.name for each in self.rows.columns]

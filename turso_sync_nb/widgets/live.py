@@ -25,7 +25,7 @@ from IPython import get_ipython
 from IPython.display import display
 
 from turso_sync_nb.errors import Error, StoppedError
-from turso_sync_nb.widgets.snapshots import MimeBundle, bundle, line
+from turso_sync_nb.widgets.snapshots import Block, MimeBundle, bundle, line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,8 +100,8 @@ class LiveWidget(anywidget.AnyWidget):
         del db
         return self.news()
 
-    def snapshot(self, db: Connection) -> str:
-        """Return the present state as static HTML without its frame; ``db`` is a sibling."""
+    def snapshot(self, db: Connection) -> Block:
+        """Return the present state in a static form, without its title; ``db`` is a sibling."""
         raise NotImplementedError
 
     def note(self, pages: BitMap | None) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from turso_sync_nb.engine.page_owners import changed_pages
-from turso_sync_nb.units import PAGE_SIZE, format_size
+from turso_sync_nb.units import PAGE_SIZE, format_share, format_size
 from turso_sync_nb.widgets.live import LiveWidget, script
 from turso_sync_nb.widgets.runs import delta, whole
 from turso_sync_nb.widgets.snapshots import line, table
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.page_owners import Owner
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.widgets.live import Message
+    from turso_sync_nb.widgets.snapshots import Block
 
 ABSENT: Final = 0
 HERE: Final = 1
@@ -186,17 +187,19 @@ class PageMap(LiveWidget):
             count, left = db.fetch_owned(name, None if sure else ASKED_FROM_PAGES)
             if left:
                 self.send({"type": "ask", "name": name, "pages": left, "bytes": left * PAGE_SIZE})
-            return f"{name}: {count:,} pages fetched ({format_size(count * PAGE_SIZE)})"
+            return f"{name}: downloaded {format_size(count * PAGE_SIZE)}"
 
         self.work(f"fetch {name}", fetch)
 
     # Without a kernel
 
-    def snapshot(self, db: Connection) -> str:
+    def snapshot(self, db: Connection) -> Block:
         """Return how many pages are here, and of whom."""
         self._look(db)
         resident = self.replica.store.page_map.resident
-        share = f"{len(resident):,} of {self._pages:,} pages are here, {len(self._changed):,} changed here"
+        total = format_size(self._pages * PAGE_SIZE)
+        share = f"{format_share(len(resident), self._pages)} of {total} is here ({len(resident):,} pages of "
+        share += f"{self._pages:,}), {len(self._changed):,} pages changed here"
         rows = [
             (
                 each.name,

@@ -9,7 +9,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from turso_sync_nb.engine.listening import Heard, Want
-from turso_sync_nb.units import format_size
 from turso_sync_nb.widgets.live import LiveWidget
 
 if TYPE_CHECKING:
@@ -26,7 +25,8 @@ class RemoteNewsWidget(LiveWidget):
         if remote or pull:
             replica.need_remote()
         super().__init__(db, replica)
-        self._listens = remote or pull
+        self.listens = remote or pull
+        self.heard = Heard("off")
         self._pulls = pull
         self.handlers |= {
             "listen": self._choose,
@@ -45,11 +45,11 @@ class RemoteNewsWidget(LiveWidget):
     def _choose(self, content: Content) -> None:
         """Do as a view's boxes are ticked; a pull of news needs that they are heard."""
         self._pulls = bool(content["pulls"])
-        self._listens = bool(content["listens"])
+        self.listens = bool(content["listens"])
         self._listen()
 
     def _listen(self) -> None:
-        if self._listens:
+        if self.listens:
             pull = self._pull_unasked if self._pulls else None
             self.replica.listening.want(self, Want(self.db, self._show_heard, pull))
         else:
@@ -58,8 +58,9 @@ class RemoteNewsWidget(LiveWidget):
 
     def _show_heard(self, heard: Heard) -> None:
         """Tell every view what is known of the remote, and what is chosen."""
+        self.heard = heard
         self.send(
-            {"type": "remote", "listens": self._listens, "pulls": self._pulls,
+            {"type": "remote", "listens": self.listens, "pulls": self._pulls,
              "kind": heard.kind, "text": heard.text}
         )  # fmt: skip
 
@@ -70,13 +71,14 @@ class RemoteNewsWidget(LiveWidget):
 
 def pulled(report: PullReport) -> str:
     """Return a line about a pull."""
-    parts = [f"pull: {report.pages:,} pages changed" if report else "pull: nothing new"]
+    parts = ["pull: up to date" if report else "pull: nothing new"]
     return _line(parts, report, set_aside=report.set_aside)
 
 
 def pushed(report: PushReport) -> str:
     """Return a line about a push."""
-    parts = [f"push: {report.changes:,} changes sent" if report else "push: nothing to send"]
+    sent = f"{report.changes:,} change{'' if report.changes == 1 else 's'} sent"
+    parts = [f"push: {sent}" if report else "push: nothing to send"]
     return _line(parts, report)
 
 
@@ -84,6 +86,5 @@ def _line(parts: list[str], report: PullReport | PushReport, *, set_aside: int =
     if report.conflicts:
         parts.append(f"{report.conflicts:,} conflicts: db.conflicts()")
     if set_aside:
-        parts.append(f"{set_aside:,} set aside: db.changes()")
-    parts.append(format_size(report.sent_bytes + report.received_bytes))
+        parts.append(f"{set_aside:,} of yours do not fit what was pulled: db.changes()")
     return " · ".join([*parts, report.note] if report.note else parts)

@@ -1,4 +1,4 @@
-"""What a saved notebook shows of a widget without a kernel: static HTML, bounded, every text escaped.
+"""Static form of a widget for a saved notebook: HTML and plain text, bounded, every text escaped.
 
 It is an output of its own before the widget's. While the widget is alive, its style sheet hides the snapshot;
 while it is not, the snapshot's hides the line that says so.
@@ -7,13 +7,28 @@ while it is not, the snapshot's hides the line that says so.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Final
+
+from turso_sync_nb.escaping import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MimeBundle = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a snapshot, as HTML and as plain text; parts add up."""
+
+    html: str
+    text: str
+
+    def __add__(self, other: Block) -> Block:
+        return Block(self.html + other.html, f"{self.text}\n{other.text}")
+
 
 ROWS_MAX: Final = 50
 TEXT_MAX: Final = 120
@@ -24,34 +39,42 @@ _STYLE: Final = (
 )
 
 
-def bundle(title: str, body: str) -> MimeBundle:
+def bundle(title: str, body: Block) -> MimeBundle:
     """Return a snapshot as a MIME bundle, with the time it was taken at."""
     at = time.strftime("%Y-%m-%d %H:%M")
     head = f"<div><strong>{escape(title)}</strong> <small>as of {at}</small></div>"
-    return {
-        "text/plain": f"{title}, as of {at}",
-        "text/html": f'{_STYLE}<div class="tsn-snapshot tex2jax_ignore mathjax_ignore">{head}{body}</div>',
-    }
+    html = f'<div class="tsn-snapshot tex2jax_ignore mathjax_ignore">{head}{body.html}</div>'
+    return {"text/plain": f"{title}, as of {at}\n{body.text}", "text/html": f"{_STYLE}{html}"}
 
 
-def line(text: str) -> str:
+def line(text: str) -> Block:
     """Return one line."""
-    return f"<div>{escape(_cut(text))}</div>"
+    return Block(f"<div>{escape(_cut(text))}</div>", _cut(text))
 
 
-def table(names: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "") -> str:
+def table(names: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "") -> Block:
     """Return a table of at most ``ROWS_MAX`` rows; what was left out is said."""
-    head = "".join(f'<th scope="col">{escape(_cut(name))}</th>' for name in names)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{escape(_cut(_text(value)))}</td>' for value in row)}</tr>"
-        for row in rows[:ROWS_MAX]
-    )
+    head = [_cut(name) for name in names]
+    cells = [[_cut(_text(value)) for value in row] for row in rows[:ROWS_MAX]]
     left_out = len(rows) - ROWS_MAX
-    more = f"<div><small>{left_out:,} more rows are not shown</small></div>" if left_out > 0 else ""
+    more = f"{left_out:,} more rows are not shown" if left_out > 0 else ""
+    return Block(_table_html(head, cells, caption, more), _table_text(head, cells, caption, more))
+
+
+def _table_html(head: list[str], cells: list[list[str]], caption: str, more: str) -> str:
+    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in cells)
     named = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return (
-        f'<table class="dataframe">{named}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}'
-    )
+    left_out = f"<div><small>{escape(more)}</small></div>" if more else ""
+    grid = f"{named}<thead><tr>{names}</tr></thead><tbody>{body}</tbody>"
+    return f'<table class="dataframe">{grid}</table>{left_out}'
+
+
+def _table_text(head: list[str], cells: list[list[str]], caption: str, more: str) -> str:
+    grid = [head, *cells]
+    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in grid]
+    return "\n".join(part for part in (caption, *lines, more) if part)
 
 
 def _text(value: object) -> str:
@@ -61,4 +84,4 @@ def _text(value: object) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= TEXT_MAX else text[: TEXT_MAX - 1] + "…"
+    return visible(text, TEXT_MAX)

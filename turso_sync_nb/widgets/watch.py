@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.connection.parameters import Parameters
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.widgets.live import Message
+    from turso_sync_nb.widgets.snapshots import Block
 
 ROWS_MAX: Final = 200
 
@@ -104,7 +105,7 @@ class Watch(RemoteNewsWidget):
             self._names = [column[0] for column in cursor.description or ()]
             self._rows = cursor.fetchmany(ROWS_MAX + 1)
 
-    def snapshot(self, db: Connection) -> str:
+    def snapshot(self, db: Connection) -> Block:
         """Return the rows."""
         if not self._names:
             self._read(db)

@@ -3,25 +3,33 @@
 const VERBS = ["pull", "push", "sync", "checkpoint"];
 const number = (value) => value.toLocaleString("en");
 
-/** The figures: what they are called in `db.stats()`, their label, and what is shown of them. */
+/** The figures: what they are called in `db.stats()`, their label, and what is shown of them; details are folded. */
 const FIGURES = [
-  ["cdc_operations", "changes to push", (now) => number(now.cdc_operations)],
+  ["cdc_operations", "changes waiting", (now) => number(now.cdc_operations)],
   ["conflicts", "conflicts", (now) => number(now.conflicts)],
-  ["pages_resident", "pages here", (now) => `${number(now.pages_resident)} of ${number(now.pages_total)}${share(now)}`],
-  ["on_their_way", "pages on their way", (now) => number(now.on_their_way)],
-  ["network_received_bytes", "received", (now) => size(now.network_received_bytes)],
-  ["network_sent_bytes", "sent", (now) => size(now.network_sent_bytes)],
-  ["network_requests", "requests", (now) => number(now.network_requests)],
-  ["main_wal_size", "write-ahead log", (now) => size(now.main_wal_size)],
-  ["revert_wal_size", "kept to undo", (now) => size(now.revert_wal_size)],
+  ["pages_resident", "here", (now) => `${share(now)} of ${size(now.pages_total * PAGE_SIZE)}`],
   ["last_pull_unix_time", "last pull", (now) => moment(now.last_pull_unix_time)],
   ["last_push_unix_time", "last push", (now) => moment(now.last_push_unix_time)],
+];
+const DETAILS = [
+  ["on_their_way", "on the way", (now) => size(now.on_their_way * PAGE_SIZE)],
+  ["pages_resident", "pages here", (now) => `${number(now.pages_resident)} of ${number(now.pages_total)}`],
+  ["network_received_bytes", "downloaded", (now) => size(now.network_received_bytes)],
+  ["network_sent_bytes", "uploaded", (now) => size(now.network_sent_bytes)],
+  ["network_requests", "requests", (now) => number(now.network_requests)],
+  ["main_wal_size", "write-ahead log", (now) => size(now.main_wal_size)],
+  ["revert_wal_size", "kept so that a pull can undo", (now) => size(now.revert_wal_size)],
   ["revision", "revision", (now) => now.revision ?? "none"],
 ];
+const PAGE_SIZE = 4096;  // bytes
 const LISTED = 8;  // arrivals in the table
 const HEIGHT = 60;  // pixels of the highest bar
 
-const share = ({ pages_resident: here, pages_total: all }) => (all ? ` (${((100 * here) / all).toFixed(1)}\u00a0%)` : "");
+/** The share that is here: 100 % only of all of it, 0 % only of nothing. */
+function share({ pages_resident: here, pages_total: all }) {
+  if (here >= all) return "100\u00a0%";
+  return `${Math.min(Math.max(Math.round((100 * here) / all), here ? 1 : 0), 99)}\u00a0%`;
+}
 
 /** The time of day, and the day if it is not today. */
 function moment(unixTime) {
@@ -37,34 +45,42 @@ function render({ model, el }) {
   const { wish, foot, close } = connect(model, { figures: show, said, remote: (message) => news.remote(message) });
   const news = remoteLine(wish, false);
   const buttons = VERBS.map((verb) => h("button", { type: "button", onclick: () => wish("do", { verb }) }, verb[0].toUpperCase() + verb.slice(1)));
+  const sentence = h("div", { class: "tsn-sentence", role: "status" });
   const summary = h("div", { class: "tsn-summary" });
-  const values = FIGURES.map(() => h("dd"));
-  const figures = h("dl", { class: "tsn-figures" }, ...FIGURES.map(([name, label], at) => h("div", {}, h("dt", { title: name }, label), values[at])));
-  const bars = h("div", { class: "tsn-bars", role: "img", "aria-label": "pages that arrived, over time" });
+  const shown = [];  // [value's element, what gives its text]
+  const list = (figures) => h("dl", { class: "tsn-figures" }, ...figures.map(([name, label, text]) => {
+    const value = h("dd");
+    shown.push([value, text]);
+    return h("div", {}, h("dt", { title: name }, label), value);
+  }));
+  const figures = list(FIGURES);
+  const details = h("details", {}, h("summary", {}, "Details"), list(DETAILS));
+  const bars = h("div", { class: "tsn-bars", role: "img", "aria-label": "downloads over time" });
   const from = h("span"), highest = h("span"), to = h("span");
   const timeline = h("div", { class: "tsn-timeline" }, highest, bars, h("div", { class: "tsn-axis" }, from, to));
   const listed = h("tbody");
-  const table = h("table", {}, h("caption", {}, "Pages that arrived last"),
-    h("thead", {}, h("tr", {}, ...["time", "pages", "received"].map((name) => h("th", { scope: "col", class: "tsn-number" }, name)))), listed);
-  el.append(summary, h("div", { class: "tsn-buttons", role: "group", "aria-label": "verbs" }, ...buttons), news.element, figures,
-    h("div", { class: "tsn-beside" }, timeline, table), foot.element);
+  const table = h("table", {}, h("caption", {}, "Last downloads"),
+    h("thead", {}, h("tr", {}, ...["time", "pages", "size"].map((name) => h("th", { scope: "col", class: "tsn-number" }, name)))), listed);
+  el.append(sentence, summary, h("div", { class: "tsn-buttons", role: "group", "aria-label": "verbs" }, ...buttons), news.element, figures,
+    details, h("div", { class: "tsn-beside" }, timeline, table), foot.element);
 
   function said(message) {
     foot.said(message);
     for (const button of buttons) dim(button, message.busy);
   }
 
-  function show({ figures, on_their_way, arrivals, path, remote, busy }) {
+  function show({ sentence: text, figures, on_their_way, arrivals, path, remote, busy }) {
     const now = { ...figures, on_their_way };
     el.classList.add(LIVE);
     el.dataset.updates = ++updates;
     if (busy !== undefined) said({ busy });
     summary.textContent = `${path} · ${remote ?? "no remote"}`;
-    FIGURES.forEach(([, , shown], at) => (values[at].textContent = shown(now)));
+    sentence.textContent = text;
+    for (const [value, textOf] of shown) value.textContent = textOf(now);
     const most = Math.max(...arrivals.map(([, pages]) => pages), 0);
     bars.hidden = table.hidden = !arrivals.length;
     timeline.style.setProperty("--tsn-arrivals", arrivals.length);
-    highest.textContent = arrivals.length ? `Pages that arrived, at most ${count(most, "page")} at a time` : "No pages arrived yet";
+    highest.textContent = arrivals.length ? `Downloads, at most ${size(most * PAGE_SIZE)} at a time` : "Nothing downloaded yet";
     from.textContent = arrivals.length ? moment(arrivals[0][0]) : "";
     to.textContent = arrivals.length > 1 ? moment(arrivals.at(-1)[0]) : "";
     const told = ([at, pages, bytes]) => [moment(at), pages.toLocaleString("en"), size(bytes)];
