@@ -16,8 +16,9 @@ from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.checkpoint import checkpoint
 from turso_sync_nb.engine.incoming import incoming
 from turso_sync_nb.engine.news import are_there
+from turso_sync_nb.engine.position import find_out
 from turso_sync_nb.engine.pull import Settling, pull, rebase
-from turso_sync_nb.engine.push import find_out, push
+from turso_sync_nb.engine.push import push
 from turso_sync_nb.errors import NotSupportedError, UsageError
 
 if TYPE_CHECKING:

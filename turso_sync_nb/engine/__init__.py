@@ -9,7 +9,9 @@
 | ``incoming.py`` | what a pull would change |
 | ``ensure.py``, ``query_selector.py`` | the pages that one query touches; named by the remote |
 | ``query_trees.py`` | the trees that a query opens, and what it would fetch at most |
-| ``push.py``, ``push_batch.py``, ``bookkeeping.py`` | what was made here; one request; what has arrived |
+| ``push.py``, ``push_batch.py`` | what was made here; one request of it |
+| ``chain.py`` | statements on the remote, all or nothing; answers that are to what was asked |
+| ``bookkeeping.py``, ``position.py`` | what has arrived; nothing changes state before that is known |
 | ``checkpoint.py`` | the log into the database file |
 | ``outbox.py`` | what waits to be pushed, and how a user revises it |
 | ``session_log.py`` | what this process wrote and pushed |

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from turso_sync_nb.changes.names import BOOKKEEPING, has_table
+from turso_sync_nb.engine.chain import Failure, ask, in_transaction
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError
 from turso_sync_nb.protocol.pipeline import Execute, ExecuteResponse, SqlError, Stmt
 
@@ -38,7 +39,7 @@ def read_remote(remote: Remote, client_id: str) -> Position:
         ProtocolError: an answer that makes no sense.
     """
     sql = f"SELECT pull_gen, change_id FROM {BOOKKEEPING} WHERE client_id = ?"
-    (answer,) = remote.pipeline([Execute(Stmt(sql, (client_id,)))])
+    (answer,) = ask(remote, Execute(Stmt(sql, (client_id,))))
     if isinstance(answer, SqlError):
         if "no such table" in answer.message:
             return Position()
@@ -65,12 +66,15 @@ def read_local(raw: apsw.Connection, client_id: str) -> Position:
 
 
 def guard(client_id: str, expected: Position) -> Stmt:
-    """Return the statement that fails when the remote is not at ``expected`` any more."""
+    """Return the statement that fails when the remote is not at ``expected`` any more.
+
+    It fails too at a later generation: then this request was given up (:func:`fence`).
+    """
     sql = (
-        f"SELECT CASE WHEN ifnull((SELECT change_id FROM {BOOKKEEPING} WHERE client_id = ?), 0) = ? "
-        "THEN 1 ELSE abs(-9223372036854775807 - 1) END"
+        "SELECT CASE WHEN ifnull(max(change_id), 0) = ? AND ifnull(max(pull_gen), 0) <= ? "
+        f"THEN 1 ELSE abs(-9223372036854775807 - 1) END FROM {BOOKKEEPING} WHERE client_id = ?"
     )
-    return Stmt(sql, (client_id, expected.change_id))
+    return Stmt(sql, (expected.change_id, expected.pull_gen, client_id))
 
 
 def advance(client_id: str, position: Position) -> Stmt:
@@ -80,3 +84,17 @@ def advance(client_id: str, position: Position) -> Stmt:
         "ON CONFLICT (client_id) DO UPDATE SET pull_gen = excluded.pull_gen, change_id = excluded.change_id"
     )
     return Stmt(sql, (client_id, *position))
+
+
+def fence(remote: Remote, client_id: str, pull_gen: int) -> bool:
+    """Have requests of earlier generations fail that are still on their way; say whether the remote did.
+
+    Raises:
+        RemoteError, ProtocolError: no answer, or one that makes no sense.
+    """
+    sql = (
+        f"INSERT INTO {BOOKKEEPING} (client_id, pull_gen, change_id) VALUES (?, ?, 0) "
+        "ON CONFLICT (client_id) DO UPDATE SET pull_gen = excluded.pull_gen"
+    )
+    done = in_transaction(remote, client_id, (CREATE, Stmt(sql, (client_id, pull_gen))))
+    return not isinstance(done, Failure)

@@ -24,15 +24,12 @@ if TYPE_CHECKING:
 
 def transactions(replica: Replica) -> list[Transaction]:
     """Return the transactions that are not on the remote, tables that are never pushed left out."""
-    with database(replica) as raw:
-        if not tape.exists(raw):
-            return []
-        found = []
-        for one in tape.transactions(raw):
-            pushed = tuple(change for change in one.changes if not is_ignored(change))
-            if pushed:
-                found.append(one.changed(changes=pushed))
-        return found
+    found = []
+    for one in transactions_as_made(replica):
+        pushed = tuple(change for change in one.changes if not is_ignored(change))
+        if pushed:
+            found.append(one.changed(changes=pushed))
+    return found
 
 
 def not_here_yet(replica: Replica, changes: Iterable[Change]) -> list[Change]:
@@ -80,6 +77,32 @@ def conflicts(replica: Replica) -> list[Conflict]:
     """Return the conflicts that were seen, the oldest first."""
     with database(replica) as raw:
         return list(conflict_list.recorded(raw))
+
+
+def waiting(replica: Replica) -> list[Transaction]:
+    """Return what a push sends: pending transactions, those of tables that are never pushed left out."""
+    return [one for one in transactions_as_made(replica) if one.state == "pending" and _is_sent(one)]
+
+
+def refused(replica: Replica) -> list[Transaction]:
+    """Return the transactions that the remote would not take."""
+    return [one for one in transactions_as_made(replica) if one.state == "refused"]
+
+
+def transactions_as_made(replica: Replica) -> list[Transaction]:
+    """Return every transaction on the tape, whole."""
+    with database(replica) as raw:
+        return list(tape.transactions(raw)) if tape.exists(raw) else []
+
+
+def _is_sent(transaction: Transaction) -> bool:
+    return not all(map(is_ignored, transaction.changes))
+
+
+def take_up_refused(replica: Replica) -> None:
+    """Make refused transactions pending again; where the remote is has been found out."""
+    for one in refused(replica):
+        make_pending(replica, one.number)
 
 
 def set_state(replica: Replica, number: int, state: State, reason: str = "") -> None:
@@ -157,6 +180,7 @@ def revised(
     """Do ``revise`` and then ``rebase``; when that fails the tape is as it was.
 
     What was sent since the last pull may be on the remote, whatever was heard of it: that is found out first.
+    What was given up stays so when another transaction conflicts: that one can be given up next.
 
     Raises:
         UsageError: there is no transaction ``number``, or it is on the remote.
@@ -177,13 +201,22 @@ def revised(
         revise()
         try:
             replayed = rebase()
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, ConflictError) and _is_given_up(replica, number):
+                raise ConflictError(
+                    f"skip transaction {number}: it is not sent, a pull undoes it here; first: {error}",
+                    hint=error.hint,
+                ) from error
             with changing(replica) as raw:
                 _write(raw, before)
             raise
         for one in replayed.transactions:
             if one.number == number and one.state == "aside":
                 raise ConflictError(f"retry transaction {number}: {one.reason}", hint="see db.changes()")
+
+
+def _is_given_up(replica: Replica, number: int | None) -> bool:
+    return any(one.number == number and one.state == "skipped" for one in transactions_as_made(replica))
 
 
 @contextmanager

@@ -8,7 +8,6 @@ local changes are replayed on a view of the next base, and all of it comes into 
 from __future__ import annotations
 
 import time
-import uuid
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.changes.conflicts import DEFAULT
 from turso_sync_nb.changes.names import is_internal
-from turso_sync_nb.engine import bookkeeping
+from turso_sync_nb.engine import bookkeeping, position
 from turso_sync_nb.engine.fetch import PagesAt
 from turso_sync_nb.engine.local import Local, read_local_work
 from turso_sync_nb.engine.news import News, fetched
@@ -131,7 +130,7 @@ def _published(replica: Replica, news: News, settling: Settling) -> Replayed:
     """Replay the local changes on ``news`` and put both in force."""
     with replica.gate.closed(settling.verb, settling.caller, WAIT_FOR_OTHERS_S), _suspended(replica):
         local = saved_local_work(replica.folder) or read_local_work(replica)
-        metadata = _moved_on(replica.metadata, news)
+        metadata = _moved_on(replica, news)
         replayed = Replayed()
         tables = _table_texts(replica) if news.anew else set()
         with Publication(replica.folder, replica.store, news.next_base, news.keep) as publication:
@@ -192,12 +191,13 @@ def _suspended(replica: Replica) -> Iterator[None]:
         yield
 
 
-def _moved_on(metadata: Metadata, news: News) -> Metadata:
+def _moved_on(replica: Replica, news: News) -> Metadata:
+    metadata = replica.metadata
     return metadata.changed(
         revision=news.revision,
         db_pages=news.next_base.db_pages,
         last_pull_unix_time=int(time.time()),
-        pushed_since_pull=False,
+        pushed_since_pull=metadata.pushed_since_pull and replica.unanswered,
     )
 
 
@@ -221,9 +221,7 @@ def _reconciled(
         replica.note(
             "this replica was restored or copied: it goes on under a new client id, with every change kept"
         )
-        name = metadata.client_id[: -len(str(uuid.uuid4())) - 1]
-        renamed = metadata.changed(client_id=f"{name}-{uuid.uuid4()}", copied=True)
-        return renamed, replace(local, acknowledged=0)
+        return position.renamed(metadata), replace(local, acknowledged=0)
     waiting = [left for one in local.transactions if (left := tape.unacknowledged(one, change_id))]
     return metadata, replace(local, transactions=waiting, acknowledged=change_id)
 

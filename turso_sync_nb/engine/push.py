@@ -13,23 +13,20 @@ from __future__ import annotations
 
 import re
 import time
-import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-import apsw
-
-from turso_sync_nb.changes import tape, to_sql
+from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.model import RowChange, SchemaChange, is_ignored
 from turso_sync_nb.changes.names import folded
-from turso_sync_nb.engine import bookkeeping, outbox
+from turso_sync_nb.engine import outbox, position
 from turso_sync_nb.engine.bookkeeping import Position
+from turso_sync_nb.engine.chain import ask
 from turso_sync_nb.engine.push_batch import Failure, Piece, UnsendableError, pieces_of, send
 from turso_sync_nb.engine.reports import PushReport
 from turso_sync_nb.errors import (
     ConflictError,
     RemoteFailedError,
     RemoteRefusedError,
-    ReplicaError,
     RevisionGoneError,
     StoppedError,
     SyncError,
@@ -109,16 +106,6 @@ def push(
         )
 
 
-def find_out(replica: Replica) -> None:
-    """Strike off what the remote has of what was sent, whatever became of the answers.
-
-    Raises:
-        ReplicaError: the server at the address lacks what it had acknowledged.
-        RemoteError, ProtocolError: no answer, or one that makes no sense.
-    """
-    _Push(replica, None, None, skip_refused=True).find_out()
-
-
 def _until_done(run: _Push, rebase: Callable[[], PullReport]) -> int:
     """Push, pulling in between as often as the remote has moved on; return the conflicts met."""
     conflicts = 0
@@ -157,40 +144,40 @@ class _Push:
         """Send everything that waits, batch by batch.
 
         That the remote has just what it acknowledged is asked in the batch itself: most pushes are one
-        request. Only where it is not so, that has to be found out first.
+        request. Only where it is not so, or a refused transaction is taken up, that is found out first.
         """
         self._recognise()
-        if waiting := self._waiting():
+        at = position.expected(self.replica)
+        if not self.skip_refused and outbox.refused(self.replica):
+            at = position.agreed(self.replica)
+            outbox.take_up_refused(self.replica)
+        if waiting := outbox.waiting(self.replica):
             try:
-                self._send(waiting, self._expected())
+                self._send(waiting, at)
             except _UnexpectedPositionError:
                 pass
             else:
                 return
-        position = self._agreed()
+        at = position.agreed(self.replica)
         try:
-            self._send(self._waiting(), position)
+            self._send(outbox.waiting(self.replica), at)
         except _UnexpectedPositionError:
             raise _MovedOnError("another process pushed under this client id") from None
 
-    def _send(self, waiting: list[Transaction], position: Position) -> None:
+    def _send(self, waiting: list[Transaction], at: Position) -> None:
         self.to_send = max(self.to_send, len(waiting))
         for batch in self._batches(waiting):
-            position = self._sent(batch, position)
+            at = self._sent(batch, at)
         if self.replica.metadata.copied:
             self.replica.save(copied=False)
-
-    def find_out(self) -> Position:
-        """Return where the remote is, everything that it has struck off."""
-        self._recognise()
-        return self._agreed()
 
     def arrived(self) -> str:
         """Say how much of what was to be sent the remote has, as far as it tells that soon."""
         try:
             with self.remote.within(FOUND_OUT_WITHIN_S):
-                self.find_out()
-            left = len(self._waiting())
+                self._recognise()
+                position.agreed(self.replica)
+            left = len(outbox.waiting(self.replica))
         except (SyncError, _MovedOnError, KeyboardInterrupt):
             return "whether all of it arrived is not known, the next push finds out"
         if not left:
@@ -218,64 +205,7 @@ class _Push:
             except RevisionGoneError:
                 raise _MovedOnError("the remote does not know our revision any more") from None
 
-    def _expected(self) -> Position:
-        """Return where the remote said that it is."""
-        with outbox.database(self.replica) as raw:
-            return Position(self.replica.metadata.pull_gen, tape.acknowledged(raw))
-
-    def _agreed(self) -> Position:
-        """Find out what the remote has of ours, and strike that off.
-
-        Raises:
-            ReplicaError: it lacks what it had acknowledged.
-        """
-        metadata = self.replica.metadata
-        theirs = bookkeeping.read_remote(self.remote, metadata.client_id)
-        with outbox.database(self.replica) as raw:
-            if not tape.exists(raw):
-                return theirs
-            floor = tape.acknowledged(raw)
-            as_expected = theirs.change_id == floor and theirs.pull_gen <= metadata.pull_gen
-            waiting = [] if as_expected else list(tape.transactions(raw))
-        borders = {one.last_id for one in waiting}
-        if theirs.change_id < floor:
-            raise ReplicaError(
-                f"push: the remote acknowledged our change {floor}, and knows of "
-                f"{theirs.change_id or 'none'} now: the server was restored from a backup, or is another one",
-                hint="check the address; nothing was sent, and nothing that waits was lost",
-            )
-        if theirs.pull_gen > metadata.pull_gen or theirs.change_id not in borders | {floor}:
-            self._take_new_identity()
-            return Position()
-        if theirs.change_id > floor:
-            self._acknowledge(theirs.change_id)
-            self.replica.session.arrived(one for one in waiting if one.last_id <= theirs.change_id)
-        return theirs
-
-    def _take_new_identity(self) -> None:
-        """Go on as another client: the remote has changes of this one that are not ours."""
-        replica = self.replica
-        name = replica.metadata.client_id[: -len(str(uuid.uuid4())) - 1]
-        with outbox.changing(replica) as raw:
-            tape.acknowledge(raw, 0)
-        replica.save(client_id=f"{name}-{uuid.uuid4()}", copied=True)
-        replica.note(
-            "this replica was restored or copied: it goes on under a new client id, with every change kept"
-        )
-
     # What to send
-
-    def _waiting(self) -> list[Transaction]:
-        with outbox.database(self.replica) as raw:
-            if not tape.exists(raw):
-                return []
-            everything = list(tape.transactions(raw))
-        refused = [one for one in everything if one.state == "refused"]
-        if refused and not self.skip_refused:
-            for one in refused:
-                outbox.make_pending(self.replica, one.number)
-            return self._waiting()
-        return [one for one in everything if one.state == "pending" and not all(map(is_ignored, one.changes))]
 
     def _batches(self, waiting: list[Transaction]) -> Iterator[list[Transaction]]:
         """Part what waits between transactions, by number of changes and by bytes."""
@@ -295,32 +225,31 @@ class _Push:
         if batch:
             yield batch
 
-    def _sent(self, batch: list[Transaction], position: Position) -> Position:
+    def _sent(self, batch: list[Transaction], at: Position) -> Position:
         """Send one batch; return where the remote is then."""
-        client_id, border = self.replica.metadata.client_id, batch[-1].last_id
-        after = Position(self.replica.metadata.pull_gen, border)
-        if not self.replica.metadata.pushed_since_pull:
-            self.replica.save(pushed_since_pull=True)  # an answer may get lost
+        replica, border = self.replica, batch[-1].last_id
+        after = Position(replica.metadata.pull_gen, border)
+        replica.save(pushed_since_pull=True)  # an answer may get lost
         apart: set[int] = set()
         while True:
             came_on("preparing")
             pieces = self._pieces(batch, apart)
             reach("push: before sending")
             came_on("sending")
-            failure = send(
-                self.remote,
-                (bookkeeping.CREATE, bookkeeping.guard(client_id, position)),
-                pieces,
-                (bookkeeping.advance(client_id, after),),
-            )
+            replica.unanswered = True
+            failure = send(self.remote, replica.metadata.client_id, at, after, pieces)
+            replica.unanswered = False
             if failure is None or failure.piece is None or len(failure.piece.changes) == 1:
                 break
             apart |= {change.id for change in failure.piece.changes}  # which of them is it?
         reach("push: answered")
         if failure is not None:
             raise self._meaning(failure, batch)
-        self._acknowledge(border)
-        self.replica.session.arrived(batch)
+        if not position.acknowledge(replica, border):
+            replica.note(
+                "sent; a transaction that is open here keeps the list of changes from being trimmed yet"
+            )
+        replica.session.arrived(batch)
         reach("push: acknowledged")
         self.transactions += len(batch)
         self.changes += sum(not is_ignored(change) for one in batch for change in one.changes)
@@ -345,17 +274,6 @@ class _Push:
                     continue
             left.append(piece)
         return left
-
-    def _acknowledge(self, border: int) -> None:
-        replica = self.replica
-        try:
-            with outbox.changing(replica) as raw:
-                tape.acknowledge(raw, border)
-        except apsw.BusyError:
-            replica.note(
-                "sent; a transaction that is open here keeps the list of changes from being trimmed yet"
-            )
-        replica.save(last_push_unix_time=int(time.time()))
 
     # What a failure means
 
@@ -393,7 +311,7 @@ class _Push:
         if not to_sql.usable_key(change.shape, change.new):
             return False
         sql, arguments = to_sql.exists(change.shape, change.new)
-        (answer,) = self.remote.pipeline([Execute(Stmt(sql, arguments))])  # type: ignore[arg-type] # no RawText
+        (answer,) = ask(self.remote, Execute(Stmt(sql, arguments)))  # type: ignore[arg-type] # no RawText
         return not isinstance(answer, ExecuteResponse) or bool(answer.result.rows)
 
     def _refused(self, one: Transaction | None, change: Change | None, message: str) -> ConflictError:
@@ -411,7 +329,7 @@ class _Push:
         )
 
     def _rows(self, stmt: Stmt) -> tuple[tuple[Any, ...], ...]:
-        (answer,) = self.remote.pipeline([Execute(stmt)])
+        (answer,) = ask(self.remote, Execute(stmt))
         return answer.result.rows if isinstance(answer, ExecuteResponse) else ()
 
 

@@ -1,9 +1,4 @@
-"""One batch of a push: the steps of one transaction on the remote, and what a failing step means.
-
-Each step runs if the one before it did: some errors end the remote's transaction by themselves, and without
-the chain what follows would commit alone. The ROLLBACK at the end runs only if this batch's BEGIN did: the
-server's clients share one connection, and a bare ROLLBACK could end another's transaction.
-"""
+"""One batch of a push: its statements on the remote, and which of them failed."""
 
 from __future__ import annotations
 
@@ -13,24 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, is_ignored
+from turso_sync_nb.engine import bookkeeping, chain
 from turso_sync_nb.errors import ProtocolError
 from turso_sync_nb.options import SKIP, Rewrite
-from turso_sync_nb.protocol.pipeline import (
-    And,
-    Batch,
-    BatchResponse,
-    IsAutocommit,
-    Not,
-    SqlError,
-    Step,
-    StepOk,
-    Stmt,
-)
+from turso_sync_nb.protocol.pipeline import Stmt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterator, Sequence
 
     from turso_sync_nb.changes.model import Change, Image, Transaction
+    from turso_sync_nb.engine.bookkeeping import Position
     from turso_sync_nb.engine.remote import Remote
     from turso_sync_nb.options import Transform
 
@@ -217,45 +204,32 @@ def _refuse_raw_text(transaction: Transaction, change: RowChange) -> None:
 
 
 def send(
-    remote: Remote, before: Iterable[Stmt], pieces: Sequence[Piece], after: Iterable[Stmt]
+    remote: Remote, client_id: str, expected: Position, after: Position, pieces: Sequence[Piece]
 ) -> Failure | None:
-    """Do all of it in one transaction on the remote, or nothing; return the step that failed."""
-    chain: list[tuple[Stmt, str, Piece | None, bool]] = [(Stmt("BEGIN IMMEDIATE"), "begin", None, False)]
-    chain += [(stmt, "bookkeeping", None, False) for stmt in before]
+    """Do all of it in one transaction on the remote, or nothing; return the step that failed.
+
+    The bookkeeping must be at ``expected``, and is at ``after`` then.
+
+    Raises:
+        RemoteError, ProtocolError: nobody knows whether it was done.
+    """
+    stmts: list[Stmt] = [bookkeeping.CREATE, bookkeeping.guard(client_id, expected)]
+    owners: dict[int | None, tuple[Piece, bool]] = {}
     for piece in pieces:
-        chain.append((piece.stmt, "change", piece, False))
+        owners[len(stmts)] = piece, False
+        stmts.append(piece.stmt)
         if piece.guarded:
-            guard = Stmt(_FAIL_UNLESS, (len(piece.changes),), want_rows=False)
-            chain.append((guard, "change", piece, True))
-    chain += [(stmt, "bookkeeping", None, False) for stmt in after]
-    commit = len(chain)
-    chain.append((Stmt("COMMIT"), "commit", None, False))
-    steps = [
-        Step(stmt, StepOk(number - 1) if number else None) for number, (stmt, _, _, _) in enumerate(chain)
-    ]
-    steps.append(Step(Stmt("ROLLBACK"), And((StepOk(0), Not(StepOk(commit)), Not(IsAutocommit())))))
-    errors = _errors(remote, steps)
-    for (_, where, of, is_guard), error in zip(chain, errors, strict=False):
-        if error is not None:
-            return Failure(where, error.message, of, is_guard)
-    return None
-
-
-def _errors(remote: Remote, steps: list[Step]) -> Sequence[SqlError | None]:
-    answers = remote.pipeline([Batch(tuple(steps))])
-    answer = answers[0] if len(answers) == 1 else None
-    if isinstance(answer, SqlError):
-        return [answer]
-    if not isinstance(answer, BatchResponse) or len(answer.result.step_errors) != len(steps):
+            owners[len(stmts)] = piece, True
+            stmts.append(Stmt(_FAIL_UNLESS, (len(piece.changes),), want_rows=False))
+    stmts.append(bookkeeping.advance(client_id, after))
+    done = chain.in_transaction(remote, client_id, stmts)
+    if isinstance(done, chain.Failure):
+        if done.at in owners:
+            return Failure("change", done.message, *owners[done.at])
+        return Failure(done.where or "bookkeeping", done.message)
+    if done != after.change_id:
         raise ProtocolError(
-            "push: the answer is not about what was sent",
+            f"push: the answer is about change {done}, sent was {after.change_id}",
             hint="push again: it finds out first what has arrived",
         )
-    results, errors = answer.result.step_results, answer.result.step_errors
-    for number, (result, error) in enumerate(zip(results[:-1], errors[:-1], strict=True)):
-        if error is None and result is None and not any(errors[:number]):
-            raise ProtocolError(
-                f"push: the answer has neither result nor error for step {number}",
-                hint="push again: it finds out first what has arrived",
-            )
-    return errors
+    return None

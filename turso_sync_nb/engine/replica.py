@@ -81,6 +81,8 @@ class Replica:
     """The one that was begun last."""
     knows_query_selector: bool | None = field(default=None, init=False)
     """Whether the remote does; ``None`` as long as it was not tried."""
+    unanswered: bool = field(default=True, init=False)
+    """Whether a push may be on its way whose answer was not heard; of another process's nobody knows."""
     eviction: Eviction | None = field(default=None, init=False)
     """The limit on what is here, if there is one; then no connection goes native."""
     _vfs: LazyVFS | None = field(default=None, init=False)

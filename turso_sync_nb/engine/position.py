@@ -1,0 +1,115 @@
+"""Where the remote is with what was made here.
+
+It is known before anything here is struck off, taken up again, given up or edited: a state that changes on
+a guess loses or repeats a transaction. Most pushes need no question: they say in the chain where the remote
+should be (``bookkeeping.guard``), and only one that is wrong about it asks.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import apsw
+
+from turso_sync_nb.changes import tape
+from turso_sync_nb.engine import bookkeeping, outbox
+from turso_sync_nb.engine.bookkeeping import Position
+from turso_sync_nb.errors import ReplicaBusyError, ReplicaError
+
+if TYPE_CHECKING:
+    from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.storage.files.metadata import Metadata
+
+
+def expected(replica: Replica) -> Position:
+    """Return where the remote said last that it is."""
+    with outbox.database(replica) as raw:
+        return Position(replica.metadata.pull_gen, tape.acknowledged(raw) if tape.exists(raw) else 0)
+
+
+def agreed(replica: Replica) -> Position:
+    """Find out what the remote has of ours, and strike that off.
+
+    Raises:
+        ReplicaError: it lacks what it had acknowledged.
+        ReplicaBusyError: a connection here is amid a write, so nothing can be struck off.
+        RemoteError, ProtocolError: no answer, or one that makes no sense.
+    """
+    metadata = replica.metadata
+    theirs = bookkeeping.read_remote(replica.need_remote(), metadata.client_id)
+    with outbox.database(replica) as raw:
+        if not tape.exists(raw):
+            return theirs
+        floor = tape.acknowledged(raw)
+        as_expected = theirs.change_id == floor and theirs.pull_gen <= metadata.pull_gen
+        waiting = [] if as_expected else list(tape.transactions(raw))
+    borders = {one.last_id for one in waiting}
+    if theirs.change_id < floor:
+        raise ReplicaError(
+            f"push: the remote acknowledged our change {floor}, and knows of "
+            f"{theirs.change_id or 'none'} now: the server was restored from a backup, or is another one",
+            hint="check the address; nothing was sent, and nothing that waits was lost",
+        )
+    if theirs.pull_gen > metadata.pull_gen or theirs.change_id not in borders | {floor}:
+        _take_new_identity(replica)
+        return Position()
+    if theirs.change_id > floor:
+        if not acknowledge(replica, theirs.change_id):
+            raise ReplicaBusyError(
+                "strike off what the remote has: another connection here is amid a write",
+                hint="end its transaction and try again; nothing was sent",
+            )
+        replica.session.arrived(one for one in waiting if one.last_id <= theirs.change_id)
+    return theirs
+
+
+def find_out(replica: Replica) -> None:
+    """Strike off what the remote has, before a user revises what waits.
+
+    A request whose answer was not heard may still be on its way: it is given up first, so that it cannot
+    bring what is revised now. Afterwards the replica knows whether the base image has all that was pushed.
+
+    Raises:
+        ReplicaError, RemoteError, ProtocolError: as :func:`agreed`.
+    """
+    if replica.unanswered:
+        generation = replica.metadata.pull_gen + 1
+        replica.save(pull_gen=generation)  # before the remote has it: a lower one means a restored backup
+        if bookkeeping.fence(replica.need_remote(), replica.metadata.client_id, generation):
+            replica.unanswered = False
+    theirs = agreed(replica)
+    with outbox.database(replica) as raw:
+        in_base = bookkeeping.read_local(raw, replica.metadata.client_id)
+    if theirs.change_id == in_base.change_id:
+        replica.save(pushed_since_pull=False)
+
+
+def acknowledge(replica: Replica, border: int) -> bool:
+    """Strike off what is pending up to ``border``, and say whether that could be written now."""
+    try:
+        with outbox.changing(replica) as raw:
+            tape.acknowledge(raw, border)
+    except apsw.BusyError:
+        return False
+    finally:
+        replica.save(last_push_unix_time=int(time.time()))
+    return True
+
+
+def renamed(metadata: Metadata) -> Metadata:
+    """Return the metadata of a replica that turned out to be a restored or copied one."""
+    name = metadata.client_id[: -len(str(uuid.uuid4())) - 1]
+    return metadata.changed(client_id=f"{name}-{uuid.uuid4()}", copied=True)
+
+
+def _take_new_identity(replica: Replica) -> None:
+    """Go on as another client: the remote has changes of this one that are not ours."""
+    with outbox.changing(replica) as raw:
+        tape.acknowledge(raw, 0)
+    now = renamed(replica.metadata)
+    replica.save(client_id=now.client_id, copied=True)
+    replica.note(
+        "this replica was restored or copied: it goes on under a new client id, with every change kept"
+    )
