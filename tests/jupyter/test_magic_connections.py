@@ -213,15 +213,22 @@ def test_status_lists_connections_without_the_home_folder(flights):
 
 
 def test_tables_and_schema_describe_the_database(flights):
-    """Tables and views; columns with type and key; indexes and foreign keys below. No page is fetched."""
-    fetched = layer.connection().stats().network_requests
-    assert flights.good("%turso_sync tables").value["name"].tolist() == ["carriers", "flights", "late"]
+    """Tables and views; columns with type and key; indexes and foreign keys below. No row is fetched."""
+    before = layer.connection().stats()
+    tables = flights.good("%turso_sync tables").value.set_index("name")
+    assert tables.index.tolist() == ["carriers", "flights", "late"]
+    assert tables["rows"].tolist()[:1] == [2]
+    assert tables.loc["carriers", "here"] == "████████ 100 %"
+    assert tables.loc["flights", "refers to"] == "carriers"
+    after = layer.connection().stats()
+    assert after.network_requests - before.network_requests <= 2
+    assert after.pages_resident - before.pages_resident <= 4
     ran = flights.good("%turso_sync schema flights")
     assert ran.value["column"].tolist() == ["id", "carrier", "origin", "delay", "remarks"]
     assert "index flights_by_origin on origin" in ran.text
     assert "carrier refers to carriers(carrier)" in ran.text
     assert "did you mean flights?" in flights.run("%turso_sync schema flihgts").line
-    assert layer.connection().stats().network_requests == fetched
+    assert layer.connection().stats().network_requests == after.network_requests
 
 
 def test_stats_has_the_figures_of_the_connection(flights):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from turso_sync_nb.engine import page_owners
+from turso_sync_nb.engine import page_owners, table_sizes
 
 if TYPE_CHECKING:
     from turso_sync_nb.connection.connection import Connection
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.connection.session import Session
     from turso_sync_nb.engine.page_owners import OwnedFetch, Owner
     from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.engine.table_sizes import TableSize
     from turso_sync_nb.widgets.dashboard import Dashboard
     from turso_sync_nb.widgets.editor import TableEditor
     from turso_sync_nb.widgets.page_map import PageMap
@@ -96,6 +97,15 @@ class FacesMixin:
         self._session.check_open()
         with self._session.running():
             return page_owners.page_owners(self._replica, self._session.raw)
+
+    def table_sizes(self) -> list[TableSize]:
+        """Return rows and bytes of every table, counted or estimated, and how many bytes are here.
+
+        No row is fetched; pages that tell the size of large tables are, in two requests at most.
+        """
+        self._session.check_open()
+        with self._session.running():
+            return table_sizes.table_sizes(self._replica, self._session.raw)
 
     def fetch_owned(self, name: str, pages_max: int | None = None) -> OwnedFetch:
         """Fetch every page of the table or index ``name``.

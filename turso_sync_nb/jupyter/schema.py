@@ -1,7 +1,8 @@
 """What the database holds, asked of SQLite's own copy of the schema: nothing is fetched for it.
 
 Rules of this file: only pragmas (as table-valued functions), which read the schema that SQLite parsed when
-the connection was opened; never a row of a user's table, so never a row count. Internal tables are left out.
+the connection was opened, and sizes that the upper pages of tables tell; never a row of a user's table
+that is not here. Internal tables are left out.
 """
 
 from __future__ import annotations
@@ -11,15 +12,23 @@ from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter.suggestions import did_you_mean
+from turso_sync_nb.units import format_share, format_size
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.engine.table_sizes import TableSize
 
 _TABLES: Final = """
-SELECT name, CASE WHEN schema = 'main' THEN type ELSE schema || ' ' || type END AS kind, ncol AS columns
-FROM pragma_table_list
+SELECT name, CASE WHEN schema = 'main' THEN type ELSE schema || ' ' || type END AS kind, ncol AS columns,
+       CASE WHEN type = 'table' THEN (SELECT group_concat(c.name, ', ' ORDER BY c.pk)
+           FROM pragma_table_info(t.name, t.schema) AS c WHERE c.pk) END AS "key",
+       CASE WHEN type = 'table' THEN (SELECT nullif(count(*), 0)
+           FROM pragma_index_list(t.name, t.schema)) END AS indexes,
+       CASE WHEN type = 'table' THEN (SELECT group_concat(DISTINCT f."table")
+           FROM pragma_foreign_key_list(t.name, t.schema) AS f) END AS "refers to"
+FROM pragma_table_list AS t
 WHERE type <> 'shadow' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
     AND name NOT LIKE 'turso\\_sync\\_%' ESCAPE '\\'
 ORDER BY schema <> 'main', name
@@ -45,13 +54,45 @@ SELECT f."table", group_concat(f."from", ', ' ORDER BY f.seq), group_concat(f."t
 FROM pragma_foreign_key_list(:table) AS f GROUP BY f.id ORDER BY f.id
 """
 
+_BAR_LENGTH: Final = 8
+"""Characters of a bar that shows a share."""
+
 _WORD: Final = re.compile(r"\w+")
 
 
 def tables(db: Connection) -> pd.DataFrame:
-    """Return tables and views with their number of columns; rows are not counted."""
+    """Return tables and views: rows, size, the share that is here, columns, key, indexes, foreign keys.
+
+    ``counted`` is false where the number of rows is estimated.
+    """
+    import pandas as pd
+
     frame: pd.DataFrame = db.query(_TABLES)
+    sizes = {size.name: size for size in db.table_sizes()}
+    of_each = [
+        sizes.get(name) if kind in ("table", "virtual") else None
+        for name, kind in zip(frame["name"], frame["kind"], strict=True)
+    ]
+    frame.insert(2, "rows", pd.Series([size and size.rows for size in of_each], dtype="Int64"))
+    frame.insert(3, "counted", pd.Series([size and size.is_counted for size in of_each], dtype="boolean"))
+    frame.insert(4, "size", [_size(size) for size in of_each])
+    frame.insert(5, "here", [_here(size) for size in of_each])
     return frame
+
+
+def _size(size: TableSize | None) -> str | None:
+    if size is None or size.total_bytes is None:
+        return None
+    return format_size(size.total_bytes) if size.is_counted else f"about {format_size(size.total_bytes)}"
+
+
+def _here(size: TableSize | None) -> str | None:
+    """Return a bar and a share: ``"███░░░░░ 37 %"``."""
+    if size is None or not size.total_bytes:
+        return None
+    share = format_share(size.resident_bytes, size.total_bytes)
+    full = round(_BAR_LENGTH * min(size.resident_bytes / size.total_bytes, 1))
+    return f"{'█' * full}{'░' * (_BAR_LENGTH - full)} {share}"
 
 
 def columns(db: Connection, table: str) -> tuple[pd.DataFrame, list[str]]:
