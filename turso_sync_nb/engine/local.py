@@ -35,6 +35,14 @@ class Local:
         )
 
 
+def waiting_id(raw: apsw.Connection) -> int:
+    """Return the last id of the tape if a change or a conflict is kept in the database, else 0."""
+    if not tape.exists(raw):
+        return 0
+    is_kept = conflicts.count(raw) > 0 or any(True for _ in tape.transactions(raw))
+    return tape.last_id(raw) if is_kept else 0
+
+
 def read_local_work(replica: Replica) -> Local | None:
     """Return what was made here; ``None`` when nothing ever was."""
     raw = replica.open_database()

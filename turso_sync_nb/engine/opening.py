@@ -13,7 +13,7 @@ import threading
 import uuid
 from collections import Counter, defaultdict
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +31,8 @@ from turso_sync_nb.storage.files.metadata import (
     load_metadata,
     save_metadata,
 )
+from turso_sync_nb.storage.format.wal_pages import log_salts
+from turso_sync_nb.storage.pages.page_file import good_bytes
 from turso_sync_nb.storage.pages.page_map import PageMap
 from turso_sync_nb.storage.pages.page_store import PageStore
 from turso_sync_nb.storage.vfs.publication import recover
@@ -157,7 +159,10 @@ def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -
         remote = make_remote(saved.remote_url if saved else None)
         if remote:
             undo.callback(remote.close)
-        metadata = _trusted(folder, lock, saved or _new_metadata(options), remote)
+        metadata = saved or _new_metadata(options)
+        damage = _changed_by_others(folder, metadata) if metadata.phase == "ready" else ""
+        if damage:
+            metadata = _without_base(folder, lock, metadata, remote, damage)
         if metadata.phase != "ready" and remote:
             metadata = metadata.changed(remote_url=remote.saved_url)
         if not PageMap.load_is_whole(folder.page_map):
@@ -166,7 +171,11 @@ def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -
         undo.callback(ready.store.close)
         if ready.report is None and metadata != saved:
             save_metadata(folder, metadata)
-        replica = Replica(folder, lock, ready.metadata, ready.store, remote, ready.report)
+        report = ready.report
+        if damage and report:
+            note = f"{damage}: the database was fetched again, changes made here were kept"
+            report = replace(report, note="; ".join(filter(None, [note, report.note])))
+        replica = Replica(folder, lock, ready.metadata, ready.store, remote, report)
         if options.pages_resident_max is not None:
             replica.limit(options.pages_resident_max)
             undo.callback(replica.eviction.close if replica.eviction else lambda: None)
@@ -199,29 +208,28 @@ def _new_metadata(options: ReplicaOptions) -> Metadata:
         plan = BootstrapPlan(kind="query", query=partial.bootstrap_strategy.query)
     return Metadata(
         client_id=f"{options.client_name}-{uuid.uuid4()}",
+        waiting_id=0,
         bootstrap=plan,
         segment_size=partial.segment_size if partial else None,
         prefetch=partial.prefetch if partial else None,
     )
 
 
-def _trusted(folder: ReplicaFolder, lock: ReplicaLock, metadata: Metadata, remote: Remote | None) -> Metadata:
-    """Return metadata whose base image can be believed; of one that cannot, begin again.
+def _without_base(
+    folder: ReplicaFolder, lock: ReplicaLock, metadata: Metadata, remote: Remote | None, damage: str
+) -> Metadata:
+    """Save what was made here, and return metadata that begin again without the base image.
 
-    What was made here is saved first.
+    Raises:
+        ReplicaBrokenError: what was made here is not all there, or there is no remote.
     """
-    if metadata.phase != "ready":
-        return metadata
-    changed = _changed_by_others(folder, metadata)
-    if not changed:
-        return metadata
     if remote is None:
         raise ReplicaBrokenError(
-            f"open {folder.path}: {changed}", hint="connect with the database's URL to fetch it again"
+            f"open {folder.path}: {damage}", hint="connect with the database's URL to fetch it again"
         )
-    save_local_work(folder, lock, metadata, remote)
+    save_local_work(folder, lock, metadata, remote, damage)
     again = metadata.changed(
-        phase="bootstrapping", revision="", db_pages=0, stamp=None, writing=False, undo_bytes=0
+        phase="bootstrapping", revision="", db_pages=0, stamp=None, writing=False, log="", undo_bytes=0
     )
     save_metadata(folder, again)
     folder.wal.unlink(missing_ok=True)
@@ -234,13 +242,17 @@ def _changed_by_others(folder: ReplicaFolder, metadata: Metadata) -> str:
     if not folder.main.exists():
         return "its database file is gone"
     logged = _size_of(folder.wal) > 0
+    salts = log_salts(folder.wal)
     found = {
+        "its log is gone": metadata.log != "" and not salts,
+        "its log was replaced by another one": metadata.log != "" and salts not in ("", metadata.log),
         "its database file was changed by another program": metadata.stamp is not None
         and not metadata.stamp.matches(folder.main),
         "another program wrote to its database": logged and not metadata.writing,
         # with a stamp that fits, there was none: this process ended before its first commit
         "another program moved its log": metadata.writing and not logged and metadata.stamp is None,
-        "its undo is gone": metadata.undo_bytes > 0 and _size_of(folder.undo) < metadata.undo_bytes,
+        "its undo is gone": metadata.undo_bytes > 0 and not folder.undo.exists(),
+        "its undo is damaged": good_bytes(folder.undo) < metadata.undo_bytes,
         "its page map is gone": PageMap.load(folder.page_map) is None,
     }
     return next((what for what, is_so in found.items() if is_so), "")

@@ -17,7 +17,7 @@ from turso_sync_nb.changes.conflicts import DEFAULT
 from turso_sync_nb.changes.names import is_internal
 from turso_sync_nb.engine import bookkeeping, position
 from turso_sync_nb.engine.fetch import PagesAt
-from turso_sync_nb.engine.local import Local, read_local_work
+from turso_sync_nb.engine.local import Local, read_local_work, waiting_id
 from turso_sync_nb.engine.news import News, fetched
 from turso_sync_nb.engine.replay import Replayed, replay
 from turso_sync_nb.engine.reports import PullReport
@@ -142,6 +142,7 @@ def _published(replica: Replica, news: News, settling: Settling) -> Replayed:
                 came_on("replaying local changes")
                 metadata, local = _reconciled(replica, raw, metadata, local)
                 replayed = _replayed(raw, local, settling, copied=metadata.copied)
+                metadata = metadata.changed(waiting_id=waiting_id(raw))
             if replayed.applied:
                 metadata = metadata.changed(pull_gen=metadata.pull_gen + 1)
             came_on("putting it in force")

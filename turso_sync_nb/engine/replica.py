@@ -19,6 +19,7 @@ from turso_sync_nb.engine.checkpoint import move_log
 from turso_sync_nb.engine.fetch import RemotePages
 from turso_sync_nb.engine.gate import Gate
 from turso_sync_nb.engine.listening import Listening
+from turso_sync_nb.engine.local import waiting_id
 from turso_sync_nb.engine.overlap import Overlap
 from turso_sync_nb.engine.remote_features import check_changed, check_held
 from turso_sync_nb.engine.reports import Cost, Stats
@@ -28,6 +29,7 @@ from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError, Syn
 from turso_sync_nb.options import SEGMENT_SIZE_DEFAULT
 from turso_sync_nb.storage.files.metadata import FileStamp, save_metadata
 from turso_sync_nb.storage.files.uninterrupted import uninterrupted
+from turso_sync_nb.storage.format.wal_pages import log_salts
 from turso_sync_nb.storage.pages.allowance import Allowance
 from turso_sync_nb.storage.pages.eviction import WINDOW_SHARE, Eviction
 from turso_sync_nb.storage.prefetch.read_ahead import WINDOW_PAGES_MAX
@@ -177,7 +179,8 @@ class Replica:
         """See to it, once while this process has the replica, that ids on the tape jump.
 
         A restored or copied replica then gives other ids than the one it was copied from, and the remote's
-        bookkeeping tells them apart. Done on ``raw``, which has no transaction.
+        bookkeeping tells them apart. Done on ``raw``, which has no transaction. Before the first change the
+        metadata know which log it will be in.
         """
         with self._metadata_lock:  # not the verbs': one may wait for the statement that asks for this
             if self._tape_begun:
@@ -197,6 +200,7 @@ class Replica:
                 if raw.in_transaction:
                     raw.execute("ROLLBACK")
                 raise
+            self.save(log=log_salts(self.folder.wal), waiting_id=tape.last_id(raw))
             self._tape_begun = True
 
     @contextmanager
@@ -213,6 +217,7 @@ class Replica:
             self.save(
                 phase="ready",
                 writing=self._log_bytes() > 0,
+                log=log_salts(self.folder.wal),
                 stamp=FileStamp.of(self.folder.main) if self.is_whole else None,
             )
 
@@ -421,12 +426,14 @@ class Replica:
                 return
             # pages that would still arrive may not meet the log on its way
             ended = self.overlap.ended() and (self.hydration is None or self.hydration.ended())
+            waits_to = self._waiting_id()
             clean = ended and self._log_is_moved()
             self.store.close()
             url = self.remote.saved_url if self.remote and self.pages.known else None
             stamped = self.metadata.changed(
                 stamp=FileStamp.of(self.folder.main) if clean else None,
                 writing=not clean,
+                waiting_id=waits_to,
                 remote_url=url or self.metadata.remote_url,
             )
             save_metadata(self.folder, stamped)
@@ -436,6 +443,20 @@ class Replica:
             if self.remote:
                 self.remote.close()
             self.lock.release()
+
+    def _waiting_id(self) -> int | None:
+        """Return what the metadata are to say; what they say already if the tape cannot be read."""
+        known = self.metadata.waiting_id
+        if known == 0:
+            return known
+        try:
+            raw = self.open_database(offline=True)
+            try:
+                return waiting_id(raw)
+            finally:
+                self.close_database(raw)
+        except (SyncError, apsw.Error):
+            return known
 
     def _log_is_moved(self) -> bool:
         """Move the log in, so that at rest there is none to lose; one that cannot be moved stays."""

@@ -15,7 +15,7 @@ import apsw
 from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.engine.local import Local, read_local_work
 from turso_sync_nb.engine.replica import Replica
-from turso_sync_nb.errors import ReplicaBrokenError
+from turso_sync_nb.errors import ReplicaBrokenError, ReplicaError
 from turso_sync_nb.storage.files.durable import explained, sync_file, sync_folder
 from turso_sync_nb.storage.pages.page_map import PageMap
 from turso_sync_nb.storage.pages.page_store import PageStore
@@ -28,25 +28,27 @@ if TYPE_CHECKING:
 
 
 def save_local_work(
-    folder: ReplicaFolder, lock: ReplicaLock, metadata: Metadata, remote: Remote | None
+    folder: ReplicaFolder, lock: ReplicaLock, metadata: Metadata, remote: Remote | None, damage: str
 ) -> None:
     """Put what was made here into ``folder.salvage``, durably; nothing when nothing was.
 
+    ``damage`` says what happened to the files.
+
     Raises:
-        ReplicaBrokenError: it cannot be read; nothing was removed.
+        ReplicaBrokenError: what waits here cannot be read, or is not all there; nothing was removed.
     """
-    if folder.salvage.exists() or not folder.main.exists():
+    if folder.salvage.exists():
         return
     try:
-        local = _read(folder, lock, metadata, remote)
-    except (apsw.Error, ReplicaBrokenError) as error:
-        if not metadata.writing and not metadata.undo_bytes:
-            return  # nothing was ever written here
-        raise ReplicaBrokenError(
-            f"open {folder.path}: its files were changed by another program, and changes made here cannot be "
-            f"read: {error}",
-            hint="nothing was removed: restore the folder from a backup, or move it away and connect again",
-        ) from error
+        local = _read(folder, lock, metadata, remote) if folder.main.exists() else None
+    except (apsw.Error, ReplicaError) as error:
+        if not _may_wait(metadata):
+            return
+        raise _lost(folder, f"{damage}, and changes made here cannot be read: {error}") from error
+    if (local.last_id if local else 0) < (metadata.waiting_id or 0) or (
+        local is None and _may_wait(metadata)
+    ):
+        raise _lost(folder, f"{damage}, and with it changes made here")
     if local is None:
         return
     unfinished = folder.salvage.with_name(f"{folder.salvage.name}.new")
@@ -61,6 +63,21 @@ def save_local_work(
         sync_file(unfinished)
         unfinished.replace(folder.salvage)
         sync_folder(folder.path)
+
+
+def _may_wait(metadata: Metadata) -> bool:
+    """Say whether changes made here may wait in the files."""
+    if metadata.waiting_id is None:
+        return metadata.writing or metadata.undo_bytes > 0
+    return metadata.waiting_id > 0
+
+
+def _lost(folder: ReplicaFolder, what: str) -> ReplicaBrokenError:
+    return ReplicaBrokenError(
+        f"open {folder.path}: {what}",
+        hint="nothing was removed: restore the folder from a backup; or move it away and connect again, "
+        "without the changes that were not pushed",
+    )
 
 
 def _read(

@@ -66,6 +66,8 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ``pull_gen`` counts the pulls that replayed local changes, for the remote's bookkeeping.
     ``pushed_since_pull``: the remote may have changes of ours that the base image has not.
     ``copied``: this replica was restored or copied, and rows that wait here may be on the remote already.
+    ``log``: the salts of the log that holds commits, empty if none does. ``waiting_id``: an id that the tape
+    has reached while anything on it waits, 0 if nothing does, ``None`` if an older release did not say.
     """
 
     client_id: str
@@ -87,6 +89,8 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     writing: bool = False
     undo_bytes: Count = 0
     next_bytes: Count = 0
+    log: str = ""
+    waiting_id: Count | None = None
 
     def changed(self, **changes: Any) -> Metadata:
         """Return this with ``changes`` to its fields; nothing is saved."""

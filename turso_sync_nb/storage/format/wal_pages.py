@@ -1,4 +1,4 @@
-"""Which pages SQLite's log holds, committed or not; read through SQLite's own file layer."""
+"""SQLite's log from outside: its pages and its salts, read through SQLite's own file layer."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from pyroaring import BitMap
 from turso_sync_nb.units import PAGE_SIZE, PageNumber, page_id
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from turso_sync_nb.storage.files.folder import ReplicaFolder
 
 _HEADER_BYTES: Final = 32
 _FRAME_HEADER_BYTES: Final = 24
+_SALTS: Final = slice(16, 24)
 
 
 def wal_pages(folder: ReplicaFolder) -> BitMap:
@@ -31,3 +34,17 @@ def wal_pages(folder: ReplicaFolder) -> BitMap:
     finally:
         file.xClose()
     return pages
+
+
+def log_salts(wal: Path) -> str:
+    """Return the salts of the log ``wal`` in hex, empty if there is none.
+
+    SQLite draws them anew when a log begins again, which only a checkpoint makes it do.
+    """
+    if not wal.exists() or wal.stat().st_size < _HEADER_BYTES:
+        return ""
+    file = apsw.VFSFile("", str(wal), [apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_WAL, 0])
+    try:
+        return bytes(file.xRead(_HEADER_BYTES, 0)[_SALTS]).hex()
+    finally:
+        file.xClose()

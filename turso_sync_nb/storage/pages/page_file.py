@@ -20,7 +20,7 @@ from turso_sync_nb.storage.files.durable import explained, sync_folder
 from turso_sync_nb.units import PAGE_SIZE, PageId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _RECORD: Final = struct.Struct("<QII")
@@ -139,16 +139,32 @@ class PageFile:
 
     def _scan(self) -> None:
         descriptor = self._open()
-        end = os.fstat(descriptor).st_size
-        while self.size + _RECORD.size <= end:
-            page, length, checksum = _RECORD.unpack(os.pread(descriptor, _RECORD.size, self.size))
-            body = os.pread(descriptor, length, self.size + _RECORD.size) if length <= 2 * PAGE_SIZE else b""
-            if len(body) != length or not length or _checksum(page, body) != checksum:
-                break
-            self._places[page] = (self.size + _RECORD.size, length)
+        for page, at, length in _records(descriptor):
+            self._places[page] = (at, length)
             self.pages.add(page)
-            self.size += _RECORD.size + length
+            self.size = at + length
         os.ftruncate(descriptor, self.size)
+
+
+def good_bytes(path: Path) -> int:
+    """Return how long the file of pages at ``path`` is up to its first damaged record; it is only read."""
+    if not path.exists():
+        return 0
+    with path.open("rb") as file:
+        return max((at + length for _, at, length in _records(file.fileno())), default=0)
+
+
+def _records(descriptor: int) -> Iterator[tuple[int, int, int]]:
+    """Yield page, place and length of each record, up to the first that is not whole."""
+    start, end = 0, os.fstat(descriptor).st_size
+    while start + _RECORD.size <= end:
+        page, length, checksum = _RECORD.unpack(os.pread(descriptor, _RECORD.size, start))
+        start += _RECORD.size
+        body = os.pread(descriptor, length, start) if length <= 2 * PAGE_SIZE else b""
+        if len(body) != length or not length or _checksum(page, body) != checksum:
+            return
+        yield page, start, length
+        start += length
 
 
 def _checksum(page: int, body: bytes) -> int:

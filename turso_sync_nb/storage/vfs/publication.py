@@ -27,7 +27,7 @@ from turso_sync_nb.errors import ReplicaBrokenError, ReplicaBusyError
 from turso_sync_nb.storage.files.crash_points import reach
 from turso_sync_nb.storage.files.durable import explained, sync_file, sync_folder
 from turso_sync_nb.storage.files.metadata import FileStamp, load_metadata, save_metadata
-from turso_sync_nb.storage.format.wal_pages import wal_pages
+from turso_sync_nb.storage.format.wal_pages import log_salts, wal_pages
 from turso_sync_nb.storage.pages.page_file import PageFile
 from turso_sync_nb.storage.pages.page_map import PageMap
 from turso_sync_nb.storage.pages.page_store import EMPTY_DATABASE, WRITE_PAGES_MAX, explained_disk
@@ -132,7 +132,12 @@ class Publication:
         reach("publish: pages durable")
         logged = self._folder.scratch_wal.stat().st_size > 0
         publishing = metadata.changed(
-            phase="publishing", stamp=None, writing=logged, undo_bytes=0, next_bytes=self._next.size
+            phase="publishing",
+            stamp=None,
+            writing=logged,
+            log=log_salts(self._folder.scratch_wal),
+            undo_bytes=0,
+            next_bytes=self._next.size,
         )
         try:
             self._commit_to(publishing)
@@ -205,7 +210,9 @@ def recover(folder: ReplicaFolder, metadata: Metadata) -> Metadata:
 def _after_checkpoint(folder: ReplicaFolder, metadata: Metadata) -> Metadata:
     """Go on from an interrupted checkpoint: the undo has all it may have written over, the log the rest."""
     logged = folder.wal.exists() and folder.wal.stat().st_size > 0
-    ready = metadata.changed(phase="ready", writing=logged)
+    # SQLite empties a log that it has moved; it never removes it
+    log = metadata.log if logged or not folder.wal.exists() else ""
+    ready = metadata.changed(phase="ready", writing=logged, log=log)
     save_metadata(folder, ready)
     return ready
 
