@@ -57,12 +57,12 @@ def test_rows_are_found_by_key(db):
     frame = frame[frame["name"] != "Bob"].sort_values("name", ascending=False)
     new = pd.DataFrame({"id": [None], "name": ["Dan"], "u": ["d"]}, dtype=object)
     whole = pd.concat([frame, new], ignore_index=True)
-    shown = db.preview(whole, of=frame)
+    shown = db.preview(whole, of=frame, delete=True)
     assert list(shown["operation"]) == ["delete", "update", "insert"]
     assert shown["old"][1] == {"age": 36}
     assert shown["new"][1] == {"age": 37}
     assert people(db)[0] == (1, "Ada", 36, "a"), "a preview writes nothing"
-    report = db.apply(whole, of=frame)
+    report = db.apply(whole, of=frame, delete=True)
     assert report == EditReport(inserted=1, updated=1, deleted=1)
     assert people(db) == [(1, "Ada", 37, "a"), (3, "Cleo", 2**53 + 1, "c"), (4, "Dan", None, "d")]
     assert len(db.changes()) == 3
@@ -107,11 +107,50 @@ def test_booleans_dates_and_moments(db):
 
 
 def test_where_leaves_the_others_alone(db):
-    """Rows outside of ``where`` are not deleted."""
+    """Rows outside of ``where`` are not deleted, whatever is."""
     frame = db.edit_frame("person", where="id < :top", parameters={"top": 3})
     assert list(frame["id"]) == [1, 2]
-    db.apply(frame.iloc[:0])
+    db.apply(frame.iloc[:0], delete=True)
     assert [row[0] for row in people(db)] == [3]
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda frame: frame[frame["name"] == "Ada"],
+        lambda frame: frame.head(1),
+        lambda frame: frame.query("id == 1"),
+        lambda frame: frame.dropna().iloc[:1],
+        lambda frame: frame.set_index("id").loc[[1]],
+        lambda frame: frame.drop(index=[1, 2]),
+    ],
+)
+def test_rows_that_a_frame_lacks_stay(db, work):
+    """A filter deletes nothing unasked: what it left is written, the rest is counted, previewed and kept."""
+    before = people(db)
+    frame = db.edit_frame("person")
+    less = work(frame).assign(name="Ada L.")
+    shown = db.preview(less, of=frame)
+    assert list(shown["operation"]) == ["kept", "kept", "update"]
+    assert list(shown["key"])[:2] == [{"id": 2}, {"id": 3}]
+    assert list(db.preview(less, of=frame, delete=True)["operation"]) == ["delete", "delete", "update"]
+    report = db.apply(less, of=frame)
+    assert report == EditReport(updated=1, kept=2)
+    assert "2 of 3 rows are not in this frame; nothing was deleted (delete=True deletes them)" in str(report)
+    assert str(report) in repr(report)
+    assert people(db) == [(1, "Ada L.", 36, "a"), *before[1:]]
+    assert len(db.changes()) == 1
+
+
+def test_rows_gone_meanwhile_do_not_stop_a_frame_that_lacks_them(db):
+    """What was changed or deleted underneath in a kept row is no conflict."""
+    frame = db.edit_frame("person")
+    db.execute("UPDATE person SET age = 99 WHERE id = 2")
+    db.execute("DELETE FROM person WHERE id = 3")
+    less = frame[frame["id"] == 1]
+    assert set(db.preview(less)["changed"]) == {None}
+    assert db.apply(less) == EditReport(kept=2)
+    assert not db.apply(db.edit_frame("person")), "and a whole frame says nothing of rows"
 
 
 def test_composite_keys_null_and_blobs(db):
@@ -240,7 +279,7 @@ def test_the_table_becomes_the_frame(db, before, after):
     db.executemany("INSERT INTO any VALUES (?, ?)", list(before.items()))
     taken = db.edit_frame("any")
     frame = pd.DataFrame({"id": list(after), "v": pd.Series(list(after.values()), dtype=object)})
-    db.apply(frame, of=taken)
+    db.apply(frame, of=taken, delete=True)
     now = dict(db.execute("SELECT * FROM any").fetchall())
     assert now.keys() == after.keys()
     assert all(now[key] == value for key, value in after.items())

@@ -65,9 +65,9 @@ class Awaiting:
         """Write the rows of ``frame`` into ``table``; all of them or none."""
         return await self._done(self._db.write_frame, frame, table, mode)
 
-    async def apply(self, frame: pd.DataFrame) -> EditReport:
-        """Write what was changed in ``frame`` since ``edit_frame``."""
-        return await self._done(self._db.apply, frame)
+    async def apply(self, frame: pd.DataFrame, *, delete: bool = False) -> EditReport:
+        """Write what was changed in ``frame`` since ``edit_frame``; ``delete`` the rows that it lacks."""
+        return await self._done(self._db.apply, frame, delete=delete)
 
     async def pull(self) -> PullReport:
         """Bring what is new on the remote."""

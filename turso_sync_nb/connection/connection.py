@@ -334,21 +334,30 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
         """
         return self._editor.edit_frame(self, table, where, parameters)
 
-    def preview(self, frame: pd.DataFrame, *, of: pd.DataFrame | None = None) -> pd.DataFrame:
+    def preview(
+        self, frame: pd.DataFrame, *, of: pd.DataFrame | None = None, delete: bool = False
+    ) -> pd.DataFrame:
         """Return what :meth:`apply` would write, one row for each row; nothing is written.
 
         Columns: operation, key, old, new (dicts by column), changed: what was changed underneath, as a dict,
-        or ``None``. Arguments and errors as for :meth:`apply`.
+        or ``None``. Rows that ``frame`` lacks are ``kept``, with ``delete`` they are a ``delete``. Arguments
+        and errors as for :meth:`apply`.
         """
-        return self._editor.preview(self, frame, of=of)
+        return self._editor.preview(self, frame, of=of, delete=delete)
 
     def apply(
-        self, frame: pd.DataFrame, *, of: pd.DataFrame | None = None, on_changed: OnChanged = "raise"
+        self,
+        frame: pd.DataFrame,
+        *,
+        of: pd.DataFrame | None = None,
+        delete: bool = False,
+        on_changed: OnChanged = "raise",
     ) -> EditReport:
         """Write what was changed in ``frame`` since :meth:`edit_frame`, as one transaction or not at all.
 
-        Rows are found by their key: those gone from ``frame`` are deleted, new ones inserted, and of the
-        others the columns that differ are set. An open transaction is joined. Where pandas lost track of
+        Rows are found by their key: new ones are inserted, and of the others the columns that differ are
+        set. Rows that are not in ``frame`` (a filter left them out) stay, and the report counts them; with
+        ``delete`` they are deleted. An open transaction is joined. Where pandas lost track of
         what ``frame`` came from (``concat`` of unlike frames), ``of`` names the frame that was taken. A
         frame is applied once. ``on_changed`` says what to do with a row of which the same columns were
         changed underneath meanwhile.
@@ -358,7 +367,7 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
             UsageError: not a frame of :meth:`edit_frame`, or one with rows that cannot be written.
             IntegrityError: a constraint; nothing was written.
         """
-        return self._editor.apply(self, frame, of=of, on_changed=on_changed)
+        return self._editor.apply(self, frame, of=of, delete=delete, on_changed=on_changed)
 
     def write_frame(self, frame: pd.DataFrame, table: str, mode: Mode = "append") -> int:
         """Write the rows of ``frame`` into ``table`` and return how many; all of them or none.

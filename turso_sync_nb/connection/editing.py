@@ -7,7 +7,7 @@ one side changed merge.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from turso_sync_nb.changes.names import quoted
@@ -36,16 +36,38 @@ OnChanged = Literal["raise", "skip", "overwrite"]
 class EditReport:
     """What :meth:`EditingMixin.apply` wrote; true when it wrote anything.
 
-    ``skipped`` rows were changed underneath, and left as they are now.
+    ``skipped`` rows were changed underneath, and left as they are now. ``kept`` rows of the ``taken`` ones
+    are not in the frame, and were not deleted.
     """
 
     inserted: int = 0
     updated: int = 0
     deleted: int = 0
     skipped: int = 0
+    kept: int = 0
+    taken: int = field(default=0, compare=False)
 
     def __bool__(self) -> bool:
         return bool(self.inserted or self.updated or self.deleted)
+
+    def __str__(self) -> str:
+        counts = {each.name: getattr(self, each.name) for each in fields(self)[:4]}
+        done = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing changed"
+        return f"{done} · {self.note}" if self.note else done
+
+    def __repr__(self) -> str:
+        return f"<EditReport: {self}>"
+
+    @property
+    def note(self) -> str:
+        """Return what is said about rows that are not in the frame, nothing where there is none."""
+        if not self.kept:
+            return ""
+        rows = "row is" if self.taken == 1 else "rows are"
+        return (
+            f"{self.kept:,} of {self.taken:,} {rows} not in this frame; nothing was deleted "
+            f"(delete=True deletes {'it' if self.kept == 1 else 'them'})"
+        )
 
 
 class Editor:
@@ -70,13 +92,15 @@ class Editor:
             del self._edits[next(iter(self._edits))]
         return frame
 
-    def preview(self, db: Connection, frame: pd.DataFrame, *, of: pd.DataFrame | None = None) -> pd.DataFrame:
+    def preview(
+        self, db: Connection, frame: pd.DataFrame, *, of: pd.DataFrame | None = None, delete: bool = False
+    ) -> pd.DataFrame:
         """Return what :meth:`apply` would write; see the method of that name on :class:`Connection`."""
         edit = self._edit_of(frame, of)
         rows = [
             (one.operation, dict(zip(edit.key, one.key, strict=True)), dict(one.old) or None,
              dict(one.new) or None, _changed_underneath(db, edit, one))
-            for one in edit.differences(frame)
+            for one in edit.differences(frame, delete=delete)
         ]  # fmt: skip
         names = ("operation", "key", "old", "new", "changed")
         return frame_of_rows(names, ("TEXT", None, None, None, None), rows)
@@ -87,15 +111,18 @@ class Editor:
         frame: pd.DataFrame,
         *,
         of: pd.DataFrame | None = None,
+        delete: bool = False,
         on_changed: OnChanged = "raise",
     ) -> EditReport:
         """Write what was changed; see the method of that name on :class:`Connection`."""
         if on_changed not in ("raise", "skip", "overwrite"):
             raise UsageError(f"apply: on_changed={on_changed!r}", hint="use raise, skip or overwrite")
         edit = self._edit_of(frame, of)
-        report = write_edits(db, edit, edit.differences(frame), on_changed)
+        edits = edit.differences(frame, delete=delete)
+        changes = [one for one in edits if one.operation != "kept"]
+        report = write_edits(db, edit, changes, on_changed)
         del self._edits[edit.number]
-        return report
+        return replace(report, kept=len(edits) - len(changes), taken=len(edit.rows))
 
     def _edit_of(self, frame: pd.DataFrame, of: pd.DataFrame | None) -> Edit:
         number = (frame if of is None else of).attrs.get(ATTRIBUTE)
@@ -159,6 +186,8 @@ def _changed_underneath(db: Connection, edit: Edit, one: RowEdit) -> dict[str, A
     row = None if None in one.key else _row(db, edit, one)
     if one.operation == "insert":
         return row
+    if one.operation == "kept":
+        return None
     if row is None:
         return {} if one.operation == "update" else None
     moved = [name for name, was in one.old.items() if not _alike(row[name], was)]

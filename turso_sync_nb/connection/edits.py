@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Key = tuple[Any, ...]
-Operation = Literal["insert", "update", "delete"]
+Operation = Literal["insert", "update", "delete", "kept"]
 
 ATTRIBUTE: Final = "turso_sync_nb_edit"
 """Where a frame, and what pandas derives from it, carries the number of its edit (``DataFrame.attrs``)."""
@@ -33,7 +33,8 @@ _numbers = count(1)
 class RowEdit:
     """One row as it is to be: ``old`` and ``new`` have the columns that differ, by name.
 
-    ``key`` is what names the row in the table; ``None`` in it where SQLite is to assign it.
+    ``key`` is what names the row in the table; ``None`` in it where SQLite is to assign it. ``kept`` is a row
+    that the frame lacks and that stays: nothing is written for it.
     """
 
     operation: Operation
@@ -75,8 +76,10 @@ class Edit:
         """Return the key in ``row``."""
         return tuple([row[at] for at in self._places])
 
-    def differences(self, frame: pd.DataFrame) -> list[RowEdit]:
-        """Return how ``frame`` differs: deletes first, then updates, then inserts.
+    def differences(self, frame: pd.DataFrame, *, delete: bool) -> list[RowEdit]:
+        """Return how ``frame`` differs: rows that it lacks first, then updates, then inserts.
+
+        A row that the frame lacks is a delete with ``delete``, else kept.
 
         Raises:
             UsageError: a key twice, a column that the table lacks, a value that SQLite has not.
@@ -96,13 +99,13 @@ class Edit:
                 )
             else:
                 there[key] = values
-        deletes = [
-            RowEdit("delete", key, dict(zip(self.columns, row, strict=True)), {})
+        missing = [
+            RowEdit("delete" if delete else "kept", key, dict(zip(self.columns, row, strict=True)), {})
             for key, row in self.rows.items()
             if key not in there
         ]
         updates = [one for key, values in there.items() if (one := self._update(key, values))]
-        return [*deletes, *updates, *inserts]
+        return [*missing, *updates, *inserts]
 
     def row(self, key: Key) -> dict[str, Any]:
         """Return the row that was taken, nothing of one that was not."""
