@@ -125,8 +125,8 @@ def test_first_notebook_runs_alone(
         ),
         (
             "04_lazy_pages.ipynb",
-            ("application/vnd.jupyter.widget-view+json", "pages are here", "flights_tailnum", "pages fetched",
-             "write-ahead log", "Endeavor Air", "push: "),
+            ("application/vnd.jupyter.widget-view+json", "is here (", "flights_tailnum", "pages fetched",
+             "changes waiting", "Endeavor Air", "push: "),
         ),
     ],
 )  # fmt: skip

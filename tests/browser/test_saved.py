@@ -57,7 +57,7 @@ def test_html_of_nbconvert_shows_the_figures(saved, browser, tmp_path, lab_shots
     page.goto((tmp_path / "saved.html").as_uri(), wait_until="domcontentloaded")
     assert page.locator(".tsn-snapshot:visible").count() == len(WIDGETS)
     text = page.locator("body").inner_text()
-    for figure in ("of 131 pages are here", "changes waiting", "name 1326"):
+    for figure in ("of 536.6 kB is here", "changes waiting", "name 1326"):
         assert figure in text
     assert "Error displaying widget" not in text
     assert "model_id" not in text

@@ -2,6 +2,7 @@
 
     [tool.turso_sync_nb]
     rows_shown = 50
+    rich = false           # results as static tables, also where widgets run
 
     [tool.turso_sync_nb.connections.flights]
     path = "data/flights.db"
@@ -10,8 +11,9 @@
     prefix = "1MiB"
 
 The user's file is ``turso_sync_nb.toml`` in ``$XDG_CONFIG_HOME`` (``~/.config``), without
-``tool.turso_sync_nb`` in front; what the project says goes before it. ``rows_shown`` is read when the
-extension is loaded, connections when one is opened. Tokens have no place in files: a key for one is refused.
+``tool.turso_sync_nb`` in front; what the project says goes before it. ``rows_shown`` and ``rich`` are
+read when the extension is loaded, connections when one is opened. Tokens have no place in files: a key for
+one is refused.
 """
 
 from __future__ import annotations
@@ -58,6 +60,7 @@ class Settings:
     """What the files say."""
 
     rows_shown: int | None = None
+    rich: bool | None = None
     connections: Mapping[str, ConfiguredConnection] = field(default_factory=dict)
 
 
@@ -70,6 +73,7 @@ def load_settings() -> Settings:
     user, project = _settings(_user_file(), ()), _settings(_project_file(), ("tool", _TOOL))
     return Settings(
         user.rows_shown if project.rows_shown is None else project.rows_shown,
+        user.rich if project.rich is None else project.rich,
         {**user.connections, **project.connections},
     )
 
@@ -105,6 +109,7 @@ def _settings(path: Path | None, below: tuple[str, ...]) -> Settings:
         raise UsageError(f"read {shown_path(path)}: connections is no table", hint="[…connections.NAME]")
     return Settings(
         checked.get("rows_shown"),
+        checked.get("rich"),
         {name: _connection(entry, path, name) for name, entry in connections.items()},
     )
 
@@ -144,4 +149,4 @@ def _fits(value: Any, declared: str) -> bool:
         return isinstance(value, str)
     if declared.startswith("int"):
         return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return isinstance(value, bool) if declared == "bool" else True
+    return isinstance(value, bool) if declared.startswith("bool") else True

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
-from traitlets import Int
+from traitlets import Bool, Int
 
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter import cells
@@ -36,6 +36,10 @@ class TursoSyncMagics(Magics):  # type: ignore[misc] # IPython's types do not pa
         ROWS_SHOWN_DEFAULT, min=0, help="Most rows that a cell shows; the DataFrame itself has all of them."
     ).tag(config=True)
 
+    rich = Bool(
+        default_value=True, help="Show a result as a table to page through, where widgets run."
+    ).tag(config=True)
+
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self.matcher: Any = None
@@ -47,12 +51,15 @@ class TursoSyncMagics(Magics):  # type: ignore[misc] # IPython's types do not pa
     def _configure(self) -> None:
         """Take the settings of the files; one that is wrong is said, and left out."""
         try:
-            rows_shown = load_settings().rows_shown
+            settings = load_settings()
         except UsageError as error:
             print(f"warning: {line_of(error)}", file=sys.stderr)  # noqa: T201 - the error stream
         else:
-            if rows_shown is not None and "rows_shown" not in self.config.get("TursoSyncMagics", {}):
-                self.rows_shown = rows_shown
+            configured = self.config.get("TursoSyncMagics", {})
+            for name in ("rows_shown", "rich"):
+                value = getattr(settings, name)
+                if value is not None and name not in configured:
+                    setattr(self, name, value)
 
     @no_var_expand  # type: ignore[untyped-decorator]
     @needs_local_scope  # type: ignore[untyped-decorator]
@@ -68,7 +75,7 @@ class TursoSyncMagics(Magics):  # type: ignore[misc] # IPython's types do not pa
             raise
 
     def _run(self, line: str, cell: str | None, variables: Mapping[str, Any]) -> Any:
-        notebook = Notebook(self.shell, variables, self.connections, self.rows_shown)
+        notebook = Notebook(self.shell, variables, self.connections, self.rows_shown, self.rich)
         if cell is None:
             return _run_line(notebook, line)
         arguments = expanded(parse(cells.CELL, line), variables)

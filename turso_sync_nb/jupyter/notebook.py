@@ -12,7 +12,7 @@ import sys
 import weakref
 from dataclasses import dataclass
 from keyword import iskeyword
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.error import StdinNotImplementedError
 from IPython.display import display
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.jupyter.connections import Connections
 
+LIVE_FROM_ROWS: Final = 6
+"""Rows from which on a result is a table to page through; fewer are seen at a glance."""
+
 
 @dataclass(frozen=True)
 class Notebook:
@@ -47,6 +50,8 @@ class Notebook:
     variables: Mapping[str, Any]
     connections: Connections
     rows_shown: int
+    rich: bool = False
+    """Whether a result is a table to page through where widgets run."""
 
     def assign(self, name: str, value: object) -> None:
         """Set a variable of the notebook."""
@@ -80,7 +85,12 @@ class Notebook:
         A display that the user registered for all frames goes before it.
         """
         view = _View(
-            weakref.ref(frame), self.shell, self.shell.execution_count, self.rows_shown, tuple(notes)
+            weakref.ref(frame),
+            self.shell,
+            self.shell.execution_count,
+            self.rows_shown,
+            tuple(notes),
+            is_rich=self.rich and getattr(self.shell, "kernel", None) is not None,
         )
         object.__setattr__(frame, "_repr_mimebundle_", view)
         return frame
@@ -95,12 +105,28 @@ class _View:
     execution_count: int
     rows_shown: int
     notes: tuple[str, ...]
+    is_rich: bool = False
 
     def __call__(self, include: object = None, exclude: object = None) -> MimeBundle | None:  # noqa: ARG002 - IPython's names
         frame = self.frame()
         if frame is None or self.shell.execution_count != self.execution_count:
             return None
+        if self.is_rich and len(frame) >= LIVE_FROM_ROWS and len(frame.columns):
+            _show_table(frame, self.rows_shown, self.notes)
+            return frame_bundle(frame, self.rows_shown, self.notes, is_static_form=True)
         return frame_bundle(frame, self.rows_shown, self.notes)
+
+
+def _show_table(frame: pd.DataFrame, rows_shown: int, notes: Sequence[str]) -> None:
+    """Show the rows live, as an output before the static form."""
+    from turso_sync_nb.jupyter.result_rows import ResultRows
+    from turso_sync_nb.widgets.live import VIEW
+    from turso_sync_nb.widgets.result_table import ResultTable
+
+    widget = ResultTable(ResultRows(frame, rows_shown, notes).answer)
+    weakref.finalize(frame, widget.close)
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    display({"text/plain": ResultTable.title, VIEW: view}, raw=True)
 
 
 def check_variable_name(name: str) -> str:

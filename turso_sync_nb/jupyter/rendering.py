@@ -41,22 +41,34 @@ _FLOAT_DIGITS: Final = 10
 
 _NULL: Final = "NULL"
 
+_HIDES_DEAD_VIEW: Final = (
+    "<style>.jp-OutputArea-child:has(> .jp-OutputArea-output.lm-Panel):not(:has(.tsn-widget))"
+    ":has(+ .jp-OutputArea-child .tsn-static) {display: none}</style>"
+)
+"""Hide JupyterLab's line about a missing widget (the one output that is a panel) before the static form."""
+
 
 @dataclass(frozen=True)
-class _Cell:
+class Cell:
+    """A value as text, and what it is: "null", "number" or "text"."""
+
     text: str
-    kind: str  # "null", "number" or "text"
+    kind: str
 
 
 @dataclass(frozen=True)
 class _Table:
     names: list[str]
-    rows: list[list[_Cell]]
+    rows: list[list[Cell]]
     notes: list[str]
 
 
-def frame_bundle(frame: pd.DataFrame, rows_max: int, notes: Sequence[str] = ()) -> MimeBundle:
+def frame_bundle(
+    frame: pd.DataFrame, rows_max: int, notes: Sequence[str] = (), *, is_static_form: bool = False
+) -> MimeBundle:
     """Return ``frame`` as text and HTML, at most ``rows_max`` rows, followed by ``notes``.
+
+    ``is_static_form``: a live table stands before it, and hides it while it is alive.
 
     Never over ``BUNDLE_BYTES_MAX`` bytes: cells are narrowed first, then rows are left out.
     """
@@ -65,7 +77,7 @@ def frame_bundle(frame: pd.DataFrame, rows_max: int, notes: Sequence[str] = ()) 
     length = next(lengths)
     while True:
         table = _read(frame, rows, length, notes)
-        bundle = {"text/plain": _text(table), "text/html": _html(table)}
+        bundle = {"text/plain": _text(table), "text/html": _html(table, is_static_form=is_static_form)}
         if rows == 0 or sum(len(part.encode()) for part in bundle.values()) <= BUNDLE_BYTES_MAX:
             return bundle
         narrower = next(lengths, None)
@@ -135,7 +147,7 @@ def _read(frame: pd.DataFrame, rows_max: int, cell_length: int, notes: Sequence[
     part = frame.iloc[:rows_max, :COLUMNS_SHOWN_MAX]
     nulls = part.isna()
     columns = [
-        [_cell(value, is_null=null, length=cell_length) for value, null in zip(values, blanks, strict=True)]
+        [cell_of(value, is_null=null, length=cell_length) for value, null in zip(values, blanks, strict=True)]
         for values, blanks in (
             (part.iloc[:, at].tolist(), nulls.iloc[:, at].tolist()) for at in range(part.shape[1])
         )
@@ -153,18 +165,19 @@ def _left_out(frame: pd.DataFrame, part: pd.DataFrame) -> Iterator[str]:
         yield f"showing {part.shape[1]} of {frame.shape[1]:,} columns"
 
 
-def _cell(value: Any, *, is_null: bool, length: int) -> _Cell:
+def cell_of(value: Any, *, is_null: bool, length: int) -> Cell:
+    """Return ``value`` for a table, cut to ``length`` characters."""
     if is_null:
-        return _Cell(_NULL, "null")
+        return Cell(_NULL, "null")
     if isinstance(value, bool):
-        return _Cell(str(value), "text")
+        return Cell(str(value), "text")
     if isinstance(value, int):
-        return _Cell(visible(str(value), length), "number")
+        return Cell(visible(str(value), length), "number")
     if isinstance(value, float):
-        return _Cell(_float(value), "number")
+        return Cell(_float(value), "number")
     if isinstance(value, bytes):
-        return _Cell(_blob(value, length), "text")
-    return _Cell(visible(str(value), length), "text")
+        return Cell(_blob(value, length), "text")
+    return Cell(visible(str(value), length), "text")
 
 
 def _float(value: float) -> str:
@@ -205,7 +218,7 @@ def _is_numeric(table: _Table, at: int) -> bool:
     )
 
 
-def _html(table: _Table) -> str:
+def _html(table: _Table, *, is_static_form: bool) -> str:
     numeric = [_is_numeric(table, at) for at in range(len(table.names))]
     head = "".join(
         f"<th{_align(right)}>{as_html(name)}</th>" for name, right in zip(table.names, numeric, strict=True)
@@ -220,13 +233,15 @@ def _html(table: _Table) -> str:
         else ""
     )
     notes = "".join(f"<div><small>{as_html(note)}</small></div>" for note in table.notes)
-    return f'<div class="tex2jax_ignore mathjax_ignore">{grid}{notes}</div>'
+    mark = " tsn-static" if is_static_form else ""
+    style = _HIDES_DEAD_VIEW if is_static_form else ""
+    return f'{style}<div class="tex2jax_ignore mathjax_ignore{mark}">{grid}{notes}</div>'
 
 
 def _align(right: bool) -> str:  # noqa: FBT001 - one switch of a private function
     return f' style="text-align: {"right" if right else "left"}"'
 
 
-def _html_cell(cell: _Cell, right: bool) -> str:  # noqa: FBT001 - as above
+def _html_cell(cell: Cell, right: bool) -> str:  # noqa: FBT001 - as above
     text = f"<em>{cell.text}</em>" if cell.kind == "null" else as_html(cell.text)
     return f"<td{_align(right)}>{text}</td>"

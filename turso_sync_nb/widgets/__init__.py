@@ -9,6 +9,7 @@
 | ``table_rows`` | rows in pages, by key |
 | ``staging`` | edits that wait to be applied |
 | ``values`` | SQLite's values as JSON, and from what was typed |
+| ``result_table`` | the rows of a result, paged, sorted and filtered where they are |
 | ``remote_news`` | what those have in common that can say that the remote has something new |
 | ``watch`` | the rows of a query, asked again when something changed |
 | ``runs`` | a million small numbers, and what changed of them, in a few bytes |

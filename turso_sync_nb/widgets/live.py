@@ -51,6 +51,9 @@ EXPECTED: Final = (Error, apsw.Error, OSError)
 
 _STATIC: Final = Path(__file__).parent / "static"
 
+STYLE: Final = (_STATIC / "widgets.css").read_text(encoding="utf-8")
+"""The style sheet of all widgets."""
+
 
 def script(name: str) -> str:
     """Return the ES module of a widget, with what all share before it."""
@@ -60,7 +63,7 @@ def script(name: str) -> str:
 class LiveWidget(anywidget.AnyWidget):
     """One widget about one replica; ``views`` are those that are open now."""
 
-    _css = (_STATIC / "widgets.css").read_text(encoding="utf-8")
+    _css = STYLE
     title = ""
 
     def __init__(self, db: Connection, replica: Replica) -> None:

@@ -1,0 +1,118 @@
+// The table under a result: pages of rows, sorted, filtered and searched where they are, in the kernel.
+
+const SEARCH_AFTER_MS = 250;
+
+function render({ model, el }) {
+  el.classList.add("tsn-widget", "tsn-result");
+  const { wish, foot, close } = connect(model, { head, rows, summary, whole });
+  const choice = { sort: null, descending: false, filters: {}, search: "" };
+  let columns = [], shown = [], first = 0, total = 0, perPage = 20, later;
+  const headRow = h("tr"), sums = h("tr", { class: "tsn-sums" }), filters = h("tr", { class: "tsn-filters" }), body = h("tbody");
+  const table = h("table", {}, h("thead", {}, headRow, sums, filters), body);
+  const said = h("span", { class: "tsn-summary", role: "status" });
+  const note = h("div", { class: "tsn-notes" });
+  const search = h("input", { type: "search", placeholder: "search", "aria-label": "search all columns", oninput: () => soon(() => (choice.search = search.value)) });
+  const filtersOn = button("Filter", () => {
+    filters.hidden = !filters.hidden;
+    filtersOn.setAttribute("aria-pressed", String(!filters.hidden));
+  });
+  filters.hidden = true;
+  const pager = { start: button("«", () => ask(0), "first page"), back: button("‹", () => ask(first - perPage), "page before"),
+    on: button("›", () => ask(first + perPage), "next page"), end: button("»", () => ask(Math.floor((total - 1) / perPage) * perPage), "last page") };
+  const file = h("input", { value: "result.csv", "aria-label": "file to save to, .csv or .parquet" });
+  const save = h("details", { class: "tsn-save" }, h("summary", {}, "Save"), h("span", {}, file,
+    button("Save", () => wish("save", { ...choice, path: file.value }), "save all rows that match")));
+  el.append(
+    h("div", { class: "tsn-buttons", role: "group", "aria-label": "rows" }, search, filtersOn, pager.start, pager.back, pager.on, pager.end, said,
+      button("Copy", () => copy(asCsv()), "copy this page as CSV"), button("Markdown", () => copy(asMarkdown()), "copy this page as Markdown"), save),
+    h("div", { class: "tsn-scroller", tabindex: "0", role: "region", "aria-label": "rows of the result" }, table), note, foot.element);
+
+  function button(text, onclick, label) {
+    return h("button", { type: "button", onclick, ...(label ? { "aria-label": label, title: label } : {}) }, text);
+  }
+
+  function soon(change) {
+    change();
+    clearTimeout(later);
+    later = setTimeout(() => ask(0), SEARCH_AFTER_MS);
+  }
+
+  const ask = (from) => wish("rows", { ...choice, first: Math.max(from, 0), count: perPage });
+
+  function head(message) {
+    el.classList.add(LIVE);
+    columns = message.columns;
+    perPage = message.rows_shown;
+    const left = message.columns_in_all - columns.length;
+    note.textContent = [...message.notes, ...(left ? [`${count(left, "more column")} not shown`] : [])].join(" · ");
+    headRow.replaceChildren(...columns.map((column, at) => h("th", { scope: "col" },
+      h("button", { type: "button", class: "tsn-sort", onclick: () => sortBy(at), title: `sort by ${column.name}`, "aria-label": `sort by ${column.name}` }, column.name), h("small", {}, ` ${column.type}`))));
+    sums.replaceChildren(...columns.map(() => h("td")));
+    filters.replaceChildren(...columns.map((column, at) => h("td", {}, h("input", { "aria-label": `filter ${column.name}`, placeholder: "> 5, = x, part",
+      oninput: (event) => soon(() => (choice.filters[at] = event.target.value)) }))));
+    ask(0);
+    columns.forEach((_, at) => wish("summary", { column: at }));
+  }
+
+  function sortBy(at) {
+    if (choice.sort !== at) Object.assign(choice, { sort: at, descending: false });
+    else if (!choice.descending) choice.descending = true;
+    else Object.assign(choice, { sort: null, descending: false });
+    [...headRow.children].forEach((cell, place) => {
+      if (place === choice.sort) cell.setAttribute("aria-sort", choice.descending ? "descending" : "ascending");
+      else cell.removeAttribute("aria-sort");
+    });
+    ask(0);
+  }
+
+  function rows(message) {
+    ({ first, total } = message);
+    shown = message.rows;
+    foot.said({ text: "", failed: false, busy: "" });
+    body.replaceChildren(...message.rows.map((row, line) => h("tr", {}, ...row.map(([kind, text], at) => {
+      const cut = text.endsWith("…");
+      return h("td", { class: kind === "number" ? "tsn-number" : `tsn-${kind}` }, cut ? h("button", { type: "button", class: "tsn-more",
+        onclick: () => wish("whole", { row: message.places[line], column: at }), title: "show all of it" }, text) : text);
+    }))));
+    said.textContent = total ? `${(first + 1).toLocaleString("en")}–${(first + shown.length).toLocaleString("en")} of ${count(total, "row")}` : "no row matches";
+    const atStart = first === 0, atEnd = first + shown.length >= total;
+    dim(pager.start, atStart), dim(pager.back, atStart), dim(pager.on, atEnd), dim(pager.end, atEnd);
+  }
+
+  function summary({ column, nulls, sampled, bars, ends, top, distinct }) {
+    const parts = [];
+    if (bars) {
+      const most = Math.max(...bars, 1);
+      parts.push(h("div", { class: "tsn-bars tsn-small", role: "img", "aria-label": `from ${ends[0]} to ${ends[1]}`, title: `${ends[0]} … ${ends[1]}` },
+        ...bars.map((each) => h("span", { style: `height: ${each ? Math.max((20 * each) / most, 1) : 0}px` }))));
+    } else if (top) {
+      parts.push(h("div", { class: "tsn-top" }, top.map(([value, times]) => `${value} ${times.toLocaleString("en")}`).slice(0, 2).join(" · ")));
+      parts.push(h("div", {}, `${distinct.toLocaleString("en")} distinct`));
+    }
+    if (nulls) parts.push(h("div", {}, `${nulls.toLocaleString("en")} NULL`));
+    sums.children[column]?.replaceChildren(h("small", { title: sampled ? "of a sample" : null }, ...parts));
+  }
+
+  function whole({ text }) {
+    foot.said({ text, failed: false, busy: "" });
+  }
+
+  function copy(text) {
+    const done = (ok) => foot.said({ text: ok ? `copied ${count(shown.length, "row")}` : "the browser does not allow copying here", failed: !ok, busy: "" });
+    if (!navigator.clipboard) return done(false);
+    navigator.clipboard.writeText(text).then(() => done(true), () => done(false));
+  }
+
+  const plain = ([kind, text]) => (kind === "null" ? "" : text);
+  const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const asCsv = () => [columns.map((each) => each.name), ...shown.map((row) => row.map(plain))].map((line) => line.map(quoted).join(",")).join("\n");
+  const bar = (line) => `| ${line.map((text) => text.replaceAll("|", "\\|")).join(" | ")} |`;
+  const asMarkdown = () => [bar(columns.map((each) => each.name)), bar(columns.map(() => "---")), ...shown.map((row) => bar(row.map(([, text]) => text)))].join("\n");
+
+  return () => {
+    clearTimeout(later);
+    close();
+  };
+}
+
+export default { render };
