@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from turso_sync_nb.changes.model import RawText
-from turso_sync_nb.changes.names import quoted
+from turso_sync_nb.changes.names import folded, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -61,7 +61,7 @@ def update_rows(shape: Shape, rows: Sequence[tuple[Image, Image]], changed: Sequ
         for number, at in enumerate(changed, 1)
     )
     where = _as_listed(shape, [*shape.key, *changed])
-    update = f"UPDATE{_aborting(shape)} {quoted(shape.table)} SET {settings}"
+    update = f"UPDATE{_aborting(shape)} {_target(shape)} SET {settings}"
     return f"{update} FROM ({listed}) AS {_ROWS} WHERE {where}", arguments
 
 
@@ -77,7 +77,15 @@ def delete_rows(shape: Shape, rows: Sequence[Image]) -> Sql:
     table, rowid = quoted(shape.table), shape.rowid_name
     where = _as_listed(shape, order)
     found = f"SELECT {table}.{rowid} FROM ({listed}) AS {_ROWS} JOIN {table} ON {where}"
-    return f"DELETE FROM {table} WHERE {rowid} IN ({found})", arguments
+    return f"DELETE FROM {_target(shape)} WHERE {rowid} IN ({found})", arguments
+
+
+def _target(shape: Shape) -> str:
+    """Return the table's name as an UPDATE or DELETE begins with it: in lower case.
+
+    ``tursodb`` finds no table by a name with capitals there, if the condition names the table too.
+    """
+    return quoted(folded(shape.table))
 
 
 def _aborting(shape: Shape) -> str:
@@ -135,14 +143,14 @@ def guarded_update(shape: Shape, old: Image, new: Image, guards: Collection[str]
         if name in changed
     )
     where = _where(shape, old, guards, arguments)
-    return f"UPDATE{_aborting(shape)} {quoted(shape.table)} SET {settings} WHERE {where}", tuple(arguments)
+    return f"UPDATE{_aborting(shape)} {_target(shape)} SET {settings} WHERE {where}", tuple(arguments)
 
 
 def delete(shape: Shape, old: Image, *, guarded: bool) -> Sql:
     """Return the statement that deletes the row ``old``; ``guarded``: all of it must be as in ``old``."""
     arguments: list[SqlValue] = []
     where = _where(shape, old, shape.columns if guarded else (), arguments)
-    return f"DELETE FROM {quoted(shape.table)} WHERE {where}", tuple(arguments)
+    return f"DELETE FROM {_target(shape)} WHERE {where}", tuple(arguments)
 
 
 def select(shape: Shape, image: Image) -> Sql:
