@@ -5,6 +5,7 @@ TEMP objects move by SQLite's backup, in-memory attachments likewise, pragmas by
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import apsw
@@ -50,20 +51,37 @@ class Luggage:
             _copy(old, place, "temp")
         return place
 
-    def put_onto(self, new: apsw.Connection) -> None:
-        """Make ``new`` what the old one was; functions and handlers are not among it."""
+    def put_onto(self, new: apsw.Connection) -> list[str]:
+        """Make ``new`` what the old one was; functions and handlers are not among it.
+
+        Returns what could not be attached again, each with its reason; no file is made for it.
+        """
+        lost = []
         for name, value in self._pragmas.items():
             if value != new.pragma(name):
                 new.pragma(name, value)
         if self._case_sensitive_like:
             new.pragma("case_sensitive_like", True)
         for schema, file in self._attached:
-            new.execute("ATTACH ? AS " + quoted(schema), (file or ":memory:",))
-            if not file and self._source:
+            if reason := _not_attached(new, schema, file):
+                lost.append(reason)
+            elif not file and self._source:
                 _copy(self._source, new, schema)
         if self._has_temp and self._source:
             _copy(self._source, new, "temp")
         new.set_last_insert_rowid(self._last_insert_rowid)
+        return lost
+
+
+def _not_attached(new: apsw.Connection, schema: str, file: str) -> str:
+    """Attach a database, and return why that cannot be; empty when it is done."""
+    if file and not Path(file).exists():
+        return f"{schema}: its file {file} is gone"
+    try:
+        new.execute("ATTACH ? AS " + quoted(schema), (file or ":memory:",))
+    except apsw.Error as error:
+        return f"{schema}: {file}: {error}"
+    return ""
 
 
 def _copy(old: apsw.Connection, new: apsw.Connection, schema: str) -> None:

@@ -30,6 +30,7 @@ from turso_sync_nb.engine import tree_costs
 from turso_sync_nb.engine.export import export
 from turso_sync_nb.engine.reports import QueryReport, Stats
 from turso_sync_nb.errors import ProgrammingError, UsageError
+from turso_sync_nb.storage.files.uninterrupted import uninterrupted
 
 if TYPE_CHECKING:
     import os
@@ -65,6 +66,7 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
         self.row_factory: Callable[[Cursor, Row], Any] | None = None
         self.bootstrap_report: BootstrapReport | None = replica.bootstrap_report
         self.last_report = QueryReport()
+        self._released = False
         self._editor = Editor()
         self._awaiting: Awaiting | None = None
         self._replica = replica
@@ -86,8 +88,8 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
 
     @property
     def closed(self) -> bool:
-        """Say whether :meth:`close` was called."""
-        return self._session.closed
+        """Say whether :meth:`close` was done."""
+        return self._released
 
     @property
     def isolation_level(self) -> str | None:
@@ -397,13 +399,16 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
             export(self._replica, path)
 
     def close(self) -> None:
-        """Roll back what is open and let go of the replica; may be repeated."""
-        if not self.closed:
+        """Roll back what is open and let go of the replica; may be repeated, also when it failed."""
+        if self.closed:
+            return
+        with uninterrupted():
             if self._awaiting is not None:
                 self._awaiting.close()
             self._replica.listening.end(self)
             self._session.close()
             self._replica.release()
+            self._released = True
 
     def __del__(self) -> None:
         if hasattr(self, "_session"):

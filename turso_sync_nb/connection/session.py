@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from weakref import WeakSet
 
@@ -37,7 +37,7 @@ from turso_sync_nb.connection.statements import (
 )
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.replica import BUSY_TIMEOUT_MS
-from turso_sync_nb.errors import ProgrammingError, ReplicaBusyError, UsageError
+from turso_sync_nb.errors import ProgrammingError, ReplicaBusyError, ReplicaError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -85,6 +85,9 @@ class Session:
         self._written: set[tuple[str, str | None]] = set()
         self._writes: dict[str, frozenset[tuple[str, str | None]]] = {}
         self._luggage: Luggage | None = None
+        """What waits to be put onto the next connection; set while the files are let go of."""
+        self._lost: list[str] = []
+        """Databases that could not be attached again, until the user was told."""
         with replica.gate.passing(self, BUSY_TIMEOUT_MS / 1000):
             self.raw, self.capture = self._open()
             replica.gate.members.add(self)
@@ -150,6 +153,9 @@ class Session:
                 hint="await it first; db.interrupt() stops it; another connection can be used meanwhile",
             )
         self.thread = thread
+        if self._luggage is not None:
+            with self._replica.gate.running(self):  # not amid another thread's verb, which has the files
+                self._take_up()
 
     def foresee(self, sql: str, items: Sequence[Any], done: Callable[[], int] = int) -> None:
         """Have foreseen what ``sql`` reads with each of ``items``; ``done`` returns how many were run."""
@@ -167,11 +173,11 @@ class Session:
     def close(self) -> None:
         """Close the cursors and the connection, rolling back what is open; may be repeated."""
         with self._replica.gate.passing(self, BUSY_TIMEOUT_MS / 1000):
-            self.closed = True
             self._replica.gate.members.discard(self)
             for cursor in list(self.cursors):
                 cursor.close()
             self._replica.close_database(self.raw)
+            self.closed = True
 
     # Running
 
@@ -194,6 +200,8 @@ class Session:
     def running(self) -> Iterator[None]:
         """Run SQLite: move to the native VFS first where that can be done unseen; explain its errors."""
         with self._replica.gate.running(self):
+            self._take_up()
+            self._tell_lost()
             if self._replica.can_go_native(self.raw) and not self.doing():
                 self.reopen()
             was_in_transaction = self.raw.in_transaction
@@ -383,13 +391,37 @@ class Session:
         self._replica.close_database(old)
 
     def suspend(self) -> None:
-        """Let go of the replica's files; :meth:`resume` goes on as if nothing had been."""
-        self.capture.uninstall()
-        self._luggage = Luggage(self.raw, parked=True)
+        """Let go of the replica's files; :meth:`resume` goes on as if nothing had been.
+
+        Stopped at any point, it leaves the connection as it was, or to be resumed.
+        """
+        if self._luggage is None:
+            with suppress(apsw.CorruptError):  # a schema that cannot be read has no triggers of ours
+                self.capture.uninstall()
+            self._luggage = Luggage(self.raw, parked=True)
         self._replica.close_database(self.raw)
 
+    def _take_up(self) -> None:
+        """Resume what a stopped verb left suspended."""
+        if self._luggage is not None:
+            self.resume()
+
+    def _tell_lost(self) -> None:
+        """Say once that attached databases are gone; the connection goes on without them.
+
+        Raises:
+            ReplicaError: a file that was attached could not be attached again.
+        """
+        if self._lost:
+            lost, self._lost = self._lost, []
+            raise ReplicaError(
+                f"attach again after a pull: {'; '.join(lost)}",
+                hint="the connection goes on without it; ATTACH it when the file is there again",
+            )
+
     def resume(self) -> None:
-        """Take the replica's files up again."""
+        """Take the replica's files up again; until that is done, the next statement tries it again."""
+        self._replica.close_database(self.raw)
         new, capture = self._open()
         try:
             if self._luggage:
@@ -403,7 +435,7 @@ class Session:
     def _furnish(self, new: apsw.Connection, luggage: Luggage) -> None:
         for make in self._recorded.values():
             make(new)
-        luggage.put_onto(new)
+        self._lost = luggage.put_onto(new)
         self._writes.clear()
 
     # What is allowed

@@ -6,6 +6,7 @@
 | ``fetch.py`` | pages of one revision, all that were asked for or an error |
 | ``bootstrap.py`` | the first pages of a new replica, resumable |
 | ``news.py``, ``pull.py``, ``replay.py`` | news, brought into force; what was made here, again on top |
+| ``unreadable.py`` | a schema that SQLite cannot read, refused by the object's name |
 | ``incoming.py`` | what a pull would change |
 | ``ensure.py``, ``query_selector.py`` | the pages that one query touches; named by the remote |
 | ``query_trees.py`` | the trees that a query opens, and what it would fetch at most |

@@ -13,21 +13,24 @@ holds that revision it begins again. Nothing opens a database on a folder that i
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+import apsw
 from pyroaring import BitMap
 
 from turso_sync_nb.engine.fetch import FIRST_PAGE, RemotePages, take
 from turso_sync_nb.engine.reports import BootstrapReport
+from turso_sync_nb.engine.unreadable import UnreadableStateError, named_if_unreadable, parse
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError, RevisionGoneError
 from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.storage.files.metadata import save_metadata
 from turso_sync_nb.storage.pages.page_map import PageMap
 from turso_sync_nb.storage.pages.page_store import BATCH_PAGES_MAX, PageStore, forget_pages
 from turso_sync_nb.storage.prefetch.opening_pages import opening_pages
+from turso_sync_nb.storage.vfs.view_vfs import ViewVFS
 from turso_sync_nb.units import PAGE_SIZE, format_size, pages_of_bytes
 
 if TYPE_CHECKING:
@@ -112,7 +115,7 @@ class _Run:
         try:
             known = not pages_before
             return self._complete(metadata, store, server_known=known), store, pages_before
-        except RevisionGoneError:
+        except (RevisionGoneError, UnreadableStateError):
             store.close()  # nothing of it is of use any more
             self.note = "the remote had moved on since the interrupted bootstrap: began again"
             return None
@@ -194,10 +197,29 @@ class _Run:
             verify_first_page(store.read(FIRST_PAGE), metadata.db_pages)
             for pages in opening_pages(store) if _begins_with_more(metadata.bootstrap) else ():
                 store.put(source.fetch(pages))
+            self._refuse_unreadable(store)
         store.flush()
         ready = metadata.changed(phase="ready", last_pull_unix_time=int(time.time()))
         save_metadata(self.folder, ready)
         return ready
+
+    def _refuse_unreadable(self, store: PageStore) -> None:
+        """Have SQLite parse the schema, if all of it is here.
+
+        Raises:
+            UnreadableStateError: it cannot.
+        """
+        view = ViewVFS(store.read, store.page_map.db_pages)
+        try:
+            with (
+                named_if_unreadable("connect"),
+                suppress(apsw.IOError),  # a page of it is not here
+                closing(view.open(self.folder.scratch)) as raw,
+            ):
+                parse(raw)
+        finally:
+            for path in (self.folder.scratch, self.folder.scratch_wal, self.folder.scratch_shm):
+                path.unlink(missing_ok=True)
 
 
 def _begins_with_more(plan: BootstrapPlan) -> bool:

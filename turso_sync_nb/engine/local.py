@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+import apsw
+
 from turso_sync_nb.changes import conflicts, tape
+from turso_sync_nb.errors import SyncError
 
 if TYPE_CHECKING:
-    import apsw
-
     from turso_sync_nb.changes.conflicts import Conflict
     from turso_sync_nb.changes.model import Transaction
     from turso_sync_nb.engine.replica import Replica
@@ -41,6 +42,21 @@ def waiting_id(raw: apsw.Connection) -> int:
         return 0
     is_kept = conflicts.count(raw) > 0 or any(True for _ in tape.transactions(raw))
     return tape.last_id(raw) if is_kept else 0
+
+
+def last_waiting(replica: Replica) -> int | None:
+    """Return :func:`waiting_id` of ``replica``; what its metadata say already if that cannot be read."""
+    known = replica.metadata.waiting_id
+    if known == 0:
+        return known
+    try:
+        raw = replica.open_database(offline=True)
+        try:
+            return waiting_id(raw)
+        finally:
+            replica.close_database(raw)
+    except (SyncError, apsw.Error):
+        return known
 
 
 def read_local_work(replica: Replica) -> Local | None:

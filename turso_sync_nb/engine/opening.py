@@ -119,15 +119,24 @@ def _release(folder: Path, *, private: bool) -> None:
     with _guards[folder]:
         if folder not in _open:  # a forked child lets go of what its parent owns
             return
-        _users[folder] -= 1
-        if _users[folder]:
+        if _users[folder] > 1:
+            _users[folder] -= 1
             return
-        del _users[folder]
         try:
-            _open.pop(folder).close()
-        finally:
-            if private:
-                shutil.rmtree(folder.parent)
+            _open[folder].close()
+        except KeyboardInterrupt:  # it goes on when it is called again
+            raise
+        except BaseException:
+            _gone(folder, private=private)
+            raise
+        _gone(folder, private=private)
+
+
+def _gone(folder: Path, *, private: bool) -> None:
+    """Forget a replica that is closed."""
+    del _users[folder], _open[folder]
+    if private:
+        shutil.rmtree(folder.parent)
 
 
 def _share(replica: Replica, options: ReplicaOptions, make_remote: MakeRemote) -> None:

@@ -12,32 +12,34 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+import apsw
+
 from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.changes.conflicts import DEFAULT
 from turso_sync_nb.changes.names import is_internal
 from turso_sync_nb.engine import bookkeeping, position
-from turso_sync_nb.engine.fetch import PagesAt
+from turso_sync_nb.engine.fetch import FIRST_PAGE, PagesAt
 from turso_sync_nb.engine.local import Local, read_local_work, waiting_id
 from turso_sync_nb.engine.news import News, fetched
 from turso_sync_nb.engine.replay import Replayed, replay
 from turso_sync_nb.engine.reports import PullReport
 from turso_sync_nb.engine.salvage import saved_local_work
+from turso_sync_nb.engine.unreadable import SCHEMA_COOKIE, named_if_unreadable, parse
 from turso_sync_nb.errors import ReplicaError
 from turso_sync_nb.progress import came_on
 from turso_sync_nb.storage.files.uninterrupted import uninterrupted
 from turso_sync_nb.storage.pages.next_base import NextBase
-from turso_sync_nb.storage.vfs.publication import Publication
+from turso_sync_nb.storage.vfs.publication import publication
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import apsw
 
     from turso_sync_nb.changes.conflicts import Policies
     from turso_sync_nb.engine.gate import Member
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.options import Transform
     from turso_sync_nb.storage.files.metadata import Metadata
+    from turso_sync_nb.storage.vfs.publication import Publication
 
 WAIT_FOR_OTHERS_S: Final = 5.0
 """Seconds to wait for cursors and transactions of other connections, as a statement waits for a lock."""
@@ -127,31 +129,79 @@ def rebase(replica: Replica, settling: Settling) -> Replayed:
 
 
 def _published(replica: Replica, news: News, settling: Settling) -> Replayed:
-    """Replay the local changes on ``news`` and put both in force."""
-    with replica.gate.closed(settling.verb, settling.caller, WAIT_FOR_OTHERS_S), _suspended(replica):
-        local = saved_local_work(replica.folder) or read_local_work(replica)
-        metadata = _moved_on(replica, news)
-        replayed = Replayed()
-        tables = _table_texts(replica) if news.anew else set()
-        with Publication(replica.folder, replica.store, news.next_base, news.keep) as publication:
-            if local is not None or tables:
-                raw = publication.scratch(PagesAt(replica.need_remote, news.revision))
-                _refuse_stranger(raw, tables)
-            waited = local.transactions if local is not None else []
-            if local is not None:
-                came_on("replaying local changes")
-                metadata, local = _reconciled(replica, raw, metadata, local)
-                replayed = _replayed(raw, local, settling, copied=metadata.copied)
-                metadata = metadata.changed(waiting_id=waiting_id(raw))
-            if replayed.applied:
-                metadata = metadata.changed(pull_gen=metadata.pull_gen + 1)
+    """Replay the local changes on ``news`` and put both in force.
+
+    Ctrl-C is deferred but where that may take long, so that every connection is taken up again.
+    """
+    folder, store = replica.folder, replica.store
+    with (
+        replica.gate.closed(settling.verb, settling.caller, WAIT_FOR_OTHERS_S),
+        uninterrupted() as deferral,
+        _suspended(replica),
+    ):
+        with deferral.allowed():
+            local = saved_local_work(folder) or _local_work(replica)
+            here = _Here(local, _table_texts(replica) if news.anew else set())
+        with publication(folder, store, news.next_base, news.keep) as publishing:
+            with deferral.allowed():
+                metadata, replayed, acknowledged = _on_next_base(replica, publishing, news, settling, here)
             came_on("putting it in force")
-            with uninterrupted():
-                replica.moved_on(publication.commit(metadata))
+            replica.moved_on(publishing.commit(metadata))
         if local is not None:
-            replica.session.arrived(one for one in waited if one.last_id <= local.acknowledged)
-        replica.folder.salvage.unlink(missing_ok=True)
+            replica.session.arrived(one for one in local.transactions if one.last_id <= acknowledged)
+        folder.salvage.unlink(missing_ok=True)
     return replayed
+
+
+@dataclass(frozen=True)
+class _Here:
+    """What the replica has before a publication."""
+
+    local: Local | None
+    tables: set[str]
+    """How its tables were declared, where that is to be compared."""
+
+
+def _on_next_base(
+    replica: Replica, publishing: Publication, news: News, settling: Settling, here: _Here
+) -> tuple[Metadata, Replayed, int]:
+    """Do on the view of the next base what is to be seen there; return also what the remote acknowledged."""
+    local = here.local
+    metadata, replayed, acknowledged = _moved_on(replica, news), Replayed(), 0
+    if local is not None or here.tables or _has_other_schema(replica, news):
+        with named_if_unreadable(settling.verb):
+            raw = publishing.scratch(PagesAt(replica.need_remote, news.revision))
+            parse(raw)
+        _refuse_stranger(raw, here.tables)
+    if local is not None:
+        came_on("replaying local changes")
+        metadata, local = _reconciled(replica, raw, metadata, local)
+        acknowledged = local.acknowledged
+        replayed = _replayed(raw, local, settling, copied=metadata.copied)
+        metadata = metadata.changed(waiting_id=waiting_id(raw))
+    if replayed.applied:
+        metadata = metadata.changed(pull_gen=metadata.pull_gen + 1)
+    return metadata, replayed, acknowledged
+
+
+def _has_other_schema(replica: Replica, news: News) -> bool:
+    """Say whether the schema may be another one, by its cookie."""
+    if FIRST_PAGE not in news.next_base.pages:
+        return False
+    if FIRST_PAGE not in replica.store.base_pages:
+        return True
+    now, then = news.next_base.read(FIRST_PAGE), replica.store.base(FIRST_PAGE)
+    return now[SCHEMA_COOKIE] != then[SCHEMA_COOKIE]
+
+
+def _local_work(replica: Replica) -> Local | None:
+    """Return what was made here; on a base image that SQLite cannot read, nothing was."""
+    try:
+        return read_local_work(replica)
+    except apsw.CorruptError:
+        if replica.metadata.waiting_id != 0:
+            raise
+        return None
 
 
 def _table_texts(replica: Replica) -> set[str]:
@@ -159,6 +209,8 @@ def _table_texts(replica: Replica) -> set[str]:
     raw = replica.open_database()
     try:
         return _declarations(raw)
+    except apsw.CorruptError:
+        return set()
     finally:
         replica.close_database(raw)
 

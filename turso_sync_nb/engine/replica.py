@@ -19,7 +19,7 @@ from turso_sync_nb.engine.checkpoint import move_log
 from turso_sync_nb.engine.fetch import RemotePages
 from turso_sync_nb.engine.gate import Gate
 from turso_sync_nb.engine.listening import Listening
-from turso_sync_nb.engine.local import waiting_id
+from turso_sync_nb.engine.local import last_waiting
 from turso_sync_nb.engine.overlap import Overlap
 from turso_sync_nb.engine.remote_features import check_changed, check_held
 from turso_sync_nb.engine.reports import Cost, Stats
@@ -27,13 +27,15 @@ from turso_sync_nb.engine.session_log import SessionLog
 from turso_sync_nb.engine.watchers import Watchers
 from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError, SyncError
 from turso_sync_nb.options import SEGMENT_SIZE_DEFAULT
-from turso_sync_nb.storage.files.metadata import FileStamp, save_metadata
+from turso_sync_nb.storage.files.metadata import FileStamp, load_metadata, save_metadata
 from turso_sync_nb.storage.files.uninterrupted import uninterrupted
 from turso_sync_nb.storage.format.wal_pages import log_salts
 from turso_sync_nb.storage.pages.allowance import Allowance
 from turso_sync_nb.storage.pages.eviction import WINDOW_SHARE, Eviction
+from turso_sync_nb.storage.pages.page_map import PageMap
 from turso_sync_nb.storage.prefetch.read_ahead import WINDOW_PAGES_MAX
 from turso_sync_nb.storage.vfs.lazy_vfs import Kept, LazyVFS
+from turso_sync_nb.storage.vfs.publication import recover
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -99,6 +101,7 @@ class Replica:
         self._notes: list[str] = []
         self._changeable: set[tuple[str, str]] = set()
         self._tape_begun = False
+        self._is_at_rest = False
         self.session = SessionLog()
         self.watchers = Watchers()
         self.listening = Listening(self)
@@ -270,7 +273,28 @@ class Replica:
         self.metadata = metadata
         self._tape_begun = self._tape_begun and metadata.writing
         self.pages.moved_on(metadata.revision)
+        self.store.go_on()
         self.watchers.tell()
+
+    def _finish_publication(self) -> None:
+        """Finish a publication that an error or Ctrl-C stopped past its commit point, if there is one.
+
+        Raises:
+            ReplicaError: it still cannot be finished; the next call tries again.
+        """
+        if not self.store.is_halted:
+            return
+        with uninterrupted(), self.store.alone():
+            saved = load_metadata(self.folder)
+            if saved is None:
+                self.store.refuse_halted()
+                return
+            published = saved != self.metadata
+            metadata = recover(self.folder, saved)
+            page_map = PageMap.load(self.folder.page_map)
+            if published and page_map is not None:
+                self.store.adopt(page_map)
+            self.moved_on(metadata)
 
     # Databases
 
@@ -283,7 +307,7 @@ class Replica:
             ReplicaBrokenError: a rollback journal lies beside it, which no replica has.
             ReplicaError: the last pull could not be finished.
         """
-        self.store.refuse_halted()
+        self._finish_publication()
         if self.folder.journal.exists():
             raise ReplicaBrokenError(
                 f"open {self.folder.main}: a rollback journal lies beside it, left by another program",
@@ -419,44 +443,43 @@ class Replica:
         """Leave the folder as it may be found again: pages durable, stamp written, lock free.
 
         Another address is kept with the replica once the server there showed that it has this database.
+        Stopped by Ctrl-C it goes on when it is called again; any other error ends it.
         """
         try:
-            if self.store.is_halted:  # what is on the disk is for the next open to finish
-                self.store.close()
-                return
-            # pages that would still arrive may not meet the log on its way
-            ended = self.overlap.ended() and (self.hydration is None or self.hydration.ended())
-            waits_to = self._waiting_id()
-            clean = ended and self._log_is_moved()
-            self.store.close()
-            url = self.remote.saved_url if self.remote and self.pages.known else None
-            stamped = self.metadata.changed(
-                stamp=FileStamp.of(self.folder.main) if clean else None,
-                writing=not clean,
-                waiting_id=waits_to,
-                remote_url=url or self.metadata.remote_url,
-            )
-            save_metadata(self.folder, stamped)
-        finally:
-            if self.eviction:
-                self.eviction.close()
-            if self.remote:
-                self.remote.close()
-            self.lock.release()
+            if not self._is_at_rest:
+                self._leave_files()
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            self._let_go()
+            raise
+        self._let_go()
 
-    def _waiting_id(self) -> int | None:
-        """Return what the metadata are to say; what they say already if the tape cannot be read."""
-        known = self.metadata.waiting_id
-        if known == 0:
-            return known
-        try:
-            raw = self.open_database(offline=True)
-            try:
-                return waiting_id(raw)
-            finally:
-                self.close_database(raw)
-        except (SyncError, apsw.Error):
-            return known
+    def _leave_files(self) -> None:
+        if self.store.is_halted:  # what is on the disk is for the next open to finish
+            self.store.close()
+            return
+        # pages that would still arrive may not meet the log on its way
+        ended = self.overlap.ended() and (self.hydration is None or self.hydration.ended())
+        waits_to = last_waiting(self)
+        clean = ended and self._log_is_moved()
+        self.store.close()
+        url = self.remote.saved_url if self.remote and self.pages.known else None
+        stamped = self.metadata.changed(
+            stamp=FileStamp.of(self.folder.main) if clean else None,
+            writing=not clean,
+            waiting_id=waits_to,
+            remote_url=url or self.metadata.remote_url,
+        )
+        save_metadata(self.folder, stamped)
+
+    def _let_go(self) -> None:
+        self._is_at_rest = True
+        if self.eviction:
+            self.eviction.close()
+        if self.remote:
+            self.remote.close()
+        self.lock.release()
 
     def _log_is_moved(self) -> bool:
         """Move the log in, so that at rest there is none to lose; one that cannot be moved stays."""

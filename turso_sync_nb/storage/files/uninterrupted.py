@@ -1,37 +1,69 @@
-"""A Ctrl-C that comes at the wrong moment waits a moment."""
+"""Defer SIGINT until a critical section ends."""
 
 from __future__ import annotations
 
 import signal
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C take effect after the block; for what is short and must not be left half done.
+class Deferral:
+    """A section during which Ctrl-C waits; ``handler`` is what it does otherwise, if there is one."""
 
-    Python delivers it to the main thread alone, so elsewhere there is nothing to do. When the block raises,
-    its exception is the answer to the Ctrl-C too.
+    def __init__(self, handler: Any) -> None:
+        self._handler: Final = handler
+        self.came = False
+
+    def begin(self) -> None:
+        """Defer from now on."""
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._note)
+
+    def end(self) -> None:
+        """Defer no more."""
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
+
+    def deliver(self) -> None:
+        """Let a Ctrl-C that waits take effect."""
+        if self.came:
+            self.came = False
+            signal.raise_signal(signal.SIGINT)
+
+    def _note(self, _number: int, _frame: object) -> None:
+        self.came = True
+
+    @contextmanager
+    def allowed(self) -> Iterator[None]:
+        """Let Ctrl-C take effect within the block, one that waits at its beginning."""
+        self.end()
+        try:
+            self.deliver()
+            yield
+        finally:
+            self.begin()
+
+
+@contextmanager
+def uninterrupted() -> Iterator[Deferral]:
+    """Let Ctrl-C take effect after the block, and where it is :meth:`Deferral.allowed`.
+
+    For what must not be left half done, and is short but for those parts. Python delivers it to the main
+    thread alone, so elsewhere there is nothing to do. When the block raises, its exception is the answer to
+    the Ctrl-C too.
     """
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield
+        yield Deferral(None)
         return
-    came = False
-
-    def note(_number: int, _frame: object) -> None:
-        nonlocal came
-        came = True
-
-    signal.signal(signal.SIGINT, note)
+    deferral = Deferral(handler)
+    deferral.begin()
     try:
-        yield
+        yield deferral
     finally:
-        signal.signal(signal.SIGINT, handler)
-    if came:
-        signal.raise_signal(signal.SIGINT)
+        deferral.end()
+    deferral.deliver()

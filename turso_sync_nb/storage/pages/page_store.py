@@ -88,7 +88,7 @@ class PageStore:
         self._unflushed = 0
         self._sync_failed = False
         self._closed = False
-        self._halted: BaseException | None = None
+        self._halted = ""
         self._base_images = 0
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_MAIN_DB
         try:
@@ -228,14 +228,18 @@ class PageStore:
             self._unflushed = 0
             self._base_images += 1
 
-    def halt(self, reason: BaseException) -> None:
-        """Touch nothing any more: the files are between two base images, and the next open finishes that."""
+    def halt(self, reason: str) -> None:
+        """Touch nothing until :meth:`go_on`: the files are between two base images."""
         self._halted = reason
+
+    def go_on(self) -> None:
+        """End :meth:`halt`: files and memory are of one base image again."""
+        self._halted = ""
 
     @property
     def is_halted(self) -> bool:
         """Say whether :meth:`halt` was called."""
-        return self._halted is not None
+        return self._halted != ""
 
     def refuse_halted(self) -> None:
         """Refuse to go on after :meth:`halt`.
@@ -243,12 +247,11 @@ class PageStore:
         Raises:
             ReplicaError: it was called.
         """
-        if self._halted is not None:
-            reason = str(self._halted) or type(self._halted).__name__
+        if self.is_halted:
             raise ReplicaError(
-                f"use {self._folder.path}: its last pull could not be finished: {reason}",
-                hint="close every connection to it here and connect again: that finishes it",
-            ) from self._halted
+                f"use {self._folder.path}: its last pull could not be finished: {self._halted}",
+                hint="the next statement or pull finishes it",
+            )
 
     # Pages out
 

@@ -12,13 +12,13 @@ between; careless orders corrupt):
 6. as long as the log has its scratch name: pages into the main file, cut, sync, shm away, the log renamed;
 7. page map renamed, undo removed, metadata "ready", scratch files removed.
 
-An error past the commit point halts the page store: only the next open goes on from there.
+An error past the commit point leaves the page store halted: whoever uses it next finishes the publication.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final, Self
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Final
 
 import apsw
 from pyroaring import BitMap
@@ -36,7 +36,7 @@ from turso_sync_nb.storage.vfs.view_vfs import ViewVFS
 from turso_sync_nb.units import LOCK_PAGE, PAGE_SIZE, PageId, runs
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import Iterator
 
     from turso_sync_nb.storage.files.folder import ReplicaFolder
     from turso_sync_nb.storage.files.metadata import Metadata
@@ -49,36 +49,23 @@ _LOCKS: Final = (1, 2, 4)
 
 
 class Publication:
-    """One publication, in a ``with`` block that ends in :meth:`commit`; without it, nothing happened.
+    """What :func:`publication` gives; ``file`` is the main file, locked."""
 
-    The caller has closed every connection of this process. ``keep`` are the pages of the present base image
-    that are good in the next one; those that ``next_base`` has go before them.
-    """
-
-    def __init__(self, folder: ReplicaFolder, store: PageStore, next_base: NextBase, keep: BitMap) -> None:
-        self._held = ExitStack()
-        self._committed = False
+    def __init__(
+        self, folder: ReplicaFolder, store: PageStore, next_base: NextBase, keep: BitMap, file: apsw.VFSFile
+    ) -> None:
+        self.committed = False
+        """Whether the commit point was passed."""
         self._folder = folder
         self._store = store
         self._next = next_base
         self._keep = keep & BitMap(range(next_base.db_pages))
-        self._file: apsw.VFSFile | None = None
+        self._file = file
         self._scratch: apsw.Connection | None = None
         self._view: ViewVFS | None = None
         self._source: PageSource | None = None
 
-    def __enter__(self) -> Self:
-        with ExitStack() as held:
-            held.enter_context(self._store.alone())
-            _remove_scratch(self._folder)
-            self._file = _locked(self._folder)
-            held.callback(self._unlock)
-            held.callback(self._close_scratch)
-            self._take_back()
-            self._held = held.pop_all()
-        return self
-
-    def _take_back(self) -> None:
+    def take_back(self) -> None:
         """Put into the next base what the main file may not have, or not for long."""
         undo = self._store.undo.pages & self._keep - self._next.pages
         self._next.put((PageId(page), self._store.base(PageId(page))) for page in undo)
@@ -112,15 +99,13 @@ class Publication:
     def commit(self, metadata: Metadata) -> Metadata:
         """Bring the next base and what was committed on :meth:`scratch` into force, as ``metadata`` say.
 
-        Returns the metadata in force then.
+        Returns the metadata in force then. The store is halted until its owner has taken them over.
 
         Raises:
-            ReplicaError: it cannot be written; before the commit point nothing has changed, after it the
-                store is halted, and the next open finishes it.
+            ReplicaError: it cannot be written; before the commit point nothing has changed, after it
+                :func:`recover` finishes it.
         """
-        if self._file is None:
-            raise AssertionError("a publication that was not entered")
-        self._close_scratch()
+        self.close_scratch()
         self._store.flush()  # pages that were fetched and are kept
         with explained(f"write {self._folder.scratch_wal}"):
             self._folder.scratch_wal.touch()
@@ -139,13 +124,16 @@ class Publication:
             undo_bytes=0,
             next_bytes=self._next.size,
         )
+        self._store.halt("it was stopped")
         try:
             self._commit_to(publishing)
             reach("publish: committed")
             ready = _finish(self._folder, self._file, publishing, self._next.file)
         except BaseException as error:
-            if self._committed:
-                self._store.halt(error)
+            if self.committed:
+                self._store.halt(str(error) or type(error).__name__)
+            else:
+                self._store.go_on()
             raise
         self._store.adopt(page_map)
         self._next.discard()
@@ -153,32 +141,45 @@ class Publication:
 
     def _commit_to(self, publishing: Metadata) -> None:
         """Pass the commit point; when that fails, the metadata that are there say whether it was passed."""
-        self._committed = self._next.handed_over = True
+        self.committed = self._next.handed_over = True
         try:
             save_metadata(self._folder, publishing)
         except BaseException:
-            self._committed = self._next.handed_over = load_metadata(self._folder) == publishing
+            self.committed = self._next.handed_over = load_metadata(self._folder) == publishing
             raise
 
-    def _close_scratch(self) -> None:
+    def close_scratch(self) -> None:
+        """Close the connection to the view; may be repeated."""
         if self._scratch is not None:
             self._scratch.close()
             self._scratch = self._view = None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._held:
-            if not self._committed:
-                self._close_scratch()
-                _remove_scratch(self._folder)
-                self._folder.next_page_map.unlink(missing_ok=True)
 
-    def _unlock(self) -> None:
-        if self._file is not None:
-            self._file.xUnlock(0)
-            self._file.xClose()
-            self._file = None
+@contextmanager
+def publication(
+    folder: ReplicaFolder, store: PageStore, next_base: NextBase, keep: BitMap
+) -> Iterator[Publication]:
+    """Give a publication for the block, which ends in :meth:`Publication.commit`; else nothing happened.
+
+    The caller has closed every connection of this process. ``keep`` are the pages of the present base image
+    that are good in the next one; those that ``next_base`` has go before them.
+
+    Raises:
+        ReplicaBusyError: another program has the database open.
+    """
+    with store.alone(), ExitStack() as held:
+        _remove_scratch(folder)
+        file = _locked(folder)
+        held.callback(file.xClose)  # which unlocks it
+        one = Publication(folder, store, next_base, keep, file)
+        try:
+            one.take_back()
+            yield one
+        finally:
+            one.close_scratch()
+            if not one.committed:
+                _remove_scratch(folder)
+                folder.next_page_map.unlink(missing_ok=True)
 
 
 def recover(folder: ReplicaFolder, metadata: Metadata) -> Metadata:
