@@ -129,7 +129,7 @@ def test_two_views_are_in_step(opened):
     )
     shown.run("%%turso_sync\nUPDATE person SET name = 'x' WHERE id = 17")
     page.wait_for_function(
-        "[...document.querySelectorAll('.tsn-dashboard dl')]"
+        "[...document.querySelectorAll('.tsn-dashboard > dl')]"
         ".every(each => /changes waiting\\s*1\\b/.test(each.innerText))"
     )
     shown.command("notebook:clear-all-cell-outputs")

@@ -44,7 +44,7 @@ def test_cells_hover_click_and_the_next_cell(shown):
     fetched, known = here(page, "person")
     assert fetched < known
     page.get_by_role("button", name="fetch person", exact=True).click()
-    page.get_by_text(re.compile(r"person: \d+ pages fetched")).wait_for()
+    page.get_by_text(re.compile(r"person: downloaded [\d.]+ [kM]?B")).wait_for()
     page.wait_for_function("!document.querySelector('[aria-label=\"fetch person\"]')")
     fetched, known = here(page, "person")
     assert fetched == known > 90
@@ -57,7 +57,7 @@ def test_a_large_table_is_asked_about(shown):
     shown.run("import turso_sync_nb.widgets.page_map as module; module.ASKED_FROM_PAGES = 10")
     page.get_by_role("button", name="fetch person", exact=True).click()
     question = page.get_by_text(
-        re.compile(r"person: \d+ pages \([\d.]+ KiB\) or more are not here. Fetch them\?")
+        re.compile(r"person: \d+ pages \([\d.]+ [kM]B\) or more are not here. Fetch them\?")
     )
     question.wait_for()
     page.screenshot(path=shown.server.shots / "page-map-asked.png")
