@@ -27,8 +27,8 @@ PUBLIC = {
     "PartialSyncOpts", "PartialSyncPrefixBootstrap", "PartialSyncQueryBootstrap", "ProgrammingError",
     "ProtocolError", "RemoteError", "RemoteFailedError", "RemoteRefusedError", "RemoteUnreachableError",
     "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError", "RevisionGoneError", "StoppedError",
-    "SyncError", "UsageError", "Rewrite", "SKIP", "Warning", "apilevel", "connect", "paramstyle", "server",
-    "threadsafety",
+    "SyncError", "UsageError", "VerifyReport", "Rewrite", "SKIP", "Warning", "apilevel", "connect",
+    "paramstyle", "server", "threadsafety",
 }  # fmt: skip
 
 

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.connection.connect import connect
     from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.connection.cursor import Cursor
+    from turso_sync_nb.engine.reports import VerifyReport
 
 __version__: Final = "0.1.0"
 
@@ -67,6 +68,7 @@ _LOADED_WHEN_USED: Final = {
     "connect": "turso_sync_nb.connection.connect",
     "Connection": "turso_sync_nb.connection.connection",
     "Cursor": "turso_sync_nb.connection.cursor",
+    "VerifyReport": "turso_sync_nb.engine.reports",
 }
 
 __all__ = [
@@ -75,8 +77,8 @@ __all__ = [
     "OperationalError", "PartialSyncOpts", "PartialSyncPrefixBootstrap", "PartialSyncQueryBootstrap",
     "ProgrammingError", "ProtocolError", "RemoteError", "RemoteFailedError", "RemoteRefusedError",
     "RemoteUnreachableError", "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError",
-    "RevisionGoneError", "Rewrite", "StoppedError", "SyncError", "UsageError", "Warning", "apilevel",
-    "connect", "paramstyle", "server", "threadsafety",
+    "RevisionGoneError", "Rewrite", "StoppedError", "SyncError", "UsageError", "VerifyReport", "Warning",
+    "apilevel", "connect", "paramstyle", "server", "threadsafety",
 ]  # fmt: skip
 
 

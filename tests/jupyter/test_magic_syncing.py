@@ -167,3 +167,14 @@ def test_diff_shows_both_sides_before_anything_moves(two):
     assert "push: 1 difference · pull: 2 differences · 1 row changed on both sides" in ran.text
     two.good("%turso_sync sync")
     assert "push: 0 differences · pull: 0 differences" in two.good("%turso_sync diff").text
+
+
+def test_verify_says_what_was_compared_and_what_was_not(two):
+    """One line of figures, and a line for each thing that was left out."""
+    lines = two.good("%turso_sync verify --on yours").text.strip().splitlines()
+    assert lines[0].startswith("verify: nothing differs · ")
+    assert " rows in " in lines[0]
+    lines = two.good("%turso_sync verify --all --repair --on mine").text.strip().splitlines()
+    assert lines[0].startswith("verify: nothing differs · ")
+    assert all(line.strip().startswith("not compared: ") for line in lines[1:])
+    assert len(lines) >= 2

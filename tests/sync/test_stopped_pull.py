@@ -72,7 +72,7 @@ def test_a_pull_stopped_at_any_function(replica, work):
         db.execute("INSERT INTO kv VALUES ('waits', 1)")
     announce()
     every = functions_entered(db.pull)
-    begins = next(at for at, code in enumerate(every) if code.co_name == "_published")
+    begins = next(at for at, code in enumerate(every) if code.co_name == "in_force")
     for code in every[begins:]:
         announce()
         stop_at(code, db.pull)

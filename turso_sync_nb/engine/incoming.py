@@ -68,11 +68,16 @@ def incoming(replica: Replica) -> Incoming:
         if news is None:
             return Incoming()
         try:
-            with _two_states(replica, news) as (before, after):
-                run = _Comparison(before, after, news.next_base.pages, news.keep)
-                return Incoming(tuple(run.changes()), run.unplaced)
+            return Incoming(*changes_between(replica, news))
         finally:
             news.next_base.discard()
+
+
+def changes_between(replica: Replica, news: News) -> tuple[tuple[Change, ...], int]:
+    """Return what turns the base image in force into ``news``, and how many pages were not placed."""
+    with _two_states(replica, news) as (before, after):
+        run = _Comparison(before, after, news.next_base.pages, news.keep)
+        return tuple(run.changes()), run.unplaced
 
 
 @contextmanager

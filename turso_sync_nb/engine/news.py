@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pyroaring import BitMap
 
 from turso_sync_nb.engine.bootstrap import verify_first_page
-from turso_sync_nb.engine.fetch import FETCH_ATTEMPTS, FIRST_PAGE, check_revision
+from turso_sync_nb.engine.fetch import FETCH_ATTEMPTS, FIRST_PAGE, check_revision, fetch_pages
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError, RevisionGoneError
 from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.storage.pages.next_base import NextBase
@@ -74,6 +74,31 @@ def are_there(replica: Replica, wait_s: float = 0.0, remote: Remote | None = Non
     )
     with (remote or replica.need_remote()).pull_updates(asked) as answer:
         return answer.header.revision not in (revision, replica.metadata.revision)
+
+
+def since(replica: Replica, again: BitMap) -> News:
+    """Fetch what changed since our revision, and the pages ``again`` whether they changed or not."""
+    revision, resident = replica.metadata.revision, replica.store.base_pages
+    request = PullRequest(client_revision=revision, pages=resident)
+    with replica.need_remote().pull_updates(request) as answer:
+        newest = answer.header.revision
+        if newest == revision:
+            news = News(revision, NextBase(replica.folder, replica.metadata.db_pages), resident)
+        else:
+            news = _received(replica, answer, resident, resident)
+    try:
+        inside = BitMap(range(news.next_base.db_pages)) - BitMap([LOCK_PAGE])
+        grown = (
+            BitMap(range(replica.metadata.db_pages, news.next_base.db_pages))
+            if replica.is_whole
+            else BitMap()
+        )
+        wanted = ((again | grown) & inside) - news.next_base.pages
+        news.next_base.put(fetch_pages(replica.need_remote(), newest, wanted))
+    except BaseException:
+        news.next_base.discard()
+        raise
+    return news
 
 
 def every_change(replica: Replica) -> News | None:

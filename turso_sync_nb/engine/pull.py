@@ -79,7 +79,7 @@ def pull(replica: Replica, settling: Settling) -> PullReport:
             else:
                 undo.callback(news.next_base.discard)
                 pages = len(news.next_base.pages)
-                replayed = _published(replica, news, settling)
+                replayed = in_force(replica, news, settling)
         after = replica.need_remote().traffic.snapshot()
         return PullReport(
             pages=pages,
@@ -122,13 +122,13 @@ def rebase(replica: Replica, settling: Settling) -> Replayed:
             keep = replica.store.base_pages
             news = News(metadata.revision, NextBase(replica.folder, metadata.db_pages), keep)
         undo.callback(news.next_base.discard)
-        return _published(replica, news, settling)
+        return in_force(replica, news, settling)
 
 
 # Bringing it into force
 
 
-def _published(replica: Replica, news: News, settling: Settling) -> Replayed:
+def in_force(replica: Replica, news: News, settling: Settling) -> Replayed:
     """Replay the local changes on ``news`` and put both in force.
 
     Ctrl-C is deferred but where that may take long, so that every connection is taken up again.

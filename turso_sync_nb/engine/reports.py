@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,45 @@ class PushReport:
 
     def __bool__(self) -> bool:
         return self.transactions > 0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing in which a replica and its remote differ.
+
+    ``kind``: row (the one with ``key``), rows (of a range of keys), schema (``table`` is the object's name),
+    pages, or unreadable (SQLite cannot read it here).
+    """
+
+    table: str
+    key: dict[str, Any] | None
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What a verification compared and found; true when nothing differs, or not any more.
+
+    ``pages`` of ``pages_total`` were compared byte by byte, ``rows`` in ``tables`` by number and digest.
+    ``differences`` names what differs, ``more`` counts those beyond. ``not_compared`` says what was left
+    out, in sentences. ``repaired``: pages that were fetched again.
+    """
+
+    pages: int
+    pages_total: int
+    tables: int
+    rows: int
+    differences: tuple[Difference, ...]
+    more: int
+    not_compared: tuple[str, ...]
+    repaired: int
+    received_bytes: int
+    requests: int
+    seconds: float
+
+    def __bool__(self) -> bool:
+        return not self.differences or self.repaired > 0
 
 
 @dataclass(frozen=True)

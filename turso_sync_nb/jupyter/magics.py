@@ -36,9 +36,9 @@ class TursoSyncMagics(Magics):  # type: ignore[misc] # IPython's types do not pa
         ROWS_SHOWN_DEFAULT, min=0, help="Most rows that a cell shows; the DataFrame itself has all of them."
     ).tag(config=True)
 
-    rich = Bool(
-        default_value=True, help="Show a result as a table to page through, where widgets run."
-    ).tag(config=True)
+    rich = Bool(default_value=True, help="Show a result as a table to page through, where widgets run.").tag(
+        config=True
+    )
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)

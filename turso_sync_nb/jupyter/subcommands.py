@@ -170,6 +170,12 @@ _ALL: Final = (
         syncing.replay,
     ),
     Subcommand(
+        "verify",
+        Grammar("%turso_sync verify [--all] [--repair]", (_ON, *syncing.VERIFY_OPTIONS)),
+        "compare the replica with the remote, name what differs, fetch it again",
+        syncing.verify,
+    ),
+    Subcommand(
         "checkpoint",
         Grammar("%turso_sync checkpoint", (_ON,)),
         "move the log into the database file",

@@ -29,6 +29,10 @@ LINES_SHOWN: Final = 20
 """Lines of a script that are shown."""
 
 REPLAY_OPTIONS: Final = (Option(("-o", "--out"), "NAME", "put the script into this variable"),)
+VERIFY_OPTIONS: Final = (
+    Option(("--all",), "", "compare every page that is here, not a sample"),
+    Option(("--repair",), "", "fetch again what differs"),
+)
 PUSH_OPTIONS: Final = (Option(("--skip-refused",), "", "go past transactions that the remote refused"),)
 
 
@@ -48,6 +52,26 @@ def sync(notebook: Notebook, arguments: Arguments) -> None:
     db = _db(notebook, arguments)
     pushed, pulled = db.sync()
     notebook.say_lines([_pushed(pushed, db), _pulled(pulled)])
+
+
+def verify(notebook: Notebook, arguments: Arguments) -> None:
+    """Compare with the remote."""
+    chosen = {"sample": None} if arguments.has("all") else {}
+    report = _db(notebook, arguments).verify(arguments.has("repair"), **chosen)
+    found = len(report.differences) + report.more
+    parts = [
+        f"verify: {count_of(found, 'difference') if found else 'nothing differs'}",
+        f"{report.pages} of {count_of(report.pages_total, 'page')} compared",
+        *([f"{count_of(report.rows, 'row')} in {count_of(report.tables, 'table')}"] if report.tables else []),
+        *([f"{count_of(report.repaired, 'page')} fetched again"] if report.repaired else []),
+        f"{format_size(report.received_bytes)} received in {format_seconds(report.seconds)}",
+    ]
+    lines = [" · ".join(parts)]
+    for one in report.differences[:LINES_SHOWN]:
+        where = f"{one.table} {one.key or ''}".strip()
+        lines.append(f"  {where}: {one.detail}" if where else f"  {one.detail}")
+    lines += [f"  not compared: {text}" for text in report.not_compared]
+    notebook.say_lines(lines)
 
 
 def checkpoint(notebook: Notebook, arguments: Arguments) -> None:
