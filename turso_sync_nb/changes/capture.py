@@ -18,7 +18,7 @@ from turso_sync_nb.changes.nested import Nested
 from turso_sync_nb.changes.schema import Schema, read_schema
 from turso_sync_nb.changes.sql_text import first_word
 from turso_sync_nb.changes.triggers import nested_triggers, plain_triggers, remove_triggers
-from turso_sync_nb.errors import UsageError
+from turso_sync_nb.errors import NotSupportedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
     Writes = Collection[tuple[str, str | None]]
     """Tables that a statement writes to, each with the trigger that does it (``None``: the statement)."""
+
+TRIGGER_DEPTH_MAX: Final = 20
+"""Triggers that may call each other in one statement before their depths are looked at no more."""
+
+_ROWS_OF_UPDATE: Final = 2
+"""Rows of the tape that one updated row takes, where no user trigger is."""
 
 _CHANGING_THE_SCHEMA: Final = frozenset({"CREATE", "DROP", "ALTER", "PRAGMA"})
 _CHANGING_ROWS: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"})
@@ -83,6 +89,33 @@ class Capture:
         if before is not None:
             self._record(sql, before)
             self._raw.set_last_insert_rowid(rowid)
+
+    @property
+    def has_virtual_tables(self) -> bool:
+        """Whether main had virtual tables when something was last written."""
+        return self._schema is not None and bool(self._schema.virtual)
+
+    def account(self, sql: str, all_changed: int, changed: int) -> None:
+        """Check that what the statement ``sql`` changed is on the tape.
+
+        ``all_changed`` counts the rows of SQLite's ``total_changes()``, which the tape's own are among;
+        ``changed`` those of ``changes()``, which has neither the tape's nor what triggers did.
+
+        Raises:
+            NotSupportedError: it is not; the caller rolls the transaction back.
+        """
+        word = first_word(sql)
+        if word not in _CHANGING_ROWS:
+            return
+        if self._nested is not None:
+            is_whole = self._nested.is_matched
+        else:
+            is_whole = all_changed - changed >= changed * (_ROWS_OF_UPDATE if word == "UPDATE" else 1)
+        if not is_whole:
+            raise NotSupportedError(
+                f"run {sql.strip()[:80]}: not every change of it was captured, so its transaction was rolled "
+                "back; please report the statement and its table"
+            )
 
     def transaction_ended(self) -> None:
         """Begin a new transaction on the tape with the next statement."""
@@ -150,8 +183,7 @@ class Capture:
             )
             self._begun = True
         if self._nested is not None:
-            on_a_view = any(folded(table) in schema.views for table, trigger in writes if trigger is None)
-            self._nested.begin_statement(int(on_a_view), tape.last_id(self._raw))
+            self._nested.begin_statement(own_depths(schema, writes), tape.last_id(self._raw))
 
     # What cannot be captured
 
@@ -180,7 +212,13 @@ class Capture:
 
     def _record(self, sql: str, before: Objects) -> None:
         """Put on the tape what the statement did to the schema, and to rows that it made with it."""
-        for change in schema_changes(sql, before, Objects.of(self._raw), self._ignored):
+        after = Objects.of(self._raw)
+        for name in after.reserved - before.reserved:
+            raise UsageError(
+                f"make {name}: names that begin with {PREFIX} are this package's own",
+                hint="choose another name",
+            )
+        for change in schema_changes(sql, before, after, self._ignored):
             self._put(change)
         known = set(self._shapes)
         for name, shape in self._ready().tables.items():
@@ -204,6 +242,40 @@ class Capture:
             f"INSERT INTO {TAPE} (op, shape{names}) SELECT {tape.Op.INSERT:d}, {shape.id}{columns} "
             f"FROM main.{quoted(shape.table)}"
         )
+
+
+def own_depths(schema: Schema, writes: Writes) -> dict[str, frozenset[int]]:
+    """Return the trigger depths at which a statement changes each table itself, as far as they are not 0.
+
+    What INSTEAD OF triggers do is the statement's own, however many views lie on each other; so is what
+    triggers of a table do that is never pushed: the other side does neither.
+
+    Raises:
+        UsageError: an ordinary trigger changes the same table at the same depth.
+    """
+    targets = {folded(table) for table, trigger in writes if trigger is None}
+    depths: dict[str, set[int]] = {table: {0} for table in targets}
+    effects: dict[str, set[int]] = {}
+    level = {(table, True) for table in targets}
+    for depth in range(1, TRIGGER_DEPTH_MAX):
+        reached = set[tuple[str, bool]]()
+        for table, trigger in writes:
+            owner = schema.trigger_owners.get(folded(trigger or ""))
+            for is_own in (is_own for name, is_own in level if name == owner):
+                passes = is_own and (owner in schema.views or owner in schema.ignored)
+                reached.add((folded(table), passes))
+                (depths if passes else effects).setdefault(folded(table), set()).add(depth)
+        if not reached or reached == level:
+            break
+        level = reached
+    for table in depths.keys() & effects.keys() & schema.tables.keys():
+        if depths[table] & effects[table]:
+            raise UsageError(
+                f"write to {table} through a view: an ordinary trigger changes it at the same depth, so its "
+                "changes cannot be told from the statement's",
+                hint="write to the table itself",
+            )
+    return {table: frozenset(found) for table, found in depths.items() if found != {0}}
 
 
 def _unfit(shape: Shape) -> tuple[str, str] | None:

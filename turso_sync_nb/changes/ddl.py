@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.model import SchemaChange
-from turso_sync_nb.changes.names import folded, is_internal, quoted
-from turso_sync_nb.changes.sql_text import first_word
+from turso_sync_nb.changes.names import folded, is_internal, is_reserved, quoted
+from turso_sync_nb.changes.sql_text import first_word, without_lead
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -30,6 +30,8 @@ class Objects:
     found: dict[tuple[str, str], tuple[str, str]]
     columns: dict[str, tuple[str, ...]]
     pragmas: tuple[int, ...]
+    reserved: frozenset[str] = frozenset()
+    """Objects whose names are ours to give."""
 
     @classmethod
     def of(cls, raw: apsw.Connection) -> Objects:
@@ -50,7 +52,8 @@ class Objects:
             for kind, name in found
             if kind == "table"
         }
-        return cls(found, columns, tuple(int(raw.pragma(name)) for name in PRAGMAS))
+        reserved = frozenset(name for _, name, _, _ in rows if is_reserved(name))
+        return cls(found, columns, tuple(int(raw.pragma(name)) for name in PRAGMAS), reserved)
 
 
 def schema_changes(
@@ -78,7 +81,7 @@ def schema_changes(
 def _altered(sql: str, before: Objects, after: Objects, ignored: Collection[str]) -> Iterator[SchemaChange]:
     if before.found == after.found:
         return
-    text = sql.strip().rstrip(";")
+    text = without_lead(sql).strip().rstrip(";")
     changed = [name for name in before.columns if before.columns[name] != after.columns.get(name)] or [
         name
         for (kind, name), was in before.found.items()

@@ -27,6 +27,11 @@ def is_internal(table: str) -> bool:
     return name.startswith((PREFIX, "sqlite_")) or name == BOOKKEEPING
 
 
+def is_reserved(name: str) -> bool:
+    """Say whether ``name`` is one that only this package or the protocol gives, in any case of letters."""
+    return name.lower().startswith(PREFIX) or name.lower() == BOOKKEEPING
+
+
 def quoted(identifier: str) -> str:
     """Return ``identifier`` as SQL text that means exactly it."""
     return '"' + identifier.replace('"', '""') + '"'

@@ -4,7 +4,8 @@ SQLite tells a preupdate hook of every change before it is made, in true order, 
 statement's own, more for what triggers do. Just before a trigger of ours writes a change to the tape, it
 asks here whether it is to. These go on the tape:
 
-- the statement's own changes (depth 0; 1 when the statement's target is a view),
+- the statement's own changes: depth 0; deeper below a view or a table that is never pushed, since the other
+  side does not run what happens there,
 - rows that an OR REPLACE of its own removed: no trigger fires for those, the hook alone saw them,
 - effects of foreign-key actions: the other side may not enforce foreign keys.
 
@@ -23,7 +24,7 @@ from turso_sync_nb.changes.tape import Op, packed_images
 from turso_sync_nb.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from turso_sync_nb.changes.model import Image, Shape
     from turso_sync_nb.changes.schema import ForeignKeyAction, Schema
@@ -34,6 +35,8 @@ FLAG: Final = f"{PREFIX}flag"
 VICTIMS: Final = f"{PREFIX}victims"
 AUTO: Final = f"{PREFIX}auto"
 INSERTED: Final = f"{PREFIX}inserted"
+
+_OWN_DEPTH: Final = frozenset({0})
 
 _BY_ACTION: Final = 16
 _IDS_PER_EVENT: Final = 2
@@ -60,7 +63,7 @@ class Nested:
         self._positions = {name: schema.positions(name) for name in self._by_name}
         self._actions = schema.actions
         self._events: list[_Event] = []
-        self._base_depth = 0
+        self._own_depths: Mapping[str, frozenset[int]] = {}
         self._next_id = 0
         self._auto: set[int] = set()
         self._own = False
@@ -78,11 +81,19 @@ class Nested:
             raw.create_scalar_function(name, function, arguments)
         raw.preupdate_hook(self._saw)
 
-    def begin_statement(self, base_depth: int, last_id: int) -> None:
-        """Begin with a statement whose own changes are at ``base_depth``; ids go on from ``last_id``."""
+    def begin_statement(self, own_depths: Mapping[str, frozenset[int]], last_id: int) -> None:
+        """Begin with a statement; ids go on from ``last_id``.
+
+        ``own_depths`` are those of its own changes by table, for tables that it does not change at depth 0.
+        """
         self._events.clear()
         self._auto.clear()
-        self._base_depth, self._next_id = base_depth, last_id + _IDS_PER_EVENT
+        self._own_depths, self._next_id = own_depths, last_id + _IDS_PER_EVENT
+
+    @property
+    def is_matched(self) -> bool:
+        """Whether each change that the hook saw was asked about by a trigger of ours."""
+        return not self._events
 
     def _saw(self, update: apsw.PreUpdate) -> None:
         shape = self._by_name.get(folded(update.table_name))
@@ -108,8 +119,9 @@ class Nested:
                 first -= 1
         victims, parent = self._events[first:at], self._enclosing(first, event.depth)
         del self._events[first:]
-        by_action = event.depth > self._base_depth and self._is_action(event, parent)
-        if event.depth > self._base_depth and not by_action:
+        is_own = event.depth in self._own_depths.get(folded(event.shape.table), _OWN_DEPTH)
+        by_action = not is_own and self._is_action(event, parent)
+        if not is_own and not by_action:
             return False
         self._id, self._flag = event.id, _BY_ACTION if by_action else 0
         self._victims = packed_images(self._image(one) for one in victims) if victims else None

@@ -46,6 +46,10 @@ class Schema:
     """Triggers in main, and TEMP ones of the user on tables of main."""
     temp_triggers: frozenset[str]
     actions: tuple[ForeignKeyAction, ...]
+    ignored: frozenset[str]
+    """Tables that are never pushed."""
+    trigger_owners: dict[str, str]
+    """The table or view of each trigger in main; both names in lower case."""
     _positions: dict[str, dict[str, int]]
 
     def positions(self, table: str) -> dict[str, int]:
@@ -84,6 +88,10 @@ def read_schema(raw: apsw.Connection, ignored: Collection[str]) -> Schema:
         triggers=frozenset({name for name, _ in _user_triggers(raw, "main.sqlite_schema")} | on_main),
         temp_triggers=frozenset(folded(name) for name, _ in temp),
         actions=_actions(raw, tables),
+        ignored=frozenset(names),
+        trigger_owners={
+            folded(name): folded(table) for name, table in _user_triggers(raw, "main.sqlite_schema")
+        },
         _positions={name: _places(raw, name) for name in tables},
     )
 

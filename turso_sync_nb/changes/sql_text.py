@@ -1,11 +1,11 @@
-"""What kind of SQL text this is, by its first word."""
+"""The first word of an SQL text as SQLite finds it: space, comments and byte-order marks are skipped."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-_SPACE_AND_COMMENTS: Final = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?(?:\*/|$)|;)*", re.DOTALL)
+_SPACE_AND_COMMENTS: Final = re.compile(r"(?:[\s\ufeff]+|--[^\n]*(?:\n|$)|/\*.*?(?:\*/|$)|;)*", re.DOTALL)
 _WORD: Final = re.compile(r"[A-Za-z]+")
 
 
@@ -14,6 +14,12 @@ def first_word(sql: str) -> str:
     start = _SPACE_AND_COMMENTS.match(sql)
     word = _WORD.match(sql, start.end() if start else 0)
     return word[0].upper() if word else ""
+
+
+def without_lead(sql: str) -> str:
+    """Return ``sql`` from its first word on."""
+    start = _SPACE_AND_COMMENTS.match(sql)
+    return sql[start.end() :] if start else sql
 
 
 def is_blank(text: str) -> bool:

@@ -94,7 +94,11 @@ class Cursor:
 
         with self._session.running():
             self._refuse_several(sql)
-            with self._session.statement(sql), closing(self._session.raw.cursor()) as raw:
+            with (
+                self._session.statement(sql),
+                self._session.all_or_nothing(),
+                closing(self._session.raw.cursor()) as raw,
+            ):
                 self._session.writing = True
                 self._session.foresee(sql, checked, lambda: done)
                 changes = self._session.raw.changes
@@ -103,6 +107,7 @@ class Cursor:
                 except (OverflowError, UnicodeEncodeError):
                     bindings(item)  # says which value it is, if it is one of these
                     raise
+                self._session.items_changed = changed
         self._session.rows_changed += changed - self._session.raw.changes()
         self.rowcount = changed
         return self

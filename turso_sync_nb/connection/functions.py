@@ -41,13 +41,25 @@ class FunctionsMixin:
     _session: Session
 
     def create_function(
-        self, name: str, narg: int, func: Callable[..., Any] | None, /, *, deterministic: bool = False
+        self,
+        name: str,
+        narg: int,
+        func: Callable[..., Any] | None,
+        /,
+        *,
+        deterministic: bool = False,
+        innocuous: bool = False,
     ) -> None:
-        """Make ``func`` callable from SQL; ``None`` removes it."""
-        self._record(
-            ("function", name, narg),
-            lambda raw: raw.create_scalar_function(name, func, narg, deterministic=deterministic),
-        )
+        """Make ``func`` callable from SQL; ``None`` removes it.
+
+        Views and triggers, which may have come from the remote, can call it only if it is ``innocuous``.
+        """
+        flags = apsw.SQLITE_INNOCUOUS if innocuous else 0
+
+        def make(raw: apsw.Connection) -> None:
+            raw.create_scalar_function(name, func, narg, deterministic=deterministic, flags=flags)
+
+        self._record(("function", name, narg), make)
 
     def create_aggregate(
         self, name: str, n_arg: int, aggregate_class: Callable[[], Aggregate] | None, /

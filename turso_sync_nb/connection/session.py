@@ -22,22 +22,27 @@ import apsw
 import apsw.ext
 
 from turso_sync_nb.changes.capture import Capture
-from turso_sync_nb.changes.ddl import PRAGMAS
 from turso_sync_nb.changes.names import is_internal, quoted
 from turso_sync_nb.changes.sql_text import first_word
-from turso_sync_nb.connection.allowed import REFUSED_PRAGMAS, WRITES, refuse_inner_file
+from turso_sync_nb.connection.allowed import REFUSED_PRAGMAS, refuse_inner_file
 from turso_sync_nb.connection.carrying import Luggage
+from turso_sync_nb.connection.facts import FACTS_MAX, Facts, Noted
 from turso_sync_nb.connection.sql_errors import translated, with_note
 from turso_sync_nb.connection.statements import (
     CHANGING_THE_SCHEMA,
-    READING,
     concerns_rows,
     is_changing,
     shortened,
 )
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.replica import BUSY_TIMEOUT_MS
-from turso_sync_nb.errors import ProgrammingError, ReplicaBusyError, ReplicaError, UsageError
+from turso_sync_nb.errors import (
+    NotSupportedError,
+    ProgrammingError,
+    ReplicaBusyError,
+    ReplicaError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -49,8 +54,8 @@ if TYPE_CHECKING:
 PROGRESS_STEPS: Final = 20_000
 """Virtual-machine steps between two chances for Python to deliver Ctrl-C (0.06 s at most, measured)."""
 
-MEMO_MAX: Final = 1_000
-"""Statements of which it is remembered whether they write to the replica's database."""
+_ITEMS: Final = "turso_sync_nb_items"
+"""Savepoint around the items of an executemany."""
 
 _VACUUM_INTO: Final = re.compile(r"\bINTO\b", re.IGNORECASE)
 
@@ -67,6 +72,8 @@ class Session:
         self.closed = False
         self.writing = False
         """Whether the statement under way may write; set before its first step."""
+        self.items_changed: int | None = None
+        """Rows that all items of an executemany changed, once they are done; ``None`` for one statement."""
         self.rows_changed = 0
         """Rows that INSERT, UPDATE and DELETE changed so far, effects of triggers not counted."""
         self.thread: int | None = None
@@ -82,8 +89,11 @@ class Session:
         self._attached = False
         self._deadline_s: float | None = None
         self._own = False
-        self._written: set[tuple[str, str | None]] = set()
-        self._writes: dict[str, frozenset[tuple[str, str | None]]] = {}
+        self._noted = Noted()
+        self._facts: dict[str, Facts] = {}
+        self._facts_of_schema = 0
+        self._changed_schema = False
+        """Whether the open transaction did, so that its end makes facts of other connections old."""
         self._luggage: Luggage | None = None
         """What waits to be put onto the next connection; set while the files are let go of."""
         self._lost: list[str] = []
@@ -97,9 +107,15 @@ class Session:
         self._replica.allow(raw, self._allowance)
         capture = Capture(raw, ignored=self._tables_ignore, next_transaction=self._replica.next_transaction)
         raw.set_progress_handler(self._is_late, PROGRESS_STEPS)
-        raw.set_rollback_hook(capture.forget)
+        raw.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
+        raw.set_rollback_hook(lambda: self._rolled_back(capture))
         raw.authorizer = self._authorize
         return raw, capture
+
+    def _rolled_back(self, capture: Capture) -> None:
+        """Look at everything again: the schema that facts and triggers were made for may be another now."""
+        capture.forget()
+        self._facts.clear()
 
     def _is_late(self) -> bool:
         """Say whether SQLite is to stop; being called at all is what lets Python deliver Ctrl-C."""
@@ -220,20 +236,66 @@ class Session:
         With ``begins`` a transaction is opened first where Python's sqlite3 would open one.
         """
         with self.running():
-            writes = self._writes_of(sql)
+            facts = self._facts_of(sql)
+            writes = facts.writes
             if not self.raw.in_transaction and (writes or first_word(sql) in ("BEGIN", "SAVEPOINT")):
                 self._begin_tape()
             if begins and self.isolation_level and is_changing(sql) and not self.raw.in_transaction:
-                self.do(f"BEGIN {self.isolation_level}")
+                self.do(self._implicit_begin(facts))
+                writes = self._facts_of(sql).writes  # another connection may have committed meanwhile
             if writes:
                 self._check_held(sql, writes)
                 with self._captured(sql, writes):
                     yield
             else:
+                changes_before = self.raw.total_changes()
                 yield
+                if self.raw.total_changes() != changes_before and not self._may_count(facts):
+                    self._undo_uncaptured(sql)
             if is_changing(sql) or (self.writing and first_word(sql) == "WITH"):
                 self.rows_changed += self.raw.changes()
             self._finished(sql)
+
+    def _implicit_begin(self, facts: Facts) -> str:
+        """Return the BEGIN before a statement that changes rows.
+
+        One that writes to the replica takes the write lock at once, so that it waits for another's as
+        sqlite3 does: a transaction that has read cannot wait for it any more.
+        """
+        is_upgraded = self.isolation_level == "DEFERRED" and facts.writes
+        return f"BEGIN {'IMMEDIATE' if is_upgraded else self.isolation_level}"
+
+    def _account(self, sql: str, all_changed: int, changed: int) -> None:
+        """Roll the transaction back if not every change of ``sql`` is on the tape.
+
+        Raises:
+            NotSupportedError: it is not.
+        """
+        try:
+            self.capture.account(sql, all_changed, changed)
+        except NotSupportedError:
+            self.do("ROLLBACK")
+            raise
+
+    def _may_count(self, facts: Facts) -> bool:
+        """Say whether a statement that writes nothing to main may raise SQLite's count of changes.
+
+        Full-text indexes write their own tables when a transaction ends, and before they are read in one.
+        """
+        return facts.writes_elsewhere or facts.is_transaction or self.capture.has_virtual_tables
+
+    def _undo_uncaptured(self, sql: str) -> NoReturn:
+        """Roll back a statement that changed rows though it was taken for one that reads.
+
+        Raises:
+            NotSupportedError: always; it names the statement.
+        """
+        if self.raw.in_transaction:
+            self.do("ROLLBACK")
+        raise NotSupportedError(
+            f"run {shortened(sql)}: it changed rows that were not captured, and its transaction was rolled "
+            "back; write them with INSERT, UPDATE or DELETE"
+        )
 
     def _check_held(self, sql: str, writes: frozenset[tuple[str, str | None]]) -> None:
         """Refuse what the remote could not hold, tables that are never pushed left out."""
@@ -261,7 +323,11 @@ class Session:
             self._own = True
             with self.capture.statement(sql, writes):
                 self._own = False
+                changes_before = self.raw.total_changes()
+                self.items_changed = None
                 yield
+                changed = self.raw.changes() if self.items_changed is None else self.items_changed
+                self._account(sql, self.raw.total_changes() - changes_before, changed)
                 self._own = True
             if alone:
                 self.do("COMMIT")
@@ -272,17 +338,38 @@ class Session:
         finally:
             self._own = False
 
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Undo what the block did in its transaction if it fails; earlier statements of that stay."""
+        if not self.raw.in_transaction:
+            yield
+            return
+        self.do(f"SAVEPOINT {_ITEMS}")
+        try:
+            yield
+        except BaseException:
+            if self.raw.in_transaction:
+                self.do(f"ROLLBACK TO {_ITEMS}")
+                self.do(f"RELEASE {_ITEMS}")
+                self.capture.forget()
+            raise
+        self.do(f"RELEASE {_ITEMS}")
+
     def _finished(self, sql: str) -> None:
         """Draw the conclusions from a statement that is done."""
         word = first_word(sql)
         if not self.raw.in_transaction:
             self.capture.transaction_ended()
+            self._replica.schema_changes += self._changed_schema
+            self._changed_schema = False
             if self.writing or word in ("COMMIT", "END", "RELEASE"):
                 self._replica.watchers.tell()
         if word == "ROLLBACK":
             self.capture.forget()
         if word in CHANGING_THE_SCHEMA:
-            self._writes.clear()
+            self._facts.clear()
+            self._replica.schema_changes += 1
+            self._changed_schema = self.raw.in_transaction
 
     def _begin_tape(self) -> None:
         """Have the tape ready: on this connection if it is reading, for what it reads must not become old."""
@@ -305,33 +392,31 @@ class Session:
         finally:
             self._own = False
 
-    def _writes_of(self, sql: str) -> frozenset[tuple[str, str | None]]:
-        """Return the tables of main that ``sql`` writes to, each with the trigger that does it, if one does.
-
-        SQLite's authorizer tells it when a statement is prepared, once; so it is remembered.
-        """
-        word = first_word(sql)
-        if word in READING:
-            return frozenset()
-        if word == "VACUUM" and not _VACUUM_INTO.search(sql):
-            raise UsageError("run VACUUM: refused here", hint="export the replica with db.export(path)")
-        known = self._writes.get(sql)
+    def _facts_of(self, sql: str) -> Facts:
+        """Return what SQLite says of ``sql`` under the present schema; asked once for each text."""
+        if self._facts_of_schema != self._replica.schema_changes:
+            self._facts.clear()
+            self._facts_of_schema = self._replica.schema_changes
+        known = self._facts.get(sql)
         if known is None:
-            self._prepare(sql)
-            if len(self._writes) >= MEMO_MAX:
-                self._writes.clear()
-            known = self._writes[sql] = frozenset(self._written)
+            if first_word(sql) == "VACUUM" and not _VACUUM_INTO.search(sql):
+                raise UsageError("run VACUUM: refused here", hint="export the replica with db.export(path)")
+            known = self._prepared(sql)
+            if len(self._facts) >= FACTS_MAX:
+                self._facts.clear()
+            self._facts[sql] = known
         return known
 
-    def _prepare(self, sql: str) -> None:
-        """Have the authorizer told; triggers of ours may be for a schema that another connection changed."""
-        self._written.clear()
+    def _prepared(self, sql: str) -> Facts:
+        """Have SQLite prepare ``sql``; triggers of ours may be for a schema that was changed elsewhere."""
+        self._noted.begin()
         try:
-            apsw.ext.query_info(self.raw, sql)
+            info = apsw.ext.query_info(self.raw, sql)
         except apsw.SQLError:
             self.capture.uninstall()
-            self._written.clear()
-            apsw.ext.query_info(self.raw, sql)
+            self._noted.begin()
+            info = apsw.ext.query_info(self.raw, sql)
+        return self._noted.facts(is_explained=bool(info.is_explain))
 
     def _detach_inner_files(self) -> None:
         """Undo an ATTACH whose file name was a parameter, which the authorizer does not see."""
@@ -436,21 +521,18 @@ class Session:
         for make in self._recorded.values():
             make(new)
         self._lost = luggage.put_onto(new)
-        self._writes.clear()
+        self._facts.clear()
 
     # What is allowed
 
     def _authorize(
         self, action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
     ) -> int:
-        if action in WRITES and (database == "main" or first == "main"):
-            self._written.add((first or "", trigger))
+        self._noted.action(action, first, second, database, trigger)
         if action == apsw.SQLITE_PRAGMA and second is not None:
             name = (first or "").lower()
             if name in REFUSED_PRAGMAS:
                 raise UsageError(f"set PRAGMA {name}: refused here", hint=REFUSED_PRAGMAS[name])
-            if name in PRAGMAS:
-                self._written.add((name, None))
             if name == "recursive_triggers" and not self._own and self.capture.took(second):
                 return int(apsw.SQLITE_IGNORE)
         if action == apsw.SQLITE_ATTACH:

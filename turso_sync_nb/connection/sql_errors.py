@@ -61,6 +61,13 @@ _BOTH: Final[Mapping[type[BaseException], type[apsw.Error]]] = {
 }
 
 
+_REMEDIES: Final[Mapping[type[apsw.Error], str]] = {
+    apsw.ThreadingViolationError: "another thread is using this connection: give each thread db.sibling()",
+    apsw.BusyError: "another connection is amid a write: commit it, and try again",
+}
+"""What to do about errors whose own text does not say."""
+
+
 def translated(error: BaseException) -> BaseException:
     """Return what to raise for ``error``: its double class, the true cause of a failed fetch, or itself."""
     if isinstance(error, FetchFailedError):
@@ -73,6 +80,8 @@ def translated(error: BaseException) -> BaseException:
     if both is None:
         return error
     translation = both(*error.args)
+    if (remedy := _REMEDIES.get(type(error))) and error.args:
+        translation = both(f"{error.args[0]} ({remedy})", *error.args[1:])
     for name in ("result", "extendedresult", "error_offset"):
         if hasattr(error, name):
             setattr(translation, name, getattr(error, name))

@@ -15,12 +15,6 @@ __all__ = ["concerns_rows", "first_word", "is_blank", "is_changing", "may_hold_s
 
 SQL_SHOWN_MAX: Final = 120
 
-READING: Final = frozenset({
-    "", "SELECT", "VALUES", "EXPLAIN", "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "ATTACH",
-    "DETACH",
-})  # fmt: skip
-"""First words of statements that write to no table."""
-
 CHANGING_THE_SCHEMA: Final = frozenset({"CREATE", "DROP", "ALTER", "ATTACH", "DETACH", "ROLLBACK"})
 _CHANGING: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE"})
 _CONCERNING_ROWS: Final = _CHANGING | {"SELECT", "VALUES", "WITH"}

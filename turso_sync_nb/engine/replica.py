@@ -101,6 +101,8 @@ class Replica:
         self._notes: list[str] = []
         self._changeable: set[tuple[str, str]] = set()
         self._tape_begun = False
+        self.schema_changes = 0
+        """Rises with each change of the schema by a connection of this process, and with its commit."""
         self._is_at_rest = False
         self.session = SessionLog()
         self.watchers = Watchers()
