@@ -61,7 +61,7 @@ _BOTH: Final[Mapping[type[BaseException], type[apsw.Error]]] = {
 }
 
 
-_REMEDIES: Final[Mapping[type[apsw.Error], str]] = {
+_REMEDIES: Final[Mapping[type[BaseException], str]] = {
     apsw.ThreadingViolationError: "another thread is using this connection: give each thread db.sibling()",
     apsw.BusyError: "another connection is amid a write: commit it, and try again",
 }
