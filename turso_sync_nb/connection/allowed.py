@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import apsw
 
+from turso_sync_nb.changes.names import quoted
+from turso_sync_nb.changes.sql_text import first_word
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.storage.files.folder import ReplicaFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from turso_sync_nb.connection.facts import Writes
+    from turso_sync_nb.engine.replica import Replica
 
 WRITES: Final = frozenset({
     apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE, apsw.SQLITE_ALTER_TABLE, apsw.SQLITE_ANALYZE,
@@ -39,3 +48,33 @@ def refuse_inner_file(file: str) -> None:
             f"attach {Path(file).name}: it is the inner file of a replica",
             hint="export the replica with db.export(path) and attach that file",
         )
+
+
+def detach_inner_files(raw: apsw.Connection) -> None:
+    """Undo an ATTACH whose file name was a parameter, which the authorizer does not see."""
+    for _, schema, file in raw.execute("PRAGMA database_list").fetchall():
+        if schema != "main":
+            try:
+                refuse_inner_file(str(file))
+            except UsageError:
+                raw.execute("DETACH " + quoted(str(schema)))
+                raise
+
+
+def check_held(
+    replica: Replica, raw: apsw.Connection, sql: str, writes: Writes, ignored: Collection[str]
+) -> None:
+    """Refuse what the remote could not hold; ``ignored`` tables are never pushed."""
+    word = first_word(sql)
+    if word not in ("CREATE", "UPDATE", "DELETE") or _names_any(sql, ignored):
+        return
+    if word == "CREATE":
+        replica.check_held(sql)
+        return
+    for table, trigger in writes:
+        if trigger is None:
+            replica.check_changed(raw, word, table)
+
+
+def _names_any(sql: str, tables: Collection[str]) -> bool:
+    return any(re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE) for name in tables)

@@ -7,16 +7,25 @@ another connection of this process, TEMP objects, attached databases, and a roll
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import apsw
+import apsw.ext
 
 from turso_sync_nb.changes.ddl import PRAGMAS
+from turso_sync_nb.changes.sql_text import first_word
 from turso_sync_nb.connection.allowed import WRITES
+from turso_sync_nb.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FACTS_MAX: Final = 1_000
 """Texts of which facts are kept."""
+
+_VACUUM_INTO: Final = re.compile(r"\bINTO\b", re.IGNORECASE)
 
 Writes = frozenset[tuple[str, str | None]]
 """Tables of main that a statement writes to, each with the trigger that does it, ``None``: the statement."""
@@ -63,3 +72,50 @@ class Noted:
         if is_explained:
             return Facts(frozenset(), writes_elsewhere=False)
         return Facts(frozenset(self._writes), self._elsewhere, self._transaction)
+
+
+class KnownFacts:
+    """The facts of the texts that a connection ran lately."""
+
+    def __init__(self) -> None:
+        self.noted = Noted()
+        self._facts: dict[str, Facts] = {}
+        self._generation = 0
+
+    def clear(self) -> None:
+        """Drop all of them."""
+        self._facts.clear()
+
+    def of(
+        self, raw: apsw.Connection, sql: str, generation: int, remove_triggers: Callable[[], object]
+    ) -> Facts:
+        """Return what SQLite says of ``sql`` under the present schema; asked once for each text.
+
+        ``generation`` rises with each change of the schema in this process. ``remove_triggers`` is called
+        when the text cannot be prepared: triggers of ours may be for a schema that was changed elsewhere.
+
+        Raises:
+            UsageError: it is a VACUUM of the replica.
+            apsw.Error: SQLite cannot prepare it.
+        """
+        if self._generation != generation:
+            self.clear()
+            self._generation = generation
+        known = self._facts.get(sql)
+        if known is None:
+            if first_word(sql) == "VACUUM" and not _VACUUM_INTO.search(sql):
+                raise UsageError("run VACUUM: refused here", hint="export the replica with db.export(path)")
+            if len(self._facts) >= FACTS_MAX:
+                self.clear()
+            known = self._facts[sql] = self._prepared(raw, sql, remove_triggers)
+        return known
+
+    def _prepared(self, raw: apsw.Connection, sql: str, remove_triggers: Callable[[], object]) -> Facts:
+        self.noted.begin()
+        try:
+            info = apsw.ext.query_info(raw, sql)
+        except apsw.SQLError:
+            remove_triggers()
+            self.noted.begin()
+            info = apsw.ext.query_info(raw, sql)
+        return self.noted.facts(is_explained=bool(info.is_explain))

@@ -11,7 +11,6 @@ with the capture of what it changes.
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -22,12 +21,17 @@ import apsw
 import apsw.ext
 
 from turso_sync_nb.changes.capture import Capture
-from turso_sync_nb.changes.names import is_internal, quoted
+from turso_sync_nb.changes.names import is_internal
 from turso_sync_nb.changes.sql_text import first_word
-from turso_sync_nb.connection.allowed import REFUSED_PRAGMAS, refuse_inner_file
+from turso_sync_nb.connection.allowed import (
+    REFUSED_PRAGMAS,
+    check_held,
+    detach_inner_files,
+    refuse_inner_file,
+)
 from turso_sync_nb.connection.carrying import Luggage
-from turso_sync_nb.connection.facts import FACTS_MAX, Facts, Noted
-from turso_sync_nb.connection.sql_errors import translated, with_note
+from turso_sync_nb.connection.facts import Facts, KnownFacts
+from turso_sync_nb.connection.sql_errors import is_undone_by_sqlite, translated, with_note
 from turso_sync_nb.connection.statements import (
     CHANGING_THE_SCHEMA,
     concerns_rows,
@@ -57,7 +61,6 @@ PROGRESS_STEPS: Final = 20_000
 _ITEMS: Final = "turso_sync_nb_items"
 """Savepoint around the items of an executemany."""
 
-_VACUUM_INTO: Final = re.compile(r"\bINTO\b", re.IGNORECASE)
 
 
 class Session:
@@ -89,9 +92,7 @@ class Session:
         self._attached = False
         self._deadline_s: float | None = None
         self._own = False
-        self._noted = Noted()
-        self._facts: dict[str, Facts] = {}
-        self._facts_of_schema = 0
+        self._facts = KnownFacts()
         self._changed_schema = False
         """Whether the open transaction did, so that its end makes facts of other connections old."""
         self._luggage: Luggage | None = None
@@ -225,7 +226,7 @@ class Session:
             try:
                 yield
                 if self._attached:
-                    self._detach_inner_files()
+                    detach_inner_files(self.raw)
             except BaseException as error:  # noqa: BLE001 - every one is raised, explained
                 self.raise_explained(error, was_in_transaction=was_in_transaction)
 
@@ -244,7 +245,7 @@ class Session:
                 self.do(self._implicit_begin(facts))
                 writes = self._facts_of(sql).writes  # another connection may have committed meanwhile
             if writes:
-                self._check_held(sql, writes)
+                check_held(self._replica, self.raw, sql, writes, self._tables_ignore)
                 with self._captured(sql, writes):
                     yield
             else:
@@ -255,6 +256,9 @@ class Session:
             if is_changing(sql) or (self.writing and first_word(sql) == "WITH"):
                 self.rows_changed += self.raw.changes()
             self._finished(sql)
+
+    def _facts_of(self, sql: str) -> Facts:
+        return self._facts.of(self.raw, sql, self._replica.schema_changes, self.capture.uninstall)
 
     def _implicit_begin(self, facts: Facts) -> str:
         """Return the BEGIN before a statement that changes rows.
@@ -297,22 +301,6 @@ class Session:
             "back; write them with INSERT, UPDATE or DELETE"
         )
 
-    def _check_held(self, sql: str, writes: frozenset[tuple[str, str | None]]) -> None:
-        """Refuse what the remote could not hold, tables that are never pushed left out."""
-        word = first_word(sql)
-        if word not in ("CREATE", "UPDATE", "DELETE") or self._names_ignored(sql):
-            return
-        if word == "CREATE":
-            self._replica.check_held(sql)
-            return
-        for table, trigger in writes:
-            if trigger is None:
-                self._replica.check_changed(self.raw, word, table)
-
-    def _names_ignored(self, sql: str) -> bool:
-        """Say whether ``sql`` names a table that is never pushed."""
-        return any(re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE) for name in self._tables_ignore)
-
     @contextmanager
     def _captured(self, sql: str, writes: frozenset[tuple[str, str | None]]) -> Iterator[None]:
         """Give the statement a transaction if it has none, so that its capture is one with it."""
@@ -333,7 +321,7 @@ class Session:
                 self.do("COMMIT")
         except BaseException as error:
             if alone and self.raw.in_transaction:
-                self.do("COMMIT" if _undone_by_sqlite(error) else "ROLLBACK")
+                self.do("COMMIT" if is_undone_by_sqlite(error) else "ROLLBACK")
             raise
         finally:
             self._own = False
@@ -391,42 +379,6 @@ class Session:
             return self.raw.execute(sql).fetchall()
         finally:
             self._own = False
-
-    def _facts_of(self, sql: str) -> Facts:
-        """Return what SQLite says of ``sql`` under the present schema; asked once for each text."""
-        if self._facts_of_schema != self._replica.schema_changes:
-            self._facts.clear()
-            self._facts_of_schema = self._replica.schema_changes
-        known = self._facts.get(sql)
-        if known is None:
-            if first_word(sql) == "VACUUM" and not _VACUUM_INTO.search(sql):
-                raise UsageError("run VACUUM: refused here", hint="export the replica with db.export(path)")
-            known = self._prepared(sql)
-            if len(self._facts) >= FACTS_MAX:
-                self._facts.clear()
-            self._facts[sql] = known
-        return known
-
-    def _prepared(self, sql: str) -> Facts:
-        """Have SQLite prepare ``sql``; triggers of ours may be for a schema that was changed elsewhere."""
-        self._noted.begin()
-        try:
-            info = apsw.ext.query_info(self.raw, sql)
-        except apsw.SQLError:
-            self.capture.uninstall()
-            self._noted.begin()
-            info = apsw.ext.query_info(self.raw, sql)
-        return self._noted.facts(is_explained=bool(info.is_explain))
-
-    def _detach_inner_files(self) -> None:
-        """Undo an ATTACH whose file name was a parameter, which the authorizer does not see."""
-        for _, schema, file in self.raw.execute("PRAGMA database_list").fetchall():
-            if schema != "main":
-                try:
-                    refuse_inner_file(str(file))
-                except UsageError:
-                    self.raw.execute("DETACH " + quoted(str(schema)))
-                    raise
 
     def raise_explained(self, error: BaseException, *, was_in_transaction: bool) -> NoReturn:
         """Raise ``error`` as the reader knows it, saying so when it took the open transaction with it.
@@ -528,7 +480,7 @@ class Session:
     def _authorize(
         self, action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
     ) -> int:
-        self._noted.action(action, first, second, database, trigger)
+        self._facts.noted.action(action, first, second, database, trigger)
         if action == apsw.SQLITE_PRAGMA and second is not None:
             name = (first or "").lower()
             if name in REFUSED_PRAGMAS:
@@ -543,12 +495,3 @@ class Session:
         if self._authorizer is None or is_internal(trigger or "") or is_internal(first or "main"):
             return apsw.SQLITE_OK
         return self._authorizer(action, first, second, database, trigger)
-
-
-def _undone_by_sqlite(error: BaseException) -> bool:
-    """Say whether SQLite left of a failing statement just what is to stay: rows before it, after OR FAIL.
-
-    Not after a value that a STRICT table refuses: inside a transaction, rows before it stay by mistake.
-    """
-    extended = getattr(error, "extendedresult", apsw.SQLITE_CONSTRAINT_DATATYPE)
-    return isinstance(error, apsw.ConstraintError) and extended != apsw.SQLITE_CONSTRAINT_DATATYPE

@@ -106,3 +106,12 @@ def explaining() -> Iterator[None]:
         yield
     except (apsw.Error, UnicodeDecodeError) as error:
         raise translated(error) from None
+
+
+def is_undone_by_sqlite(error: BaseException) -> bool:
+    """Say whether SQLite left of a failing statement just what is to stay: rows before it, after OR FAIL.
+
+    Not after a value that a STRICT table refuses: inside a transaction, rows before it stay by mistake.
+    """
+    extended = getattr(error, "extendedresult", apsw.SQLITE_CONSTRAINT_DATATYPE)
+    return isinstance(error, apsw.ConstraintError) and extended != apsw.SQLITE_CONSTRAINT_DATATYPE
