@@ -3,6 +3,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 PYTHON ?= python3
+SOAK_SECONDS ?= 3600
+SEED ?= 1000
 BIN := .venv/bin
 READY := .venv/.ready
 PEERS := tests/node_modules/.package-lock.json
@@ -15,7 +17,7 @@ help:
 	@echo "make demo         run notebooks/01_first_replica.ipynb on real data, print its results"
 	@echo "make lab          the same data in JupyterLab"
 	@echo "make test         lint, types, layering, tests"
-	@echo "make soak         random work on several replicas, for an hour or so"
+	@echo "make soak         simulated replicas under faults for an hour, then random work; SOAK_SECONDS=, SEED="
 	@echo "make bench        speed, side by side with pyturso on one tursodb, into docs/bench.md; CASES='wire scan': parts"
 	@echo "make bench-large  2 GB: memory while bootstrapping, speed of a pull; 10 GB: a lookup (21 GB of disk)"
 	@echo "make pictures     the README's pictures of the widgets, from a JupyterLab in Chromium"
@@ -54,6 +56,7 @@ test: lint $(PEERS)
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 soak: $(READY) $(PEERS)
+	$(BIN)/python tests/simulation/soak.py $(SOAK_SECONDS) $(SEED)
 	TSN_SOAK=1 $(BIN)/pytest tests/sync/test_random_work.py tests/sync/test_random_sql.py --hypothesis-show-statistics $(PYTEST_ARGS)
 
 bench: $(READY) $(PEERS) $(FLIGHTS)

@@ -1,0 +1,58 @@
+"""Random runs of three replicas under faults, each by one seed: what was committed arrives, or is told."""
+
+from __future__ import annotations
+
+import pytest
+from world import World, failure_of, shrunk, steps_of
+
+SEEDS = 40
+STEPS = 250
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_run_ends_as_its_model_says(seed, tmp_path):
+    """Nothing is lost, doubled or untold; a run that fails is shrunk, and printed to be replayed."""
+    steps = steps_of(seed, STEPS)
+    failure, faults = failure_of(seed, steps, tmp_path / "world")
+    if failure:
+        few = shrunk(seed, steps, tmp_path / "world")
+        said = failure_of(seed, few, tmp_path / "world")[0]
+        pytest.fail(
+            "\n".join([f"seed {seed}: {failure}", f"{len(few)} steps are enough: {said}", *map(repr, few)])
+        )
+    assert sum(faults.values()) > 0
+
+
+@pytest.mark.parametrize("kind", ["lost", "doubled", "of another replica"])
+def test_the_model_sees_what_is_wrong(kind, tmp_path):
+    """A row that goes, comes twice or is changed behind a user's back is found at the next look."""
+    spoil = {
+        "lost": "DELETE FROM own WHERE who = 1",
+        "doubled": "INSERT INTO bare VALUES (1, 'never written')",
+        "of another replica": "UPDATE total SET n = n + 1 WHERE who = 1",
+    }[kind]
+    world = World(tmp_path, 1)
+    with world:
+        for step in steps_of(1, 60):
+            world.take(step)
+        world.settle()
+        world.peers[0].db.execute(spoil)
+        with pytest.raises(AssertionError):
+            world.settle()
+
+
+def test_a_seed_decides_the_run(tmp_path):
+    """The same seed makes the same steps, and they end in the same rows."""
+    assert steps_of(7, 50) == steps_of(7, 50)
+    assert steps_of(7, 50) != steps_of(8, 50)
+    ends = []
+    for life in ("first", "second"):
+        (tmp_path / life).mkdir()
+        with World(tmp_path / life, 7) as world:
+            for step in steps_of(7, 120):
+                world.take(step)
+            world.settle()
+            ends.append(
+                [world.database_rows(f"SELECT * FROM {table}") for table in ("own", "shared", "bare")]
+            )
+    assert ends[0] == ends[1]
