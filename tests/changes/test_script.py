@@ -70,3 +70,18 @@ def test_what_is_not_in_force_is_left_out(tmp_path):
         "CREATE TABLE IF NOT EXISTS n (a);",
         "COMMIT;",
     ]
+
+
+@pytest.mark.parametrize(
+    "end", ["", ";", " ;  ", " -- note", " -- note;", " /* note */", " /* open", " /* ; */;"]
+)
+@pytest.mark.parametrize(
+    "sql", ["CREATE TABLE n (a)", "CREATE TRIGGER r AFTER INSERT ON t BEGIN DELETE FROM bare; END"]
+)
+def test_a_statement_ends_behind_its_comment(sql, end, tmp_path):
+    """A schema change that ends in a comment does not swallow what follows it."""
+    database = Captured(tmp_path / "x.db", SETUP)
+    run(database, [sql + end, "INSERT INTO t VALUES (7, 'z', 1)"])
+    there = run_script(SETUP, "\n".join(script(database.tape())))
+    assert sorted(there) == sorted(contents(database.raw))
+    assert there["t"] == contents(database.raw)["t"]

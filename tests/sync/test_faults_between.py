@@ -8,6 +8,7 @@ import pytest
 from faulty import lost_after, lost_before, spoilt, status
 
 import turso_sync_nb as tsn
+from turso_sync_nb.engine import position
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,6 +181,25 @@ def stopped(*, after: bool) -> Callable[[Way, httpx.Request], httpx.Response]:
         raise KeyboardInterrupt
 
     return fault
+
+
+def test_a_push_stopped_before_it_sent_anything_says_so(replica, monkeypatch):
+    """Stopped before it knows what there is to send, it counts no transactions that it never looked at."""
+    db = replica("mine")
+    db.execute("INSERT INTO bare VALUES ('first', 1)")
+    known, asked = position.expected, []
+
+    def expected(replica):
+        asked.append(replica)
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+        return known(replica)
+
+    monkeypatch.setattr(position, "expected", expected)
+    with pytest.raises(KeyboardInterrupt, match="nothing was sent, every change waits"):
+        db.push()
+    assert len(db.changes()) == 1
+    assert db.push().transactions == 1
 
 
 @pytest.mark.parametrize("after", [False, True])

@@ -44,13 +44,20 @@ def script(transactions: Iterable[Transaction], pushed: int = 0) -> Iterator[str
 def _statement(change: Change) -> str | None:
     """Return the change as one statement; ``None`` when it changes nothing."""
     if isinstance(change, SchemaChange):
-        return f"{change.sql.rstrip().removesuffix(';')};"
+        return _ended(change.sql)
     if change.old is None:
         return _written_out(to_sql.insert(change.shape, [change.new or ()]))
     if change.new is None:
         return _written_out(to_sql.delete(change.shape, change.old, guarded=False))
     update = to_sql.update(change.shape, change.old, change.new, guarded=False)
     return update and _written_out(update)
+
+
+def _ended(sql: str) -> str:
+    """Return ``sql`` with a semicolon that is not in a comment at its end."""
+    text = sql.rstrip().removesuffix(";")
+    ends = (";", "\n;", " */;")  # the last one for a block comment that is left open
+    return next((text + end for end in ends if apsw.complete(text + end)), f"{text}\n;")
 
 
 def _written_out(sql: to_sql.Sql) -> str:

@@ -89,7 +89,9 @@ def translated(error: BaseException) -> BaseException:
 
 
 def with_note(error: BaseException, note: str) -> BaseException:
-    """Return ``error`` with ``note`` in its message."""
+    """Return ``error`` with ``note`` in its message, once however often it is added."""
+    if note in f"{error} {getattr(error, '__notes__', '')}":
+        return error
     if isinstance(error, errors.SyncError):
         error.hint = f"{error.hint}; {note}" if error.hint else note
     elif isinstance(error, apsw.Error | KeyboardInterrupt):

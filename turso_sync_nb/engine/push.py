@@ -182,6 +182,8 @@ class _Push:
             return "whether all of it arrived is not known, the next push finds out"
         if not left:
             return "everything had arrived"
+        if not self.to_send:
+            return "nothing was sent, every change waits"
         return f"{max(self.to_send - left, 0)} of {self.to_send} transactions had arrived, the rest waits"
 
     def stuck(self, moved: _MovedOnError) -> ConflictError:
