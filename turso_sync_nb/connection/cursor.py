@@ -10,16 +10,15 @@ from collections import deque
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
-import apsw
-import apsw.ext
-
-from turso_sync_nb.changes.sql_text import first_word, is_blank
+from turso_sync_nb.changes.sql_text import first_word
 from turso_sync_nb.connection.parameters import Parameters, are_bindable, bindings
-from turso_sync_nb.connection.statements import is_changing, may_hold_several, split
+from turso_sync_nb.connection.statements import is_changing, split
 from turso_sync_nb.errors import ProgrammingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    import apsw
 
     from turso_sync_nb.connection.connection import Connection
 
@@ -67,10 +66,8 @@ class Cursor:
         self._start(sql)
         bound = bindings(parameters)
         try:
-            with self._session.running():
-                self._refuse_several(sql)
-                with self._session.statement(sql):
-                    self._run(sql, bound)
+            with self._session.statement(sql, alone=True):
+                self._run(sql, bound)
         except BaseException:
             self._release()  # what failed is not under way any more
             raise
@@ -92,22 +89,20 @@ class Cursor:
                 changed += changes()  # asked for the next item, SQLite is done with this one
                 done += 1
 
-        with self._session.running():
-            self._refuse_several(sql)
-            with (
-                self._session.statement(sql),
-                self._session.all_or_nothing(),
-                closing(self._session.raw.cursor()) as raw,
-            ):
-                self._session.writing = True
-                self._session.foresee(sql, checked, lambda: done)
-                changes = self._session.raw.changes
-                try:
-                    deque(raw.executemany(sql, bound()), maxlen=0)
-                except (OverflowError, UnicodeEncodeError):
-                    bindings(item)  # says which value it is, if it is one of these
-                    raise
-                self._session.items_changed = changed
+        with (
+            self._session.statement(sql, alone=True),
+            self._session.all_or_nothing(),
+            closing(self._session.raw.cursor()) as raw,
+        ):
+            self._session.writing = True
+            self._session.foresee(sql, checked, lambda: done)
+            changes = self._session.raw.changes
+            try:
+                deque(raw.executemany(sql, bound()), maxlen=0)
+            except (OverflowError, UnicodeEncodeError):
+                bindings(item)  # says which value it is, if it is one of these
+                raise
+            self._session.items_changed = changed
         self._session.rows_changed += changed - self._session.raw.changes()
         self.rowcount = changed
         return self
@@ -127,17 +122,10 @@ class Cursor:
         self._session.check_open()
         if not isinstance(sql, str):
             raise ProgrammingError(f"execute SQL: expected text, not {type(sql).__name__}")
-        self._release()
+        if self._raw is not None or self._ahead is not None:
+            self._release()
         self.sql, self.description, self.rowcount = sql, None, ROWCOUNT_UNKNOWN
-        self._in_transaction = self.connection.in_transaction
-
-    def _refuse_several(self, sql: str) -> None:
-        if may_hold_several(sql):
-            rest = apsw.ext.query_info(self._session.raw, sql).query_remaining
-            if rest and not is_blank(rest):
-                raise ProgrammingError(
-                    "execute SQL: one statement at a time here; executescript runs several"
-                )
+        self._in_transaction = self._session.in_transaction
 
     def _run(self, sql: str, bound: Any) -> None:
         raw = self._raw = self._session.raw.cursor()

@@ -15,7 +15,7 @@ import apsw
 import apsw.ext
 
 from turso_sync_nb.changes.ddl import PRAGMAS
-from turso_sync_nb.changes.sql_text import first_word
+from turso_sync_nb.changes.sql_text import first_word, is_blank
 from turso_sync_nb.connection.allowed import WRITES
 from turso_sync_nb.errors import UsageError
 
@@ -39,6 +39,8 @@ class Facts:
     writes_elsewhere: bool
     is_transaction: bool = False
     """Whether it begins or ends a transaction: virtual tables may then write what they held back."""
+    has_more: bool = False
+    """Whether the text holds a further statement."""
 
 
 class Noted:
@@ -67,11 +69,11 @@ class Noted:
         elif code == apsw.SQLITE_PRAGMA and second is not None and (first or "").lower() in PRAGMAS:
             self._writes.add(((first or "").lower(), None))
 
-    def facts(self, *, is_explained: bool) -> Facts:
+    def facts(self, *, is_explained: bool, has_more: bool) -> Facts:
         """Return the facts; an explained statement writes nothing."""
         if is_explained:
-            return Facts(frozenset(), writes_elsewhere=False)
-        return Facts(frozenset(self._writes), self._elsewhere, self._transaction)
+            return Facts(frozenset(), writes_elsewhere=False, has_more=has_more)
+        return Facts(frozenset(self._writes), self._elsewhere, self._transaction, has_more)
 
 
 class KnownFacts:
@@ -118,4 +120,6 @@ class KnownFacts:
             remove_triggers()
             self.noted.begin()
             info = apsw.ext.query_info(raw, sql)
-        return self.noted.facts(is_explained=bool(info.is_explain))
+        return self.noted.facts(
+            is_explained=bool(info.is_explain), has_more=not is_blank(info.query_remaining or "")
+        )

@@ -84,6 +84,14 @@ def python_value(value: Any) -> Any:
     return plain if type(plain) in _AS_THEY_ARE or isinstance(plain, dt.date) else value
 
 
+def _is_plain(value: Any) -> bool:
+    """Say whether SQLite's binder takes ``value`` as it is: no large integer, no text that is no Unicode."""
+    kind = type(value)
+    if kind is int:
+        return bool(_INT64_MIN <= value <= _INT64_MAX)
+    return value.isascii() if kind is str else kind in _PLAIN
+
+
 class _Named(Mapping[str, Any]):
     """Named parameters, converted when SQLite's binder asks for them."""
 
@@ -123,8 +131,8 @@ def bindings(parameters: Parameters | None) -> Any:
     """
     if parameters is None:
         return None
-    if type(parameters) is tuple and _PLAIN.issuperset(map(type, parameters)):
-        return parameters  # no integer to be too large, no text to be no Unicode
+    if type(parameters) is tuple and all(map(_is_plain, parameters)):
+        return parameters
     if isinstance(parameters, Mapping):
         return _Named(parameters)
     if isinstance(parameters, str | bytes) or not hasattr(parameters, "__iter__"):

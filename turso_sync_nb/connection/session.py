@@ -62,7 +62,6 @@ _ITEMS: Final = "turso_sync_nb_items"
 """Savepoint around the items of an executemany."""
 
 
-
 class Session:
     """The APSW connection in force (``raw``), its cursors and transactions, and how to open it again.
 
@@ -176,7 +175,7 @@ class Session:
 
     def foresee(self, sql: str, items: Sequence[Any], done: Callable[[], int] = int) -> None:
         """Have foreseen what ``sql`` reads with each of ``items``; ``done`` returns how many were run."""
-        if concerns_rows(sql) and (file := self._replica.lazy_file(self.raw)):
+        if (file := self._replica.lazy_file(self.raw)) and concerns_rows(sql):
             file.foresight.begin(sql, items, done)
 
     def interrupt(self) -> None:
@@ -216,7 +215,9 @@ class Session:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Run SQLite: move to the native VFS first where that can be done unseen; explain its errors."""
-        with self._replica.gate.running(self):
+        gate = self._replica.gate
+        gate.enter(self)
+        try:
             self._take_up()
             self._tell_lost()
             if self._replica.can_go_native(self.raw) and not self.doing():
@@ -229,15 +230,24 @@ class Session:
                     detach_inner_files(self.raw)
             except BaseException as error:  # noqa: BLE001 - every one is raised, explained
                 self.raise_explained(error, was_in_transaction=was_in_transaction)
+        finally:
+            gate.leave(self)
 
     @contextmanager
-    def statement(self, sql: str, *, begins: bool = True) -> Iterator[None]:
+    def statement(self, sql: str, *, begins: bool = True, alone: bool = False) -> Iterator[None]:
         """Run the one statement ``sql`` in the block: what it changes is captured in its transaction.
 
         With ``begins`` a transaction is opened first where Python's sqlite3 would open one.
+
+        Raises:
+            ProgrammingError: ``alone`` is set, and another statement follows in the text.
         """
         with self.running():
             facts = self._facts_of(sql)
+            if alone and facts.has_more:
+                raise ProgrammingError(
+                    "execute SQL: one statement at a time here; executescript runs several"
+                )
             writes = facts.writes
             if not self.raw.in_transaction and (writes or first_word(sql) in ("BEGIN", "SAVEPOINT")):
                 self._begin_tape()

@@ -11,7 +11,7 @@ from turso_sync_nb.changes.sql_text import first_word, is_blank
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["concerns_rows", "first_word", "is_blank", "is_changing", "may_hold_several", "shortened", "split"]
+__all__ = ["concerns_rows", "first_word", "is_blank", "is_changing", "shortened", "split"]
 
 SQL_SHOWN_MAX: Final = 120
 
@@ -28,11 +28,6 @@ def is_changing(sql: str) -> bool:
 def concerns_rows(sql: str) -> bool:
     """Say whether ``sql`` queries or changes rows."""
     return first_word(sql) in _CONCERNING_ROWS
-
-
-def may_hold_several(sql: str) -> bool:
-    """Say whether more than one statement may be in ``sql``; false means surely not."""
-    return ";" in sql.rstrip().rstrip(";")
 
 
 def split(sql: str) -> Iterator[str]:

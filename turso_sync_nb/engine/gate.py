@@ -68,18 +68,26 @@ class Gate:
     @contextmanager
     def running(self, member: Member) -> Iterator[None]:
         """Run a statement of ``member``; waits while a verb has the gate, or waits for it."""
-        with self._changed:
-            while not self._running[member] and (self._closed or (self._waiting and not member.doing())):
-                self._changed.wait(POLL_S)
-            self._running[member] += 1
+        self.enter(member)
         try:
             yield
         finally:
-            with self._changed:
-                self._running[member] -= 1
-                if not self._running[member]:
-                    del self._running[member]
-                self._changed.notify_all()
+            self.leave(member)
+
+    def enter(self, member: Member) -> None:
+        """Begin with a statement of ``member``, which :meth:`leave` ends."""
+        with self._changed:
+            while member not in self._running and (self._closed or (self._waiting and not member.doing())):
+                self._changed.wait(POLL_S)
+            self._running[member] = self._running.get(member, 0) + 1
+
+    def leave(self, member: Member) -> None:
+        """End what :meth:`enter` began."""
+        with self._changed:
+            self._running[member] -= 1
+            if not self._running[member]:
+                del self._running[member]
+            self._changed.notify_all()
 
     @contextmanager
     def closed(self, verb: str, caller: Member | None, timeout_s: float) -> Iterator[None]:
