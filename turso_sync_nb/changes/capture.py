@@ -74,9 +74,10 @@ class Capture:
         word, rowid = first_word(sql), self._raw.last_insert_rowid()
         schema = self._ready()
         self._refuse(writes, schema, word)
+        self._follow(writes, schema)
         self._begin(schema, writes)
         self._raw.set_last_insert_rowid(rowid)
-        before = Objects.of(self._raw) if word in _CHANGING_THE_SCHEMA else None
+        before = Objects.of(self._raw, with_columns=word == "ALTER") if word in _CHANGING_THE_SCHEMA else None
         if word == "ALTER":
             remove_triggers(self._raw)
             self._known = None
@@ -156,21 +157,40 @@ class Capture:
 
     def _install(self, schema: Schema) -> None:
         remove_triggers(self._raw)
-        captured = {name: shape for name, shape in schema.tables.items() if not _unfit(shape)}
-        tape.widen(self._raw, max((len(shape.columns) for shape in captured.values()), default=0))
-        self._shapes = {
-            name: shape.changed(id=tape.shape_id(self._raw, shape)) for name, shape in captured.items()
-        }
-        triggers = plain_triggers if schema.is_plain else nested_triggers
-        for shape in self._shapes.values():
-            for trigger in triggers(shape):
-                self._raw.execute(trigger)
+        self._shapes = {}
         self._raw.pragma("recursive_triggers", 1 if schema.is_plain else self.recursive_triggers)
         if schema.is_plain:
             self._raw.preupdate_hook(None)
             self._nested = None
         else:
-            self._nested = Nested(self._raw, list(self._shapes.values()), schema)
+            self._nested = Nested(self._raw, schema)
+
+    def _follow(self, writes: Writes, schema: Schema) -> None:
+        """Have triggers on the tables that a statement writes, and on those that foreign keys then change."""
+        new = {folded(table) for table, _ in writes} - self._shapes.keys() & schema.tables.keys()
+        if not new:
+            return
+        children = new
+        while children:
+            found = {action.child for action in schema.actions if action.parent in children}
+            children = found - new
+            new |= children
+        for name in new - self._shapes.keys():
+            self._make_triggers(schema.tables[name], schema)
+        self._known = self._cookies()
+
+    def _make_triggers(self, table: Shape, schema: Schema) -> Shape:
+        """Make the triggers of one table and return its shape with an id; none if it cannot be captured."""
+        if _unfit(table):
+            return table
+        tape.widen(self._raw, len(table.columns))
+        shape = table.changed(id=tape.shape_id(self._raw, table))
+        self._shapes[folded(table.table)] = shape
+        for trigger in (plain_triggers if schema.is_plain else nested_triggers)(shape):
+            self._raw.execute(trigger)
+        if self._nested is not None:
+            self._nested.follow(shape)
+        return shape
 
     def _begin(self, schema: Schema, writes: Writes) -> None:
         """Begin with a statement: its transaction is named on the tape before its first change."""
@@ -212,7 +232,8 @@ class Capture:
 
     def _record(self, sql: str, before: Objects) -> None:
         """Put on the tape what the statement did to the schema, and to rows that it made with it."""
-        after = Objects.of(self._raw)
+        known = self._schema.tables.keys() if self._schema else set[str]()
+        after = Objects.of(self._raw, with_columns=first_word(sql) == "ALTER")
         for name in after.reserved - before.reserved:
             raise UsageError(
                 f"make {name}: names that begin with {PREFIX} are this package's own",
@@ -220,14 +241,13 @@ class Capture:
             )
         for change in schema_changes(sql, before, after, self._ignored):
             self._put(change)
-        known = set(self._shapes)
-        for name, shape in self._ready().tables.items():
-            if name in known:
-                continue
-            if reason := _unfit(shape):
-                raise UsageError(f"make table {shape.table}: {reason[0]}", hint=reason[1])
-            if first_word(sql) == "CREATE":
-                self._copy_rows(self._shapes[name])  # CREATE TABLE ... AS SELECT
+        schema = self._ready()
+        for name in schema.tables.keys() - known:
+            if reason := _unfit(schema.tables[name]):
+                raise UsageError(f"make table {name}: {reason[0]}", hint=reason[1])
+            if first_word(sql) == "CREATE":  # ... AS SELECT
+                self._copy_rows(self._make_triggers(schema.tables[name], schema))
+        self._known = self._cookies()
 
     def _put(self, change: SchemaChange) -> None:
         self._raw.execute(

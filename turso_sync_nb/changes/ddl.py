@@ -34,8 +34,8 @@ class Objects:
     """Objects whose names are ours to give."""
 
     @classmethod
-    def of(cls, raw: apsw.Connection) -> Objects:
-        """Return what is there now; shadow tables of virtual ones left out."""
+    def of(cls, raw: apsw.Connection, *, with_columns: bool) -> Objects:
+        """Return what is there now; shadow tables of virtual ones left out. Only an ALTER needs columns."""
         query = (
             "SELECT type, name, tbl_name, sql FROM main.sqlite_schema WHERE sql IS NOT NULL AND name NOT IN "
             "(SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow') ORDER BY rowid"
@@ -50,7 +50,7 @@ class Objects:
         columns = {
             name: tuple(str(column) for (column,) in raw.execute(names, (name,)))
             for kind, name in found
-            if kind == "table"
+            if kind == "table" and with_columns
         }
         reserved = frozenset(name for _, name, _, _ in rows if is_reserved(name))
         return cls(found, columns, tuple(int(raw.pragma(name)) for name in PRAGMAS), reserved)

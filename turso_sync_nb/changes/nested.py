@@ -24,7 +24,7 @@ from turso_sync_nb.changes.tape import Op, packed_images
 from turso_sync_nb.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from turso_sync_nb.changes.model import Image, Shape
     from turso_sync_nb.changes.schema import ForeignKeyAction, Schema
@@ -58,9 +58,10 @@ class _Event:
 class Nested:
     """Follows the statements of one connection; made anew when the schema changes."""
 
-    def __init__(self, raw: apsw.Connection, shapes: Sequence[Shape], schema: Schema) -> None:
-        self._by_name = {folded(shape.table): shape for shape in shapes}
-        self._positions = {name: schema.positions(name) for name in self._by_name}
+    def __init__(self, raw: apsw.Connection, schema: Schema) -> None:
+        self._by_name: dict[str, Shape] = {}
+        self._tables = schema.tables
+        self._unfollowed = False
         self._actions = schema.actions
         self._events: list[_Event] = []
         self._own_depths: Mapping[str, frozenset[int]] = {}
@@ -88,16 +89,23 @@ class Nested:
         """
         self._events.clear()
         self._auto.clear()
+        self._unfollowed = False
         self._own_depths, self._next_id = own_depths, last_id + _IDS_PER_EVENT
 
     @property
     def is_matched(self) -> bool:
         """Whether each change that the hook saw was asked about by a trigger of ours."""
-        return not self._events
+        return not self._events and not self._unfollowed
+
+    def follow(self, shape: Shape) -> None:
+        """Listen for changes of one more table, which has triggers of ours now."""
+        self._by_name[folded(shape.table)] = shape
 
     def _saw(self, update: apsw.PreUpdate) -> None:
         shape = self._by_name.get(folded(update.table_name))
         if shape is None or update.database_name != "main":
+            in_main = shape is None and update.database_name == "main"
+            self._unfollowed |= in_main and folded(update.table_name) in self._tables
             return
         rowid = update.rowid_new if update.op == "UPDATE" else update.rowid
         old = None if update.op == "INSERT" else _old_of(update)
@@ -155,7 +163,7 @@ class Nested:
         if child.old is None or parent.old is None:
             return True  # cannot be looked at; an effect that is repeated as one does no harm
         to = action.to or tuple(folded(parent.shape.columns[at]) for at in parent.shape.key)
-        places = self._positions[action.child], self._positions[action.parent]
+        places = self._tables.positions(action.child), self._tables.positions(action.parent)
         pointing = [child.old[places[0][name]] for name in action.columns]
         key = [parent.old[places[1][name]] for name in to]
         return pointing == key
@@ -167,7 +175,7 @@ class Nested:
                 "triggers or foreign-key actions: the row that makes way could not be captured",
                 hint="delete that row first, then insert",
             )
-        places = self._positions[folded(event.shape.table)]
+        places = self._tables.positions(folded(event.shape.table))
         return tuple(event.old[places[folded(name)]] for name in event.shape.columns)
 
     def _inserted(self, shape_id: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -12,7 +13,7 @@ from turso_sync_nb.changes.model import Shape
 from turso_sync_nb.changes.names import PREFIX, folded, is_internal
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     import apsw
 
@@ -35,11 +36,47 @@ class ForeignKeyAction:
     to: tuple[str, ...]
 
 
+class Tables(Mapping[str, Shape]):
+    """The tables of main by name in lower case; each is read when it is asked for, and then known."""
+
+    def __init__(self, raw: apsw.Connection, listed: dict[str, tuple[str, bool]], ignored: set[str]) -> None:
+        self._raw = raw
+        self._listed = listed
+        self._ignored = ignored
+        self._shapes: dict[str, Shape] = {}
+        self._positions: dict[str, dict[str, int]] = {}
+
+    def __getitem__(self, name: str) -> Shape:
+        known = self._shapes.get(name)
+        if known is None:
+            table, without_rowid = self._listed[name]
+            known = self._shapes[name] = _shape(
+                self._raw, table, without_rowid=without_rowid, ignored=name in self._ignored
+            )
+        return known
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._listed
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._listed)
+
+    def __len__(self) -> int:
+        return len(self._listed)
+
+    def positions(self, name: str) -> dict[str, int]:
+        """Return the place of each column in a row, generated ones counted; in lower case."""
+        known = self._positions.get(name)
+        if known is None:
+            known = self._positions[name] = _places(self._raw, self._listed[name][0])
+        return known
+
+
 @dataclass(frozen=True)
 class Schema:
     """Tables that can be captured, by name in lower case (shapes without an id), and what lives on them."""
 
-    tables: dict[str, Shape]
+    tables: Tables
     views: frozenset[str]
     virtual: frozenset[str]
     triggers: frozenset[str]
@@ -50,11 +87,10 @@ class Schema:
     """Tables that are never pushed."""
     trigger_owners: dict[str, str]
     """The table or view of each trigger in main; both names in lower case."""
-    _positions: dict[str, dict[str, int]]
 
     def positions(self, table: str) -> dict[str, int]:
         """Return the place of each column in a row of ``table``, generated ones counted; in lower case."""
-        return self._positions[table]
+        return self.tables.positions(table)
 
     @property
     def is_plain(self) -> bool:
@@ -63,8 +99,11 @@ class Schema:
 
 
 def read_schema(raw: apsw.Connection, ignored: Collection[str]) -> Schema:
-    """Return what is in main now; ``ignored`` names tables that are never pushed."""
-    tables, views, virtual = {}, set(), set()
+    """Return what is in main now; ``ignored`` names tables that are never pushed.
+
+    Its tables are read one by one as they are asked for, under the schema that is in force then.
+    """
+    tables, views, virtual = dict[str, tuple[str, bool]](), set(), set()
     names = {folded(name) for name in ignored}
     listed: list[Any] = raw.execute(
         "SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main'"
@@ -75,24 +114,21 @@ def read_schema(raw: apsw.Connection, ignored: Collection[str]) -> Schema:
         elif kind == "virtual":
             virtual.add(folded(name))
         elif kind == "table" and not is_internal(name):
-            tables[folded(name)] = _shape(
-                raw, name, without_rowid=bool(without_rowid), ignored=folded(name) in names
-            )
+            tables[folded(name)] = name, bool(without_rowid)
     temp = _user_triggers(raw, "temp.sqlite_schema")
     in_main = {folded(name) for name in (*tables, *views)}
     on_main = {name for name, table in temp if folded(table) in in_main}
     return Schema(
-        tables=tables,
+        tables=Tables(raw, tables, names),
         views=frozenset(views),
         virtual=frozenset(virtual),
         triggers=frozenset({name for name, _ in _user_triggers(raw, "main.sqlite_schema")} | on_main),
         temp_triggers=frozenset(folded(name) for name, _ in temp),
-        actions=_actions(raw, tables),
+        actions=_actions(raw),
         ignored=frozenset(names),
         trigger_owners={
             folded(name): folded(table) for name, table in _user_triggers(raw, "main.sqlite_schema")
         },
-        _positions={name: _places(raw, name) for name in tables},
     )
 
 
@@ -139,14 +175,21 @@ def _has_key_index(raw: apsw.Connection, table: str) -> bool:
     return bool(raw.execute(query, (table,)).get)
 
 
-def _actions(raw: apsw.Connection, tables: dict[str, Shape]) -> tuple[ForeignKeyAction, ...]:
+_MAY_REFER: Final = (
+    "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND instr(upper(sql), 'REFERENCES')"
+)
+"""Tables that may have a foreign key: the keyword stands in its text, and keywords have no escapes."""
+
+
+def _actions(raw: apsw.Connection) -> tuple[ForeignKeyAction, ...]:
     query = (
         'SELECT id, lower("table"), lower("from"), lower("to") FROM pragma_foreign_key_list(?, \'main\') '
         "WHERE on_update NOT IN ('NO ACTION', 'RESTRICT') OR on_delete NOT IN ('NO ACTION', 'RESTRICT') "
         "ORDER BY id, seq"
     )
     found = []
-    for name in tables:
+    named: list[Any] = raw.execute(_MAY_REFER).fetchall()
+    for name in [folded(name) for (name,) in named if not is_internal(name)]:
         rows: list[Any] = raw.execute(query, (name,)).fetchall()
         for _, group in groupby(rows, key=itemgetter(0)):
             of_one = list(group)

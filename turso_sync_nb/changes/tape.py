@@ -16,6 +16,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+import apsw
 import msgspec
 
 from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, Shape, Transaction, is_ignored
@@ -24,8 +25,6 @@ from turso_sync_nb.errors import ReplicaBrokenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    import apsw
 
     from turso_sync_nb.changes.model import Change, Image, State
 
@@ -87,8 +86,21 @@ def clear(raw: apsw.Connection) -> None:
 
 def widen(raw: apsw.Connection, columns: int) -> None:
     """See to it that the tape has at least ``columns`` value columns."""
-    for number in range(_value_columns(raw), columns):
-        raw.execute(f"ALTER TABLE {TAPE} ADD COLUMN v{number}")
+    have = _value_columns(raw)
+    if columns <= have:
+        return
+    # one ALTER for each would have SQLite read the whole schema again as often
+    added = "".join(f", v{number}" for number in range(have, columns))
+    cookie = int(raw.execute("PRAGMA main.schema_version").get)
+    raw.config(apsw.SQLITE_DBCONFIG_WRITABLE_SCHEMA, 1)
+    try:
+        raw.execute(
+            "UPDATE main.sqlite_schema SET sql = rtrim(sql, ')') || ? WHERE name = ?", (f"{added})", TAPE)
+        )
+        raw.execute(f"PRAGMA main.schema_version = {cookie + 1}")
+        raw.execute("PRAGMA writable_schema = RESET")
+    finally:
+        raw.config(apsw.SQLITE_DBCONFIG_WRITABLE_SCHEMA, 0)
 
 
 def _value_columns(raw: apsw.Connection) -> int:

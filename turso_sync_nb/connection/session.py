@@ -493,7 +493,7 @@ class Session:
         self._facts.noted.action(action, first, second, database, trigger)
         if action == apsw.SQLITE_PRAGMA and second is not None:
             name = (first or "").lower()
-            if name in REFUSED_PRAGMAS:
+            if name in REFUSED_PRAGMAS and not self._own:
                 raise UsageError(f"set PRAGMA {name}: refused here", hint=REFUSED_PRAGMAS[name])
             if name == "recursive_triggers" and not self._own and self.capture.took(second):
                 return int(apsw.SQLITE_IGNORE)

@@ -105,7 +105,7 @@ class _State:
     def __init__(self, snapshot: Snapshot) -> None:
         self.raw = snapshot.raw
         self.db_pages = snapshot.db_pages
-        self.shapes = read_schema(self.raw, ()).tables
+        self.shapes = dict(read_schema(self.raw, ()).tables)
         self.read = snapshot.read
         rows: list[Any] = self.raw.execute("SELECT type, name, sql, rootpage FROM sqlite_schema").fetchall()
         self.objects = {(kind, name): sql for kind, name, sql, _ in rows if sql and not is_internal(name)}
