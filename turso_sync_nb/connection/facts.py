@@ -17,7 +17,7 @@ import apsw.ext
 from turso_sync_nb.changes.ddl import PRAGMAS
 from turso_sync_nb.changes.sql_text import first_word, is_blank
 from turso_sync_nb.connection.allowed import WRITES
-from turso_sync_nb.errors import UsageError
+from turso_sync_nb.errors import ProgrammingError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +41,20 @@ class Facts:
     """Whether it begins or ends a transaction: virtual tables may then write what they held back."""
     has_more: bool = False
     """Whether the text holds a further statement."""
+
+    @property
+    def may_count(self) -> bool:
+        """Say whether it may raise SQLite's count of changes though it writes nothing to main."""
+        return self.writes_elsewhere or self.is_transaction
+
+    def refuse_more(self) -> None:
+        """Refuse a text of several statements.
+
+        Raises:
+            ProgrammingError: it is one.
+        """
+        if self.has_more:
+            raise ProgrammingError("execute SQL: one statement at a time here; executescript runs several")
 
 
 class Noted:

@@ -244,10 +244,8 @@ class Session:
         """
         with self.running():
             facts = self._facts_of(sql)
-            if alone and facts.has_more:
-                raise ProgrammingError(
-                    "execute SQL: one statement at a time here; executescript runs several"
-                )
+            if alone:
+                facts.refuse_more()
             writes = facts.writes
             if not self.raw.in_transaction and (writes or first_word(sql) in ("BEGIN", "SAVEPOINT")):
                 self._begin_tape()
@@ -261,7 +259,9 @@ class Session:
             else:
                 changes_before = self.raw.total_changes()
                 yield
-                if self.raw.total_changes() != changes_before and not self._may_count(facts):
+                # full-text indexes write their own tables before they are read, and at a transaction's end
+                may_count = facts.may_count or self.capture.has_virtual_tables
+                if self.raw.total_changes() != changes_before and not may_count:
                     self._undo_uncaptured(sql)
             if is_changing(sql) or (self.writing and first_word(sql) == "WITH"):
                 self.rows_changed += self.raw.changes()
@@ -290,13 +290,6 @@ class Session:
         except NotSupportedError:
             self.do("ROLLBACK")
             raise
-
-    def _may_count(self, facts: Facts) -> bool:
-        """Say whether a statement that writes nothing to main may raise SQLite's count of changes.
-
-        Full-text indexes write their own tables when a transaction ends, and before they are read in one.
-        """
-        return facts.writes_elsewhere or facts.is_transaction or self.capture.has_virtual_tables
 
     def _undo_uncaptured(self, sql: str) -> NoReturn:
         """Roll back a statement that changed rows though it was taken for one that reads.
