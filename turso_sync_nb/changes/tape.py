@@ -64,10 +64,15 @@ _INSERT_AUTO = int(Op.INSERT_AUTO)
 
 
 def create(raw: apsw.Connection) -> None:
-    """Make the tables of the tape, inside the caller's transaction; does nothing when they are there."""
+    """Make the tables of the tape, inside the caller's transaction; does nothing when they are there.
+
+    It is as wide as the widest table: for each column that is added SQLite reads the whole schema again.
+    """
     if exists(raw):
         return
-    values = ", ".join(f"v{number}" for number in range(_FIRST_COLUMNS))
+    widest: int = raw.execute("SELECT ifnull(max(ncol), 0) FROM pragma_table_list WHERE schema = 'main'").get
+    columns = min(max(widest, _FIRST_COLUMNS), COLUMNS_MAX)
+    values = ", ".join(f"v{number}" for number in range(columns))
     raw.execute(f"CREATE TABLE {TAPE} (id INTEGER PRIMARY KEY, op, shape, txn, unix_time, packed, {values})")
     raw.execute(f"CREATE TABLE {SHAPES} (id INTEGER PRIMARY KEY, {', '.join(_SHAPE)})")
     raw.execute(f"CREATE TABLE {TRANSACTIONS} (number INTEGER PRIMARY KEY, state, reason)")
