@@ -65,8 +65,12 @@ class Capture:
         self._begun = False
 
     @contextmanager
-    def statement(self, sql: str, writes: Writes) -> Iterator[None]:
+    def statement(
+        self, sql: str, writes: Writes, targets: Collection[tuple[str, str]] = ()
+    ) -> Iterator[None]:
         """Capture what the one statement ``sql`` in the block changes; a transaction is open.
+
+        ``targets`` are the tables that it names itself, each with INSERT, UPDATE or DELETE.
 
         Raises:
             UsageError: it changes what cannot be captured.
@@ -75,7 +79,7 @@ class Capture:
         schema = self._ready()
         self._refuse(writes, schema, word)
         self._follow(writes, schema)
-        self._begin(schema, writes)
+        self._begin(schema, writes, targets)
         self._raw.set_last_insert_rowid(rowid)
         before = Objects.of(self._raw, with_columns=word == "ALTER") if word in _CHANGING_THE_SCHEMA else None
         if word == "ALTER":
@@ -86,9 +90,17 @@ class Capture:
         except BaseException:
             if word == "ALTER":
                 self._known = None
+            self._settle()  # rows before the one that failed stay after OR FAIL
             raise
+        self._settle()
         if before is not None:
             self._record(sql, before)
+            self._raw.set_last_insert_rowid(rowid)
+
+    def _settle(self) -> None:
+        if self._nested is not None and self._raw.in_transaction:
+            rowid = self._raw.last_insert_rowid()
+            self._nested.settle()
             self._raw.set_last_insert_rowid(rowid)
 
     @property
@@ -192,7 +204,7 @@ class Capture:
             self._nested.follow(shape)
         return shape
 
-    def _begin(self, schema: Schema, writes: Writes) -> None:
+    def _begin(self, schema: Schema, writes: Writes, targets: Collection[tuple[str, str]]) -> None:
         """Begin with a statement: its transaction is named on the tape before its first change."""
         if self._number is None:
             self._number = self._next_transaction()
@@ -203,7 +215,7 @@ class Capture:
             )
             self._begun = True
         if self._nested is not None:
-            self._nested.begin_statement(own_depths(schema, writes), tape.last_id(self._raw))
+            self._nested.begin_statement(own_depths(schema, writes), targets, tape.last_id(self._raw))
 
     # What cannot be captured
 

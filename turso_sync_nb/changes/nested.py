@@ -9,22 +9,28 @@ asks here whether it is to. These go on the tape:
 - rows that an OR REPLACE of its own removed: no trigger fires for those, the hook alone saw them,
 - effects of foreign-key actions: the other side may not enforce foreign keys.
 
-What a trigger of main did is left out: it fires on the other side as well.
+What a trigger of main did is left out where it fires on the other side as well. Where it does not, since
+nothing of the row that fired it is sent (an ignored insert, an update without a difference, a delete that a
+trigger turned into something else), its effects are sent as the statement's own changes. So effects are
+written to the tape, marked, and settled when the statement is done. A BEFORE trigger of ours, which fires before
+those of main, tells of each *attempt*; an attempt that no change follows had no outcome.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
-from turso_sync_nb.changes.names import PREFIX, folded
+from turso_sync_nb.changes.names import PREFIX, TAPE, folded
 from turso_sync_nb.changes.tape import Op, packed_images
+from turso_sync_nb.changes.to_sql import same_value
 from turso_sync_nb.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from turso_sync_nb.changes.model import Image, Shape
     from turso_sync_nb.changes.schema import ForeignKeyAction, Schema
@@ -35,8 +41,18 @@ FLAG: Final = f"{PREFIX}flag"
 VICTIMS: Final = f"{PREFIX}victims"
 AUTO: Final = f"{PREFIX}auto"
 INSERTED: Final = f"{PREFIX}inserted"
+ATTEMPT: Final = f"{PREFIX}attempt"
 
 _OWN_DEPTH: Final = frozenset({0})
+_EFFECT: Final = 32
+"""Added to the op of an effect while its statement runs."""
+
+_IDS_TOGETHER: Final = 1_000
+"""Effects that one statement settles."""
+
+_OF_EFFECTS: Final = f"WHERE op >= {_EFFECT} AND id IN (SELECT value FROM json_each(?))"
+_DROP_EFFECTS: Final = f"DELETE FROM {TAPE} {_OF_EFFECTS}"
+_KEEP_EFFECTS: Final = f"UPDATE {TAPE} SET op = op - {_EFFECT} {_OF_EFFECTS}"
 
 _BY_ACTION: Final = 16
 _IDS_PER_EVENT: Final = 2
@@ -53,6 +69,20 @@ class _Event:
     rowid: int
     depth: int
     old: tuple[Any, ...] | None
+    differs: bool = True
+    """False of an update that changes nothing."""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """A row that the statement tries to change; ``is_sent``: the change is one that a push sends."""
+
+    shape_id: int
+    op: str
+    is_matched: bool = False
+    is_sent: bool = False
+    effects: list[int] = field(default_factory=list)
+    """Ids on the tape of what triggers did for it."""
 
 
 class Nested:
@@ -62,8 +92,12 @@ class Nested:
         self._by_name: dict[str, Shape] = {}
         self._tables = schema.tables
         self._unfollowed = False
+        self._names: dict[int, str] = {}
         self._actions = schema.actions
+        self._raw = raw
         self._events: list[_Event] = []
+        self._targets: frozenset[tuple[str, str]] = frozenset()
+        self._attempts: list[_Attempt] = []
         self._own_depths: Mapping[str, frozenset[int]] = {}
         self._next_id = 0
         self._auto: set[int] = set()
@@ -77,16 +111,25 @@ class Nested:
             (VICTIMS, lambda: self._victims, 0),
             (AUTO, self._auto.add, 1),
             (INSERTED, self._inserted, 1),
+            (ATTEMPT, self._attempted, 2),
         )
         for name, function, arguments in functions:
             raw.create_scalar_function(name, function, arguments)
         raw.preupdate_hook(self._saw)
 
-    def begin_statement(self, own_depths: Mapping[str, frozenset[int]], last_id: int) -> None:
+    def begin_statement(
+        self,
+        own_depths: Mapping[str, frozenset[int]],
+        targets: Collection[tuple[str, str]],
+        last_id: int,
+    ) -> None:
         """Begin with a statement; ids go on from ``last_id``.
 
         ``own_depths`` are those of its own changes by table, for tables that it does not change at depth 0.
+        ``targets`` are the tables, in lower case, that it names itself, each with what it does to them.
         """
+        self._targets = frozenset(targets)
+        self._attempts.clear()
         self._events.clear()
         self._auto.clear()
         self._unfollowed = False
@@ -100,6 +143,7 @@ class Nested:
     def follow(self, shape: Shape) -> None:
         """Listen for changes of one more table, which has triggers of ours now."""
         self._by_name[folded(shape.table)] = shape
+        self._names[shape.id] = folded(shape.table)
 
     def _saw(self, update: apsw.PreUpdate) -> None:
         shape = self._by_name.get(folded(update.table_name))
@@ -109,7 +153,8 @@ class Nested:
             return
         rowid = update.rowid_new if update.op == "UPDATE" else update.rowid
         old = None if update.op == "INSERT" else _old_of(update)
-        self._events.append(_Event(self._next_id, shape, update.op, rowid, update.depth, old))
+        differs = update.op != "UPDATE" or old is None or not _is_same(old, update)
+        self._events.append(_Event(self._next_id, shape, update.op, rowid, update.depth, old, differs))
         self._next_id += _IDS_PER_EVENT
 
     def _is_own(self, *asked: Any) -> bool:
@@ -129,11 +174,49 @@ class Nested:
         del self._events[first:]
         is_own = event.depth in self._own_depths.get(folded(event.shape.table), _OWN_DEPTH)
         by_action = not is_own and self._is_action(event, parent)
-        if not is_own and not by_action:
+        is_effect = not is_own and not by_action
+        if self._is_target(event.shape.id, event.op):
+            self._match(event, is_effect=is_effect)
+        if is_effect and not self._attempts:
             return False
-        self._id, self._flag = event.id, _BY_ACTION if by_action else 0
+        self._id, self._flag = event.id, _EFFECT if is_effect else _BY_ACTION if by_action else 0
         self._victims = packed_images(self._image(one) for one in victims) if victims else None
+        if is_effect:
+            self._attempts[-1].effects.append(event.id)
         return True
+
+    # Attempts
+
+    def _is_target(self, shape_id: int, op: str) -> bool:
+        return (self._names.get(shape_id, ""), op) in self._targets
+
+    def _attempted(self, shape_id: int, op: str) -> None:
+        """Take note that a row is about to be changed, by the statement or by a trigger."""
+        if self._is_target(shape_id, op):
+            self._attempts.append(_Attempt(shape_id, op))
+
+    def _match(self, event: _Event, *, is_effect: bool) -> None:
+        """Find the attempt that a change is the outcome of; one that a trigger made is no attempt of ours."""
+        for at in range(len(self._attempts) - 1, -1, -1):
+            attempt = self._attempts[at]
+            if attempt.is_matched or (attempt.shape_id, attempt.op) != (event.shape.id, event.op):
+                continue
+            if is_effect and at:
+                del self._attempts[at]
+                self._attempts[at - 1].effects += attempt.effects
+            elif not is_effect:
+                attempt.is_matched, attempt.is_sent = True, event.differs
+            return
+
+    def settle(self) -> None:
+        """Send effects as own changes where what fired them is not sent; drop the others from the tape."""
+        dropped = [each for attempt in self._attempts if attempt.is_sent for each in attempt.effects]
+        kept = [each for attempt in self._attempts if not attempt.is_sent for each in attempt.effects]
+        self._attempts.clear()
+        for sql, ids in ((_DROP_EFFECTS, dropped), (_KEEP_EFFECTS, kept)):
+            for first in range(0, len(ids), _IDS_TOGETHER):
+                some = ids[first : first + _IDS_TOGETHER]
+                self._raw.execute(sql, (json.dumps([*some, *(each - 1 for each in some)]),))
 
     def _found(self, shape_id: int, op: str, rowid: int | None) -> int:
         for at in range(len(self._events) - 1, -1, -1):
@@ -183,6 +266,15 @@ class Nested:
         auto = shape_id in self._auto
         self._auto.discard(shape_id)
         return (Op.INSERT_AUTO if auto else Op.INSERT) + self._flag
+
+
+def _is_same(old: tuple[Any, ...], update: apsw.PreUpdate) -> bool:
+    """Say whether an update leaves the row as it is."""
+    try:
+        new = update.new
+    except (apsw.Error, UnicodeDecodeError):
+        return False
+    return new is not None and all(map(same_value, old, new))
 
 
 def _old_of(update: apsw.PreUpdate) -> tuple[Any, ...] | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from turso_sync_nb.changes.names import PREFIX, TAPE, quoted
-from turso_sync_nb.changes.nested import AUTO, FLAG, ID, INSERTED, OWN, VICTIMS
+from turso_sync_nb.changes.nested import ATTEMPT, AUTO, FLAG, ID, INSERTED, OWN, VICTIMS
 from turso_sync_nb.changes.tape import Op
 
 if TYPE_CHECKING:
@@ -78,6 +78,9 @@ def nested_triggers(shape: Shape) -> Iterator[str]:
         key = quoted(shape.columns[shape.key[0]])
         noted = f"SELECT {AUTO}({shape.id});"
         yield _trigger(shape, "auto", f"BEFORE INSERT ON {_on(shape)} WHEN new.{key} = -1", noted)
+    for operation in ("INSERT", "UPDATE", "DELETE"):
+        attempt = f"SELECT {ATTEMPT}({shape.id}, '{operation}');"
+        yield _trigger(shape, f"try_{operation.lower()}", f"BEFORE {operation} ON {_on(shape)}", attempt)
     id_, victims = f"{ID}()", f"{VICTIMS}()"
     inserted = row(id_, f"{INSERTED}({shape.id})", victims, new, own("INSERT", "new"))
     deleted = row(id_, f"{Op.DELETE:d} + {FLAG}()", "NULL", old, own("DELETE", "old"))

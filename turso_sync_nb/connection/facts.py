@@ -15,6 +15,7 @@ import apsw
 import apsw.ext
 
 from turso_sync_nb.changes.ddl import PRAGMAS
+from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.sql_text import first_word, is_blank
 from turso_sync_nb.connection.allowed import WRITES
 from turso_sync_nb.errors import ProgrammingError, UsageError
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 FACTS_MAX: Final = 1_000
 """Texts of which facts are kept."""
+
+_OPERATIONS: Final = {
+    apsw.SQLITE_INSERT: "INSERT",
+    apsw.SQLITE_UPDATE: "UPDATE",
+    apsw.SQLITE_DELETE: "DELETE",
+}
 
 _VACUUM_INTO: Final = re.compile(r"\bINTO\b", re.IGNORECASE)
 
@@ -37,6 +44,8 @@ class Facts:
 
     writes: Writes
     writes_elsewhere: bool
+    targets: frozenset[tuple[str, str]] = frozenset()
+    """Tables of main that the statement names itself, in lower case, each with INSERT, UPDATE or DELETE."""
     is_transaction: bool = False
     """Whether it begins or ends a transaction: virtual tables may then write what they held back."""
     has_more: bool = False
@@ -62,11 +71,13 @@ class Noted:
 
     def __init__(self) -> None:
         self._writes: set[tuple[str, str | None]] = set()
+        self._targets: set[tuple[str, str]] = set()
         self._elsewhere = self._transaction = False
 
     def begin(self) -> None:
         """Forget what was said of another text."""
         self._writes.clear()
+        self._targets.clear()
         self._elsewhere = self._transaction = False
 
     def action(
@@ -76,6 +87,8 @@ class Noted:
         if code in WRITES:
             if database == "main" or first == "main":
                 self._writes.add((first or "", trigger))
+                if trigger is None and code in _OPERATIONS:
+                    self._targets.add((folded(first or ""), _OPERATIONS[code]))
             else:
                 self._elsewhere = True
         elif code in (apsw.SQLITE_TRANSACTION, apsw.SQLITE_SAVEPOINT):
@@ -87,7 +100,9 @@ class Noted:
         """Return the facts; an explained statement writes nothing."""
         if is_explained:
             return Facts(frozenset(), writes_elsewhere=False, has_more=has_more)
-        return Facts(frozenset(self._writes), self._elsewhere, self._transaction, has_more)
+        return Facts(
+            frozenset(self._writes), self._elsewhere, frozenset(self._targets), self._transaction, has_more
+        )
 
 
 class KnownFacts:

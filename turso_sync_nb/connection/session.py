@@ -254,7 +254,7 @@ class Session:
                 writes = self._facts_of(sql).writes  # another connection may have committed meanwhile
             if writes:
                 check_held(self._replica, self.raw, sql, writes, self._tables_ignore)
-                with self._captured(sql, writes):
+                with self._captured(sql, self._facts_of(sql)):
                     yield
             else:
                 changes_before = self.raw.total_changes()
@@ -305,14 +305,14 @@ class Session:
         )
 
     @contextmanager
-    def _captured(self, sql: str, writes: frozenset[tuple[str, str | None]]) -> Iterator[None]:
+    def _captured(self, sql: str, facts: Facts) -> Iterator[None]:
         """Give the statement a transaction if it has none, so that its capture is one with it."""
         alone = not self.raw.in_transaction
         if alone:
             self.do("BEGIN IMMEDIATE")
         try:
             self._own = True
-            with self.capture.statement(sql, writes):
+            with self.capture.statement(sql, facts.writes, facts.targets):
                 self._own = False
                 changes_before = self.raw.total_changes()
                 self.items_changed = None
