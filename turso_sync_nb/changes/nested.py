@@ -12,8 +12,8 @@ asks here whether it is to. These go on the tape:
 What a trigger of main did is left out where it fires on the other side as well. Where it does not, since
 nothing of the row that fired it is sent (an ignored insert, an update without a difference, a delete that a
 trigger turned into something else), its effects are sent as the statement's own changes. So effects are
-written to the tape, marked, and settled when the statement is done. A BEFORE trigger of ours, which fires before
-those of main, tells of each *attempt*; an attempt that no change follows had no outcome.
+written to the tape, marked, and settled when the statement is done. A BEFORE trigger of ours, which fires
+before those of main, tells of each *attempt*; an attempt that no change follows had no outcome.
 """
 
 from __future__ import annotations

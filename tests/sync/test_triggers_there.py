@@ -1,0 +1,211 @@
+"""Triggers: what was committed here comes out on the remote as if it had been made there, once.
+
+Each row of the table is a schema and statements. They run on plain SQLite and on a replica, which pushes once
+at the end, or after each; the remote, the replica after a pull, and a new replica then equal plain SQLite.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing
+
+import apsw
+import pytest
+
+import turso_sync_nb as tsn
+
+T = (
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b UNIQUE)",
+    "INSERT INTO t VALUES (1, 'x', 1), (2, 'y', 2), (3, 'z', 3)",
+)
+LOG = (*T, "CREATE TABLE log (n INTEGER PRIMARY KEY, m)")
+AFTER = (
+    *LOG,
+    "CREATE TRIGGER ai AFTER INSERT ON t BEGIN INSERT INTO log (m) VALUES ('i' || new.id); END",
+    "CREATE TRIGGER au AFTER UPDATE ON t BEGIN INSERT INTO log (m) VALUES ('u' || old.id || new.a); END",
+    "CREATE TRIGGER ad AFTER DELETE ON t BEGIN INSERT INTO log (m) VALUES ('d' || old.id); END",
+)
+BEFORE = (
+    *LOG,
+    "CREATE TRIGGER bi BEFORE INSERT ON t BEGIN INSERT INTO log (m) VALUES ('bi' || new.a); END",
+    "CREATE TRIGGER bu BEFORE UPDATE ON t BEGIN INSERT INTO log (m) VALUES ('bu' || old.id || new.a); END",
+    "CREATE TRIGGER bd BEFORE DELETE ON t BEGIN INSERT INTO log (m) VALUES ('bd' || old.id); END",
+)
+EVERY_FORM = (
+    "INSERT INTO t (a, b) VALUES ('n', 10)",
+    "INSERT OR IGNORE INTO t VALUES (1, 'ign', 99)",
+    "INSERT OR IGNORE INTO t VALUES (70, 'ign', 10), (71, 'in', 71)",
+    "UPDATE t SET a = a",
+    "UPDATE t SET a = 'w', b = b WHERE id = 2",
+    "UPDATE OR IGNORE t SET b = 3 WHERE id = 1",
+    "INSERT INTO t VALUES (1, 'up', 1) ON CONFLICT (id) DO UPDATE SET a = excluded.a",
+    "INSERT INTO t VALUES (1, 'up', 1) ON CONFLICT (id) DO NOTHING",
+    "DELETE FROM t WHERE id = 2",
+    "DELETE FROM t WHERE id = 12345",
+    "UPDATE t SET id = id + 100 WHERE id = 3",
+    "DELETE FROM t",
+)
+TOTAL = (
+    "CREATE TABLE acc (id INTEGER PRIMARY KEY, total)",
+    "INSERT INTO acc VALUES (1, 0)",
+    "CREATE TABLE p (id INTEGER PRIMARY KEY, acc, amt)",
+    "CREATE TRIGGER pi AFTER INSERT ON p BEGIN UPDATE acc SET total = total + new.amt WHERE id = 1; END",
+    "CREATE TRIGGER pd AFTER DELETE ON p BEGIN UPDATE acc SET total = total - old.amt WHERE id = 1; END",
+)
+CASES = {
+    "every form, AFTER": (AFTER, EVERY_FORM),
+    "every form, BEFORE": (BEFORE, EVERY_FORM),
+    "every form, both": ((*AFTER, *BEFORE[3:]), EVERY_FORM),
+    "reject and log": (
+        (
+            *LOG,
+            (
+                "CREATE TRIGGER g BEFORE INSERT ON t WHEN new.a = 'no' BEGIN INSERT INTO log (m) VALUES (new.b); "
+                "SELECT RAISE(IGNORE); END"
+            ),
+            (
+                "CREATE TRIGGER h BEFORE UPDATE ON t WHEN new.a = 'no' BEGIN INSERT INTO log (m) VALUES (old.b); "
+                "SELECT RAISE(IGNORE); END"
+            ),
+        ),
+        (
+            "INSERT INTO t VALUES (20, 'no', 20), (21, 'yes', 21), (22, 'no', 22)",
+            "UPDATE t SET a = CASE WHEN id = 1 THEN 'no' ELSE 'fine' END",
+        ),
+    ),
+    "soft delete": (
+        (
+            *T,
+            (
+                "CREATE TRIGGER g BEFORE DELETE ON t BEGIN UPDATE t SET a = 'deleted' WHERE id = old.id; "
+                "SELECT RAISE(IGNORE); END"
+            ),
+        ),
+        ("DELETE FROM t WHERE id < 3", "DELETE FROM t", "UPDATE t SET a = 'back' WHERE id = 1"),
+    ),
+    "de-duplication": (
+        (
+            "CREATE TABLE n (id INTEGER PRIMARY KEY, t)",
+            "CREATE TRIGGER s BEFORE INSERT ON n BEGIN DELETE FROM n WHERE t = new.t; END",
+        ),
+        (
+            "INSERT INTO n (t) VALUES ('A')",
+            "INSERT INTO n (t) VALUES ('A')",
+            "INSERT INTO n (t) VALUES ('B'), ('A')",
+        ),
+    ),
+    "a slug of the title": (
+        (
+            "CREATE TABLE n (id INTEGER PRIMARY KEY, t, slug)",
+            (
+                "CREATE TRIGGER s AFTER INSERT ON n WHEN new.slug IS NULL BEGIN "
+                "UPDATE n SET slug = lower(new.t) WHERE id = new.id; END"
+            ),
+        ),
+        (
+            "INSERT INTO n (t) VALUES ('AA')",
+            "UPDATE n SET slug = slug",
+            "UPDATE n SET slug = slug || 'x'",
+            "DELETE FROM n WHERE id = 1",
+            "INSERT INTO n (id, t) VALUES (1, 'CC')",
+        ),
+    ),
+    "totals": (
+        TOTAL,
+        (
+            "INSERT INTO p VALUES (1, 1, 10), (2, 1, 5)",
+            "DELETE FROM p WHERE id = 2",
+            "UPDATE p SET acc = acc",
+        ),
+    ),
+    "counters by upsert": (
+        (
+            "CREATE TABLE cnt (k TEXT PRIMARY KEY, n)",
+            "CREATE TABLE e (id INTEGER PRIMARY KEY, k)",
+            (
+                "CREATE TRIGGER s AFTER INSERT ON e BEGIN "
+                "INSERT INTO cnt VALUES (new.k, 1) ON CONFLICT (k) DO UPDATE SET n = n + 1; END"
+            ),
+        ),
+        (
+            "INSERT INTO e (k) VALUES ('a'), ('b'), ('a')",
+            "INSERT INTO e (k) SELECT k FROM e",
+            "DELETE FROM cnt WHERE k = 'b'",
+        ),
+    ),
+    "rows without a key": (
+        (
+            "CREATE TABLE k (a, b)",
+            "CREATE TABLE log (n INTEGER PRIMARY KEY, m)",
+            "CREATE TRIGGER g AFTER UPDATE ON k BEGIN INSERT INTO log (m) VALUES (old.a || new.a); END",
+            "INSERT INTO k VALUES (1, 1), (1, 1), (2, NULL)",
+        ),
+        (
+            "UPDATE k SET b = 5 WHERE rowid = 2",
+            "UPDATE k SET a = a + 1",
+            "UPDATE k SET a = a",
+            "DELETE FROM k WHERE b IS NULL",
+        ),
+    ),
+    "triggers that call each other": (
+        (
+            "CREATE TABLE a (id INTEGER PRIMARY KEY, v)",
+            "CREATE TABLE b (id INTEGER PRIMARY KEY, v)",
+            "CREATE TRIGGER x AFTER INSERT ON a BEGIN INSERT INTO b (v) VALUES (new.v); END",
+            "CREATE TRIGGER y AFTER INSERT ON b BEGIN UPDATE a SET v = v || '!' WHERE id = new.id; END",
+        ),
+        (
+            "INSERT INTO a (v) VALUES ('p'), ('q')",
+            "INSERT INTO b (v) VALUES ('direct')",
+            "UPDATE a SET v = 'plain'",
+        ),
+    ),
+}
+
+
+def form(sql: str) -> str:
+    """Return a definition without what servers write anew: space, quotes and case."""
+    plain = sql.lower().replace('"', "").replace("if not exists ", "").replace("insert or replace", "replace")
+    return re.sub(r"\s+", "", plain)
+
+
+def state(ask) -> dict[tuple[str, str], object]:
+    """Return all rows, and how views and triggers are defined."""
+    objects = ask("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
+    return {
+        (kind, name): sorted(map(tuple, ask(f'SELECT * FROM "{name}"')), key=repr)
+        if kind == "table"
+        else form(sql)
+        for kind, name, sql in objects
+        if not name.startswith(("turso_sync", "sqlite_", "__turso"))
+    }
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one push", "push each"])
+@pytest.mark.parametrize("name", CASES)
+def test_the_remote_is_as_if_it_had_been_made_there(remote_server, tmp_path, name, together):
+    """Rows and schema are those of plain SQLite: on the remote, here, and on a new replica."""
+    schema, statements = CASES[name]
+    source = tmp_path / "source.db"
+    with closing(apsw.Connection(str(source))) as raw:
+        for sql in schema:
+            raw.execute(sql)
+    url = remote_server(source).url
+    plain = sqlite3.connect(":memory:", isolation_level=None)
+    for sql in schema:
+        plain.execute(sql)
+    with closing(tsn.connect(tmp_path / "mine", url, isolation_level=None)) as mine:
+        for sql in statements:
+            plain.execute(sql)
+            mine.execute(sql)
+            if not together:
+                mine.push()
+        mine.push()
+        wanted = state(lambda ask: plain.execute(ask).fetchall())
+        assert mine.changes().empty
+        with closing(tsn.connect(tmp_path / "fresh", url)) as fresh:
+            assert state(lambda ask: fresh.execute(ask).fetchall()) == wanted
+        mine.pull()
+        assert state(lambda ask: mine.execute(ask).fetchall()) == wanted
+        assert mine.conflicts().empty
