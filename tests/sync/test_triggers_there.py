@@ -61,11 +61,11 @@ CASES = {
         (
             *LOG,
             (
-                "CREATE TRIGGER g BEFORE INSERT ON t WHEN new.a = 'no' BEGIN INSERT INTO log (m) VALUES (new.b); "
+                "CREATE TRIGGER g BEFORE INSERT ON t WHEN new.a = 'no' BEGIN INSERT INTO log (m) VALUES (1); "
                 "SELECT RAISE(IGNORE); END"
             ),
             (
-                "CREATE TRIGGER h BEFORE UPDATE ON t WHEN new.a = 'no' BEGIN INSERT INTO log (m) VALUES (old.b); "
+                "CREATE TRIGGER h BEFORE UPDATE ON t WHEN new.a = 'no' BEGIN INSERT INTO log (m) VALUES (2); "
                 "SELECT RAISE(IGNORE); END"
             ),
         ),
