@@ -284,6 +284,7 @@ class RandomSql(RuleBasedStateMachine):
         for peer in self.peers:
             here = contents(peer.run)
             assert here == state, differences(here, state)
+            assert peer.db.verify(sample=None).differences == ()
         if self.echo:
             echoes = [k for (k,) in self.server.run("SELECT k FROM echo")]
             tokens = [k for (k,) in self.server.run("SELECT k FROM tokens")]

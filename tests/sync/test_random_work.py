@@ -238,6 +238,9 @@ class Work(RuleBasedStateMachine):
             self.settle()
             states = [self.contents(db) for db in self.dbs]
             assert states[0] == states[1] == states[2]
+            for db in self.dbs:
+                report = db.verify(sample=None)
+                assert report.differences == ()
             wanted = {
                 (who, n, repr(v), extra)
                 for who, rows in enumerate(self.own)
