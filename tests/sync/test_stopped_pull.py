@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import turso_sync_nb as tsn
+from turso_sync_nb.engine.pull import Settling, pull
 from turso_sync_nb.storage.files.uninterrupted import uninterrupted
 from turso_sync_nb.storage.vfs import publication
 
@@ -119,6 +120,26 @@ def test_a_disk_that_failed_amid_a_publication(replica, monkeypatch):
     rows = db.execute("SELECT k FROM kv ORDER BY k").fetchall()
     assert rows == [("mine",), ("news",), ("x",)]
     assert db.push().transactions == 1
+
+
+def test_a_verb_finishes_what_an_earlier_one_began(replica, monkeypatch):
+    """A pull that follows one that failed past its commit point does not begin its files anew."""
+    far, db = replica("far"), replica("mine")
+    far.execute("INSERT INTO kv VALUES ('news', 1)")
+    far.push()
+
+    def fail(point: str) -> None:
+        if point == "publish: cut":
+            raise tsn.ReplicaError("write: the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(publication, "reach", fail)
+        with pytest.raises(tsn.ReplicaError, match="the disk is full"):
+            db.pull()
+    far.execute("INSERT INTO kv VALUES ('more', ?)", ("long" * 9000,))
+    far.push()
+    pull(db._replica, Settling())
+    assert db.execute("SELECT k FROM kv ORDER BY k").fetchall() == [("more",), ("news",), ("x",)]
 
 
 def test_an_attached_file_that_vanished(replica, tmp_path):

@@ -155,6 +155,7 @@ class Replica:
         with self._verbs:
             self._verbs_under_way += 1
             try:
+                self._finish_publication()  # before the files that it needs are begun anew
                 yield
             finally:
                 self._verbs_under_way -= 1
