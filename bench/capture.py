@@ -30,6 +30,7 @@ PLAIN_LIMIT: Final = 3.0
 COPIED: Final = 200_000
 MEMORY_LIMIT_BYTES: Final = 300 * 10**6
 MANY: Final = 1_000_000
+SINGLE: Final = 2_000
 
 INSERT: Final = f"INSERT INTO stock {PLACES}"
 COPY: Final = "INSERT INTO stock SELECT * FROM source"
@@ -64,6 +65,7 @@ def figures() -> list[Figure]:
     ):
         return [
             inserted(server.url),
+            *singly(server.url),
             against_plain(server.url),
             copied(server.url, f"{COPIED:,} rows by INSERT .. SELECT", COPY),
             copied(server.url, "the same, keys assigned by SQLite", COPY_ASSIGNED),
@@ -81,6 +83,46 @@ def inserted(url: str) -> Figure:
         pairs=PAIRS,
     )
     return compared(f"{ROWS:,} captured inserts", mine, other, peer="pyturso", limit=PYTURSO_LIMIT)
+
+
+def singly(url: str) -> list[Figure]:
+    """Run one statement after the other in a transaction, ours and pyturso's: what each costs by itself."""
+    keys = range(1, SINGLE + 1)
+
+    def insert(db: Any) -> None:
+        for key in keys:
+            db.execute("INSERT INTO stock (id, name) VALUES (?, ?)", (key, "article"))
+
+    def update(db: Any) -> None:
+        for key in keys:
+            db.execute("UPDATE stock SET name = ? WHERE id = ?", ("other", key))
+
+    def look_up(db: Any) -> None:
+        for key in keys:
+            db.execute("SELECT name FROM stock WHERE id = ?", (key,)).fetchone()
+
+    def seconds(connect: Callable[[str], Any], work: Callable[[Any], None]) -> float:
+        with tempfile.TemporaryDirectory() as folder, closing(connect(f"{folder}/replica")) as db:
+            if work is not insert:
+                insert(db)
+            work(db)
+            if work is insert:
+                db.rollback()
+            return timed(lambda: work(db))
+
+    def figure(what: str, work: Callable[[Any], None]) -> Figure:
+        mine, other = in_turns(
+            lambda: seconds(lambda path: tsn.connect(path, url), work),
+            lambda: seconds(lambda path: turso.sync.connect(path, remote_url=url), work),
+            pairs=PAIRS,
+        )
+        return compared(what, mine, other, peer="pyturso", limit=PYTURSO_LIMIT)
+
+    return [
+        figure(f"{SINGLE:,} inserts, one by one", insert),
+        figure(f"{SINGLE:,} updates by key, one by one", update),
+        figure(f"{SINGLE:,} rows by key, one by one", look_up),
+    ]
 
 
 def against_plain(url: str) -> Figure:

@@ -231,6 +231,79 @@ def test_a_table_without_capture_is_noticed(own, sql, monkeypatch):
     assert mine.execute("SELECT * FROM t").fetchall() == before
 
 
+@pytest.mark.parametrize("operation", ["insert", "update", "delete"])
+def test_an_operation_without_capture_is_noticed(own, operation, monkeypatch):
+    """Where the trigger of one operation is missing: that one is rolled back, the others are captured."""
+    made = capturing.plain_triggers
+    missing = f"_{operation} AFTER"
+    monkeypatch.setattr(
+        capturing, "plain_triggers", lambda shape: (one for one in made(shape) if missing not in one)
+    )
+    mine, _ = own
+    for sql in ("INSERT INTO t VALUES (9, 'n', 9)", "UPDATE t SET a = 'x' WHERE id = 1", "DELETE FROM t"):
+        if sql.lower().startswith(operation):
+            with pytest.raises(tsn.NotSupportedError, match="not every change of it was captured"):
+                mine.execute(sql)
+        else:
+            mine.execute(sql)
+            mine.commit()
+
+
+def followed(db: tsn.Connection) -> set[str]:
+    """Return the tables that have triggers of ours."""
+    rows = db.execute("SELECT tbl_name FROM temp.sqlite_schema WHERE type = 'trigger'").fetchall()
+    return {name for (name,) in rows}
+
+
+FAMILY = (
+    "CREATE TABLE parent (id INTEGER PRIMARY KEY)",
+    "CREATE TABLE child (id INTEGER PRIMARY KEY, p REFERENCES parent ON DELETE CASCADE)",
+    "CREATE TABLE grandchild (id INTEGER PRIMARY KEY, c references child on delete cascade)",
+    "CREATE TABLE log (n INTEGER PRIMARY KEY, what)",
+    "CREATE TABLE aloof (id INTEGER PRIMARY KEY)",
+)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "sql", "expected"),
+    [
+        ("", "INSERT INTO aloof VALUES (1)", {"aloof"}),
+        ("", "SELECT * FROM aloof", set()),
+        ("", "DELETE FROM parent", {"parent", "child", "grandchild"}),
+        (
+            "CREATE TRIGGER g AFTER INSERT ON aloof BEGIN INSERT INTO log (what) VALUES (new.id); END",
+            "INSERT INTO aloof VALUES (1)",
+            {"aloof", "log"},
+        ),
+    ],
+)
+def test_triggers_are_made_for_what_a_statement_writes(own, trigger, sql, expected):
+    """The tables that a statement, its triggers or its foreign keys write are followed, and no others."""
+    mine, _ = own
+    mine.execute("PRAGMA foreign_keys = ON")
+    mine.execute("PRAGMA case_sensitive_like = ON")
+    for text in (*FAMILY, trigger or "DROP TABLE IF EXISTS absent"):
+        mine.execute(text)
+    mine.commit()
+    mine.execute("CREATE INDEX i ON log (what)")  # a change of the schema has every trigger made anew
+    mine.commit()
+    assert not followed(mine)
+    mine.execute(sql)
+    assert followed(mine) == expected
+
+
+def test_a_table_that_is_not_followed_is_noticed(own, monkeypatch):
+    """Where triggers stand: an event on a table that has no trigger of ours rolls the transaction back."""
+    mine, _ = own
+    mine.execute("CREATE TRIGGER g AFTER INSERT ON kv BEGIN DELETE FROM bare; END")
+    mine.commit()
+    before = mine.execute("SELECT * FROM t").fetchall()
+    monkeypatch.setattr(capturing.Capture, "_follow", lambda *_: None)
+    with pytest.raises(tsn.NotSupportedError, match="not every change of it was captured"):
+        mine.execute("UPDATE t SET a = 'x'")
+    assert mine.execute("SELECT * FROM t").fetchall() == before
+
+
 @pytest.mark.parametrize("sql", ["INSERT INTO t VALUES (9, 'n', 9)", "UPDATE t SET a = 'x'", "DELETE FROM t"])
 def test_an_event_without_a_trigger_is_noticed(own, sql, monkeypatch):
     """Where triggers stand: an event that no trigger of ours asked about rolls the transaction back."""
