@@ -87,42 +87,46 @@ def inserted(url: str) -> Figure:
 
 def singly(url: str) -> list[Figure]:
     """Run one statement after the other in a transaction, ours and pyturso's: what each costs by itself."""
-    keys = range(1, SINGLE + 1)
-
-    def insert(db: Any) -> None:
-        for key in keys:
-            db.execute("INSERT INTO stock (id, name) VALUES (?, ?)", (key, "article"))
-
-    def update(db: Any) -> None:
-        for key in keys:
-            db.execute("UPDATE stock SET name = ? WHERE id = ?", ("other", key))
-
-    def look_up(db: Any) -> None:
-        for key in keys:
-            db.execute("SELECT name FROM stock WHERE id = ?", (key,)).fetchone()
-
-    def seconds(connect: Callable[[str], Any], work: Callable[[Any], None]) -> float:
-        with tempfile.TemporaryDirectory() as folder, closing(connect(f"{folder}/replica")) as db:
-            if work is not insert:
-                insert(db)
-            work(db)
-            if work is insert:
-                db.rollback()
-            return timed(lambda: work(db))
 
     def figure(what: str, work: Callable[[Any], None]) -> Figure:
         mine, other = in_turns(
-            lambda: seconds(lambda path: tsn.connect(path, url), work),
-            lambda: seconds(lambda path: turso.sync.connect(path, remote_url=url), work),
+            lambda: _warm(lambda path: tsn.connect(path, url), work),
+            lambda: _warm(lambda path: turso.sync.connect(path, remote_url=url), work),
             pairs=PAIRS,
         )
         return compared(what, mine, other, peer="pyturso", limit=PYTURSO_LIMIT)
 
     return [
-        figure(f"{SINGLE:,} inserts, one by one", insert),
-        figure(f"{SINGLE:,} updates by key, one by one", update),
-        figure(f"{SINGLE:,} rows by key, one by one", look_up),
+        figure(f"{SINGLE:,} inserts, one by one", _insert_singly),
+        figure(f"{SINGLE:,} updates by key, one by one", _update_singly),
+        figure(f"{SINGLE:,} rows by key, one by one", _look_up_singly),
     ]
+
+
+def _insert_singly(db: Any) -> None:
+    for key in range(1, SINGLE + 1):
+        db.execute("INSERT INTO stock (id, name) VALUES (?, ?)", (key, "article"))
+
+
+def _update_singly(db: Any) -> None:
+    for key in range(1, SINGLE + 1):
+        db.execute("UPDATE stock SET name = ? WHERE id = ?", ("other", key))
+
+
+def _look_up_singly(db: Any) -> None:
+    for key in range(1, SINGLE + 1):
+        db.execute("SELECT name FROM stock WHERE id = ?", (key,)).fetchone()
+
+
+def _warm(connect: Callable[[str], Any], work: Callable[[Any], None]) -> float:
+    """Return the seconds of ``work`` on its second run; its rows are there, or were rolled back."""
+    with tempfile.TemporaryDirectory() as folder, closing(connect(f"{folder}/replica")) as db:
+        _insert_singly(db)
+        if work is _insert_singly:
+            db.rollback()
+        else:
+            work(db)
+        return timed(lambda: work(db))
 
 
 def against_plain(url: str) -> Figure:
