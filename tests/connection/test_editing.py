@@ -266,6 +266,40 @@ def test_a_frame_is_applied_once(db):
         db.apply(frame, on_changed="never")
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        "id = 1; DROP TABLE person",
+        "1; DELETE FROM person",
+        "1 --\n; DELETE FROM person",
+        "1); DELETE FROM person; SELECT (1",
+        "1) UNION SELECT id, name, age, u FROM person WHERE (1",
+        "1) ORDER BY (id",
+        "1) LIMIT (1",
+        "1) THEN 2 WHEN (1",
+        "1 /*",
+        "id ==",
+    ],
+)
+def test_where_is_one_expression(db, where):
+    """A second statement, or a clause that closes the condition, is refused, and nothing of it is done."""
+    before = people(db)
+    with pytest.raises(tsn.UsageError, match="not one condition") as caught:
+        db.edit_frame("person", where=where)
+    assert caught.value.hint
+    assert people(db) == before
+    assert db.changes().empty
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["id < 3 -- two", "name <> 'a;b' AND id < 3", "id IN (SELECT id FROM person WHERE id < 3)", "(id) < (3)"],
+)
+def test_where_takes_any_expression(db, where):
+    """Comments, strings with a semicolon, subqueries."""
+    assert list(db.edit_frame("person", where=where)["id"]) == [1, 2]
+
+
 VALUES = st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text() | st.binary()
 
 

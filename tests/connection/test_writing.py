@@ -297,3 +297,32 @@ def test_pandas_reads_in_chunks_and_reports_errors(db):
     assert [chunk["id"].tolist() for chunk in chunks] == [[1], [2]]
     with pytest.warns(UserWarning, match=WARNS), pytest.raises(tsn.Error, match="nowhere"):
         pd.read_sql("SELECT * FROM nowhere", db)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "bound"),
+    [
+        ("2024-01-31", "D", "2024-01-31"),
+        ("2024-01", "M", "2024-01-01"),
+        ("2024-01-31T12", "h", "2024-01-31 12:00:00"),
+        ("2024-01-31T12:00:00.5", "ms", "2024-01-31 12:00:00.500000"),
+        ("2024-01-31T12:00:00.123456", "us", "2024-01-31 12:00:00.123456"),
+        ("2024-01-31T12:00:00.123456000", "ns", "2024-01-31 12:00:00.123456"),
+        ("2024-01-31T12:00:00.123456789", "ns", "2024-01-31 12:00:00.123456789"),
+        ("NaT", "ns", None),
+    ],
+)
+def test_numpy_moments_are_bound_as_their_unit_says(db, value, unit, bound):
+    """A day is a day, nanoseconds are all there."""
+    assert db.execute("SELECT ?", (np.datetime64(value, unit),)).fetchone() == (bound,)
+
+
+def test_a_column_of_null_has_its_declared_type(db):
+    """It is the same for rows of NULL as for no rows."""
+    db.execute("CREATE TABLE n (i INTEGER, r REAL, b BOOLEAN, at TIMESTAMP, t TEXT, x BLOB)")
+    none = db.query("SELECT * FROM n")
+    db.execute("INSERT INTO n DEFAULT VALUES")
+    one = db.query("SELECT * FROM n")
+    assert list(one.dtypes) == list(none.dtypes)
+    assert one.isna().all(axis=None)
+    assert [str(kind) for kind in one.dtypes[:4]] == ["Int64", "float64", "boolean", "datetime64[us]"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from turso_sync_nb.changes.names import quoted
 from turso_sync_nb.connection.edits import ATTRIBUTE, Edit, RowEdit
 from turso_sync_nb.connection.frames import frame_of_rows
-from turso_sync_nb.errors import ConflictError, UsageError
+from turso_sync_nb.errors import ConflictError, Error, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,7 +82,7 @@ class Editor:
         """Return rows of ``table``; see the method of that name on :class:`Connection`."""
         columns, key, auto_key = editable(db, table)
         listed = ", ".join(map(quoted, columns))
-        condition = f" WHERE {where}" if where else ""
+        condition = _condition(db, table, where, parameters) if where else ""
         result = db.run(f"SELECT {listed} FROM main.{quoted(table)}{condition}", parameters)
         edit = Edit(table, columns, key, result.rows, auto_key=auto_key)
         frame = frame_of_rows(columns, result.declared, result.rows)
@@ -179,6 +179,23 @@ def editable(db: Connection, table: str) -> tuple[tuple[str, ...], tuple[str, ..
         )
     auto_key = len(keyed) == 1 and keyed[0][2] == "INTEGER"
     return tuple(name for name, _, _ in rows), tuple(name for _, name, _ in keyed), auto_key
+
+
+def _condition(db: Connection, table: str, where: str, parameters: Parameters | None) -> str:
+    """Return the WHERE of one expression.
+
+    Text that is one expression can stand inside CASE WHEN; text that closes the parenthesis cannot stand in both.
+    """
+    probe = f"EXPLAIN SELECT CASE WHEN (\n{where}\n) THEN 1 END FROM main.{quoted(table)}"
+    try:
+        db.execute(probe, () if parameters is None else parameters).close()
+    except Error as error:
+        reason = str(error)
+        raise UsageError(
+            f"edit {table}: where= is not one condition: {reason}",
+            hint="write what follows WHERE, values as :name with parameters=",
+        ) from None
+    return f" WHERE (\n{where}\n)"
 
 
 def _changed_underneath(db: Connection, edit: Edit, one: RowEdit) -> dict[str, Any] | None:

@@ -8,8 +8,8 @@ A column's type follows its values (SQLite's columns have none of their own):
 | floats | ``float64``, NULL as NaN |
 | integers and floats | ``float64`` where every integer is exact in it, else objects |
 | text | pandas' ``str`` (objects before pandas 3), NULL as its missing value; ``''`` stays ``''`` |
-| blobs, mixtures, only NULL | objects, NULL as ``None`` |
-| no rows | by the declared type: ``Int64``, ``float64``, ``str``, else objects |
+| blobs, mixtures | objects, NULL as ``None`` |
+| no rows, only NULL | by the declared type: ``Int64``, ``float64``, ``str``, else objects |
 
 Booleans, dates and moments are known by the declared type of their column; ``declared_types`` says how.
 
@@ -150,6 +150,8 @@ def _series(parts: list[Part], declared: str) -> Any:
             kinds.add(_NONE)
     nullable = _NONE in kinds
     kinds.discard(_NONE)
+    if not kinds:
+        return pd.Series([None] * sum(map(len, parts)), dtype=_declared_dtype(declared))
     if len(kinds) == 1 and kinds <= {int, float, str} and not any(isinstance(part, list) for part in parts):
         return _of_one_type(parts, kinds.pop(), declared, nullable=nullable)
     values = [value for part in parts for value in _values(part)]

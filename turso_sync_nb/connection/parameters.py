@@ -9,6 +9,7 @@ would lie.
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, Final, TypeAlias
@@ -80,7 +81,7 @@ def python_value(value: Any) -> Any:
         return value
     if kind.__name__ == "timedelta64":  # its item is a bare integer, or a timedelta, by its unit
         return value
-    plain = value.astype("datetime64[us]").item() if kind.__name__ == "datetime64" else value.item()
+    plain = _moment(value) if kind.__name__ == "datetime64" else value.item()
     return plain if type(plain) in _AS_THEY_ARE or isinstance(plain, dt.date) else value
 
 
@@ -90,6 +91,20 @@ def _is_plain(value: Any) -> bool:
     if kind is int:
         return bool(_INT64_MIN <= value <= _INT64_MAX)
     return value.isascii() if kind is str else kind in _PLAIN
+
+
+def _moment(value: Any) -> Any:
+    """Return the date or moment of a ``datetime64``; one that is finer than a microsecond stays whole."""
+    plain = value.item()
+    if not isinstance(plain, int):
+        return plain  # a date of a unit of days and more, a datetime of a finer one, None for NaT
+    micro = value.astype("datetime64[us]")
+    if micro == value:
+        plain = micro.item()
+        return plain if isinstance(plain, dt.date) else value
+    pandas = sys.modules.get("pandas")
+    nano = value.astype("datetime64[ns]")
+    return pandas.Timestamp(value) if pandas and nano == value else value
 
 
 class _Named(Mapping[str, Any]):
