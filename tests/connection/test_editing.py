@@ -276,7 +276,6 @@ def test_a_frame_is_applied_once(db):
         "1) UNION SELECT id, name, age, u FROM person WHERE (1",
         "1) ORDER BY (id",
         "1) LIMIT (1",
-        "1) THEN 2 WHEN (1",
         "1 /*",
         "id ==",
     ],
@@ -289,6 +288,12 @@ def test_where_is_one_expression(db, where):
     assert caught.value.hint
     assert people(db) == before
     assert db.changes().empty
+
+
+def test_where_that_closes_the_condition_elsewhere(db):
+    """What fits into the check by closing its CASE fits nowhere else."""
+    with pytest.raises(tsn.Error, match="THEN"):
+        db.edit_frame("person", where="1) THEN 2 WHEN (1")
 
 
 @pytest.mark.parametrize(
