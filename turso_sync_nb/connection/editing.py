@@ -184,7 +184,7 @@ def editable(db: Connection, table: str) -> tuple[tuple[str, ...], tuple[str, ..
 def _condition(db: Connection, table: str, where: str, parameters: Parameters | None) -> str:
     """Return the WHERE of one expression.
 
-    Only one expression can stand in CASE WHEN; text that closes the parenthesis there does not fit after WHERE.
+    Only one expression can stand in CASE WHEN; what closes the parenthesis there does not fit after WHERE.
     """
     probe = f"EXPLAIN SELECT CASE WHEN (\n{where}\n) THEN 1 END FROM main.{quoted(table)}"
     try:
