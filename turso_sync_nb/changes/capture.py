@@ -60,6 +60,8 @@ class Capture:
         self._known: tuple[int, int] | None = None
         self._schema: Schema | None = None
         self._shapes: dict[str, Shape] = {}
+        self._followed: set[tuple[str, Writes]] = set()
+        """First words and writes of statements for which all is ready under the schema in force."""
         self._nested: Nested | None = None
         self._number: int | None = None
         self._begun = False
@@ -77,8 +79,10 @@ class Capture:
         """
         word, rowid = first_word(sql), self._raw.last_insert_rowid()
         schema = self._ready()
-        self._refuse(writes, schema, word)
-        self._follow(writes, schema)
+        if (word, writes) not in self._followed:
+            self._refuse(writes, schema, word)
+            self._follow(writes, schema)
+            self._followed.add((word, writes))
         self._begin(schema, writes, targets)
         self._raw.set_last_insert_rowid(rowid)
         before = Objects.of(self._raw, with_columns=word == "ALTER") if word in _CHANGING_THE_SCHEMA else None
@@ -169,6 +173,7 @@ class Capture:
 
     def _install(self, schema: Schema) -> None:
         remove_triggers(self._raw)
+        self._followed.clear()
         self._shapes = {}
         self._raw.pragma("recursive_triggers", 1 if schema.is_plain else self.recursive_triggers)
         if schema.is_plain:

@@ -85,12 +85,19 @@ def python_value(value: Any) -> Any:
     return plain if type(plain) in _AS_THEY_ARE or isinstance(plain, dt.date) else value
 
 
-def _is_plain(value: Any) -> bool:
-    """Say whether SQLite's binder takes ``value`` as it is: no large integer, no text that is no Unicode."""
-    kind = type(value)
-    if kind is int:
-        return bool(_INT64_MIN <= value <= _INT64_MAX)
-    return value.isascii() if kind is str else kind in _PLAIN
+def _are_plain(values: tuple[Any, ...]) -> bool:
+    """Say whether SQLite's binder takes them as they are: no large integer, no text that is no Unicode."""
+    for value in values:
+        kind = type(value)
+        if kind is int:
+            if not _INT64_MIN <= value <= _INT64_MAX:
+                return False
+        elif kind is str:
+            if not value.isascii():
+                return False
+        elif kind not in _PLAIN:
+            return False
+    return True
 
 
 def _moment(value: Any) -> Any:
@@ -146,7 +153,7 @@ def bindings(parameters: Parameters | None) -> Any:
     """
     if parameters is None:
         return None
-    if type(parameters) is tuple and all(map(_is_plain, parameters)):
+    if type(parameters) is tuple and _are_plain(parameters):
         return parameters
     if isinstance(parameters, Mapping):
         return _Named(parameters)
