@@ -12,11 +12,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.changes import tape
-from turso_sync_nb.changes.ddl import Objects, schema_changes
+from turso_sync_nb.changes.ddl import Objects, packed_details, schema_changes
+from turso_sync_nb.changes.definitions import dropped
 from turso_sync_nb.changes.names import BOOKKEEPING, PREFIX, TAPE, folded, is_internal, quoted
 from turso_sync_nb.changes.nested import Nested
+from turso_sync_nb.changes.rows_seen import rows_seen
 from turso_sync_nb.changes.schema import Schema, read_schema
-from turso_sync_nb.changes.sql_text import first_word
+from turso_sync_nb.changes.sql_text import first_word, without_lead
 from turso_sync_nb.changes.triggers import nested_triggers, plain_triggers, remove_triggers
 from turso_sync_nb.errors import NotSupportedError, UsageError
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     import apsw
 
     from turso_sync_nb.changes.model import SchemaChange, Shape
+    from turso_sync_nb.changes.rows_seen import RowsSeen
 
     Writes = Collection[tuple[str, str | None]]
     """Tables that a statement writes to, each with the trigger that does it (``None``: the statement)."""
@@ -86,6 +89,7 @@ class Capture:
         self._begin(schema, writes, targets)
         self._raw.set_last_insert_rowid(rowid)
         before = Objects.of(self._raw, with_columns=word == "ALTER") if word in _CHANGING_THE_SCHEMA else None
+        seen = self._dropped_rows(without_lead(sql))
         if word == "ALTER":
             remove_triggers(self._raw)
             self._known = None
@@ -98,7 +102,7 @@ class Capture:
             raise
         self._settle()
         if before is not None:
-            self._record(sql, before)
+            self._record(sql, before, seen)
             self._raw.set_last_insert_rowid(rowid)
 
     def _settle(self) -> None:
@@ -247,7 +251,14 @@ class Capture:
 
     # Schema changes
 
-    def _record(self, sql: str, before: Objects) -> None:
+    def _dropped_rows(self, sql: str) -> RowsSeen | None:
+        """Return the rows that the statement is about to drop from a table that is pushed."""
+        named = dropped(sql)
+        if named is None or named[0] in self._ignored or is_internal(named[0]):
+            return None
+        return rows_seen(self._raw, *named)
+
+    def _record(self, sql: str, before: Objects, seen: RowsSeen | None) -> None:
         """Put on the tape what the statement did to the schema, and to rows that it made with it."""
         known = self._schema.tables.keys() if self._schema else set[str]()
         after = Objects.of(self._raw, with_columns=first_word(sql) == "ALTER")
@@ -256,7 +267,7 @@ class Capture:
                 f"make {name}: names that begin with {PREFIX} are this package's own",
                 hint="choose another name",
             )
-        for change in schema_changes(sql, before, after, self._ignored):
+        for change in schema_changes(sql, before, after, self._ignored, seen):
             self._put(change)
         schema = self._ready()
         for name in schema.tables.keys() - known:
@@ -268,9 +279,12 @@ class Capture:
 
     def _put(self, change: SchemaChange) -> None:
         self._raw.execute(
-            f"INSERT INTO {TAPE} (op, v0, v1, v2, v3, v4) VALUES (?, ?, ?, ?, ?, ?)",
-            (int(tape.Op.SCHEMA), change.sql, change.kind, change.name, change.column, int(change.ignored)),
-        )
+            f"INSERT INTO {TAPE} (op, packed, v0, v1, v2, v3, v4) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                int(tape.Op.SCHEMA), packed_details(change),
+                change.sql, change.kind, change.name, change.column, int(change.ignored),
+            ),
+        )  # fmt: skip
 
     def _copy_rows(self, shape: Shape) -> None:
         names = "".join(f", v{at}" for at in range(len(shape.columns)))

@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from turso_sync_nb.changes.model import Operation
-
 Row: TypeAlias = dict[str, Any]
-Kind = Literal["row changed", "row gone", "key taken", "constraint"]
+Kind = Literal["row changed", "row gone", "key taken", "constraint", "schema"]
 Settle: TypeAlias = Callable[[Row | None, Row | None, Row | None], Row | None]
 """Given the row as it was (base), as changed here (local) and there (remote), returns the row to have."""
 Policy: TypeAlias = str | Settle
@@ -37,17 +35,21 @@ KEPT_MAX: Final = 10_000
 
 @dataclass(frozen=True)
 class Conflict:
-    """One conflict and how it was settled. Rows are by column name; ``None`` where there is no row."""
+    """One conflict and how it was settled. Rows are by column name; ``None`` where there is no row.
+
+    Of the kind ``schema`` the table is the object's name, ``operation`` what was to be done to it, and
+    ``base``, ``local`` and ``remote`` are SQL: its definition before, the statement, its definition there.
+    """
 
     transaction: int
     unix_time: int
     table: str
     key: Row
-    operation: Operation
+    operation: str
     kind: Kind
-    base: Row | None
-    local: Row | None
-    remote: Row | None
+    base: Row | str | None
+    local: Row | str | None
+    remote: Row | str | None
     settled_by: str
 
 

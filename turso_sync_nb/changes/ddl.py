@@ -6,8 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.changes.model import SchemaChange
+import msgspec
+
+from turso_sync_nb.changes.model import Definition, SchemaChange
 from turso_sync_nb.changes.names import folded, is_internal, is_reserved, quoted
+from turso_sync_nb.changes.rows_seen import RowsSeen  # noqa: TC001 - msgspec reads the annotation
 from turso_sync_nb.changes.sql_text import first_word, without_lead
 
 if TYPE_CHECKING:
@@ -55,46 +58,82 @@ class Objects:
         reserved = frozenset(name for _, name, _, _ in rows if is_reserved(name))
         return cls(found, columns, tuple(int(raw.pragma(name)) for name in PRAGMAS), reserved)
 
+    def differing(self, other: Objects) -> tuple[Definition, ...]:
+        """Return the definitions that ``other`` has not, or has otherwise."""
+        return tuple(
+            Definition(*key, *value) for key, value in self.found.items() if other.found.get(key) != value
+        )
+
 
 def schema_changes(
-    sql: str, before: Objects, after: Objects, ignored: Collection[str]
+    sql: str, before: Objects, after: Objects, ignored: Collection[str], seen: RowsSeen | None = None
 ) -> Iterator[SchemaChange]:
-    """Yield what the statement ``sql`` did, without ids."""
+    """Yield what the statement ``sql`` did, without ids; ``seen`` are the rows that it dropped."""
+    was, now = before.differing(after), after.differing(before)
     if first_word(sql) == "ALTER":
-        yield from _altered(sql, before, after, ignored)
+        if was or now:
+            altered = _altered(sql, before, after)
+            is_ignored = folded(altered.name) in ignored
+            yield altered.changed(ignored=is_ignored, was=was, now=now, seen=seen)
         return
-    gone = [key for key in before.found if key not in after.found]
-    for kind, name in gone:
-        table = before.found[kind, name][0]
-        if kind == "table" or ("table", table) not in gone:
-            dropped = f"DROP {kind.upper()} IF EXISTS {quoted(name)}"
-            yield SchemaChange(0, dropped, "drop", name, ignored=folded(table) in ignored)
-    for key, (table, text) in after.found.items():
-        if key not in before.found:
-            created = _CREATE.sub(lambda match: f"CREATE {match[1]} IF NOT EXISTS ", text, count=1)
-            yield SchemaChange(0, created, "create", key[1], ignored=folded(table) in ignored)
-    for name, was, now in zip(PRAGMAS, before.pragmas, after.pragmas, strict=True):
-        if was != now:
-            yield SchemaChange(0, f"PRAGMA {name} = {now}", "pragma", name)
+    owners = {one.name for one in was if one.type in ("table", "view")}
+    for one in was:
+        if one.name in owners or one.table not in owners:
+            yield SchemaChange(
+                0,
+                f"DROP {one.type.upper()} IF EXISTS {quoted(one.name)}",
+                "drop",
+                one.name,
+                ignored=folded(one.table) in ignored,
+                was=was,
+                seen=seen,
+            )
+    for one in now:
+        created = _CREATE.sub(lambda match: f"CREATE {match[1]} IF NOT EXISTS ", one.sql, count=1)
+        yield SchemaChange(0, created, "create", one.name, ignored=folded(one.table) in ignored, now=(one,))
+    for name, old, new in zip(PRAGMAS, before.pragmas, after.pragmas, strict=True):
+        if old != new:
+            yield SchemaChange(0, f"PRAGMA {name} = {new}", "pragma", name)
 
 
-def _altered(sql: str, before: Objects, after: Objects, ignored: Collection[str]) -> Iterator[SchemaChange]:
-    if before.found == after.found:
-        return
-    text = without_lead(sql).strip().rstrip(";")
-    changed = [name for name in before.columns if before.columns[name] != after.columns.get(name)] or [
-        name
-        for (kind, name), was in before.found.items()
-        if kind == "table" and after.found.get((kind, name)) != was
-    ]
-    name = changed[0] if changed else ""
-    added = [column for column in after.columns.get(name, ()) if column not in before.columns.get(name, ())]
-    is_added = len(added) == 1 and len(after.columns[name]) == len(before.columns[name]) + 1
-    yield SchemaChange(
-        0,
-        text,
-        "add_column" if is_added else "alter",
-        name,
-        added[0] if is_added else "",
-        folded(name) in ignored,
-    )
+def _altered(sql: str, before: Objects, after: Objects) -> SchemaChange:
+    """Return what an ALTER did, told by what it left."""
+    change = SchemaChange(0, without_lead(sql).strip().rstrip(";"), "alter")
+    gone = [name for name in before.columns if name not in after.columns]
+    new = [name for name in after.columns if name not in before.columns]
+    if gone and new:
+        return change.changed(kind="rename_table", name=gone[0], to=new[0])
+    name = next((name for name, had in before.columns.items() if after.columns.get(name) != had), "")
+    if not name:
+        tables = [one.name for one in after.differing(before) if one.type == "table"]
+        return change.changed(name=tables[0] if tables else "")
+    had, has = before.columns[name], after.columns[name]
+    lost, added = [one for one in had if one not in has], [one for one in has if one not in had]
+    if len(has) > len(had):
+        return change.changed(kind="add_column", name=name, column=added[0])
+    if len(has) < len(had):
+        return change.changed(kind="drop_column", name=name, column=lost[0])
+    return change.changed(kind="rename_column", name=name, column=lost[0], to=added[0])
+
+
+# On the tape
+
+
+class _Details(msgspec.Struct, array_like=True):
+    to: str = ""
+    was: tuple[Definition, ...] = ()
+    now: tuple[Definition, ...] = ()
+    seen: RowsSeen | None = None
+
+
+def packed_details(change: SchemaChange) -> bytes:
+    """Return in one value what a change has beside the columns of the tape."""
+    return msgspec.msgpack.encode(_Details(change.to, change.was, change.now, change.seen))
+
+
+def details_of(packed: bytes | None) -> dict[str, Any]:
+    """Return what :func:`packed_details` put into a value; nothing on a tape of an earlier version."""
+    if packed is None:
+        return {}
+    details = msgspec.msgpack.decode(packed, type=_Details)
+    return {"to": details.to, "was": details.was, "now": details.now, "seen": details.seen}

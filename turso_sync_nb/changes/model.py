@@ -7,10 +7,13 @@ holds refers back to it, so the garbage collector need not look (``gc=False``).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
+
+if TYPE_CHECKING:
+    from turso_sync_nb.changes.rows_seen import RowsSeen
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +77,35 @@ class RowChange(_Part, frozen=True, gc=False):
     by_action: bool = False
 
 
-class SchemaChange(_Part, frozen=True, gc=False):
-    """A change of the schema. ``name`` is the object's, for an added column its table's.
+class Definition(NamedTuple):
+    """One object of the schema; ``table`` is the one that it belongs to."""
 
-    ``ignored``: of a table that is never pushed.
+    type: str
+    name: str
+    table: str
+    sql: str
+
+
+class SchemaChange(_Part, frozen=True, gc=False):
+    """A change of the schema. ``name`` is the object's, for a column its table's.
+
+    ``ignored``: of a table that is never pushed. ``to``: the new name of a table or column. ``was`` and
+    ``now``: the definitions that the statement changed or removed, and those that it changed or made; empty
+    on a tape of an earlier version. ``seen``: the rows that a DROP removed.
     """
 
     id: int
     sql: str
-    kind: Literal["create", "drop", "add_column", "alter", "pragma"]
+    kind: Literal[
+        "create", "drop", "add_column", "drop_column", "rename_column", "rename_table", "alter", "pragma"
+    ]
     name: str = ""
     column: str = ""
     ignored: bool = False
+    to: str = ""
+    was: tuple[Definition, ...] = ()
+    now: tuple[Definition, ...] = ()
+    seen: RowsSeen | None = None
 
 
 Change: TypeAlias = RowChange | SchemaChange

@@ -34,14 +34,14 @@ def script(transactions: Iterable[Transaction], pushed: int = 0) -> Iterator[str
         moment = dt.datetime.fromtimestamp(one.unix_time, tz=dt.UTC)
         state = "pushed" if at < pushed else one.state
         title = f"-- transaction {one.number}, {moment:%Y-%m-%d %H:%M:%S} UTC, {state}"
-        statements = [sql for change in one.changes if not is_ignored(change) and (sql := _statement(change))]
+        statements = [sql for change in one.changes if not is_ignored(change) and (sql := statement(change))]
         if state not in (*_DONE, "pushed"):
             yield f"{title}: left out"
         elif statements:
             yield from (title, "BEGIN;", *statements, "COMMIT;")
 
 
-def _statement(change: Change) -> str | None:
+def statement(change: Change) -> str | None:
     """Return the change as one statement; ``None`` when it changes nothing."""
     if isinstance(change, SchemaChange):
         return _ended(change.sql)

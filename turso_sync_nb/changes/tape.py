@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 import msgspec
 
+from turso_sync_nb.changes.ddl import details_of, packed_details
 from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, Shape, Transaction, is_ignored
 from turso_sync_nb.changes.names import SHAPES, TAPE, TRANSACTIONS, has_table
 from turso_sync_nb.errors import ReplicaBrokenError
@@ -50,7 +51,7 @@ class Op(IntEnum):
     OLD = 5  # of an update whose NEW follows
     NEW = 6
     UPDATE = 7  # the new image; the old one is packed
-    SCHEMA = 8  # v0.. : sql, kind, name, column, ignored
+    SCHEMA = 8  # v0.. : sql, kind, name, column, ignored; packed: the rest of a SchemaChange
     INSERT_AUTO = 9
 
 
@@ -225,7 +226,8 @@ class _Reader:
             self.last_id = row[0]
         if op == _SCHEMA:
             sql, kind, name, column, ignored = row[_BEFORE_VALUES : _BEFORE_VALUES + 5]
-            self.changes.append(SchemaChange(row[0], sql, kind, name, column, bool(ignored)))
+            details = details_of(row[5])
+            self.changes.append(SchemaChange(row[0], sql, kind, name, column, bool(ignored), **details))
         elif op == _AUTO:
             self.auto = True
         elif op not in (_FLOOR, _BEGIN):
@@ -372,7 +374,8 @@ def _write_changes(raw: apsw.Connection, transactions: Iterable[Transaction]) ->
         for change in one.changes:
             if isinstance(change, SchemaChange):
                 values = (change.sql, change.kind, change.name, change.column, int(change.ignored))
-                _insert(raw, (change.id, int(Op.SCHEMA), None, one.number, one.unix_time, None), values)
+                details = packed_details(change)
+                _insert(raw, (change.id, int(Op.SCHEMA), None, one.number, one.unix_time, details), values)
                 continue
             if change.shape not in numbers:
                 widen(raw, len(change.shape.columns))

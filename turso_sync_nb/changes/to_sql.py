@@ -88,6 +88,31 @@ def _target(shape: Shape) -> str:
     return quoted(folded(shape.table))
 
 
+def naming_columns(shape: Shape) -> tuple[str, ...]:
+    """Return the columns that find the remote's own rows: the rowid, or the key of a table without."""
+    if shape.rowid_name is not None:
+        return (shape.rowid_name,)
+    return tuple(shape.columns[at] for at in shape.key)
+
+
+def count_rows(shape: Shape, rows: Sequence[Image], column: str | None) -> Sql:
+    """Return the query for how many of ``rows`` are in the table as listed, or in ``column`` alone.
+
+    A row has the values of :func:`naming_columns` first.
+    """
+    names = naming_columns(shape)
+    values = [column] if column else list(shape.columns)
+    listed, arguments = _listed(rows)
+    where = conjunction(
+        [
+            f"{_column(shape, name)} "
+            + (f"= {_ROWS}.column{at}" if at <= len(names) else f"IS {_ROWS}.column{at} COLLATE BINARY")
+            for at, name in enumerate((*names, *values), 1)
+        ]
+    )
+    return f"SELECT count(*) FROM ({listed}) AS {_ROWS} JOIN {quoted(shape.table)} ON {where}", arguments
+
+
 def _aborting(shape: Shape) -> str:
     """Return what keeps a table from removing or passing over a row of somebody else.
 

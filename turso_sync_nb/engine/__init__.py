@@ -12,6 +12,7 @@
 | ``ensure.py``, ``query_selector.py`` | the pages that one query touches; named by the remote |
 | ``query_trees.py`` | the trees that a query opens, and what it would fetch at most |
 | ``push.py``, ``push_batch.py`` | what was made here; one request of it |
+| ``schema_guards.py``, ``schema_replay.py`` | changes of the schema: conditions of a push; on a newer base |
 | ``chain.py`` | statements on the remote, all or nothing; answers that are to what was asked |
 | ``bookkeeping.py``, ``position.py`` | what has arrived; nothing changes state before that is known |
 | ``checkpoint.py`` | the log into the database file |

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.model import RowChange, SchemaChange, is_ignored
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.engine import outbox, position
 from turso_sync_nb.engine.bookkeeping import Position
-from turso_sync_nb.engine.chain import ask
 from turso_sync_nb.engine.push_batch import Failure, Piece, UnsendableError, pieces_of, send
 from turso_sync_nb.engine.reports import PushReport
+from turso_sync_nb.engine.schema_guards import BaseIsOldError, conditions
 from turso_sync_nb.errors import (
     ConflictError,
     RemoteFailedError,
@@ -32,7 +31,6 @@ from turso_sync_nb.errors import (
     SyncError,
 )
 from turso_sync_nb.progress import came_on
-from turso_sync_nb.protocol.pipeline import Execute, ExecuteResponse, Stmt
 from turso_sync_nb.storage.files.crash_points import reach
 
 if TYPE_CHECKING:
@@ -54,6 +52,10 @@ FOUND_OUT_WITHIN_S: Final = 0.3
 
 _LACKS: Final = re.compile(r"no such|does not exist", re.IGNORECASE)
 """What servers say of a table or column that they have not."""
+
+
+_UNIQUE: Final = re.compile(r"UNIQUE constraint failed: (.+?)(?: \(\d+\))?$")
+"""Names the columns: ``t.a, t.b``, on ``tursodb`` ``t.(a, b) (19)``."""
 
 
 class _UnexpectedPositionError(Exception):
@@ -108,13 +110,18 @@ def push(
 
 def _until_done(run: _Push, rebase: Callable[[], PullReport]) -> int:
     """Push, pulling in between as often as the remote has moved on; return the conflicts met."""
-    conflicts = 0
-    for _ in range(ATTEMPTS_MAX):
+    conflicts = attempts = 0
+    while attempts < ATTEMPTS_MAX:
         try:
             run.once()
+        except BaseIsOldError:
+            conflicts += rebase().conflicts
+            run.is_based = True
         except _MovedOnError as moved:
+            attempts += 1
             news = rebase()
             conflicts += news.conflicts
+            run.is_based = True
             if not news.applied:
                 raise run.stuck(moved) from None
         else:
@@ -136,6 +143,8 @@ class _Push:
         self.threshold = threshold
         self.transform = transform
         self.skip_refused = skip_refused
+        self.is_based = False
+        """Whether nothing was sent since this push pulled."""
         self.to_send = 0
         self.transactions = 0
         self.changes = 0
@@ -231,11 +240,13 @@ class _Push:
         """Send one batch; return where the remote is then."""
         replica, border = self.replica, batch[-1].last_id
         after = Position(replica.metadata.pull_gen, border)
+        is_old = replica.metadata.pushed_since_pull and not self.is_based
+        head, end = conditions(replica, batch, is_old=is_old)
         replica.save(pushed_since_pull=True)  # an answer may get lost
         apart: set[int] = set()
         while True:
             came_on("preparing")
-            pieces = self._pieces(batch, apart)
+            pieces = [*head, *self._pieces(batch, apart), *end]
             reach("push: before sending")
             came_on("sending")
             replica.unanswered = True
@@ -244,6 +255,7 @@ class _Push:
             if failure is None or failure.piece is None or len(failure.piece.changes) == 1:
                 break
             apart |= {change.id for change in failure.piece.changes}  # which of them is it?
+        self.is_based = False
         reach("push: answered")
         if failure is not None:
             raise self._meaning(failure, batch)
@@ -259,23 +271,9 @@ class _Push:
 
     def _pieces(self, batch: list[Transaction], apart: set[int]) -> list[Piece]:
         try:
-            pieces = [piece for one in batch for piece in pieces_of(one, self.transform, apart)]
+            return [piece for one in batch for piece in pieces_of(one, self.transform, apart)]
         except UnsendableError as error:
             raise self._refused(error.transaction, error.change, str(error)) from None
-        return self._without_known_columns(pieces)
-
-    def _without_known_columns(self, pieces: list[Piece]) -> list[Piece]:
-        """Leave out an ADD COLUMN that the remote has already."""
-        left = []
-        for piece in pieces:
-            change = piece.changes[0]
-            if isinstance(change, SchemaChange) and change.kind == "add_column":
-                sql = "SELECT name FROM pragma_table_info(?)"
-                names = {folded(str(name)) for (name, *_) in self._rows(Stmt(sql, (change.name,)))}
-                if folded(change.column) in names:
-                    continue
-            left.append(piece)
-        return left
 
     # What a failure means
 
@@ -298,23 +296,17 @@ class _Push:
     def _meaning_of_piece(self, failure: Failure, piece: Piece) -> Exception:
         (change,) = piece.changes
         what = _named(change)
+        if piece.expects and "overflow" in failure.message:
+            if piece.after:
+                return self._refused(piece.transaction, change, piece.expects)
+            return _MovedOnError(f"{piece.expects} on the remote", piece)
         if failure.is_guard:
             return _MovedOnError(f"the remote changed or removed the row of {what}", piece)
         if _LACKS.search(failure.message):
-            return _MovedOnError(f"the remote's schema changed ({failure.message})", piece)
-        if self._is_key_taken(change):
+            return _MovedOnError(failure.message, piece)
+        if isinstance(change, RowChange) and _is_key_taken(change, failure.message):
             return _MovedOnError(f"the remote has a row with the key of {what}", piece)
         return self._refused(piece.transaction, change, failure.message)
-
-    def _is_key_taken(self, change: Change) -> bool:
-        """Ask whether the remote has a row with the key of an insert; true if it cannot tell."""
-        if not isinstance(change, RowChange) or change.op != "insert" or change.new is None:
-            return False
-        if not to_sql.usable_key(change.shape, change.new):
-            return False
-        sql, arguments = to_sql.exists(change.shape, change.new)
-        (answer,) = ask(self.remote, Execute(Stmt(sql, arguments)))  # type: ignore[arg-type] # no RawText
-        return not isinstance(answer, ExecuteResponse) or bool(answer.result.rows)
 
     def _refused(self, one: Transaction | None, change: Change | None, message: str) -> ConflictError:
         """Mark the transaction refused, and return the error that says so."""
@@ -330,10 +322,6 @@ class _Push:
             "push(skip_refused=True) sends what follows, skip() gives it up",
         )
 
-    def _rows(self, stmt: Stmt) -> tuple[tuple[Any, ...], ...]:
-        (answer,) = ask(self.remote, Execute(stmt))
-        return answer.result.rows if isinstance(answer, ExecuteResponse) else ()
-
 
 def _weight(transaction: Transaction) -> int:
     """Return about how many bytes the values of a transaction take."""
@@ -343,6 +331,15 @@ def _weight(transaction: Transaction) -> int:
             for image in (change.old, change.new):
                 total += sum(len(value) if isinstance(value, str | bytes) else 8 for value in image or ())
     return total
+
+
+def _is_key_taken(change: RowChange, message: str) -> bool:
+    """Say whether the constraint that the message names is the key of an insert."""
+    found = _UNIQUE.search(message)
+    if change.op != "insert" or found is None or not change.shape.key:
+        return False
+    named = {folded(one.rpartition(".")[2].strip(' "()')) for one in found[1].split(",")}
+    return named == {folded(change.shape.columns[at]) for at in change.shape.key}
 
 
 def _named(change: Change) -> str:

@@ -47,6 +47,10 @@ class Piece:
     stmt: Stmt
     guarded: bool = False
     """Each of the changes has to find the row that it changes."""
+    expects: str = ""
+    """Of a condition on the schema: what was found where it does not hold."""
+    after: bool = False
+    """The condition is on what the changes left, not on what they met."""
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from turso_sync_nb.changes import to_sql
+from turso_sync_nb.changes import script, to_sql
 from turso_sync_nb.changes.conflicts import Conflict, policy_for
 from turso_sync_nb.changes.model import RowChange, SchemaChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.renumbering import Renumbering
 from turso_sync_nb.changes.to_sql import same_value
+from turso_sync_nb.engine.schema_replay import SchemaConflictError, SchemaReplay
 from turso_sync_nb.errors import ConflictError, UsageError
 from turso_sync_nb.options import SKIP, Rewrite
 
@@ -63,17 +64,27 @@ def replay(
         ConflictError: a conflict whose policy is ``reject``.
         Exception: what a policy or transform of the user raised.
     """
-    run = _Replay(raw, policies, transform, copied=copied)
-    for transaction in transactions:
+    everything = list(transactions)
+    applied = [change for one in everything if one.state in _APPLIED for change in one.changes]
+    schema = SchemaReplay(raw, applied)
+    run = _Replay(raw, policies, transform, schema, copied=copied)
+    for transaction in everything:
         run.transaction(transaction)
     return run.result
 
 
 class _Replay:
     def __init__(
-        self, raw: apsw.Connection, policies: Policies, transform: Transform | None, *, copied: bool
+        self,
+        raw: apsw.Connection,
+        policies: Policies,
+        transform: Transform | None,
+        schema: SchemaReplay,
+        *,
+        copied: bool,
     ) -> None:
         self.raw = raw
+        self.schema = schema
         self.copied = copied
         self.policies = policies
         self.transform = transform
@@ -94,15 +105,48 @@ class _Replay:
         try:
             with self.renumbering.all_or_nothing():
                 changes = tuple(done for change in transaction.changes if (done := self._change(change)))
+        except SchemaConflictError as error:
+            self._undo(conflicts_before)
+            self._set_aside_for_schema(transaction, error)
         except (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, _UnfitError) as error:
-            self.raw.execute(f"ROLLBACK TO {_SAVEPOINT}")
-            del self.result.conflicts[conflicts_before:]
+            self._undo(conflicts_before)
             self._set_aside(transaction, str(error))
         else:
             if changes:
                 self.result.transactions.append(transaction.changed(changes=changes))
             self.result.applied += 1
         self.raw.execute(f"RELEASE {_SAVEPOINT}")
+
+    def _undo(self, conflicts_before: int) -> None:
+        """Take back the transaction being replayed, and the conflicts that it met."""
+        self.raw.execute(f"ROLLBACK TO {_SAVEPOINT}")
+        self.renumbering.schema_changed()
+        del self.result.conflicts[conflicts_before:]
+
+    def _set_aside_for_schema(self, transaction: Transaction, error: SchemaConflictError) -> None:
+        """Set aside a transaction that does not fit the schema, whatever the policy for rows."""
+        change, reason = error.change, str(error)
+        if isinstance(change, RowChange):
+            name, operation = change.shape.table, str(change.op)
+        else:
+            name, operation = change.name, change.kind.replace("_", " ")
+        self.result.conflicts.append(
+            Conflict(
+                transaction=transaction.number,
+                unix_time=transaction.unix_time,
+                table=name,
+                key={},
+                operation=operation,
+                kind="schema",
+                base=error.base,
+                local=script.statement(change),
+                remote=error.remote,
+                settled_by=f"set aside: {reason}",
+            )
+        )
+        seen = self.schema.seen_now(transaction)
+        self._not_applied(seen.changed(state="aside", reason=reason))
+        self.result.set_aside += 1
 
     def _set_aside(self, transaction: Transaction, reason: str) -> None:
         change = next((one for one in transaction.changes if isinstance(one, RowChange)), None)
@@ -117,6 +161,7 @@ class _Replay:
 
     def _not_applied(self, transaction: Transaction) -> None:
         self.result.transactions.append(transaction)
+        self.schema.not_applied(transaction)
         for change in transaction.changes:
             if isinstance(change, RowChange) and change.new is not None:
                 self.unmade[_identity(change.shape, change.new)] = transaction
@@ -135,8 +180,17 @@ class _Replay:
 
     def _change(self, change: Change) -> Change | None:
         """Do ``change`` and return it as it is to be pushed now; ``None`` when nothing of it is left."""
+        if self.schema.leaves_out(change):
+            return None
         if isinstance(change, SchemaChange):
             return self._schema(change)
+        try:
+            self.schema.need_table(change)
+            return self._row_change(change)
+        except apsw.SQLError as error:  # its table or a column of it is not there
+            raise self.schema.unfit(change, str(error)) from None
+
+    def _row_change(self, change: RowChange) -> RowChange | None:
         change = self.renumbering.applied_to(change)
         if change.shape.ignored:
             return self._plainly(change)
@@ -151,15 +205,9 @@ class _Replay:
         return self._update(change) if change.op == "update" else self._delete(change)
 
     def _schema(self, change: SchemaChange) -> SchemaChange | None:
-        if change.kind == "add_column" and folded(change.column) in self._columns(change.name):
-            return None  # the other side has it by now
-        self.raw.execute(change.sql)
+        done = self.schema.apply(change)
         self.renumbering.schema_changed()
-        return change
-
-    def _columns(self, table: str) -> set[str]:
-        rows = self.raw.execute("SELECT lower(name) FROM pragma_table_xinfo(?)", (table,))
-        return {name for (name,) in rows}
+        return done
 
     def _insert(self, change: RowChange) -> RowChange | None:
         new = _there(change.new)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     Columns = tuple[tuple[str, str | None], ...]
 
-_NOTHING: Final = re.compile(r"(?:[\s;]|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*", re.DOTALL)
-_FIRST_WORD: Final = re.compile(r"(?:[\s;]|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*(\w*)", re.DOTALL)
+_NOTHING: Final = re.compile(r"(?:[\s;]|--[^\n]*(?:\n|\Z)|/\*(?>.*?(?:\*/|\Z)))*", re.DOTALL)
+_FIRST_WORD: Final = re.compile(r"(?:[\s;]|--[^\n]*(?:\n|\Z)|/\*(?>.*?(?:\*/|\Z)))*(\w*)", re.DOTALL)
 _PROGRESS_STEPS: Final = 20_000
 """Virtual machine steps between two looks at the clock; about a millisecond."""
 _CHANGING: Final = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE", "WITH"})

@@ -1,0 +1,196 @@
+"""Schema changes of two replicas: they merge, are the same, or conflict; no unseen row is dropped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from random_peer import Server, contents
+
+from turso_sync_nb.errors import ConflictError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import turso_sync_nb as tsn
+
+REBUILD = (
+    "BEGIN",
+    "CREATE TABLE new_kv (k TEXT PRIMARY KEY, v, w DEFAULT 5)",
+    "INSERT INTO new_kv (k, v) SELECT k, v FROM kv",
+    "DROP TABLE kv",
+    "ALTER TABLE new_kv RENAME TO kv",
+    "COMMIT",
+)
+
+
+def run(db: tsn.Connection, *statements: str) -> None:
+    """Execute ``statements``, one after the other."""
+    for statement in statements:
+        db.execute(statement)
+
+
+def schema_conflicts(db: tsn.Connection) -> list[str]:
+    """Return the names in the conflicts of the kind ``schema``."""
+    frame = db.conflicts()
+    return [] if frame.empty else list(frame[frame["kind"] == "schema"]["table"])
+
+
+def all_alike(server, *replicas: tsn.Connection) -> None:
+    """Pull by each, then compare schema names and rows with the remote's."""
+    far = Server(server.url)
+    try:
+        wanted = contents(far.run)
+    finally:
+        far.close()
+    for one in replicas:
+        one.pull()
+        assert contents(lambda sql, one=one: one.execute(sql).fetchall()) == wanted
+
+
+AGAIN = {
+    "add after rename": ("ALTER TABLE kv RENAME COLUMN v TO old", "ALTER TABLE kv ADD COLUMN v"),
+    "add after drop": ("ALTER TABLE kv DROP COLUMN v", "ALTER TABLE kv ADD COLUMN v"),
+    "add after drop and create": ("DROP TABLE kv", "CREATE TABLE kv (k)", "ALTER TABLE kv ADD COLUMN v"),
+    "rename after drop": ("DROP TABLE bare", "ALTER TABLE kv RENAME TO bare"),
+    "rebuild": REBUILD,
+    "an index again": ("CREATE INDEX i ON kv (v)", "DROP INDEX i", "CREATE UNIQUE INDEX i ON kv (v)"),
+    "a comment before": ("/* why */ ALTER TABLE kv ADD COLUMN z",),
+    "a reference": ("ALTER TABLE kv ADD COLUMN r REFERENCES t (id)",),
+}
+
+
+@pytest.mark.parametrize("work", AGAIN)
+def test_names_that_come_back_arrive(server, two: tuple[tsn.Connection, tsn.Connection], work):
+    """What is removed and made again in one push is on the remote as it is here."""
+    mine, yours = two
+    run(mine, *AGAIN[work])
+    mine.push()
+    assert mine.changes().empty
+    all_alike(server, mine, yours)
+
+
+TWO = {
+    "index": ("CREATE INDEX i ON t (a)", "CREATE UNIQUE INDEX i ON t (b)", "i"),
+    "view": ("CREATE VIEW n AS SELECT a FROM t", "CREATE VIEW n AS SELECT b FROM t", "n"),
+    "table": ("CREATE TABLE n (x)", "CREATE TABLE n (x UNIQUE)", "n"),
+    "table and view": ("CREATE TABLE n (x)", "CREATE VIEW n AS SELECT 1 AS x", "n"),
+    "default": ("ALTER TABLE t ADD COLUMN n DEFAULT 1", "ALTER TABLE t ADD COLUMN n DEFAULT 2", "t"),
+    "type": ("ALTER TABLE t ADD COLUMN n TEXT", "ALTER TABLE t ADD COLUMN n INTEGER", "t"),
+    "trigger": (
+        "CREATE TRIGGER n AFTER INSERT ON t BEGIN UPDATE t SET a = 'x' WHERE id = new.id; END",
+        "CREATE TRIGGER n AFTER INSERT ON t BEGIN UPDATE t SET a = 'y' WHERE id = new.id; END",
+        "n",
+    ),
+    "rename": ("ALTER TABLE t RENAME COLUMN a TO n", "ALTER TABLE t RENAME COLUMN a TO m", "t"),
+}
+
+
+@pytest.mark.parametrize("case", TWO)
+def test_two_definitions_of_one_name_conflict(server, two: tuple[tsn.Connection, tsn.Connection], case):
+    """The later one is set aside with its reason, listed as SQL, and can be given up."""
+    mine, yours = two
+    first, second, name = TWO[case]
+    run(mine, first)
+    run(yours, second)
+    mine.push()
+    yours.push()
+    assert schema_conflicts(yours) == [name]
+    conflict = yours.conflicts().iloc[-1]
+    assert isinstance(conflict["local"], str)
+    assert list(yours.changes()["state"]) == ["aside"]
+    all_alike(server, mine, yours)
+    yours.skip(int(yours.changes()["transaction"].iloc[0]))
+    all_alike(server, mine, yours)
+
+
+SAME = {
+    "table": ("CREATE TABLE n (x, y)",),
+    "index": ("CREATE UNIQUE INDEX i ON t (a)",),
+    "view": ("CREATE VIEW n AS SELECT a FROM t WHERE b <> 3",),
+    "column": ("ALTER TABLE t ADD COLUMN n TEXT DEFAULT 'x'",),
+    "two renames": ("ALTER TABLE kv RENAME COLUMN k TO kk", "ALTER TABLE kv RENAME COLUMN v TO vv"),
+    "rename of a table": ("ALTER TABLE bare RENAME TO naked",),
+    "two drops": ("DROP TABLE bare", "ALTER TABLE kv DROP COLUMN v"),
+}
+
+
+@pytest.mark.parametrize("work", SAME)
+def test_the_same_on_both_sides_is_no_change(server, two: tuple[tsn.Connection, tsn.Connection], work):
+    """The same schema change on both sides converges without a conflict."""
+    mine, yours = two
+    run(mine, *SAME[work])
+    run(yours, *SAME[work])
+    mine.push()
+    yours.push()
+    assert schema_conflicts(yours) == []
+    assert yours.changes().empty
+    all_alike(server, mine, yours)
+
+
+DROPS = {
+    "table": (("DROP TABLE kv",), "1 row"),
+    "column": (("ALTER TABLE kv DROP COLUMN v",), "1 row"),
+    "rebuild": (REBUILD, "1 row"),
+}
+
+
+@pytest.mark.parametrize("policy", ["last-push-wins", "remote-wins", "reject"])
+@pytest.mark.parametrize("case", DROPS)
+def test_rows_that_were_not_seen_are_not_dropped(
+    server, replica: Callable[..., tsn.Connection], case, policy
+):
+    """A drop over rows of others is set aside with their number, under every policy; a retry does it."""
+    work, number = DROPS[case]
+    mine, yours = replica("mine"), replica("yours", conflict_policy=policy)
+    run(mine, "INSERT INTO kv VALUES ('theirs', 'theirs')")
+    run(yours, *work)
+    mine.push()
+    yours.push()
+    assert yours.execute("SELECT v FROM kv WHERE k = 'theirs'").fetchall() == [("theirs",)]
+    waiting = yours.changes()
+    assert set(waiting["state"]) == {"aside"}
+    assert number in waiting["reason"].iloc[0]
+    all_alike(server, mine, yours)
+    yours.retry(int(waiting["transaction"].iloc[0]))
+    yours.push()
+    assert yours.changes().empty
+    all_alike(server, mine, yours)
+
+
+SCRATCH = {
+    "table": (("CREATE TABLE n (x)", "INSERT INTO n VALUES (1)", "DROP TABLE n"), "CREATE TABLE n (other)"),
+    "same table": (("CREATE TABLE n (x)", "INSERT INTO n VALUES (1)", "DROP TABLE n"), "CREATE TABLE n (x)"),
+    "view": (("CREATE VIEW n AS SELECT 1", "DROP VIEW n"), "CREATE VIEW n AS SELECT 2"),
+    "index": (("CREATE INDEX n ON t (a)", "DROP INDEX n"), "CREATE UNIQUE INDEX n ON t (a)"),
+    "column": (("ALTER TABLE t ADD COLUMN n", "ALTER TABLE t DROP COLUMN n"),
+               "ALTER TABLE t ADD COLUMN n DEFAULT 7"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SCRATCH)
+def test_what_was_made_and_removed_here_leaves_theirs(
+    server, two: tuple[tsn.Connection, tsn.Connection], case
+):
+    """What was made and removed here takes nothing away from others who made that name."""
+    mine, yours = two
+    work, theirs = SCRATCH[case]
+    run(mine, theirs)
+    run(yours, *work)
+    mine.push()
+    yours.push()
+    assert yours.changes().empty
+    all_alike(server, mine, yours)
+
+
+def test_a_definition_that_the_remote_would_hold_otherwise_is_refused(server, replica):
+    """A server that would make something else of a statement rolls it back, and that is the reason."""
+    db = replica()
+    db.execute("ALTER TABLE kv ADD COLUMN c TEXT COLLATE NOCASE")
+    if server.name != "tursodb":
+        db.push()
+        all_alike(server, db)
+        return
+    with pytest.raises(ConflictError, match="another definition of table kv"):
+        db.push()
+    assert list(db.changes()["state"]) == ["refused"]

@@ -1,0 +1,162 @@
+"""Definitions of schema objects, compared as SQLite reads them: token by token.
+
+Servers store a definition in their own spelling, so texts are compared without comments, white space, quotes
+of names, the case of names and keywords, and ``IF NOT EXISTS``; ``<>`` is ``!=`` and ``==`` is ``=``. In
+doubt two definitions differ.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from turso_sync_nb.changes.names import folded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_TOKEN: Final = re.compile(
+    r"""(?P<skipped>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))"""
+    r"""|(?P<text>[xX]?'(?:[^']|'')*')"""
+    r"""|(?P<quoted>"(?:[^"]|"")*"|\[[^\]]*\]|`(?:[^`]|``)*`)"""
+    r"""|(?P<plain><>|!=|==|<=|>=|\|\||<<|>>|->>|->|\d[\w.]*|\.\d\w*|[^\W\d][\w$]*|.)""",
+    re.DOTALL,
+)
+_SAME: Final = {"<>": "!=", "==": "="}
+SPELLINGS: Final = (
+    (("if", "not", "exists"), ()),
+    (("not", "null"), ("notnull",)),
+    (("insert", "or", "replace"), ("replace",)),
+    (("cross", "inner", "join"), ("cross", "join")),
+)
+"""Words that a server may put in the place of others."""
+
+_OF_TABLE: Final = frozenset({"constraint", "primary", "unique", "check", "foreign"})
+"""First words of what stands in a CREATE TABLE beside its columns."""
+_TYPES: Final = frozenset({"table", "index", "view", "trigger"})
+
+
+class Token(NamedTuple):
+    """One token, as it is compared; ``is_name``: it was in quotes that make it a name."""
+
+    text: str
+    is_name: bool = False
+
+
+def tokens(sql: str) -> Iterator[Token]:
+    """Yield the tokens of ``sql``, comments and white space left out."""
+    for found in _TOKEN.finditer(sql):
+        text = found[0]
+        if found["text"]:
+            yield Token(text)
+        elif found["quoted"]:
+            mark = text[-1]
+            inner = text[1:-1] if mark == "]" else text[1:-1].replace(mark * 2, mark)
+            yield Token(folded(inner), is_name=True)
+        elif found["plain"]:
+            yield Token(_SAME.get(text, folded(text)))
+
+
+def same_definition(one: str, other: str) -> bool:
+    """Say whether two statements define the same thing."""
+    return one == other or _compared(one) == _compared(other)
+
+
+def _compared(sql: str) -> list[str]:
+    found: list[str] = []
+    for token in tokens(sql):
+        found.append(token.text)
+        for words, other in SPELLINGS:
+            if found[-len(words) :] == list(words):
+                found[-len(words) :] = other
+    while found and found[-1] == ";":
+        found.pop()
+    return found
+
+
+def without_comments(sql: str) -> str:
+    """Return ``sql`` with every comment, and every white space, as one space."""
+    return "".join(" " if found["skipped"] else found[0] for found in _TOKEN.finditer(sql))
+
+
+def object_type(sql: str) -> str:
+    """Return ``table``, ``index``, ``view`` or ``trigger`` of a CREATE or DROP statement; else empty."""
+    words = [token.text for token, _ in zip(tokens(sql), range(4), strict=False)]
+    return next((word for word in words[1:] if word in _TYPES), "")
+
+
+def dropped(sql: str) -> tuple[str, str | None] | None:
+    """Return what a statement drops with its values: a table, or a table and a column of it; else ``None``.
+
+    Names are folded as they are compared.
+    """
+    found = list(tokens(sql))
+    words = [token.text for token in found]
+    if words[:2] == ["drop", "table"]:
+        at = 4 if words[2:4] == ["if", "exists"] else 2
+        table, _ = _name(found, at)
+        return (table, None) if table else None
+    if words[:2] != ["alter", "table"]:
+        return None
+    table, at = _name(found, 2)
+    if words[at : at + 1] != ["drop"] or words[at + 1 : at + 2] == ["constraint"]:
+        return None
+    names = found[at + 1 :]
+    if len(names) > 1 and names[0] == Token("column"):
+        names = names[1:]
+    return (table, names[0].text) if names else None
+
+
+def _name(found: Sequence[Token], at: int) -> tuple[str, int]:
+    """Return the name at ``at``, the schema's before it passed over, and where it ends."""
+    if len(found) > at + 2 and found[at + 1].text == ".":
+        at += 2
+    return (found[at].text if len(found) > at else ""), at + 1
+
+
+def columns(sql: str) -> dict[str, list[str]]:
+    """Return the definition of each column in a CREATE TABLE, by its folded name; empty for another text."""
+    found = list(tokens(sql))
+    begin = next((at for at, token in enumerate(found) if token.text == "("), None)
+    if begin is None or "as" in [token.text for token in found[:begin]]:
+        return {}
+    parts: list[list[Token]] = [[]]
+    depth = 1
+    for token in found[begin + 1 :]:
+        depth += {"(": 1, ")": -1}.get(token.text, 0) if not token.is_name else 0
+        if not depth:
+            break
+        if depth == 1 and token.text == "," and not token.is_name:
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return {
+        part[0].text: [token.text for token in part[1:]]
+        for part in parts
+        if part and (part[0].is_name or part[0].text not in _OF_TABLE)
+    }
+
+
+def mentions(sql: str, names: Sequence[str] | frozenset[str]) -> bool:
+    """Say whether a token of ``sql`` is one of the folded ``names``."""
+    return any(token.text in names for token in tokens(sql))
+
+
+def written_by_trigger(sql: str) -> set[str]:
+    """Return the folded names of the tables that the statements of a CREATE TRIGGER write to."""
+    found = list(tokens(sql))
+    words = [token.text for token in found]
+    begin = next(
+        (at for at, token in enumerate(found) if token.text == "begin" and not token.is_name), len(words)
+    )
+    written = set()
+    for at in range(begin, len(words) - 1):
+        if found[at].is_name:
+            continue
+        is_target = (words[at] == "into") or (words[at] == "from" and words[at - 1] == "delete")
+        if is_target:
+            written.add(_name(found, at + 1)[0])
+        elif words[at] == "update" and words[at - 1] in ("begin", ";"):
+            after = at + 3 if words[at + 1] == "or" else at + 1
+            written.add(_name(found, after)[0])
+    return written

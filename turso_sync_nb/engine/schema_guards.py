@@ -1,0 +1,281 @@
+"""Conditions of a push on the remote's schema, judged inside its transaction.
+
+At its head: every object that the batch changes or removes is as the base image has it, every name that it
+takes is free, every table or column that it drops has the rows that the base image has. At its end: what it
+made and changed is defined there as it is here. The base image holds the remote's own texts and rows, so what
+stands at the head is compared exactly. Where it fails the remote has moved on.
+
+Up to ``LISTED_BYTES_MAX`` of rows are sent to be compared; of more, a digest (see
+``changes/rows_seen.py`` for what that can miss).
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from turso_sync_nb.changes import to_sql
+from turso_sync_nb.changes.definitions import SPELLINGS, mentions, without_comments
+from turso_sync_nb.changes.model import Definition, SchemaChange
+from turso_sync_nb.changes.names import folded, quoted
+from turso_sync_nb.changes.rows_seen import digest_query
+from turso_sync_nb.changes.schema import read_schema
+from turso_sync_nb.engine.push_batch import ARGUMENTS_MAX, ROWS_MAX, Piece
+from turso_sync_nb.protocol.pipeline import Stmt
+from turso_sync_nb.storage.vfs.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import apsw
+
+    from turso_sync_nb.changes.model import Image, Shape, Transaction
+    from turso_sync_nb.engine.replica import Replica
+
+LISTED_BYTES_MAX: Final = 2**20
+"""Bytes of rows that are sent to be compared with those of a table to be dropped."""
+
+_UNLESS: Final = "SELECT CASE WHEN {} THEN 1 ELSE abs(-9223372036854775807 - 1) END"
+_IN_SPACE: Final = "name = ? COLLATE NOCASE AND (type = 'trigger') = ?"
+_SQUEEZED: Final = ("' '", "char(9)", "char(10)", "char(13)", "'\"'", "'`'", "'['", "']'")
+
+_SPELLINGS: Final = (
+    *(("".join(words), "".join(other)) for words, other in SPELLINGS), ("<>", "!="), ("==", "="),
+)  # fmt: skip
+
+_Key = tuple[bool, str]
+
+
+class BaseIsOldError(Exception):
+    """The base image is not what the batch begins with: something was pushed since the last pull."""
+
+
+def conditions(
+    replica: Replica, batch: list[Transaction], *, is_old: bool
+) -> tuple[list[Piece], list[Piece]]:
+    """Return the conditions at the head and at the end of a batch; none if it changes no schema.
+
+    ``is_old``: something was pushed since the base image was pulled.
+
+    Raises:
+        BaseIsOldError: the batch changes what was pushed since the last pull; pull first.
+    """
+    changes = [
+        (one, change)
+        for one in batch
+        for change in one.changes
+        if isinstance(change, SchemaChange) and not change.ignored and (change.was or change.now)
+    ]
+    if not changes:
+        return [], []
+    with _base_image(replica) as raw:
+        run = _Conditions(raw, is_old=is_old)
+        for transaction, change in changes:
+            run.take(transaction, change)
+        return run.head, list(run.end())
+
+
+@contextmanager
+def _base_image(replica: Replica) -> Iterator[apsw.Connection | None]:
+    """Give a connection to the remote's state as last pulled; ``None`` before the first pull."""
+    if not replica.metadata.revision:
+        yield None
+        return
+    store = replica.store
+    with Snapshot(replica.metadata.db_pages, store.base_pages, store.base, replica.pages) as base:
+        yield base.raw
+
+
+class _Conditions:
+    """Walks over the schema changes of a batch, knowing what each name stands for."""
+
+    def __init__(self, raw: apsw.Connection | None, *, is_old: bool) -> None:
+        self.head: list[Piece] = []
+        self._raw = raw
+        self._is_old = is_old
+        self._base = {_key(one): one for one in _definitions(raw)}
+        self._left: dict[_Key, Definition] = {}
+        """What the batch left, under the names that it has then."""
+        self._touched: set[_Key] = set()
+        """Names of the base image that the batch took over, or found to be free."""
+        self._origin: dict[str, str | None] = {}
+        """Tables that the batch made or renamed: their names in the base image, ``None`` if not in it."""
+        self._owners: dict[_Key, tuple[Transaction, SchemaChange]] = {}
+        self._reference_added: set[_Key] = set()
+
+    def take(self, transaction: Transaction, change: SchemaChange) -> None:
+        """Add the conditions for ``change``.
+
+        Raises:
+            BaseIsOldError: the base image lacks what it changes.
+        """
+        for one in change.was:
+            self._meets(_key(one), transaction, change)
+        self._keeps_rows(transaction, change)
+        for one in change.was:
+            self._left.pop(_key(one), None)
+        for one in change.now:
+            self._takes(_key(one), transaction, change)
+            self._left[_key(one)] = one
+            self._owners[_key(one)] = transaction, change
+        name = folded(change.name)
+        if change.kind == "add_column" and mentions(change.sql, ("references",)):
+            self._reference_added.add((False, name))
+        if change.kind == "rename_table":
+            self._origin[folded(change.to)] = self._origin.get(name, name)
+        if change.kind in ("create", "drop", "rename_table"):
+            self._origin[name] = None
+
+    def _meets(self, key: _Key, transaction: Transaction, change: SchemaChange) -> None:
+        """What the batch changes has to be there as it was."""
+        if key in self._touched:
+            return
+        self._touched.add(key)
+        base = self._base.get(key)
+        if base is None or self._is_old:
+            raise BaseIsOldError
+        condition = f"(SELECT sql FROM sqlite_schema WHERE {_IN_SPACE}) IS ?"
+        arguments = (base.name, int(key[0]), base.sql)
+        self._add(condition, arguments, f"{base.type} {base.name} changed", transaction, change)
+
+    def _takes(self, key: _Key, transaction: Transaction, change: SchemaChange) -> None:
+        """What the batch makes needs a free name."""
+        if key in self._touched:
+            return
+        self._touched.add(key)
+        if key in self._base:
+            raise BaseIsOldError
+        condition = f"NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE {_IN_SPACE})"
+        self._add(condition, (key[1], int(key[0])), f"there is another {key[1]}", transaction, change)
+
+    def _keeps_rows(self, transaction: Transaction, change: SchemaChange) -> None:
+        """What the batch drops may hold nothing that the base image does not hold."""
+        name = folded(change.name)
+        origin = self._origin.get(name, name)
+        base = self._base.get((False, origin)) if origin is not None else None
+        if self._raw is None or base is None or change.kind not in ("drop", "drop_column"):
+            return
+        if change.kind == "drop" and not any(_key(one) == (False, name) for one in change.was):
+            return  # a trigger of the same name
+        if change.kind == "drop" and base.type in ("table", "view"):
+            self._keeps_definitions(transaction, change, base)
+        if base.type == "table":
+            column = change.column if change.kind == "drop_column" else None
+            for sql, arguments in _as_in_base(self._raw, base.name, column):
+                self._add(sql, arguments, f"rows of {base.name} changed", transaction, change)
+
+    def _keeps_definitions(self, transaction: Transaction, change: SchemaChange, base: Definition) -> None:
+        """A table or view takes its indexes and triggers with it: there may be no others."""
+        count = sum(folded(one.table) == folded(base.name) for one in self._base.values())
+        condition = (
+            "(SELECT count(*) FROM sqlite_schema WHERE tbl_name = ? COLLATE NOCASE AND sql IS NOT NULL) = ?"
+        )
+        found = f"what is on {base.name} changed"
+        self._add(condition, (base.name, count), found, transaction, change)
+
+    def end(self) -> Iterator[Piece]:
+        """Yield the conditions on what the batch leaves."""
+        squeezed = "sql"
+        for mark in _SQUEEZED:
+            squeezed = f"replace({squeezed}, {mark}, '')"
+        squeezed = f"lower({squeezed})"
+        for words, other in _SPELLINGS:
+            squeezed = f"replace({squeezed}, '{words}', '{other}')"
+        text = f"(SELECT {squeezed} FROM sqlite_schema WHERE {_IN_SPACE})"
+        for key, one in self._left.items():
+            transaction, change = self._owners[key]
+            named, wanted = (one.name, int(key[0])), _squeeze(one.sql)
+            condition = f"{text} IN (?, ?)"
+            arguments: Image = (*named, wanted, _squeeze(without_comments(one.sql)))
+            if key in self._reference_added:  # tursodb makes it a constraint of the table
+                condition = f"length({text}) - length(replace({text}, 'collate', '')) = ?"
+                arguments = (*named, *named, len(wanted) - len(wanted.replace("collate", "")))
+            found = f"the remote would have another definition of {one.type} {one.name} than is here"
+            yield _piece(condition, arguments, found, transaction, change, after=True)
+
+    def _add(
+        self, condition: str, arguments: Image, found: str, transaction: Transaction, change: SchemaChange
+    ) -> None:
+        self.head.append(_piece(condition, arguments, found, transaction, change))
+
+
+def _piece(
+    condition: str, arguments: Image, found: str, transaction: Transaction, change: SchemaChange,
+    *, after: bool = False,
+) -> Piece:  # fmt: skip
+    stmt = Stmt(_UNLESS.format(condition), arguments, want_rows=False)  # type: ignore[arg-type] # no RawText
+    return Piece(transaction, (change,), stmt, expects=found, after=after)
+
+
+def _key(one: Definition) -> _Key:
+    """Return what no two objects share; a trigger may have the name of a table, a view may not."""
+    return one.type == "trigger", folded(one.name)
+
+
+def _definitions(raw: apsw.Connection | None) -> list[Definition]:
+    if raw is None:
+        return []
+    rows: list[Any] = raw.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
+    ).fetchall()
+    return [Definition(*row) for row in rows]
+
+
+def _squeeze(sql: str) -> str:
+    """Return a definition as the remote is asked for it: small letters without space and quotes."""
+    kept = sql.translate({ord(mark): None for mark in ' \t\n\r"`[]'})
+    kept = kept.translate(_LOWER)
+    for words, other in _SPELLINGS:
+        kept = kept.replace(words, other)
+    return kept
+
+
+_LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+
+
+# Rows
+
+
+def _as_in_base(raw: apsw.Connection, table: str, column: str | None) -> Iterator[to_sql.Sql]:
+    """Yield conditions: the rows of ``table``, or its values in ``column``, are those of the base image."""
+    shape = read_schema(raw, ()).tables.get(folded(table))
+    if shape is None:
+        return
+    if column and folded(column) not in {folded(name) for name in shape.columns}:
+        column = None  # it was renamed in the same batch: all values are compared
+    where = f" WHERE {quoted(column)} IS NOT NULL" if column else ""
+    rows = _listed(raw, shape, column, where)
+    if rows is None:
+        names = [column] if column else list(shape.columns)
+        query = digest_query(table, names, where)
+        count, digest = next(iter(raw.execute(query).fetchall()))
+        yield f"({query.replace('count(*), ', '', 1)}) = ?", (digest,)
+        yield f"(SELECT count(*) FROM {quoted(table)}{where}) = ?", (count,)
+        return
+    yield f"(SELECT count(*) FROM {quoted(table)}{where}) = ?", (len(rows),)
+    width = len(rows[0]) if rows else 1
+    together = max(1, min(ROWS_MAX, ARGUMENTS_MAX // width))
+    for first in range(0, len(rows), together):
+        part = rows[first : first + together]
+        sql, arguments = to_sql.count_rows(shape, part, column)
+        yield f"({sql}) = ?", (*arguments, len(part))
+
+
+def _listed(raw: apsw.Connection, shape: Shape, column: str | None, where: str) -> list[Image] | None:
+    """Return the rows of the base image, each after what names it; ``None`` if they are too many to send."""
+    names = [quoted(name) for name in to_sql.naming_columns(shape)]
+    values = [quoted(column)] if column else [quoted(name) for name in shape.columns]
+    if not names or len(names) + len(values) > to_sql.LISTED_COLUMNS_MAX:
+        return None
+    query = f"SELECT {', '.join((*names, *values))} FROM {quoted(shape.table)}{where}"
+    rows: list[Image] = []
+    size = 0
+    try:
+        for row in raw.execute(query):
+            size += sum(len(value) if isinstance(value, str | bytes) else 8 for value in row)
+            if size > LISTED_BYTES_MAX:
+                return None
+            rows.append(row)
+    except UnicodeDecodeError:  # cannot be sent
+        return None
+    return rows

@@ -1,0 +1,263 @@
+"""Schema changes on a newer base: done again, known to be done there already, or in conflict.
+
+The same name with the same definition is no change; with another one it is a conflict, whatever the policy
+for rows. What removes something removes only what was seen when it was made: definitions and rows that came
+since are a conflict. What was made here and removed here again leaves alone what others made of that name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import apsw
+
+from turso_sync_nb.changes.ddl import Objects
+from turso_sync_nb.changes.definitions import columns, object_type, same_definition
+from turso_sync_nb.changes.lifetimes import lifetimes
+from turso_sync_nb.changes.model import Definition, SchemaChange
+from turso_sync_nb.changes.names import folded
+from turso_sync_nb.changes.rows_seen import count_unseen, rows_seen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from turso_sync_nb.changes.model import Change, RowChange, Transaction
+
+
+class SchemaConflictError(Exception):
+    """A change does not fit the schema that is there; the text says why, the rest is SQL."""
+
+    def __init__(self, reason: str, change: Change, base: str | None, remote: str | None) -> None:
+        super().__init__(reason)
+        self.change = change
+        self.base = base
+        self.remote = remote
+
+
+class SchemaReplay:
+    """The schema changes of one replay, and what became of the objects that they made."""
+
+    def __init__(self, raw: apsw.Connection, applied: Iterable[Change]) -> None:
+        self._raw = raw
+        self._lifetimes = lifetimes(applied)
+        self._left_out: set[int] = set()
+        self._unmade: dict[str, Transaction] = {}
+
+    def leaves_out(self, change: Change) -> bool:
+        """Say whether ``change`` is of an object that was removed again, whose name others took."""
+        return change.id in self._left_out
+
+    def apply(self, change: SchemaChange) -> SchemaChange | None:
+        """Do ``change`` and return it as it is now; ``None`` where the other side has done it.
+
+        Raises:
+            SchemaConflictError: it does not fit what is there.
+        """
+        if not change.ignored:
+            self._need_table(change)
+            if self._is_done(change):
+                return None
+        before = Objects.of(self._raw, with_columns=False)
+        try:
+            self._raw.execute(change.sql)
+        except (apsw.SQLError, apsw.ConstraintError) as error:
+            raise self._conflict(change, str(error)) from None
+        after = Objects.of(self._raw, with_columns=False)
+        return change.changed(was=before.differing(after), now=after.differing(before))
+
+    def not_applied(self, transaction: Transaction) -> None:
+        """Note that the tables are not there which ``transaction`` makes, renames and removes."""
+        for change in transaction.changes:
+            if isinstance(change, SchemaChange) and not change.ignored:
+                if change.kind == "rename_table":
+                    self._unmade[folded(change.to)] = transaction
+                if change.kind == "rename_table" or object_type(change.sql) == "table":
+                    self._unmade[folded(change.name)] = transaction
+
+    def seen_now(self, transaction: Transaction) -> Transaction:
+        """Return ``transaction`` with what it removes as that is now: who is told of it has seen it."""
+        changes = [
+            self._seen_now(one) if isinstance(one, SchemaChange) and not one.ignored else one
+            for one in transaction.changes
+        ]
+        return transaction.changed(changes=tuple(changes))
+
+    def need_table(self, change: RowChange) -> None:
+        """See that the table of a row is the one that the row was written to.
+
+        Raises:
+            SchemaConflictError: that one was made by a transaction that is not applied.
+        """
+        maker = self._unmade.get(folded(change.shape.table))
+        if maker is None:
+            return
+        there = self._named("table", change.shape.table)
+        query = "SELECT name FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0"
+        rows: list[Any] = self._raw.execute(query, (change.shape.table,)).fetchall()
+        if {folded(name) for (name,) in rows} != {folded(name) for name in change.shape.columns}:
+            reason = _goes_on(change.shape.table, maker)
+            raise SchemaConflictError(reason, change, None, there.sql if there else None)
+
+    def unfit(self, change: RowChange, reason: str) -> SchemaConflictError:
+        """Return the conflict of a row's change whose table or column is not there."""
+        there = self._named("table", change.shape.table)
+        return SchemaConflictError(reason, change, None, there.sql if there else None)
+
+    def _need_table(self, change: SchemaChange) -> None:
+        """See that an ALTER meets the table that it was written for, not one that was to be replaced."""
+        maker = self._unmade.get(folded(change.name))
+        if maker is None or change.kind in ("create", "drop", "pragma") or not change.was:
+            return
+        there = self._named("table", change.name)
+        if there is None or not same_definition(there.sql, _of(change.was, change.name)):
+            raise self._conflict(change, _goes_on(change.name, maker))
+
+    # What is there already
+
+    def _is_done(self, change: SchemaChange) -> bool:
+        """Say whether the other side has done this; see that it takes away nothing that was not seen.
+
+        Raises:
+            SchemaConflictError: something else is there.
+        """
+        if change.kind == "create":
+            return self._is_made(change)
+        if change.kind == "drop":
+            return self._is_dropped(change)
+        there = self._named("table", change.name)
+        if change.kind == "rename_table":
+            renamed = self._named("table", change.to)
+            return there is None and renamed is not None and _is_one_of(renamed, change.now)
+        checks = {
+            "add_column": self._is_added,
+            "drop_column": self._is_column_dropped,
+            "rename_column": _is_column_renamed,
+        }
+        return there is not None and checks.get(change.kind, _is_altered)(change, there)
+
+    def _is_made(self, change: SchemaChange) -> bool:
+        there = self._named(object_type(change.sql), change.name)
+        if there is None:
+            return False
+        if self._leave_out(change):
+            return True
+        if not same_definition(there.sql, change.sql):
+            raise self._conflict(change, f"another {there.type} {there.name} is there")
+        return True
+
+    def _is_added(self, change: SchemaChange, there: Definition) -> bool:
+        name = folded(change.column)
+        if name not in columns(there.sql):
+            return False
+        if self._leave_out(change):
+            return True
+        if columns(there.sql)[name] != columns(_of(change.now, change.name)).get(name) and change.now:
+            raise self._conflict(change, f"another column {change.column} of {change.name} is there")
+        return True
+
+    def _leave_out(self, change: SchemaChange) -> bool:
+        """Leave out everything about what ``change`` makes if it is removed again later."""
+        gone_again = self._lifetimes.get(change.id, frozenset())
+        self._left_out |= gone_again
+        return bool(gone_again)
+
+    # What is removed
+
+    def _is_dropped(self, change: SchemaChange) -> bool:
+        kind = object_type(change.sql)
+        there = self._named(kind, change.name)
+        if there is None:
+            return True
+        if not change.was:
+            return False
+        if there.type != kind:
+            raise self._conflict(change, f"{there.name} is another thing there: {there.type}")
+        for one in self._belonging(there):
+            if not _is_one_of(one, change.was):
+                raise self._conflict(change, f"{one.type} {one.name} is not as it was seen here")
+        self._need_seen(change, None)
+        return False
+
+    def _is_column_dropped(self, change: SchemaChange, there: Definition) -> bool:
+        name = folded(change.column)
+        if name not in columns(there.sql):
+            return True
+        was = columns(_of(change.was, change.name)).get(name)
+        if was is not None and was != columns(there.sql)[name]:
+            raise self._conflict(
+                change, f"column {change.column} of {change.name} is not as it was seen here"
+            )
+        self._need_seen(change, change.column)
+        return False
+
+    def _need_seen(self, change: SchemaChange, column: str | None) -> None:
+        if change.seen is None:
+            return
+        count = count_unseen(self._raw, change.name, column, change.seen)
+        if count:
+            rows = "1 row" if count == 1 else f"{count} rows"
+            what = f"column {column} of {change.name}" if column else f"table {change.name}"
+            raise self._conflict(change, f"{what} has {rows} that were not seen when it was dropped")
+
+    def _seen_now(self, change: SchemaChange) -> SchemaChange:
+        if change.kind == "drop" and (there := self._named(object_type(change.sql), change.name)):
+            return change.changed(was=self._belonging(there), seen=rows_seen(self._raw, change.name, None))
+        if change.kind == "drop_column" and (there := self._named("table", change.name)):
+            seen = rows_seen(self._raw, change.name, change.column)
+            return change.changed(was=(there,), seen=seen) if seen else change
+        return change
+
+    # Looking
+
+    def _named(self, kind: str, name: str) -> Definition | None:
+        """Return what has ``name``; tables, indexes and views share their names, triggers have their own."""
+        query = (
+            "SELECT type, name, tbl_name, sql FROM main.sqlite_schema "
+            "WHERE name = ? COLLATE NOCASE AND (type = 'trigger') = ? AND sql IS NOT NULL"
+        )
+        rows: list[Any] = self._raw.execute(query, (name, kind == "trigger")).fetchall()
+        return Definition(*rows[0]) if rows else None
+
+    def _belonging(self, owner: Definition) -> tuple[Definition, ...]:
+        """Return ``owner`` and what goes with it when it is dropped."""
+        if owner.type not in ("table", "view"):
+            return (owner,)
+        query = (
+            "SELECT type, name, tbl_name, sql FROM main.sqlite_schema "
+            "WHERE tbl_name = ? COLLATE NOCASE AND sql IS NOT NULL"
+        )
+        rows: list[Any] = self._raw.execute(query, (owner.name,)).fetchall()
+        return tuple(Definition(*row) for row in rows)
+
+    def _conflict(self, change: SchemaChange, reason: str) -> SchemaConflictError:
+        there = self._named(object_type(change.sql), change.name)
+        base = _of(change.was, change.name) or None
+        return SchemaConflictError(reason, change, base, there.sql if there else None)
+
+
+def _of(definitions: Iterable[Definition], name: str) -> str:
+    """Return the SQL of what has ``name``; empty if nothing has."""
+    return next((one.sql for one in definitions if folded(one.name) == folded(name)), "")
+
+
+def _is_one_of(there: Definition, definitions: Iterable[Definition]) -> bool:
+    return any(
+        one.type == there.type
+        and folded(one.name) == folded(there.name)
+        and same_definition(one.sql, there.sql)
+        for one in definitions
+    )
+
+
+def _is_column_renamed(change: SchemaChange, there: Definition) -> bool:
+    here, new = columns(there.sql), folded(change.to)
+    wanted = columns(_of(change.now, change.name)).get(new)
+    return folded(change.column) not in here and wanted is not None and here.get(new) == wanted
+
+
+def _is_altered(change: SchemaChange, there: Definition) -> bool:
+    return not _is_one_of(there, change.was) and _is_one_of(there, change.now)
+
+
+def _goes_on(table: str, maker: Transaction) -> str:
+    return f"it goes on from what transaction {maker.number}, which is {maker.state}, did to {table}"
