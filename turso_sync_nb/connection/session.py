@@ -182,7 +182,6 @@ class Session:
         """Stop what another thread is doing here: SQL, and waiting for the remote."""
         if not self.closed:
             self.raw.interrupt()
-            self._replica.overlap.stop()
             if self._replica.remote is not None and self.thread is not None:
                 self._replica.remote.stop(self.thread)
 

@@ -20,7 +20,6 @@ from turso_sync_nb.engine.fetch import RemotePages
 from turso_sync_nb.engine.gate import Gate
 from turso_sync_nb.engine.listening import Listening
 from turso_sync_nb.engine.local import last_waiting
-from turso_sync_nb.engine.overlap import Overlap
 from turso_sync_nb.engine.remote_features import check_changed, check_held
 from turso_sync_nb.engine.reports import Cost, Stats
 from turso_sync_nb.engine.session_log import SessionLog
@@ -107,7 +106,6 @@ class Replica:
         self.session = SessionLog()
         self.watchers = Watchers()
         self.listening = Listening(self)
-        self.overlap = Overlap(self)
         self.store.arrived = self._arrived
         self.pages = RemotePages(self.need_remote, self.metadata.revision, self.store)
         if self.bootstrap_report:
@@ -151,7 +149,6 @@ class Replica:
     @contextmanager
     def verb(self) -> Iterator[None]:
         """Do one verb at a time: a pull, a push, a checkpoint; those of other threads wait."""
-        self.overlap.give_way()
         with self._verbs:
             self._verbs_under_way += 1
             try:
@@ -159,23 +156,6 @@ class Replica:
                 yield
             finally:
                 self._verbs_under_way -= 1
-
-    @contextmanager
-    def verb_if_free(self) -> Iterator[bool]:
-        """Do a verb unless another thread does one: then ``False`` is given."""
-        free = self._verbs.acquire(blocking=False)
-        self._verbs_under_way += free
-        try:
-            yield free
-        finally:
-            if free:
-                self._verbs_under_way -= 1
-                self._verbs.release()
-
-    @property
-    def is_amid_verb(self) -> bool:
-        """Say whether a verb is under way, of whatever thread."""
-        return self._verbs_under_way > 0
 
     def next_transaction(self) -> int:
         """Return a number for a transaction, of which no other is in use."""
@@ -338,9 +318,8 @@ class Replica:
             if self.eviction:
                 window_pages_max = min(window_pages_max, self.eviction.pages_max // WINDOW_SHARE)
                 kept = Kept(self.eviction, self.make_room)
-            ahead = None if kept else self.overlap.fetch
             self._vfs = LazyVFS(
-                self.folder, self.store, self.pages, segment_pages, window_pages_max, kept=kept, ahead=ahead
+                self.folder, self.store, self.pages, segment_pages, window_pages_max, kept=kept
             )
         return self._vfs
 
@@ -463,7 +442,7 @@ class Replica:
             self.store.close()
             return
         # pages that would still arrive may not meet the log on its way
-        ended = self.overlap.ended() and (self.hydration is None or self.hydration.ended())
+        ended = self.hydration is None or self.hydration.ended()
         waits_to = last_waiting(self)
         clean = ended and self._log_is_moved()
         self.store.close()

@@ -116,28 +116,6 @@ class PageLoader:
                 self.load(absent[0])
         self._store.flush()
 
-    def begin(self, wanted: BitMap) -> Flight:
-        """Say that what is absent of ``wanted`` is on its way; :meth:`finish`, in any thread, ends that.
-
-        To be called where no Ctrl-C comes between it and what sees to the end.
-        """
-        own = Flight()
-        own.under_way.acquire()
-        self._listed(None, own, wanted)
-        return own
-
-    def finish(self, flight: Flight, stopped: Callable[[], bool]) -> None:
-        """Fetch the pages of ``flight``, or what comes of them until ``stopped`` says so, and end it.
-
-        Raises:
-            SyncError: the fetch failed; pages that came before are kept.
-        """
-        try:
-            if flight.pages and not stopped():
-                self._bring(_until(self._source.fetch(flight.pages), stopped))
-        finally:
-            flight.under_way.release()
-
     def _bring(self, pages: Iterator[Page]) -> None:
         self._store.arrived(BitMap())  # none yet: they are on their way
         self._store.put(pages)

@@ -35,9 +35,6 @@ SCRATCH_SEGMENT_PAGES: Final = 32
 WINDOW_PAGES_MAX: Final = 6144
 """Pages (24 MiB) of one window: a scan of 45 MB takes two such, after six requests that grew."""
 
-OVERLAP_PAGES_MIN: Final = 256
-"""Pages (1 MiB) of a window that is a scan for certain: the next one is asked for when it is half read."""
-
 LOG_MAX: Final = 2**16
 """Reads that are kept in order until somebody asks which pages were read."""
 
@@ -127,22 +124,6 @@ class ReadAhead:
         kept = [head for head in self._heads if head.window or head not in mine]  # the others were wrong
         self._heads = [*kept, *heads][-HEADS_MAX:]
         return BitMap(window[:limit])
-
-    def next_window(self) -> BitMap:
-        """Return what the scan that went on last will ask for next, which counts as asked for from now on."""
-        head = self._heads[-1] if self._heads else None
-        if not isinstance(head, Siblings) or not head.window:
-            return BitMap()
-        order = islice(head.ahead(head.places[0]), head.reach)
-        page = next((ahead for ahead, _ in order if self._is_absent(ahead)), None)
-        return BitMap() if page is None else self.pages_for(page)
-
-    def middle_of(self, window: BitMap) -> int | None:
-        """Return the interior page that is read when half of ``window`` is; ``None``: it is not large."""
-        if len(window) < OVERLAP_PAGES_MIN:
-            return None
-        parent = self.trees.parent(window[len(window) // 2])
-        return parent.page if parent else None
 
     def _is_absent(self, page: int) -> bool:
         return 0 < page < self._store.page_map.db_pages and not self._store.has(page)

@@ -73,8 +73,7 @@ class Kept:
 class LazyVFS(apsw.VFS):
     """The VFS of one replica that is not whole; keep it as long as a connection uses it.
 
-    ``segment_pages`` and ``window_pages_max`` are :class:`ReadAhead`'s. ``kept`` limits what is here. To
-    ``ahead`` a scan's next window is given when this one is half read, to be fetched while the rest is.
+    ``segment_pages`` and ``window_pages_max`` are :class:`ReadAhead`'s. ``kept`` limits what is here.
     """
 
     def __init__(
@@ -86,7 +85,6 @@ class LazyVFS(apsw.VFS):
         window_pages_max: int = WINDOW_PAGES_MAX,
         *,
         kept: Kept | None = None,
-        ahead: Callable[[Callable[[], BitMap]], None] | None = None,
     ) -> None:
         self.name = f"turso-sync-nb-{next(_numbers)}"
         self.store = store
@@ -94,7 +92,6 @@ class LazyVFS(apsw.VFS):
         self.segment_pages = segment_pages
         self.window_pages_max = window_pages_max
         self.kept = kept
-        self.ahead = ahead
         self.folder = folder
         status = folder.main.stat()
         self._identity = (status.st_dev, status.st_ino)
@@ -170,8 +167,6 @@ class LazyFile(apsw.VFSFile):
         self.requests: deque[tuple[int, BitMap]] = deque(maxlen=REQUESTS_MAX)
         self._store = vfs.store
         self._loader = vfs.loader
-        self._ahead = vfs.ahead
-        self._middle: int | None = None
         self._resident = vfs.store.page_map.resident
         self.read_ahead = ReadAhead(vfs.store, vfs.segment_pages, vfs.window_pages_max)
         self.foresight = Foresight(vfs.folder, vfs.store, self.read_ahead.trees, vfs.window_pages_max)
@@ -196,32 +191,15 @@ class LazyFile(apsw.VFSFile):
         """Take note of a page that tells which come next, if it is one."""
         if data[0] and len(data) == PAGE_SIZE:
             self.read_ahead.note(page, data)
-            if page == self._middle:
-                self._have_next()
         return data
-
-    def _have_next(self) -> None:
-        """Have the next window of the scan fetched, unless what may be fetched is counted."""
-        self._middle = None
-        if self._ahead is not None and self.allowance is None:
-            self._ahead(self._next_window)
-
-    def _next_window(self) -> BitMap:
-        if pages := self.read_ahead.next_window():
-            self._took(pages.min(), pages)
-        return pages
-
-    def _took(self, page: int, fetched: BitMap) -> None:
-        self.requests.append((page, fetched))
-        self.fetched += len(fetched)
-        self._middle = self.read_ahead.middle_of(fetched)
 
     def _load(self, first: int, end: int) -> None:
         """Wait for the pages from ``first`` up to ``end``; past the database's end is nothing to fetch."""
         for page in range(first, min(end, self._store.page_map.db_pages)):
             if not self._store.has(page):
                 if fetched := self._loader.load(page, partial(self._window, page)):
-                    self._took(page, fetched)
+                    self.requests.append((page, fetched))
+                    self.fetched += len(fetched)
                 self.waits += 1
 
     def _window(self, page: int) -> BitMap:
