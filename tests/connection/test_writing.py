@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -115,7 +117,7 @@ def test_what_is_no_frame(db, frame):
 
 
 def test_the_index_is_written_where_it_has_a_name(db):
-    """Levels without a name are not columns; one named like a column is refused."""
+    """A last level of integers without a name is no column; one named like a column is refused."""
     levels = pd.MultiIndex.from_tuples([(3, 9), (4, 9)], names=["id", None])
     assert db.write_frame(pd.DataFrame({"qty": [30, 40]}, index=levels), "item") == 2
     assert items(db)[2:] == [(3, None, 30), (4, None, 40)]
@@ -326,3 +328,82 @@ def test_a_column_of_null_has_its_declared_type(db):
     assert list(one.dtypes) == list(none.dtypes)
     assert one.isna().all(axis=None)
     assert [str(kind) for kind in one.dtypes[:4]] == ["Int64", "float64", "boolean", "datetime64[us]"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "columns", "first"),
+    [
+        (pd.DataFrame({"v": [1]}, index=["alpha"]), ["index", "v"], ("alpha", 1)),
+        (pd.DataFrame({"v": [1]}, index=pd.DatetimeIndex(["2024-01-01"])), ["index", "v"],
+         ("2024-01-01 00:00:00", 1)),
+        (pd.DataFrame({"index": [1]}, index=["alpha"]), ["level_0", "index"], ("alpha", 1)),
+        (pd.concat({"east": pd.DataFrame({"v": [1]})}), ["level_0", "v"], ("east", 1)),
+        (pd.DataFrame({"v": [1]}, index=[7]), ["v"], (1,)),
+        (pd.DataFrame({"k": ["a"], "v": [1]}).groupby("k").agg({"v": ["sum"]}), ["k", "('v', 'sum')"],
+         ("a", 1)),
+    ],
+)  # fmt: skip
+def test_an_index_that_is_data_is_written(db, frame, columns, first):
+    """It is named as pandas' to_sql names it; the numbering of rows is left out."""
+    db.write_frame(frame, "made")
+    assert list(db.query("SELECT * FROM made")) == columns
+    assert db.execute("SELECT * FROM made").fetchone() == first
+
+
+def test_names_mean_what_they_mean_to_sqlite(db, tmp_path):
+    """A TEMP table shadows, a schema in front is one, and none becomes part of a table's name."""
+    frame = pd.DataFrame({"qty": [5]})
+    db.execute("CREATE TEMP TABLE scratch (qty)")
+    db.execute("CREATE TEMP TABLE item (qty)")
+    db.execute("ATTACH ? AS other", (str(tmp_path / "other.db"),))
+    for name in ("scratch", "item", "temp.fresh", "other.fresh"):
+        db.write_frame(frame, name)
+    for name in ("temp.scratch", "temp.item", "temp.fresh", "other.fresh"):
+        assert db.execute(f"SELECT qty FROM {name}").fetchall() == [(5,)]
+    assert db.changes().empty
+    assert len(db.execute("SELECT * FROM main.item").fetchall()) == 2
+    db.write_frame(frame, "main.item")
+    assert len(db.execute("SELECT * FROM main.item").fetchall()) == 3
+    with pytest.raises(tsn.UsageError, match="no database is attached as nowhere"):
+        db.write_frame(frame, "nowhere.fresh")
+
+
+def test_generated_columns_and_unchanged_rows(db):
+    """SQLite computes the columns that it generates; an upsert captures the rows that differ."""
+    db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n TEXT COLLATE NOCASE, v, twice AS (v * 2))")
+    db.executemany("INSERT INTO t (id, n, v) VALUES (?, ?, ?)", [(1, "a", 1), (2, "b", None), (3, "c", 3)])
+    db.commit()
+    before = len(db.changes())
+    frame = db.query("SELECT * FROM t")
+    assert db.write_frame(frame, "t", "upsert") == 3
+    assert len(db.changes()) == before
+    frame = frame.astype({"v": object})
+    frame.loc[0, "n"], frame.loc[1, "v"], frame.loc[2, "v"] = "A", 0, "3"
+    db.write_frame(frame, "t", "upsert")
+    assert db.execute("SELECT id, n, v FROM t").fetchall() == [(1, "A", 1), (2, "b", 0), (3, "c", "3")]
+    assert len(db.changes()) == before + 3
+
+
+def test_frames_of_other_kinds(db):
+    """Arrow's and polars' are written as pandas' are."""
+    columns = {"id": [8, 2**53 + 1], "name": ["x", None]}
+    for make in (pa.table, pl.DataFrame):
+        db.write_frame(make(columns), "item", "upsert")
+        assert items(db)[2:] == [(8, "x", 7), (2**53 + 1, None, 7)]
+        db.write_frame(make({"id": [8], "name": ["y"]}), "item", "upsert")
+        assert items(db)[2] == (8, "y", 7)
+
+
+def test_moments_at_midnight_are_days_in_a_column_of_dates(db):
+    """Appended, upserted and applied; a time of day is not cut off."""
+    db.execute("CREATE TABLE days (id INTEGER PRIMARY KEY, d DATE)")
+    at = pd.to_datetime(["2024-03-01", "2024-03-02", None])
+    db.write_frame(pd.DataFrame({"id": [1, 2, 3], "d": at}), "days")
+    frame = db.edit_frame("days")
+    assert [type(value) for value in frame["d"][:2]] == [dt.date, dt.date]
+    frame["d"] = pd.to_datetime(frame["d"])
+    assert db.preview(frame).empty
+    frame.loc[1, "d"] = pd.Timestamp("2024-03-05 12:30:00")
+    db.apply(frame)
+    days = [day for (day,) in db.execute("SELECT d FROM days ORDER BY id").fetchall()]
+    assert days == ["2024-03-01", "2024-03-05 12:30:00", None]

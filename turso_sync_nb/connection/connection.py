@@ -376,8 +376,9 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
 
         ``append`` inserts; ``upsert`` inserts, or updates the row with the same primary key; ``replace``
         deletes every row first and keeps the table. Columns go by name; those that the frame lacks get
-        their defaults. A table that is not there is made, without a key; the index is a column if it has
-        a name. Missing values are NULL, booleans 0 and 1, dates and times ISO 8601 text.
+        their defaults. A table that is not there is made, without a key. An index that is data is
+        a column, named as pandas' ``to_sql`` names it. Missing values are NULL, booleans 0 and 1, dates and
+        times ISO 8601 text.
 
         Raises:
             UsageError: a column that the table lacks, a value that SQLite has not (``Decimal`` among

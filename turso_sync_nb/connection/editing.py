@@ -84,7 +84,9 @@ class Editor:
         listed = ", ".join(map(quoted, columns))
         condition = _condition(db, table, where, parameters) if where else ""
         result = db.run(f"SELECT {listed} FROM main.{quoted(table)}{condition}", parameters)
-        edit = Edit(table, columns, key, result.rows, auto_key=auto_key)
+        kinds = zip(columns, result.declared, strict=True)
+        days = frozenset(name for name, declared in kinds if (declared or "").upper() == "DATE")
+        edit = Edit(table, columns, key, result.rows, auto_key=auto_key, days=days)
         frame = frame_of_rows(columns, result.declared, result.rows)
         frame.attrs[ATTRIBUTE] = edit.number
         self._edits[edit.number] = edit

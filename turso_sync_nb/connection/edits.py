@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from turso_sync_nb.connection.parameters import bindable
+from turso_sync_nb.connection.parameters import as_day, bindable, python_value
 from turso_sync_nb.errors import ProgrammingError, UsageError
 
 if TYPE_CHECKING:
@@ -57,12 +57,14 @@ class Edit:
         rows: Sequence[tuple[Any, ...]],
         *,
         auto_key: bool,
+        days: frozenset[str] = frozenset(),
     ) -> None:
         self.number = next(_numbers)
         self.table = table
         self.columns = columns
         self.key = key
         self.auto_key = auto_key
+        self.days = days
         self._places = [columns.index(name) for name in key]
         self.rows = {self.key_of(row): row for row in rows}
         if any(None in key for key in self.rows):
@@ -177,8 +179,9 @@ class Edit:
                 hint=f'frame["{name}"].astype("Int64") before rows without a key are added keeps them',
             )
         absent = series.isna().tolist()
+        fitting = as_day if name in self.days else python_value
         return [
-            None if is_absent else self._value(name, value)
+            None if is_absent else self._value(name, fitting(value))
             for value, is_absent in zip(series.tolist(), absent, strict=True)
         ]
 

@@ -229,6 +229,15 @@ def is_frame(value: object) -> bool:
     return "pandas" in sys.modules and isinstance(value, sys.modules["pandas"].DataFrame)
 
 
+def of_arrow(frame: Any) -> pd.DataFrame:
+    """Return a frame that Arrow can read as one of pandas; values keep their Arrow types."""
+    import pandas as pd
+    import pyarrow as pa
+
+    made: pd.DataFrame = pa.table(frame).to_pandas(types_mapper=pd.ArrowDtype)
+    return made
+
+
 def utc(unix_time_s: int) -> Any:
     """Return a moment as pandas has it, in UTC."""
     import pandas as pd

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from turso_sync_nb.changes.names import folded, quoted
-from turso_sync_nb.connection.frames import is_frame
-from turso_sync_nb.connection.parameters import bindable, python_value
+from turso_sync_nb.connection.frames import is_frame, of_arrow
+from turso_sync_nb.connection.parameters import as_day, bindable, python_value
 from turso_sync_nb.errors import ProgrammingError, UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ Mode = Literal["append", "upsert", "replace"]
 ROWS_TOGETHER: Final = 10_000
 """Rows that are turned into Python values and written at once."""
 
-_COLUMNS: Final = "SELECT name, pk FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0 ORDER BY cid"
+_COLUMNS: Final = "SELECT name, pk, hidden > 0, upper(type) FROM pragma_table_xinfo(?, ?) ORDER BY cid"
+_SCHEMAS: Final = "SELECT schema FROM pragma_table_list WHERE name = ? COLLATE NOCASE"
 _KINDS: Final = {"i": "INTEGER", "u": "INTEGER", "b": "BOOLEAN", "f": "REAL", "M": "TIMESTAMP"}
 """Declared types by the kind of a column's dtype; of any other column its values decide."""
 
@@ -32,37 +34,72 @@ def write_frame(db: Connection, frame: pd.DataFrame, table: str, mode: Mode) -> 
     """Write ``frame``; see the method of that name on :class:`Connection`."""
     if mode not in ("append", "upsert", "replace"):
         raise UsageError(f"write to {table}: mode {mode!r}", hint="use append, upsert or replace")
-    if not is_frame(frame):
-        raise UsageError(
-            f"write to {table}: a {type(frame).__name__} is no DataFrame",
-            hint="make one: pandas.DataFrame(...); of a Series: series.to_frame()",
-        )
-    named = _with_index(frame, table)
+    named = _with_index(_as_pandas(frame, table), table)
     names = _names(named, table)
     with db.atomic():
-        key = _ready(db, named, table, names, mode)
+        target = _target(db, named, table, names, mode)
         if mode == "replace":
-            db.execute(f"DELETE FROM main.{quoted(table)}")
-        sql = _statement(table, names, key, upsert=mode == "upsert")
-        for rows in _rows(named, table, names):
+            db.execute(f"DELETE FROM {target.quoted}")
+        sql = _statement(table, target, names, upsert=mode == "upsert")
+        for rows in _rows(named, target, table, names):
             db.executemany(sql, rows)
     return len(named)
 
 
+@dataclass(frozen=True)
+class Target:
+    """A table to write into: its key, the columns that SQLite computes, and those of dates."""
+
+    schema: str
+    name: str
+    key: tuple[str, ...] = ()
+    computed: frozenset[str] = frozenset()
+    days: frozenset[str] = frozenset()
+
+    @property
+    def quoted(self) -> str:
+        """Return it for SQL."""
+        return f"{quoted(self.schema)}.{quoted(self.name)}"
+
+
+def _as_pandas(frame: Any, table: str) -> pd.DataFrame:
+    """Return a frame of pandas, polars or Arrow as one of pandas; values keep their types."""
+    if is_frame(frame):
+        return frame  # type: ignore[no-any-return] # is_frame said so
+    if not hasattr(frame, "__arrow_c_stream__") or type(frame).__name__ in ("Series", "ChunkedArray"):
+        raise UsageError(
+            f"write to {table}: a {type(frame).__name__} is no DataFrame",
+            hint="make one: pandas.DataFrame(...); of a Series: series.to_frame()",
+        )
+    return of_arrow(frame)
+
+
 def _with_index(frame: pd.DataFrame, table: str) -> pd.DataFrame:
-    """Return ``frame`` with the levels of its index that have a name as its first columns."""
-    levels = [name for name in frame.index.names if name is not None]
-    if not levels:
+    """Return ``frame`` with an index that is data as its first columns, named as pandas' ``to_sql`` does.
+
+    Integers without a name, alone or as the last level, only number the rows: they are left out.
+    """
+    index = frame.index
+    if index.nlevels > 1:
+        labels = [f"level_{at}" if name is None else str(name) for at, name in enumerate(index.names)]
+        if index.names[-1] is None and index.get_level_values(-1).dtype.kind in "iu":
+            labels = labels[:-1]
+    elif index.name is not None:
+        labels = [str(index.name)]
+    elif index.dtype.kind in "iu" or not len(index):
         return frame
-    if len(levels) < frame.index.nlevels:
-        frame = frame.droplevel([at for at, name in enumerate(frame.index.names) if name is None])
-    both = sorted(map(str, set(levels) & set(frame.columns)))
-    if both:
+    else:
+        labels = ["level_0" if "index" in frame.columns else "index"]
+    names = list(map(str, frame.columns))
+    if both := sorted(set(labels) & set(names)):
         raise UsageError(
             f"write to {table}: {both[0]} is a column and the index",
             hint="frame.reset_index(drop=True) leaves the index out",
         )
-    return frame.reset_index()
+    wide = frame.set_axis(names, axis="columns")
+    for at, label in enumerate(labels):
+        wide.insert(at, label, index.get_level_values(at), allow_duplicates=True)
+    return wide
 
 
 def _names(frame: pd.DataFrame, table: str) -> list[str]:
@@ -76,40 +113,72 @@ def _names(frame: pd.DataFrame, table: str) -> list[str]:
     return names
 
 
-def _ready(db: Connection, frame: pd.DataFrame, table: str, names: list[str], mode: Mode) -> list[str]:
-    """Make the table if it is missing; return its key.
+def _target(db: Connection, frame: pd.DataFrame, table: str, names: list[str], mode: Mode) -> Target:
+    """Return the table to write into, made if it is missing.
 
     Raises:
         UsageError: the table lacks a column, or is missing and has to have a key.
     """
-    there: list[Any] = db.run(_COLUMNS, (table,)).rows
+    schema, name = _place(db, table)
+    there: list[Any] = db.run(_COLUMNS, (name, schema)).rows
     if not there and mode == "upsert":
         raise UsageError(
             f"upsert into {table}: there is no such table",
             hint="CREATE TABLE it with a primary key, or append",
         )
     if not there:
-        declared = ", ".join(
-            f"{quoted(name)} {_declared(frame.iloc[:, at])}" for at, name in enumerate(names)
-        )
-        db.execute(f"CREATE TABLE main.{quoted(table)} ({declared})")
-        return []
-    columns = {folded(name): name for name, _ in there}
-    for name in names:
-        if folded(name) not in columns:
-            close = difflib.get_close_matches(folded(name), columns, 1)
+        kinds = [_declared(frame.iloc[:, at]) for at in range(len(names))]
+        declared = ", ".join(f"{quoted(name)} {kind}" for name, kind in zip(names, kinds, strict=True))
+        made = Target(schema, name)
+        db.execute(f"CREATE TABLE {made.quoted} ({declared})")
+        return made
+    columns = {folded(column): column for column, *_ in there}
+    for given in names:
+        if folded(given) not in columns:
+            close = difflib.get_close_matches(folded(given), columns, 1)
+            listed = f"its columns: {', '.join(columns.values())}; reset_index(drop=True) drops an index"
             raise UsageError(
-                f"write to {table}: it has no column {name!r}",
-                hint=f"did you mean {columns[close[0]]}?"
-                if close
-                else f"its columns: {', '.join(columns.values())}",
+                f"write to {table}: it has no column {given!r}",
+                hint=f"did you mean {columns[close[0]]}?" if close else listed,
             )
-    return [name for name, place in sorted(there, key=lambda column: column[1]) if place]
+    key = sorted((place, column) for column, place, *_ in there if place)
+    return Target(
+        schema,
+        name,
+        tuple(column for _, column in key),
+        frozenset(folded(column) for column, _, computed, _ in there if computed),
+        frozenset(folded(column) for column, _, _, kind in there if kind == "DATE"),
+    )
 
 
-def _statement(table: str, names: list[str], key: list[str], *, upsert: bool) -> str:
+def _place(db: Connection, table: str) -> tuple[str, str]:
+    """Return the schema and name that ``table`` means to SQLite: a TEMP table before one of the replica.
+
+    Raises:
+        UsageError: it is ``a.b``, and there is neither a table of that name nor a schema ``a``.
+    """
+    schemas = [str(name) for _, name, _ in db.run("PRAGMA database_list").rows]
+    order = ["temp", *(name for name in schemas if name != "temp")]
+    found = {schema for (schema,) in db.run(_SCHEMAS, (table,)).rows}
+    if found:
+        return next(schema for schema in order if schema in found), table
+    prefix, dot, rest = table.partition(".")
+    if not dot:
+        return "main", table
+    for schema in order:
+        if folded(schema) == folded(prefix) and rest:
+            return schema, rest
+    raise UsageError(
+        f"write to {table}: no database is attached as {prefix}",
+        hint="leave the dot out, or CREATE TABLE one of that name first",
+    )
+
+
+def _statement(table: str, target: Target, names: list[str], *, upsert: bool) -> str:
+    """Return the statement for one row; an upsert leaves a row as it is that has all its values already."""
+    names, key = [name for name in names if folded(name) not in target.computed], target.key
     listed, places = ", ".join(map(quoted, names)), ", ".join("?" * len(names))
-    insert = f"INSERT INTO main.{quoted(table)} ({listed}) VALUES ({places})"
+    insert = f"INSERT INTO {target.quoted} ({listed}) VALUES ({places})"
     if not upsert:
         return insert
     given = {folded(name) for name in names}
@@ -120,22 +189,36 @@ def _statement(table: str, names: list[str], key: list[str], *, upsert: bool) ->
     keyed = {folded(name) for name in key}
     others = [quoted(name) for name in names if folded(name) not in keyed]
     settings = ", ".join(f"{name} = excluded.{name}" for name in others)
-    target = ", ".join(map(quoted, key))
-    return f"{insert} ON CONFLICT ({target}) DO " + (f"UPDATE SET {settings}" if others else "NOTHING")
+    conflict = ", ".join(map(quoted, key))
+    if not others:
+        return f"{insert} ON CONFLICT ({conflict}) DO NOTHING"
+    here, new = ", ".join(others), ", ".join(f"excluded.{name} COLLATE BINARY" for name in others)
+    kinds = ", ".join(f"typeof({name})" for name in others)
+    new_kinds = ", ".join(f"typeof(excluded.{name})" for name in others)
+    differs = f"({here}) IS NOT ({new}) OR ({kinds}) IS NOT ({new_kinds})"
+    return f"{insert} ON CONFLICT ({conflict}) DO UPDATE SET {settings} WHERE {differs}"
 
 
-def _rows(frame: pd.DataFrame, table: str, names: list[str]) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield the frame's rows, as SQLite takes them."""
+def _rows(
+    frame: pd.DataFrame, target: Target, table: str, names: list[str]
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield the frame's rows, as the table takes them."""
     for first in range(0, len(frame), ROWS_TOGETHER):
         part = frame.iloc[first : first + ROWS_TOGETHER]
         columns = [
-            _values(part.iloc[:, at], f"{table}, column {name}", first) for at, name in enumerate(names)
+            _values(part.iloc[:, at], f"{table}, column {name}", first, days=folded(name) in target.days)
+            for at, name in enumerate(names)
+            if folded(name) not in target.computed
         ]
         yield list(zip(*columns, strict=True))
 
 
-def _values(series: pd.Series[Any], what: str, first_row: int) -> list[Any]:
+def _values(series: pd.Series[Any], what: str, first_row: int, *, days: bool) -> list[Any]:
     values, absent = series.tolist(), series.isna().tolist()
+    if days:
+        values = [
+            value if is_absent else as_day(value) for value, is_absent in zip(values, absent, strict=True)
+        ]
     return [
         None if is_absent else _value(value, what, first_row + at)
         for at, (value, is_absent) in enumerate(zip(values, absent, strict=True))
