@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 PACKAGE = "turso_sync_nb"
 
-GROUND = {"errors", "escaping", "units", "options", "progress"}
+GROUND = {"errors", "escaping", "units", "options", "progress", "secret"}
 LAYERS = {
     "protocol": set[str](),
     "remote": {"protocol"},

@@ -17,17 +17,17 @@ from turso_sync_nb.engine.opening import ReplicaOptions, open_replica
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncQueryBootstrap
 from turso_sync_nb.remote.http import HttpRemote
+from turso_sync_nb.secret import Secret
 from turso_sync_nb.storage.pages.eviction import PAGES_MIN
 from turso_sync_nb.units import PAGE_SIZE, parse_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable, Mapping
 
     from turso_sync_nb.changes.conflicts import Policies
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.options import Transform
-
-    Text = str | Callable[[], str | None] | None
+    from turso_sync_nb.remote.address import Text
 
 
 _LATER: Final = {"protocol": "v1", "remote_encryption_cipher": None}
@@ -52,7 +52,7 @@ def connect(
     pull_bytes_threshold: int | None = None,
     max_resident: str | int | None = None,
     long_poll_timeout_ms: int | None = None,
-    remote_encryption_key: str | None = None,
+    remote_encryption_key: str | Secret | None = None,
     compress: bool | None = None,
     **later: object,
 ) -> Connection:
@@ -96,6 +96,12 @@ def connect(
         ReplicaBusyError: another process has the replica open.
         ReplicaError: the folder cannot be used.
     """
+    remote_url, auth_token = Secret.of(remote_url), Secret.of(auth_token)
+    remote_encryption_key = Secret.of(remote_encryption_key)
+    later = {name: Secret(value) for name, value in later.items()}  # one may be a token under another name
+    if "://" in str(path):
+        path = "***"  # it may hold a token
+        raise UsageError("connect: a URL where the folder belongs", hint="first the folder, then the URL")
     _refuse_later(later)
     _check_kinds(path, remote_url, auth_token)
     if partial_sync and partial_sync_experimental:
@@ -109,7 +115,7 @@ def connect(
         )
 
     def make_remote(saved_url: str | None) -> HttpRemote | None:
-        url = remote_url or saved_url
+        url = remote_url or Secret.of(saved_url)
         if url is None:
             return None
         return HttpRemote(url, auth_token, encryption_key=remote_encryption_key, compress=compress)
@@ -137,15 +143,13 @@ def connect(
         raise
 
 
-def _check_kinds(path: object, remote_url: object, auth_token: object) -> None:
+def _check_kinds(path: object, remote_url: Secret | None, auth_token: Secret | None) -> None:
     """Refuse arguments of another kind, without saying a value that may hold a token."""
     if not isinstance(path, str | os.PathLike):
         raise UsageError(f"connect: the folder is {type(path).__name__}", hint="give a path, or ':memory:'")
-    if "://" in str(path):
-        raise UsageError("connect: a URL where the folder belongs", hint="first the folder, then the URL")
     for name, value in (("remote_url", remote_url), ("auth_token", auth_token)):
-        if not (value is None or isinstance(value, str) or callable(value)):
-            raise UsageError(f"connect: {name} is {type(value).__name__}", hint="give text, or a function")
+        if value and value.kind not in ("text", "function"):
+            raise UsageError(f"connect: {name} is {value.kind}", hint="give text, or a function")
 
 
 def _checked_transform(transform: Transform | None) -> Transform | None:
@@ -206,11 +210,11 @@ def _checked_request(length: int | None) -> int | None:
     return length // PAGE_SIZE
 
 
-def _refuse_later(options: dict[str, object]) -> None:
+def _refuse_later(options: Mapping[str, object]) -> None:
     for name, value in options.items():
         if name not in _LATER:
             raise UsageError(f"connect: there is no option {name!r}", hint="see help(turso_sync_nb.connect)")
-        if value != _LATER[name]:
+        if Secret(value).reveal() != _LATER[name]:
             raise UsageError(
                 f"connect: option {name!r} has only its default here so far", hint="leave it out"
             )

@@ -29,7 +29,7 @@ from turso_sync_nb.units import PAGE_SIZE, format_share, format_size, parse_size
 if TYPE_CHECKING:
     from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.jupyter.notebook import Notebook
-    from turso_sync_nb.jupyter.tokens import Token
+    from turso_sync_nb.secret import Secret
 
 PREFIX_DEFAULT_BYTES: Final = 128 * 1024
 
@@ -91,7 +91,7 @@ def _configured(arguments: Arguments) -> tuple[str, str | None, str, Arguments]:
 
 
 def _connect(
-    notebook: Notebook, path: str, url: str | None, token: Token | None, **options: Any
+    notebook: Notebook, path: str, url: str | None, token: Secret | None, **options: Any
 ) -> Connection:
     """Connect; without a token the user is asked for one when the remote wants it."""
     try:

@@ -26,6 +26,7 @@ from turso_sync_nb.jupyter.rendering import (
     line_bundle,
     lines_bundle,
 )
+from turso_sync_nb.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,12 +70,12 @@ class Notebook:
         """Show one line on the error stream; the cell goes on."""
         print(f"warning: {visible(line, LINE_LENGTH_MAX)}", file=sys.stderr)  # noqa: T201 - the error stream
 
-    def ask_secret(self, prompt: str) -> str | None:
+    def ask_secret(self, prompt: str) -> Secret | None:
         """Ask the user for something that is not shown; ``None`` where nobody can be asked."""
         if getattr(self.shell, "kernel", None) is None and not sys.stdin.isatty():
             return None
         try:
-            return getpass.getpass(prompt) or None
+            return Secret.of(getpass.getpass(prompt))
         except (EOFError, StdinNotImplementedError):
             return None
 

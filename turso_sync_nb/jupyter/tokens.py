@@ -13,20 +13,17 @@ from urllib.parse import urlsplit
 
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter.suggestions import did_you_mean
+from turso_sync_nb.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from turso_sync_nb.jupyter.arguments import Arguments
     from turso_sync_nb.jupyter.notebook import Notebook
-
-    Token = Callable[[], str | None]
 
 VARIABLE: Final = "TURSO_AUTH_TOKEN"
 KEYRING_SERVICE: Final = "turso_sync_nb"
 
 
-def token_of(notebook: Notebook, arguments: Arguments, url: str | None) -> Token | None:
+def token_of(notebook: Notebook, arguments: Arguments, url: str | None) -> Secret | None:
     """Return what reads the token when a request needs it; ``None`` when there is none.
 
     The first of: ``--token``, the variable of ``--token-env``, ``TURSO_AUTH_TOKEN``, the keyring's entry of
@@ -40,22 +37,21 @@ def token_of(notebook: Notebook, arguments: Arguments, url: str | None) -> Token
         notebook.warn(
             f"the token is now saved in this notebook; remove it and set {VARIABLE}, or use --token-env"
         )
-        return lambda: literal
+        return Secret(literal)
     if variable is not None:
         return _of_variable(variable)
     if VARIABLE in os.environ:
-        return lambda: os.environ.get(VARIABLE)
+        return Secret(lambda: os.environ.get(VARIABLE))
     host = _host(url)
-    return (lambda: _of_keyring(host)) if host and _of_keyring(host) else None
+    return Secret(lambda: _of_keyring(host)) if host and _of_keyring(host) else None
 
 
-def asked_for(notebook: Notebook, url: str | None) -> Token | None:
+def asked_for(notebook: Notebook, url: str | None) -> Secret | None:
     """Ask the user for the token; ``None`` where nobody can be asked, or nothing was given."""
-    given = notebook.ask_secret(f"token for {_host(url) or 'the remote'}: ")
-    return (lambda: given) if given else None
+    return notebook.ask_secret(f"token for {_host(url) or 'the remote'}: ")
 
 
-def _of_variable(variable: str) -> Token:
+def _of_variable(variable: str) -> Secret:
     if not os.environ.get(variable):
         shown = variable if variable.isidentifier() and variable.isupper() else "of --token-env"
         guess = did_you_mean(variable, (key for key in os.environ if "TOKEN" in key))
@@ -63,7 +59,7 @@ def _of_variable(variable: str) -> Token:
             f"read the token: the environment variable {shown} is not set",
             hint=guess or "set it before Jupyter starts, or with os.environ in an earlier cell",
         )
-    return lambda: os.environ.get(variable)
+    return Secret(lambda: os.environ.get(variable))
 
 
 def _host(url: str | None) -> str:

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
-from turso_sync_nb.errors import RemoteError, RemoteUnreachableError, SyncError, UsageError
+from turso_sync_nb.errors import RemoteUnreachableError, UsageError
+from turso_sync_nb.secret import Secret
 
-Text: TypeAlias = str | Callable[[], str | None] | None
+Text: TypeAlias = str | Callable[[], str | None] | Secret | None
+"""An address, a token or a key as it may be given."""
 
 _SCHEMES: Final = {"http": "http", "https": "https", "libsql": "https", "turso": "https"}
 _TOKEN_PARAMETER: Final = "authtoken"  # noqa: S105 - its name
@@ -45,11 +47,11 @@ def base_url(url: str) -> str:
     return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, parts.path, "", ""))
 
 
-def token_in(url: str) -> str | None:
+def token_in(url: str) -> Secret | None:
     """Return the token that ``url`` itself carries."""
     for name, values in parse_qs(urlsplit(url).query).items():
         if name.lower() == _TOKEN_PARAMETER:
-            return values[0]
+            return Secret(values[0])
     return None
 
 
@@ -83,14 +85,14 @@ def _checked(url: str) -> str:
     return url
 
 
-def ask_url(url: Text) -> str:
+def ask_url(url: Secret) -> Secret:
     """Return the address for this request.
 
     Raises:
         RemoteUnreachableError: the callable says "not now" by ``None``.
         RemoteError: the callable failed.
     """
-    answer = _ask(url, "remote_url")
+    answer = url.asked("remote_url")
     if answer is None:
         raise RemoteUnreachableError(
             "ask the remote: paused, its address is not known now", hint="try again later"
@@ -98,18 +100,19 @@ def ask_url(url: Text) -> str:
     return answer
 
 
-def ask_token(token: Text, url: str) -> str | None:
+def ask_token(token: Secret | None, url: Secret) -> Secret | None:
     """Return the token for this request: the given one, else the one in ``url``."""
-    return checked_secret(_ask(token, "auth_token") or token_in(url), "token")
+    given = token.asked("auth_token") if token else None
+    return checked_secret(given or url.use(token_in), "token")
 
 
-def checked_secret(secret: str | None, name: str) -> str | None:
+def checked_secret(secret: Secret | None, name: str) -> Secret | None:
     """Return ``secret`` if it can be sent in a header, which is not so with blanks and line breaks.
 
     Raises:
         UsageError: it cannot; the message does not show it.
     """
-    if secret is not None and not (secret.isascii() and secret.isprintable() and " " not in secret):
+    if secret is not None and not secret.use(_can_be_sent):
         raise UsageError(
             f"ask the remote: the {name} holds characters that no {name} has",
             hint="check for line breaks and blanks",
@@ -117,18 +120,5 @@ def checked_secret(secret: str | None, name: str) -> str | None:
     return secret
 
 
-def _ask(value: Text, name: str) -> str | None:
-    if not callable(value):
-        return value
-    try:
-        answer = value()
-    except SyncError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a user's code, whose text may hold a secret
-        raise RemoteError(
-            f"ask {name}: the function failed with {type(error).__name__}",
-            hint=f"call your {name} by itself to see",
-        ) from None
-    if answer is not None and not isinstance(answer, str):
-        raise UsageError(f"ask {name}: the function gave {type(answer).__name__}", hint="give text, or None")
-    return answer
+def _can_be_sent(text: str) -> bool:
+    return text.isascii() and text.isprintable() and " " not in text

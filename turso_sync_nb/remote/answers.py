@@ -6,6 +6,7 @@ Raised ``from None``: httpx's errors hold the request, and with it the token.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import httpx
@@ -20,6 +21,8 @@ from turso_sync_nb.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from turso_sync_nb.secret import Secret
 
 TEXT_MAX: Final = 200
 """Characters of a server's own words that are shown."""
@@ -46,7 +49,7 @@ _HINTS: Final = {
 }
 
 
-def of_status(status: int, text: str, url: str, secrets: Iterable[str]) -> RemoteError:
+def of_status(status: int, text: str, url: str, secrets: Iterable[Secret]) -> RemoteError:
     """Return the error for an answer of ``status`` with the body ``text``."""
     error = _of_status(status, cleaned(text, secrets), url)
     error.status = status
@@ -114,14 +117,19 @@ def refuse_other_forms(response: httpx.Response, url: str) -> None:
         )
 
 
-def cleaned(text: str, secrets: Iterable[str]) -> str:
+def _masked(text: str, secret: str) -> str:
+    for length in range(len(secret), min(len(secret), SECRET_PART_MIN) - 1, -1):
+        text = text.replace(secret[:length], "***")
+    return text
+
+
+def cleaned(text: str, secrets: Iterable[Secret]) -> str:
     """Return foreign ``text`` fit for one line: no control characters, no secrets, not long.
 
     The beginning of a secret is masked too: servers like to cut what they quote.
     """
     for secret in secrets:
-        for length in range(len(secret), min(len(secret), SECRET_PART_MIN) - 1, -1):
-            text = text.replace(secret[:length], "***")
+        text = secret.use(partial(_masked, text))
     text = re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in text[: 10 * TEXT_MAX])).strip()
     if text.startswith("<"):
         return A_WEB_PAGE

@@ -42,6 +42,7 @@ from turso_sync_nb.remote.resolve import Resolver
 from turso_sync_nb.remote.retry import RetryPolicy, retry_after_s
 from turso_sync_nb.remote.traffic import Traffic
 from turso_sync_nb.remote.under_way import EXTENSION, Calls
+from turso_sync_nb.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -116,13 +117,14 @@ class HttpRemote:
         url: Text,
         auth_token: Text = None,
         *,
-        encryption_key: str | None = None,
+        encryption_key: str | Secret | None = None,
         compress: bool | None = None,
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.saved_url = clean_url(url) if isinstance(url, str) else None
+        url, auth_token, encryption_key = Secret(url), Secret.of(auth_token), Secret.of(encryption_key)
+        self.saved_url = url.use(clean_url) if url.kind == "text" else None
         self.traffic = Traffic()
         self._url = url
         self._token = auth_token
@@ -244,10 +246,10 @@ class HttpRemote:
         while True:
             under_way.refuse_stopped()
             url = ask_url(self._url)
-            shown = clean_url(url)
+            shown = url.use(clean_url)
             token = ask_token(self._token, url)
             try:
-                response = self._send(call, base_url(url), token, under_way)
+                response = self._send(call, url.use(base_url), token, under_way)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 under_way.refuse_stopped()
                 if retries.wait():
@@ -277,17 +279,20 @@ class HttpRemote:
                 retry_after_s(response.headers.get("retry-after"))
             ):
                 continue
-            raise of_status(
-                response.status_code, error_text, shown, filter(None, (token, self._encryption_key))
-            )
+            secrets = [secret for secret in (token, self._encryption_key) if secret]
+            raise of_status(response.status_code, error_text, shown, secrets)
 
-    def _send(self, call: _Call, base: str, token: str | None, under_way: CallUnderWay) -> httpx.Response:
-        """Send ``call`` below ``base``, following redirects within its host."""
+    def _headers(self, call: _Call, token: Secret | None) -> dict[str, str]:
+        """Return the headers of ``call``, which hold the secrets: no variable of a frame that may raise."""
         headers = {"content-type": call.content_type, "content-length": str(len(call.body))}
         if token:
-            headers["authorization"] = f"Bearer {token}"
+            headers["authorization"] = f"Bearer {token.reveal()}"
         if self._encryption_key:
-            headers["x-turso-encryption-key"] = self._encryption_key
+            headers["x-turso-encryption-key"] = self._encryption_key.reveal()
+        return headers
+
+    def _send(self, call: _Call, base: str, token: Secret | None, under_way: CallUnderWay) -> httpx.Response:
+        """Send ``call`` below ``base``, following redirects within its host."""
         try:
             url = httpx.URL(base + call.path)
         except httpx.InvalidURL:
@@ -300,11 +305,11 @@ class HttpRemote:
                 "POST",
                 url,
                 content=self._counted(call.body),
-                headers=headers,
+                headers=self._headers(call, token),
                 timeout=self._timeout(call, under_way),
                 extensions={"trace": under_way.trace, EXTENSION: under_way},
             )
-            response = client.send(request, stream=True, follow_redirects=False)
+            response = _sent(client, request)
             if not response.has_redirect_location:
                 return response
             response.close()
@@ -392,6 +397,14 @@ class HttpRemote:
     @staticmethod
     def _shown(response: httpx.Response) -> str:
         return clean_url(str(response.request.url))
+
+
+def _sent(client: httpx.Client, request: httpx.Request) -> httpx.Response:
+    """Send ``request``; an error comes without the frames below, whose variables hold the headers."""
+    try:
+        return client.send(request, stream=True, follow_redirects=False)
+    except BaseException as error:  # noqa: BLE001 - raised again
+        raise error.with_traceback(None) from None
 
 
 def _refuse_closed(response: httpx.Response) -> None:

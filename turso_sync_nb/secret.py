@@ -1,0 +1,86 @@
+"""Secret: a token, a key, or an address that may hold one; no traceback, repr or attribute shows its text.
+
+IPython's ``%xmode Verbose`` prints arguments and variables of every frame. An argument that may hold a secret
+is put into a ``Secret`` in the first line of the function that takes it. Frames below
+:meth:`Secret.use` do see the text: their part of a traceback is dropped.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar, overload
+
+from turso_sync_nb.errors import RemoteError, SyncError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+R = TypeVar("R")
+
+
+class Secret:
+    """Text that must not be seen, or a function that gives such text when a request needs it."""
+
+    __slots__ = ("reveal",)
+
+    reveal: Callable[[], Any]
+    """Return what was put in. Only what sends or parses it calls this, and keeps it in no variable."""
+
+    def __init__(self, value: object) -> None:
+        self.reveal = value.reveal if isinstance(value, Secret) else lambda: value
+
+    @overload
+    @staticmethod
+    def of(value: None) -> None: ...
+    @overload
+    @staticmethod
+    def of(value: object) -> Secret: ...
+    @staticmethod
+    def of(value: object) -> Secret | None:
+        """Return ``value`` as a secret; ``None`` and an empty text are none."""
+        return None if value is None or value == "" else Secret(value)
+
+    @property
+    def kind(self) -> str:
+        """Return ``"text"``, ``"function"``, or the name of another type, which is of no use here."""
+        value = self.reveal()
+        if isinstance(value, str):
+            return "text"
+        return "function" if callable(value) else type(value).__name__
+
+    def use(self, function: Callable[[Any], R]) -> R:
+        """Return what ``function`` makes of the text; its error comes without the frames that hold it."""
+        try:
+            return function(self.reveal())
+        except Exception as error:  # noqa: BLE001 - raised again
+            raise error.with_traceback(None) from None
+
+    def asked(self, name: str) -> Secret | None:
+        """Return the text for this request: a function, called ``name`` in messages, is asked for it.
+
+        Raises:
+            RemoteError: the function failed.
+            UsageError: it gave something else than text or ``None``.
+        """
+        answer: Secret | None = Secret.of(self.use(_called(name))) if self.kind == "function" else self
+        if answer is not None and answer.kind != "text":
+            raise UsageError(f"ask {name}: the function gave {answer.kind}", hint="give text, or None")
+        return answer
+
+    def __repr__(self) -> str:
+        return "***"
+
+
+def _called(name: str) -> Callable[[Callable[[], Any]], Any]:
+    def call(function: Callable[[], Any]) -> Any:
+        try:
+            return function()
+        except SyncError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a user's code, whose text may hold a secret
+            raise RemoteError(
+                f"ask {name}: the function failed with {type(error).__name__}",
+                hint=f"call your {name} by itself to see",
+            ) from None
+
+    return call
