@@ -194,3 +194,36 @@ def test_a_definition_that_the_remote_would_hold_otherwise_is_refused(server, re
     with pytest.raises(ConflictError, match="another definition of table kv"):
         db.push()
     assert list(db.changes()["state"]) == ["refused"]
+
+
+IGNORED = {
+    "renamed": ("ALTER TABLE drafts RENAME TO sketches", "INSERT INTO sketches VALUES (2)"),
+    "rebuilt": (
+        "BEGIN",
+        "CREATE TABLE new_drafts (x, y)",
+        "INSERT INTO new_drafts (x) SELECT x FROM drafts",
+        "DROP TABLE drafts",
+        "ALTER TABLE new_drafts RENAME TO drafts",
+        "COMMIT",
+        "INSERT INTO drafts VALUES (2, 2)",
+    ),
+}
+
+
+@pytest.mark.parametrize("work", IGNORED)
+def test_a_table_that_is_never_pushed_stays_so(server, replica, work):
+    """``tables_ignore`` follows a table through a rename and a rebuild; other changes arrive."""
+    mine, yours = replica("mine", tables_ignore=["drafts"]), replica("yours")
+    run(mine, "CREATE TABLE drafts (x)", "INSERT INTO drafts VALUES (1)", *IGNORED[work])
+    mine.execute("INSERT INTO kv VALUES ('pushed', 1)")
+    mine.push()
+    all_alike(server, yours)
+    assert yours.execute("SELECT count(*) FROM kv WHERE k = 'pushed'").fetchall() == [(1,)]
+    assert (
+        yours.execute(
+            "SELECT name FROM sqlite_schema WHERE name LIKE '%draf%' OR name = 'sketches'"
+        ).fetchall()
+        == []
+    )
+    name = "sketches" if work == "renamed" else "drafts"
+    assert mine.execute(f"SELECT x FROM {name}").fetchall() == [(1,), (2,)]

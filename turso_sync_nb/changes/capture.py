@@ -164,6 +164,7 @@ class Capture:
         if cookies == self._known and self._schema is not None:
             return self._schema
         tape.create(self._raw)
+        self._ignored |= tape.ignored_names(self._raw)
         self._schema = schema = read_schema(self._raw, self._ignored)
         self._install(schema)
         self._known = self._cookies()
@@ -268,6 +269,9 @@ class Capture:
                 hint="choose another name",
             )
         for change in schema_changes(sql, before, after, self._ignored, seen):
+            if change.kind == "rename_table" and folded(change.to) in self._ignored and not change.ignored:
+                tape.ignore(self._raw, change.name)  # rebuilt: what it was made of is not pushed either
+                change = change.changed(ignored=True)  # noqa: PLW2901 - the same change, marked
             self._put(change)
         schema = self._ready()
         for name in schema.tables.keys() - known:

@@ -21,7 +21,7 @@ import msgspec
 
 from turso_sync_nb.changes.ddl import details_of, packed_details
 from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, Shape, Transaction, is_ignored
-from turso_sync_nb.changes.names import SHAPES, TAPE, TRANSACTIONS, has_table
+from turso_sync_nb.changes.names import SHAPES, TAPE, TRANSACTIONS, folded, has_table
 from turso_sync_nb.errors import ReplicaBrokenError
 
 if TYPE_CHECKING:
@@ -322,6 +322,18 @@ def count(raw: apsw.Connection) -> int:
         if one.state in ("pending", "refused")
         for change in one.changes
     )
+
+
+def ignored_names(raw: apsw.Connection) -> set[str]:
+    """Return the folded names that tables which are never pushed were given here."""
+    query = f"SELECT packed FROM {TAPE} WHERE op = {Op.SCHEMA:d} AND v4 AND v1 = 'rename_table'"
+    return {folded(details_of(packed)["to"]) for (packed,) in raw.execute(query)}
+
+
+def ignore(raw: apsw.Connection, table: str) -> None:
+    """Mark what is on the tape of ``table``, which took the name of one that is never pushed."""
+    raw.execute(f"UPDATE {SHAPES} SET ignored = 1 WHERE tbl = ? COLLATE NOCASE", (table,))
+    raw.execute(f"UPDATE {TAPE} SET v4 = 1 WHERE op = {Op.SCHEMA:d} AND v2 = ? COLLATE NOCASE", (table,))
 
 
 # What happens to it
