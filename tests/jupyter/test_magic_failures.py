@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 
 import apsw
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from turso_sync_nb.errors import ProgrammingError, ReplicaBusyError
 from turso_sync_nb.jupyter.failures import EXPECTED, LINE_MAX, ensure_line, line_of, render_as
-from turso_sync_nb.jupyter.places import shown_path
+from turso_sync_nb.jupyter.places import shown_path, without_home
 from turso_sync_nb.jupyter.suggestions import close_words, did_you_mean
 
 
@@ -133,3 +134,18 @@ def test_tables_of_ours_are_not_shown(shell, embedded, flights_file, tmp_path):
 def test_help_by_option(shell):
     """As everywhere."""
     assert shell.good("%turso_sync connect --help").text == shell.good("%turso_sync help connect").text
+
+
+def test_paths_are_shown_without_a_home_or_a_working_folder(monkeypatch):
+    """A path is shown as it is where nothing gives a home and the working folder was removed."""
+
+    def missing() -> Path:
+        raise FileNotFoundError
+
+    def homeless() -> Path:
+        raise RuntimeError
+
+    monkeypatch.setattr(Path, "cwd", missing)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert shown_path(Path("/data/m.db")) == "/data/m.db"
+    assert without_home("open /data/m.db") == "open /data/m.db"

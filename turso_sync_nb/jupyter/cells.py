@@ -316,7 +316,8 @@ def executed(db: Connection, cell: Cell, values: Mapping[str, Any]) -> QueryResu
         raise
     except apsw.Error as error:
         became = _became(db, changed=db.total_changes > changed_before, was_open=was_open)
-        steps = [_next_step(db, cell.sql, error), became]
+        undone = "nothing of the cell was kept" if cell.atomic else became
+        steps = [_next_step(db, cell.sql, error), undone]
         render_as(error, line_of(error, "; ".join(filter(None, steps))))
         raise
 

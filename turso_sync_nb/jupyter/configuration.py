@@ -79,13 +79,19 @@ def load_settings() -> Settings:
 
 
 def _user_file() -> Path | None:
-    path = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / _FILE
+    try:
+        path = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / _FILE
+    except RuntimeError:  # nothing gives this user a home
+        return None
     return path if path.is_file() else None
 
 
 def _project_file() -> Path | None:
     """Return the nearest pyproject.toml, from the working folder upwards."""
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except OSError:  # it was removed
+        return None
     candidates = (folder / "pyproject.toml" for folder in (here, *here.parents))
     return next((path for path in candidates if path.is_file()), None)
 

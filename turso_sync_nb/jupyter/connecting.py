@@ -7,6 +7,7 @@ variable, message or output of ours.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import replace
@@ -78,7 +79,7 @@ def connect_replica(notebook: Notebook, arguments: Arguments) -> None:
 
 def _configured(arguments: Arguments) -> tuple[str, str | None, str, Arguments]:
     """Return path, URL, name and options: of the line, or of the connection that a file has by that name."""
-    path, url = arguments.words[0], arguments.word(1)
+    path, url = os.path.expanduser(arguments.words[0]), arguments.word(1)  # noqa: PTH111 - leaves ~ without a home
     name = arguments.get("as")
     configured = load_settings().connections.get(path) if url is None else None
     if configured is None:

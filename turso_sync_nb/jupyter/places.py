@@ -5,12 +5,16 @@ Rules of this file: it only rewrites text; nothing is opened, and a path that is
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 
 def shown_path(path: Path) -> str:
     """Return ``path`` relative to the notebook's folder or to the home folder, where it is inside."""
-    absolute = path.absolute()
+    try:
+        absolute = path.absolute()
+    except OSError:  # the working folder is gone
+        return str(path)
     for base, prefix in _bases():
         if absolute.is_relative_to(base) and absolute != base:
             return f"{prefix}{absolute.relative_to(base)}"
@@ -26,4 +30,8 @@ def without_home(text: str) -> str:
 
 
 def _bases() -> list[tuple[Path, str]]:
-    return [(Path.cwd(), ""), (Path.home(), "~/")]
+    bases = []
+    for find, prefix in ((Path.cwd, ""), (Path.home, "~/")):
+        with suppress(OSError, RuntimeError):  # a removed folder; a user whom nothing gives a home
+            bases.append((find(), prefix))
+    return bases
