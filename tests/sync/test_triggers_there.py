@@ -33,6 +33,11 @@ BEFORE = (
     "CREATE TRIGGER bd BEFORE DELETE ON t BEGIN INSERT INTO log (m) VALUES ('bd' || old.id); END",
 )
 EVERY_FORM = (
+    "INSERT OR REPLACE INTO t VALUES (1, 'r', 2)",
+    "REPLACE INTO t VALUES (7, 'q', 3)",
+    "INSERT INTO t VALUES (2, 'two', 2000), (3, 'three', 3000)",
+    "UPDATE OR REPLACE t SET b = 2000 WHERE id = 7",
+    "INSERT INTO t VALUES (2, 'again', 2001)",
     "INSERT INTO t (a, b) VALUES ('n', 10)",
     "INSERT OR IGNORE INTO t VALUES (1, 'ign', 99)",
     "INSERT OR IGNORE INTO t VALUES (70, 'ign', 10), (71, 'in', 71)",
@@ -134,6 +139,29 @@ CASES = {
             "DELETE FROM cnt WHERE k = 'b'",
         ),
     ),
+    "files of a replaced book": (
+        (
+            "CREATE TABLE books (id INTEGER PRIMARY KEY, title, isbn UNIQUE)",
+            "CREATE TABLE files (id INTEGER PRIMARY KEY, book, format)",
+            "CREATE TRIGGER g AFTER DELETE ON books BEGIN DELETE FROM files WHERE book = old.id; END",
+            "INSERT INTO books VALUES (1, 'Old', 11), (2, 'Other', 12)",
+            "INSERT INTO files VALUES (1, 1, 'EPUB'), (2, 1, 'PDF'), (3, 2, 'TXT')",
+        ),
+        (
+            "INSERT OR REPLACE INTO books VALUES (1, 'New', 11)",
+            "UPDATE OR REPLACE books SET isbn = 11 WHERE id = 2",
+            "DELETE FROM books WHERE id = 2",
+        ),
+    ),
+    "the order of single updates": (
+        (
+            *T,
+            "CREATE TABLE last (k INTEGER PRIMARY KEY, v)",
+            "INSERT INTO last VALUES (1, NULL)",
+            "CREATE TRIGGER g AFTER UPDATE ON t BEGIN UPDATE last SET v = new.id; END",
+        ),
+        tuple(f"UPDATE t SET a = 1 WHERE id = {at}" for at in (3, 1, 2)),
+    ),
     "rows without a key": (
         (
             "CREATE TABLE k (a, b)",
@@ -209,3 +237,92 @@ def test_the_remote_is_as_if_it_had_been_made_there(remote_server, tmp_path, nam
         mine.pull()
         assert state(lambda ask: mine.execute(ask).fetchall()) == wanted
         assert mine.conflicts().empty
+
+
+NOW = (
+    "CREATE TABLE actor (id INTEGER PRIMARY KEY, name, at)",
+    "INSERT INTO actor VALUES (1, 'ANN', '2006'), (2, 'BEN', '2006')",
+    "CREATE TRIGGER i AFTER INSERT ON actor BEGIN UPDATE actor SET at = random() WHERE id = new.id; END",
+    (
+        "CREATE TRIGGER u AFTER UPDATE OF name ON actor BEGIN "
+        "UPDATE actor SET at = random() WHERE id = new.id; END"
+    ),
+)
+STAMPED = {
+    "inserted, then deleted": (
+        "INSERT INTO actor (id, name) VALUES (3, 'ED')",
+        "DELETE FROM actor WHERE id = 3",
+    ),
+    "changed, then deleted": ("UPDATE actor SET name = 'X' WHERE id = 1", "DELETE FROM actor WHERE id = 1"),
+    "changed twice": ("UPDATE actor SET name = 'X' WHERE id = 1", "UPDATE actor SET name = 'Y' WHERE id = 1"),
+    "inserted, then changed": (
+        "INSERT INTO actor (id, name) VALUES (3, 'ED')",
+        "UPDATE actor SET name = 'EDDIE' WHERE id = 3",
+    ),
+}
+
+
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["at once", "after a pull"])
+@pytest.mark.parametrize("name", STAMPED)
+def test_what_a_trigger_made_is_no_guard(remote_server, tmp_path, name, meanwhile):
+    """A column that a trigger fills with the time or a random value is no conflict; both sides are equal."""
+    source = tmp_path / "source.db"
+    with closing(apsw.Connection(str(source))) as raw:
+        for sql in NOW:
+            raw.execute(sql)
+    url = remote_server(source).url
+    plain = sqlite3.connect(":memory:", isolation_level=None)
+    for sql in (*NOW, *STAMPED[name]):
+        plain.execute(sql)
+    with (
+        closing(tsn.connect(tmp_path / "mine", url, isolation_level=None)) as mine,
+        closing(tsn.connect(tmp_path / "yours", url, isolation_level=None)) as yours,
+    ):
+        for sql in STAMPED[name]:
+            mine.execute(sql)
+        if meanwhile:
+            yours.execute("INSERT INTO actor (id, name) VALUES (50, 'NEW')")
+            yours.execute("DELETE FROM actor WHERE id = 50")
+            yours.push()
+            mine.pull()
+        mine.push()
+        mine.pull()
+        yours.pull()
+        names = "SELECT id, name FROM actor ORDER BY id"
+        assert mine.execute(names).fetchall() == plain.execute(names).fetchall()
+        everything = "SELECT * FROM actor ORDER BY id"
+        assert mine.execute(everything).fetchall() == yours.execute(everything).fetchall()
+        assert mine.changes().empty
+        assert mine.conflicts().empty
+
+
+def test_an_insert_that_the_remote_passes_over_is_told(remote_server, tmp_path):
+    """A row that a trigger of the remote ignores stays in changes(), refused, with the reason."""
+    source = tmp_path / "source.db"
+    with closing(apsw.Connection(str(source))) as raw:
+        raw.execute(T[0])
+    url = remote_server(source).url
+    with (
+        closing(tsn.connect(tmp_path / "mine", url, isolation_level=None)) as mine,
+        closing(tsn.connect(tmp_path / "yours", url, isolation_level=None)) as yours,
+    ):
+        mine.execute("INSERT INTO t VALUES (5, 'ours', 5)")
+        yours.execute("CREATE TRIGGER g BEFORE INSERT ON t BEGIN SELECT RAISE(IGNORE); END")
+        yours.push()
+        with pytest.raises(tsn.ConflictError, match="passed over"):
+            mine.push()
+        (waiting,) = mine.changes().to_dict("records")
+        assert (waiting["table"], waiting["state"]) == ("t", "refused")
+        assert "a trigger of the remote passed over" in waiting["reason"]
+
+
+def test_recursive_triggers_are_refused(remote_server, tmp_path):
+    """Where main has triggers: the remote's do not call themselves."""
+    source = tmp_path / "source.db"
+    with closing(apsw.Connection(str(source))) as raw:
+        for sql in AFTER:
+            raw.execute(sql)
+    with closing(tsn.connect(tmp_path / "mine", remote_server(source).url)) as mine:
+        with pytest.raises(tsn.UsageError, match="recursive_triggers: refused"):
+            mine.execute("PRAGMA recursive_triggers = ON")
+        assert mine.execute("PRAGMA recursive_triggers").fetchone() == (0,)

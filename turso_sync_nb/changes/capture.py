@@ -151,6 +151,20 @@ class Capture:
         self.recursive_triggers = int(recursive_triggers.lower() in ("1", "on", "true", "yes"))
         return self._known is not None and self._nested is None
 
+    def refuse_recursion(self) -> None:
+        """Refuse ``recursive_triggers`` where main has triggers: the remote's do not call themselves.
+
+        Raises:
+            UsageError: main has triggers.
+        """
+        if self._raw.execute("SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE type = 'trigger')").get:
+            self.recursive_triggers = 0
+            self._raw.pragma("recursive_triggers", 0)  # SQLite has set it when it prepared the text
+            raise UsageError(
+                "set PRAGMA recursive_triggers: refused here, the remote's triggers do not call themselves",
+                hint="a recursive query (WITH RECURSIVE) does without triggers",
+            )
+
     def uninstall(self) -> None:
         """Remove our triggers, before TEMP objects are copied to another connection."""
         remove_triggers(self._raw)

@@ -65,7 +65,9 @@ class RowChange(_Part, frozen=True, gc=False):
     """A row before (``old``) and after (``new``) one change; ``None`` where there is no row.
 
     ``auto_key``: the inserted row's key was assigned by SQLite. ``by_action``: done by a foreign-key action
-    of the change before it, so the other side may have done it already.
+    of the change before it, so the other side may have done it already. ``by_replace``: the row made way for
+    the insert or update that follows, so no DELETE trigger fired. ``derived`` columns hold what a trigger
+    made: the remote's own run of it may have made something else.
     """
 
     id: int
@@ -75,6 +77,8 @@ class RowChange(_Part, frozen=True, gc=False):
     new: Image | None
     auto_key: bool = False
     by_action: bool = False
+    by_replace: bool = False
+    derived: frozenset[str] = frozenset()
 
 
 class Definition(NamedTuple):

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 
 from turso_sync_nb.changes.names import PREFIX, TAPE, folded
-from turso_sync_nb.changes.tape import Op, packed_images
+from turso_sync_nb.changes.tape import BY_ACTION, EFFECT, Op, packed_images
 from turso_sync_nb.changes.to_sql import same_value
 from turso_sync_nb.errors import UsageError
 
@@ -44,17 +44,13 @@ INSERTED: Final = f"{PREFIX}inserted"
 ATTEMPT: Final = f"{PREFIX}attempt"
 
 _OWN_DEPTH: Final = frozenset({0})
-_EFFECT: Final = 32
-"""Added to the op of an effect while its statement runs."""
-
 _IDS_TOGETHER: Final = 1_000
 """Effects that one statement settles."""
 
-_OF_EFFECTS: Final = f"WHERE op >= {_EFFECT} AND id IN (SELECT value FROM json_each(?))"
-_DROP_EFFECTS: Final = f"DELETE FROM {TAPE} {_OF_EFFECTS}"
-_KEEP_EFFECTS: Final = f"UPDATE {TAPE} SET op = op - {_EFFECT} {_OF_EFFECTS}"
+_SEND_EFFECTS: Final = (
+    f"UPDATE {TAPE} SET op = op - {EFFECT} WHERE op & {EFFECT} AND id IN (SELECT value FROM json_each(?))"
+)
 
-_BY_ACTION: Final = 16
 _IDS_PER_EVENT: Final = 2
 """An update takes two rows of the tape; rows that a replace removed take ids of their own events."""
 
@@ -179,7 +175,7 @@ class Nested:
             self._match(event, is_effect=is_effect)
         if is_effect and not self._attempts:
             return False
-        self._id, self._flag = event.id, _EFFECT if is_effect else _BY_ACTION if by_action else 0
+        self._id, self._flag = event.id, EFFECT if is_effect else BY_ACTION if by_action else 0
         self._victims = packed_images(self._image(one) for one in victims) if victims else None
         if is_effect:
             self._attempts[-1].effects.append(event.id)
@@ -209,14 +205,15 @@ class Nested:
             return
 
     def settle(self) -> None:
-        """Send effects as own changes where what fired them is not sent; drop the others from the tape."""
-        dropped = [each for attempt in self._attempts if attempt.is_sent for each in attempt.effects]
+        """Send effects as own changes where what fired them is not sent.
+
+        The others stay on the tape, marked: they say which columns triggers made.
+        """
         kept = [each for attempt in self._attempts if not attempt.is_sent for each in attempt.effects]
         self._attempts.clear()
-        for sql, ids in ((_DROP_EFFECTS, dropped), (_KEEP_EFFECTS, kept)):
-            for first in range(0, len(ids), _IDS_TOGETHER):
-                some = ids[first : first + _IDS_TOGETHER]
-                self._raw.execute(sql, (json.dumps([*some, *(each - 1 for each in some)]),))
+        for first in range(0, len(kept), _IDS_TOGETHER):
+            some = kept[first : first + _IDS_TOGETHER]
+            self._raw.execute(_SEND_EFFECTS, (json.dumps([*some, *(each - 1 for each in some)]),))
 
     def _found(self, shape_id: int, op: str, rowid: int | None) -> int:
         for at in range(len(self._events) - 1, -1, -1):

@@ -22,6 +22,7 @@ import msgspec
 from turso_sync_nb.changes.ddl import details_of, packed_details
 from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, Shape, Transaction, is_ignored
 from turso_sync_nb.changes.names import SHAPES, TAPE, TRANSACTIONS, folded, has_table
+from turso_sync_nb.changes.to_sql import differing, key_of, usable_key
 from turso_sync_nb.errors import ReplicaBrokenError
 
 if TYPE_CHECKING:
@@ -36,8 +37,17 @@ _FIRST_COLUMNS: Final = 5
 _FIXED: Final = ("id", "op", "shape", "txn", "unix_time", "packed")
 _SHAPE: Final = ("tbl", "columns", "key", "auto_key", "rowid_name", "ignored", "on_conflict")
 _BEFORE_VALUES: Final = len(_FIXED)
-_BY_ACTION: Final = 16
+BY_ACTION: Final = 16
 """Added to the op of a change that a foreign-key action made."""
+
+EFFECT: Final = 32
+"""Added to the op of what a trigger did: it is not sent, and says which columns are derived."""
+
+BY_REPLACE: Final = 64
+"""Added to the op of a row that made way for the insert or update that follows."""
+
+_KINDS: Final = 16
+"""Ops are below it, flags above."""
 
 
 class Op(IntEnum):
@@ -47,10 +57,10 @@ class Op(IntEnum):
     BEGIN = 1  # txn, unix_time: what follows belongs to that transaction
     AUTO = 2  # the key of the next insert was assigned by SQLite
     INSERT = 3
-    DELETE = 4
+    DELETE = 4  # packed: the names of derived columns, if there are any
     OLD = 5  # of an update whose NEW follows
     NEW = 6
-    UPDATE = 7  # the new image; the old one is packed
+    UPDATE = 7  # the new image; the old one is packed, and with it the names of derived columns
     SCHEMA = 8  # v0.. : sql, kind, name, column, ignored; packed: the rest of a SchemaChange
     INSERT_AUTO = 9
 
@@ -59,6 +69,7 @@ class Op(IntEnum):
 _FLOOR, _BEGIN, _AUTO, _SCHEMA = int(Op.FLOOR), int(Op.BEGIN), int(Op.AUTO), int(Op.SCHEMA)
 _DELETE, _OLD, _NEW, _UPDATE = int(Op.DELETE), int(Op.OLD), int(Op.NEW), int(Op.UPDATE)
 _INSERT_AUTO = int(Op.INSERT_AUTO)
+_NOT_COUNTED: Final = (Op.FLOOR, Op.BEGIN, Op.AUTO, Op.OLD)
 
 
 # The tables
@@ -205,6 +216,8 @@ class _Reader:
     last_id: int = 0
     auto: bool = False
     old: Image | None = None
+    derived: dict[Any, frozenset[str]] = field(default_factory=dict)
+    """By row, the columns that triggers made; of any transaction on the tape."""
 
     def transactions(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Transaction]:
         for row in rows:
@@ -231,31 +244,57 @@ class _Reader:
         elif op == _AUTO:
             self.auto = True
         elif op not in (_FLOOR, _BEGIN):
-            self._take_image(row, op % _BY_ACTION, by_action=op >= _BY_ACTION)
+            self._take_image(row, op % _KINDS, op)
 
-    def _take_image(self, row: tuple[Any, ...], kind: int, *, by_action: bool) -> None:
+    def _take_image(self, row: tuple[Any, ...], kind: int, flags: int) -> None:
         change_id, shape, packed = row[0], self._shape(row[2]), row[5]
         image = row[_BEFORE_VALUES : _BEFORE_VALUES + len(shape.columns)]
         if kind == _OLD:
             self.old = image
             return
-        old = self.old
+        old, by_action = self.old, bool(flags & BY_ACTION)
+        if flags & EFFECT:
+            self._take_effect(shape, old if kind == _NEW else None, None if kind == _DELETE else image)
+            return
+        derived: frozenset[str] = frozenset()
         if kind == _UPDATE:
-            old = unpacked(packed)[0]
+            old, *names = unpacked(packed)
+            derived = frozenset(map(str, names[0])) if names else derived
+        elif kind == _DELETE:
+            derived = frozenset(map(str, unpacked(packed)[0])) if packed is not None else derived
         elif packed is not None:  # rows that an OR REPLACE removed to make room
             victims = unpacked(packed)
             for at, victim in enumerate(victims):
                 place = change_id - len(victims) + at
-                self.changes.append(RowChange(place, shape, "delete", victim, None, by_action=by_action))
+                self.changes.append(
+                    RowChange(place, shape, "delete", victim, None, by_action=by_action, by_replace=True)
+                )
         if kind in (_NEW, _UPDATE):
             change = RowChange(change_id, shape, "update", old, image, by_action=by_action)
         elif kind == _DELETE:
-            change = RowChange(change_id, shape, "delete", image, None, by_action=by_action)
+            by_replace = bool(flags & BY_REPLACE)
+            change = RowChange(
+                change_id, shape, "delete", image, None, by_action=by_action, by_replace=by_replace
+            )
         else:
             auto = self.auto or kind == _INSERT_AUTO
             change = RowChange(change_id, shape, "insert", None, image, auto_key=auto, by_action=by_action)
         self.auto, self.old = False, None
-        self.changes.append(change)
+        self.changes.append(self._with_derived(change, derived))
+
+    def _take_effect(self, shape: Shape, old: Image | None, new: Image | None) -> None:
+        """Note which columns of a row a trigger made: those that it changed, or all that it inserted."""
+        self.old = None
+        if new is not None and usable_key(shape, new):
+            made = frozenset(shape.columns) if old is None else differing(shape, old, new)
+            key = (shape.table, *key_of(shape, new))
+            self.derived[key] = self.derived.get(key, frozenset()) | made
+
+    def _with_derived(self, change: RowChange, derived: frozenset[str]) -> RowChange:
+        if change.old is not None and self.derived and usable_key(change.shape, change.old):
+            key = (change.shape.table, *key_of(change.shape, change.old))
+            derived |= self.derived.get(key, frozenset())
+        return change.changed(derived=derived) if derived else change
 
     def _shape(self, number: int) -> Shape:
         try:
@@ -314,8 +353,9 @@ def count(raw: apsw.Connection) -> int:
         f"{_ANYTHING_KEPT} OR EXISTS (SELECT 1 FROM {TAPE} WHERE packed IS NOT NULL AND op <> {Op.UPDATE:d})"
     )
     if not raw.execute(replaced).get:
-        counted = ", ".join(str(int(op)) for op in Op if op not in (Op.FLOOR, Op.BEGIN, Op.AUTO, Op.OLD))
-        return int(raw.execute(f"SELECT count(*) FROM {TAPE} WHERE op % {_BY_ACTION} IN ({counted})").get)
+        counted = ", ".join(str(int(op)) for op in Op if op not in _NOT_COUNTED)
+        sent = f"op % {_KINDS} IN ({counted}) AND NOT op & {EFFECT}"
+        return int(raw.execute(f"SELECT count(*) FROM {TAPE} WHERE {sent}").get)
     return sum(
         not is_ignored(change)
         for one in transactions(raw)
@@ -403,12 +443,14 @@ def _as_row(change: RowChange) -> tuple[int, Image, bytes | None]:
     image = change.old if change.new is None else change.new
     if image is None:
         raise AssertionError("a change without images")
-    flag = _BY_ACTION if change.by_action else 0
+    flag = (BY_ACTION if change.by_action else 0) + (BY_REPLACE if change.by_replace else 0)
     if change.op == "update":
-        return Op.UPDATE + flag, image, packed_images([change.old])
+        images = [change.old, tuple(sorted(change.derived))] if change.derived else [change.old]
+        return Op.UPDATE + flag, image, packed_images(images)
     if change.op == "insert":
         return (Op.INSERT_AUTO if change.auto_key else Op.INSERT) + flag, image, None
-    return Op.DELETE + flag, image, None
+    derived = packed_images([tuple(sorted(change.derived))]) if change.derived else None
+    return Op.DELETE + flag, image, derived
 
 
 def _insert(raw: apsw.Connection, fixed: tuple[Any, ...], values: Image) -> None:

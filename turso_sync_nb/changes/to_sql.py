@@ -14,7 +14,7 @@ from turso_sync_nb.changes.model import RawText
 from turso_sync_nb.changes.names import folded, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from turso_sync_nb.changes.model import Image, Shape, SqlValue
 
@@ -36,11 +36,15 @@ _ROWS: Final = "turso_sync_nb_rows"
 """What a list of rows is called within a statement."""
 
 
-def insert(shape: Shape, rows: Sequence[Image]) -> Sql:
-    """Return the statement that inserts ``rows``, at least one; all of them or none."""
+def insert(shape: Shape, rows: Sequence[Image], *, replaces: bool = False) -> Sql:
+    """Return the statement that inserts ``rows``, at least one; all of them or none.
+
+    ``replaces``: rows in the way are removed, and no DELETE trigger fires for them.
+    """
     columns = ", ".join(map(quoted, shape.columns))
     listed, arguments = _listed(rows)
-    return f"INSERT{_aborting(shape)} INTO {quoted(shape.table)} ({columns}) {listed}", arguments
+    conflict = " OR REPLACE" if replaces else _aborting(shape)
+    return f"INSERT{conflict} INTO {quoted(shape.table)} ({columns}) {listed}", arguments
 
 
 def update_rows(shape: Shape, rows: Sequence[tuple[Image, Image]], changed: Sequence[int]) -> Sql:
@@ -156,8 +160,13 @@ def update(shape: Shape, old: Image, new: Image, *, guarded: bool) -> Sql | None
     return guarded_update(shape, old, new, changed if guarded else ()) if changed else None
 
 
-def guarded_update(shape: Shape, old: Image, new: Image, guards: Collection[str]) -> Sql | None:
-    """Return what :func:`update` does; the columns ``guards`` must still be as in ``old``."""
+def guarded_update(
+    shape: Shape, old: Image, new: Image, guards: Collection[str], *, replaces: bool = False
+) -> Sql | None:
+    """Return what :func:`update` does; the columns ``guards`` must still be as in ``old``.
+
+    ``replaces``: rows in the way are removed, and no DELETE trigger fires for them.
+    """
     arguments: list[SqlValue] = []
     changed = differing(shape, old, new)
     if not changed:
@@ -168,13 +177,48 @@ def guarded_update(shape: Shape, old: Image, new: Image, guards: Collection[str]
         if name in changed
     )
     where = _where(shape, old, guards, arguments)
-    return f"UPDATE{_aborting(shape)} {_target(shape)} SET {settings} WHERE {where}", tuple(arguments)
+    conflict = " OR REPLACE" if replaces else _aborting(shape)
+    return f"UPDATE{conflict} {_target(shape)} SET {settings} WHERE {where}", tuple(arguments)
+
+
+def check_there(shape: Shape, image: Image, guards: Collection[str]) -> Sql:
+    """Return the query that fails unless there is the row ``image`` with ``guards`` as in it."""
+    arguments: list[SqlValue] = []
+    where = _where(shape, image, guards, arguments)
+    return _failing_unless(f"EXISTS (SELECT 1 FROM {quoted(shape.table)} WHERE {where})"), tuple(arguments)
+
+
+def check_in_the_way(
+    shape: Shape, new: Image, old: Image | None, uniques: Iterable[Sequence[str]], count: int
+) -> Sql:
+    """Return the query that fails unless ``count`` rows have a key of ``new``, ``old`` itself not counted."""
+    arguments: list[SqlValue] = []
+    values = {folded(name): value for name, value in zip(shape.columns, new, strict=True)}
+    taken = [
+        conjunction([f"{_column(shape, name)} = {_value(values[folded(name)], arguments)}" for name in names])
+        for names in uniques
+        if all(values.get(folded(name)) is not None for name in names)
+    ]
+    where = f"({' OR '.join(taken) or '0'})"
+    if old is not None:
+        where += f" AND NOT ({_where(shape, old, (), arguments)})"
+    counted = f"(SELECT count(*) FROM {quoted(shape.table)} WHERE {where}) = {count}"
+    return _failing_unless(counted), tuple(arguments)
+
+
+def _failing_unless(condition: str) -> str:
+    return f"SELECT CASE WHEN {condition} THEN 1 ELSE abs(-9223372036854775807 - 1) END"
 
 
 def delete(shape: Shape, old: Image, *, guarded: bool) -> Sql:
     """Return the statement that deletes the row ``old``; ``guarded``: all of it must be as in ``old``."""
+    return guarded_delete(shape, old, shape.columns if guarded else ())
+
+
+def guarded_delete(shape: Shape, old: Image, guards: Collection[str]) -> Sql:
+    """Return the statement that deletes the row ``old``; the columns ``guards`` must be as in it."""
     arguments: list[SqlValue] = []
-    where = _where(shape, old, shape.columns if guarded else (), arguments)
+    where = _where(shape, old, guards, arguments)
     return f"DELETE FROM {_target(shape)} WHERE {where}", tuple(arguments)
 
 

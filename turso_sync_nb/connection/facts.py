@@ -48,6 +48,8 @@ class Facts:
     """Tables of main that the statement names itself, in lower case, each with INSERT, UPDATE or DELETE."""
     is_transaction: bool = False
     """Whether it begins or ends a transaction: virtual tables may then write what they held back."""
+    is_recursive: bool = False
+    """Whether it sets ``PRAGMA recursive_triggers``."""
     has_more: bool = False
     """Whether the text holds a further statement."""
 
@@ -72,13 +74,13 @@ class Noted:
     def __init__(self) -> None:
         self._writes: set[tuple[str, str | None]] = set()
         self._targets: set[tuple[str, str]] = set()
-        self._elsewhere = self._transaction = False
+        self._elsewhere = self._transaction = self._recursive = False
 
     def begin(self) -> None:
         """Forget what was said of another text."""
         self._writes.clear()
         self._targets.clear()
-        self._elsewhere = self._transaction = False
+        self._elsewhere = self._transaction = self._recursive = False
 
     def action(
         self, code: int, first: str | None, second: str | None, database: str | None, trigger: str | None
@@ -93,6 +95,8 @@ class Noted:
                 self._elsewhere = True
         elif code in (apsw.SQLITE_TRANSACTION, apsw.SQLITE_SAVEPOINT):
             self._transaction = True
+        elif code == apsw.SQLITE_PRAGMA and (first or "").lower() == "recursive_triggers":
+            self._recursive = second is not None
         elif code == apsw.SQLITE_PRAGMA and second is not None and (first or "").lower() in PRAGMAS:
             self._writes.add(((first or "").lower(), None))
 
@@ -101,7 +105,12 @@ class Noted:
         if is_explained:
             return Facts(frozenset(), writes_elsewhere=False, has_more=has_more)
         return Facts(
-            frozenset(self._writes), self._elsewhere, frozenset(self._targets), self._transaction, has_more
+            frozenset(self._writes),
+            self._elsewhere,
+            frozenset(self._targets),
+            self._transaction,
+            self._recursive,
+            has_more,
         )
 
 

@@ -245,15 +245,16 @@ class Session:
             facts = self._facts_of(sql)
             if alone:
                 facts.refuse_more()
-            writes = facts.writes
-            if not self.raw.in_transaction and (writes or first_word(sql) in ("BEGIN", "SAVEPOINT")):
+            if facts.is_recursive:
+                self.capture.refuse_recursion()
+            if not self.raw.in_transaction and (facts.writes or first_word(sql) in ("BEGIN", "SAVEPOINT")):
                 self._begin_tape()
             if begins and self.isolation_level and is_changing(sql) and not self.raw.in_transaction:
                 self.do(self._implicit_begin(facts))
-                writes = self._facts_of(sql).writes  # another connection may have committed meanwhile
-            if writes:
-                check_held(self._replica, self.raw, sql, writes, self._tables_ignore)
-                with self._captured(sql, self._facts_of(sql)):
+                facts = self._facts_of(sql)  # another connection may have committed meanwhile
+            if facts.writes:
+                check_held(self._replica, self.raw, sql, facts.writes, self._tables_ignore)
+                with self._captured(sql, facts):
                     yield
             else:
                 changes_before = self.raw.total_changes()

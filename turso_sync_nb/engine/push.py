@@ -20,6 +20,7 @@ from turso_sync_nb.changes.names import folded
 from turso_sync_nb.engine import outbox, position
 from turso_sync_nb.engine.bookkeeping import Position
 from turso_sync_nb.engine.push_batch import Failure, Piece, UnsendableError, pieces_of, send
+from turso_sync_nb.engine.replacing import surroundings
 from turso_sync_nb.engine.reports import PushReport
 from turso_sync_nb.engine.schema_guards import BaseIsOldError, conditions
 from turso_sync_nb.errors import (
@@ -271,7 +272,9 @@ class _Push:
 
     def _pieces(self, batch: list[Transaction], apart: set[int]) -> list[Piece]:
         try:
-            return [piece for one in batch for piece in pieces_of(one, self.transform, apart)]
+            with outbox.database(self.replica) as raw:
+                around = surroundings(raw, batch)
+            return [piece for one in batch for piece in pieces_of(one, self.transform, apart, around)]
         except UnsendableError as error:
             raise self._refused(error.transaction, error.change, str(error)) from None
 
@@ -301,7 +304,13 @@ class _Push:
                 return self._refused(piece.transaction, change, piece.expects)
             return _MovedOnError(f"{piece.expects} on the remote", piece)
         if failure.is_guard:
-            return _MovedOnError(f"the remote changed or removed the row of {what}", piece)
+            is_insert = isinstance(change, RowChange) and change.op == "insert" and not piece.is_check
+            found = (
+                "a trigger of the remote passed over"
+                if is_insert
+                else ("the remote changed or removed the row of")
+            )
+            return _MovedOnError(f"{found} {what}", piece)
         if _LACKS.search(failure.message):
             return _MovedOnError(failure.message, piece)
         if isinstance(change, RowChange) and _is_key_taken(change, failure.message):

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, is_ignored
+from turso_sync_nb.changes.names import folded
 from turso_sync_nb.engine import bookkeeping, chain
+from turso_sync_nb.engine.replacing import ALONE, checks, parted, statement
 from turso_sync_nb.errors import ProtocolError
 from turso_sync_nb.options import SKIP, Rewrite
 from turso_sync_nb.protocol.pipeline import Stmt
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.changes.model import Change, Image, Transaction
     from turso_sync_nb.engine.bookkeeping import Position
     from turso_sync_nb.engine.remote import Remote
+    from turso_sync_nb.engine.replacing import Surroundings
     from turso_sync_nb.options import Transform
 
 ROWS_MAX: Final = 500
@@ -46,7 +49,9 @@ class Piece:
     changes: tuple[Change, ...]
     stmt: Stmt
     guarded: bool = False
-    """Each of the changes has to find the row that it changes."""
+    """Each of the changes has to have its outcome: one row."""
+    is_check: bool = False
+    """It changes nothing, and fails where the rows on the remote are not as they were here."""
     expects: str = ""
     """Of a condition on the schema: what was found where it does not hold."""
     after: bool = False
@@ -64,7 +69,10 @@ class Failure:
 
 
 def pieces_of(
-    transaction: Transaction, transform: Transform | None, apart: Container[int] = ()
+    transaction: Transaction,
+    transform: Transform | None,
+    apart: Container[int] = (),
+    around: Surroundings = ALONE,
 ) -> Iterator[Piece]:
     """Yield the statements that do ``transaction`` on the remote; ignored tables are left out.
 
@@ -73,8 +81,12 @@ def pieces_of(
     Raises:
         UnsendableError: a value cannot be sent.
     """
-    run = _Run(transaction)
-    for change in transaction.changes:
+    run = _Run(transaction, around)
+    for victims, change in parted(transaction.changes, around):
+        if victims and isinstance(change, RowChange) and transform is None:
+            yield from run.end()
+            yield from _replacing(transaction, victims, change, around)
+            continue
         joins = transform is None and change.id not in apart and run.takes(change)
         if not joins:
             yield from run.end()
@@ -94,14 +106,28 @@ def pieces_of(
     yield from run.end()
 
 
+def _replacing(
+    transaction: Transaction, victims: list[RowChange], change: RowChange, around: Surroundings
+) -> Iterator[Piece]:
+    """Yield a statement that replaces ``victims`` on the remote, after its checks."""
+    for each in (*victims, change):
+        _refuse_raw_text(transaction, each)
+    for sql, arguments in checks(victims, change, around):
+        yield Piece(transaction, (change,), Stmt(sql, arguments), is_check=True)  # type: ignore[arg-type] # no RawText
+    if done := statement(change):
+        stmt = Stmt(done[0], done[1], want_rows=False)  # type: ignore[arg-type] # no RawText
+        yield Piece(transaction, (change,), stmt, guarded=True)
+
+
 class _Run:
     """Changes of one kind to rows of one table, next to each other, that one statement can do.
 
     Inserts; deletes, and updates of the same columns, of rows that have a key each. No row comes twice.
     """
 
-    def __init__(self, transaction: Transaction) -> None:
+    def __init__(self, transaction: Transaction, around: Surroundings) -> None:
         self._transaction = transaction
+        self._triggered = around.triggered
         self._changes: list[RowChange] = []
         self._changed: frozenset[str] = frozenset()
         self._keys: set[Any] = set()
@@ -119,7 +145,8 @@ class _Run:
             return False
         if change.op == "insert":
             return True
-        if self._key_of is None or not _is_joinable(change, self._key_of):
+        keeps_order = folded(change.shape.table) in self._triggered
+        if keeps_order or self._key_of is None or not _is_joinable(change, self._key_of):
             return False
         return self._key_of(_image(change.old)) not in self._keys and _changed(change) == self._changed
 
@@ -136,7 +163,7 @@ class _Run:
         changes, self._changes, self._keys = self._changes, [], set()
         if not changes:
             return
-        first, guarded = changes[0], False
+        first, guarded = changes[0], True
         shape = first.shape
         sql: to_sql.Sql | None
         if first.op == "insert":
@@ -144,11 +171,11 @@ class _Run:
         elif len(changes) == 1:
             sql, guarded = _alone(first), not first.by_action
         elif first.op == "delete":
-            sql, guarded = to_sql.delete_rows(shape, [_image(one.old) for one in changes]), True
+            sql = to_sql.delete_rows(shape, [_image(one.old) for one in changes])
         else:
             rows = [(_image(one.old), _image(one.new)) for one in changes]
             places = [at for at, name in enumerate(shape.columns) if name in self._changed]
-            sql, guarded = to_sql.update_rows(shape, rows, places), True
+            sql = to_sql.update_rows(shape, rows, places)
         if sql is not None:
             stmt = Stmt(sql[0], sql[1], want_rows=False)  # type: ignore[arg-type] # no RawText
             yield Piece(self._transaction, tuple(changes), stmt, guarded)
@@ -168,7 +195,7 @@ def _telling_apart(change: RowChange) -> Callable[[Image], Any] | None:
 def _is_joinable(change: RowChange, key_of: Callable[[Image], Any]) -> bool:
     """Say whether an update or delete is of a row that its key names, before and after."""
     key = key_of(_image(change.old))
-    if change.by_action or key is None or (type(key) is tuple and None in key):
+    if change.by_action or change.derived or key is None or (type(key) is tuple and None in key):
         return False
     return change.new is None or key_of(change.new) == key
 
@@ -182,10 +209,12 @@ def _changed(change: RowChange) -> frozenset[str]:
 
 def _alone(change: RowChange) -> to_sql.Sql | None:
     """Return the statement for one update or delete; ``None`` when the update changes nothing."""
-    guarded = not change.by_action
+    shape, old = change.shape, _image(change.old)
+    names = to_sql.differing(shape, old, change.new) if change.new else frozenset(shape.columns)
+    guards = frozenset() if change.by_action else names - change.derived
     if change.new is None:
-        return to_sql.delete(change.shape, _image(change.old), guarded=guarded)
-    return to_sql.update(change.shape, _image(change.old), change.new, guarded=guarded)
+        return to_sql.guarded_delete(shape, old, guards)
+    return to_sql.guarded_update(shape, old, change.new, guards)
 
 
 def _image(image: Image | None) -> Image:
@@ -220,7 +249,7 @@ def send(
     stmts: list[Stmt] = [bookkeeping.CREATE, bookkeeping.guard(client_id, expected)]
     owners: dict[int | None, tuple[Piece, bool]] = {}
     for piece in pieces:
-        owners[len(stmts)] = piece, False
+        owners[len(stmts)] = piece, piece.is_check
         stmts.append(piece.stmt)
         if piece.guarded:
             owners[len(stmts)] = piece, True

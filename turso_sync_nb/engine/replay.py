@@ -7,6 +7,7 @@ old images are those of the newer base, so that a push can be guarded by them.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +24,7 @@ from turso_sync_nb.errors import ConflictError, UsageError
 from turso_sync_nb.options import SKIP, Rewrite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from turso_sync_nb.changes.conflicts import Kind, Policies, Row
     from turso_sync_nb.changes.model import Change, Image, Operation, Shape, Transaction
@@ -234,6 +235,8 @@ class _Replay:
     def _update(self, change: RowChange) -> RowChange | None:
         old, new = _there(change.old), _there(change.new)
         row = self._row(change.shape, old)
+        if row is not None and change.derived:
+            old, new = _as_derived_there(change, row)
         if row is None:
             if change.by_action:
                 return None
@@ -252,6 +255,8 @@ class _Replay:
         if row is None:
             self._need_made(change)
             return None  # both sides removed it
+        if change.derived:
+            old = _as_derived_there(change, row)[0]
         wanted: Image | None = None
         if not _same(row, old) and not change.by_action:
             wanted = self._settled(change, "row changed", row, None)
@@ -264,7 +269,11 @@ class _Replay:
             self._run(to_sql.insert(shape, [wanted]))
             return change.changed(op="insert", old=None, new=wanted, by_action=False)
         if row is not None and wanted is None:
-            self._run(to_sql.delete(shape, row, guarded=False))
+            if change.by_replace:
+                with self._no_triggers():
+                    self._run(to_sql.delete(shape, row, guarded=False))
+            else:
+                self._run(to_sql.delete(shape, row, guarded=False))
             return change.changed(op="delete", old=row, new=None)
         if row is None or wanted is None or _same(row, wanted):
             return None
@@ -276,9 +285,14 @@ class _Replay:
 
         Its triggers do not fire: what they did is on the tape as changes of their own.
         """
+        with self._no_triggers():
+            return self._without_triggers(change)
+
+    @contextmanager
+    def _no_triggers(self) -> Iterator[None]:
         self.raw.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
         try:
-            return self._without_triggers(change)
+            yield
         finally:
             self.raw.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 1)
 
@@ -362,6 +376,22 @@ def _there(image: Image | None) -> Image:
     if image is None:
         raise AssertionError("a change without the image that its kind has")
     return image
+
+
+def _as_derived_there(change: RowChange, row: Image) -> tuple[Image, Image]:
+    """Return both images with what a trigger made as it is in ``row``, where the change leaves it alone."""
+    old, new = _there(change.old), change.new
+    before = tuple(
+        now if name in change.derived else was
+        for name, was, now in zip(change.shape.columns, old, row, strict=True)
+    )
+    if new is None:
+        return before, before
+    after = tuple(
+        now if name in change.derived and same_value(was, to) else to
+        for name, was, to, now in zip(change.shape.columns, old, new, row, strict=True)
+    )
+    return before, after
 
 
 def _identity(shape: Shape, image: Image) -> tuple[object, ...]:

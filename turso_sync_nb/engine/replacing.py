@@ -1,0 +1,106 @@
+"""Replace on the remote what REPLACE removed here: no DELETE trigger fires for it, as none fired here.
+
+The statement is sent as it was made, INSERT or UPDATE OR REPLACE, after checks in the same chain: each row
+that made way here is there as it was, and no other row would make way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from turso_sync_nb.changes import to_sql
+from turso_sync_nb.changes.model import RowChange
+from turso_sync_nb.changes.names import folded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    import apsw
+
+    from turso_sync_nb.changes.model import Change, Transaction
+
+Uniques = tuple[tuple[str, ...], ...]
+"""The columns of each UNIQUE index of a table, its primary key among them."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What statements meet on their tables; names of tables in lower case.
+
+    ``triggered`` tables have triggers, so the order of their rows matters. ``uniques`` are those of tables on
+    which REPLACE removed rows; a table with an index on an expression is not among them.
+    """
+
+    triggered: frozenset[str] = frozenset()
+    uniques: Mapping[str, Uniques] = field(default_factory=dict)
+
+
+ALONE: Final = Surroundings()
+"""Nothing is known of the tables."""
+
+
+def surroundings(raw: apsw.Connection, transactions: Iterable[Transaction]) -> Surroundings:
+    """Return what the database of ``raw`` says about the tables that ``transactions`` change."""
+    triggers: Any = raw.execute("SELECT DISTINCT lower(tbl_name) FROM sqlite_schema WHERE type = 'trigger'")
+    replaced = {
+        folded(change.shape.table): change.shape.table
+        for one in transactions
+        for change in one.changes
+        if isinstance(change, RowChange) and change.by_replace
+    }
+    found = {name: _uniques(raw, table) for name, table in replaced.items()}
+    known = {name: uniques for name, uniques in found.items() if uniques is not None}
+    return Surroundings(frozenset(name for (name,) in triggers), known)
+
+
+def _uniques(raw: apsw.Connection, table: str) -> Uniques | None:
+    keys: Any = raw.execute("SELECT name FROM pragma_table_info(?) WHERE pk ORDER BY pk", (table,)).fetchall()
+    found = [tuple(str(name) for (name,) in keys)] if keys else []
+    indexes: Any = raw.execute(
+        'SELECT name, partial FROM pragma_index_list(?) WHERE "unique"', (table,)
+    ).fetchall()
+    for index, partial in indexes:
+        columns: Any = raw.execute("SELECT name FROM pragma_index_info(?)", (index,)).fetchall()
+        names = [name for (name,) in columns]
+        if partial or None in names:
+            return None
+        found.append(tuple(names))
+    return tuple(dict.fromkeys(found))
+
+
+def parted(changes: Iterable[Change], around: Surroundings) -> Iterator[tuple[list[RowChange], Change]]:
+    """Yield each change with the rows that made way for it; those of tables that cannot be checked alone."""
+    victims: list[RowChange] = []
+    for change in changes:
+        if (
+            isinstance(change, RowChange)
+            and change.by_replace
+            and folded(change.shape.table) in around.uniques
+        ):
+            victims.append(change)
+            continue
+        belongs = isinstance(change, RowChange) and victims and change.shape == victims[0].shape
+        if victims and not belongs:
+            yield from (([], victim) for victim in victims)
+            victims = []
+        yield victims, change
+        victims = []
+    yield from (([], victim) for victim in victims)
+
+
+def checks(victims: list[RowChange], change: RowChange, around: Surroundings) -> Iterator[to_sql.Sql]:
+    """Yield the queries that fail unless just ``victims`` would make way for ``change``, each as it was."""
+    for victim in victims:
+        guards = [name for name in change.shape.columns if name not in victim.derived]
+        yield to_sql.check_there(change.shape, victim.old or (), guards)
+    uniques = around.uniques[folded(change.shape.table)]
+    yield to_sql.check_in_the_way(change.shape, change.new or (), change.old, uniques, len(victims))
+
+
+def statement(change: RowChange) -> to_sql.Sql | None:
+    """Return the statement that does ``change`` and replaces what is in its way."""
+    if change.old is None:
+        return to_sql.insert(change.shape, [change.new or ()], replaces=True)
+    guards = to_sql.differing(change.shape, change.old, change.new or ()) - change.derived
+    return to_sql.guarded_update(change.shape, change.old, change.new or (), guards, replaces=True)
