@@ -288,3 +288,10 @@ def test_errors_of_usage_are_usage_errors(flights):
         flights.ip.run_line_magic("turso_sync", "schema flihgts")
     with pytest.raises(apsw.SQLError):
         flights.ip.run_cell_magic("turso_sync", "", "SELECT * FROM flihgts")
+
+
+def test_the_forms_of_other_sql_magics(flights):
+    """NAME << SELECT stands on the line, after one % or two, and may go on below two."""
+    flights.good("%turso_sync one << SELECT 1 AS a")
+    flights.good("%%turso_sync two << SELECT\n2 AS a")
+    flights.good("assert list(one['a']) + list(two['a']) == [1, 2]")

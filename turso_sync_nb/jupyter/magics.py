@@ -78,6 +78,9 @@ class TursoSyncMagics(Magics):  # type: ignore[misc] # IPython's types do not pa
         notebook = Notebook(self.shell, variables, self.connections, self.rows_shown, self.rich)
         if cell is None:
             return _run_line(notebook, line)
+        head, mark, rest = line.partition("<<")
+        if rest.strip():  # NAME << SELECT .., as other SQL magics have it
+            line, cell = f"{head}{mark}", f"{rest}\n{cell}"
         arguments = expanded(parse(cells.CELL, line), variables)
         with progress_line("fetching"):
             return cells.run(notebook, cells.cell_of(arguments, cell))
@@ -93,6 +96,8 @@ def _run_line(notebook: Notebook, line: str) -> object | None:
     if not name:
         notebook.say_lines(short_help())
         return None
+    if others and others[0].startswith("<<"):  # NAME << SELECT ..
+        name, others = "sql", [line]
     subcommand = find(name)
     if others and others[0].strip() in ("--help", "-h"):
         notebook.say_lines(details(subcommand))
