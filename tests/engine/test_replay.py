@@ -150,9 +150,26 @@ def test_assigned_key_that_is_taken_gets_a_new_one_with_its_children(base, run):
         insert((1, 1), CHILD, auto_key=True),
         update((1, "ours", 11), (1, "ours!", 11)),
     )
-    assert rows(base) == [(1, "one", 10), (2, "ours!", 11), (3, "next", 12)]
-    assert rows(base, "child") == [(1, 2)]
+    assert rows(base) == [(1, "one", 10), (2, "next", 12), (3, "ours!", 11)]
+    assert rows(base, "child") == [(1, 3)]
     assert [one.kind for one in done.conflicts] == ["key taken"]
+
+
+def test_what_is_not_applied_follows_the_row_it_was_made_for(base):
+    """Of two rows that had one key, a moved one is followed by its own child alone."""
+    made = [
+        (3, "pending", insert((5, "second", 12), auto_key=True)),
+        (1, "pending", insert((5, "first", 11), auto_key=True)),
+        (2, "skipped", insert((1, 5), CHILD, auto_key=True)),
+        (4, "skipped", insert((2, 5), CHILD, auto_key=True)),
+    ]
+    transactions = [
+        Transaction(number, 1, (change.changed(id=at),), at, state)
+        for at, (number, state, change) in enumerate(made, 1)
+    ]
+    done = replay(base, transactions, "last-push-wins", None)
+    images = {one.number: one.changes[0].new for one in done.transactions}
+    assert images == {3: (5, "second", 12), 1: (6, "first", 11), 2: (1, 6), 4: (2, 5)}
 
 
 def test_reject_raises_and_changes_nothing(base, run):

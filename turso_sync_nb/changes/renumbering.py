@@ -1,87 +1,210 @@
 """New keys for rows whose key SQLite had assigned here and the remote had given away meanwhile.
 
-The row gets the next free key; later changes to it, and foreign keys that were pointed at it, follow.
+The row gets a key that nobody has, has had (AUTOINCREMENT) or waits with; later changes to it, and declared
+foreign keys that were pointed at it, follow. So do those in transactions that are not applied now: they are
+written with the new key, for they may be taken up long after this replay.
 """
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.changes.names import folded, quoted
+from turso_sync_nb.changes.model import RowChange
+from turso_sync_nb.changes.names import folded, has_table, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     import apsw
 
-    from turso_sync_nb.changes.model import Image, RowChange, Shape, SqlValue
+    from turso_sync_nb.changes.model import Image, Shape, SqlValue, Transaction
+
+ROWID_MAX: Final = 2**63 - 1
+"""SQLite's highest rowid; when it is taken, SQLite draws free ones by chance."""
+
+
+class NoFreeKeyError(Exception):
+    """An AUTOINCREMENT table has used its highest key."""
+
+
+@dataclass(frozen=True)
+class _Exchange:
+    """A key of ``table`` that was exchanged for the row that transaction ``by`` made."""
+
+    by: int
+    table: str
+    old: SqlValue
+    new: SqlValue
 
 
 class Renumbering:
-    """The keys that were exchanged in one replay, by table."""
+    """The keys that are exchanged in one replay of ``transactions``."""
 
-    def __init__(self, raw: apsw.Connection) -> None:
+    def __init__(self, raw: apsw.Connection, transactions: Sequence[Transaction] = ()) -> None:
         self._raw = raw
+        self._transactions = transactions
         self._keys: defaultdict[str, dict[SqlValue, SqlValue]] = defaultdict(dict)
+        """In force at this point of the replay, by table."""
+        self._exchanges: list[_Exchange] = []
+        self._now = 0
         self._parents: dict[str, list[tuple[str, str]]] = {}
+        self._waiting: dict[str, int] | None = None
+        self._used = used_keys(raw)
 
     @contextmanager
-    def all_or_nothing(self) -> Iterator[None]:
-        """Forget the keys that were exchanged in the block when it fails."""
-        before = {table: dict(keys) for table, keys in self._keys.items()}
+    def all_or_nothing(self, number: int = 0) -> Iterator[None]:
+        """Replay the transaction ``number`` in the block; on failure forget the keys exchanged for it."""
+        self._now = number
+        before = {table: dict(keys) for table, keys in self._keys.items()}, list(self._exchanges)
         try:
             yield
         except BaseException:
             self._keys.clear()
-            self._keys.update(before)
+            self._keys.update(before[0])
+            self._exchanges = before[1]
             raise
 
     def schema_changed(self) -> None:
         """Look again at which table points at which."""
         self._parents.clear()
 
+    # A new key
+
+    def was_used(self, change: RowChange) -> bool:
+        """Say whether the remote gave the key of an insert away once, in a table that uses none again."""
+        key = _own_key(change.shape, change.new)
+        return isinstance(key, int) and key <= self._used.get(folded(change.shape.table), 0)
+
     def renumbered(self, change: RowChange) -> RowChange:
-        """Return the insert ``change`` with a key that is free."""
+        """Return the insert ``change`` with a key that is free, and stays so for what waits.
+
+        Raises:
+            NoFreeKeyError: there is none.
+        """
         shape = change.shape
         (at,) = shape.key
-        column, table = quoted(shape.columns[at]), quoted(shape.table)
-        new = self._raw.execute(f"SELECT max({column}) + 1 FROM {table}").get
         if change.new is None:
             raise AssertionError("an insert without a new row")
-        self._keys[folded(shape.table)][change.new[at]] = new
-        return change.changed(new=self._with_keys(shape, change.new))
+        table, old, new = folded(shape.table), change.new[at], self._free_key(shape)
+        self._keys[table][old] = new
+        self._exchanges.append(_Exchange(self._now, table, old, new))
+        return change.changed(new=(*change.new[:at], new, *change.new[at + 1 :]))
 
-    def has_given(self, change: RowChange) -> bool:
-        """Say whether the key of the insert ``change`` is one that this gave to another row."""
-        shape = change.shape
-        given = self._keys[folded(shape.table)].values()
-        return change.new is not None and change.new[shape.key[0]] in given
+    def _free_key(self, shape: Shape) -> int:
+        table, name = quoted(shape.table), folded(shape.table)
+        column = quoted(shape.columns[shape.key[0]])
+        there = int(self._raw.execute(f"SELECT ifnull(max({column}), 0) FROM {table}").get)
+        sequence = used_keys(self._raw).get(name, 0)
+        highest = max(there, sequence, self._highest_waiting(name), *self._given(name))
+        if highest < ROWID_MAX:
+            return max(highest, 0) + 1
+        if name in used_keys(self._raw):
+            raise NoFreeKeyError(f"no key is left in {shape.table}")
+        while True:  # half of them are free, whatever SQLite holds
+            drawn = random.SystemRandom().randrange(1, ROWID_MAX)
+            if not self._raw.execute(
+                f"SELECT EXISTS (SELECT 1 FROM {table} WHERE {column} = ?)", (drawn,)
+            ).get:
+                return drawn
+
+    def _given(self, table: str) -> list[int]:
+        return [one.new for one in self._exchanges if one.table == table and isinstance(one.new, int)]
+
+    def _highest_waiting(self, table: str) -> int:
+        """Return the highest key of ``table`` that any transaction names, applied or not."""
+        if self._waiting is None:
+            self._waiting = {}
+            for change in _row_changes(self._transactions):
+                for image in (change.old, change.new):
+                    key = _own_key(change.shape, image)
+                    if isinstance(key, int):
+                        name = folded(change.shape.table)
+                        self._waiting[name] = max(key, self._waiting.get(name, 0))
+        return self._waiting.get(table, 0)
+
+    # What follows
 
     def applied_to(self, change: RowChange) -> RowChange:
-        """Return ``change`` with every exchanged key in it exchanged."""
-        if not self._keys:
+        """Return ``change`` with every key in it exchanged that is, at this point of the replay."""
+        return self._exchanged(change, self._keys)
+
+    def passed(self, made: RowChange) -> None:
+        """Go on past ``made``, a change as it was made: the row of a key may be gone from under it."""
+        _end(made, self._keys)
+
+    def parents_of(self, change: RowChange) -> Iterator[tuple[str, SqlValue]]:
+        """Yield table and key of each row that the new row of ``change`` points at by a rowid."""
+        shape, own = change.shape, self._own(change.shape)
+        for column, parent in self._pointing(shape):
+            if change.new is not None and (column, parent) not in own and column in shape.columns:
+                yield parent, change.new[shape.columns.index(column)]
+
+    def follow(self, transaction: Transaction) -> Transaction:
+        """Return ``transaction``, which is not applied, with the keys that were exchanged before it."""
+        keys: defaultdict[str, dict[SqlValue, SqlValue]] = defaultdict(dict)
+        for one in self._exchanges:
+            if one.by < transaction.number and self._lasts(one, transaction.number):
+                keys[one.table][one.old] = one.new
+        if not keys:
+            return transaction
+        changes = []
+        for change in transaction.changes:
+            changes.append(self._exchanged(change, keys) if isinstance(change, RowChange) else change)
+            if isinstance(change, RowChange):
+                _end(change, keys)
+        return transaction.changed(changes=tuple(changes))
+
+    def _lasts(self, exchange: _Exchange, until: int) -> bool:
+        """Say whether no transaction before ``until`` ended the row, or began another of its old key."""
+        between = (one for one in self._transactions if exchange.by <= one.number < until)
+        for transaction in between:
+            for change in _row_changes([transaction]):
+                if folded(change.shape.table) != exchange.table:
+                    continue
+                was, now = (_own_key(change.shape, image) for image in (change.old, change.new))
+                begins = change.op == "insert" and transaction.number > exchange.by
+                if (was == exchange.old and now != was) or (begins and now == exchange.old):
+                    return False
+        return True
+
+    def _exchanged(self, change: RowChange, keys: dict[str, dict[SqlValue, SqlValue]]) -> RowChange:
+        if not any(keys.values()):
             return change
-        shape = change.shape
+        own = self._own(change.shape) if change.op == "insert" else []
         return change.changed(
-            old=None if change.old is None else self._with_keys(shape, change.old),
-            new=None if change.new is None else self._with_keys(shape, change.new),
+            old=None if change.old is None else self._with_keys(change.shape, change.old, keys, []),
+            new=None if change.new is None else self._with_keys(change.shape, change.new, keys, own),
         )
 
-    def _with_keys(self, shape: Shape, image: Image) -> Image:
+    def _with_keys(
+        self,
+        shape: Shape,
+        image: Image,
+        keys: dict[str, dict[SqlValue, SqlValue]],
+        without: list[tuple[str, str]],
+    ) -> Image:
         values = list(image)
         for column, parent in self._pointing(shape):
-            if column in shape.columns and (exchanged := self._keys.get(parent)):
+            exchanged = keys.get(parent)
+            if exchanged and column in shape.columns and (column, parent) not in without:
                 at = shape.columns.index(column)
                 values[at] = exchanged.get(values[at], values[at])
         return tuple(values)
+
+    # Which columns hold keys
+
+    def _own(self, shape: Shape) -> list[tuple[str, str]]:
+        """Return the column that is the row's own key, as :meth:`_pointing` lists it."""
+        return [(shape.columns[shape.key[0]], folded(shape.table))] if shape.auto_key else []
 
     def _pointing(self, shape: Shape) -> list[tuple[str, str]]:
         """Return the columns of a table that hold keys, each with the table whose keys they are."""
         table = folded(shape.table)
         if table not in self._parents:
-            own = [(shape.columns[shape.key[0]], table)] if shape.auto_key else []
             query = 'SELECT "from", lower("table"), "to" FROM pragma_foreign_key_list(?)'
             rows: list[Any] = self._raw.execute(query, (shape.table,)).fetchall()
             foreign = [
@@ -89,7 +212,7 @@ class Renumbering:
                 for column, parent, to in rows
                 if to is None or self._is_rowid_alias(parent, to)
             ]
-            self._parents[table] = own + foreign
+            self._parents[table] = self._own(shape) + foreign
         return self._parents[table]
 
     def _is_rowid_alias(self, table: str, column: str) -> bool:
@@ -97,3 +220,30 @@ class Renumbering:
         rows: list[Any] = self._raw.execute(query, (table,)).fetchall()
         keys = [folded(name) for (name,) in rows]
         return keys == [folded(column)]
+
+
+def _row_changes(transactions: Iterable[Transaction]) -> Iterator[RowChange]:
+    for transaction in transactions:
+        for change in transaction.changes:
+            if isinstance(change, RowChange):
+                yield change
+
+
+def _own_key(shape: Shape, image: Image | None) -> SqlValue:
+    """Return the rowid that an image has as its key; ``None`` where it has none."""
+    return image[shape.key[0]] if image is not None and shape.auto_key else None
+
+
+def _end(made: RowChange, keys: dict[str, dict[SqlValue, SqlValue]]) -> None:
+    """Drop from ``keys`` the one whose row ``made`` removes, or gives another key."""
+    was = _own_key(made.shape, made.old)
+    if was is not None and _own_key(made.shape, made.new) != was:
+        keys.get(folded(made.shape.table), {}).pop(was, None)
+
+
+def used_keys(raw: apsw.Connection) -> dict[str, int]:
+    """Return the highest key that each AUTOINCREMENT table has used."""
+    if not has_table(raw, "sqlite_sequence"):
+        return {}
+    rows: list[Any] = raw.execute("SELECT name, seq FROM sqlite_sequence").fetchall()
+    return {folded(name): seq for name, seq in rows if isinstance(seq, int)}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.changes.model import RowChange, SchemaChange, is_ignored
 from turso_sync_nb.changes.names import folded
-from turso_sync_nb.engine import outbox, position
+from turso_sync_nb.engine import outbox, position, used_keys
 from turso_sync_nb.engine.bookkeeping import Position
 from turso_sync_nb.engine.push_batch import Failure, Piece, UnsendableError, pieces_of, send
 from turso_sync_nb.engine.replacing import surroundings
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.engine.reports import PullReport
     from turso_sync_nb.options import Transform
+    from turso_sync_nb.protocol.pipeline import Stmt
 
 ATTEMPTS_MAX: Final = 5
 """Pulls within one push before it gives up on a remote that keeps moving."""
@@ -245,13 +246,15 @@ class _Push:
         head, end = conditions(replica, batch, is_old=is_old)
         replica.save(pushed_since_pull=True)  # an answer may get lost
         apart: set[int] = set()
+        guards = self._guards(batch)
         while True:
             came_on("preparing")
             pieces = [*head, *self._pieces(batch, apart), *end]
             reach("push: before sending")
             came_on("sending")
             replica.unanswered = True
-            failure = send(self.remote, replica.metadata.client_id, at, after, pieces)
+            client_id = replica.metadata.client_id
+            failure = send(self.remote, client_id, pieces, expected=at, after=after, guards=guards)
             replica.unanswered = False
             if failure is None or failure.piece is None or len(failure.piece.changes) == 1:
                 break
@@ -269,6 +272,12 @@ class _Push:
         self.transactions += len(batch)
         self.changes += sum(not is_ignored(change) for one in batch for change in one.changes)
         return after
+
+    def _guards(self, batch: list[Transaction]) -> list[Stmt]:
+        if self.transform is not None:
+            return []  # nobody knows what becomes of the keys
+        with outbox.database(self.replica) as raw:
+            return used_keys.guards(raw, batch)
 
     def _pieces(self, batch: list[Transaction], apart: set[int]) -> list[Piece]:
         try:
@@ -290,6 +299,8 @@ class _Push:
             )
         if failure.where == "commit":
             return self._refused(batch[0] if len(batch) == 1 else None, None, failure.message)
+        if failure.where == "guard":
+            return _MovedOnError("the remote has used keys that were assigned here")
         if "overflow" in failure.message:
             return _UnexpectedPositionError()
         return RemoteRefusedError(

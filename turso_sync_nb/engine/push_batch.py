@@ -237,16 +237,23 @@ def _refuse_raw_text(transaction: Transaction, change: RowChange) -> None:
 
 
 def send(
-    remote: Remote, client_id: str, expected: Position, after: Position, pieces: Sequence[Piece]
+    remote: Remote,
+    client_id: str,
+    pieces: Sequence[Piece],
+    *,
+    expected: Position,
+    after: Position,
+    guards: Sequence[Stmt] = (),
 ) -> Failure | None:
     """Do all of it in one transaction on the remote, or nothing; return the step that failed.
 
-    The bookkeeping must be at ``expected``, and is at ``after`` then.
+    The bookkeeping must be at ``expected``, and is at ``after`` then; none of ``guards`` may fail.
 
     Raises:
         RemoteError, ProtocolError: nobody knows whether it was done.
     """
-    stmts: list[Stmt] = [bookkeeping.CREATE, bookkeeping.guard(client_id, expected)]
+    stmts: list[Stmt] = [bookkeeping.CREATE, bookkeeping.guard(client_id, expected), *guards]
+    guarding = range(len(stmts) - len(guards), len(stmts))
     owners: dict[int | None, tuple[Piece, bool]] = {}
     for piece in pieces:
         owners[len(stmts)] = piece, piece.is_check
@@ -259,7 +266,7 @@ def send(
     if isinstance(done, chain.Failure):
         if done.at in owners:
             return Failure("change", done.message, *owners[done.at])
-        return Failure(done.where or "bookkeeping", done.message)
+        return Failure("guard" if done.at in guarding else done.where or "bookkeeping", done.message)
     if done != after.change_id:
         raise ProtocolError(
             f"push: the answer is about change {done}, sent was {after.change_id}",

@@ -17,7 +17,7 @@ from turso_sync_nb.changes import script, to_sql
 from turso_sync_nb.changes.conflicts import Conflict, policy_for
 from turso_sync_nb.changes.model import RowChange, SchemaChange
 from turso_sync_nb.changes.names import folded
-from turso_sync_nb.changes.renumbering import Renumbering
+from turso_sync_nb.changes.renumbering import NoFreeKeyError, Renumbering
 from turso_sync_nb.changes.to_sql import same_value
 from turso_sync_nb.engine.schema_replay import SchemaConflictError, SchemaReplay
 from turso_sync_nb.errors import ConflictError, UsageError
@@ -68,9 +68,10 @@ def replay(
     everything = list(transactions)
     applied = [change for one in everything if one.state in _APPLIED for change in one.changes]
     schema = SchemaReplay(raw, applied)
-    run = _Replay(raw, policies, transform, schema, copied=copied)
+    run = _Replay(raw, everything, policies, transform, schema, copied=copied)
     for transaction in everything:
         run.transaction(transaction)
+    run.end()
     return run.result
 
 
@@ -78,6 +79,7 @@ class _Replay:
     def __init__(
         self,
         raw: apsw.Connection,
+        transactions: list[Transaction],
         policies: Policies,
         transform: Transform | None,
         schema: SchemaReplay,
@@ -90,7 +92,7 @@ class _Replay:
         self.policies = policies
         self.transform = transform
         self.result = Replayed()
-        self.renumbering = Renumbering(raw)
+        self.renumbering = Renumbering(raw, transactions)
         self.unmade: dict[tuple[object, ...], Transaction] = {}
         """Rows that are not there because the transaction that made them is not applied."""
         self.now: Transaction
@@ -104,12 +106,18 @@ class _Replay:
         conflicts_before = len(self.result.conflicts)
         self.raw.execute(f"SAVEPOINT {_SAVEPOINT}")
         try:
-            with self.renumbering.all_or_nothing():
+            with self.renumbering.all_or_nothing(transaction.number):
                 changes = tuple(done for change in transaction.changes if (done := self._change(change)))
         except SchemaConflictError as error:
             self._undo(conflicts_before)
             self._set_aside_for_schema(transaction, error)
-        except (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, _UnfitError) as error:
+        except (
+            apsw.ConstraintError,
+            apsw.SQLError,
+            apsw.MismatchError,
+            NoFreeKeyError,
+            _UnfitError,
+        ) as error:
             self._undo(conflicts_before)
             self._set_aside(transaction, str(error))
         else:
@@ -117,6 +125,11 @@ class _Replay:
                 self.result.transactions.append(transaction.changed(changes=changes))
             self.result.applied += 1
         self.raw.execute(f"RELEASE {_SAVEPOINT}")
+
+    def end(self) -> None:
+        """Have what is not applied follow the rows that got another key."""
+        done = self.result.transactions
+        done[:] = [one if one.state in _APPLIED else self.renumbering.follow(one) for one in done]
 
     def _undo(self, conflicts_before: int) -> None:
         """Take back the transaction being replayed, and the conflicts that it met."""
@@ -177,6 +190,19 @@ class _Replay:
         if maker is not None:
             raise _UnfitError(f"it changes what transaction {maker.number} made, which is {maker.state}")
 
+    def _need_parents(self, change: RowChange) -> None:
+        """See that no foreign key points at a row that is not there, or at another one that has its key now.
+
+        Raises:
+            _UnfitError: the row that it meant is not made: this transaction has to wait with that one.
+        """
+        for parent, key in self.renumbering.parents_of(change) if self.unmade else ():
+            maker = self.unmade.get((parent, key))
+            if maker is not None and _chose_key(maker, parent, key):
+                raise _UnfitError(
+                    f"it points at what transaction {maker.number} made, which is {maker.state}"
+                )
+
     # One change
 
     def _change(self, change: Change) -> Change | None:
@@ -187,14 +213,16 @@ class _Replay:
             return self._schema(change)
         try:
             self.schema.need_table(change)
-            return self._row_change(change)
+            return self._row_change(self.renumbering.applied_to(change))
         except apsw.SQLError as error:  # its table or a column of it is not there
             raise self.schema.unfit(change, str(error)) from None
+        finally:
+            self.renumbering.passed(change)
 
     def _row_change(self, change: RowChange) -> RowChange | None:
-        change = self.renumbering.applied_to(change)
         if change.shape.ignored:
             return self._plainly(change)
+        self._need_parents(change)
         if self.transform and not change.by_action:
             verdict = self.transform(change)
             if verdict is SKIP:
@@ -211,22 +239,24 @@ class _Replay:
         return done
 
     def _insert(self, change: RowChange) -> RowChange | None:
-        new = _there(change.new)
-        try:
-            self._run(to_sql.insert(change.shape, [new]))
-        except apsw.ConstraintError:
-            taken_by = self._row(change.shape, new) if to_sql.usable_key(change.shape, new) else None
-            if taken_by is None:
-                raise
+        new, auto = _there(change.new), change.auto_key and change.shape.auto_key
+        if auto and self.renumbering.was_used(change):
+            taken_by = self._row(change.shape, new)
         else:
-            return change
-        if _same(taken_by, new) and (self.copied or not change.auto_key):
+            try:
+                self._run(to_sql.insert(change.shape, [new]))
+            except apsw.ConstraintError:
+                taken_by = self._row(change.shape, new) if to_sql.usable_key(change.shape, new) else None
+                if taken_by is None:
+                    raise
+            else:
+                self.unmade.pop(_identity(change.shape, new), None)
+                return change
+        if taken_by is not None and _same(taken_by, new) and (self.copied or not auto):
             return None  # the other side has this very row
-        if change.auto_key:
-            by_moved_row = self.renumbering.has_given(change)
+        if auto:
             moved = self.renumbering.renumbered(change)
-            if not by_moved_row:
-                self._conflict(change, "key taken", taken_by, f"new key {_key(change.shape, moved)}")
+            self._conflict(change, "key taken", taken_by, f"new key {_key(change.shape, moved)}")
             self._run(to_sql.insert(change.shape, [_there(moved.new)]))
             return moved
         wanted = self._settled(change, "key taken", taken_by, new)
@@ -398,6 +428,17 @@ def _identity(shape: Shape, image: Image) -> tuple[object, ...]:
     """Return what names a row among all: its table, and its key or else all of it."""
     named = [image[at] for at in shape.key] if to_sql.usable_key(shape, image) else image
     return (folded(shape.table), *named)
+
+
+def _chose_key(maker: Transaction, table: str, key: object) -> bool:
+    """Say whether the key of a row that ``maker`` inserted was SQLite's choice: another row may have it."""
+    return any(
+        isinstance(change, RowChange)
+        and change.op == "insert"
+        and change.auto_key
+        and _identity(change.shape, _there(change.new)) == (table, key)
+        for change in maker.changes
+    )
 
 
 def _same(one: Image, other: Image) -> bool:

@@ -1,0 +1,231 @@
+"""Keys that change: both rows survive, children keep their own parents, and no key means two rows."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import turso_sync_nb as tsn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from peers import PeerServer
+
+SCHEMA = (
+    "CREATE TABLE p (id INTEGER PRIMARY KEY, name)",
+    "CREATE TABLE ch (id INTEGER PRIMARY KEY, pid REFERENCES p (id), u UNIQUE)",
+    "CREATE TABLE auto (id INTEGER PRIMARY KEY AUTOINCREMENT, name)",
+)
+MAX = 2**63 - 1
+
+
+@pytest.fixture
+def server(remote_server: Callable[..., PeerServer]) -> PeerServer:
+    """A remote with parents, children, and a table that uses no key again."""
+    server = remote_server(None)
+    db = tsn.connect(":memory:", server.url, isolation_level=None)
+    for statement in SCHEMA:
+        db.execute(statement)
+    db.push()
+    db.close()
+    return server
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """No database to begin with."""
+    return tmp_path
+
+
+def rows(db: tsn.Connection, sql: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query, sorted."""
+    return sorted(db.execute(sql).fetchall(), key=repr)
+
+
+def by_name(db: tsn.Connection, table: str = "p") -> dict[str, int]:
+    """Return the keys of a table by name."""
+    return {name: key for key, name in db.execute(f"SELECT id, name FROM {table}").fetchall()}
+
+
+def numbers(db: tsn.Connection) -> list[int]:
+    """Return the transactions that are listed."""
+    return sorted({int(number) for number in db.changes()["transaction"]})
+
+
+def alike(*dbs: tsn.Connection) -> bool:
+    """Push and pull until nothing moves; say whether all see the same rows."""
+    for db in (*dbs, *dbs, *dbs):
+        db.sync()
+    states = [[rows(db, f"SELECT * FROM {table}") for table in ("p", "ch", "auto")] for db in dbs]
+    return all(state == states[0] for state in states)
+
+
+@pytest.mark.parametrize("state", ["pending", "refused", "aside", "skipped"])
+@pytest.mark.parametrize(
+    "behind", ["INSERT INTO p VALUES (2, 'chosen')", "UPDATE p SET id = 2 WHERE id = 50"]
+)
+def test_a_new_key_is_nobodys_that_waits(replica, behind, state):
+    """A row that gets another key does not take one that a transaction behind it names, in whatever state."""
+    mine, yours = replica("mine"), replica("yours")
+    if "UPDATE" in behind:
+        yours.execute("INSERT INTO p VALUES (50, 'chosen')")
+        yours.push()
+        mine.pull()
+        mine.execute("DELETE FROM p WHERE id = 50")
+        mine.execute("INSERT INTO p (name) VALUES ('given')")
+        mine.execute("INSERT INTO p VALUES (50, 'chosen')")
+    else:
+        mine.execute("INSERT INTO p (name) VALUES ('given')")
+    mine.execute("BEGIN")
+    mine.execute(behind)
+    if state in ("refused", "aside"):
+        mine.execute("INSERT INTO ch VALUES (7, NULL, 'taken')")
+    mine.execute("COMMIT")
+    number = numbers(mine)[-1]
+    if state == "skipped":
+        mine.skip(number)
+    yours.execute("INSERT INTO p VALUES (1, 'theirs')")
+    if state in ("refused", "aside"):
+        yours.execute("INSERT INTO ch VALUES (70, NULL, 'taken')")
+    yours.push()
+    if state == "refused":
+        with suppress(tsn.ConflictError):
+            mine.push()
+    mine.pull()
+    if state != "pending":
+        yours.execute("DELETE FROM ch")
+        yours.sync()
+        mine.pull()
+        with suppress(tsn.UsageError):  # refused ones are applied, and may have gone already
+            mine.retry(number)
+    assert alike(mine, yours)
+    assert set(by_name(yours)) == {"given", "chosen", "theirs"}
+    assert by_name(yours)["chosen"] == 2
+
+
+@pytest.mark.parametrize("state", ["pending", "aside", "skipped", "both aside"])
+@pytest.mark.parametrize("retried", ["before the push", "after it"])
+def test_children_follow_their_own_parent(replica, state, retried):
+    """A child points at the row that it was made for, whatever became of either in between."""
+    mine, yours = replica("mine"), replica("yours")
+    mine.execute("INSERT INTO p (name) VALUES ('ours')")
+    mine.execute("INSERT INTO ch (pid, u) VALUES (1, 'child')")
+    parent, child = numbers(mine)
+    if state in ("skipped", "both aside"):
+        mine.skip(child)
+    if state == "both aside":
+        mine.skip(parent)
+    yours.execute("INSERT INTO p VALUES (1, 'theirs')")
+    if state == "aside":
+        yours.execute("INSERT INTO ch VALUES (50, NULL, 'child')")
+    yours.push()
+    mine.pull()
+    yours.execute("DELETE FROM ch")
+    yours.push()
+    mine.pull()
+    if state == "both aside":
+        mine.retry(parent)
+    if retried == "after it":
+        mine.sync()
+    if state != "pending":
+        mine.retry(child)
+    assert alike(mine, yours)
+    assert rows(yours, "SELECT name FROM ch JOIN p ON p.id = pid") == [("ours",)]
+    assert set(by_name(yours)) == {"ours", "theirs"}
+
+
+def test_a_child_waits_with_its_parent(replica):
+    """A child is not sent to another row that has its parent's key while the parent is given up."""
+    mine, yours = replica("mine"), replica("yours")
+    mine.execute("INSERT INTO p (name) VALUES ('ours')")
+    mine.execute("INSERT INTO ch (pid, u) VALUES (1, 'child')")
+    parent, child = numbers(mine)
+    yours.execute("INSERT INTO p VALUES (1, 'theirs')")
+    yours.push()
+    mine.skip(parent)
+    mine.sync()
+    yours.pull()
+    assert rows(yours, "SELECT * FROM ch") == []
+    assert set(mine.changes()["state"]) == {"skipped", "aside"}
+    assert f"transaction {parent}" in str(list(mine.changes()["reason"]))
+    mine.retry(parent)
+    mine.retry(child)
+    assert alike(mine, yours)
+    assert rows(yours, "SELECT name FROM ch JOIN p ON p.id = pid") == [("ours",)]
+
+
+def test_a_key_that_is_given_again_here_is_the_new_rows(replica):
+    """After a row was given up, its key may be assigned again; children of each stay with each."""
+    mine, yours = replica("mine"), replica("yours")
+    mine.execute("INSERT INTO p (name) VALUES ('first')")
+    mine.execute("INSERT INTO ch (pid, u) VALUES (1, 'of first')")
+    first, of_first = numbers(mine)
+    mine.skip(of_first)
+    mine.skip(first)
+    mine.execute("INSERT INTO p (name) VALUES ('second')")
+    mine.execute("INSERT INTO ch (pid, u) VALUES (1, 'of second')")
+    of_second = numbers(mine)[-1]
+    mine.skip(of_second)
+    mine.retry(first)
+    mine.retry(of_first)
+    mine.retry(of_second)
+    assert alike(mine, yours)
+    query = "SELECT name, u FROM ch JOIN p ON p.id = pid"
+    assert rows(yours, query) == [("first", "of first"), ("second", "of second")]
+
+
+def test_a_chosen_key_after_a_delete_is_kept(replica):
+    """A key that was assigned, freed and then chosen is the chosen one's, though the assigned one moved."""
+    mine, yours = replica("mine"), replica("yours")
+    mine.execute("INSERT INTO p (name) VALUES ('assigned')")
+    mine.execute("DELETE FROM p WHERE id = 1")
+    mine.execute("INSERT INTO p VALUES (1, 'chosen')")
+    mine.execute("INSERT INTO ch (pid, u) VALUES (1, 'of chosen')")
+    yours.execute("INSERT INTO p VALUES (1, 'theirs')")
+    yours.push()
+    assert alike(mine, yours)
+    assert rows(yours, "SELECT * FROM p") == [(1, "chosen")]  # the last push wins, and the list says so
+    assert rows(yours, "SELECT pid, u FROM ch") == [(1, "of chosen")]
+    assert [row["remote"] for _, row in mine.conflicts().iterrows()][-1] == {"id": 1, "name": "theirs"}
+
+
+@pytest.mark.parametrize("their_row", ["there", "gone"])
+@pytest.mark.parametrize("pulled", [False, True])
+def test_autoincrement_uses_no_key_again(replica, their_row, pulled):
+    """A key that the remote has used is no row's again, whether its row is there or gone."""
+    mine, yours = replica("mine"), replica("yours")
+    mine.execute("INSERT INTO auto (name) VALUES ('a')")
+    mine.execute("INSERT INTO auto (name) VALUES ('b')")
+    mine.execute("UPDATE auto SET name = 'b!' WHERE id = 2")
+    yours.execute("INSERT INTO auto (name) VALUES ('x'), ('y'), ('z')")
+    if their_row == "gone":
+        yours.execute("DELETE FROM auto")
+    yours.push()
+    if pulled:
+        mine.pull()
+    assert alike(mine, yours)
+    keys = by_name(yours, "auto")
+    assert min(keys["a"], keys["b!"]) > 3
+    assert keys["a"] != keys["b!"]
+    assert ("x" in keys) == (their_row == "there")
+
+
+def test_the_highest_key_is_taken(replica):
+    """Past the highest rowid a free one is drawn; an AUTOINCREMENT table has none left, and says so."""
+    mine, yours = replica("mine"), replica("yours")
+    mine.execute("INSERT INTO p (name) VALUES ('ours')")
+    mine.execute("INSERT INTO auto (name) VALUES ('ours')")
+    for table in ("p", "auto"):
+        yours.execute(f"INSERT INTO {table} VALUES (1, 'theirs'), ({MAX}, 'last')")
+    yours.push()
+    mine.pull()
+    assert 1 < by_name(mine)["ours"] < MAX
+    assert [reason for reason in mine.changes()["reason"] if reason] == ["no key is left in auto"]
+    mine.sync()
+    yours.pull()
+    assert set(by_name(yours)) == {"ours", "theirs", "last"}
+    assert set(by_name(yours, "auto")) == {"theirs", "last"}
