@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turso_sync_nb.changes.model import RawText
-from turso_sync_nb.changes.tape import packed_images, unpacked
+from turso_sync_nb.changes.packed import packed_images, unpacked
 
 VALUES = (
     st.none()

@@ -8,7 +8,7 @@
 | ``capture.py`` | one connection's capture |
 | ``triggers.py``, ``nested.py``, ``ddl.py`` | of rows; of rows where triggers fire; of the schema |
 | ``definitions.py``, ``lifetimes.py``, ``rows_seen.py`` | definitions; what was removed again; dropped rows |
-| ``tape.py`` | the tables that hold them |
+| ``tape.py``, ``packed.py`` | the tables that hold them; rows in one value |
 | ``to_sql.py``, ``script.py`` | a change as SQL; transactions as a script |
 | ``conflicts.py``, ``renumbering.py`` | where both sides changed the same thing |
 """

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 
 from turso_sync_nb.changes.names import PREFIX, TAPE, folded
-from turso_sync_nb.changes.tape import BY_ACTION, EFFECT, Op, packed_images
+from turso_sync_nb.changes.packed import packed_images
+from turso_sync_nb.changes.tape import BY_ACTION, EFFECT, Op
 from turso_sync_nb.changes.to_sql import same_value
 from turso_sync_nb.errors import UsageError
 

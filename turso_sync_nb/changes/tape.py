@@ -22,6 +22,7 @@ import msgspec
 from turso_sync_nb.changes.ddl import details_of, packed_details
 from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, Shape, Transaction, is_ignored
 from turso_sync_nb.changes.names import SHAPES, TAPE, TRANSACTIONS, folded, has_table
+from turso_sync_nb.changes.packed import packed_images, unpacked
 from turso_sync_nb.changes.to_sql import differing, key_of, usable_key
 from turso_sync_nb.errors import ReplicaBrokenError
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from turso_sync_nb.changes.model import Change, Image, State
+
+FORMAT: Final = 2
+"""Format of the tape: 2 since effects of triggers are on it, marked. Earlier ones are read."""
 
 COLUMNS_MAX: Final = 1_990
 """Columns of a table whose rows the tape can hold: SQLite's tables have at most 2000."""
@@ -53,7 +57,7 @@ _KINDS: Final = 16
 class Op(IntEnum):
     """What a row of the tape is."""
 
-    FLOOR = 0  # v0: the id that was acknowledged last
+    FLOOR = 0  # v0: the id that was acknowledged last; v1: the format, none of format 1
     BEGIN = 1  # txn, unix_time: what follows belongs to that transaction
     AUTO = 2  # the key of the next insert was assigned by SQLite
     INSERT = 3
@@ -184,7 +188,22 @@ def jump(raw: apsw.Connection, to: int) -> None:
 
 def _set_floor(raw: apsw.Connection, change_id: int, own_id: int) -> None:
     raw.execute(f"DELETE FROM {TAPE} WHERE op = {Op.FLOOR}")
-    raw.execute(f"INSERT INTO {TAPE} (id, op, v0) VALUES (?, ?, ?)", (own_id, int(Op.FLOOR), change_id))
+    values = (own_id, int(Op.FLOOR), change_id, FORMAT)
+    raw.execute(f"INSERT INTO {TAPE} (id, op, v0, v1) VALUES (?, ?, ?, ?)", values)
+
+
+def _check_format(raw: apsw.Connection) -> None:
+    """Refuse a tape of a later release.
+
+    Raises:
+        ReplicaBrokenError: it is one.
+    """
+    found = raw.execute(f"SELECT v1 FROM {TAPE} WHERE op = {Op.FLOOR:d}").get
+    if found is not None and found > FORMAT:
+        raise ReplicaBrokenError(
+            f"read captured changes: their format is {found}, this release knows {FORMAT}",
+            hint="upgrade turso-sync-nb; nothing was changed here",
+        )
 
 
 # What is on it
@@ -195,6 +214,7 @@ def transactions(raw: apsw.Connection, *, after: int = 0) -> Iterator[Transactio
 
     Those up to the id ``after`` are left out, but for what is no more pending or never pushed.
     """
+    _check_format(raw)
     states = {
         number: (state, reason)
         for number, state, reason in raw.execute(f"SELECT number, state, reason FROM {TRANSACTIONS}")
@@ -465,27 +485,3 @@ def _insert_sql(values: int, raw_text: tuple[int, ...]) -> str:
     names = ", ".join((*_FIXED, *(f"v{at}" for at in range(values))))
     places = (*["?"] * len(_FIXED), *("CAST(? AS TEXT)" if at in raw_text else "?" for at in range(values)))
     return f"INSERT INTO {TAPE} ({names}) VALUES ({', '.join(places)})"
-
-
-# Images in one value
-
-_RAW_TEXT: Final = 1
-
-
-def packed_images(images: Iterable[Image | None]) -> bytes:
-    """Return rows in one blob."""
-    return msgspec.msgpack.encode(list(map(_packable, images)))
-
-
-def unpacked(data: bytes | None) -> list[Image]:
-    """Return the rows in a blob of :func:`packed_images`."""
-    rows = msgspec.msgpack.decode(data or b"\x90", ext_hook=lambda _, text: RawText(bytes(text)))
-    return [tuple(row) for row in rows]
-
-
-def _packable(image: Image | None) -> tuple[Any, ...] | None:
-    if image is None or RawText not in map(type, image):
-        return image
-    return tuple(
-        msgspec.msgpack.Ext(_RAW_TEXT, value.data) if isinstance(value, RawText) else value for value in image
-    )
