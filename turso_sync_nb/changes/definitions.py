@@ -28,6 +28,7 @@ SPELLINGS: Final = (
     (("not", "null"), ("notnull",)),
     (("insert", "or", "replace"), ("replace",)),
     (("cross", "inner", "join"), ("cross", "join")),
+    (("left", "outer", "join"), ("left", "join")),
 )
 """Words that a server may put in the place of others."""
 

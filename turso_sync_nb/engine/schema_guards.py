@@ -1,9 +1,10 @@
 """Conditions of a push on the remote's schema, judged inside its transaction.
 
-At its head: every object that the batch changes or removes is as the base image has it, every name that it
-takes is free, every table or column that it drops has the rows that the base image has. At its end: what it
-made and changed is defined there as it is here. The base image holds the remote's own texts and rows, so what
-stands at the head is compared exactly. Where it fails the remote has moved on.
+At its head: every object that the batch changes or removes is as the base image has it, every name that
+it takes is free, every table or column that it drops has the rows that the base image has. At its end:
+what it made and changed is defined there as it is here, by its text or, of a table, by its columns and
+rules. The base image holds the remote's own texts and rows, so what stands at the head is compared
+exactly. Where it fails the remote has moved on.
 
 Up to ``LISTED_BYTES_MAX`` of rows are sent to be compared; of more, a digest (see
 ``changes/rows_seen.py`` for what that can miss).
@@ -11,8 +12,10 @@ Up to ``LISTED_BYTES_MAX`` of rows are sent to be compared; of more, a digest (s
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
+
+import apsw
 
 from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.definitions import SPELLINGS, mentions, without_comments
@@ -27,8 +30,6 @@ from turso_sync_nb.storage.vfs.snapshot import Snapshot
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import apsw
-
     from turso_sync_nb.changes.model import Image, Shape, Transaction
     from turso_sync_nb.engine.replica import Replica
 
@@ -42,6 +43,12 @@ _SQUEEZED: Final = ("' '", "char(9)", "char(10)", "char(13)", "'\"'", "'`'", "'[
 _SPELLINGS: Final = (
     *(("".join(words), "".join(other)) for words, other in SPELLINGS), ("<>", "!="), ("==", "="),
 )  # fmt: skip
+
+_RULES: Final = ("collate", "check(", "references", "unique", "primarykey", "default", "autoincrement")
+"""What a table's definition may not lose. Made to write it anew by an ALTER, ``tursodb`` leaves out sizes of
+types and names of constraints, and puts a column's rules in another order."""
+
+_COLUMNS: Final = "(SELECT group_concat(lower(name) || ' ' || \"notnull\", ',') FROM pragma_table_info(?))"
 
 _Key = tuple[bool, str]
 
@@ -182,6 +189,11 @@ class _Conditions:
         for words, other in _SPELLINGS:
             squeezed = f"replace({squeezed}, '{words}', '{other}')"
         text = f"(SELECT {squeezed} FROM sqlite_schema WHERE {_IN_SPACE})"
+        counted = " || ' ' || ".join(
+            f"((length({squeezed}) - length(replace({squeezed}, '{word}', ''))) / {len(word)})"
+            for word in _RULES
+        )
+        rules = f"(SELECT {counted} FROM sqlite_schema WHERE {_IN_SPACE})"
         for key, one in self._left.items():
             transaction, change = self._owners[key]
             named, wanted = (one.name, int(key[0])), _squeeze(one.sql)
@@ -190,6 +202,10 @@ class _Conditions:
             if key in self._reference_added:  # tursodb makes it a constraint of the table
                 condition = f"length({text}) - length(replace({text}, 'collate', '')) = ?"
                 arguments = (*named, *named, len(wanted) - len(wanted.replace("collate", "")))
+            elif one.type == "table" and (columns := _columns_of(one)):
+                counts = " ".join(str(wanted.count(word)) for word in _RULES)
+                condition = f"({condition} OR ({_COLUMNS} = ? AND {rules} = ?))"
+                arguments = (*arguments, one.name, columns, *named, counts)
             found = f"the remote would have another definition of {one.type} {one.name} than is here"
             yield _piece(condition, arguments, found, transaction, change, after=True)
 
@@ -219,6 +235,17 @@ def _definitions(raw: apsw.Connection | None) -> list[Definition]:
         "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
     ).fetchall()
     return [Definition(*row) for row in rows]
+
+
+def _columns_of(table: Definition) -> str:
+    """Return the columns of a table as the remote is asked for them; nothing if only the remote can tell."""
+    with closing(apsw.Connection(":memory:")) as scratch:
+        try:
+            scratch.execute(table.sql)
+        except apsw.Error:
+            return ""
+        rows: list[Any] = scratch.execute(f"SELECT {_COLUMNS}", (table.name,)).fetchall()
+    return str(rows[0][0] or "")
 
 
 def _squeeze(sql: str) -> str:
