@@ -122,6 +122,32 @@ def test_another_database_before_anything_was_pushed(replica, remote_server, tmp
     assert len(db.changes()) == 1
 
 
+@pytest.mark.parametrize("attempt", range(4))
+def test_another_database_made_by_the_same_script(tursodb, tmp_path, attempt):
+    """Where page 0 and the revision's name are the same, the other page tells, each time."""
+    files = []
+    for name in ("one", "two"):
+        files.append(tmp_path / f"{name}.db")
+        raw = apsw.Connection(str(files[-1]))
+        raw.execute("CREATE TABLE kv (k TEXT, v)")
+        raw.execute("INSERT INTO kv VALUES (?, 1)", (name,))
+        raw.close()
+    db = tsn.connect(tmp_path / "mine", tursodb(files[0]).url, isolation_level=None)
+    db.execute("INSERT INTO kv VALUES ('waiting', 1)")
+    db.close()
+    other = tursodb(files[1])
+    db = tsn.connect(tmp_path / "mine", other.url, isolation_level=None)
+    for verb in (db.push, db.pull):
+        with pytest.raises(tsn.ReplicaError, match="another database"):
+            verb()
+    assert len(db.changes()) == 1
+    assert rows(db) == [("one", 1), ("waiting", 1)]
+    db.close()
+    fresh = tsn.connect(":memory:", other.url)
+    assert rows(fresh) == [("two", 1)]
+    fresh.close()
+
+
 @pytest.mark.parametrize("how", ["closed", "killed"])
 def test_inner_file_changed_by_another_program(replica, server, tmp_path, how):
     """Somebody wrote to the inner file: the base is fetched again, what waited is kept and pushed."""

@@ -15,6 +15,7 @@
 | ``schema_guards.py``, ``schema_replay.py`` | changes of the schema: conditions of a push; on a newer base |
 | ``chain.py`` | statements on the remote, all or nothing; answers that are to what was asked |
 | ``bookkeeping.py``, ``position.py`` | what has arrived; nothing changes state before that is known |
+| ``user_policy.py`` | a user's policy function, asked |
 | ``used_keys.py`` | keys of AUTOINCREMENT tables that the remote has used |
 | ``checkpoint.py`` | the log into the database file |
 | ``outbox.py`` | what waits to be pushed, and how a user revises it |

@@ -113,7 +113,7 @@ class RemotePages:
     """The page source of lazy reads: one remote at one revision.
 
     Nothing on the wire names the database, and revision names repeat between servers. So a fetch also
-    asks for two *witnesses*, page 0 and a random page that is here, and compares them with ours, unless one
+    asks for two *witnesses*, page 0 and a random other page, and compares them with ours, unless one
     did within ``RECOGNISED_FOR_S`` (a server takes longer to be replaced). Pages of a database that differs
     in them are never believed; one that differs only elsewhere is found out by a later draw.
 
@@ -187,8 +187,9 @@ class RemotePages:
 
     def _witnesses(self) -> BitMap:
         resident = self._store.page_map.resident
-        drawn = [resident[self._chance.randrange(len(resident))]] if resident else []
-        return (resident & BitMap([FIRST_PAGE, *drawn])) - BitMap([LOCK_PAGE])
+        others = resident - BitMap([FIRST_PAGE, LOCK_PAGE])
+        drawn = [others[self._chance.randrange(len(others))]] if others else []
+        return resident & BitMap([FIRST_PAGE, *drawn])
 
     def _recognise(self, page_id: PageId, data: bytes) -> None:
         ours = self._store.base(page_id) if page_id in self._store.undo.pages else self._store.peek(page_id)

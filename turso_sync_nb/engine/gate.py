@@ -75,8 +75,17 @@ class Gate:
             self.leave(member)
 
     def enter(self, member: Member) -> None:
-        """Begin with a statement of ``member``, which :meth:`leave` ends."""
+        """Begin with a statement of ``member``, which :meth:`leave` ends.
+
+        Raises:
+            ReplicaBusyError: a function that this thread's verb asks (a conflict policy) would wait for it.
+        """
         with self._changed:
+            if self._closed and self._closer == threading.get_ident():
+                raise ReplicaBusyError(
+                    "query the replica: a pull has it, and waits for the function that asks",
+                    hint="settle a conflict by the rows that the function is given",
+                )
             while member not in self._running and (self._closed or (self._waiting and not member.doing())):
                 self._changed.wait(POLL_S)
             self._running[member] = self._running.get(member, 0) + 1

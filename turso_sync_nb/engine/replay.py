@@ -19,8 +19,9 @@ from turso_sync_nb.changes.model import RowChange, SchemaChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.renumbering import NoFreeKeyError, Renumbering
 from turso_sync_nb.changes.to_sql import same_value
+from turso_sync_nb.engine import user_policy
 from turso_sync_nb.engine.schema_replay import SchemaConflictError, SchemaReplay
-from turso_sync_nb.errors import ConflictError, UsageError
+from turso_sync_nb.errors import ConflictError
 from turso_sync_nb.options import SKIP, Rewrite
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def replay(
 
     Raises:
         ConflictError: a conflict whose policy is ``reject``.
-        Exception: what a policy or transform of the user raised.
+        UsageError: a policy raised, or returned no row.
+        Exception: what a transform of the user raised.
     """
     everything = list(transactions)
     applied = [change for one in everything if one.state in _APPLIED for change in one.changes]
@@ -362,9 +364,8 @@ class _Replay:
                 hint="nothing was pulled; skip() the transaction, or set another conflict_policy",
             )
         if callable(policy):
-            chosen = policy(_as_row(shape, change.old), _as_row(shape, local), _as_row(shape, remote))
-            wanted = None if chosen is None else _as_image(shape, chosen)
-            settled_by = getattr(policy, "__name__", "a function")
+            rows = [_as_row(shape, image) for image in (change.old, local, remote)]
+            wanted, settled_by = user_policy.settled_by(policy, shape, *rows), user_policy.name_of(policy)
         elif policy == "remote-wins":
             wanted, settled_by = remote if remote_wins is None else remote_wins, policy
         else:
@@ -468,18 +469,3 @@ def _key(shape: Shape, change: RowChange) -> str:
 
 def _as_row(shape: Shape, image: Image | None) -> Row | None:
     return None if image is None else dict(zip(shape.columns, image, strict=True))
-
-
-def _as_image(shape: Shape, row: Row) -> Image:
-    """Return the row that a user's policy chose.
-
-    Raises:
-        UsageError: it is no dict of the table's columns.
-    """
-    if not isinstance(row, dict) or set(row) != set(shape.columns):
-        raise UsageError(
-            f"settle a conflict in {shape.table}: the policy returned {type(row).__name__}, "
-            f"wanted a dict of {', '.join(shape.columns)}, or None for no row",
-            hint="return one of the rows it was given, or a changed copy",
-        )
-    return tuple(row[name] for name in shape.columns)
