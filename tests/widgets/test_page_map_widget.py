@@ -48,6 +48,31 @@ def seen(db):
         yield seen
 
 
+def test_a_cell_that_touched_nothing_is_not_looked_at(db, seen, monkeypatch):
+    """After one look nothing is read for it; a change, a fetch and another cell are looked at."""
+    looks = []
+    monkeypatch.setattr(seen.widget, "_look", looks.append)
+
+    def looks_after(cell=lambda: None) -> bool:
+        looks.clear()
+        seen.widget._cell_begins()
+        cell()
+        seen.widget._cell_ended()
+        return bool(looks)
+
+    def change() -> None:
+        db.execute("UPDATE visit SET note = 'changed' WHERE person = 1")
+        db.commit()
+
+    assert looks_after()
+    assert not looks_after()
+    assert looks_after(lambda: db.query("SELECT count(*) FROM visit"))
+    assert looks_after(), "what arrived is not fresh any more"
+    assert not looks_after()
+    assert looks_after(change)
+    assert not looks_after()
+
+
 def test_states_follow_what_is_here(db, seen):
     """Pages that arrive are fresh, in a delta, and old after the next cell; changed ones say so."""
     assert len(seen.states) == db.stats().pages_total

@@ -103,6 +103,10 @@ class LiveWidget(anywidget.AnyWidget):
         del db
         return self.news()
 
+    def has_changed(self) -> bool:
+        """Say whether a look may tell something new; to be found out without one."""
+        return True
+
     def snapshot(self, db: Connection) -> Block:
         """Return the present state in a static form, without its title; ``db`` is a sibling."""
         raise NotImplementedError
@@ -234,7 +238,7 @@ class LiveWidget(anywidget.AnyWidget):
 
     def look_again(self) -> None:
         """Send what only a look into the database tells, and renew the snapshot."""
-        if self.db.closed:
+        if self.db.closed or not self.has_changed():
             return
         with self.lock:
             self._post_look()

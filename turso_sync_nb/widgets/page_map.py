@@ -62,6 +62,7 @@ class PageMap(LiveWidget):
         self._owners: list[Owner] = []
         self._counts: list[list[int]] = []
         self._cell_is_new = False
+        self._seen: tuple[object, ...] = ()
         self.handlers["fetch"] = lambda content: self._fetch(str(content["name"]), sure=content["sure"])
 
     # Updates
@@ -99,11 +100,13 @@ class PageMap(LiveWidget):
         """Return what changed of states and owners."""
         if self._cell_is_new:
             self._fresh = BitMap()
+        seen = self._seen_now()
         names, pages = self._names(), self._pages
         self._look(db)
         states, owned = self._states_now(), self._owned_now()
         before = self._states, self._owned
         self._states, self._owned = states, owned
+        self._seen = seen
         if names != self._names() or pages != self._pages:
             return self._wholly()
         return self._delta(delta(before[0], states), delta(before[1], owned))
@@ -136,6 +139,18 @@ class PageMap(LiveWidget):
         self._changed = changed_pages(self.replica)
         self._owners = db.page_owners()
         self._pages = self._pages_now()
+
+    def has_changed(self) -> bool:
+        """Say whether what a look depends on is not as it was at the last one."""
+        return (self._cell_is_new and bool(self._fresh)) or self._seen_now() != self._seen
+
+    def _seen_now(self) -> tuple[object, ...]:
+        store, log = self.replica.store, self.replica.folder.wal
+        status = log.stat() if log.exists() else None
+        written = status and (status.st_size, status.st_mtime_ns, status.st_ino)
+        page_map = store.page_map
+        here = [BitMap(pages) for pages in (page_map.resident, page_map.local_only, store.undo.pages)]
+        return self.replica.metadata.revision, page_map.db_pages, written, here, BitMap(self._fresh)
 
     def _pages_now(self) -> int:
         local = self._changed.max() + 1 if self._changed else 0
