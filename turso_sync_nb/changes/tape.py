@@ -350,10 +350,13 @@ def _row_by_bytes(raw: apsw.Connection, number: int) -> tuple[Any, ...]:
     kinds = ", ".join(f"typeof({name})" for name in names)
     row = next(iter(raw.execute(f"SELECT {exact}, {kinds} FROM {TAPE} WHERE id = ?", (number,))))
     values, types = row[: len(names)], row[len(names) :]
-    return tuple(_text(value) if kind == "text" else value for value, kind in zip(values, types, strict=True))
+    return tuple(
+        decoded(value) if kind == "text" else value for value, kind in zip(values, types, strict=True)
+    )
 
 
-def _text(data: bytes) -> str | RawText:
+def decoded(data: bytes) -> str | RawText:
+    """Return the text of ``data``, as bytes where it is not UTF-8."""
     try:
         return data.decode()
     except UnicodeDecodeError:

@@ -11,6 +11,7 @@ from turso_sync_nb.changes import conflicts as conflict_list
 from turso_sync_nb.changes import tape, to_sql
 from turso_sync_nb.changes.model import RowChange, SchemaChange, is_ignored
 from turso_sync_nb.changes.names import folded
+from turso_sync_nb.changes.read_row import read_row
 from turso_sync_nb.errors import ConflictError, UsageError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def _seen(raw: apsw.Connection, objects: dict[str, str], change: Change) -> Chan
     if image is None or not to_sql.usable_key(change.shape, image):
         return change
     try:
-        there = next(iter(raw.execute(*to_sql.select(change.shape, image)).fetchall()), None)
+        there = read_row(raw, change.shape, image)
     except apsw.SQLError:  # the table, or a column of it, is not here
         return change
     if change.new is None:

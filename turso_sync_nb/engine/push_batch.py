@@ -224,16 +224,17 @@ def _image(image: Image | None) -> Image:
 
 
 def _refuse_raw_text(transaction: Transaction, change: RowChange) -> None:
-    for image in (change.old, change.new):
-        if image is None or RawText not in map(type, image):
-            continue
-        for name, value in zip(change.shape.columns, image, strict=True):
-            if type(value) is RawText:
-                raise UnsendableError(
-                    transaction,
-                    change,
-                    f"column {name} holds text that is not UTF-8, which the protocol cannot carry",
-                )
+    """Refuse a change that writes text that is not UTF-8; one that leaves such a text alone is sent."""
+    if change.new is None or RawText not in map(type, change.new):
+        return
+    written = change.shape.columns if change.old is None else _changed(change)
+    for name, value in zip(change.shape.columns, change.new, strict=True):
+        if type(value) is RawText and name in written:
+            raise UnsendableError(
+                transaction,
+                change,
+                f"column {name} holds text that is not UTF-8, which the protocol cannot carry",
+            )
 
 
 def send(

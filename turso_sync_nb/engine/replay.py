@@ -17,6 +17,7 @@ from turso_sync_nb.changes import script, to_sql
 from turso_sync_nb.changes.conflicts import Conflict, policy_for
 from turso_sync_nb.changes.model import RowChange, SchemaChange
 from turso_sync_nb.changes.names import folded
+from turso_sync_nb.changes.read_row import read_row
 from turso_sync_nb.changes.renumbering import NoFreeKeyError, Renumbering
 from turso_sync_nb.changes.to_sql import same_value
 from turso_sync_nb.engine import user_policy
@@ -395,8 +396,7 @@ class _Replay:
 
     def _row(self, shape: Shape, image: Image) -> Image | None:
         """Return the row that ``image`` names, in the columns of ``shape``; ``None`` when there is none."""
-        sql, arguments = to_sql.select(shape, image)
-        return next(iter(self.raw.execute(sql, arguments)), None)
+        return read_row(self.raw, shape, image)
 
     def _run(self, sql: to_sql.Sql | None) -> None:
         if sql is not None:
