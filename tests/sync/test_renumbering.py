@@ -229,3 +229,48 @@ def test_the_highest_key_is_taken(replica):
     yours.pull()
     assert set(by_name(yours)) == {"ours", "theirs", "last"}
     assert set(by_name(yours, "auto")) == {"theirs", "last"}
+
+
+IGNORED = {
+    "another table": ("INSERT OR IGNORE INTO ch (u) VALUES ('taken')", "INSERT INTO k VALUES (7, 'ours')"),
+    "the same table": ("INSERT OR IGNORE INTO k (v) VALUES ('taken')", "INSERT INTO k VALUES (7, 'ours')"),
+    "DO NOTHING": (
+        "INSERT INTO k (v) VALUES ('taken') ON CONFLICT (v) DO NOTHING",
+        "INSERT INTO k VALUES (7, 'ours')",
+    ),
+    "the last of several rows": (
+        "INSERT OR IGNORE INTO k (v) VALUES ('fresh'), ('taken')",
+        "INSERT INTO k VALUES (7, 'ours')",
+    ),
+    "a key of two columns": (
+        "INSERT OR IGNORE INTO ch (u) VALUES ('taken')",
+        "INSERT INTO pair VALUES (7, 7, 'ours')",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IGNORED)
+def test_a_chosen_key_after_an_ignored_insert_stays(server, replica, name):
+    """The mark of a key that SQLite assigned is for one statement and one table: chosen keys are kept."""
+    yours = replica("yours")
+    yours.execute("CREATE TABLE k (id INTEGER PRIMARY KEY, v UNIQUE)")
+    yours.execute("CREATE TABLE pair (a, b, v, PRIMARY KEY (a, b))")
+    yours.execute("INSERT INTO k VALUES (1, 'taken')")
+    yours.execute("INSERT INTO ch VALUES (1, NULL, 'taken')")
+    yours.push()
+    mine = replica("mine")
+    ignored, chosen = IGNORED[name]
+    mine.execute("BEGIN")
+    mine.execute(ignored)
+    mine.execute(chosen)
+    mine.execute("COMMIT")
+    yours.execute(chosen.replace("ours", "theirs"))
+    yours.push()
+    mine.push()
+    yours.pull()
+    table = chosen.split()[2]
+    rows = yours.execute(f"SELECT * FROM {table} WHERE v IN ('ours', 'theirs')").fetchall()
+    assert rows == [(7, "ours") if table == "k" else (7, 7, "ours")]
+    (told,) = mine.conflicts().to_dict("records")
+    assert (told["table"], told["kind"]) == (table, "key taken")
+    assert mine.changes().empty

@@ -132,6 +132,8 @@ class Capture:
             is_whole = self._nested.is_matched
         else:
             is_whole = all_changed - changed >= changed * (_ROWS_OF_UPDATE if word == "UPDATE" else 1)
+            if all_changed > changed * 2 and all_changed != changed * 3:
+                self._begun = False  # a mark of a key may be left over: the next statement begins anew
         if not is_whole:
             raise NotSupportedError(
                 f"run {sql.strip()[:80]}: not every change of it was captured, so its transaction was rolled "

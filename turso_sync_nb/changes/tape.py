@@ -58,8 +58,8 @@ class Op(IntEnum):
     """What a row of the tape is."""
 
     FLOOR = 0  # v0: the id that was acknowledged last; v1: the format, none of format 1
-    BEGIN = 1  # txn, unix_time: what follows belongs to that transaction
-    AUTO = 2  # the key of the next insert was assigned by SQLite
+    BEGIN = 1  # txn, unix_time: what follows belongs to that transaction, and AUTO before it is void
+    AUTO = 2  # the key of the next insert into the table of ``shape`` was assigned by SQLite
     INSERT = 3
     DELETE = 4  # packed: the names of derived columns, if there are any
     OLD = 5  # of an update whose NEW follows
@@ -234,7 +234,8 @@ class _Reader:
     unix_time: int = 0
     changes: list[Change] = field(default_factory=list)
     last_id: int = 0
-    auto: bool = False
+    auto: bool | int = False
+    """The table form whose next row has a key that SQLite assigned; true where the mark names none."""
     old: Image | None = None
     derived: dict[Any, frozenset[str]] = field(default_factory=dict)
     """By row, the columns that triggers made; of any transaction on the tape."""
@@ -262,8 +263,10 @@ class _Reader:
             details = details_of(row[5])
             self.changes.append(SchemaChange(row[0], sql, kind, name, column, bool(ignored), **details))
         elif op == _AUTO:
-            self.auto = True
-        elif op not in (_FLOOR, _BEGIN):
+            self.auto = True if row[2] is None else row[2]
+        elif op == _BEGIN:
+            self.auto = False
+        elif op != _FLOOR:
             self._take_image(row, op % _KINDS, op)
 
     def _take_image(self, row: tuple[Any, ...], kind: int, flags: int) -> None:
@@ -297,7 +300,8 @@ class _Reader:
                 change_id, shape, "delete", image, None, by_action=by_action, by_replace=by_replace
             )
         else:
-            auto = self.auto or kind == _INSERT_AUTO
+            is_marked = self.auto is True or self.auto == row[2]
+            auto = kind == _INSERT_AUTO or (is_marked and shape.auto_key)
             change = RowChange(change_id, shape, "insert", None, image, auto_key=auto, by_action=by_action)
         self.auto, self.old = False, None
         self.changes.append(self._with_derived(change, derived))

@@ -52,7 +52,7 @@ def plain_triggers(shape: Shape) -> Iterator[str]:
 
     if shape.auto_key:
         key = quoted(shape.columns[shape.key[0]])
-        marker = f"INSERT INTO {TAPE} (op) VALUES ({Op.AUTO:d});"
+        marker = f"INSERT INTO {TAPE} (op, shape) VALUES ({Op.AUTO:d}, {shape.id});"
         yield _trigger(shape, "auto", f"BEFORE INSERT ON {_on(shape)} WHEN new.{key} = -1", marker)
     yield _trigger(shape, "insert", f"AFTER INSERT ON {_on(shape)}", row(Op.INSERT, new))
     yield _trigger(shape, "delete", f"AFTER DELETE ON {_on(shape)}", row(Op.DELETE, old))
