@@ -121,7 +121,7 @@ def test_first_notebook_runs_alone(
         (
             "03_offline_and_conflicts.ipynb",
             ("no connection", "push: 5 changes in 4 transactions sent", "remote-wins",
-             "read on the way home; read at the office", "changed underneath", "skipped=1", "retry: "),
+             "read on the way home; read at the office", "changed underneath", "1 skipped", "retry: "),
         ),
         (
             "04_lazy_pages.ipynb",

@@ -153,6 +153,20 @@ CASES = {
             "DELETE FROM books WHERE id = 2",
         ),
     ),
+    "UPDATE OF an equal column": (
+        (
+            *LOG,
+            "CREATE TRIGGER g AFTER UPDATE OF a ON t BEGIN INSERT INTO log (m) VALUES ('a' || new.id); END",
+        ),
+        (
+            "UPDATE t SET a = a, b = b + 100 WHERE id = 1",
+            "UPDATE t SET b = b + 100 WHERE id = 1",
+            "UPDATE t SET a = 'x' WHERE id = 1",
+            "UPDATE t SET a = a",
+            "INSERT INTO t VALUES (1, 0, 0) ON CONFLICT (id) DO UPDATE SET a = t.a, b = 900",
+            "UPDATE t SET (a, b) = (SELECT a, b + 5000)",
+        ),
+    ),
     "the order of single updates": (
         (
             *T,

@@ -71,11 +71,16 @@ class Capture:
 
     @contextmanager
     def statement(
-        self, sql: str, writes: Writes, targets: Collection[tuple[str, str]] = ()
+        self,
+        sql: str,
+        writes: Writes,
+        targets: Collection[tuple[str, str]] = (),
+        set_columns: Collection[tuple[str, str]] = (),
     ) -> Iterator[None]:
         """Capture what the one statement ``sql`` in the block changes; a transaction is open.
 
-        ``targets`` are the tables that it names itself, each with INSERT, UPDATE or DELETE.
+        ``targets`` are the tables that it names itself, each with INSERT, UPDATE or DELETE; ``set_columns``
+        the columns that its UPDATE sets, each with its table before it.
 
         Raises:
             UsageError: it changes what cannot be captured.
@@ -86,7 +91,10 @@ class Capture:
             self._refuse(writes, schema, word)
             self._follow(writes, schema)
             self._followed.add((word, writes))
-        self._begin(schema, writes, targets)
+        self._begin()
+        if self._nested is not None:
+            last_id = tape.last_id(self._raw)
+            self._nested.begin_statement(own_depths(schema, writes), targets, set_columns, last_id)
         self._raw.set_last_insert_rowid(rowid)
         before = Objects.of(self._raw, with_columns=word == "ALTER") if word in _CHANGING_THE_SCHEMA else None
         seen = self._dropped_rows(without_lead(sql))
@@ -230,7 +238,7 @@ class Capture:
             self._nested.follow(shape)
         return shape
 
-    def _begin(self, schema: Schema, writes: Writes, targets: Collection[tuple[str, str]]) -> None:
+    def _begin(self) -> None:
         """Begin with a statement: its transaction is named on the tape before its first change."""
         if self._number is None:
             self._number = self._next_transaction()
@@ -240,8 +248,6 @@ class Capture:
                 (int(tape.Op.BEGIN), self._number, int(self._clock())),
             )
             self._begun = True
-        if self._nested is not None:
-            self._nested.begin_statement(own_depths(schema, writes), targets, tape.last_id(self._raw))
 
     # What cannot be captured
 

@@ -67,7 +67,8 @@ class RowChange(_Part, frozen=True, gc=False):
     ``auto_key``: the inserted row's key was assigned by SQLite. ``by_action``: done by a foreign-key action
     of the change before it, so the other side may have done it already. ``by_replace``: the row made way for
     the insert or update that follows, so no DELETE trigger fired. ``derived`` columns hold what a trigger
-    made: the remote's own run of it may have made something else.
+    made: the remote's own run of it may have made something else. ``sets``: columns that the update set,
+    changed or not, in lower case; empty where no UPDATE OF trigger stands.
     """
 
     id: int
@@ -79,6 +80,7 @@ class RowChange(_Part, frozen=True, gc=False):
     by_action: bool = False
     by_replace: bool = False
     derived: frozenset[str] = frozenset()
+    sets: frozenset[str] = frozenset()
 
 
 class Definition(NamedTuple):

@@ -19,6 +19,7 @@ before those of main, tells of each *attempt*; an attempt that no change follows
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,6 +44,9 @@ VICTIMS: Final = f"{PREFIX}victims"
 AUTO: Final = f"{PREFIX}auto"
 INSERTED: Final = f"{PREFIX}inserted"
 ATTEMPT: Final = f"{PREFIX}attempt"
+SETS: Final = f"{PREFIX}sets"
+
+_UPDATE_OF: Final = re.compile(r"\bUPDATE\s+OF\b", re.IGNORECASE)
 
 _OWN_DEPTH: Final = frozenset({0})
 _IDS_TOGETHER: Final = 1_000
@@ -101,6 +105,9 @@ class Nested:
         self._own = False
         self._id = self._flag = 0
         self._victims: bytes | None = None
+        self._sets: bytes | None = None
+        triggers: Any = raw.execute("SELECT tbl_name, sql FROM main.sqlite_schema WHERE type = 'trigger'")
+        self._update_of = {folded(table) for table, sql in triggers if _UPDATE_OF.search(sql)}
         functions: tuple[tuple[str, Callable[..., Any], int], ...] = (
             (OWN, self._is_own, -1),
             (ID, lambda: self._id, 0),
@@ -109,6 +116,7 @@ class Nested:
             (AUTO, self._auto.add, 1),
             (INSERTED, self._inserted, 1),
             (ATTEMPT, self._attempted, 2),
+            (SETS, lambda: self._sets, 0),
         )
         for name, function, arguments in functions:
             raw.create_scalar_function(name, function, arguments)
@@ -118,13 +126,17 @@ class Nested:
         self,
         own_depths: Mapping[str, frozenset[int]],
         targets: Collection[tuple[str, str]],
+        set_columns: Collection[tuple[str, str]],
         last_id: int,
     ) -> None:
         """Begin with a statement; ids go on from ``last_id``.
 
         ``own_depths`` are those of its own changes by table, for tables that it does not change at depth 0.
         ``targets`` are the tables, in lower case, that it names itself, each with what it does to them.
+        ``set_columns`` are those that its UPDATE sets: an UPDATE OF trigger fires for them, changed or not.
         """
+        sets = [column for table, column in set_columns if table in self._update_of]
+        self._sets = packed_images([tuple(sorted(sets))]) if sets else None
         self._targets = frozenset(targets)
         self._attempts.clear()
         self._events.clear()

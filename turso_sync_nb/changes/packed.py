@@ -33,3 +33,9 @@ def _packable(image: Image | None) -> tuple[Any, ...] | None:
     return tuple(
         msgspec.msgpack.Ext(_RAW_TEXT, value.data) if isinstance(value, RawText) else value for value in image
     )
+
+
+def names_in(data: bytes | None, at: int = 0) -> frozenset[str]:
+    """Return the names that a blob of :func:`packed_images` has in the place of its row number ``at``."""
+    rows = unpacked(data)
+    return frozenset(map(str, rows[at])) if at < len(rows) else frozenset()

@@ -22,7 +22,7 @@ import msgspec
 from turso_sync_nb.changes.ddl import details_of, packed_details
 from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, Shape, Transaction, is_ignored
 from turso_sync_nb.changes.names import SHAPES, TAPE, TRANSACTIONS, folded, has_table
-from turso_sync_nb.changes.packed import packed_images, unpacked
+from turso_sync_nb.changes.packed import names_in, packed_images, unpacked
 from turso_sync_nb.changes.to_sql import differing, key_of, usable_key
 from turso_sync_nb.errors import ReplicaBrokenError
 
@@ -64,7 +64,7 @@ class Op(IntEnum):
     DELETE = 4  # packed: the names of derived columns, if there are any
     OLD = 5  # of an update whose NEW follows
     NEW = 6
-    UPDATE = 7  # the new image; the old one is packed, and with it the names of derived columns
+    UPDATE = 7  # the new image; packed: the old one, names of derived columns, names of SET columns
     SCHEMA = 8  # v0.. : sql, kind, name, column, ignored; packed: the rest of a SchemaChange
     INSERT_AUTO = 9
 
@@ -237,6 +237,7 @@ class _Reader:
     auto: bool | int = False
     """The table form whose next row has a key that SQLite assigned; true where the mark names none."""
     old: Image | None = None
+    sets: frozenset[str] = frozenset()
     derived: dict[Any, frozenset[str]] = field(default_factory=dict)
     """By row, the columns that triggers made; of any transaction on the tape."""
 
@@ -273,7 +274,7 @@ class _Reader:
         change_id, shape, packed = row[0], self._shape(row[2]), row[5]
         image = row[_BEFORE_VALUES : _BEFORE_VALUES + len(shape.columns)]
         if kind == _OLD:
-            self.old = image
+            self.old, self.sets = image, names_in(packed)
             return
         old, by_action = self.old, bool(flags & BY_ACTION)
         if flags & EFFECT:
@@ -281,10 +282,10 @@ class _Reader:
             return
         derived: frozenset[str] = frozenset()
         if kind == _UPDATE:
-            old, *names = unpacked(packed)
-            derived = frozenset(map(str, names[0])) if names else derived
+            old, *_ = unpacked(packed)
+            derived, self.sets = names_in(packed, 1), names_in(packed, 2)
         elif kind == _DELETE:
-            derived = frozenset(map(str, unpacked(packed)[0])) if packed is not None else derived
+            derived = names_in(packed)
         elif packed is not None:  # rows that an OR REPLACE removed to make room
             victims = unpacked(packed)
             for at, victim in enumerate(victims):
@@ -293,7 +294,9 @@ class _Reader:
                     RowChange(place, shape, "delete", victim, None, by_action=by_action, by_replace=True)
                 )
         if kind in (_NEW, _UPDATE):
-            change = RowChange(change_id, shape, "update", old, image, by_action=by_action)
+            change = RowChange(
+                change_id, shape, "update", old, image, by_action=by_action, sets=self.sets
+            )
         elif kind == _DELETE:
             by_replace = bool(flags & BY_REPLACE)
             change = RowChange(
@@ -303,7 +306,7 @@ class _Reader:
             is_marked = self.auto is True or self.auto == row[2]
             auto = kind == _INSERT_AUTO or (is_marked and shape.auto_key)
             change = RowChange(change_id, shape, "insert", None, image, auto_key=auto, by_action=by_action)
-        self.auto, self.old = False, None
+        self.auto, self.old, self.sets = False, None, frozenset()
         self.changes.append(self._with_derived(change, derived))
 
     def _take_effect(self, shape: Shape, old: Image | None, new: Image | None) -> None:
@@ -472,8 +475,8 @@ def _as_row(change: RowChange) -> tuple[int, Image, bytes | None]:
         raise AssertionError("a change without images")
     flag = (BY_ACTION if change.by_action else 0) + (BY_REPLACE if change.by_replace else 0)
     if change.op == "update":
-        images = [change.old, tuple(sorted(change.derived))] if change.derived else [change.old]
-        return Op.UPDATE + flag, image, packed_images(images)
+        names = [tuple(sorted(change.derived)), tuple(sorted(change.sets))]
+        return Op.UPDATE + flag, image, packed_images([change.old, *(names if any(names) else ())])
     if change.op == "insert":
         return (Op.INSERT_AUTO if change.auto_key else Op.INSERT) + flag, image, None
     derived = packed_images([tuple(sorted(change.derived))]) if change.derived else None

@@ -161,10 +161,17 @@ def update(shape: Shape, old: Image, new: Image, *, guarded: bool) -> Sql | None
 
 
 def guarded_update(
-    shape: Shape, old: Image, new: Image, guards: Collection[str], *, replaces: bool = False
+    shape: Shape,
+    old: Image,
+    new: Image,
+    guards: Collection[str],
+    *,
+    replaces: bool = False,
+    sets: Collection[str] = (),
 ) -> Sql | None:
     """Return what :func:`update` does; the columns ``guards`` must still be as in ``old``.
 
+    ``sets``, in lower case, are set too, to what they are: triggers that wait for them fire.
     ``replaces``: rows in the way are removed, and no DELETE trigger fires for them.
     """
     arguments: list[SqlValue] = []
@@ -173,8 +180,10 @@ def guarded_update(
         return None
     settings = ", ".join(
         f"{quoted(name)} = {_value(value, arguments)}"
-        for name, value in zip(shape.columns, new, strict=True)
         if name in changed
+        else f"{quoted(name)} = {quoted(name)}"
+        for name, value in zip(shape.columns, new, strict=True)
+        if name in changed or folded(name) in sets
     )
     where = _where(shape, old, guards, arguments)
     conflict = " OR REPLACE" if replaces else _aborting(shape)

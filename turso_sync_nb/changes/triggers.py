@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from turso_sync_nb.changes.names import PREFIX, TAPE, quoted
-from turso_sync_nb.changes.nested import ATTEMPT, AUTO, FLAG, ID, INSERTED, OWN, VICTIMS
+from turso_sync_nb.changes.nested import ATTEMPT, AUTO, FLAG, ID, INSERTED, OWN, SETS, VICTIMS
 from turso_sync_nb.changes.tape import Op
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def nested_triggers(shape: Shape) -> Iterator[str]:
     id_, victims = f"{ID}()", f"{VICTIMS}()"
     inserted = row(id_, f"{INSERTED}({shape.id})", victims, new, own("INSERT", "new"))
     deleted = row(id_, f"{Op.DELETE:d} + {FLAG}()", "NULL", old, own("DELETE", "old"))
-    updated = row(f"{id_} - 1", f"{Op.OLD:d} + {FLAG}()", "NULL", old, own("UPDATE", "new"))
+    updated = row(f"{id_} - 1", f"{Op.OLD:d} + {FLAG}()", f"{SETS}()", old, own("UPDATE", "new"))
     updated += row(id_, f"{Op.NEW:d} + {FLAG}()", victims, new, f"{OWN}()")
     yield _trigger(shape, "insert", f"AFTER INSERT ON {_on(shape)}", inserted)
     yield _trigger(shape, "delete", f"AFTER DELETE ON {_on(shape)}", deleted)

@@ -46,6 +46,8 @@ class Facts:
     writes_elsewhere: bool
     targets: frozenset[tuple[str, str]] = frozenset()
     """Tables of main that the statement names itself, in lower case, each with INSERT, UPDATE or DELETE."""
+    set_columns: frozenset[tuple[str, str]] = frozenset()
+    """Columns that the statement's own UPDATE sets, each with its table before it, in lower case."""
     is_transaction: bool = False
     """Whether it begins or ends a transaction: virtual tables may then write what they held back."""
     is_recursive: bool = False
@@ -74,12 +76,14 @@ class Noted:
     def __init__(self) -> None:
         self._writes: set[tuple[str, str | None]] = set()
         self._targets: set[tuple[str, str]] = set()
+        self._set_columns: set[tuple[str, str]] = set()
         self._elsewhere = self._transaction = self._recursive = False
 
     def begin(self) -> None:
         """Forget what was said of another text."""
         self._writes.clear()
         self._targets.clear()
+        self._set_columns.clear()
         self._elsewhere = self._transaction = self._recursive = False
 
     def action(
@@ -91,6 +95,8 @@ class Noted:
                 self._writes.add((first or "", trigger))
                 if trigger is None and code in _OPERATIONS:
                     self._targets.add((folded(first or ""), _OPERATIONS[code]))
+                if trigger is None and code == apsw.SQLITE_UPDATE and second:
+                    self._set_columns.add((folded(first or ""), folded(second)))
             else:
                 self._elsewhere = True
         elif code in (apsw.SQLITE_TRANSACTION, apsw.SQLITE_SAVEPOINT):
@@ -108,6 +114,7 @@ class Noted:
             frozenset(self._writes),
             self._elsewhere,
             frozenset(self._targets),
+            frozenset(self._set_columns),
             self._transaction,
             self._recursive,
             has_more,

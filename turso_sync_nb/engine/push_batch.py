@@ -195,7 +195,9 @@ def _telling_apart(change: RowChange) -> Callable[[Image], Any] | None:
 def _is_joinable(change: RowChange, key_of: Callable[[Image], Any]) -> bool:
     """Say whether an update or delete is of a row that its key names, before and after."""
     key = key_of(_image(change.old))
-    if change.by_action or change.derived or key is None or (type(key) is tuple and None in key):
+    if change.by_action or change.derived or change.sets:
+        return False
+    if key is None or (type(key) is tuple and None in key):
         return False
     return change.new is None or key_of(change.new) == key
 
@@ -214,7 +216,7 @@ def _alone(change: RowChange) -> to_sql.Sql | None:
     guards = frozenset() if change.by_action else names - change.derived
     if change.new is None:
         return to_sql.guarded_delete(shape, old, guards)
-    return to_sql.guarded_update(shape, old, change.new, guards)
+    return to_sql.guarded_update(shape, old, change.new, guards, sets=change.sets)
 
 
 def _image(image: Image | None) -> Image:

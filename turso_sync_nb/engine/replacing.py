@@ -103,4 +103,6 @@ def statement(change: RowChange) -> to_sql.Sql | None:
     if change.old is None:
         return to_sql.insert(change.shape, [change.new or ()], replaces=True)
     guards = to_sql.differing(change.shape, change.old, change.new or ()) - change.derived
-    return to_sql.guarded_update(change.shape, change.old, change.new or (), guards, replaces=True)
+    return to_sql.guarded_update(
+        change.shape, change.old, change.new or (), guards, replaces=True, sets=change.sets
+    )

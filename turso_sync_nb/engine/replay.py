@@ -310,7 +310,7 @@ class _Replay:
             return change.changed(op="delete", old=row, new=None)
         if row is None or wanted is None or _same(row, wanted):
             return None
-        self._run(to_sql.update(shape, row, wanted, guarded=False))
+        self._run(to_sql.guarded_update(shape, row, wanted, (), sets=change.sets))
         return change.changed(op="update", old=row, new=wanted)
 
     def _plainly(self, change: RowChange) -> RowChange:
