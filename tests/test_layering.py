@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 PACKAGE = "turso_sync_nb"
 
-GROUND = {"errors", "escaping", "units", "options", "progress", "secret"}
+GROUND = {"errors", "escaping", "units", "options", "progress", "secret", "table_functions"}
 LAYERS = {
     "protocol": set[str](),
     "remote": {"protocol"},
@@ -52,7 +52,16 @@ HOMES = {
     "zstandard": {"protocol", "storage"},
     "msgspec": {"protocol", "storage", "changes"},
     "pyroaring": {"protocol", "storage", "engine", "remote", "server", "widgets"},
-    "apsw": {"storage", "server", "changes", "engine", "connection", "widgets", "jupyter"},
+    "apsw": {
+        "storage",
+        "server",
+        "changes",
+        "engine",
+        "connection",
+        "widgets",
+        "jupyter",
+        "table_functions.py",
+    },
     "pandas": {"connection/frames.py", "connection/declared_types.py", "jupyter"},
     "pyarrow": {"connection/frames.py", "connection/declared_types.py", "jupyter"},
     "numpy": {"connection/frames.py", "widgets", "jupyter"},

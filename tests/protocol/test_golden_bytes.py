@@ -129,20 +129,20 @@ def test_answers_hold_what_was_asked():
 @pytest.mark.parametrize("name", PIPELINES)
 def test_pipeline_request_is_written_again(name):
     """A recorded push means the same when it is written again."""
-    again = pipeline.encode_request(pipeline.decode_request(asked(name)))
+    again = pipeline.encode_request(*pipeline.decode_request(asked(name)))
     assert without_nulls(json.loads(again)) == without_nulls(json.loads(asked(name)))
 
 
 @pytest.mark.parametrize("name", PIPELINES)
 def test_pipeline_answer_is_written_again(name):
     """A recorded answer to a push means the same when it is written again, step by step."""
-    again = pipeline.encode_response(pipeline.decode_response(answered(name)))
+    again = pipeline.encode_response(*pipeline.decode_response(answered(name)))
     assert without_nulls(json.loads(again)) == without_nulls(json.loads(answered(name)))
 
 
 def test_push_values_are_exact():
     """The values of the pushed row are what the client was given."""
-    (batch,) = pipeline.decode_request(asked("push-2"))
+    (batch,) = pipeline.decode_request(asked("push-2")).requests
     values = next(step.stmt.args for step in batch.steps if "B1" in step.stmt.args)
     assert values[:2] == ("B1", "näme 🛫")
     assert str(values[2]) == "-0.0"
@@ -152,7 +152,7 @@ def test_push_values_are_exact():
 
 def test_failed_step_is_read():
     """A step that failed has an error in its place, and no result."""
-    (response,) = pipeline.decode_response(answered("push-refused-2"))
+    (response,) = pipeline.decode_response(answered("push-refused-2")).responses
     failed = [error for error in response.result.step_errors if error is not None]
     assert [error.code for error in failed] == ["BATCH_STEP_ERROR"]
     assert "no such table" in failed[0].message

@@ -150,7 +150,7 @@ def test_request_and_json(name):
     """The request is written as this JSON, and this JSON is read as the request."""
     message, wire = REQUESTS[name]
     assert json.loads(p.encode_request([message])) == {"baton": None, "requests": [wire]}
-    assert p.decode_request(json.dumps({"requests": [wire]}).encode()) == [message]
+    assert p.decode_request(json.dumps({"requests": [wire]}).encode()) == ([message], None)
 
 
 @pytest.mark.parametrize("name", RESPONSES)
@@ -158,15 +158,16 @@ def test_response_and_json(name):
     """The answer is written as this JSON, and this JSON is read as the answer."""
     message, wire = RESPONSES[name]
     assert json.loads(p.encode_response([message])) == {"baton": None, "base_url": None, "results": [wire]}
-    assert p.decode_response(json.dumps({"results": [wire]}).encode()) == [message]
+    assert p.decode_response(json.dumps({"results": [wire]}).encode()) == ([message], None)
 
 
 def test_order_is_kept():
     """Several requests, and several answers, in one body stay in order."""
     requests = [message for message, _ in REQUESTS.values()]
     responses = [message for message, _ in RESPONSES.values()]
-    assert p.decode_request(p.encode_request(requests)) == requests
-    assert p.decode_response(p.encode_response(responses)) == responses
+    for baton in (None, "a baton"):
+        assert p.decode_request(p.encode_request(requests, baton)) == (requests, baton)
+        assert p.decode_response(p.encode_response(responses, baton)) == (responses, baton)
 
 
 def test_unknown_fields_are_skipped():
@@ -174,7 +175,7 @@ def test_unknown_fields_are_skipped():
     stmt = {**STMT, "replication_index": None, "new": [1]}
     batch = {"steps": [{"stmt": stmt, "new": 1}], "replication_index": None}
     body = {"requests": [{"type": "batch", "batch": batch, "new": {}}], "new": 1}
-    assert p.decode_request(json.dumps(body).encode()) == [p.Batch((p.Step(SELECT),))]
+    assert p.decode_request(json.dumps(body).encode()).requests == [p.Batch((p.Step(SELECT),))]
 
 
 def test_missing_and_null_fields_mean_the_default():
@@ -184,7 +185,7 @@ def test_missing_and_null_fields_mean_the_default():
         dict.fromkeys(["args", "named_args", "want_rows"]) | {"sql": "SELECT 1"},
     ):
         body = {"requests": [{"type": "execute", "stmt": stmt}]}
-        assert p.decode_request(json.dumps(body).encode()) == [p.Execute(SELECT)]
+        assert p.decode_request(json.dumps(body).encode()).requests == [p.Execute(SELECT)]
 
 
 def nested(depth: int) -> object:
@@ -219,7 +220,6 @@ VERY_DEEP = steps("X").replace(b'"X"', b'{"type":"not","cond":' * 5000)
             "it has a text and the id of another",
             id="two texts",
         ),
-        pytest.param(b'{"requests":[],"baton":"b"}', "goes on with a stream", id="a baton"),
         pytest.param(b'{"requests":[{"type":"sequence","sql":"\xff"}]}', "utf-8", id="not UTF-8"),
         pytest.param(b'{"requests":[{"type":"sequence","sql":"\\ud800"}]}', "read", id="lone surrogate"),
         pytest.param(b"[" * 100_000, "read pipeline request", id="deep list"),
@@ -239,7 +239,7 @@ def test_bad_request(body, words):
 
 def test_conditions_may_nest():
     """A condition of 50 levels is read, and so is one about the step just before."""
-    (batch,) = p.decode_request(steps(nested(50), {"type": "ok", "step": 0}))
+    ((batch,), _) = p.decode_request(steps(nested(50), {"type": "ok", "step": 0}))
     assert batch.steps[1].condition == p.StepOk(0)
 
 

@@ -60,7 +60,6 @@ def test_round_trip(message):
         pytest.param(b"\xff\xff", "read pull request of 2 bytes", id="no protobuf"),
         pytest.param(b"\x12\x05r", "read pull request", id="cut"),
         pytest.param(b"\x12\x01\xff", "read pull request", id="revision is not UTF-8"),
-        pytest.param(b"\x40\x01", "stream kind 1", id="MVCC log is asked for"),
         pytest.param(b"\x08\x02", "page encoding 2", id="unknown encoding"),
         pytest.param(b"\x2a\x04junk", "read page selector of 4 bytes", id="no selector"),
     ],

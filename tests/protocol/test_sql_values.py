@@ -32,7 +32,7 @@ def sent(value: object) -> object:
 def received(value: object) -> object:
     """Return the argument whose JSON is ``value``."""
     body = {"baton": None, "requests": [{"type": "execute", "stmt": {"sql": "x", "args": [value]}}]}
-    (request,) = decode_request(json.dumps(body).encode())
+    (request,) = decode_request(json.dumps(body).encode()).requests
     return request.stmt.args[0]
 
 

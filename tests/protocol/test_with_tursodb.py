@@ -27,7 +27,7 @@ def ask(server, *requests):
     """Send SQL requests; return the answers."""
     answer = httpx.post(f"{server.url}/v2/pipeline", content=p.encode_request(requests))
     assert answer.status_code == 200, answer.text
-    return p.decode_response(answer.content)
+    return p.decode_response(answer.content).responses
 
 
 def pull(server, request):

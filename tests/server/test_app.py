@@ -27,7 +27,9 @@ TOKEN = "sesame-open-17"  # noqa: S105 - of a test's own server
         (TOKEN, 401),
         ("Bearer", 401),
         (f"Bearer {TOKEN}x", 401),
-        (f"bearer {TOKEN}", 401),
+        (f"bearer {TOKEN}", 200),
+        (f"BEARER {TOKEN}", 200),
+        (f"Bearer {TOKEN.upper()}", 401),
         (f"Basic {TOKEN}", 401),
     ],
 )

@@ -140,7 +140,6 @@ def test_nobody_waits_for_a_client_that_is_gone(tmp_path):
     [
         (b"\xff\xff", 400, "read pull request"),
         (b"\x2a\x03abc", 400, "selector"),
-        (b"\x40\x01", 400, "stream kind"),
     ],
 )
 def test_bad_requests(server, body, status, text):

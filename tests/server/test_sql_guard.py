@@ -144,4 +144,4 @@ def test_result_is_bounded(tmp_path):
 
     many = "WITH RECURSIVE s(v) AS (SELECT 1 UNION ALL SELECT v + 1 FROM s) SELECT v, zeroblob(1000) FROM s"
     with LocalServer(tmp_path / "a.db", limits=Limits(result_bytes=100_000)) as server:
-        assert refused(server.url, many)[1] == "RESULT_TOO_LARGE"
+        assert refused(server.url, many)[1] == "RESPONSE_TOO_LARGE"

@@ -1,17 +1,16 @@
-"""POST /v2/pipeline: SQL requests and their answers as JSON (Hrana over HTTP, version 2).
+"""SQL requests and their answers as JSON: Hrana over HTTP, versions 2 and 3.
 
 Rules of this file:
 
 - One body holds all requests, another all answers, in the same order. An answer is a response or a
   :class:`SqlError`; the ``ok``/``error`` wrapping of the wire is not seen outside.
-- There are no streams over several bodies: a baton is never sent, one that arrives in a request is
-  refused, one in an answer is let go.
+- A body may carry a *baton*, the name of the stream that it goes on with; what it means is not known here.
 - Fields that are not known are skipped; types that are not known are refused.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -20,6 +19,9 @@ from turso_sync_nb.protocol.pipeline_json import (
     BatchJson,
     BatchResponseJson,
     BatchResultJson,
+    CursorBodyJson,
+    CursorErrorJson,
+    CursorHeadJson,
     ErrorJson,
     ExecuteJson,
     ExecuteResponseJson,
@@ -29,6 +31,13 @@ from turso_sync_nb.protocol.pipeline_json import (
     RequestJson,
     ResponseBodyJson,
     ResultJson,
+    RowJson,
+    StatelessBatchJson,
+    StatelessExecuteJson,
+    StatelessResultJson,
+    StepBeginJson,
+    StepEndJson,
+    StepErrorJson,
     StepJson,
     StepsJson,
     StmtJson,
@@ -58,11 +67,15 @@ from turso_sync_nb.protocol.pipeline_messages import (
     Request,
     Response,
     Result,
+    Row,
     Sequence,
     SequenceResponse,
     SqlError,
     Step,
+    StepBegin,
+    StepEnd,
     StepError,
+    StepFailed,
     StepOk,
     Stmt,
     StoreSql,
@@ -82,9 +95,12 @@ if TYPE_CHECKING:
 __all__ = [
     "And", "Batch", "BatchResponse", "BatchResult", "Close", "CloseResponse", "CloseSql", "CloseSqlResponse",
     "Column", "Condition", "Describe", "DescribeResponse", "Description", "Execute", "ExecuteResponse",
-    "GetAutocommit", "GetAutocommitResponse", "IsAutocommit", "Not", "Or", "Parameter", "Request", "Response",
-    "Result", "Sequence", "SequenceResponse", "SqlError", "SqlValue", "Step", "StepError", "StepOk", "Stmt",
-    "StoreSql", "StoreSqlResponse", "decode_request", "decode_response", "encode_request", "encode_response",
+    "GetAutocommit", "GetAutocommitResponse", "IsAutocommit", "Not", "Or", "Parameter", "Request",
+    "RequestBody", "Response", "ResponseBody", "Result", "Row", "Sequence", "SequenceResponse", "SqlError",
+    "SqlValue", "Step", "StepBegin", "StepEnd", "StepError", "StepFailed", "StepOk", "Stmt", "StoreSql",
+    "StoreSqlResponse", "decode_cursor", "decode_request", "decode_response", "decode_stateless",
+    "encode_cursor_error", "encode_cursor_head", "encode_entry", "encode_error", "encode_request",
+    "encode_response", "encode_stateless",
 ]  # fmt: skip
 
 CONDITION_DEPTH_MAX: Final = 50
@@ -92,55 +108,127 @@ CONDITION_DEPTH_MAX: Final = 50
 
 NOT_A_CLIENT: Final = "send a JSON body as Hrana over HTTP version 2 describes"
 NOT_A_SERVER: Final = "check that the address is a Turso sync server"
-NO_STREAMS: Final = "send everything that belongs together in one body, as a batch"
 
 Message = TypeVar("Message")
 
 _request_decoder: Final = msgspec.json.Decoder(RequestBodyJson)
 _response_decoder: Final = msgspec.json.Decoder(ResponseBodyJson)
+_cursor_decoder: Final = msgspec.json.Decoder(CursorBodyJson)
+_execute_decoder: Final = msgspec.json.Decoder(StatelessExecuteJson)
+_batch_decoder: Final = msgspec.json.Decoder(StatelessBatchJson)
 
 
-def encode_request(requests: abc.Iterable[Request]) -> bytes:
-    """Return the body that asks for ``requests``, in order.
+class RequestBody(NamedTuple):
+    """What a body asks for; ``baton`` names the stream that it goes on with, or None for a new one."""
 
-    Raises:
-        ProtocolError: a value or a text cannot be sent; the message names it.
-    """
-    return _to_bytes(RequestBodyJson([_request_to_json(request) for request in requests]), "request")
+    requests: list[Request]
+    baton: str | None = None
 
 
-def decode_request(data: bytes) -> list[Request]:
-    """Return the requests that the body ``data`` holds.
+class ResponseBody(NamedTuple):
+    """What a body answers; ``baton`` names the stream for the next body, or None if there is none."""
 
-    Raises:
-        ProtocolError: it is not a pipeline request, or goes on with a stream.
-    """
-    body = _from_bytes(_request_decoder, data, "request", NOT_A_CLIENT)
-    if body.baton is not None:
-        raise ProtocolError("read request: it goes on with a stream of another request", hint=NO_STREAMS)
-    return [_request_from_json(request) for request in body.requests]
+    responses: list[Response]
+    baton: str | None = None
 
 
-def encode_response(responses: abc.Iterable[Response]) -> bytes:
-    """Return the body that answers with ``responses``, in order.
+def encode_request(requests: abc.Iterable[Request], baton: str | None = None) -> bytes:
+    """Return the body that asks for ``requests``, in order, on the stream that ``baton`` names.
 
     Raises:
         ProtocolError: a value or a text cannot be sent; the message names it.
     """
-    return _to_bytes(ResponseBodyJson([_response_to_json(response) for response in responses]), "response")
+    return _to_bytes(RequestBodyJson([_request_to_json(request) for request in requests], baton), "request")
 
 
-def decode_response(data: bytes) -> list[Response]:
-    """Return the answers that the body ``data`` holds.
+def decode_request(data: bytes) -> RequestBody:
+    """Return the requests that the body ``data`` holds, and its baton.
+
+    Raises:
+        ProtocolError: it is not a pipeline request.
+    """
+    body = _from_bytes(_request_decoder, data, "pipeline request", NOT_A_CLIENT)
+    return RequestBody([_request_from_json(request) for request in body.requests], body.baton)
+
+
+def encode_response(responses: abc.Iterable[Response], baton: str | None = None) -> bytes:
+    """Return the body that answers with ``responses``, in order, and the stream's next baton.
+
+    Raises:
+        ProtocolError: a value or a text cannot be sent; the message names it.
+    """
+    return _to_bytes(ResponseBodyJson([_response_to_json(one) for one in responses], baton), "response")
+
+
+def decode_response(data: bytes) -> ResponseBody:
+    """Return the answers that the body ``data`` holds, and its baton.
 
     Raises:
         ProtocolError: it is not a pipeline response, or its parts contradict each other.
     """
-    body = _from_bytes(_response_decoder, data, "response", NOT_A_SERVER)
-    return [_response_from_json(result) for result in body.results]
+    body = _from_bytes(_response_decoder, data, "pipeline response", NOT_A_SERVER)
+    return ResponseBody([_response_from_json(result) for result in body.results], body.baton)
 
 
-def _to_bytes(body: RequestBodyJson | ResponseBodyJson, what: str) -> bytes:
+def decode_cursor(data: bytes) -> tuple[Batch, str | None]:
+    """Return the batch that the body ``data`` asks a cursor for, and its baton.
+
+    Raises:
+        ProtocolError: it is not a cursor request.
+    """
+    body = _from_bytes(_cursor_decoder, data, "cursor request", NOT_A_CLIENT)
+    return _batch_from_json(body.batch), body.baton
+
+
+def encode_cursor_head(baton: str | None) -> bytes:
+    """Return the first line of a cursor's answer."""
+    return msgspec.json.encode(CursorHeadJson(baton)) + b"\n"
+
+
+def encode_entry(entry: StepBegin | Row | StepEnd | StepFailed) -> bytes:
+    """Return one further line of a cursor's answer.
+
+    Raises:
+        ProtocolError: a value or a text cannot be sent; the message names it.
+    """
+    return _to_bytes(_entry_to_json(entry), "cursor entry") + b"\n"
+
+
+def encode_cursor_error(error: SqlError) -> bytes:
+    """Return the last line of a cursor's answer that could not go on."""
+    return _to_bytes(CursorErrorJson(error), "cursor entry") + b"\n"
+
+
+def encode_error(error: SqlError) -> bytes:
+    """Return the body of a request that was not carried out."""
+    return _to_bytes(error, "error")
+
+
+def decode_stateless(data: bytes, kind: str) -> Execute | Batch:
+    """Return what the body ``data`` of a stateless request asks for; ``kind`` is execute or batch.
+
+    Raises:
+        ProtocolError: it is not such a request.
+    """
+    if kind == "execute":
+        return Execute(_stmt_from_json(_from_bytes(_execute_decoder, data, kind, NOT_A_CLIENT).stmt))
+    return _batch_from_json(_from_bytes(_batch_decoder, data, kind, NOT_A_CLIENT).batch)
+
+
+def encode_stateless(response: ExecuteResponse | BatchResponse) -> bytes:
+    """Return the body that answers a stateless execute or batch.
+
+    Raises:
+        ProtocolError: a value or a text cannot be sent; the message names it.
+    """
+    match response:
+        case ExecuteResponse(result):
+            return _to_bytes(StatelessResultJson(_result_to_json(result)), "response")
+        case BatchResponse(batch):
+            return _to_bytes(StatelessResultJson(_batch_result_to_json(batch)), "response")
+
+
+def _to_bytes(body: msgspec.Struct, what: str) -> bytes:
     try:
         return msgspec.json.encode(body)
     except ValueError as error:  # UnicodeEncodeError: a name or a message that is not Unicode
@@ -151,7 +239,7 @@ def _from_bytes(decoder: msgspec.json.Decoder[Message], data: bytes, what: str, 
     try:
         return decoder.decode(data)
     except (ValueError, RecursionError) as error:  # msgspec's errors and bad UTF-8 are ValueErrors
-        raise ProtocolError(f"read pipeline {what} of {len(data)} bytes: {error}", hint=hint) from error
+        raise ProtocolError(f"read {what} of {len(data)} bytes: {error}", hint=hint) from error
 
 
 # ---- requests -------------------------------------------------------------------------------------
@@ -176,15 +264,19 @@ def _request_from_json(request: RequestJson) -> Request:
     match request:
         case ExecuteJson(stmt):
             return Execute(_stmt_from_json(stmt))
-        case BatchJson(StepsJson(steps)):
-            for number, step in enumerate(steps):
-                _check_condition(step.condition, number)
-            return Batch(tuple(Step(_stmt_from_json(step.stmt), step.condition) for step in steps))
+        case BatchJson(steps):
+            return _batch_from_json(steps)
         case Sequence(sql, sql_id) | Describe(sql, sql_id):
             _check_text_source(sql, sql_id)
             return request
         case _:
             return request
+
+
+def _batch_from_json(batch: StepsJson) -> Batch:
+    for number, step in enumerate(batch.steps):
+        _check_condition(step.condition, number)
+    return Batch(tuple(Step(_stmt_from_json(step.stmt), step.condition) for step in batch.steps))
 
 
 def _stmt_to_json(stmt: Stmt) -> StmtJson:
@@ -249,11 +341,22 @@ def _response_to_json(response: Response) -> OkJson | ErrorJson:
             return ErrorJson(response)
         case ExecuteResponse(result):
             return OkJson(ExecuteResponseJson(_result_to_json(result)))
-        case BatchResponse(BatchResult(results, errors)):
-            steps = [None if result is None else _result_to_json(result) for result in results]
-            return OkJson(BatchResponseJson(BatchResultJson(steps, errors)))
+        case BatchResponse(batch):
+            return OkJson(BatchResponseJson(_batch_result_to_json(batch)))
         case _:
             return OkJson(response)
+
+
+def _entry_to_json(entry: StepBegin | Row | StepEnd | StepFailed) -> msgspec.Struct:
+    match entry:
+        case Row(values):
+            return RowJson(values_to_json(values, "column"))
+        case StepBegin(step, cols):
+            return StepBeginJson(step, cols)
+        case StepEnd(affected, rowid):
+            return StepEndJson(affected, None if rowid is None else str(rowid))
+        case StepFailed(step, error):
+            return StepErrorJson(step, error)
 
 
 def _response_from_json(result: OkJson | ErrorJson) -> Response:
@@ -271,6 +374,11 @@ def _response_from_json(result: OkJson | ErrorJson) -> Response:
             return BatchResponse(BatchResult(steps, errors))
         case _:
             return cast("Response", result.response)
+
+
+def _batch_result_to_json(batch: BatchResult) -> BatchResultJson:
+    steps = [None if result is None else _result_to_json(result) for result in batch.step_results]
+    return BatchResultJson(steps, batch.step_errors)
 
 
 def _result_to_json(result: Result) -> ResultJson:

@@ -137,3 +137,68 @@ class ResponseBodyJson(Struct, frozen=True):
     results: list[OkJson | ErrorJson]
     baton: str | None = None
     base_url: str | None = None
+
+
+class CursorBodyJson(Struct, frozen=True):
+    """The whole of a request for a cursor."""
+
+    batch: StepsJson
+    baton: str | None = None
+
+
+class CursorHeadJson(Struct, frozen=True):
+    """The first line of a cursor's answer."""
+
+    baton: str | None = None
+    base_url: str | None = None
+
+
+class StepBeginJson(Struct, frozen=True, tag="step_begin"):
+    """A step of the batch begins."""
+
+    step: int
+    cols: tuple[Column, ...]
+
+
+class RowJson(Struct, frozen=True, tag="row"):
+    """One row of the step that began last."""
+
+    row: list[ValueJson]
+
+
+class StepEndJson(Struct, frozen=True, tag="step_end"):
+    """The step that began last has ended."""
+
+    affected_row_count: int
+    last_insert_rowid: str | None
+
+
+class StepErrorJson(Struct, frozen=True, tag="step_error"):
+    """A step failed, before or after it began."""
+
+    step: int
+    error: SqlError
+
+
+class CursorErrorJson(Struct, frozen=True, tag="error"):
+    """The cursor cannot go on."""
+
+    error: SqlError
+
+
+class StatelessExecuteJson(Struct, frozen=True):
+    """The body of ``/v1/execute``."""
+
+    stmt: StmtJson
+
+
+class StatelessBatchJson(Struct, frozen=True):
+    """The body of ``/v1/batch``."""
+
+    batch: StepsJson
+
+
+class StatelessResultJson(Struct, frozen=True):
+    """The answer to either."""
+
+    result: ResultJson | BatchResultJson

@@ -1,6 +1,6 @@
 """The nouns of the SQL pipeline: what can be asked, and what is answered, with Python values.
 
-The words and fields are those of Hrana over HTTP, version 2. Classes that hold no SQL value are their
+The words and fields are those of Hrana over HTTP, versions 2 and 3. Classes that hold no SQL value are their
 own JSON; :mod:`turso_sync_nb.protocol.pipeline` gives the others theirs.
 """
 
@@ -125,11 +125,16 @@ Request = Execute | Batch | Sequence | Describe | StoreSql | CloseSql | GetAutoc
 # ---- what is answered -----------------------------------------------------------------------------
 
 
-class SqlError(Struct, frozen=True):
-    """A request, or a step, that failed."""
+class SqlError(Struct, frozen=True, omit_defaults=True):
+    """A request, or a step, that failed.
+
+    ``code`` is SQLite's primary code, as clients compare it; ``extended_code`` is the finer one, where there
+    is one.
+    """
 
     message: str
     code: str | None = None
+    extended_code: str | None = None
 
 
 class Column(Struct, frozen=True):
@@ -156,6 +161,33 @@ class BatchResult(Struct, frozen=True):
 
     step_results: tuple[Result | None, ...]
     step_errors: tuple[SqlError | None, ...]
+
+
+class StepBegin(Struct, frozen=True):
+    """A cursor's step begins; rows follow."""
+
+    step: int
+    cols: tuple[Column, ...]
+
+
+class Row(Struct, frozen=True):
+    """A row of the step that began last."""
+
+    values: tuple[SqlValue, ...]
+
+
+class StepEnd(Struct, frozen=True):
+    """The step that began last has ended."""
+
+    affected_row_count: int
+    last_insert_rowid: int | None
+
+
+class StepFailed(Struct, frozen=True):
+    """A cursor's step failed, before or after it began."""
+
+    step: int
+    error: SqlError
 
 
 class Parameter(Struct, frozen=True):

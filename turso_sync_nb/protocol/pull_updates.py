@@ -90,8 +90,10 @@ class PullRequest:
     def decode(cls, data: bytes) -> PullRequest:
         """Return the request that the body ``data`` holds.
 
+        The kind of stream that it prefers is not looked at: the answer is pages, and says so.
+
         Raises:
-            ProtocolError: ``data`` is not a request, or asks for what cannot be answered with pages.
+            ProtocolError: ``data`` is not a request, or asks for an encoding that is not known.
         """
         try:
             message = wire.PullRequestMessage.FromString(data)
@@ -100,11 +102,6 @@ class PullRequest:
                 f"read pull request of {len(data)} bytes: {error}",
                 hint="send one PullRequest protobuf message",
             ) from error
-        if message.stream_kind != wire.PAGES:
-            raise ProtocolError(
-                f"read pull request: stream kind {message.stream_kind} is asked for",
-                hint="only pages (stream kind 0) are served",
-            )
         if message.encoding not in (wire.RAW, wire.ZSTD):
             raise ProtocolError(
                 f"read pull request: page encoding {message.encoding} is asked for",

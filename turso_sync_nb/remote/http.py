@@ -215,7 +215,7 @@ class HttpRemote:
         """
         call = _Call("/v2/pipeline", encode_request(list(requests)), _JSON, repeatable=False)
         with self._answer(call, self._body) as body:
-            return list(decode_response(body))
+            return list(decode_response(body).responses)
 
     # How an answer comes about
 

@@ -3,8 +3,11 @@
 Layer ``server``: protocol and SQLite, and nothing of the client. In the order of the data flow:
 
 - ``local``, ``command``: a server in this process, on a thread; the command line.
-- ``http_server``, ``network``, ``app``: uvicorn; a bad network, if wanted; routes, token, request sizes.
-- ``pull``, ``query_pages``: which pages a pull gets. ``pipeline``, ``sql_guard``: clients' SQL, confined.
+- ``http_server``, ``network``: uvicorn; a bad network, if wanted. ``edge``: web pages, the access log.
+- ``app``, ``refusal``: routes, token, request sizes; a request that is not carried out.
+- ``pull_face``, ``pull``, ``query_pages``: which pages a pull gets, and when.
+- ``sql_face``, ``streams``: SQL over HTTP, on streams over several bodies.
+- ``pipeline``, ``statement``, ``sql_guard``: clients' SQL, statement by statement, confined.
 - ``history``: all readable revisions, on ``served_file``, ``wal``, ``anchor``, ``undo_log``, ``resumption``.
 - ``limits``: every number one may want to change.
 

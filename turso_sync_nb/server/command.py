@@ -11,9 +11,11 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import UsageError
+from turso_sync_nb.server.limits import ACCESS_LOG
 from turso_sync_nb.server.local import LocalServer
 
 if TYPE_CHECKING:
@@ -34,7 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         host, port = _address(options.listen)
         token = _token(options.auth_token_env)
-        return _serve(lambda: LocalServer(options.file, auth_token=token, host=host, port=port))
+        if options.access_log:
+            _log_access()
+        files = _named(options.file)
+        return _serve(lambda: LocalServer(files, auth_token=token, host=host, port=port))
     except UsageError as error:
         sys.stderr.write(f"turso-sync-nb: {error}\n")
         return _STATUS_USAGE
@@ -50,7 +55,8 @@ def _serve(start: Callable[[], LocalServer]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     with start() as server:
-        sys.stdout.write(f"serving {server.path} at {server.url} (Ctrl-C stops it)\n")
+        for place, path in server.places.items():
+            sys.stdout.write(f"serving {path} at {place} (Ctrl-C stops it)\n")
         sys.stdout.flush()
         while not stopped.is_set():
             if server.wait(_WATCH_SECONDS):
@@ -67,14 +73,46 @@ def _parser() -> argparse.ArgumentParser:
         description="Serve a SQLite file to replicas over HTTP. Older page images are kept in "
         "FILE.db-history. The file is put into WAL mode while it is served, and back at the end.",
     )
-    serve.add_argument("file", metavar="FILE.db", help="the database, made if it does not exist; or :memory:")
+    serve.add_argument(
+        "file",
+        metavar="FILE.db",
+        nargs="+",
+        help="the database, made if it does not exist; or :memory:. Several are served by their names: "
+        "sales.db at .../sales",
+    )
     serve.add_argument("--listen", metavar="HOST:PORT", default=_LISTEN_DEFAULT, help="default: %(default)s")
     serve.add_argument(
         "--auth-token-env",
         metavar="NAME",
         help="environment variable with the token that requests must carry",
     )
+    serve.add_argument(
+        "--access-log", action="store_true", help="a line on stderr for each request: no token, no SQL"
+    )
     return parser
+
+
+def _named(files: Sequence[str]) -> str | dict[str, str | Path | None]:
+    """Return the one file, or several by their names without an ending.
+
+    Raises:
+        UsageError: two have the same name.
+    """
+    if len(files) == 1:
+        return files[0]
+    named: dict[str, str | Path | None] = {Path(file).stem: file for file in files}
+    if len(named) < len(files):
+        raise UsageError("serve several files: two have the same name", hint="rename one")
+    return named
+
+
+def _log_access() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log = logging.getLogger(ACCESS_LOG)
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
 
 
 def _address(text: str) -> tuple[str, int]:

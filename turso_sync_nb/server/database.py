@@ -1,4 +1,4 @@
-"""One served database: its file, its history, and connections for clients' SQL.
+"""One served database: its file, its history, and sessions for clients' SQL.
 
 Rules of this file: it ties the parts together and decides nothing itself.
 """
@@ -20,9 +20,6 @@ from turso_sync_nb.server.served_file import ServedFile
 from turso_sync_nb.server.wal import WalMovedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from turso_sync_nb.protocol.pipeline import Request, Response
     from turso_sync_nb.server.limits import Limits
 
 _LOG = logging.getLogger(__name__)
@@ -70,7 +67,7 @@ class Database:
         return self._file.path
 
     def close(self) -> None:
-        """Close everything; may be repeated. No request may be running."""
+        """Close everything; may be repeated. No request may be running, no session have a connection."""
         self._opened.close()
 
     def stop_requests(self) -> None:
@@ -96,7 +93,6 @@ class Database:
         self._look.set()
         self._tidier.join()
 
-    def run(self, requests: Sequence[Request]) -> list[Response]:
-        """Run one pipeline request on a connection of its own, and roll back what it leaves open."""
-        with Session(self._file.connect(), self._limits, self._stopping) as session:
-            return [session.answer(request) for request in requests]
+    def session(self) -> Session:
+        """Return a new stream's session; whoever asked for it closes its connection."""
+        return Session(self._file.connect, self._limits, self._stopping)

@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Final, Self
 import apsw
 
 from turso_sync_nb.server.anchor import Anchor
-from turso_sync_nb.server.newest_pages import NewestPages
+from turso_sync_nb.server.newest_pages import NewestPages, size_in_header
 from turso_sync_nb.server.resumption import begin_state, continues, leave_wal_mode, return_to_wal_mode
 from turso_sync_nb.server.undo_log import State, UndoLog
 from turso_sync_nb.server.wal import FRAME_BYTES, Tip, Wal, WalMovedError
 from turso_sync_nb.units import PageId
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pyroaring import BitMap
 
@@ -166,6 +166,23 @@ class History:
             self._settle_if_due()
             self._prune()
 
+    def compact(self) -> None:
+        """Forget every revision but the newest, and give the space back.
+
+        Replicas of older ones fetch what they have anew. Readers are let in between batches.
+        """
+        with self._settling:
+            if self._closed:
+                return
+            self.advance()
+            more = True
+            while more:
+                with self._lock:
+                    more = self._undo.forget(_BATCH_PAGES, rows_max=0)
+                time.sleep(_YIELD_SECONDS)
+            with self._lock:
+                self._undo.shrink()
+
     def settle(self) -> bool:
         """Move the WAL into the database file and return whether all of it went.
 
@@ -240,6 +257,7 @@ class History:
                     self._note(replace(state, mark=mark))
             return self._state
         frames, db_pages = self._pages.scan(first, tip)
+        db_pages = size_in_header(self._page_zero(frames, tip)) or db_pages
         lost = map(PageId, range(db_pages, state.db_pages))
         changed = sorted({page for page in frames if page < state.db_pages} | set(lost))
         newest = replace(
@@ -263,6 +281,16 @@ class History:
             self._pages.add(frames, tip.salts)
             self._state = newest
         return newest
+
+    def _page_zero(self, frames: Mapping[PageId, int], tip: Tip) -> bytes:
+        """Return the first page as some new ``frames`` leave it."""
+        if PageId(0) in frames:
+            found = self._wal.pages({PageId(0): frames[PageId(0)]}, tip.salts)
+            if found is None:
+                raise WalMovedError("read the first page: the WAL started anew meanwhile")
+            return found[PageId(0)]
+        with self._lock:
+            return self._pages.read([PageId(0)])[PageId(0)]
 
     def _save(self, pages: Sequence[PageId]) -> None:
         """Save pages as the newest revision has them.
@@ -320,10 +348,12 @@ class History:
     def _begin(self) -> State:
         tip = self._tip()
         frames, db_pages = self._pages.scan(1, tip) if tip.frames else ({}, self._anchor.db_pages())
+        self._pages.add(frames, tip.salts)
+        # after a file that is longer than its database was written to, the WAL names the file's size
+        db_pages = size_in_header(self._pages.read([PageId(0)])[PageId(0)]) or db_pages
         checksum = self._wal.checksum(tip.frames) if tip.frames else b""
         state = begin_state(self._undo.state, self._file, tip, (db_pages, checksum))
         self._undo.begin(state)
-        self._pages.add(frames, tip.salts)
         return state
 
     def _release(self) -> None:

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from starlette.applications import Starlette
-    from starlette.types import Scope
+    from starlette.types import ASGIApp, Scope
 
     from turso_sync_nb.server.network import Network
 
@@ -46,7 +45,7 @@ class HttpServer(uvicorn.Server):
     """
 
     def __init__(
-        self, app: Starlette, network: Network, stop_seconds: float, interrupt: Callable[[], None]
+        self, app: ASGIApp, network: Network, stop_seconds: float, interrupt: Callable[[], None]
     ) -> None:
         config = uvicorn.Config(
             network.before(app, self._drop),

@@ -23,8 +23,22 @@ class Limits:
         result_bytes: Largest result of one pipeline request, counted roughly. It is held whole
             until it is sent.
         value_bytes: Largest text, blob or row that SQL may make.
-        request_seconds: Longest time that the SQL of one pipeline request may run.
+        request_seconds: Longest time that the SQL of one pipeline request may run; of a cursor, from one
+            piece of its answer to the next.
         busy_seconds: How long a statement waits for a writer outside this server.
+        write_wait_seconds: How long a statement waits for another client's transaction. Longer than
+            ``stream_seconds``, so that a client that vanished makes nobody fail.
+        stream_seconds: How long a stream may be unused between two bodies before it is rolled back and
+            closed. Clients count on about ten seconds.
+        transaction_seconds: The longest that a transaction may span several bodies.
+        streams: Streams that may be open at once; those unused for longest are closed first. One with
+            nothing on it takes a few hundred bytes.
+        open_transactions: Streams that may keep a connection between two bodies, two open files each.
+            A body that would leave one more is rolled back and answered with an error.
+        stored_texts: SQL texts that one stream may store.
+        stored_bytes: Length of all texts that one stream stores; all streams together store 16 times that.
+        cursor_seconds: How long a client may take for the whole answer of a cursor.
+        stalled_seconds: How long a client may take nothing of it.
         reading_at_once: Pipeline requests that only read and run at the same time.
         pulling_at_once: Threads that read pages for pulls.
         long_poll_seconds: The longest that a pull waits for news, whatever the client asks for.
@@ -41,6 +55,15 @@ class Limits:
     value_bytes: int = 256 * MIB
     request_seconds: float = 60.0
     busy_seconds: float = 10.0
+    write_wait_seconds: float = 15.0
+    stream_seconds: float = 10.0
+    transaction_seconds: float = 300.0
+    streams: int = 10_000
+    open_transactions: int = 100
+    stored_texts: int = 1000
+    stored_bytes: int = 4 * MIB
+    cursor_seconds: float = 600.0
+    stalled_seconds: float = 30.0
     reading_at_once: int = 16
     pulling_at_once: int = 8
     long_poll_seconds: float = 60.0
@@ -52,3 +75,6 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+
+ACCESS_LOG = "turso_sync_nb.server.access"
+"""The logger that gets one line of level INFO for each request."""

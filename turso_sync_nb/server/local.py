@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import re
 import socket
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 _BACKLOG: Final = 128
 _MEMORY: Final = ":memory:"
+_PLACE: Final = re.compile(r"|/[A-Za-z0-9_-]+")
+_TAKEN: Final = frozenset({"/health", "/version"})
 
 
 class LocalServer:
@@ -28,7 +32,8 @@ class LocalServer:
 
     Args:
         path: The SQLite file, created when it does not exist; None or ``":memory:"`` for a private
-            temporary file that is removed at the end.
+            temporary file that is removed at the end. A mapping serves several: each file by its name, at
+            ``url + "/" + name``.
         auth_token: The bearer token that every request must carry; None for none.
         host: The address to listen on; one that other machines reach needs a token.
         port: The port to listen on; 0 for any free one.
@@ -40,12 +45,12 @@ class LocalServer:
         network: ``latency_ms`` and ``loss``, to be changed while it serves.
 
     Raises:
-        UsageError: the file cannot be served, or the address cannot be listened on.
+        UsageError: a file cannot be served, or the address cannot be listened on.
     """
 
     def __init__(
         self,
-        path: str | Path | None = None,
+        path: str | Path | Mapping[str, str | Path | None] | None = None,
         *,
         auth_token: str | None = None,
         host: str = "127.0.0.1",
@@ -54,8 +59,9 @@ class LocalServer:
         latency_ms: float = 0,
         loss: float = 0,
     ) -> None:
-        from turso_sync_nb.server.app import make_app
+        from turso_sync_nb.server.app import Site
         from turso_sync_nb.server.database import Database
+        from turso_sync_nb.server.edge import behind_edge
         from turso_sync_nb.server.http_server import HttpServer
         from turso_sync_nb.server.network import Network
 
@@ -66,21 +72,25 @@ class LocalServer:
         self._ended = threading.Event()
         with contextlib.ExitStack() as opened:
             self._socket = opened.enter_context(_listen(host, port))
-            file = None if path is None or str(path) == _MEMORY else Path(path)
-            self._database = opened.enter_context(Database(file, limits))
+            self._databases = {
+                place: opened.enter_context(Database(file, limits)) for place, file in _files(path).items()
+            }
             self.url = _url(self._socket)
+            site = Site(self._databases, limits, auth_token)
+            opened.callback(site.close)
             self._server = HttpServer(
-                make_app(self._database, limits, auth_token),
+                behind_edge(site.app, for_pages=auth_token is not None),
                 self.network,
                 limits.stop_seconds,
-                interrupt=self._database.stop_requests,
+                interrupt=self._stop_requests,
             )
             self._thread = threading.Thread(target=self._serve, name="turso-sync-nb server", daemon=True)
             self._thread.start()
             self._opened = opened.pop_all()
 
     def __repr__(self) -> str:
-        return f"LocalServer({str(self.path)!r}, url={self.url!r})"
+        files = ", ".join(str(database.path) for database in self._databases.values())
+        return f"LocalServer({files!r}, url={self.url!r})"
 
     def __enter__(self) -> Self:
         return self
@@ -90,8 +100,21 @@ class LocalServer:
 
     @property
     def path(self) -> Path:
-        """The database file that is served."""
-        return self._database.path
+        """The database file that is served; of several, the first."""
+        return next(iter(self._databases.values())).path
+
+    @property
+    def places(self) -> dict[str, Path]:
+        """Each file that is served, by its address."""
+        return {self.url + place: database.path for place, database in self._databases.items()}
+
+    def compact_history(self) -> None:
+        """Forget every older revision of what is served, and give the space back.
+
+        Replicas of older revisions fetch what they have anew. ``POST /compact-history`` does the same.
+        """
+        for database in self._databases.values():
+            database.history.compact()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Return once the server stopped by itself (True), or after ``timeout`` seconds (False)."""
@@ -106,12 +129,37 @@ class LocalServer:
         self._thread.join()
         self._opened.close()
 
+    def _stop_requests(self) -> None:
+        for database in self._databases.values():
+            database.stop_requests()
+
     def _serve(self) -> None:
         try:
             # clients may connect from now on: the socket listens already
             self._server.run(sockets=[self._socket])
         finally:
             self._ended.set()
+
+
+def _files(path: str | Path | Mapping[str, str | Path | None] | None) -> dict[str, Path | None]:
+    """Return what is to be served: each file, or None for a private one, by the path of its endpoints.
+
+    Raises:
+        UsageError: a name does not do in a URL, or two names are one file.
+    """
+    named = {f"/{name}": file for name, file in path.items()} if isinstance(path, Mapping) else {"": path}
+    files = {
+        place: None if file is None or str(file) == _MEMORY else Path(file) for place, file in named.items()
+    }
+    for place in files:
+        if not (_PLACE.fullmatch(place) and place not in _TAKEN):
+            raise UsageError(
+                f"serve {place[1:]!r}: not a name for a URL, or a name of the server's own",
+                hint="letters, digits, - and _",
+            )
+    if not files:
+        raise UsageError("serve no database: none is named", hint="name a file, or none for a private one")
+    return files
 
 
 def _check_address(host: str, *, has_token: bool) -> None:

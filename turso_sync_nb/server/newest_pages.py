@@ -7,7 +7,7 @@ apart from ``scan``, which looks at the WAL alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.server.wal import WalMovedError
 from turso_sync_nb.units import PAGE_SIZE, PageId, runs
@@ -17,6 +17,20 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.server.served_file import ServedFile
     from turso_sync_nb.server.wal import Tip, Wal
+
+_CHANGE_COUNTER: Final = slice(24, 28)
+_SIZE: Final = slice(28, 32)
+_SIZE_VALID_FOR: Final = slice(92, 96)
+
+
+def size_in_header(page_zero: bytes) -> int:
+    """Return the size of the database that its first page names, as SQLite reads it; 0 if it names none.
+
+    https://sqlite.org/fileformat2.html#in_header_database_size
+    """
+    if page_zero[_CHANGE_COUNTER] != page_zero[_SIZE_VALID_FOR]:  # written by a version older than the field
+        return 0
+    return int.from_bytes(page_zero[_SIZE], "big")
 
 
 class NewestPages:

@@ -1,148 +1,217 @@
-"""Answering /v2/pipeline: requests in order, batches with conditions, one connection for each body.
+"""Answering what a stream asks: requests in order, batches with conditions, cursors.
 
-Rules of this file: the connection is opened for one body and closed after it, so neither an open
-transaction (it is rolled back) nor a TEMP object, a pragma or ``last_insert_rowid()`` of one client is
-ever seen by another. A request that fails is answered with its error and the next one runs.
+Rules of this file:
+
+- A request that fails is answered with its error and the next one runs.
+- What runs is an iterator. It yields ``WRITE`` where it needs the right to write, and goes on when it is
+  resumed; between two steps it holds no thread.
+- A stream's connection is its own. It is closed after a body that leaves nothing on it, so that a client that
+  never closes its streams holds no file open, and opened again for the next body.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
-from typing import TYPE_CHECKING, Final, Self
+import itertools
+from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from turso_sync_nb.protocol.pipeline import (
-    And,
-    Batch,
-    BatchResponse,
-    BatchResult,
-    Close,
-    CloseResponse,
-    CloseSql,
-    CloseSqlResponse,
-    Column,
-    Condition,
-    Describe,
-    DescribeResponse,
-    Description,
-    Execute,
-    ExecuteResponse,
-    GetAutocommit,
-    GetAutocommitResponse,
-    IsAutocommit,
-    Not,
-    Or,
-    Parameter,
-    Request,
-    Response,
-    Result,
-    Sequence,
-    SequenceResponse,
-    SqlError,
-    StepError,
-    StepOk,
-    Stmt,
-    StoreSql,
-    StoreSqlResponse,
-)
-from turso_sync_nb.server.statement import Runner, Statement, StatementError, first_word
+from turso_sync_nb.protocol import pipeline as hrana
+from turso_sync_nb.server.statement import Runner, Running, Statement, StatementError, Wishes
 
 if TYPE_CHECKING:
     import threading
-    from collections import abc
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from turso_sync_nb.server.limits import Limits
 
-_READING: Final = frozenset(
-    {"", "SELECT", "VALUES", "EXPLAIN", "PRAGMA", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"}
-)
-_WRITING_WITH: Final = {
-    "BEGIN": re.compile(r"\b(IMMEDIATE|EXCLUSIVE)\b", re.IGNORECASE),
-    "WITH": re.compile(r"\b(INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE),
-}
-"""Statements that write only if such a word is anywhere in them."""
+_CLOSED: Final = hrana.SqlError("run SQL: the stream is closed", "STREAM_CLOSED")
 
-
-def may_write(requests: abc.Iterable[Request]) -> bool:
-    """Return whether any of ``requests`` may want SQLite's write lock, judging by their text alone.
-
-    A wrong answer costs waiting, never correctness: SQLite's own locks decide.
-    """
-    return any(_text_may_write(sql) for request in requests for sql in _texts(request))
-
-
-def _texts(request: Request) -> abc.Iterator[str | None]:
-    match request:
-        case Execute(stmt):
-            yield stmt.sql
-        case Batch(steps):
-            yield from (step.stmt.sql for step in steps)
-        case Sequence():
-            yield None
-
-
-def _text_may_write(sql: str | None) -> bool:
-    if sql is None:  # a stored text, or many statements
-        return True
-    word = first_word(sql)
-    if word in _WRITING_WITH:
-        return _WRITING_WITH[word].search(sql) is not None
-    return word not in _READING
+Entry = hrana.StepBegin | hrana.Row | hrana.StepEnd | hrana.StepFailed
 
 
 class Session:
-    """Answers the requests of one body; use it with ``with``, which closes ``connection``."""
+    """One stream's connection, transaction and stored texts; not for two threads at once.
 
-    def __init__(self, connection: apsw.Connection, limits: Limits, stopping: threading.Event) -> None:
-        self._connection = connection
+    Args:
+        connect: Opens a connection to the database.
+        limits: What one body, and the stored texts, may use.
+        stopping: When set, whatever runs is interrupted.
+
+    Attributes:
+        is_closed: Whether the client has closed it.
+        stored_bytes: What the stored texts take.
+    """
+
+    def __init__(
+        self, connect: Callable[[], apsw.Connection], limits: Limits, stopping: threading.Event
+    ) -> None:
+        self.is_closed = False
+        self.stored_bytes = 0
+        self._connect = connect
+        self._limits = limits
+        self._stopping = stopping
         self._stored: dict[int, str] = {}
-        self._runner = Runner(connection, limits, stopping)
+        self._runner: Runner | None = None
+        self._settings: dict[str, object] = {}
+        self._last_insert_rowid = 0
 
-    def __enter__(self) -> Self:
-        return self
+    # The connection between bodies
 
-    def __exit__(self, *exc: object) -> None:
-        self._connection.close(force=True)  # rolls back what is open
+    @property
+    def has_connection(self) -> bool:
+        """Whether it holds a connection."""
+        return self._runner is not None
 
-    def answer(self, request: Request) -> Response:
-        """Return the answer to one request, which is an error if it failed."""
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self._runner is not None and not self._runner.is_autocommit
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the open transaction has written."""
+        return self._runner is not None and self._runner.is_writing
+
+    def allow_writing(self, *, allowed: bool) -> None:
+        """Answer a wish to write for the rest of the body."""
+        self._running().may_write = allowed
+
+    def go_on(self) -> None:
+        """Give what runs its whole time again: what it found so far has been taken."""
+        if self._runner is not None:
+            self._runner.go_on()
+
+    def _begin_body(self, *, may_write: bool) -> None:
+        """Open a connection, set as the last one was, if there is none; begin to count time and bytes."""
+        if self._runner is None:
+            self._open()
+        runner = self._running()
+        runner.begin_body()
+        runner.may_write = may_write or None
+
+    def _open(self) -> None:
+        connection = self._connect()
         try:
-            return self._answer(request)
-        except StatementError as error:
-            return SqlError(str(error), error.code)
+            self._runner = Runner(connection, self._limits, self._stopping)
+            for name, value in self._settings.items():
+                connection.pragma(name, value)
+            if self._last_insert_rowid:
+                connection.set_last_insert_rowid(self._last_insert_rowid)
+        except BaseException:
+            connection.close(force=True)
+            self._runner = None
+            raise
 
-    def _answer(self, request: Request) -> Response:  # noqa: PLR0911 - a table: one row for each kind
+    def _end_body(self) -> None:
+        """Close the connection unless something is on it that another one cannot be given."""
+        runner = self._running()
+        if not (self.is_closed or (runner.is_autocommit and not runner.guard.must_stay)):
+            return
+        if not self.is_closed:
+            self._settings |= {name: runner.connection.pragma(name) for name in runner.guard.settings}
+            self._last_insert_rowid = runner.connection.last_insert_rowid()
+        self.close_connection()
+
+    def close_connection(self) -> None:
+        """Roll back what is open and close the connection; may be repeated."""
+        if self._runner is not None:
+            runner, self._runner = self._runner, None
+            runner.connection.close(force=True)
+
+    def _running(self) -> Runner:
+        if self._runner is None:
+            raise AssertionError("a body is running")
+        return self._runner
+
+    # Requests
+
+    def answer(
+        self, requests: Sequence[hrana.Request], *, may_write: bool
+    ) -> Iterator[Wishes | list[hrana.Response]]:
+        """Run one body: ``requests`` in order; the last thing yielded is the list of their answers.
+
+        ``may_write``: the stream has the right to write already.
+        """
+        self._begin_body(may_write=may_write)
+        answers: list[hrana.Response] = []
+        for number, request in enumerate(requests):
+            later = itertools.islice(requests, number + 1, None)
+            following = itertools.chain.from_iterable(map(self._texts, later))
+            try:
+                answers.append(_CLOSED if self.is_closed else (yield from self._answer(request, following)))
+            except StatementError as error:
+                answers.append(_sql_error(error))
+        self._end_body()
+        yield answers
+
+    def entries(self, batch: hrana.Batch, *, may_write: bool) -> Iterator[Wishes | Entry]:
+        """Run one body, a batch, and yield what each step gives, row by row; one left out gives nothing."""
+        self._begin_body(may_write=may_write)
+        progress = _Progress()
+        for number, step in enumerate(batch.steps):
+            if not progress.holds(step.condition, self._running()):
+                progress.left_out()
+                continue
+            try:
+                following = self._texts_of_steps(batch, number + 1)
+                with self._running().running(self._statement(step.stmt), following) as run:
+                    yield from run.begin()
+                    yield hrana.StepBegin(number, _columns(run))
+                    yield from map(hrana.Row, run.rows())
+                    outcome = run.outcome()
+                yield hrana.StepEnd(outcome.affected_rows, outcome.last_insert_rowid)
+                progress.ended(ok=True)
+            except StatementError as failure:
+                yield hrana.StepFailed(number, _sql_error(failure))
+                progress.ended(ok=False)
+        self._end_body()
+
+    def _answer(
+        self, request: hrana.Request, following: Iterable[str]
+    ) -> Generator[Wishes, None, hrana.Response]:
         match request:
-            case Execute(stmt):
-                return ExecuteResponse(self._execute(stmt))
-            case Batch():
-                return BatchResponse(self._batch(request))
-            case Sequence(sql, sql_id):
-                self._runner.run_all(self._text(sql, sql_id))
-                return SequenceResponse()
-            case Describe(sql, sql_id):
-                return DescribeResponse(self._describe(self._text(sql, sql_id)))
-            case StoreSql(sql_id, sql):
-                self._stored[sql_id] = sql
-                return StoreSqlResponse()
-            case CloseSql(sql_id):
-                self._stored.pop(sql_id, None)
-                return CloseSqlResponse()
-            case GetAutocommit():
-                return GetAutocommitResponse(is_autocommit=self._runner.is_autocommit)
-            case Close():
-                with contextlib.suppress(apsw.SQLError):  # no transaction is open
-                    self._connection.execute("ROLLBACK")
-                return CloseResponse()
+            case hrana.Execute(stmt):
+                return hrana.ExecuteResponse((yield from self._execute(stmt, following)))
+            case hrana.Batch():
+                return hrana.BatchResponse((yield from self._batch(request, following)))
+            case hrana.Sequence(sql, sql_id):
+                yield from self._running().run_all(self._text(sql, sql_id))
+                return hrana.SequenceResponse()
+            case _:
+                return self._answer_at_once(request)
 
-    def _execute(self, stmt: Stmt) -> Result:
-        text = self._text(stmt.sql, stmt.sql_id)
-        outcome = self._runner.run(Statement(text, stmt.args, dict(stmt.named_args), stmt.want_rows))
-        return Result(
-            cols=tuple(Column(name, declared) for name, declared in outcome.columns),
-            rows=tuple(outcome.rows),
+    def _answer_at_once(self, request: hrana.Request) -> hrana.Response:
+        match request:
+            case hrana.Describe(sql, sql_id):
+                return hrana.DescribeResponse(self._describe(self._text(sql, sql_id)))
+            case hrana.StoreSql(sql_id, sql):
+                self._store(sql_id, sql)
+                return hrana.StoreSqlResponse()
+            case hrana.CloseSql(sql_id):
+                self._forget(sql_id)
+                return hrana.CloseSqlResponse()
+            case hrana.GetAutocommit():
+                return hrana.GetAutocommitResponse(is_autocommit=self._running().is_autocommit)
+            case _:
+                with contextlib.suppress(apsw.SQLError):  # no transaction is open
+                    self._running().connection.execute("ROLLBACK")
+                self.is_closed = True
+                return hrana.CloseResponse()
+
+    def _execute(self, stmt: hrana.Stmt, following: Iterable[str]) -> Generator[Wishes, None, hrana.Result]:
+        runner = self._running()
+        rows = []
+        with runner.running(self._statement(stmt), following) as run:
+            yield from run.begin()
+            for row in run.rows():
+                runner.count(row)
+                rows.append(row)
+            outcome = run.outcome()
+        return hrana.Result(
+            cols=_columns(run),
+            rows=tuple(rows),
             affected_row_count=outcome.affected_rows,
             last_insert_rowid=outcome.last_insert_rowid,
             rows_read=outcome.rows_read,
@@ -150,50 +219,41 @@ class Session:
             query_duration_ms=outcome.seconds * 1000,
         )
 
-    def _batch(self, batch: Batch) -> BatchResult:
-        results: list[Result | None] = []
-        errors: list[SqlError | None] = []
-        for step in batch.steps:
+    def _batch(
+        self, batch: hrana.Batch, following: Iterable[str]
+    ) -> Generator[Wishes, None, hrana.BatchResult]:
+        progress = _Progress()
+        results: list[hrana.Result | None] = []
+        errors: list[hrana.SqlError | None] = []
+        for number, step in enumerate(batch.steps):
             result = error = None
-            if step.condition is None or self._holds(step.condition, results, errors):
+            if progress.holds(step.condition, self._running()):
                 try:
-                    result = self._execute(step.stmt)
-                except StatementError as failed:
-                    error = SqlError(str(failed), failed.code)
+                    later = itertools.chain(self._texts_of_steps(batch, number + 1), following)
+                    result = yield from self._execute(step.stmt, later)
+                except StatementError as failure:
+                    error = _sql_error(failure)
+                progress.ended(ok=error is None)
+            else:
+                progress.left_out()
             results.append(result)
             errors.append(error)
-        return BatchResult(tuple(results), tuple(errors))
+        return hrana.BatchResult(tuple(results), tuple(errors))
 
-    def _holds(
-        self,
-        condition: Condition,
-        results: abc.Sequence[Result | None],
-        errors: abc.Sequence[SqlError | None],
-    ) -> bool:
-        """Return whether a condition holds now; the decoder has checked its depth and step numbers."""
-        match condition:
-            case StepOk(step):
-                return results[step] is not None
-            case StepError(step):
-                return errors[step] is not None
-            case Not(cond):
-                return not self._holds(cond, results, errors)
-            case And(conds):
-                return all(self._holds(cond, results, errors) for cond in conds)
-            case Or(conds):
-                return any(self._holds(cond, results, errors) for cond in conds)
-            case IsAutocommit():
-                return self._runner.is_autocommit
-
-    def _describe(self, text: str) -> Description:
-        info = self._runner.describe(text)
+    def _describe(self, text: str) -> hrana.Description:
+        info = self._running().describe(text)
         names = ["?" + name if name and name.isdigit() else name for name in info.bindings_names]
-        return Description(
-            params=tuple(Parameter(name) for name in names),
-            cols=tuple(Column(name, declared) for name, declared in info.description),
+        return hrana.Description(
+            params=tuple(hrana.Parameter(name) for name in names),
+            cols=tuple(hrana.Column(name, declared) for name, declared in info.description),
             is_explain=bool(info.is_explain),
             is_readonly=info.is_readonly,
         )
+
+    # Texts
+
+    def _statement(self, stmt: hrana.Stmt) -> Statement:
+        return Statement(self._text(stmt.sql, stmt.sql_id), stmt.args, dict(stmt.named_args), stmt.want_rows)
 
     def _text(self, sql: str | None, sql_id: int | None) -> str:
         if sql is not None:
@@ -202,3 +262,73 @@ class Session:
         if stored is None:
             raise StatementError(f"find SQL {sql_id}: no text is stored under that id", "SQL_NOT_FOUND")
         return stored
+
+    def _store(self, sql_id: int, sql: str) -> None:
+        self._forget(sql_id)
+        if len(self._stored) >= self._limits.stored_texts:
+            raise StatementError(
+                f"store SQL {sql_id}: the stream has {len(self._stored)} texts, the most", "SQL_TOO_MANY"
+            )
+        if self.stored_bytes + len(sql) > self._limits.stored_bytes:
+            raise StatementError(
+                f"store SQL {sql_id}: the stream's texts would be over {self._limits.stored_bytes} bytes",
+                "SQL_TOO_MANY",
+            )
+        self._stored[sql_id] = sql
+        self.stored_bytes += len(sql)
+
+    def _forget(self, sql_id: int) -> None:
+        self.stored_bytes -= len(self._stored.pop(sql_id, ""))
+
+    def _texts(self, request: hrana.Request) -> Iterator[str]:
+        """Yield the texts that ``request`` will run, as far as they are known."""
+        match request:
+            case hrana.Execute(hrana.Stmt(sql=sql, sql_id=sql_id)) | hrana.Sequence(sql, sql_id):
+                yield sql if sql is not None else self._stored.get(sql_id or 0, "")
+            case hrana.Batch():
+                yield from self._texts_of_steps(request, 0)
+
+    def _texts_of_steps(self, batch: hrana.Batch, first: int) -> Iterator[str]:
+        for step in itertools.islice(batch.steps, first, None):
+            yield from self._texts(hrana.Execute(step.stmt))
+
+
+class _Progress:
+    """The steps of a batch that have been reached, as conditions ask for them."""
+
+    def __init__(self) -> None:
+        self._ok: list[bool | None] = []
+
+    def ended(self, *, ok: bool) -> None:
+        """Take note that the next step ran."""
+        self._ok.append(ok)
+
+    def left_out(self) -> None:
+        """Take note that the next step did not run."""
+        self._ok.append(None)
+
+    def holds(self, condition: hrana.Condition | None, runner: Runner) -> bool:  # noqa: PLR0911 - a table
+        """Return whether a condition holds now; the decoder has checked its depth and step numbers."""
+        match condition:
+            case None:
+                return True
+            case hrana.StepOk(step):
+                return self._ok[step] is True
+            case hrana.StepError(step):
+                return self._ok[step] is False
+            case hrana.Not(cond):
+                return not self.holds(cond, runner)
+            case hrana.And(conds):
+                return all(self.holds(cond, runner) for cond in conds)
+            case hrana.Or(conds):
+                return any(self.holds(cond, runner) for cond in conds)
+            case hrana.IsAutocommit():
+                return runner.is_autocommit
+
+
+def _columns(run: Running) -> tuple[hrana.Column, ...]:
+    return tuple(hrana.Column(name, declared) for name, declared in run.columns)
+
+
+def _sql_error(error: StatementError) -> hrana.SqlError:
+    return hrana.SqlError(str(error), error.code, error.extended_code)

@@ -18,6 +18,7 @@ from pyroaring import BitMap
 
 from turso_sync_nb.server.history import RevisionGoneError
 from turso_sync_nb.server.sql_guard import guard
+from turso_sync_nb.table_functions import register
 from turso_sync_nb.units import PAGE_SIZE, PageId
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def pages_of_query(history: History, revision: int, sql: str, limits: Limits) ->
         raw = apsw.Connection(_NAME, flags=_FLAGS, vfs=view.name)
         try:
             raw.pragma("query_only", 1)
+            register(raw)
             guard(raw, limits)
             raw.set_progress_handler(lambda: time.monotonic() > deadline_s, _PROGRESS_STEPS)
             deque(raw.execute(sql), maxlen=0)

@@ -100,7 +100,8 @@ class ServedFile:
             UsageError: the file cannot be opened.
         """
         try:
-            connection = apsw.Connection(str(self.path), flags=_OPEN)
+            # no statement is kept: the authorizer is asked only about one that is compiled
+            connection = apsw.Connection(str(self.path), flags=_OPEN, statementcachesize=0)
             connection.set_busy_timeout(self._busy_ms)
             connection.wal_autocheckpoint(0)
         except apsw.Error as error:

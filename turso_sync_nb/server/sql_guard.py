@@ -3,8 +3,8 @@
 SQLite's authorizer is asked while a statement is compiled, also for what its views, triggers, table
 functions and VACUUM do inside. Allowed pragmas are listed; anything unlisted is refused.
 
-Rules of this file: a connection that passed ``guard`` is for one client's request and is then closed,
-so nothing that a client sets on it, or any TEMP object, outlives the request.
+Rules of this file: a connection that passed ``guard`` is one client's and is closed with its stream, so
+nothing that a client sets on it, or any TEMP object, reaches another.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 _READ_OR_WRITE: Final = frozenset(
     {
-        # of this connection only, which ends with the request
+        # of this connection only, which ends with its stream
         "case_sensitive_like", "defer_foreign_keys", "foreign_keys", "ignore_check_constraints",
-        "recursive_triggers", "reverse_unordered_selects",
+        "read_uncommitted", "recursive_triggers", "reverse_unordered_selects",
         # numbers inside the database that SQLite gives to applications
         "application_id", "user_version",
         # work inside the database
@@ -42,6 +42,23 @@ _READ_ONLY: Final = frozenset(
         "trusted_schema", "wal_autocheckpoint", "writable_schema",
     }
 )  # fmt: skip
+_CARRIED: Final = frozenset(
+    {
+        "foreign_keys", "ignore_check_constraints", "read_uncommitted", "recursive_triggers",
+        "reverse_unordered_selects",
+    }
+)  # fmt: skip
+"""Settings of a connection that another one can be given."""
+_KEPT: Final = frozenset({"case_sensitive_like"})
+"""Settings that cannot be read back, so that a connection that has one must stay."""
+_MAKES_TEMP: Final = frozenset(
+    {
+        apsw.SQLITE_CREATE_TEMP_INDEX, apsw.SQLITE_CREATE_TEMP_TABLE, apsw.SQLITE_CREATE_TEMP_TRIGGER,
+        apsw.SQLITE_CREATE_TEMP_VIEW,
+    }
+)  # fmt: skip
+_CHANGES_ROWS: Final = frozenset({apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE})
+_READS: Final = frozenset({apsw.SQLITE_READ, apsw.SQLITE_SELECT, apsw.SQLITE_FUNCTION, apsw.SQLITE_RECURSIVE})
 _MODULES: Final = frozenset({"fts3", "fts4", "fts4aux", "fts5", "fts5vocab", "geopoly", "rtree", "rtree_i32"})
 _FUNCTIONS: Final = frozenset(
     {"edit", "fts3_tokenizer", "load_extension", "readfile", "sqlite_log", "writefile"}
@@ -56,27 +73,79 @@ _SWITCHES: Final = (
 )
 
 
+class Actions:
+    """What SQLite asked for while it compiled one statement."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+        self._changed: set[str | None] = set()
+        self.begins = False
+        """Whether it begins a transaction."""
+
+    def add(self, action: int, first: str | None, database: str | None, trigger: str | None) -> None:
+        """Take note of one of the authorizer's calls."""
+        if action not in _READS:
+            self._changed.add(database)
+        if trigger is None:
+            self._seen.add(action)
+            self.begins |= action == apsw.SQLITE_TRANSACTION and first == "BEGIN"
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether all that it changes is TEMP."""
+        return self._changed == {"temp"}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was asked for, as for a VACUUM, which asks when it runs."""
+        return not self._seen
+
+    @property
+    def changes_rows(self) -> bool:
+        """Whether it is an INSERT, UPDATE or DELETE, and no change of the schema that does these inside."""
+        return bool(self._seen & _CHANGES_ROWS) and self._seen <= _CHANGES_ROWS | _READS
+
+
 class Guard:
     """The authorizer of one connection; it remembers why it last refused.
 
     Attributes:
         refusal: What was refused last, for the message to the client.
         vacuuming: Set it when a VACUUM statement begins to run: that attaches a nameless database, once.
+        actions: What the statement being compiled asked for.
+        settings: Names of pragmas whose values another connection can be given.
+        must_stay: Whether the connection has what another one cannot be given, such as a TEMP table.
     """
 
     def __init__(self) -> None:
         self.refusal = ""
         self.vacuuming = False
+        self.actions = Actions()
+        self.settings: set[str] = set()
+        self.must_stay = False
 
     def __call__(
-        self, action: int, first: str | None, second: str | None, _database: str | None, _trigger: str | None
+        self, action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
     ) -> int:
         """Answer SQLite's question whether a statement may do this."""
         refusal = self._refusal(action, first, second)
         if refusal:
             self.refusal = refusal
             return apsw.SQLITE_DENY
+        self.actions.add(action, first, database, trigger)
+        if action in _MAKES_TEMP:
+            self.must_stay = True
+        elif action == apsw.SQLITE_PRAGMA and second is not None:
+            name = (first or "").lower()
+            self.must_stay |= name in _KEPT
+            if name in _CARRIED:
+                self.settings.add(name)
         return apsw.SQLITE_OK
+
+    def take_actions(self) -> Actions:
+        """Return what the statement that was compiled asked for; the next one's begin with nothing."""
+        taken, self.actions = self.actions, Actions()
+        return taken
 
     def _refusal(self, action: int, first: str | None, second: str | None) -> str:
         if action == apsw.SQLITE_ATTACH:

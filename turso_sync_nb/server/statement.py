@@ -1,65 +1,87 @@
 """Running one SQL statement for a client: bindings, columns, rows, limits, errors.
 
-Rules of this file: exactly one statement per text; a second one is refused before the first runs. Rows
-are collected up to a limit, since an answer is sent only when it is complete. Values are Python's:
-None, int, float, str, bytes. Nothing here opens or ends a transaction by itself.
+Rules of this file:
+
+- All that is known of a statement comes from SQLite: where it ends (the statement's tail), whether it writes,
+  what it does (the authorizer). No text is parsed here.
+- Exactly one statement per text. A second one is refused before the first runs.
+- A statement that writes begins only once ``may_write`` is set. Until then the iterator that runs it yields
+  ``WRITE`` and tries again when it is resumed, so that whoever waits for the right to write holds no thread.
+- Values are Python's: None, int, float, str, bytes. Nothing here opens or ends a transaction by itself.
 """
 
 from __future__ import annotations
 
 import contextlib
+import enum
 import math
-import re
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import apsw
 import apsw.ext
 
+from turso_sync_nb import table_functions
 from turso_sync_nb.server.sql_guard import guard
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from turso_sync_nb.protocol.sql_value import SqlValue
     from turso_sync_nb.server.limits import Limits
+    from turso_sync_nb.server.sql_guard import Actions
 
     Columns = tuple[tuple[str, str | None], ...]
 
-_NOTHING: Final = re.compile(r"(?:[\s;]|--[^\n]*(?:\n|\Z)|/\*(?>.*?(?:\*/|\Z)))*", re.DOTALL)
-_FIRST_WORD: Final = re.compile(r"(?:[\s;]|--[^\n]*(?:\n|\Z)|/\*(?>.*?(?:\*/|\Z)))*(\w*)", re.DOTALL)
 _PROGRESS_STEPS: Final = 20_000
 """Virtual machine steps between two looks at the clock; about a millisecond."""
-_CHANGING: Final = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE", "WITH"})
 _VALUE_BYTES: Final = 16
 """What a value costs apart from the length of its text or bytes, roughly."""
+_ENDS_A_STATEMENT: Final = " \t\n\f\r;"
+"""Characters that are no statement; only what else follows one is given to SQLite."""
+
+
+class Wish(enum.Enum):
+    """What a running request asks of its driver."""
+
+    WRITE = "the right to write"
+
+
+WRITE: Final = Wish.WRITE
+Wishes = Literal[Wish.WRITE]
 
 
 class StatementError(Exception):
-    """The statement failed, or was refused; ``code`` is SQLite's name of the error, or ours."""
+    """The statement failed, or was refused.
 
-    def __init__(self, message: str, code: str) -> None:
+    Attributes:
+        code: SQLite's primary name of the error, or ours.
+        extended_code: SQLite's finer name of it, if there is one.
+    """
+
+    def __init__(self, message: str, code: str, extended_code: str | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.extended_code = extended_code
+
+
+class _WriteFirstError(Exception):
+    """The statement writes and may not yet; it did nothing."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a statement gave.
+    """What a statement did.
 
     Attributes:
-        columns: Name and declared type (None for an expression) of each column.
-        rows: Its rows, if they were wanted.
         affected_rows: Rows that an INSERT, UPDATE or DELETE changed itself, without triggers.
         last_insert_rowid: Of the newest insert on this connection; None before the first.
         rows_read: How many rows it gave, wanted or not.
         seconds: How long it ran.
     """
 
-    columns: Columns = ()
-    rows: list[tuple[SqlValue, ...]] = field(default_factory=list)
     affected_rows: int = 0
     last_insert_rowid: int | None = None
     rows_read: int = 0
@@ -81,138 +103,104 @@ class Runner:
 
     Args:
         connection: Freshly opened; it is confined here and closed by its owner.
-        limits: What all statements together may use.
+        limits: What all statements of one body together may use.
         stopping: When set, whatever runs is interrupted.
+
+    Attributes:
+        may_write: Whether a statement that writes may begin; None while nobody has been asked.
     """
 
     def __init__(self, connection: apsw.Connection, limits: Limits, stopping: threading.Event) -> None:
-        self._connection = connection
+        self.connection = connection
+        self.may_write: bool | None = None
+        table_functions.register(connection)
+        self.guard = guard(connection, limits)
         self._limits = limits
         self._stopping = stopping
-        self._deadline = time.monotonic() + limits.request_seconds
-        self._result_bytes = 0
-        self._guard = guard(connection, limits)
         connection.set_progress_handler(self._must_stop, _PROGRESS_STEPS)
+        self.begin_body()
+
+    def begin_body(self) -> None:
+        """Count time and bytes of results anew."""
+        self._deadline = time.monotonic() + self._limits.request_seconds
+        self._result_bytes = 0
+
+    def go_on(self) -> None:
+        """Count time anew: what was found so far has been taken."""
+        self._deadline = time.monotonic() + self._limits.request_seconds
 
     @property
     def is_autocommit(self) -> bool:
         """Whether no transaction is open."""
-        return not self._connection.in_transaction
+        return not self.connection.in_transaction
 
-    def run(self, statement: Statement) -> Outcome:
-        """Run one statement to its end.
+    @property
+    def is_writing(self) -> bool:
+        """Whether the open transaction has written."""
+        return self.connection.txn_state("main") == apsw.SQLITE_TXN_WRITE
+
+    @contextlib.contextmanager
+    def running(self, statement: Statement, following: Iterable[str] = ()) -> Iterator[Running]:
+        """Give ``statement`` on its way; its errors, wherever they appear in the block, become ours.
+
+        ``following`` are the texts that the same body holds after it.
 
         Raises:
             StatementError: it failed or was refused. What that does to an open transaction is what
                 SQLite does: most errors leave it open.
         """
-        with self._named_errors():
-            return self._run(statement)
+        with self._named_errors(), self._cursor() as cursor:
+            yield Running(self, cursor, statement, following)
 
-    def run_all(self, text: str) -> None:
+    def run_all(self, text: str) -> Iterator[Wishes]:
         """Run all statements of ``text`` without values, and drop their rows.
 
         Raises:
             StatementError: one failed or was refused; those before it have run.
         """
-        with self._named_errors(), self._cursor() as cursor:
-            cursor.exec_trace = self._begin
-            for _ in cursor.execute(text):
-                pass
-
-    def describe(self, text: str) -> apsw.ext.QueryDetails:
-        """Return what the first statement of ``text`` takes and gives, without running it.
-
-        Raises:
-            StatementError: it cannot be compiled, or is refused.
-        """
-        with self._named_errors():
-            return apsw.ext.query_info(self._connection, text)
-
-    @contextlib.contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        """Turn APSW's errors into ours; refuse to begin after the deadline."""
-        if self._must_stop():
-            raise self._stopped()
-        self._guard.vacuuming = False
-        try:
-            yield
-        except apsw.AuthError as error:
-            raise StatementError(self._guard.refusal or str(error), "SQLITE_AUTH") from error
-        except apsw.InterruptError as error:
-            raise self._stopped() from error
-        except apsw.ExecTraceAbort as error:
-            raise StatementError(
-                "run SQL: the text holds more than one statement", "MANY_STATEMENTS"
-            ) from error
-        except apsw.BindingsError as error:
-            raise StatementError(f"bind values: {error}", "BINDINGS") from error
-        except apsw.Error as error:
-            raise StatementError(str(error), _code(error)) from error
-        except UnicodeDecodeError as error:
-            message = f"read a row: a text is not UTF-8 ({error.reason}); select it as CAST(... AS BLOB)"
-            raise StatementError(message, "NOT_UTF8") from error
-
-    @contextlib.contextmanager
-    def _cursor(self) -> Iterator[apsw.Cursor]:
-        cursor = self._connection.cursor()
-        try:
-            yield cursor
-        finally:
-            cursor.close(force=True)
-
-    def _run(self, statement: Statement) -> Outcome:
-        started = time.perf_counter()
-        word = first_word(statement.sql)
-        changes_before = self._connection.total_changes()
-        columns: Columns | None = None
-        rows: list[tuple[SqlValue, ...]] = []
-        read = 0
+        done = 0
 
         def begin(cursor: apsw.Cursor, sql: str, _bindings: object) -> bool:
-            nonlocal columns
-            if _NOTHING.fullmatch(sql):
-                return True
-            end = statement.sql.find(sql) + len(sql)
-            if columns is not None or not _NOTHING.fullmatch(statement.sql, end):
-                return False
-            columns = cursor.get_description()
-            return self._begin(cursor, sql, _bindings)
+            nonlocal done
+            actions = self.guard.take_actions()
+            following = (text[done + len(sql) :],) if actions.begins else ()
+            self.starting(cursor, actions, following)
+            done += len(sql)
+            return True
 
-        with self._cursor() as cursor:
-            cursor.exec_trace = begin
-            for row in cursor.execute(statement.sql, self._bindings(statement)):
-                read += 1
-                if statement.want_rows:
-                    self._check(row)
-                    rows.append(row)
-        if columns is None:
-            raise StatementError("run SQL: the text holds no statement", "NO_STATEMENT")
-        # changes() stays what it was when nothing changed, and counts inner rows of other statements
-        changed = self._connection.total_changes() != changes_before and word in _CHANGING
-        return Outcome(
-            columns=columns,
-            rows=rows,
-            affected_rows=self._connection.changes() if changed else 0,
-            last_insert_rowid=self._connection.last_insert_rowid() or None,
-            rows_read=read,
-            seconds=time.perf_counter() - started,
-        )
+        with self._named_errors(), self._forgetting_actions_of_runs():
+            while True:
+                try:
+                    with self._cursor() as cursor:
+                        cursor.exec_trace = begin
+                        for _ in cursor.execute(text[done:]):
+                            pass
+                        return
+                except _WriteFirstError:
+                    yield WRITE
 
-    def _begin(self, _cursor: apsw.Cursor, sql: str, _bindings: object) -> bool:
-        """Let the statement run that was compiled."""
-        self._guard.vacuuming = first_word(sql) == "VACUUM"
-        return True
+    def describe(self, text: str) -> apsw.ext.QueryDetails:
+        """Return what the one statement of ``text`` takes and gives, without running it.
 
-    def _bindings(self, statement: Statement) -> Sequence[SqlValue] | dict[str, SqlValue]:
-        """Return values as APSW wants them: a sequence, or one mapping if any goes by name.
+        Raises:
+            StatementError: it cannot be compiled, is refused, or is not one.
+        """
+        with self._named_errors():
+            info = self._details(text)
+            if info is None:
+                raise _no_statement()
+            if info.query_remaining and self.holds_a_statement(info.query_remaining):
+                raise _many_statements()
+            return info
+
+    def bindings(self, statement: Statement) -> Sequence[SqlValue]:
+        """Return values as SQLite counts its parameters; a name goes before a position.
 
         Raises:
             StatementError: a parameter has no value, or a value no parameter.
         """
-        if not statement.named:
+        if not statement.named or (info := self._details(statement.sql)) is None:
             return statement.args
-        info = apsw.ext.query_info(self._connection, statement.sql)
         positional, named = statement.args, {name.lstrip(":@$"): v for name, v in statement.named.items()}
         bindings: list[SqlValue] = []
         for at, name in enumerate(info.bindings_names):
@@ -222,26 +210,117 @@ class Runner:
                 bindings.append(positional[at])
             else:
                 raise StatementError(
-                    f"bind values: none is given for {name or 'parameter'} ({at + 1})", "BINDINGS"
+                    f"bind values: none is given for {name or 'parameter'} ({at + 1})", "ARGS_INVALID"
                 )
         unknown = sorted(named.keys() - set(info.bindings_names))
         if unknown or len(positional) > len(bindings):
             extra = unknown[0] if unknown else f"value {len(positional)}"
-            raise StatementError(f"bind values: the statement has no parameter for {extra}", "BINDINGS")
+            raise StatementError(f"bind values: the statement has no parameter for {extra}", "ARGS_INVALID")
         return bindings
 
-    def _check(self, row: Sequence[SqlValue]) -> None:
-        """Refuse a row that cannot be sent, or is one too many."""
+    def starting(self, cursor: apsw.Cursor, actions: Actions, following: Iterable[str]) -> None:
+        """Let the statement run that was just compiled, unless it writes and may not yet.
+
+        A BEGIN that the statements after it make a writing transaction counts as writing: to begin to write
+        after others have committed is something that SQLite refuses.
+        """
+        writes = not (cursor.is_readonly or cursor.is_explain or actions.is_temporary)
+        if not self.may_write and (writes or (actions.begins and any(map(self._writes, following)))):
+            if self.may_write is None:
+                raise _WriteFirstError
+            if writes:
+                raise StatementError("database is locked: another client is writing", "SQLITE_BUSY")
+        self.guard.vacuuming = actions.is_empty
+
+    def holds_a_statement(self, text: str) -> bool:
+        """Return whether ``text`` is more than blanks and comments; SQLite is asked."""
+        if not text.strip(_ENDS_A_STATEMENT):
+            return False
+        try:
+            return self._details(text) is not None
+        except apsw.Error:
+            return True
+
+    def count(self, row: Sequence[SqlValue]) -> None:
+        """Count a row that is kept until the answer is whole.
+
+        Raises:
+            StatementError: it is one too many.
+        """
         self._result_bytes += _VALUE_BYTES * len(row)
-        for at, value in enumerate(row):
-            if isinstance(value, str | bytes):
-                self._result_bytes += len(value)
-            elif isinstance(value, float) and not math.isfinite(value):
-                message = f"read a row: column {at} is {value}, JSON has none; select it as CAST(... AS TEXT)"
-                raise StatementError(message, "NOT_FINITE")
+        self._result_bytes += sum(len(value) for value in row if isinstance(value, str | bytes))
         if self._result_bytes > self._limits.result_bytes:
             message = f"collect rows: over {self._limits.result_bytes} bytes; ask for less at once"
-            raise StatementError(message, "RESULT_TOO_LARGE")
+            raise StatementError(message, "RESPONSE_TOO_LARGE")
+
+    def _details(self, text: str) -> apsw.ext.QueryDetails | None:
+        """Compile the first statement of ``text``; return None if there is none."""
+        left: str | None = text
+        while left:
+            info = apsw.ext.query_info(self.connection, left)
+            self.guard.take_actions()
+            if info.has_vdbe:
+                return info
+            left = info.query_remaining
+        return None
+
+    def _writes(self, text: str) -> bool:
+        """Return whether ``text`` has a statement that writes, or one that cannot be compiled yet."""
+        left: str | None = text
+        while left:
+            try:
+                info = apsw.ext.query_info(self.connection, left)
+            except apsw.Error:
+                return True
+            finally:
+                self.guard.take_actions()
+            if not info.is_readonly and not info.is_explain:
+                return True
+            left = info.query_remaining
+        return False
+
+    @contextlib.contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """Turn APSW's errors into ours; refuse to begin after the deadline."""
+        if self._must_stop():
+            raise self._stopped()
+        self.guard.take_actions()
+        try:
+            yield
+        except apsw.AuthError as error:
+            raise StatementError(self.guard.refusal or str(error), "SQLITE_AUTH") from error
+        except apsw.InterruptError as error:
+            raise self._stopped() from error
+        except apsw.BindingsError as error:
+            raise StatementError(f"bind values: {error}", "ARGS_INVALID") from error
+        except apsw.Error as error:
+            raise StatementError(str(error), *_codes(error)) from error
+        except UnicodeDecodeError as error:
+            message = f"read a row: a text is not UTF-8 ({error.reason}); select it as CAST(... AS BLOB)"
+            raise StatementError(message, "NOT_UTF8") from error
+        finally:
+            self.guard.vacuuming = False
+
+    @contextlib.contextmanager
+    def _forgetting_actions_of_runs(self) -> Iterator[None]:
+        """Forget what a statement compiles while it runs, so that it does not count as the next one's."""
+
+        def forget(_event: object) -> None:
+            self.guard.take_actions()
+
+        self.connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, forget)
+        try:
+            yield
+        finally:
+            self.connection.trace_v2(0, None)
+
+    @contextlib.contextmanager
+    def _cursor(self) -> Iterator[apsw.Cursor]:
+        cursor = self.connection.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close(force=True)
 
     def _must_stop(self) -> bool:
         return self._stopping.is_set() or time.monotonic() > self._deadline
@@ -254,13 +333,92 @@ class Runner:
         )
 
 
-def first_word(sql: str) -> str:
-    """Return the first keyword of ``sql`` in upper case, skipping comments; empty if there is none."""
-    match = _FIRST_WORD.match(sql)
-    return match[1].upper() if match else ""
+class Running:
+    """One statement on its way: ``begin`` it, take its ``rows``, then ask for its ``outcome``.
+
+    Attributes:
+        columns: Name and declared type (None for an expression) of each column, once it has begun.
+    """
+
+    def __init__(
+        self, runner: Runner, cursor: apsw.Cursor, statement: Statement, following: Iterable[str]
+    ) -> None:
+        self.columns: Columns = ()
+        self._runner = runner
+        self._cursor = cursor
+        self._statement = statement
+        self._following = following
+        self._has_begun = False
+        self._consumed = 0
+        self._counts_changes = False
+        self._read = 0
+        self._started = time.perf_counter()
+
+    def begin(self) -> Iterator[Wishes]:
+        """Run the statement up to its first row, or to its end if it has none."""
+        bindings = self._runner.bindings(self._statement)
+        self._cursor.exec_trace = self._begun
+        while True:
+            self._consumed = 0
+            try:
+                self._cursor.execute(self._statement.sql, bindings)
+                break
+            except _WriteFirstError:
+                yield WRITE
+        if not self._has_begun:
+            raise _no_statement()
+
+    def rows(self) -> Iterator[tuple[SqlValue, ...]]:
+        """Yield the rows that are wanted, each fit to be sent; those that are not are run through."""
+        for row in self._cursor:
+            self._read += 1
+            if self._statement.want_rows:
+                _refuse_non_finite(row)
+                yield row
+
+    def outcome(self) -> Outcome:
+        """Return what it did; ask when the rows have been taken."""
+        connection = self._runner.connection
+        return Outcome(
+            affected_rows=connection.changes() if self._counts_changes else 0,
+            last_insert_rowid=connection.last_insert_rowid() or None,
+            rows_read=self._read,
+            seconds=time.perf_counter() - self._started,
+        )
+
+    def _begun(self, cursor: apsw.Cursor, sql: str, _bindings: object) -> bool:
+        """Let the compiled statement run if it is the only one; ``sql`` is the next piece of the text."""
+        actions = self._runner.guard.take_actions()
+        self._consumed += len(sql)
+        if not cursor.has_vdbe:  # blanks and comments
+            return True
+        if self._has_begun or self._runner.holds_a_statement(self._statement.sql[self._consumed :]):
+            raise _many_statements()
+        self._runner.starting(cursor, actions, self._following)
+        self._counts_changes = actions.changes_rows and not cursor.is_explain
+        self.columns = cursor.get_description()
+        self._has_begun = True
+        return True
 
 
-def _code(error: apsw.Error) -> str:
-    names = apsw.mapping_extended_result_codes | apsw.mapping_result_codes
-    code = getattr(error, "extendedresult", None) or getattr(error, "result", None) or apsw.SQLITE_ERROR
-    return str(names.get(code) or names.get(code & 0xFF) or "SQLITE_ERROR")
+def _refuse_non_finite(row: Sequence[SqlValue]) -> None:
+    for at, value in enumerate(row):
+        if isinstance(value, float) and not math.isfinite(value):
+            message = f"read a row: column {at} is {value}, JSON has none; select it as CAST(... AS TEXT)"
+            raise StatementError(message, "NOT_FINITE")
+
+
+def _no_statement() -> StatementError:
+    return StatementError("run SQL: the text holds no statement", "SQL_NO_STATEMENT")
+
+
+def _many_statements() -> StatementError:
+    return StatementError("run SQL: the text holds more than one statement", "SQL_MANY_STATEMENTS")
+
+
+def _codes(error: apsw.Error) -> tuple[str, str | None]:
+    """Return SQLite's primary name of an error, and the finer one if there is one."""
+    primary = getattr(error, "result", None) or apsw.SQLITE_ERROR
+    name = str(apsw.mapping_result_codes.get(primary & 0xFF) or "SQLITE_ERROR")
+    finer = apsw.mapping_extended_result_codes.get(getattr(error, "extendedresult", 0))
+    return name, None if finer is None or finer == name else str(finer)

@@ -186,18 +186,22 @@ class UndoLog:
         return BitMap(page for (page,) in rows)
 
     def prune(self, count: int) -> bool:
-        """Forget up to ``count`` images of the oldest revisions if there are too many; say if more may go.
+        """Forget up to ``count`` images of the oldest revisions if there are too many; say if more may go."""
+        target = int(self._rows_max * (_PRUNE_TO if self._is_pruning else 1))
+        self._is_pruning = self.forget(count, rows_max=target)
+        return self._is_pruning
+
+    def forget(self, count: int, *, rows_max: int) -> bool:
+        """Forget up to ``count`` images of the oldest revision if there are over ``rows_max``; say if it did.
 
         A revision whose images begin to go is unknown from then on. The newest one always stays.
         """
-        target = self._rows_max * (_PRUNE_TO if self._is_pruning else 1)
         oldest = None
-        if self._rows > target and self.state is not None:
+        if self._rows > rows_max and self.state is not None:
             oldest = self._connection.execute(
                 "SELECT min(last_revision) FROM undo WHERE last_revision < ?", (self.state.revision,)
             ).get
-        self._is_pruning = oldest is not None
-        if not self._is_pruning:
+        if oldest is None:
             return False
         before = self._connection.total_changes()
         with self._connection:
@@ -209,6 +213,12 @@ class UndoLog:
             )
         self._rows -= self._connection.total_changes() - before - revisions
         return True
+
+    def shrink(self) -> None:
+        """Forget all revisions but the newest, whose images are gone, and give the space back."""
+        self._connection.execute("DELETE FROM revision WHERE id < (SELECT revision FROM state)")
+        self._connection.execute("VACUUM")
+        self.make_durable()
 
     def _number(self, sql: str) -> int:
         rows: list[Any] = self._connection.execute(sql).fetchall()

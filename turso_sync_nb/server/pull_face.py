@@ -1,0 +1,105 @@
+"""The endpoint of pulls: the header and the pages that differ, after a wait for news if that is asked for.
+
+Rules of this file: a request that waits holds no thread, and an answer is made in pieces as its client takes
+them.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio import to_thread
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response, StreamingResponse
+
+from turso_sync_nb.protocol.pull_updates import PullRequest
+from turso_sync_nb.server import pull
+from turso_sync_nb.server.history import RevisionGoneError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from starlette.requests import Request
+    from starlette.types import Send
+
+    from turso_sync_nb.server.database import Database
+    from turso_sync_nb.server.limits import Limits
+
+_LOG = logging.getLogger(__name__)
+
+
+class PullFace:
+    """What a database answers to pulls."""
+
+    def __init__(self, database: Database, limits: Limits) -> None:
+        self._database = database
+        self._limits = limits
+        self._pullers = anyio.CapacityLimiter(limits.pulling_at_once)
+        self._committed: anyio.Event | None = None
+        """Set when something may have been committed; there while a pull waits for it."""
+
+    def committed(self) -> None:
+        """Have waiting pulls look for news."""
+        if self._committed:
+            self._committed.set()
+            self._committed = None
+
+    async def pull_updates(self, http: Request, body: bytes) -> Response:
+        """Answer with a header and the pages that differ."""
+        request = await to_thread.run_sync(PullRequest.decode, body, limiter=self._pullers)
+        history = self._database.history
+        selection = await self._selected(http, request)
+        self._database.tidy_soon()
+        chunks = pull.chunks(history, selection, self._limits.chunk_pages)
+        body_bytes = selection.body_bytes
+        return _PageStream(
+            _in_threads(chunks, self._pullers),
+            media_type="application/protobuf",
+            headers={} if body_bytes is None else {"content-length": str(body_bytes)},
+        )
+
+    async def compact_history(self, _http: Request, _body: bytes) -> Response:
+        """Forget every older revision; answer when that is done."""
+        await to_thread.run_sync(self._database.history.compact)
+        return Response(status_code=204)
+
+    async def _selected(self, http: Request, request: PullRequest) -> pull.Selection:
+        """Return what ``request`` is answered with, once there is something, or it has waited long enough.
+
+        Raises:
+            ClientDisconnect: whoever waited for it is gone.
+        """
+        history = self._database.history
+        wait_s = min((request.long_poll_timeout_ms or 0) / 1000, self._limits.long_poll_seconds)
+        deadline = anyio.current_time() + wait_s
+        while True:
+            committed = self._committed = self._committed or anyio.Event()
+            selection = await to_thread.run_sync(
+                pull.select, history, request, self._limits, limiter=self._pullers
+            )
+            left_s = deadline - anyio.current_time()
+            if left_s <= 0 or not pull.brings_nothing(request, selection):
+                return selection
+            with anyio.move_on_after(min(left_s, self._limits.news_seconds)):
+                await committed.wait()
+            if await http.is_disconnected():
+                raise ClientDisconnect
+
+
+class _PageStream(StreamingResponse):
+    """A stream that is cut, so that the client notices, when its revision goes away meanwhile."""
+
+    async def stream_response(self, send: Send) -> None:
+        """Send all chunks; without the last message the HTTP server drops the connection."""
+        try:
+            await super().stream_response(send)
+        except RevisionGoneError as error:
+            _LOG.warning("cut an answer short: %s", error)
+
+
+async def _in_threads(chunks: Iterator[bytes], limiter: anyio.CapacityLimiter) -> AsyncIterator[bytes]:
+    """Yield what ``chunks`` yields, each made in a thread when the one before has been taken."""
+    while chunk := await to_thread.run_sync(next, chunks, b"", limiter=limiter):
+        yield chunk
