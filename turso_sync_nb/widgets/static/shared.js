@@ -2,6 +2,7 @@
 
 const MORE_AFTER_MS = 300;
 const UNHEARD_AFTER_MS = 700;
+const OPEN_AGAIN_MS = [3000, 60000];  // from the first wait for an answer to the longest, doubled each time
 const UNHEARD = "the kernel is busy with a cell and does this after it; the notebook's stop button ends the cell";
 const UNANSWERED = ["said", "heard", "remote"];  // all others are updates
 
@@ -14,14 +15,16 @@ const DISCONNECTED = { text: "disconnected: run the cell again", failed: true, b
  * Connect a view with its widget in the kernel. `handlers` are by message type, each called with the
  * message and its buffers as bytes. Updates are answered when no more follow for a while. `wish` sends what a user
  * wants: the kernel says at once that it heard it, and as long as it has not, the foot says so. When the kernel
- * is gone, or another one in its place, that is said, and nothing is sent any more.
+ * is gone, or another one in its place, that is said, and nothing is sent any more. A view says `open` again, later
+ * and later, until the first update.
  */
 function connect(model, handlers) {
   const view = Math.random().toString(36).slice(2);
   const unheard = new Set();
-  let timer, live = true;
+  let timer, opening, live = true;
   const lost = () => {
     live = false;
+    clearTimeout(opening);
     unheard.clear();
     queueMicrotask(() => {  // not amid `render`
       foot.waits(false);
@@ -55,6 +58,7 @@ function connect(model, handlers) {
     const bytes = buffers.map((each) => new Uint8Array(each.buffer ?? each, each.byteOffset ?? 0, each.byteLength));
     known[message.type]?.(message, bytes);
     if (UNANSWERED.includes(message.type)) return;
+    clearTimeout(opening);
     clearTimeout(timer);  // an answer amid updates would bring one more of them
     timer = setTimeout(more, MORE_AFTER_MS);
   };
@@ -62,13 +66,18 @@ function connect(model, handlers) {
   model.on("comm_live_update", lost);
   const left = () => send("close");  // a page that goes disposes of nothing
   addEventListener("pagehide", left);
-  wish("open");
+  const open = (wait) => {  // until it is answered: a view is hidden until it hears, and messages get lost
+    wish("open");
+    opening = setTimeout(open, wait, Math.min(2 * wait, OPEN_AGAIN_MS[1]));
+  };
+  open(OPEN_AGAIN_MS[0]);
   return {
     send,
     wish,
     foot,
     close() {
       clearTimeout(timer);
+      clearTimeout(opening);
       unheard.clear();
       model.off("msg:custom", heard);
       model.off("comm_live_update", lost);
