@@ -24,7 +24,7 @@ EARLIER = Path(__file__).parent / "earlier"
 def earlier(tmp_path):
     """The folder as it was left, its files with the times that its metadata names."""
     folder = tmp_path / "replica"
-    shutil.copytree(EARLIER / "1", folder, ignore=shutil.ignore_patterns("remote.db"))
+    shutil.copytree(EARLIER / "1", folder, ignore=shutil.ignore_patterns("remote.db*"))
     stamp = json.loads((folder / "replica.json").read_text())["stamp"]
     os.utime(folder / "main.db", ns=(stamp["mtime_ns"], stamp["mtime_ns"]))
     return folder
@@ -43,7 +43,7 @@ def test_what_waits_is_read(earlier):
 
 def test_it_is_pushed(earlier, remote_server, tmp_path):
     """All of it arrives, once; the trigger of the remote fires once; what was given up does not."""
-    url = remote_server(EARLIER / "1" / "remote.db").url
+    url = remote_server(shutil.copy(EARLIER / "1" / "remote.db", tmp_path / "remote.db")).url
     with closing(tsn.connect(earlier, url)) as db:
         db.push()
         assert db.changes()["state"].tolist() == ["skipped"]
