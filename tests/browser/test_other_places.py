@@ -207,7 +207,7 @@ def test_taken_out_of_the_page_and_put_back(place_of, widgets, db):
     page.evaluate("main.append(...cells)")
     place.wait(page.locator(".tsn-page-map .tsn-summary", has_text=re.compile(r"^\d\d of 131")))
     assert page.evaluate(PIXEL) != light
-    assert page.locator(".tsn-editor .tsn-scroller").evaluate("each => each.scrollTop") == 200
+    page.wait_for_function("document.querySelector('.tsn-editor .tsn-scroller').scrollTop === 200")
 
 
 @pytest.mark.parametrize("width", [400, 1600])

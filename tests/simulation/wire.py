@@ -45,7 +45,11 @@ class Wire(httpx.BaseTransport):
 
     def _answer(self, path: str, body: bytes) -> tuple[str, bytes]:
         if path == "/v2/pipeline":
-            answers = self.database.run(pipeline.decode_request(body))
+            requests, _ = pipeline.decode_request(body)
+            session = self.database.session()
+            *_, answers = session.answer(requests, may_write=True)
+            session.close_connection()
+            self.database.tidy_soon()
             return "application/json", pipeline.encode_response(answers)
         history = self.database.history
         selection = pull.select(history, PullRequest.decode(body), DEFAULT_LIMITS)

@@ -235,6 +235,14 @@ TAILS = st.sampled_from(
 )
 
 
+def outcome(raw: apsw.Connection, sql: str, values: dict[str, int]) -> object:
+    """Return the rows, or what a constraint says: some statements break one."""
+    try:
+        return raw.execute(sql, values).fetchall()
+    except apsw.ConstraintError as error:
+        return str(error)
+
+
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     max_examples=60,
@@ -266,7 +274,7 @@ def test_rows_are_those_of_plain_sqlite(data, tmp_path_factory: pytest.TempPathF
             )
             values = {"x": chance.randrange(-3000, 3000), "y": chance.randrange(-60, 3000)}
             file.foresight.begin(sql, [values])
-            assert db.execute(sql, values).fetchall() == plain.execute(sql, values).fetchall()
+            assert outcome(db, sql, values) == outcome(plain, sql, values)
         for whole in (
             "SELECT * FROM t ORDER BY id",
             "SELECT * FROM w ORDER BY n, id",
