@@ -79,7 +79,8 @@ class TursoSyncMagics(Magics):  # type: ignore[misc] # IPython's types do not pa
         if cell is None:
             return _run_line(notebook, line)
         head, mark, rest = line.partition("<<")
-        if rest.strip() and not rest.strip().startswith("--"):  # NAME << SELECT .., as other SQL magics have it
+        # NAME << SELECT .., as other SQL magics have it; what begins with -- is options
+        if rest.strip() and not rest.strip().startswith("--"):
             line, cell = f"{head}{mark}", f"{rest}\n{cell}"
         arguments = expanded(parse(cells.CELL, line), variables)
         with progress_line("fetching"):
