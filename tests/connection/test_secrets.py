@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from IPython.core.ultratb import VerboseTB
 import turso_sync_nb as tsn
 from turso_sync_nb.remote.http import HttpRemote
 from turso_sync_nb.secret import Secret
+from turso_sync_nb.server import LocalServer
+from turso_sync_nb.server.app import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +73,36 @@ def test_an_address_shows_no_secret(url: str, tmp_path: Path) -> None:
     """Nor does an address that holds one."""
     made = Secret(url.format(TEXT))
     assert TEXT not in verbose(lambda: tsn.connect(tmp_path / "r", made))  # type: ignore[arg-type]
+
+
+SERVER_OPTIONS = {
+    "of another kind": {"auth_token": [TEXT]},
+    "function": {"auth_token": given},
+    "host": {"auth_token": TEXT, "host": "no such host"},
+    "file": {"auth_token": TEXT, "path": "/no/such/folder/a.db"},
+    "network": {"auth_token": TEXT, "loss": 2},
+    "another name": {"auth_token": TEXT, "path": {"/": None}},
+}
+
+
+@pytest.mark.parametrize("options", SERVER_OPTIONS)
+def test_a_server_that_cannot_start_shows_no_secret(options: str) -> None:
+    """Our own server is told a token too."""
+    chosen = SERVER_OPTIONS[options]
+    said = verbose(lambda: LocalServer(**chosen))  # type: ignore[arg-type]
+    assert TEXT not in said
+    assert "auth_token" in said
+
+
+def test_a_server_keeps_no_readable_secret() -> None:
+    """No attribute of the server, or of what it serves with, shows its token, which it checks."""
+    with LocalServer(auth_token=TEXT) as server:
+        sites = [each for each in gc.get_objects() if type(each) is Site]
+        assert sites
+        assert TEXT not in repr([vars(each) for each in (server, *sites)])
+        assert httpx.post(f"{server.url}/v2/pipeline", json={"requests": []}).status_code == 401
+        told = {"authorization": f"Bearer {TEXT}"}
+        assert httpx.post(f"{server.url}/v2/pipeline", json={"requests": []}, headers=told).is_success
 
 
 def test_an_interrupted_request_shows_no_headers() -> None:

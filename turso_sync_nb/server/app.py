@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from turso_sync_nb.secret import Secret
     from turso_sync_nb.server.database import Database
     from turso_sync_nb.server.limits import Limits
     from turso_sync_nb.server.streams import Streams
@@ -51,9 +52,9 @@ class Site:
         auth_token: What every request must carry; None for none.
     """
 
-    def __init__(self, databases: Mapping[str, Database], limits: Limits, auth_token: str | None) -> None:
+    def __init__(self, databases: Mapping[str, Database], limits: Limits, auth_token: Secret | None) -> None:
         self._limits = limits
-        self._token = None if auth_token is None else auth_token.encode()
+        self._token = auth_token
         self._streams: list[Streams] = []
         routes = [Route("/health", _healthy), Route("/version", _version)]
         for path, database in databases.items():
@@ -110,14 +111,17 @@ class Site:
                     "answer a web page: a server without a token answers programs only (set a token)",
                 )
             return
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        is_token = hmac.compare_digest(given.strip().encode(), self._token)
-        if scheme.lower() != "bearer" or not is_token:
+        if not self._token.use(partial(_carries, request)):
             raise RefusedError(
                 HTTPStatus.UNAUTHORIZED,
                 "check the token: the request carries none, or another one",
                 {"www-authenticate": "Bearer"},
             )
+
+
+def _carries(request: Request, token: str) -> bool:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    return hmac.compare_digest(given.strip().encode(), token.encode()) and scheme.lower() == "bearer"
 
 
 async def _healthy(_request: Request) -> Response:

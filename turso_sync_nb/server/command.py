@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import UsageError
+from turso_sync_nb.secret import Secret
 from turso_sync_nb.server.limits import ACCESS_LOG
 from turso_sync_nb.server.local import LocalServer
 
@@ -124,11 +125,11 @@ def _address(text: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def _token(variable: str | None) -> str | None:
+def _token(variable: str | None) -> Secret | None:
     if variable is None:
         return None
-    token = os.environ.get(variable, "")
-    if not token:
+    token = Secret.of(os.environ.get(variable))
+    if token is None:
         raise UsageError(
             f"take the token from {variable}: that environment variable is not set, or empty",
             hint=f"export {variable}=... first",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from turso_sync_nb.errors import UsageError
+from turso_sync_nb.secret import Secret
 from turso_sync_nb.server.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class LocalServer:
         self,
         path: str | Path | Mapping[str, str | Path | None] | None = None,
         *,
-        auth_token: str | None = None,
+        auth_token: str | Secret | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         limits: Limits = DEFAULT_LIMITS,
@@ -65,8 +66,8 @@ class LocalServer:
         from turso_sync_nb.server.http_server import HttpServer
         from turso_sync_nb.server.network import Network
 
-        if auth_token == "":
-            raise UsageError("start a server: the token is empty", hint="give a token, or none at all")
+        auth_token = None if auth_token is None else Secret(auth_token)
+        _check_token(auth_token)
         _check_address(host, has_token=auth_token is not None)
         self.network = Network(latency_ms, loss)
         self._ended = threading.Event()
@@ -160,6 +161,15 @@ def _files(path: str | Path | Mapping[str, str | Path | None] | None) -> dict[st
     if not files:
         raise UsageError("serve no database: none is named", hint="name a file, or none for a private one")
     return files
+
+
+def _check_token(token: Secret | None) -> None:
+    if token is None:
+        return
+    if token.kind != "text":
+        raise UsageError(f"start a server: the token is of kind {token.kind}", hint="give text, or no token")
+    if not token.use(len):
+        raise UsageError("start a server: the token is empty", hint="give a token, or none at all")
 
 
 def _check_address(host: str, *, has_token: bool) -> None:
