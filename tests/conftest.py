@@ -32,6 +32,15 @@ settings.register_profile("bounded", settings.get_profile("local"), max_examples
 settings.load_profile("bounded" if os.environ.get("CI") else "local")
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown() -> Generator[None, None, None]:
+    """Fail the test that leaves another handler of SIGINT: a later one would not hear its Ctrl-C."""
+    yield
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        pytest.fail("this test leaves another handler of SIGINT behind", pytrace=False)
+
+
 def pytest_sessionstart() -> None:
     """Compile the package once: hundreds of processes are started here, which may write no bytecode."""
     compileall.compile_dir(ROOT / "turso_sync_nb", quiet=1)

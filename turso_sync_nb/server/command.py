@@ -53,16 +53,19 @@ def _serve(start: Callable[[], LocalServer]) -> int:
     def stop(_signal: int, _frame: FrameType | None) -> None:
         stopped.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    with start() as server:
-        for place, path in server.places.items():
-            sys.stdout.write(f"serving {path} at {place} (Ctrl-C stops it)\n")
-        sys.stdout.flush()
-        while not stopped.is_set():
-            if server.wait(_WATCH_SECONDS):
-                return _STATUS_FAILED
-    return 0
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with start() as server:
+            for place, path in server.places.items():
+                sys.stdout.write(f"serving {path} at {place} (Ctrl-C stops it)\n")
+            sys.stdout.flush()
+            while not stopped.is_set():
+                if server.wait(_WATCH_SECONDS):
+                    return _STATUS_FAILED
+        return 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:
