@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -34,6 +35,9 @@ _LATER: Final = {"protocol": "v1", "remote_encryption_cipher": None}
 
 LONG_POLL_MAX_MS: Final = 600_000
 
+LOG: Final = logging.getLogger("turso_sync_nb.connect")
+"""Told, as a warning, what :attr:`Connection.opening_note` says."""
+
 
 def connect(
     path: str | os.PathLike[str],
@@ -61,11 +65,13 @@ def connect(
     Args:
         path: the replica's folder, or ``":memory:"`` for a private one that goes with the connection.
         remote_url: ``http(s)://``, ``libsql://`` or ``turso://``; a callable is asked for each request
-            and may return ``None`` for "not now"; ``None`` takes the address saved with the replica.
+            and may return ``None`` for "not now"; ``None`` takes the address saved with the replica. One
+            that differs from the saved one is told at once (``opening_note``), and saved once the server
+            there showed that it has this database.
         auth_token: bearer token, or a callable asked for each request; never saved.
         client_name: how this client is named in the remote's bookkeeping.
         partial_sync: keep a partial replica; by default the whole database is downloaded. A replica
-            that is already there stays what it is.
+            that is already there stays what it is, and takes its segment size and prefetch from now on.
         partial_sync_experimental: the same, under the name of Turso's package.
         bootstrap_if_empty: download now; otherwise the replica stays empty until a later connect.
         isolation_level: as in Python's sqlite3.
@@ -137,10 +143,13 @@ def connect(
     replica = open_replica(path, options, make_remote)
     try:
         _ensure_bootstrap_query(replica, partial)
-        return Connection(replica, isolation_level, syncing)
+        connection = Connection(replica, isolation_level, syncing)
     except BaseException:
         replica.release()
         raise
+    if connection.opening_note:
+        LOG.warning(connection.opening_note)
+    return connection
 
 
 def _check_kinds(path: object, remote_url: Secret | None, auth_token: Secret | None) -> None:

@@ -54,7 +54,9 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
 
     Not safe for use by two threads at once (each takes a connection of its own; they share the replica,
     its pages and its fetches). ``bootstrap_report`` says what making the replica took, ``None`` when it was
-    ready. ``last_report`` is the cost of the last :meth:`query` or :meth:`run`.
+    ready. ``opening_note`` says that the address is another one than before, and whether the server there
+    showed that it has this database; else it is empty. ``last_report`` is the cost of the last
+    :meth:`query` or :meth:`run`.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
     ) -> None:
         self.row_factory: Callable[[Cursor, Row], Any] | None = None
         self.bootstrap_report: BootstrapReport | None = replica.bootstrap_report
+        self.opening_note = replica.opening_note
         self.last_report = QueryReport()
         self._released = False
         self._editor = Editor()

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.engine.bootstrap import Bootstrapped, bootstrap
+from turso_sync_nb.engine.configuration import configured, is_moved, move_to, prove_address
 from turso_sync_nb.engine.pull import Settling, pull, rebase
 from turso_sync_nb.engine.replica import Replica
 from turso_sync_nb.engine.salvage import save_local_work
@@ -53,7 +54,7 @@ LOCK_TIMEOUT_S: Final = 1.0
 
 @dataclass(frozen=True)
 class ReplicaOptions:
-    """How to make a replica that is not there yet; one that is there keeps what it was made with."""
+    """How to make a replica that is not there yet; of one that is there, how to fetch from now on."""
 
     client_name: str = "turso-sync-nb"
     partial_sync: PartialSyncOpts | None = None
@@ -140,10 +141,11 @@ def _gone(folder: Path, *, private: bool) -> None:
 
 
 def _share(replica: Replica, options: ReplicaOptions, make_remote: MakeRemote) -> None:
-    """Let a further connection use an open replica; the first to bring a remote brings it for all.
+    """Let a further connection use an open replica; the last to bring another address brings it for all.
 
     Raises:
         UsageError: it wants another limit on what is here.
+        SyncError: the server at another address did not show that it has this database.
     """
     limit = replica.eviction.pages_max if replica.eviction else None
     if options.pages_resident_max not in (None, limit):
@@ -151,8 +153,14 @@ def _share(replica: Replica, options: ReplicaOptions, make_remote: MakeRemote) -
             f"connect {replica.path}: it is open here with another max_resident",
             hint="give the same one, leave it out, or close the other connections first",
         )
+    remote = make_remote(replica.metadata.remote_url)
+    replica.opening_note = ""
     if replica.remote is None:
-        replica.remote = make_remote(replica.metadata.remote_url)
+        replica.remote = remote
+        replica.opening_note = prove_address(replica, replica.metadata.remote_url)
+    elif remote and is_moved(replica.remote.saved_url, remote):
+        replica.opening_note = move_to(replica, remote)
+    replica.configure(configured(replica.metadata, options.partial_sync))
 
 
 def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -> Replica:
@@ -165,10 +173,11 @@ def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -
         saved = load_metadata(folder)
         if saved:
             saved = recover(folder, saved)
-        remote = make_remote(saved.remote_url if saved else None)
+        saved_url = saved.remote_url if saved else None
+        remote = make_remote(saved_url)
         if remote:
             undo.callback(remote.close)
-        metadata = saved or _new_metadata(options)
+        metadata = configured(saved, options.partial_sync) if saved else _new_metadata(options)
         damage = _changed_by_others(folder, metadata) if metadata.phase == "ready" else ""
         if damage:
             metadata = _without_base(folder, lock, metadata, remote, damage)
@@ -189,6 +198,7 @@ def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -
             replica.limit(options.pages_resident_max)
             undo.callback(replica.eviction.close if replica.eviction else lambda: None)
         _catch_up(replica, options)
+        replica.opening_note = prove_address(replica, saved_url)
         undo.pop_all()
     return replica
 

@@ -86,6 +86,8 @@ class Replica:
     """Whether the remote does; ``None`` as long as it was not tried."""
     unanswered: bool = field(default=True, init=False)
     """Whether a push may be on its way whose answer was not heard; of another process's nobody knows."""
+    opening_note: str = field(default="", init=False)
+    """What the last connect had to tell about the saved configuration."""
     eviction: Eviction | None = field(default=None, init=False)
     """The limit on what is here, if there is one; then no connection goes native."""
     _vfs: LazyVFS | None = field(default=None, init=False)
@@ -312,16 +314,23 @@ class Replica:
 
     def _lazy_vfs(self) -> LazyVFS:
         if self._vfs is None:
-            segment_pages = (self.metadata.segment_size or SEGMENT_SIZE_DEFAULT) // PAGE_SIZE
-            window_pages_max = segment_pages if self.metadata.prefetch is False else WINDOW_PAGES_MAX
-            kept = None
-            if self.eviction:
-                window_pages_max = min(window_pages_max, self.eviction.pages_max // WINDOW_SHARE)
-                kept = Kept(self.eviction, self.make_room)
-            self._vfs = LazyVFS(
-                self.folder, self.store, self.pages, segment_pages, window_pages_max, kept=kept
-            )
+            kept = Kept(self.eviction, self.make_room) if self.eviction else None
+            self._vfs = LazyVFS(self.folder, self.store, self.pages, *self._fetch_sizes(), kept=kept)
         return self._vfs
+
+    def _fetch_sizes(self) -> tuple[int, int]:
+        """Return how many pages a blind fetch asks for, and any fetch, at most."""
+        segment_pages = (self.metadata.segment_size or SEGMENT_SIZE_DEFAULT) // PAGE_SIZE
+        window_pages_max = segment_pages if self.metadata.prefetch is False else WINDOW_PAGES_MAX
+        if self.eviction:
+            window_pages_max = min(window_pages_max, self.eviction.pages_max // WINDOW_SHARE)
+        return segment_pages, window_pages_max
+
+    def configure(self, wanted: Metadata) -> None:
+        """Save segment size and prefetch of ``wanted``, and have connections to come fetch so."""
+        self.save(segment_size=wanted.segment_size, prefetch=wanted.prefetch)
+        if self._vfs is not None:
+            self._vfs.segment_pages, self._vfs.window_pages_max = self._fetch_sizes()
 
     def lazy_file(self, raw: apsw.Connection) -> LazyFile | None:
         """Return the lazy handle of ``raw``; ``None`` when it needs none."""

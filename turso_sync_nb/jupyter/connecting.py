@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import re
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.connection.connect import connect
+from turso_sync_nb.connection.connect import LOG, connect
 from turso_sync_nb.errors import RemoteRefusedError, UsageError
 from turso_sync_nb.jupyter.arguments import Arguments, Option
 from turso_sync_nb.jupyter.configuration import load_settings
@@ -28,6 +29,8 @@ from turso_sync_nb.options import PartialSyncOpts, PartialSyncPrefixBootstrap, P
 from turso_sync_nb.units import PAGE_SIZE, format_share, format_size, parse_size
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.jupyter.notebook import Notebook
     from turso_sync_nb.secret import Secret
@@ -95,15 +98,26 @@ def _connect(
     notebook: Notebook, path: str, url: str | None, token: Secret | None, **options: Any
 ) -> Connection:
     """Connect; without a token the user is asked for one when the remote wants it."""
+    with _unlogged():
+        try:
+            return connect(path, url, auth_token=token, **options)
+        except RemoteRefusedError as error:
+            if token is not None or error.status != HTTPStatus.UNAUTHORIZED:
+                raise
+            given = asked_for(notebook, url)
+            if given is None:
+                raise
+        return connect(path, url, auth_token=given, **options)
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep out of the log what the line of ``connect`` will say."""
+    former, LOG.disabled = LOG.disabled, True
     try:
-        return connect(path, url, auth_token=token, **options)
-    except RemoteRefusedError as error:
-        if token is not None or error.status != HTTPStatus.UNAUTHORIZED:
-            raise
-        given = asked_for(notebook, url)
-        if given is None:
-            raise
-    return connect(path, url, auth_token=given, **options)
+        yield
+    finally:
+        LOG.disabled = former
 
 
 def use(notebook: Notebook, arguments: Arguments) -> None:
@@ -136,19 +150,21 @@ def _connected(name: str, db: Connection, seconds: float, arguments: Arguments) 
     share = format_share(stats.pages_resident, stats.pages_total)
     here = f"{'all' if stats.pages_resident == stats.pages_total else share} of {size} is here"
     asked = db.bootstrap_report is not None
-    way = "connected {} to {}" if asked else "opened {}, a replica of {}"
+    way = "connected {} to {}" if asked else "opened {}" if db.opening_note else "opened {}, a replica of {}"
     parts = [
         way.format(name, db.remote_url or "no remote"),
         here,
         format_seconds(seconds),
     ]
     report = db.bootstrap_report
-    if report is None:
+    if db.opening_note:
+        parts.append(db.opening_note)
+    elif report is None:
         unused = [_spelled(key) for key in _STRATEGIES if arguments.has(key)]
         parts.append(
             f"it was here already, so {unused[0]} changed nothing" if unused else "the remote was not asked"
         )
-    else:
+    if report is not None:
         parts.append(f"downloaded {format_size(report.received_bytes)}")
         parts += ["went on where it had stopped"] if report.resumed else []
         parts += [report.note] if report.note else []
