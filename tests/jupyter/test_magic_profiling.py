@@ -2,7 +2,101 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
+
+from turso_sync_nb.connection import profiling
+from turso_sync_nb.connection.profiling import profile_table
+
+VALUES = {
+    "integers": [5, 5, -(2**40), 2**40, None, 7],
+    "reals": [0.5, 1e300, -1.0, 0.5, None, 2.0],
+    "numbers": [1, 1.0, 2, 2.5, None, 2],
+    "texts": ["b", "a", "a", "", None, "zürich"],
+    "mixed": [1, "1", b"1", 1.5, None, "x"],
+    "blobs": [b"", b"abc", b"abc", b"x", None, b"y"],
+    "days": ["2024-01-01", "2024-12-31", "2024-07-01", "2024-07-01", None, "2024-02-29"],
+    "moments": [f"2024-01-0{day} 12:30:00" for day in (1, 2, 2, 3, 4, 9)],
+    "empty": [None] * 6,
+}
+"""Columns of every kind."""
+
+
+@pytest.fixture
+def kinds(flights):
+    """Give a connection with a table of every kind of column, in several parts."""
+    db = flights.ip.magics_manager.registry["TursoSyncMagics"].connections.get(None, {}).db
+    names = list(VALUES)
+    db.execute(f"CREATE TABLE kinds ({', '.join(names)})")
+    db.executemany(
+        f"INSERT INTO kinds VALUES ({', '.join('?' * len(names))})", zip(*VALUES.values(), strict=True)
+    )
+    db.commit()
+    return db
+
+
+@pytest.mark.parametrize("rows_together", [2, 2_000])
+def test_a_profile_says_what_sqlite_and_pandas_say(kinds, monkeypatch, rows_together):
+    """Counts, distinct values, ends, means, quartiles, lengths of every kind, however parts fall."""
+    monkeypatch.setattr(profiling, "ROWS_TOGETHER", rows_together)
+    monkeypatch.setattr(profiling, "_PARTS_TOGETHER", 2)
+    found = profile_table(kinds, "kinds", [(name, "") for name in VALUES])
+    for column in found.columns:
+        c = column.name
+        asked = f"""SELECT count(*), count(*) - count({c}), count(DISTINCT {c}),
+            min({c}) FILTER (WHERE typeof({c}) <> 'blob'), max({c}) FILTER (WHERE typeof({c}) <> 'blob'),
+            avg({c}) FILTER (WHERE typeof({c}) IN ('integer', 'real')),
+            min(length({c})) FILTER (WHERE typeof({c}) IN ('text', 'blob')),
+            max(length({c})) FILTER (WHERE typeof({c}) IN ('text', 'blob')) FROM kinds"""
+        (wanted,) = kinds.execute(asked).fetchall()
+        got = (column.rows, column.nulls, column.distinct, column.low, column.high, column.mean)
+        assert (*got, column.shortest, column.longest) == pytest.approx(wanted), c
+        stored = kinds.execute(f"SELECT group_concat(DISTINCT typeof({c})) FROM kinds").fetchone()[0]
+        assert set(column.stored) == set(stored.split(",")), c
+        numbers = pd.Series([each for each in VALUES[c] if isinstance(each, int | float)], dtype="float64")
+        if len(numbers):
+            assert column.quartiles == pytest.approx(tuple(numbers.quantile([0.25, 0.5, 0.75]))), c
+            assert sum(column.bars) == len(numbers), c
+
+
+def test_dates_have_quartiles_and_bars(kinds):
+    """Whether declared or not, dates and moments are spread over time; text that is none is not."""
+    days, moments, texts = profile_table(
+        kinds, "kinds", [("days", "DATE"), ("moments", ""), ("texts", "")]
+    ).columns
+    assert days.quartiles == ("2024-02-29", "2024-07-01", "2024-07-01")
+    assert days.bars == (1, 1, 0, 0, 2, 0, 0, 0, 0, 1)
+    assert days.bar_ends == ("2024-01-01", "2024-12-31")
+    assert (moments.quartiles[1], moments.bar_ends[1]) == ("2024-01-02 12:30:00", "2024-01-09 12:30:00")
+    assert sum(moments.bars) == 6
+    assert (texts.quartiles, texts.bars) == ((), ())
+
+
+def test_of_more_than_is_kept_every_second_row_tells(kinds, monkeypatch):
+    """Memory is bounded; counts, ends and means stay exact, and the step is said."""
+    kinds.execute("WITH RECURSIVE n(v) AS (SELECT 1 UNION ALL SELECT v + 1 FROM n WHERE v < 50000) "
+                  "INSERT INTO kinds (integers) SELECT v FROM n")  # fmt: skip
+    kinds.commit()
+    monkeypatch.setattr(profiling, "KEPT_BYTES_MAX", 150_000)
+    monkeypatch.setattr(profiling, "_PARTS_TOGETHER", 2)
+    found = profile_table(kinds, "kinds", [("integers", "")])
+    (column,) = found.columns
+    assert found.kept_step == 4
+    assert (column.rows, column.nulls, column.low, column.high) == (50_006, 1, -(2**40), 2**40)
+    assert 10_000 < column.distinct < 20_000
+    assert column.quartiles[1] == pytest.approx(25_000, rel=0.01)
+
+
+def test_a_sample_reads_a_part_of_the_table(flights):
+    """It says so and is spread over the table; where there are no rowids it has the first rows."""
+    ran = flights.good("%turso_sync profile flights --sample 100")
+    rows = cell(ran.value, "id", "rows")
+    assert rows == 100
+    assert "a sample from 100 places: 100 rows" in ran.text
+    assert (cell(ran.value, "id", "min"), cell(ran.value, "id", "max")) == (1, 4_000)
+    ran = flights.good("%turso_sync profile late --sample 10")
+    assert "the first 10 rows: 10 rows" in ran.text
+    assert "no number of rows" in flights.run("%turso_sync profile flights --sample many").line
 
 
 def cell(frame, column: str, name: str):

@@ -206,16 +206,18 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
         timeout_s: float | None = None,
         max_fetch: int | str | None = None,
         offline: bool = False,
+        gather: Callable[[int], Columns] = Columns,
     ) -> QueryResult:
         """Run the text of a cell: any number of statements, no transaction opened unasked.
 
         Named parameters may come from any mapping, asked for just the names that the statements use. After
         ``timeout_s`` seconds SQLite stops (a fetch under way is waited for) and ``InterruptError`` is raised.
-        ``max_fetch`` and ``offline`` limit what is fetched, as :meth:`fetching` does.
+        ``max_fetch`` and ``offline`` limit what is fetched, as :meth:`fetching` does. ``gather`` makes
+        what takes the rows of a statement, given how many columns they have.
         """
         if max_fetch is not None or offline:
             with self.fetching(max_fetch=max_fetch, offline=offline):
-                return self.run(sql, parameters, timeout_s=timeout_s)
+                return self.run(sql, parameters, timeout_s=timeout_s, gather=gather)
         self._session.check_open()
         columns: tuple[tuple[str, str | None], ...] | None = None
         gathered = Columns(0)
@@ -231,7 +233,7 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
             self._session.foresee(statement, [bound])
             description = cursor.get_description()
             if description:
-                columns, gathered = description, Columns(len(description))
+                columns, gathered = description, gather(len(description))
             return True
 
         changed_before = self._session.rows_changed

@@ -1,100 +1,360 @@
-"""What a table's columns hold, computed inside SQLite in two passes over the table at most."""
+"""Describe what a table's columns hold, in one pass over its rows.
+
+Rows come as those of a query do, and are kept by column as Arrow arrays. Counts, NULLs, ends, means and
+lengths are exact whatever the number of rows. Distinct values, quartiles, top values and histograms are of
+the rows that are kept: all of them up to ``KEPT_BYTES_MAX``, then every second, every fourth, and so on.
+"""
 
 from __future__ import annotations
 
-from itertools import pairwise
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.names import quoted
-from turso_sync_nb.engine.reports import QueryReport
+from turso_sync_nb.connection.declared_types import as_declared
+from turso_sync_nb.connection.frames import ROWS_TOGETHER, Columns, no_collecting, part_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    import numpy as np
+    import pyarrow as pa
 
     from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.connection.frames import Part
+    from turso_sync_nb.engine.reports import QueryReport
 
-_BINS: Final = 10
-_BARS: Final = "▁▂▃▄▅▆▇█"
+KEPT_BYTES_MAX: Final = 500_000_000
+"""Bytes of the values that are kept: a million rows of an ordinary table, whose profile is exact then."""
 
-_OF_COLUMN: Final = (
-    "group_concat(DISTINCT typeof({c}))",
-    "count({c})",
-    "count(DISTINCT {c})",
-    "min(CASE WHEN typeof({c}) <> 'blob' THEN {c} END)",
-    "max(CASE WHEN typeof({c}) <> 'blob' THEN {c} END)",
-    "min(CASE WHEN typeof({c}) IN ('integer', 'real') THEN {c} END)",
-    "max(CASE WHEN typeof({c}) IN ('integer', 'real') THEN {c} END)",
-)
-_BIN: Final = "sum(typeof({c}) IN ('integer', 'real') AND {c} >= {low!r} AND {c} {below} {high!r})"
-_COLUMNS_TOGETHER: Final = 100
-"""Columns of one pass: SQLite allows 2000 results, and ten bins a column are wanted."""
+BINS: Final = 10
+TOP_VALUES: Final = 3
+
+SAMPLE_PLACES: Final = 100
+"""Places of a table that a sample's rows are from: each is a page or a few."""
+
+_PARTS_TOGETHER: Final = 100
+"""Parts of a column, of ``ROWS_TOGETHER`` rows each, that are looked at together."""
+
+_STORED: Final = {"int64": "integer", "double": "real", "string": "text"}
+_CLASSES: Final = {int: "integer", float: "real", str: "text", bytes: "blob"}
+_ISO_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d.*)?")
 
 
-def column_profiles(
-    db: Connection, table: str, names: Sequence[str]
-) -> tuple[list[dict[str, Any]], QueryReport]:
-    """Return for each column what it holds, and what finding that out cost.
+@dataclass(frozen=True)
+class ColumnProfile:
+    """What one column holds.
 
-    Types stored, NULLs, distinct values, range (not of blobs), and a histogram: a bar for each tenth of the
-    range of the column's numbers.
+    ``low`` and ``high`` are of numbers and text, never of blobs. ``mean`` is of numbers, ``quartiles`` are
+    of numbers or of dates. ``top`` are the most frequent values, none if all differ. ``shortest`` and
+    ``longest`` count characters, of blobs bytes. ``bars`` count the rows in each tenth of the range, from
+    ``bar_ends[0]`` to ``bar_ends[1]``.
     """
-    rows: list[dict[str, Any]] = []
-    cost = QueryReport()
-    for start in range(0, len(names), _COLUMNS_TOGETHER):
-        some = list(names[start : start + _COLUMNS_TOGETHER])
-        count, figures = _figures(db, table, some)
-        cost += db.last_report
-        bars = _histograms(db, table, some, figures)
-        cost += db.last_report
-        rows += [_row(count, *each) for each in zip(some, figures, bars, strict=True)]
-    return rows, cost
+
+    name: str
+    stored: tuple[str, ...]
+    rows: int
+    nulls: int
+    distinct: int
+    low: Any = None
+    high: Any = None
+    mean: float | None = None
+    quartiles: tuple[Any, ...] = ()
+    top: tuple[tuple[Any, int], ...] = ()
+    shortest: int | None = None
+    longest: int | None = None
+    bars: tuple[int, ...] = ()
+    bar_ends: tuple[str, str] = ("", "")
 
 
-def _figures(db: Connection, table: str, names: list[str]) -> tuple[int, list[tuple[Any, ...]]]:
-    """Return the number of rows, and of each column what ``_OF_COLUMN`` says, in one pass."""
-    wanted = ", ".join(each.format(c=quoted(name)) for name in names for each in _OF_COLUMN)
-    (row,) = db.run(f"SELECT count(*), {wanted} FROM {quoted(table)}").rows
-    width = len(_OF_COLUMN)
-    return row[0], [row[at : at + width] for at in range(1, len(row), width)]
+@dataclass(frozen=True)
+class TableProfile:
+    """Columns, what reading them cost, and of which rows they tell."""
+
+    columns: tuple[ColumnProfile, ...]
+    cost: QueryReport
+    kept_step: int = 1
+    """Distinct values, quartiles, top values and bars are of every so many-th row."""
+    sampled: str = ""
+    """Of which rows everything is, empty for all."""
 
 
-def _histograms(db: Connection, table: str, names: list[str], figures: list[tuple[Any, ...]]) -> list[str]:
-    """Return a bar for each tenth of the range of every column with numbers, in one pass."""
-    spans = [_borders(low, high) for *_, low, high in figures]
-    wanted = [
-        _BIN.format(c=quoted(name), low=low, high=high, below="<=" if high == borders[-1] else "<")
-        for name, borders in zip(names, spans, strict=True)
-        for low, high in pairwise(borders)
+def profile_table(
+    db: Connection, table: str, columns: Sequence[tuple[str, str]], sample: int | None = None
+) -> TableProfile:
+    """Return the profile of ``columns``, names with declared types; of about ``sample`` rows if given."""
+    listed = ", ".join(quoted(name) for name, _ in columns)
+    source, sampled = f"FROM {quoted(table)}", ""
+    if sample is not None:
+        source, sampled = _sample(db, table, sample)
+    made: list[_Summaries] = []
+
+    def gather(width: int) -> _Summaries:
+        made.append(_Summaries(width))
+        return made[-1]
+
+    db.run(f"SELECT {listed} {source}", gather=gather)
+    cost, summaries = db.last_report, made[0]
+    summaries.fold()
+    found = [
+        each.profile(name, declared, summaries.count)
+        for each, (name, declared) in zip(summaries.columns, columns, strict=True)
     ]
-    if not wanted:
-        return [""] * len(names)
-    (row,) = db.run(f"SELECT {', '.join(wanted)} FROM {quoted(table)}").rows
-    counts = iter(row)
-    return [_bars([next(counts) for _ in borders[1:]]) for borders in spans]
+    return TableProfile(tuple(found), cost, summaries.step, sampled)
 
 
-def _borders(low: float | None, high: float | None) -> list[float]:
-    """Return where the bins begin and end; nothing for a range without width, or without an end."""
-    if low is None or high is None or not float("-inf") < low < high < float("inf"):
-        return []
-    step = high / _BINS - low / _BINS
-    return [low, *(low + step * at for at in range(1, _BINS)), high]
+def _sample(db: Connection, table: str, count: int) -> tuple[str, str]:
+    """Return a FROM clause of about ``count`` rows, in runs from all over the table, and what they are."""
+    kind = db.run("SELECT type, wr FROM pragma_table_list WHERE schema = 'main' AND name = ?", (table,)).rows
+    names = {str(name).lower() for (name,) in db.run("SELECT name FROM pragma_table_xinfo(?)", (table,)).rows}
+    rowid = next((name for name in ("rowid", "_rowid_", "oid") if name not in names), None)
+    if kind != [("table", 0)] or rowid is None:
+        return f"FROM {quoted(table)} LIMIT {count}", f"the first {count:,} rows"
+    ends = ", ".join(f"(SELECT {end}({rowid}) FROM {quoted(table)})" for end in ("min", "max"))
+    ((low, high),) = db.run(f"SELECT {ends}").rows
+    if low is None or high - low < count:
+        return f"FROM {quoted(table)}", ""
+    run, places = max(count // SAMPLE_PLACES, 1), min(count, SAMPLE_PLACES)
+    firsts = [low + (high + 1 - run - low) * place // max(places - 1, 1) for place in range(places)]
+    rowids = ",".join(str(first + at) for first in firsts for at in range(run))
+    chosen = f"{rowid} IN (SELECT value FROM json_each('[{rowids}]'))"
+    return f"FROM {quoted(table)} WHERE {chosen}", f"a sample from {places} places"
 
 
-def _bars(counts: list[int]) -> str:
-    highest = max(counts, default=0)
-    return "".join(" " if not each else _BARS[(each * len(_BARS) - 1) // highest] for each in counts)
+class _Summaries(Columns):
+    """The columns of a query as their rows come."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(0)
+        self.columns = [_Summary() for _ in range(width)]
+        self.step = 1
+        self._parts_taken = 0
+
+    def take(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Take ``rows`` as they come."""
+        rest = iter(rows)
+        with no_collecting():
+            while some := list(islice(rest, ROWS_TOGETHER)):
+                for column, values in zip(self.columns, zip(*some, strict=True), strict=True):
+                    column.add(part_of(values))
+                self.count += len(some)
+                self._parts_taken += 1
+                if self._parts_taken % _PARTS_TOGETHER == 0:
+                    self.fold()
+
+    def fold(self) -> None:
+        """Look at the parts that came; keep fewer rows if they are too many."""
+        for column in self.columns:
+            column.fold(self.step)
+        while sum(column.kept_bytes for column in self.columns) > KEPT_BYTES_MAX:
+            self.step *= 2
+            for column in self.columns:
+                column.thin()
 
 
-def _row(count: int, name: str, figures: tuple[Any, ...], bars: str) -> dict[str, Any]:
-    kinds, filled, distinct, low, high, *_ = figures
-    return {
-        "column": name,
-        "stored": ", ".join(sorted((kinds or "").split(","))),
-        "rows": count,
-        "nulls": count - filled,
-        "distinct": distinct,
-        "min": low,
-        "max": high,
-        "histogram": bars,
-    }
+@dataclass
+class _Summary:
+    """One column: exact figures, and values by storage class."""
+
+    nulls: int = 0
+    counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    ends: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    total: float = 0.0
+    lengths: list[int] = field(default_factory=list)
+    kept: dict[str, list[pa.Array]] = field(default_factory=lambda: defaultdict(list))
+    _waiting: dict[str, list[pa.Array]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, part: Part) -> None:
+        """Add values of one part."""
+        if isinstance(part, list):
+            self._add_mixed(part)
+            return
+        self.nulls += part.null_count
+        if kind := _STORED.get(str(part.type)):
+            self._waiting[kind].append(part.drop_null() if part.null_count else part)
+
+    def _add_mixed(self, values: list[Any]) -> None:
+        """Add values of several storage classes, or of one that Arrow could not take."""
+        import pyarrow as pa
+
+        types = {"integer": pa.int64(), "real": pa.float64(), "text": pa.string(), "blob": pa.binary()}
+        for kind, type_ in types.items():
+            own = [value for value in values if _CLASSES.get(type(value)) == kind]
+            if own:
+                self._waiting[kind].append(pa.array(own, type_))
+        self.nulls += sum(value is None for value in values)
+
+    def fold(self, step: int) -> None:
+        """Take the exact figures of what waits, and keep every ``step``-th value of it."""
+        import pyarrow.compute as pc
+
+        for kind, parts in self._waiting.items():
+            values = _joined(parts)
+            self.counts[kind] += len(values)
+            if kind in ("text", "blob"):
+                length = pc.min_max(pc.utf8_length(values) if kind == "text" else pc.binary_length(values))
+                self.lengths += [end for end in length.as_py().values() if end is not None]
+            else:
+                self.total += pc.sum(values.cast("double", safe=False)).as_py() or 0.0
+            if kind != "blob":
+                self.ends[kind] += [end for end in pc.min_max(values).as_py().values() if end is not None]
+            self.kept[kind].append(_every(values, step))
+        self._waiting.clear()
+
+    def thin(self) -> None:
+        """Keep every second value of those kept."""
+        for kind, parts in self.kept.items():
+            self.kept[kind] = [_every(part, 2) for part in parts]
+
+    @property
+    def kept_bytes(self) -> int:
+        """How large what is kept is."""
+        return sum(part.nbytes for parts in self.kept.values() for part in parts)
+
+    def profile(self, name: str, declared: str, rows: int) -> ColumnProfile:
+        """Return what was found."""
+        kept = {kind: _joined(parts) for kind, parts in self.kept.items()}
+        numbers = _sorted_numbers(kept)
+        distinct, top = _frequent_numbers(numbers)
+        for kind in ("text", "blob"):
+            if kind in kept:
+                more, frequent = _frequent_values(kept[kind])
+                distinct, top = distinct + more, top + frequent
+        top.sort(key=lambda pair: -pair[1])
+        stored = [kind for kind, count in self.counts.items() if count] + ["null"] * (self.nulls > 0)
+        found: dict[str, Any] = {
+            "low": next((min(self.ends[kind]) for kind in _ordered(self.ends)), None),
+            "high": next((max(self.ends[kind]) for kind in _ordered(self.ends)[::-1]), None),
+            "shortest": min(self.lengths, default=None),
+            "longest": max(self.lengths, default=None),
+        }
+        measured = self.counts["integer"] + self.counts["real"]
+        if measured:
+            both = self.ends["integer"] + self.ends["real"]
+            found |= {"mean": self.total / measured, **_spread(numbers, min(both), max(both))}
+            found["low"] = min(both)
+            found["high"] = found["high"] if self.counts["text"] else max(both)
+        elif self.counts["text"]:
+            found |= _of_dates(kept["text"], declared)
+        return ColumnProfile(
+            name,
+            tuple(sorted(stored)),
+            rows,
+            self.nulls,
+            distinct,
+            top=tuple(top[:TOP_VALUES]) if distinct < sum(map(len, kept.values())) else (),
+            **found,
+        )
+
+
+def _ordered(ends: dict[str, list[Any]]) -> list[str]:
+    """Return the storage classes that have ends, as SQLite orders them."""
+    return [kind for kind in ("integer", "real", "text") if ends.get(kind)]
+
+
+def _joined(parts: list[pa.Array]) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    chunks = [chunk for part in parts for chunk in getattr(part, "chunks", [part])]
+    return pa.chunked_array(chunks)
+
+
+def _every(values: pa.ChunkedArray, step: int) -> pa.ChunkedArray:
+    import numpy as np
+
+    return values if step == 1 else values.take(np.arange(0, len(values), step))
+
+
+def _sorted_numbers(kept: dict[str, pa.ChunkedArray]) -> np.ndarray[Any, Any]:
+    """Return the numbers that are kept in order: integers as such if there are no others."""
+    import numpy as np
+
+    found = [kept[kind].to_numpy() for kind in ("integer", "real") if kind in kept]
+    numbers = np.concatenate(found) if found else np.zeros(0)
+    return np.sort(numbers)
+
+
+def _frequent_numbers(numbers: np.ndarray[Any, Any]) -> tuple[int, list[tuple[Any, int]]]:
+    """Return how many sorted ``numbers`` are distinct, and the most frequent ones."""
+    import numpy as np
+
+    if not len(numbers):
+        return 0, []
+    begins = np.flatnonzero(np.concatenate(([True], numbers[1:] != numbers[:-1])))
+    counts = np.diff(np.append(begins, len(numbers)))
+    return len(begins), [(numbers[begins[at]].item(), int(counts[at])) for at in _most(counts)]
+
+
+def _frequent_values(values: pa.ChunkedArray) -> tuple[int, list[tuple[Any, int]]]:
+    """Return how many texts or blobs are distinct, and the most frequent ones."""
+    import pyarrow.compute as pc
+
+    counted = pc.value_counts(values)
+    counts = counted.field("counts").to_numpy()
+    return len(counts), [(counted.field("values")[int(at)].as_py(), int(counts[at])) for at in _most(counts)]
+
+
+def _most(counts: np.ndarray[Any, Any]) -> Any:
+    """Return where the highest counts are."""
+    import numpy as np
+
+    if len(counts) <= TOP_VALUES:
+        return range(len(counts))
+    return np.argpartition(-counts, TOP_VALUES)[:TOP_VALUES]
+
+
+def _spread(numbers: np.ndarray[Any, Any], low: float, high: float) -> dict[str, Any]:
+    """Return quartiles and bars of sorted ``numbers``."""
+    found: dict[str, Any] = {"quartiles": tuple(_quantile(numbers, share) for share in (0.25, 0.5, 0.75))}
+    if float("-inf") < low < high < float("inf"):
+        bars = _bars(numbers, float(low), float(high))
+        found |= {"bars": bars, "bar_ends": (f"{low:.10g}", f"{high:.10g}")}
+    return found
+
+
+def _quantile(numbers: np.ndarray[Any, Any], share: float) -> float:
+    """Return a quantile of sorted ``numbers``, between two of them if it falls there, as pandas does."""
+    place = share * (len(numbers) - 1)
+    below, above = float(numbers[int(place)]), float(numbers[min(int(place) + 1, len(numbers) - 1)])
+    return below if below == above else below + (above - below) * (place - int(place))
+
+
+def _bars(numbers: np.ndarray[Any, Any], low: float, high: float) -> tuple[int, ...]:
+    """Count sorted ``numbers`` in each tenth of their range."""
+    import numpy as np
+
+    borders = np.unique(np.linspace(low / 2, high / 2, BINS + 1) * 2)  # their difference may be beyond floats
+    places = np.searchsorted(numbers, borders[1:-1])
+    return tuple(int(count) for count in np.diff([0, *places, len(numbers)]))
+
+
+def _of_dates(texts: pa.ChunkedArray, declared: str) -> dict[str, Any]:
+    """Return quartiles and bars of dates and moments; nothing if not all values are such."""
+    import numpy as np
+    import pyarrow as pa
+
+    first = next((str(value) for value in texts if value.is_valid), "")
+    if not _ISO_DATE.fullmatch(first):
+        return {}
+    moments = as_declared(texts, declared)
+    for unit in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
+        if moments is not texts:
+            break
+        try:
+            moments = texts.cast(unit)
+        except pa.ArrowInvalid:
+            continue
+    if moments is texts:
+        return {}
+    numbers = np.sort(moments.cast(pa.timestamp("us")).to_numpy()).astype("int64")
+    low, high = int(numbers[0]), int(numbers[-1])
+    middle = [int(numbers[(len(numbers) - 1) * quarter // 4]) for quarter in (1, 2, 3)]
+    moments = np.array([*middle, low, high], "datetime64[us]")
+    as_text = [str(each).replace("T", " ")[: len(first)] for each in moments]
+    found: dict[str, Any] = {"quartiles": tuple(as_text[:3])}
+    if low < high:
+        found |= {"bars": _bars(numbers, float(low), float(high)), "bar_ends": tuple(as_text[3:])}
+    return found

@@ -5,20 +5,32 @@ Rules of this file: an explanation runs nothing, so it fetches nothing but the s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from turso_sync_nb.connection.profiling import column_profiles
+from turso_sync_nb.connection.profiling import profile_table
 from turso_sync_nb.connection.statements import is_blank
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter import cells
 from turso_sync_nb.jupyter import schema as schema_of
+from turso_sync_nb.jupyter.arguments import Option
 from turso_sync_nb.jupyter.rendering import footer
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from turso_sync_nb.connection.profiling import ColumnProfile
     from turso_sync_nb.jupyter.arguments import Arguments
     from turso_sync_nb.jupyter.notebook import Notebook
+
+_BARS: Final = "▁▂▃▄▅▆▇█"
+
+SAMPLE_MAX: Final = 100_000
+"""Rows of a sample: their rowids are listed in the query."""
+
+
+PROFILE_OPTIONS: Final = (
+    Option(("--sample",), "ROWS", "look at about so many rows, from all over the table"),
+)
 
 
 def profile(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
@@ -28,11 +40,62 @@ def profile(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     db = notebook.connections.get(arguments.get("on"), notebook.variables).db
     table = arguments.words[0]
     described, _ = schema_of.columns(db, table)
-    rows, cost = column_profiles(db, table, [str(name) for name in described["column"]])
-    frame = pd.DataFrame(rows)
-    frame.insert(1, "declared", described["type"])
-    note = footer(cost, in_transaction=db.in_transaction, rows=int(frame["rows"].iloc[0]))
-    return notebook.shown(frame, [note])
+    columns = list(zip(described["column"], described["type"], strict=True))
+    found = profile_table(db, table, columns, _sample_of(arguments))
+    rows_of = zip(found.columns, described["type"], strict=True)
+    frame = pd.DataFrame([_row(each, declared) for each, declared in rows_of])
+    rows = found.columns[0].rows
+    note = footer(found.cost, in_transaction=db.in_transaction, rows=rows)
+    notes = [f"{found.sampled}: {note}" if found.sampled else note]
+    if found.kept_step > 1:
+        notes.append(
+            f"distinct values, quartiles, top values and histograms are of every {found.kept_step}th row"
+        )
+    return notebook.shown(frame, notes)
+
+
+def _sample_of(arguments: Arguments) -> int | None:
+    """Return how many rows a sample is to have, or None without one.
+
+    Raises:
+        UsageError: not a number of rows.
+    """
+    text = arguments.get("sample")
+    if text is None:
+        return None
+    if not text.isdecimal() or not 0 < int(text) <= SAMPLE_MAX:
+        raise UsageError(
+            "profile a sample: that is no number of rows", hint=f"--sample 10000, at most {SAMPLE_MAX:,}"
+        )
+    return int(text)
+
+
+def _row(column: ColumnProfile, declared: str) -> dict[str, object]:
+    quartiles = column.quartiles or (None, None, None)
+    return {
+        "column": column.name,
+        "declared": declared,
+        "stored": ", ".join(column.stored),
+        "histogram": block_bars(column.bars),
+        "rows": column.rows,
+        "nulls": column.nulls,
+        "distinct": column.distinct,
+        "min": column.low,
+        "max": column.high,
+        "mean": column.mean,
+        "25%": quartiles[0],
+        "median": quartiles[1],
+        "75%": quartiles[2],
+        "top": ", ".join(f"{value} ({times})" for value, times in column.top),
+        "shortest": column.shortest,
+        "longest": column.longest,
+    }
+
+
+def block_bars(counts: tuple[int, ...]) -> str:
+    """Return counts as bars of text: ``"▁▃█"``, a blank for none."""
+    highest = max(counts, default=0)
+    return "".join(" " if not each else _BARS[(each * len(_BARS) - 1) // highest] for each in counts)
 
 
 def explain(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:

@@ -87,7 +87,7 @@ _ALL: Final = (
     ),
     Subcommand(
         "profile",
-        Grammar("%turso_sync profile TABLE", (_ON,), 1, 1),
+        Grammar("%turso_sync profile TABLE [--sample ROWS]", (_ON, *profiling.PROFILE_OPTIONS), 1, 1),
         "describe what a table's columns hold",
         profiling.profile,
     ),
