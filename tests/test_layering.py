@@ -226,7 +226,7 @@ def test_ladder_check_sees(inside: str, source: str) -> None:
     [
         ("storage/files/lock.py", "from turso_sync_nb.storage.pages import page_map"),
         ("storage/pages/undo.py", "if TYPE_CHECKING:\n    from turso_sync_nb.storage.vfs import lazy_vfs"),
-        ("storage/prefetch/heads.py", "from ..vfs import snapshot"),
+        ("storage/prefetch/read_heads.py", "from ..vfs import snapshot"),
     ],
 )
 def test_storage_ladder_check_sees(inside: str, source: str) -> None:

@@ -1,4 +1,4 @@
-"""The error tree: what can go wrong here, and what the reader can do about it.
+"""Define the error tree; each error has a hint of what to do.
 
     Exception
     +-- Warning

@@ -1,4 +1,4 @@
-"""What a user may choose; the names are those of Turso's Python package."""
+"""Declare and check the options of a replica, named as in Turso's Python package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long work comes on, told to whoever listens in this thread."""
+"""Report the progress of long work to listeners in the same thread."""
 
 from __future__ import annotations
 

@@ -169,8 +169,7 @@ def test_the_footer_says_rows_time_downloads_and_what_waits():
     )
     line = footer(report, in_transaction=True, rows=1234)
     assert line == (
-        "1,234 rows · 250 ms · downloaded 262.1 kB in 2 requests"
-        " · transaction open until COMMIT or ROLLBACK"
+        "1,234 rows · 250 ms · downloaded 262.1 kB in 2 requests · transaction open until COMMIT or ROLLBACK"
     )
     assert footer(QueryReport(seconds=2, requests=1), in_transaction=False, rows=None) == (
         "done · 2.00 s · downloaded 0 B in 1 request"

@@ -153,8 +153,8 @@ class World:
             mock.patch.object(connecting, "HttpRemote", remote),
             mock.patch.object(replica.random, "SystemRandom", return_value=self.chance),
             mock.patch.object(opening.uuid, "uuid4", self._uuid),
-            mock.patch.object(publication, "reach", self._reached),
-            mock.patch.object(checkpointing, "reach", self._reached),
+            mock.patch.object(publication, "failpoint", self._reached),
+            mock.patch.object(checkpointing, "failpoint", self._reached),
             mock.patch("os.fsync", return_value=None),
         ):
             yield

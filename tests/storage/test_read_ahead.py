@@ -146,7 +146,7 @@ def test_many_lookups_fetch_the_rest(reader) -> None:
 
 
 def test_unknown_pages_by_place(store_pages, partial: Callable[..., Partial]) -> None:
-    """Where only the place in the file is known, windows double up to a segment and no further."""
+    """Where only the position in the file is known, windows double up to a segment and no further."""
     replica = partial([store_pages[0], *[bytes(4096)] * 50], here=[0], segment_pages=8)
     file = replica.vfs.xOpen(str(replica.folder.main), [READONLY | apsw.SQLITE_OPEN_MAIN_DB, 0])
     for page in range(10, 50):

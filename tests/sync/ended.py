@@ -10,7 +10,7 @@ import os
 import sys
 
 import turso_sync_nb as tsn
-from turso_sync_nb.storage.files import crash_points
+from turso_sync_nb.storage.files import failpoints
 
 
 def main() -> None:
@@ -35,13 +35,13 @@ def main() -> None:
         max_resident="1MiB" if kind == "limited" else None,
     )
     db.execute("PRAGMA cache_size = 10")  # what is read again is read from the file
-    crash_points.handler = end_here
+    failpoints.handler = end_here
     for round_number in range(3):
         for number in range(4):
             key = f"{round_number}-{number}"
             db.execute("INSERT INTO kv VALUES (?, ?)", (key, "v" * 3000))
             said("committed", key)
-            crash_points.reach("commit: returned")
+            failpoints.failpoint("commit: returned")
         for _ in range(2 if kind == "limited" else 0):
             db.execute("SELECT sum(length(v)) FROM ballast").fetchall()
         if round_number == 1:

@@ -10,7 +10,7 @@ import pytest
 
 import turso_sync_nb as tsn
 from turso_sync_nb.engine.pull import Settling, pull
-from turso_sync_nb.storage.files.uninterrupted import uninterrupted
+from turso_sync_nb.storage.files.signals import defer_sigint
 from turso_sync_nb.storage.vfs import publication
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def test_ctrl_c_in_a_publication_waits_for_its_end(replica, monkeypatch):
     far.push()
     monkeypatch.setattr(
         publication,
-        "reach",
+        "failpoint",
         lambda point: signal.raise_signal(signal.SIGINT) if point == "publish: committed" else None,
     )
     with pytest.raises(KeyboardInterrupt, match="the pull was done"):
@@ -112,7 +112,7 @@ def test_a_disk_that_failed_amid_a_publication(replica, monkeypatch):
         if full and point == "publish: cut":
             raise tsn.ReplicaError("write: the disk is full")
 
-    monkeypatch.setattr(publication, "reach", fail)
+    monkeypatch.setattr(publication, "failpoint", fail)
     for verb in (db.pull, lambda: db.execute("SELECT 1"), db.pull):
         with pytest.raises(tsn.ReplicaError, match="the disk is full"):
             verb()
@@ -133,7 +133,7 @@ def test_a_verb_finishes_what_an_earlier_one_began(replica, monkeypatch):
             raise tsn.ReplicaError("write: the disk is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(publication, "reach", fail)
+        patched.setattr(publication, "failpoint", fail)
         with pytest.raises(tsn.ReplicaError, match="the disk is full"):
             db.pull()
     far.execute("INSERT INTO kv VALUES ('more', ?)", ("long" * 9000,))
@@ -184,7 +184,7 @@ def test_a_deferred_ctrl_c_is_delivered_where_it_is_allowed():
     done = []
 
     def stopped() -> None:
-        with uninterrupted() as deferral:
+        with defer_sigint() as deferral:
             signal.raise_signal(signal.SIGINT)
             done.append("went on")
             with deferral.allowed():
@@ -193,7 +193,7 @@ def test_a_deferred_ctrl_c_is_delivered_where_it_is_allowed():
     with pytest.raises(KeyboardInterrupt):
         stopped()
     assert done == ["went on"]
-    with uninterrupted() as deferral:
+    with defer_sigint() as deferral:
         with pytest.raises(KeyboardInterrupt), deferral.allowed():
             signal.raise_signal(signal.SIGINT)
         done.append("deferred again")

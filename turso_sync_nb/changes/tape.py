@@ -294,9 +294,7 @@ class _Reader:
                     RowChange(place, shape, "delete", victim, None, by_action=by_action, by_replace=True)
                 )
         if kind in (_NEW, _UPDATE):
-            change = RowChange(
-                change_id, shape, "update", old, image, by_action=by_action, sets=self.sets
-            )
+            change = RowChange(change_id, shape, "update", old, image, by_action=by_action, sets=self.sets)
         elif kind == _DELETE:
             by_replace = bool(flags & BY_REPLACE)
             change = RowChange(

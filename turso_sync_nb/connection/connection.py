@@ -30,7 +30,7 @@ from turso_sync_nb.engine import tree_costs
 from turso_sync_nb.engine.export import export
 from turso_sync_nb.engine.reports import QueryReport, Stats
 from turso_sync_nb.errors import ProgrammingError, UsageError
-from turso_sync_nb.storage.files.uninterrupted import uninterrupted
+from turso_sync_nb.storage.files.signals import defer_sigint
 
 if TYPE_CHECKING:
     import os
@@ -230,7 +230,7 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
         def before_first_step(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
             nonlocal columns, gathered
             self._session.writing = not cursor.is_readonly
-            self._session.foresee(statement, [bound])
+            self._session.prefetch_for(statement, [bound])
             description = cursor.get_description()
             if description:
                 columns, gathered = description, gather(len(description))
@@ -408,7 +408,7 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
         """Roll back what is open and let go of the replica; may be repeated, also when it failed."""
         if self.closed:
             return
-        with uninterrupted():
+        with defer_sigint():
             if self._awaiting is not None:
                 self._awaiting.close()
             self._replica.listening.end(self)

@@ -95,7 +95,7 @@ class Cursor:
             closing(self._session.raw.cursor()) as raw,
         ):
             self._session.writing = True
-            self._session.foresee(sql, checked, lambda: done)
+            self._session.prefetch_for(sql, checked, lambda: done)
             changes = self._session.raw.changes
             try:
                 deque(raw.executemany(sql, bound()), maxlen=0)
@@ -132,7 +132,7 @@ class Cursor:
 
         def before_first_step(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
             self._session.writing = not cursor.is_readonly
-            self._session.foresee(sql, [bound])
+            self._session.prefetch_for(sql, [bound])
             columns = cursor.get_description()
             self.description = (
                 tuple((name, None, None, None, None, None, None) for name, _ in columns) or None

@@ -10,7 +10,7 @@ from turso_sync_nb.engine.ensure import ensure
 from turso_sync_nb.engine.hydration import Hydration, hydrate
 from turso_sync_nb.engine.query_trees import dry_run
 from turso_sync_nb.errors import UsageError
-from turso_sync_nb.storage.pages.allowance import Allowance
+from turso_sync_nb.storage.pages.fetch_budget import FetchBudget
 from turso_sync_nb.units import parse_size
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class FetchingMixin:
         bytes_max = parse_size(max_fetch) if isinstance(max_fetch, str) else max_fetch
         if bytes_max is not None and bytes_max < 0:
             raise UsageError(f"limit a fetch: max_fetch is {bytes_max}", hint="give bytes, 0 or more")
-        with self._session.allowed(Allowance(bytes_max, offline=offline)):
+        with self._session.allowed(FetchBudget(bytes_max, offline=offline)):
             yield
 
     def ensure(self, sql: str) -> None:

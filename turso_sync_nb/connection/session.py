@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.connection.cursor import Cursor
     from turso_sync_nb.engine.replica import Replica
-    from turso_sync_nb.storage.pages.allowance import Allowance
+    from turso_sync_nb.storage.pages.fetch_budget import FetchBudget
 
 PROGRESS_STEPS: Final = 20_000
 """Virtual-machine steps between two chances for Python to deliver Ctrl-C (0.06 s at most, measured)."""
@@ -83,7 +83,7 @@ class Session:
         self.awaited = set[object]()
         """What was awaited and is not done; all of it runs on ``awaiting_thread``."""
         self.awaiting_thread: int | None = None
-        self._allowance: Allowance | None = None
+        self._fetch_budget: FetchBudget | None = None
         self._replica = replica
         self._tables_ignore = tables_ignore
         self._recorded: dict[tuple[Any, ...], Callable[[apsw.Connection], object]] = {}
@@ -104,7 +104,7 @@ class Session:
 
     def _open(self) -> tuple[apsw.Connection, Capture]:
         raw = self._replica.open_database()
-        self._replica.allow(raw, self._allowance)
+        self._replica.allow(raw, self._fetch_budget)
         capture = Capture(raw, ignored=self._tables_ignore, next_transaction=self._replica.next_transaction)
         raw.set_progress_handler(self._is_late, PROGRESS_STEPS)
         raw.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
@@ -142,14 +142,14 @@ class Session:
             self._deadline_s = None
 
     @contextmanager
-    def allowed(self, allowance: Allowance) -> Iterator[None]:
-        """Fetch in the block as ``allowance`` says, the one around it no more."""
-        outer, self._allowance = self._allowance, allowance
-        self._replica.allow(self.raw, allowance)
+    def allowed(self, budget: FetchBudget) -> Iterator[None]:
+        """Fetch in the block as ``budget`` says, the one around it no more."""
+        outer, self._fetch_budget = self._fetch_budget, budget
+        self._replica.allow(self.raw, budget)
         try:
             yield
         finally:
-            self._allowance = outer
+            self._fetch_budget = outer
             if not self.closed:
                 self._replica.allow(self.raw, outer)
 
@@ -173,10 +173,10 @@ class Session:
             with self._replica.gate.running(self):  # not amid another thread's verb, which has the files
                 self._take_up()
 
-    def foresee(self, sql: str, items: Sequence[Any], done: Callable[[], int] = int) -> None:
+    def prefetch_for(self, sql: str, items: Sequence[Any], done: Callable[[], int] = int) -> None:
         """Have foreseen what ``sql`` reads with each of ``items``; ``done`` returns how many were run."""
         if (file := self._replica.lazy_file(self.raw)) and concerns_rows(sql):
-            file.foresight.begin(sql, items, done)
+            file.speculation.begin(sql, items, done)
 
     def interrupt(self) -> None:
         """Stop what another thread is doing here: SQL, and waiting for the remote."""

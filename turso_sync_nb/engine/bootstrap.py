@@ -1,4 +1,4 @@
-"""Bootstrap: the first pages of a new replica, at one revision, resumable at any byte.
+"""Fetch the first pages of a new replica at one revision, resumable at any byte.
 
 The order is what makes it so:
 
@@ -29,7 +29,7 @@ from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.storage.files.metadata import save_metadata
 from turso_sync_nb.storage.pages.page_map import PageMap
 from turso_sync_nb.storage.pages.page_store import BATCH_PAGES_MAX, PageStore, forget_pages
-from turso_sync_nb.storage.prefetch.opening_pages import opening_pages
+from turso_sync_nb.storage.prefetch.schema_pages import schema_pages
 from turso_sync_nb.storage.vfs.view_vfs import ViewVFS
 from turso_sync_nb.units import PAGE_SIZE, format_size, pages_of_bytes
 
@@ -195,7 +195,7 @@ class _Run:
             store.put(_flushing(store, source.fetch(part)))
         if metadata.db_pages:
             verify_first_page(store.read(FIRST_PAGE), metadata.db_pages)
-            for pages in opening_pages(store) if _begins_with_more(metadata.bootstrap) else ():
+            for pages in schema_pages(store) if _begins_with_more(metadata.bootstrap) else ():
                 store.put(source.fetch(pages))
             self._refuse_unreadable(store)
         store.flush()

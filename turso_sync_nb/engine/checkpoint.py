@@ -1,4 +1,4 @@
-"""Checkpoint: the log goes into the database file, and what a pull needs to take it back is kept.
+"""Move the log into the database file and keep what a pull needs to undo that.
 
 The base content of every page that is about to be written over goes to the undo first, durably.
 """
@@ -12,8 +12,8 @@ from pyroaring import BitMap
 
 from turso_sync_nb.engine.reports import CheckpointReport
 from turso_sync_nb.errors import ReplicaBusyError
-from turso_sync_nb.storage.files.crash_points import reach
-from turso_sync_nb.storage.files.uninterrupted import uninterrupted
+from turso_sync_nb.storage.files.failpoints import failpoint
+from turso_sync_nb.storage.files.signals import defer_sigint
 from turso_sync_nb.storage.format.wal_pages import wal_pages
 from turso_sync_nb.units import LOCK_PAGE, PageId
 
@@ -50,11 +50,11 @@ def move_log(replica: Replica) -> CheckpointReport:
         overwritten = base & (logged | BitMap(range(size_after, replica.metadata.db_pages)))
         wanted = overwritten - store.undo.pages - BitMap([LOCK_PAGE])
         store.undo.save((PageId(page), store.read(PageId(page))) for page in wanted)
-        reach("checkpoint: undo durable")
-        with uninterrupted(), replica.moving_log():
-            reach("checkpoint: begun")
+        failpoint("checkpoint: undo durable")
+        with defer_sigint(), replica.moving_log():
+            failpoint("checkpoint: begun")
             ((busy, _, _),) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            reach("checkpoint: log moved")
+            failpoint("checkpoint: log moved")
             store.flush()
     finally:
         replica.close_database(raw)

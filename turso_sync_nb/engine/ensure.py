@@ -1,4 +1,4 @@
-"""Ensure: the pages that one query touches are here.
+"""Make the pages that one query touches resident.
 
 Where the remote can name them they come in one request. Then it is run, and its rows dropped: what it touches
 is what arrives, anywhere.
@@ -26,7 +26,7 @@ def ensure(replica: Replica, sql: str) -> None:
     try:
         raw.pragma("query_only", 1)
         if not replica.is_whole and not fetch_selected(replica, sql) and (file := replica.lazy_file(raw)):
-            file.foresight.begin(sql, [None])
+            file.speculation.begin(sql, [None])
         deque(raw.execute(sql), maxlen=0)
     finally:
         replica.close_database(raw)

@@ -1,4 +1,4 @@
-"""Export: the whole database as a plain SQLite file for other tools."""
+"""Write the whole database as a plain SQLite file for other tools."""
 
 from __future__ import annotations
 

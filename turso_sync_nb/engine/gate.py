@@ -1,4 +1,4 @@
-"""The gate of a replica: statements run side by side, and now and then a verb needs every connection idle.
+"""Quiesce a replica's connections before its files are replaced.
 
 A verb that publishes other files under the connections (pull, checkpoint) waits until no statement runs,
 no cursor is open and no transaction is, for as long as a statement would wait for a lock. Meanwhile idle

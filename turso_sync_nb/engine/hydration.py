@@ -1,4 +1,4 @@
-"""Hydration: the pages that are not here yet arrive in the background, until the replica is whole.
+"""Fetch all absent pages in the background until the replica is whole.
 
 One thread, part by part. Between two parts others go first: verbs, and readers that wait for a page. A verb
 that runs keeps a part from being begun, so no page arrives under a pull or a checkpoint. What arrived stays,

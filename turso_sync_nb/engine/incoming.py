@@ -1,4 +1,4 @@
-"""What a pull would change, found without pulling: rows that differ between two states of the remote.
+"""Preview a pull: the rows that differ between two states of the remote.
 
 The remote sends the pages that changed since our revision, ours or not; both states are then databases to
 read. Only rows on pages that changed are compared. The b-tree that a page belongs to is found by going down
@@ -23,7 +23,7 @@ from turso_sync_nb.engine.fetch import PagesAt
 from turso_sync_nb.engine.news import every_change
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.storage.format.btree import INDEX_INTERIOR, INDEX_LEAF, TABLE_INTERIOR, TABLE_LEAF, Node
-from turso_sync_nb.storage.format.chains import free_pages, next_overflow, usable_bytes
+from turso_sync_nb.storage.format.overflow import free_pages, next_overflow, usable_bytes
 from turso_sync_nb.storage.vfs.snapshot import Snapshot
 from turso_sync_nb.units import PageId
 

@@ -1,4 +1,4 @@
-"""Listening to the remote: a thread asks it for news again and again, as long as somebody wants to be told.
+"""Listen to the remote on a thread, by long polls, while there are subscribers.
 
 A remote that can is asked to wait for news (long poll); one that answers at once is asked every ``EVERY_S``.
 Nothing is fetched, unless somebody also wants a pull to be made of news. That waits as long as a connection

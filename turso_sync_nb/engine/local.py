@@ -1,4 +1,4 @@
-"""What was made here and has to outlive a change of the base image."""
+"""Read and restore local changes that must survive a change of the base image."""
 
 from __future__ import annotations
 

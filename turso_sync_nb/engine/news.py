@@ -1,4 +1,4 @@
-"""What the remote has that this replica has not: pages, in a file beside the base image.
+"""Fetch the pages of the remote that differ from this replica into a file beside the base image.
 
 Nothing here touches a file in force. An answer that breaks off is completed at the revision that it was
 about.

@@ -1,4 +1,4 @@
-"""Whose pages are whose, as far as pages that are here tell: nothing is fetched for it.
+"""Map pages to the table or index that owns them, using resident pages only.
 
 An interior page of a b-tree names the pages below it, so a table's absent pages are known as soon as its
 interior pages are here. Overflow pages are named by the cells of leaves: these are read up to a limit.
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from pyroaring import BitMap
 
 from turso_sync_nb.storage.format.btree import INDEX_INTERIOR, INDEX_LEAF, TABLE_LEAF, Node
-from turso_sync_nb.storage.format.chains import free_pages, next_overflow, usable_bytes
+from turso_sync_nb.storage.format.overflow import free_pages, next_overflow, usable_bytes
 from turso_sync_nb.storage.format.wal_pages import wal_pages
-from turso_sync_nb.storage.pages.last_commit import LastCommit
+from turso_sync_nb.storage.pages.committed import CommittedPages
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def page_owners(replica: Replica, raw: apsw.Connection) -> list[Owner]:
     """Return all owners; ``raw`` is asked for the schema, which it has read already."""
     found: list[Any] = raw.execute(_ROOTS).fetchall()
     roots = [("table", "sqlite_schema", "sqlite_schema", 0), *found]
-    with LastCommit(replica.folder, replica.store) as pages:
+    with CommittedPages(replica.folder, replica.store) as pages:
         trees = _Trees(pages, LEAVES_READ_MAX)
         owners = [Owner(kind, name, table, trees.pages_of(root)) for kind, name, table, root in roots]
         return [*owners, Owner("free", "free pages", "", BitMap(free_pages(pages.read, pages.db_pages)))]
@@ -81,7 +81,7 @@ def fetch_owned(
     roots = [root for _, found, _, root in raw.execute(_ROOTS) if found == name]
     fetched = 0
     while roots:
-        with LastCommit(replica.folder, replica.store) as pages:
+        with CommittedPages(replica.folder, replica.store) as pages:
             owned = _Trees(pages).pages_of(roots[0])
         absent = replica.store.page_map.absent_of(owned)
         if not absent:
@@ -96,7 +96,7 @@ def fetch_owned(
 class _Trees:
     """Walks b-trees; ``leaves_left``: how many leaves may still be read, ``None`` for any number."""
 
-    def __init__(self, pages: LastCommit, leaves_left: int | None = None) -> None:
+    def __init__(self, pages: CommittedPages, leaves_left: int | None = None) -> None:
         self._pages = pages
         self._leaves_left = leaves_left
         first = pages.read(0)

@@ -27,7 +27,7 @@ from turso_sync_nb.engine.salvage import saved_local_work
 from turso_sync_nb.engine.unreadable import SCHEMA_COOKIE, named_if_unreadable, parse
 from turso_sync_nb.errors import ReplicaError
 from turso_sync_nb.progress import came_on
-from turso_sync_nb.storage.files.uninterrupted import uninterrupted
+from turso_sync_nb.storage.files.signals import defer_sigint
 from turso_sync_nb.storage.pages.next_base import NextBase
 from turso_sync_nb.storage.vfs.publication import publication
 
@@ -136,7 +136,7 @@ def in_force(replica: Replica, news: News, settling: Settling) -> Replayed:
     folder, store = replica.folder, replica.store
     with (
         replica.gate.closed(settling.verb, settling.caller, WAIT_FOR_OTHERS_S),
-        uninterrupted() as deferral,
+        defer_sigint() as deferral,
         _suspended(replica),
     ):
         with deferral.allowed():

@@ -32,7 +32,7 @@ from turso_sync_nb.errors import (
     SyncError,
 )
 from turso_sync_nb.progress import came_on
-from turso_sync_nb.storage.files.crash_points import reach
+from turso_sync_nb.storage.files.failpoints import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -250,7 +250,7 @@ class _Push:
         while True:
             came_on("preparing")
             pieces = [*head, *self._pieces(batch, apart), *end]
-            reach("push: before sending")
+            failpoint("push: before sending")
             came_on("sending")
             replica.unanswered = True
             client_id = replica.metadata.client_id
@@ -260,7 +260,7 @@ class _Push:
                 break
             apart |= {change.id for change in failure.piece.changes}  # which of them is it?
         self.is_based = False
-        reach("push: answered")
+        failpoint("push: answered")
         if failure is not None:
             raise self._meaning(failure, batch)
         if not position.acknowledge(replica, border):
@@ -268,7 +268,7 @@ class _Push:
                 "sent; a transaction that is open here keeps the list of changes from being trimmed yet"
             )
         replica.session.arrived(batch)
-        reach("push: acknowledged")
+        failpoint("push: acknowledged")
         self.transactions += len(batch)
         self.changes += sum(not is_ignored(change) for one in batch for change in one.changes)
         return after

@@ -1,4 +1,4 @@
-"""The pages that a query reads, named by the remote: some remotes know the query selector.
+"""Ask the remote which pages a query reads, where it supports the query selector.
 
 Others ignore it and send every page that the page selector names. So it is tried once, with four pages of
 which a query without a table touches one at most.

@@ -1,4 +1,4 @@
-"""The b-trees that a query opens, by its bytecode, and the upper pages of all of them at once."""
+"""Find the b-trees that a query opens by its bytecode, and fetch their upper pages together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pyroaring import BitMap
 
 from turso_sync_nb.engine.reports import DryRun
 from turso_sync_nb.engine.tree_costs import ROOTS
-from turso_sync_nb.storage.format.programs import has_any, roots_opened
+from turso_sync_nb.storage.format.bytecode import has_any, roots_opened
 from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
 from turso_sync_nb.units import PAGE_SIZE
 

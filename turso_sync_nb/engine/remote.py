@@ -1,4 +1,4 @@
-"""What the engine needs of a remote. ``turso_sync_nb.remote`` implements it; nothing here imports that."""
+"""Declare what the engine needs of a remote; ``turso_sync_nb.remote`` implements it."""
 
 from __future__ import annotations
 

@@ -20,17 +20,17 @@ from turso_sync_nb.engine.fetch import RemotePages
 from turso_sync_nb.engine.gate import Gate
 from turso_sync_nb.engine.listening import Listening
 from turso_sync_nb.engine.local import last_waiting
-from turso_sync_nb.engine.remote_features import check_changed, check_held
+from turso_sync_nb.engine.observers import Observers
+from turso_sync_nb.engine.remote_support import check_changed, check_held
 from turso_sync_nb.engine.reports import Cost, Stats
 from turso_sync_nb.engine.session_log import SessionLog
-from turso_sync_nb.engine.watchers import Watchers
 from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError, SyncError
 from turso_sync_nb.options import SEGMENT_SIZE_DEFAULT
 from turso_sync_nb.storage.files.metadata import FileStamp, load_metadata, save_metadata
-from turso_sync_nb.storage.files.uninterrupted import uninterrupted
+from turso_sync_nb.storage.files.signals import defer_sigint
 from turso_sync_nb.storage.format.wal_pages import log_salts
-from turso_sync_nb.storage.pages.allowance import Allowance
 from turso_sync_nb.storage.pages.eviction import WINDOW_SHARE, Eviction
+from turso_sync_nb.storage.pages.fetch_budget import FetchBudget
 from turso_sync_nb.storage.pages.page_map import PageMap
 from turso_sync_nb.storage.prefetch.read_ahead import WINDOW_PAGES_MAX
 from turso_sync_nb.storage.vfs.lazy_vfs import Kept, LazyVFS
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from turso_sync_nb.storage.files.folder import ReplicaFolder
     from turso_sync_nb.storage.files.lock import ReplicaLock
     from turso_sync_nb.storage.files.metadata import Metadata
-    from turso_sync_nb.storage.pages.page_loader import PageLoader
     from turso_sync_nb.storage.pages.page_store import PageStore
+    from turso_sync_nb.storage.pages.single_flight import SingleFlight
     from turso_sync_nb.storage.vfs.lazy_vfs import LazyFile
 
 BUSY_TIMEOUT_MS: Final = 5_000
@@ -96,7 +96,7 @@ class Replica:
     def __post_init__(self) -> None:
         self.gate = Gate()
         self._verbs = threading.RLock()
-        self._verbs_under_way = 0
+        self._verbs_running = 0
         self._metadata_lock = threading.RLock()
         self._transactions = itertools.count(1)
         self._notes: list[str] = []
@@ -106,7 +106,7 @@ class Replica:
         """Rises with each change of the schema by a connection of this process, and with its commit."""
         self._is_at_rest = False
         self.session = SessionLog()
-        self.watchers = Watchers()
+        self.watchers = Observers()
         self.listening = Listening(self)
         self.store.arrived = self._arrived
         self.pages = RemotePages(self.need_remote, self.metadata.revision, self.store)
@@ -152,12 +152,12 @@ class Replica:
     def verb(self) -> Iterator[None]:
         """Do one verb at a time: a pull, a push, a checkpoint; those of other threads wait."""
         with self._verbs:
-            self._verbs_under_way += 1
+            self._verbs_running += 1
             try:
                 self._finish_publication()  # before the files that it needs are begun anew
                 yield
             finally:
-                self._verbs_under_way -= 1
+                self._verbs_running -= 1
 
     def next_transaction(self) -> int:
         """Return a number for a transaction, of which no other is in use."""
@@ -269,7 +269,7 @@ class Replica:
         """
         if not self.store.is_halted:
             return
-        with uninterrupted(), self.store.alone():
+        with defer_sigint(), self.store.alone():
             saved = load_metadata(self.folder)
             if saved is None:
                 self.store.refuse_halted()
@@ -305,7 +305,7 @@ class Replica:
             raw = self._lazy_vfs().open(uri, OPEN_FLAGS)
             self._lazy.add(raw)
             if offline:
-                self.allow(raw, Allowance(offline=True))
+                self.allow(raw, FetchBudget(offline=True))
         raw.set_busy_timeout(BUSY_TIMEOUT_MS)
         # a checkpoint is a verb of ours, which saves the undo first; never a side effect
         raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
@@ -336,10 +336,10 @@ class Replica:
         """Return the lazy handle of ``raw``; ``None`` when it needs none."""
         return self._vfs.file(raw) if self._vfs else None
 
-    def allow(self, raw: apsw.Connection, allowance: Allowance | None) -> None:
-        """Let ``raw`` fetch as ``allowance`` says, ``None``: whatever it needs."""
+    def allow(self, raw: apsw.Connection, budget: FetchBudget | None) -> None:
+        """Let ``raw`` fetch as ``budget`` says, ``None``: whatever it needs."""
         if file := self.lazy_file(raw):
-            file.allowance = allowance
+            file.budget = budget
 
     def close_database(self, raw: apsw.Connection) -> None:
         """Close a connection of :meth:`open_database`; may be repeated."""
@@ -351,7 +351,7 @@ class Replica:
         return raw in self._lazy and self.is_whole and self.eviction is None
 
     @property
-    def loader(self) -> PageLoader:
+    def loader(self) -> SingleFlight:
         """Return what fetches pages that are not here."""
         return self._lazy_vfs().loader
 
@@ -383,11 +383,11 @@ class Replica:
         if not self._verbs.acquire(blocking=False):
             return
         try:
-            if self._verbs_under_way:
+            if self._verbs_running:
                 return
             self.save(stamp=None)
-            with uninterrupted():
-                self.eviction.give_back(self.loader.under_way)
+            with defer_sigint():
+                self.eviction.evict(self.loader.in_flight)
             self.watchers.tell()
         finally:
             self._verbs.release()
@@ -409,7 +409,7 @@ class Replica:
     @property
     def pages_on_their_way(self) -> int:
         """How many pages are being fetched just now."""
-        return 0 if self.is_whole else len(self.store.page_map.absent_of(self.loader.under_way))
+        return 0 if self.is_whole else len(self.store.page_map.absent_of(self.loader.in_flight))
 
     def stats(self) -> Stats:
         """Return the figures of this moment."""

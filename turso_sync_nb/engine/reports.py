@@ -1,4 +1,4 @@
-"""What the engine's verbs return: frozen figures, no text for readers but notes."""
+"""Define the frozen reports that the engine's verbs return."""
 
 from __future__ import annotations
 

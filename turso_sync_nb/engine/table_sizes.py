@@ -18,7 +18,7 @@ from turso_sync_nb.changes.names import is_internal, quoted
 from turso_sync_nb.engine.page_owners import page_owners
 from turso_sync_nb.errors import SyncError
 from turso_sync_nb.storage.format.btree import TABLE_INTERIOR, Node
-from turso_sync_nb.storage.pages.last_commit import LastCommit
+from turso_sync_nb.storage.pages.committed import CommittedPages
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def table_sizes(replica: Replica, raw: apsw.Connection) -> list[TableSize]:
     roots: list[Any] = [(name, root) for name, root in raw.execute(_TABLES) if not is_internal(name)]
     trees = [_Descent(name, root) for name, root in roots]
     for left in range(REQUESTS_MAX, -1, -1):
-        with LastCommit(replica.folder, replica.store) as pages:
+        with CommittedPages(replica.folder, replica.store) as pages:
             for tree in trees:
                 tree.go_on(pages)
         missing = BitMap([tree.page for tree in trees if tree.is_waiting])
@@ -109,7 +109,7 @@ class _Descent:
         """Pages of the level that ``page`` is on, about."""
         self._above = 0
 
-    def go_on(self, pages: LastCommit) -> None:
+    def go_on(self, pages: CommittedPages) -> None:
         """Descend through resident pages until the leaves are reached, or an absent page is needed."""
         for _ in range(LEVELS_MAX if self.pages is None else 0):
             data = pages.read(self.page)
@@ -139,7 +139,7 @@ class _Descent:
         self.rows = leaves and rows_per_leaf and round(leaves * rows_per_leaf)  # type: ignore[assignment] # 0 is a count too
 
 
-def _resident(pages: LastCommit, children: Sequence[int]) -> list[Node]:
+def _resident(pages: CommittedPages, children: Sequence[int]) -> list[Node]:
     """Return resident children, some from all over the range."""
     chosen = children[:: max(len(children) // LEAVES_SAMPLED, 1)]
     nodes = (Node(page, data) for page in (*chosen, *children) if (data := pages.read(page)) is not None)

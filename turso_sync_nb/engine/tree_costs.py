@@ -1,4 +1,4 @@
-"""What one execution read of each table and index, found out after it."""
+"""Count the pages of each table and index that one execution read."""
 
 from __future__ import annotations
 

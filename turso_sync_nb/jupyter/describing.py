@@ -88,4 +88,3 @@ def _read_as(name: str, value: Any) -> str:
 
 def _db(notebook: Notebook, arguments: Arguments) -> Connection:
     return notebook.connections.get(arguments.get("on"), notebook.variables).db
-

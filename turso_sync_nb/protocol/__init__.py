@@ -1,4 +1,4 @@
-"""What is said to a remote and how it is read back: bytes to values and values to bytes, nothing else.
+"""Encode requests to a remote and decode its answers; no I/O.
 
 Nothing here can wait, open a file or a socket, or ask the time. Any bytes either decode or raise
 :class:`~turso_sync_nb.errors.ProtocolError`; no other exception escapes a decoder.

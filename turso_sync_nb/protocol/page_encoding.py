@@ -1,4 +1,4 @@
-"""How the bytes of one page travel: as they are, or as a zstd frame of their own.
+"""Encode and decode one page on the wire: raw, or a zstd frame.
 
 A frame comes from strangers: it must be one frame, the whole of the message, of exactly one page. A frame
 that declares or unfolds to more than a page is refused before the room for it is taken.

@@ -1,4 +1,4 @@
-"""The nouns of the SQL pipeline: what can be asked, and what is answered, with Python values.
+"""Define the requests and results of the SQL pipeline with Python values.
 
 The words and fields are those of Hrana over HTTP, versions 2 and 3. Classes that hold no SQL value are their
 own JSON; :mod:`turso_sync_nb.protocol.pipeline` gives the others theirs.

@@ -1,4 +1,4 @@
-"""The remote: HTTP and nothing else. The one home of httpx.
+"""Speak HTTP to the remote; the only home of httpx.
 
 | file | holds |
 | --- | --- |
@@ -9,6 +9,6 @@
 | ``redirect.py`` | where a redirect may lead |
 | ``compression.py`` | whether pages are asked for compressed |
 | ``resolve.py`` | name lookups that Ctrl-C can leave |
-| ``under_way.py`` | requests that another thread can end |
+| ``in_flight.py`` | requests that another thread can end |
 | ``http.py`` | HttpRemote: the two requests |
 """

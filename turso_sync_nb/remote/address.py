@@ -1,4 +1,4 @@
-"""URLs and tokens: values or callables that are asked for each request; what of them may be shown.
+"""Resolve URLs and tokens, values or callables, for each request; mask them for display.
 
 ``libsql://`` and ``turso://`` mean ``https://``. User info and parameters that are named like secrets are
 stripped from whatever is shown or saved. Of these ``authToken`` is used, where no other token is given.

@@ -1,4 +1,4 @@
-"""Statuses and foreign errors as ours, each with what to do next.
+"""Map HTTP statuses and foreign errors to ours, each with a hint.
 
 Raised ``from None``: httpx's errors hold the request, and with it the token.
 """

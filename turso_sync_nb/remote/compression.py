@@ -1,4 +1,4 @@
-"""Whether pages are asked for compressed. Nothing says beforehand that a server can: one is asked once.
+"""Ask for compressed pages where the server supports them, found out by one request.
 
 A server that cannot refuses (``tursodb``: status 500). Then pages are asked for as they are, from that
 remote for good. On this machine compressing takes longer than it saves.

@@ -1,4 +1,4 @@
-"""HttpRemote: pull-updates and pipeline over HTTP.
+"""Send pull-updates and pipeline requests over HTTP.
 
 What is safe to repeat is repeated here until an answer begins (the header of a pull is here); from
 then on an answer that breaks is an error, and whoever reads it asks for what is missing. Nothing follows a
@@ -37,11 +37,11 @@ from turso_sync_nb.remote.answers import (
     web_page,
 )
 from turso_sync_nb.remote.compression import Compression
+from turso_sync_nb.remote.in_flight import EXTENSION, Calls
 from turso_sync_nb.remote.redirect import redirected
 from turso_sync_nb.remote.resolve import Resolver
 from turso_sync_nb.remote.retry import RetryPolicy, retry_after_s
 from turso_sync_nb.remote.traffic import Traffic
-from turso_sync_nb.remote.under_way import EXTENSION, Calls
 from turso_sync_nb.secret import Secret
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.protocol.pipeline import Request, Response, SqlError
     from turso_sync_nb.protocol.pull_updates import PullRequest
-    from turso_sync_nb.remote.under_way import Call as CallUnderWay
+    from turso_sync_nb.remote.in_flight import Call as CallInFlight
     from turso_sync_nb.units import PageId
 
 REDIRECTS_MAX: Final = 3
@@ -235,28 +235,28 @@ class HttpRemote:
     @contextmanager
     def _answer(self, call: _Call, begin: Callable[[httpx.Response], Begun]) -> Iterator[Begun]:
         """Give what ``begin`` makes of the answer of status 200 to ``call``, before it is closed."""
-        with self._calls.call() as under_way:
-            yield from self._tries(call, begin, under_way)
+        with self._calls.call() as in_flight:
+            yield from self._tries(call, begin, in_flight)
 
     def _tries(
-        self, call: _Call, begin: Callable[[httpx.Response], Begun], under_way: CallUnderWay
+        self, call: _Call, begin: Callable[[httpx.Response], Begun], in_flight: CallInFlight
     ) -> Iterator[Begun]:
-        policy = self._retry if under_way.deadline_s is None else replace(self._retry, attempts=1)
-        retries = policy.start(under_way.sleep)
+        policy = self._retry if in_flight.deadline_s is None else replace(self._retry, attempts=1)
+        retries = policy.start(in_flight.sleep)
         while True:
-            under_way.refuse_stopped()
+            in_flight.refuse_stopped()
             url = ask_url(self._url)
             shown = url.use(clean_url)
             token = ask_token(self._token, url)
             try:
-                response = self._send(call, url.use(base_url), token, under_way)
+                response = self._send(call, url.use(base_url), token, in_flight)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                under_way.refuse_stopped()
+                in_flight.refuse_stopped()
                 if retries.wait():
                     continue
                 raise of_transport(error, shown) from None
             except httpx.HTTPError as error:
-                under_way.refuse_stopped()
+                in_flight.refuse_stopped()
                 if call.repeatable and retries.wait():
                     continue
                 raise of_transport(error, shown) from None
@@ -291,7 +291,7 @@ class HttpRemote:
             headers["x-turso-encryption-key"] = self._encryption_key.reveal()
         return headers
 
-    def _send(self, call: _Call, base: str, token: Secret | None, under_way: CallUnderWay) -> httpx.Response:
+    def _send(self, call: _Call, base: str, token: Secret | None, in_flight: CallInFlight) -> httpx.Response:
         """Send ``call`` below ``base``, following redirects within its host."""
         try:
             url = httpx.URL(base + call.path)
@@ -306,8 +306,8 @@ class HttpRemote:
                 url,
                 content=self._counted(call.body),
                 headers=self._headers(call, token),
-                timeout=self._timeout(call, under_way),
-                extensions={"trace": under_way.trace, EXTENSION: under_way},
+                timeout=self._timeout(call, in_flight),
+                extensions={"trace": in_flight.trace, EXTENSION: in_flight},
             )
             response = _sent(client, request)
             if not response.has_redirect_location:
@@ -318,10 +318,10 @@ class HttpRemote:
             f"ask {clean_url(base)}: redirected more than {REDIRECTS_MAX} times", hint="check the address"
         )
 
-    def _timeout(self, call: _Call, under_way: CallUnderWay) -> httpx.Timeout:
-        if under_way.deadline_s is None:
+    def _timeout(self, call: _Call, in_flight: CallInFlight) -> httpx.Timeout:
+        if in_flight.deadline_s is None:
             return httpx.Timeout(self._read_s + call.waits_s, connect=self._connect_s)
-        left_s = max(under_way.deadline_s - time.monotonic(), 0.001)
+        left_s = max(in_flight.deadline_s - time.monotonic(), 0.001)
         return httpx.Timeout(min(left_s, self._connect_s))
 
     def _client(self, url: httpx.URL) -> httpx.Client:

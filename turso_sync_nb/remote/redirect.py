@@ -1,4 +1,4 @@
-"""Redirects: followed within a host alone, for the token and the key go along.
+"""Follow redirects within one host only: the token and the key travel with them.
 
 A redirect keeps the POST and its body, for 301 and 302 as well, which browsers would turn into a GET.
 303 asks for another request than was made, and is refused.

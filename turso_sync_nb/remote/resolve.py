@@ -1,4 +1,4 @@
-"""Looks names up where Ctrl-C reaches: the resolver's C code cannot be interrupted, waiting for it can.
+"""Resolve host names so that Ctrl-C interrupts the wait; the resolver's C code cannot be interrupted.
 
 A lookup that hangs keeps a daemon thread until the resolver gives up; nothing waits for it.
 """

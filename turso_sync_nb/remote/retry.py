@@ -1,4 +1,4 @@
-"""When to try again, and after how long: exponential backoff with full jitter, bounded in number and time.
+"""Retry with exponential backoff and full jitter, bounded in number and time.
 
 Full jitter: a random part of the step, so that many clients do not come back together.
 """

@@ -1,4 +1,4 @@
-"""Counters of what crossed the wire: bodies only, as they were sent and received."""
+"""Count the bytes of bodies on the wire, as sent and received."""
 
 from __future__ import annotations
 

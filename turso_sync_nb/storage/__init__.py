@@ -1,4 +1,4 @@
-"""Storage: a replica's folder, which of its pages are resident, and how SQLite reads the others.
+"""Keep a replica's folder, track which pages are resident, and let SQLite read the others.
 
 | folder | holds | imports |
 | --- | --- | --- |

@@ -6,6 +6,6 @@
 | ``durable.py`` | one durable write: temporary file, fsync, rename, fsync of the folder |
 | ``lock.py`` | which process owns a folder |
 | ``metadata.py`` | what is in force: revision, size, phase |
-| ``uninterrupted.py`` | defer SIGINT until a critical section ends |
-| ``crash_points.py`` | named places where a test ends the process |
+| ``signals.py`` | defer SIGINT until a critical section ends |
+| ``failpoints.py`` | named places where a test ends the process |
 """

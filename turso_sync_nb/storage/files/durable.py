@@ -1,4 +1,4 @@
-"""One durable write: temporary file, fsync, rename, fsync of the folder.
+"""Write a file durably: temporary file, fsync, rename, fsync of the folder.
 
 A reader finds the old content or the new, whole, whatever happened in between. Two writers of one path at
 once are not provided for: the replica's lock keeps other processes out, its owner writes from one place.

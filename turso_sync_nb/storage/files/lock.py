@@ -1,4 +1,4 @@
-"""Which process owns a replica folder.
+"""Lock a replica folder for one process.
 
 The lock is on a file of its own, never on the database: SQLite's locks there stay SQLite's. It is the
 kernel's, so a killed process loses it; the owner file beside it only names the owner for others.

@@ -1,4 +1,4 @@
-"""The metadata: which state of a replica is in force.
+"""Read and write the metadata, which decides the state of a replica in force.
 
 JSON, written durably as a whole. It names its own version, so that other software leaves it alone; until
 the format is released another version is refused, from then on it is upgraded. No secret is ever in it.

@@ -3,7 +3,7 @@
 | file | holds |
 | --- | --- |
 | ``btree.py`` | one b-tree page: kind, rowids, children, overflow pages |
-| ``chains.py`` | overflow and freelist chains |
+| ``overflow.py`` | overflow and freelist chains |
 | ``wal_pages.py`` | page numbers of the frames in a WAL |
-| ``programs.py`` | tables and indexes that a statement's bytecode opens |
+| ``bytecode.py`` | tables and indexes that a statement's bytecode opens |
 """

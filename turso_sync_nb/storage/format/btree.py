@@ -1,4 +1,4 @@
-"""What a b-tree page of SQLite says about other pages (file format, sections 1.5 to 1.7 and 2.1).
+"""Decode b-tree pages of SQLite (file format, sections 1.5 to 1.7 and 2.1).
 
 For read-ahead only, so nothing here is an error: a page that makes no sense says nothing. Page ids count
 from 0, rowids and payload lengths are SQLite's.

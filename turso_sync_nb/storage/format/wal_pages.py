@@ -1,4 +1,4 @@
-"""SQLite's log from outside: its pages and its salts, read through SQLite's own file layer."""
+"""Read pages and salts of SQLite's log through SQLite's own file layer."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@
 | ``page_file.py``, ``undo.py`` | pages in a file of their own; base content that checkpoints wrote over |
 | ``next_base.py`` | the pages of the base image that a pull is about to publish |
 | ``source.py`` | the page source that lazy reads need, declared and not implemented |
-| ``page_loader.py`` | one fetch in flight for each page |
-| ``allowance.py`` | how much one query may fetch |
+| ``single_flight.py`` | one fetch in flight for each page |
+| ``fetch_budget.py`` | how much one query may fetch |
 | ``eviction.py``, ``holes.py`` | a limit on resident pages; file space given back |
-| ``last_commit.py`` | pages as the last commit left them, for looking only |
+| ``committed.py`` | pages as the last commit left them, for looking only |
 """

@@ -1,4 +1,4 @@
-"""A limit on what is here: pages that were not read lately become absent again, and their room is free.
+"""Evict clean pages that were not read lately: absent again, their disk space freed.
 
 Rules of this file:
 
@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Final
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import ReplicaError
-from turso_sync_nb.storage.files.crash_points import reach
 from turso_sync_nb.storage.files.durable import explained
+from turso_sync_nb.storage.files.failpoints import failpoint
 from turso_sync_nb.storage.pages.holes import punch
 from turso_sync_nb.units import LOCK_PAGE, PAGE_SIZE, runs
 
@@ -90,7 +90,7 @@ class Eviction:
         """Whether more pages are here than may be."""
         return len(self._store.page_map.resident) > self.pages_max
 
-    def give_back(self, keep: BitMap) -> BitMap:
+    def evict(self, keep: BitMap) -> BitMap:
         """Make as many pages absent as it takes, none of ``keep``, free their room, and return them.
 
         The caller sees to it that no verb runs and that nobody reads the file natively.
@@ -104,11 +104,11 @@ class Eviction:
             store.forget(pages)
             self.count += 1
             store.flush()
-            reach("eviction: map durable")
+            failpoint("eviction: map durable")
             with explained(f"write {self._path}"):
                 for first, end in runs(pages):
                     punch(self._descriptor, first * PAGE_SIZE, (end - first) * PAGE_SIZE)
-                    reach("eviction: some room free")
+                    failpoint("eviction: some room free")
         self._upper -= pages  # in place: readers hold on to it
         return pages
 

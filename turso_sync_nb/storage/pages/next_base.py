@@ -1,4 +1,4 @@
-"""The next base image, as far as it differs from the one in force: pages in a file beside it."""
+"""Hold the pages in which the next base image differs from the one in force."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages in a file beside the base image: those of the next one, and those that a checkpoint wrote over.
+"""Keep pages in a file beside the base image: for the next base, and for the undo.
 
 Records follow each other: page id, length, CRC-32, content; as sent, or compressed by zstd. The file is
 read from its beginning when it is opened; what does not fit at its end was not finished, and is cut off.

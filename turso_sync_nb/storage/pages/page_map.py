@@ -1,4 +1,4 @@
-"""The page map: which pages of the base image are here.
+"""Map which pages of the base image are resident.
 
 Ours, and not the file system's holes, which lie on some file systems. Time and memory follow the runs of
 pages that are here, never the size of the database.

@@ -1,4 +1,4 @@
-"""The page store: the base image, its page map, and the one way pages get into it.
+"""Store the base image and its page map; the only writer of pages.
 
 Rules of this file:
 

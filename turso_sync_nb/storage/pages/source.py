@@ -1,4 +1,4 @@
-"""The page source that lazy reads need. The engine implements it; nothing here knows of remotes."""
+"""Declare the page source that lazy reads need; the engine implements it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The undo: base content of pages that checkpoints have written over, so that a pull can take it back."""
+"""Keep the base content of pages that checkpoints overwrote, so that a pull can restore it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The b-trees of a database as far as one reader's interior pages tell of them.
+"""Track the b-trees of a database as far as the interior pages one reader saw show them.
 
 Interior pages are noted when SQLite reads them, and looked up in the base image when an order of pages goes
 on into them. What is said here may be out of date (SQLite has since moved a page, or has another version of

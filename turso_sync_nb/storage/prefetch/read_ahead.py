@@ -1,4 +1,4 @@
-"""What to ask for when a page is absent: that page alone, or with it what its reader is about to read.
+"""Decide which pages to fetch with an absent one, by the order in which its reader reads.
 
 By evidence. An absent page that no order leads to is a *lookup*: one page. The next absent page of an order
 in which an earlier one lay is a *scan*: pages along that order, in windows that grow as long as each is read
@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any, Final
 from pyroaring import BitMap
 
 from turso_sync_nb.storage.format.btree import INDEX_INTERIOR, INDEX_LEAF, TABLE_INTERIOR, Node
-from turso_sync_nb.storage.prefetch.heads import InFile, Overflows, Rows, Siblings
 from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
+from turso_sync_nb.storage.prefetch.read_heads import InFile, Overflows, Rows, Siblings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from turso_sync_nb.storage.pages.page_store import PageStore
-    from turso_sync_nb.storage.prefetch.heads import Head, Step
+    from turso_sync_nb.storage.prefetch.read_heads import Head, Step
 
 SCRATCH_SEGMENT_PAGES: Final = 32
 """Pages (128 KiB) that one fetch asks for while local changes are replayed."""
@@ -59,7 +59,7 @@ FEW_GROWTH: Final = 4
 class ReadAhead:
     """The read-ahead of one reader, who puts every page that it reads into ``log``.
 
-    ``segment_pages`` limits windows where nothing but the place in the file is known; ``window_pages_max``
+    ``segment_pages`` limits windows where nothing but the position in the file is known; ``window_pages_max``
     limits all of them.
     """
 
@@ -133,34 +133,34 @@ class ReadAhead:
     def _followed(self, head: Head, page: int, limit: int) -> BitMap | None:
         """Return the next window of ``head``, if ``page`` is the next absent one of its order."""
         matched = []
-        for place in head.places:
-            order = islice(head.ahead(place), head.reach)
+        for position in head.positions:
+            order = islice(head.ahead(position), head.lookahead_max)
             found = next(((ahead, at) for ahead, at in order if self._is_absent(ahead)), None)
             if found and found[0] == page and self._is_current(head, found[1]):
                 matched.append((found[1], order))
         if not matched:
             return None
-        undecided = [at for at, _ in matched if not head.window and at in head.places]
+        undecided = [at for at, _ in matched if not head.window and at in head.positions]
         if undecided:  # still on the way to the first of the order
-            head.places = undecided
+            head.positions = undecided
             return BitMap([page])
         at, order = matched[0]
         return self._window(head, page, order, at, limit)
 
-    def _is_current(self, head: Head, place: Any) -> bool:
-        """Say whether the reader is still where ``place`` is: in the leaf of that index that it read last."""
+    def _is_current(self, head: Head, position: Any) -> bool:
+        """Return whether the reader is still in the index leaf of ``position``."""
         if not isinstance(head, Rows):
             return True
-        index = self.trees.root(place[0])
+        index = self.trees.root(position[0])
         last = (leaf.page for leaf in reversed(self._index_leaves) if self.trees.root(leaf.page) == index)
-        return bool(next(last, place[0]) == place[0])
+        return bool(next(last, position[0]) == position[0])
 
     def _window(self, head: Head, page: int, order: Iterator[Step], begin: Any, limit: int) -> BitMap:
         growth = self._grown(head)
         pages_max = min(limit, self._segment_pages) if head.in_segments else limit
-        pages = head.take(begin, order, growth, pages_max, self._is_absent) | BitMap([page])
+        pages = head.next_window(begin, order, growth, pages_max, self._is_absent) | BitMap([page])
         self._growth[type(head), head.tree] = (growth, pages)
-        return pages | BitMap(filter(self._is_absent, head.above(head.window * growth)))
+        return pages | BitMap(filter(self._is_absent, head.pages_needed_above(head.window * growth)))
 
     def _grown(self, head: Head) -> int:
         """Return by what the window of ``head`` is to grow.
@@ -182,8 +182,8 @@ class ReadAhead:
         heads: list[Head] = []
         if parent.kind == TABLE_INTERIOR:
             for leaf in self._index_leaves:
-                places = Rows.places_of(self.trees, leaf, tree, page)
-                heads += [Rows(self.trees, tree, leaf, places, step) for step in (-1, 1) if places]
+                positions = Rows.places_of(self.trees, leaf, tree, page)
+                heads += [Rows(self.trees, tree, leaf, positions, step) for step in (-1, 1) if positions]
         heads += [Siblings(self.trees, tree, page, step) for step in (-1, 1)]
         return heads, self._lookup(page, parent)
 
@@ -194,8 +194,8 @@ class ReadAhead:
         for number, overflow in enumerate(node.overflows if node else ()):
             if overflow.first <= page < overflow.first + overflow.pages:
                 end = min(overflow.first + overflow.pages, page + self._segment_pages)
-                place = (last, number, end - 1 - overflow.first)
-                heads: list[Head] = [Overflows(self.trees, place, end - page, step) for step in (-1, 1)]
+                position = (last, number, end - 1 - overflow.first)
+                heads: list[Head] = [Overflows(self.trees, position, end - page, step) for step in (-1, 1)]
                 return heads, [one for one in range(page, end) if self._is_absent(one)]
         return [InFile(self.trees, page)], [page]
 

@@ -1,4 +1,4 @@
-"""The lazy VFS: SQLite reads a page that is not here, and it is fetched.
+"""Fetch an absent page when SQLite reads it: the lazy VFS.
 
 Only the replica's main file is ours; WAL, shm, temporary files and other databases are native. Reading a
 page that is here costs a membership test more than native.
@@ -30,9 +30,9 @@ import apsw
 
 from turso_sync_nb.errors import StoppedError
 from turso_sync_nb.storage.format.btree import INDEX_LEAF, INTERIORS
-from turso_sync_nb.storage.pages.page_loader import PageLoader
-from turso_sync_nb.storage.prefetch.foresight import Foresight
+from turso_sync_nb.storage.pages.single_flight import SingleFlight
 from turso_sync_nb.storage.prefetch.read_ahead import WINDOW_PAGES_MAX, ReadAhead
+from turso_sync_nb.storage.prefetch.speculation import Speculation
 from turso_sync_nb.units import PAGE_SIZE, pages_of_bytes
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from pyroaring import BitMap
 
     from turso_sync_nb.storage.files.folder import ReplicaFolder
-    from turso_sync_nb.storage.pages.allowance import Allowance
     from turso_sync_nb.storage.pages.eviction import Eviction
+    from turso_sync_nb.storage.pages.fetch_budget import FetchBudget
     from turso_sync_nb.storage.pages.page_store import PageStore
     from turso_sync_nb.storage.pages.source import PageSource
 
@@ -88,7 +88,7 @@ class LazyVFS(apsw.VFS):
     ) -> None:
         self.name = f"turso-sync-nb-{next(_numbers)}"
         self.store = store
-        self.loader = PageLoader(store, source)
+        self.loader = SingleFlight(store, source)
         self.segment_pages = segment_pages
         self.window_pages_max = window_pages_max
         self.kept = kept
@@ -154,13 +154,13 @@ class LazyFile(apsw.VFSFile):
     """A connection's handle of the main file.
 
     ``waits`` counts reads that had to wait for a fetch, ``fetched`` pages that this handle's own fetches
-    brought; ``requests`` are these: the page that was wanted, and all that came. ``allowance`` limits them.
+    brought; ``requests`` are these: the page that was wanted, and all that came. ``budget`` limits them.
     A scan calls ``xRead`` once a page, so the way of a page that is here is kept short: 0.8 us
     beyond native, of which 0.5 is any VFS in Python.
     """
 
     def __init__(self, vfs: LazyVFS, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
-        self.allowance: Allowance | None = None
+        self.budget: FetchBudget | None = None
         self.connection: Callable[[], apsw.Connection | None] = lambda: None
         self.waits = 0
         self.fetched = 0
@@ -169,7 +169,7 @@ class LazyFile(apsw.VFSFile):
         self._loader = vfs.loader
         self._resident = vfs.store.page_map.resident
         self.read_ahead = ReadAhead(vfs.store, vfs.segment_pages, vfs.window_pages_max)
-        self.foresight = Foresight(vfs.folder, vfs.store, self.read_ahead.trees, vfs.window_pages_max)
+        self.speculation = Speculation(vfs.folder, vfs.store, self.read_ahead.trees, vfs.window_pages_max)
         self._log = self.read_ahead.log.append
         super().__init__("", name, flags)
 
@@ -210,12 +210,12 @@ class LazyFile(apsw.VFSFile):
         """
         if (raw := self.connection()) and raw.is_interrupted:
             raise StoppedError("read a page: stopped", hint="nothing is lost; try again when you like")
-        most = self.allowance.pages_left(page) if self.allowance else None
-        pages = self.foresight.pages_for(page)
+        most = self.budget.pages_left(page) if self.budget else None
+        pages = self.speculation.pages_for(page)
         if not pages or (most and len(pages) > most):
             pages = self.read_ahead.pages_for(page, most)
-        if self.allowance:
-            self.allowance.took(len(pages))
+        if self.budget:
+            self.budget.spend(len(pages))
         return pages
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - APSW's name
@@ -229,7 +229,7 @@ class LazyFile(apsw.VFSFile):
 
     def xClose(self) -> None:  # noqa: N802 - APSW's name
         """Close, with what was opened beside it."""
-        self.foresight.close()
+        self.speculation.close()
         super().xClose()
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802 - APSW's name

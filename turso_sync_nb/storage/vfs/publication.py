@@ -1,4 +1,4 @@
-"""Publication: the next base image and its log come into force, at one point, or not at all.
+"""Put the next base image and its log in force at one point, or not at all.
 
 The order, and why a crash at any place is harmless (117 trials of another program opening the file in
 between; careless orders corrupt):
@@ -24,8 +24,8 @@ import apsw
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import ReplicaBrokenError, ReplicaBusyError
-from turso_sync_nb.storage.files.crash_points import reach
 from turso_sync_nb.storage.files.durable import explained, sync_file, sync_folder
+from turso_sync_nb.storage.files.failpoints import failpoint
 from turso_sync_nb.storage.files.metadata import FileStamp, load_metadata, save_metadata
 from turso_sync_nb.storage.format.wal_pages import log_salts, wal_pages
 from turso_sync_nb.storage.pages.page_file import PageFile
@@ -110,11 +110,11 @@ class Publication:
         with explained(f"write {self._folder.scratch_wal}"):
             self._folder.scratch_wal.touch()
             sync_file(self._folder.scratch_wal)
-        reach("publish: log durable")
+        failpoint("publish: log durable")
         page_map = PageMap(self._next.db_pages, self._keep | self._next.pages)
         page_map.save(self._folder.next_page_map)
         self._next.sync()
-        reach("publish: pages durable")
+        failpoint("publish: pages durable")
         logged = self._folder.scratch_wal.stat().st_size > 0
         publishing = metadata.changed(
             phase="publishing",
@@ -127,7 +127,7 @@ class Publication:
         self._store.halt("it was stopped")
         try:
             self._commit_to(publishing)
-            reach("publish: committed")
+            failpoint("publish: committed")
             ready = _finish(self._folder, self._file, publishing, self._next.file)
         except BaseException as error:
             if self.committed:
@@ -241,19 +241,19 @@ def _finish(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata, pages
         stamp = FileStamp.of(folder.main)
         with explained(f"publish {folder.wal}"):
             folder.shm.unlink(missing_ok=True)
-            reach("publish: shm gone")
+            failpoint("publish: shm gone")
             folder.scratch_wal.replace(folder.wal)
-        reach("publish: log in place")
+        failpoint("publish: log in place")
     with explained(f"publish {folder.page_map}"):
         if folder.next_page_map.exists():
             folder.next_page_map.replace(folder.page_map)
         folder.undo.unlink(missing_ok=True)
         sync_folder(folder.path)
-    reach("publish: undo gone")
+    failpoint("publish: undo gone")
     is_whole = PageMap.load_is_whole(folder.page_map)
     ready = metadata.changed(phase="ready", stamp=stamp if is_whole else None, next_bytes=0)
     save_metadata(folder, ready)
-    reach("publish: ready")
+    failpoint("publish: ready")
     _remove_scratch(folder)
     folder.next_pages.unlink(missing_ok=True)
     return ready
@@ -269,13 +269,13 @@ def _write_pages(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata, 
     with explained_disk("write", folder.main):
         for first, end in runs(pages.pages, WRITE_PAGES_MAX):
             file.xWrite(pages.read_run(first, end), first * PAGE_SIZE)
-            reach("publish: some pages written")
+            failpoint("publish: some pages written")
         if not db_pages:
             file.xWrite(EMPTY_DATABASE, 0)
         file.xTruncate(max(db_pages, 1) * PAGE_SIZE)
-        reach("publish: cut")
+        failpoint("publish: cut")
         file.xSync(apsw.SQLITE_SYNC_FULL)
-    reach("publish: main durable")
+    failpoint("publish: main durable")
 
 
 def _remove_scratch(folder: ReplicaFolder) -> None:

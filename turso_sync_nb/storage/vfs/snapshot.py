@@ -1,4 +1,4 @@
-"""A state of the database to look at: pages that are here, others fetched into a file of its own."""
+"""Open a state of the database read-only: resident pages, others fetched into a file of its own."""
 
 from __future__ import annotations
 

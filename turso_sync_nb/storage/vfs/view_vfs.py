@@ -1,4 +1,4 @@
-"""A database that does not exist yet: SQLite reads a view of pages, and writes to a log of its own.
+"""Let SQLite read a database that does not exist yet from a view of pages, and write to its own log.
 
 The main file is a name alone; every page of it comes from a function. The log beside that name is native,
 and is what is wanted: moved to a database file with those pages, it is that database's log.

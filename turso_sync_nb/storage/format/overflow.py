@@ -1,4 +1,4 @@
-"""Pages outside the b-trees: overflow chains and the freelist (file format, 1.5 and 1.6)."""
+"""Find pages outside the b-trees: overflow chains and the freelist (file format, 1.5 and 1.6)."""
 
 from __future__ import annotations
 

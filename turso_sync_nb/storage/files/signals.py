@@ -49,7 +49,7 @@ class Deferral:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[Deferral]:
+def defer_sigint() -> Iterator[Deferral]:
     """Let Ctrl-C take effect after the block, and where it is :meth:`Deferral.allowed`.
 
     For what must not be left half done, and is short but for those parts. Python delivers it to the main

@@ -1,4 +1,4 @@
-"""How much a query may fetch: so many bytes, or nothing."""
+"""The fetch budget of a query: a number of bytes, or no request at all."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from turso_sync_nb.errors import FetchBudgetError, RemoteUnreachableError
 from turso_sync_nb.units import PAGE_SIZE, format_size
 
 
-class Allowance:
-    """Bytes that may still be asked for, read-ahead included; one reader's at a time.
+class FetchBudget:
+    """Limit the bytes that one reader fetches, read-ahead included.
 
-    ``bytes_max`` ``None``: no limit. ``offline``: no request at all.
+    ``bytes_max`` is the limit, or None for no limit. ``offline`` allows no request.
     """
 
     def __init__(self, bytes_max: int | None = None, *, offline: bool = False) -> None:
@@ -18,11 +18,11 @@ class Allowance:
         self.fetched_bytes = 0
 
     def pages_left(self, page: int) -> int | None:
-        """Return how many pages the next request may ask for, now that ``page`` is wanted.
+        """Return how many pages the request for ``page`` may bring, or None for no limit.
 
         Raises:
-            RemoteUnreachableError: none, since this is offline.
-            FetchBudgetError: none any more.
+            RemoteUnreachableError: the reader is offline.
+            FetchBudgetError: the budget is spent.
         """
         if self.offline:
             raise RemoteUnreachableError(
@@ -40,6 +40,6 @@ class Allowance:
             )
         return left
 
-    def took(self, pages: int) -> None:
-        """Note that so many pages are asked for."""
+    def spend(self, pages: int) -> None:
+        """Count ``pages`` as fetched."""
         self.fetched_bytes += pages * PAGE_SIZE

@@ -1,4 +1,4 @@
-"""What the remote cannot hold is said when it is made, not when it is pushed.
+"""Reject schema and writes the remote does not support when they are executed, not at push time.
 
 Servers differ in what tables they know, and in what can be done to them. Such a statement is explained on
 the remote first, which changes nothing there. Offline, or where the remote cannot judge alone, nothing is

@@ -1,4 +1,4 @@
-"""The orders in which pages are read, and a reader's place in one: a *head*.
+"""Follow a reader along an order of pages; each order has a *read head*.
 
 - children of interior pages, forwards or backwards, across interior pages (a scan, a range);
 - overflow pages of a cell, then of the next cells and the next leaves (rows with long values);
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
 
     Step = tuple[int, Any]
-    """A page of an order, and the place that it is at."""
+    """A page of an order, and the position that it is at."""
     IsAbsent = Callable[[int], bool]
 
 EQUAL_MAX: Final = 128
@@ -31,7 +31,7 @@ ENTRIES_MAX: Final = 16_384
 
 
 class Head:
-    """A reader's place in an order of pages; ``places`` are several as long as it may be any of them.
+    """A reader's position in an order of pages; ``positions`` are several as long as it may be any of them.
 
     ``tree`` is the root of the pages it leads to, ``None`` for pages of no tree. ``window`` is how many
     pages were asked for along it the last time, 0 as long as there is no evidence for it.
@@ -41,27 +41,29 @@ class Head:
     """Pages of the first window, at most."""
     growth: ClassVar = 8
     """By what a window is larger than the one before, at most."""
-    reach = 16_384
+    lookahead_max = 16_384
     """How many steps of the order are looked at for an absent page, those that are here included."""
     in_segments: ClassVar = False
-    """Whether its windows are guesses by place alone, a segment at most."""
+    """Whether its windows are guesses by position alone, a segment at most."""
 
-    def __init__(self, trees: KnownTrees, tree: int | None, places: Sequence[Any], window: int = 0) -> None:
+    def __init__(
+        self, trees: KnownTrees, tree: int | None, positions: Sequence[Any], window: int = 0
+    ) -> None:
         self.trees = trees
         self.tree = tree
-        self.places = places
+        self.positions = positions
         self.window = window
 
-    def ahead(self, place: Any) -> Iterator[Step]:
-        """Yield what comes after ``place`` in the order, as far as pages that are here tell."""
+    def ahead(self, position: Any) -> Iterator[Step]:
+        """Yield what comes after ``position`` in the order, as far as pages that are here tell."""
         raise NotImplementedError
 
-    def take(
+    def next_window(
         self, begin: Any, order: Iterator[Step], growth: int, pages_max: int, absent: IsAbsent
     ) -> BitMap:
-        """Return the next window: absent pages of ``order``, which goes on behind place ``begin``.
+        """Return the next window: absent pages of ``order``, which goes on behind position ``begin``.
 
-        The page at ``begin`` counts in it, and is not among them. The head's place moves.
+        The page at ``begin`` counts in it, and is not among them. The head's position moves.
         """
         self.window = min(self.window * growth if self.window else min(self.first, growth), pages_max)
         pages, end = BitMap(), begin
@@ -69,43 +71,43 @@ class Head:
             page, end = step
             if absent(page):
                 pages.add(page)
-        self.places = [end]
+        self.positions = [end]
         return pages
 
-    def above(self, pages: int) -> list[int]:
+    def pages_needed_above(self, pages: int) -> list[int]:
         """Return pages that tell which the next ``pages`` are."""
         del pages
         return []
 
 
 class Siblings(Head):
-    """Children of interior pages, after (``step`` 1) or before (-1) ``page``; a place is a page."""
+    """Children of interior pages, after (``step`` 1) or before (-1) ``page``; a position is a page."""
 
     def __init__(self, trees: KnownTrees, tree: int, page: int, step: int) -> None:
         super().__init__(trees, tree, [page])
         self._step = step
 
-    def ahead(self, place: int) -> Iterator[Step]:
+    def ahead(self, position: int) -> Iterator[Step]:
         """Yield its siblings."""
-        for page in self.trees.beside(place, self._step):
+        for page in self.trees.beside(position, self._step):
             yield page, page
 
-    def above(self, pages: int) -> list[int]:
+    def pages_needed_above(self, pages: int) -> list[int]:
         """Return interior pages to come."""
-        (place,) = self.places
-        return self.trees.above(place, self._step, pages)
+        (position,) = self.positions
+        return self.trees.above(position, self._step, pages)
 
 
 class Overflows(Head):
-    """Overflow pages of cells in order; a place is a leaf, a cell's number among those, a page of it."""
+    """Overflow pages of cells in order; a position is a leaf, a cell's number among those, a page of it."""
 
-    def __init__(self, trees: KnownTrees, place: tuple[int, int, int], window: int, step: int) -> None:
-        super().__init__(trees, None, [place], window)
+    def __init__(self, trees: KnownTrees, position: tuple[int, int, int], window: int, step: int) -> None:
+        super().__init__(trees, None, [position], window)
         self._step = step
 
-    def ahead(self, place: tuple[int, int, int]) -> Iterator[Step]:
+    def ahead(self, position: tuple[int, int, int]) -> Iterator[Step]:
         """Yield the rest of the cell's pages, then those of the cells and leaves that follow."""
-        begin, cell, done = place
+        begin, cell, done = position
         for leaf in chain([begin], self.trees.beside(begin, self._step)):
             node = self.trees.node(leaf)
             if node is None:
@@ -123,19 +125,19 @@ class Overflows(Head):
 class Rows(Head):
     """Pages of a table on the way to the rows of an index's entries.
 
-    A place is a leaf of the index, an entry of it, and how many entries it is from where this began. It stays
-    at the beginning of a window: of a row whose way is not here to its end, the next page shows only later.
-    The entry that parts a leaf from the next one counts as the leaf's last.
+    A position is a leaf of the index, an entry of it, and how many entries it is from the first one. It stays
+    at the beginning of a window: a row whose path is not resident shows its next page only later.
+    The divider between a leaf and the next one counts as the leaf's last entry.
     """
 
     first = 8
     growth = 4
-    reach = 2048
+    lookahead_max = 2048
 
     def __init__(
-        self, trees: KnownTrees, tree: int, leaf: Node, places: Sequence[tuple[int, int, int]], step: int
+        self, trees: KnownTrees, tree: int, leaf: Node, positions: Sequence[tuple[int, int, int]], step: int
     ) -> None:
-        super().__init__(trees, tree, places)
+        super().__init__(trees, tree, positions)
         self._page = leaf.page
         self._entries = (*leaf.entries, trees.divider(leaf.page))
         self._root = tree
@@ -153,9 +155,9 @@ class Rows(Head):
             if entry and trees.leaf_of(tree, entry[1]) == page
         ]
 
-    def ahead(self, place: tuple[int, int, int]) -> Iterator[Step]:
+    def ahead(self, position: tuple[int, int, int]) -> Iterator[Step]:
         """Yield the first page that is not here on the way to each row, or the row's; this one's first."""
-        begin, entry, count = place
+        begin, entry, count = position
         for page in chain([begin], self.trees.beside(begin, self._step)):
             entries = self._entries_of(page)
             for number in range(len(entries))[:: self._step]:
@@ -167,9 +169,9 @@ class Rows(Head):
             if not entries:
                 return
 
-    def above(self, pages: int) -> list[int]:
+    def pages_needed_above(self, pages: int) -> list[int]:
         """Return the index leaves that come after this one, if ``pages`` entries are more than it has."""
-        ((page, _, _),) = self.places
+        ((page, _, _),) = self.positions
         leaves = pages // max(len(self._entries_of(page)), 1)
         return list(islice(self.trees.beside(page, self._step), leaves))
 
@@ -180,7 +182,7 @@ class Rows(Head):
             self._page, self._entries = page, (*leaf.entries, self.trees.divider(page)) if leaf else ()
         return self._entries
 
-    def take(
+    def next_window(
         self,
         begin: tuple[int, int, int],
         order: Iterator[Step],
@@ -194,13 +196,13 @@ class Rows(Head):
         """
         if begin[2] > self._end:
             self._begin_window(begin, growth)
-        self.places = [begin]
+        self.positions = [begin]
         pages = BitMap()
-        for page, place in order:
-            if self._alike and place[2] <= self._end and self._key_at(place) != self._key:
-                self.window -= self._end + 1 - place[2]
-                self._end = place[2] - 1
-            if place[2] > self._end:
+        for page, position in order:
+            if self._alike and position[2] <= self._end and self._key_at(position) != self._key:
+                self.window -= self._end + 1 - position[2]
+                self._end = position[2] - 1
+            if position[2] > self._end:
                 break
             if absent(page):
                 pages.add(page)
@@ -218,16 +220,16 @@ class Rows(Head):
         more = min(self.window * growth, ENTRIES_MAX)
         self.window = max(more, EQUAL_MAX) if self._alike else more or self.first
         self._end = begin[2] + self.window - 1
-        self.reach = max(Rows.reach, self.window * (growth + 2))
+        self.lookahead_max = max(Rows.lookahead_max, self.window * (growth + 2))
 
-    def _key_at(self, place: tuple[int, int, int]) -> bytes | None:
-        entries = self._entries_of(place[0])
-        here = entries[place[1]] if 0 <= place[1] < len(entries) else None
+    def _key_at(self, position: tuple[int, int, int]) -> bytes | None:
+        entries = self._entries_of(position[0])
+        here = entries[position[1]] if 0 <= position[1] < len(entries) else None
         return here[0] if here else None
 
 
 class InFile(Head):
-    """Pages as they lie in the file; a place is a page."""
+    """Pages as they lie in the file; a position is a page."""
 
     first = 2
     growth = 2
@@ -236,7 +238,7 @@ class InFile(Head):
     def __init__(self, trees: KnownTrees, page: int) -> None:
         super().__init__(trees, None, [page])
 
-    def ahead(self, place: int) -> Iterator[Step]:
+    def ahead(self, position: int) -> Iterator[Step]:
         """Yield the pages behind."""
-        for page in range(place + 1, place + 1 + self.reach):
+        for page in range(position + 1, position + 1 + self.lookahead_max):
             yield page, page

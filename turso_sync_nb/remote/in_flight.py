@@ -1,4 +1,4 @@
-"""Requests under way, so that another thread can end them.
+"""Track requests in flight, so that another thread can end them.
 
 A thread that waits for a socket hears nothing but the socket. Ending its request is shutting that down; the
 thread then finds an answer that broke off, and a flag that says why.

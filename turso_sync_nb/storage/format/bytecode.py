@@ -1,4 +1,4 @@
-"""What a statement's bytecode says, as EXPLAIN gives it (sqlite.org/opcode.html)."""
+"""Read a statement's bytecode as EXPLAIN lists it (sqlite.org/opcode.html)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Foresight: which pages a query is told to want, and that its rows stay what they are."""
+"""Speculation: which pages a query is told to want, and that its rows stay what they are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from partial import READONLY, READWRITE, Partial, pages_of
 from shops import PREFIX, ROWS, Reading
 
 from turso_sync_nb.storage.format.btree import _varint as read_varint
-from turso_sync_nb.storage.prefetch.stand_ins import _varint
+from turso_sync_nb.storage.prefetch.placeholder_pages import _varint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ class Foreseeing(Reading):
 
     def rows(self, sql: str, *bindings: object) -> list[Any]:
         """Return the rows."""
-        self.file.foresight.begin(sql, [bindings])
+        self.file.speculation.begin(sql, [bindings])
         return super().rows(sql, *bindings)
 
 
@@ -88,7 +88,7 @@ def test_absent_roots_come_together(store_pages, partial: Callable[..., Partial]
 
 
 def test_a_scan_is_found_by_what_was_read(reader) -> None:
-    """A query that wants more than is asked for on suspicion grows from one leaf, as without foresight."""
+    """A query that wants more than is asked for on suspicion grows from one leaf, as without speculation."""
     assert reader.asked("SELECT sum(length(note)) FROM item")[1:5] == [1, 4, 32, 256]
 
 
@@ -101,7 +101,7 @@ def test_a_scan_is_found_by_what_was_read(reader) -> None:
     ],
 )
 def test_what_only_the_reader_knows(sql, reader) -> None:
-    """Functions, collations and temporary tables of the reader's connection: it goes as without foresight."""
+    """Functions, collations and temporary tables of the reader's connection: no speculation for them."""
     reader.db.create_scalar_function("here", lambda note: note)
     reader.db.create_collation("mine", lambda one, other: (one > other) - (one < other))
     reader.db.execute("CREATE TEMP TABLE mine(id)")
@@ -116,7 +116,7 @@ def test_a_query_that_computes_long_is_not_run_twice(reader) -> None:
     SELECT max(i), (SELECT note FROM item WHERE id = 20000) FROM n
     """
     assert reader.rows(sql) == [(200_000, "n" * 110)]
-    assert not reader.file.foresight._items
+    assert not reader.file.speculation._items
 
 
 def test_what_another_query_reads_between(reader) -> None:
@@ -129,7 +129,7 @@ def test_what_another_query_reads_between(reader) -> None:
 
 
 def test_a_row_changed_here(store_pages, partial: Callable[..., Partial]) -> None:
-    """Pages in the log are read from there, in truth and in foresight; nothing made up gets into the file."""
+    """Pages in the log are read from there, by readers and speculation; placeholders never reach the file."""
     replica = partial(store_pages, here=PREFIX, segment_pages=1)
     with closing(replica.open(READWRITE)) as db:
         reader = Foreseeing(replica, db)
@@ -178,7 +178,7 @@ def test_a_statement_that_is_repeated(store_pages, partial: Callable[..., Partia
     sql, items, done = "UPDATE item SET note = ? WHERE id = ?", [("mine", key) for key in KEYS], 0
     with closing(replica.open(READWRITE)) as db:
         reader = Foreseeing(replica, db)
-        reader.file.foresight.begin(sql, items, lambda: done)
+        reader.file.speculation.begin(sql, items, lambda: done)
         before = len(replica.source.asked)
         for item in items:
             db.execute(sql, item)
@@ -273,7 +273,7 @@ def test_rows_are_those_of_plain_sqlite(data, tmp_path_factory: pytest.TempPathF
                 table=data.draw(st.sampled_from("tw")), where=data.draw(CONDITIONS), tail=data.draw(TAILS)
             )
             values = {"x": chance.randrange(-3000, 3000), "y": chance.randrange(-60, 3000)}
-            file.foresight.begin(sql, [values])
+            file.speculation.begin(sql, [values])
             assert outcome(db, sql, values) == outcome(plain, sql, values)
         for whole in (
             "SELECT * FROM t ORDER BY id",
@@ -289,7 +289,7 @@ def test_rows_are_those_of_plain_sqlite(data, tmp_path_factory: pytest.TempPathF
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
 @given(data=st.data())
 def test_damaged_pages(data, store_pages, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Whatever pages say, a query gives or refuses what it does without foresight."""
+    """Whatever pages say, a query gives or refuses what it does without speculation."""
     pages, chance = list(store_pages), random.Random(data.draw(st.integers(0, 1 << 32)))
     for page in (*PREFIX[1:], *chance.sample(range(len(PREFIX), len(pages)), 200)):
         damaged = bytearray(pages[page])
@@ -313,7 +313,7 @@ def test_damaged_pages(data, store_pages, tmp_path_factory: pytest.TempPathFacto
         replica = Partial.create(tmp_path_factory.mktemp(name) / "r", pages, here=PREFIX, segment_pages=1)
         with closing(replica.open(READONLY)) as db:
             if name == "foreseen":
-                replica.vfs.file(db).foresight.begin(sql, [None])
+                replica.vfs.file(db).speculation.begin(sql, [None])
             try:
                 outcomes.append(db.execute(sql).fetchall())
             except (apsw.Error, UnicodeDecodeError) as error:

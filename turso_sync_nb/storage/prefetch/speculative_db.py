@@ -1,7 +1,7 @@
-"""A database to rehearse statements on: pages that are here, made-up ones for those that are not.
+"""A database for speculative runs: committed resident pages, placeholders for absent ones.
 
-It is seen as the last commit left it, has no file, takes no lock and waits for nothing. What a statement
-writes stays in SQLite's cache and is rolled back. Absent pages that are read are noted.
+It shows the last committed state, has no file, takes no lock and never waits. A statement's writes stay in
+SQLite's cache and are rolled back. Reads of absent pages are recorded.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 
 from turso_sync_nb.storage.format.btree import INDEX_LEAF, INTERIORS, Node
-from turso_sync_nb.storage.pages.last_commit import Frames, LastCommit
-from turso_sync_nb.storage.prefetch.stand_ins import StandIns, overflow_page
+from turso_sync_nb.storage.pages.committed import CommittedPages, Frames
+from turso_sync_nb.storage.prefetch.placeholder_pages import PlaceholderPages, overflow_page
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -22,47 +22,47 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.storage.files.folder import ReplicaFolder
     from turso_sync_nb.storage.pages.page_store import PageStore
-    from turso_sync_nb.storage.prefetch.foresight import Bindings
     from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
+    from turso_sync_nb.storage.prefetch.speculation import Bindings
 
 STEPS_MAX: Final = 50_000
-"""Virtual-machine steps (some 3 ms) of one rehearsal."""
+"""Virtual-machine steps (about 3 ms) of one speculative run: beyond it a fetch costs less."""
 
 STEPS_BETWEEN: Final = 1_000
-"""Steps between two looks at how many are left."""
+"""Steps between two checks of the limit."""
 
 VALUE_BYTES_MAX: Final = 16 * 1024 * 1024
-"""Bytes of a value that is made or read."""
+"""Bytes of one value in a speculative run."""
 
 _FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 _VERSIONS_AT: Final = slice(18, 20)
 _NO_LOG: Final = b"\1\1"
-"""What page 0 says there of a database without a log: so SQLite looks for none."""
+"""Read and write version 1 in page 0: a rollback journal, so SQLite looks for no log."""
 _SETTINGS: Final = (
     "journal_mode = MEMORY",
     "temp_store = MEMORY",
     "cache_spill = OFF",
-    "writable_schema = ON",  # entries of an index that made-up pages lack are no damage then
+    "writable_schema = ON",  # index entries that placeholders lack are then no damage
 )
 _numbers = itertools.count(1)
 
 
-class Rehearsal:
+class SpeculativeDb:
     """The database, and ``raw``, a connection to it; :meth:`close` closes it."""
 
     def __init__(self, folder: ReplicaFolder, store: PageStore, trees: KnownTrees) -> None:
         self.wanted: dict[int, None] = {}
         """The absent pages that were read, in this order."""
-        self.stand_ins = StandIns(trees, counted=False)
+        self.placeholders = PlaceholderPages(trees, counted=False)
         self._folder = folder
         self._store = store
         self._trees = trees
         self._most = 0
         self._last: Node | None = None
         self._frames = Frames()
-        self._pages = LastCommit(folder, store)
+        self._pages = CommittedPages(folder, store)
         self._vfs = _VFS(self)
-        self.raw = apsw.Connection("rehearsal", flags=_FLAGS, vfs=self._vfs.name)
+        self.raw = apsw.Connection("db", flags=_FLAGS, vfs=self._vfs.name)
         self._steps_left = 0
         self.raw.set_progress_handler(self._is_long, STEPS_BETWEEN)
         self.raw.limit(apsw.SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)
@@ -72,10 +72,10 @@ class Rehearsal:
         """Close the connection."""
         self.raw.close()
 
-    def begin(self, most: int) -> LastCommit:
-        """Note from now on up to ``most`` pages; to be used with ``with`` around what is rehearsed."""
+    def begin(self, most: int) -> CommittedPages:
+        """Record up to ``most`` absent pages; use the returned pages in ``with`` around the run."""
         self.wanted, self._most, self._steps_left = {}, most, STEPS_MAX
-        self._pages = LastCommit(self._folder, self._store, self._frames)
+        self._pages = CommittedPages(self._folder, self._store, self._frames)
         return self._pages
 
     def run(self, sql: str, items: Iterable[Bindings]) -> None:
@@ -95,7 +95,7 @@ class Rehearsal:
         finally:
             if self.raw.in_transaction:
                 self.raw.execute("ROLLBACK")
-            self.raw.release_memory()  # pages made up are read once
+            self.raw.release_memory()  # placeholders are read once
 
     def _is_long(self) -> bool:
         self._steps_left -= STEPS_BETWEEN
@@ -103,7 +103,7 @@ class Rehearsal:
 
     @property
     def is_full(self) -> bool:
-        """Say whether as many pages as may be were noted; there may be more."""
+        """Whether the limit of recorded pages is reached; there may be more."""
         return len(self.wanted) >= self._most
 
     @property
@@ -112,34 +112,34 @@ class Rehearsal:
         return self._pages.db_pages * PAGE_SIZE
 
     def read(self, page: int) -> bytes | None:
-        """Return a page or one made up; ``None``: nobody knows what it is, or it is one too many."""
+        """Return the committed page or a placeholder; None if its role is unknown or the limit is reached."""
         data = self._pages.read(page)
         if data is None:
             self.wanted.setdefault(page)
-            return None if self.is_full else self._made_up(page)
+            return None if self.is_full else self._placeholder(page)
         if not page:
             return data[: _VERSIONS_AT.start] + _NO_LOG + data[_VERSIONS_AT.stop :]
         node = self._last = Node(page, data, self._trees.usable)
         if node.kind in INTERIORS:
             self._trees.note(node)
         elif node.kind == INDEX_LEAF:
-            self.stand_ins.note(node)
+            self.placeholders.note(node)
         return data
 
-    def _made_up(self, page: int) -> bytes | None:
-        if made_up := self.stand_ins.leaf(page):
-            return made_up
+    def _placeholder(self, page: int) -> bytes | None:
+        if placeholder := self.placeholders.leaf(page):
+            return placeholder
         overflows = self._last.overflows if self._last else ()
         known = any(overflow.first <= page < overflow.first + overflow.pages for overflow in overflows)
         return overflow_page(page) if known else None
 
 
 class _VFS(apsw.VFS):
-    """Keep it as long as its connection is used."""
+    """The VFS of one speculative database; keep it as long as its connection is used."""
 
-    def __init__(self, rehearsal: Rehearsal) -> None:
-        self.name = f"turso-sync-nb-rehearsal-{next(_numbers)}"
-        self._rehearsal = rehearsal
+    def __init__(self, db: SpeculativeDb) -> None:
+        self.name = f"turso-sync-nb-db-{next(_numbers)}"
+        self._db = db
         super().__init__(self.name, "")
 
     def xFullPathname(self, name: str) -> str:  # noqa: N802 - APSW's name
@@ -154,27 +154,27 @@ class _VFS(apsw.VFS):
         if not flags[0] & apsw.SQLITE_OPEN_MAIN_DB:
             raise apsw.CantOpenError(f"open {name}: everything else is in memory")
         flags[1] = flags[0]
-        return _File(self._rehearsal)
+        return _File(self._db)
 
 
 class _File:
     """The main file: reads alone; what APSW asks of a file."""
 
-    def __init__(self, rehearsal: Rehearsal) -> None:
-        self._rehearsal = rehearsal
+    def __init__(self, db: SpeculativeDb) -> None:
+        self._db = db
 
     def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802 - APSW's name
         """Read within a page, as SQLite does."""
         page, begin = divmod(offset, PAGE_SIZE)
-        if offset >= self._rehearsal.size:
+        if offset >= self._db.size:
             return b""
-        data = self._rehearsal.read(page)
+        data = self._db.read(page)
         if data is None:
             raise apsw.IOError(f"page {page} is not here")
         return data[begin : begin + amount]
 
     def xFileSize(self) -> int:  # noqa: N802 - APSW's name
-        return self._rehearsal.size
+        return self._db.size
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - APSW's name
         raise apsw.IOError(f"write {len(data)} bytes at {offset}: nothing is written here")

@@ -1,4 +1,4 @@
-"""Who is told when something about a replica changed."""
+"""Notify observers when something about a replica changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Told = Callable[[BitMap | None], None]
 
 
-class Watchers:
+class Observers:
     """Functions that are called with the pages that arrived, or with ``None``: figures or rows changed.
 
     No pages (an empty set): some were asked for.

@@ -1,4 +1,4 @@
-"""Named places where a process may end; a test puts its end there. Otherwise nothing happens at them."""
+"""Failpoints: named places where a test lets the process end; no effect otherwise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ handler: Callable[[str], None] | None = None
 """What a test put here is called with the name of each place that is passed."""
 
 
-def reach(name: str) -> None:
+def failpoint(name: str) -> None:
     """Pass the place ``name``."""
     if handler is not None:
         handler(name)

@@ -1,4 +1,4 @@
-"""Pages made up in place of absent ones, for a run whose rows nobody sees (:mod:`foresight`).
+"""Build placeholders of absent pages for speculative runs, whose rows nobody sees.
 
 A leaf holds the first and the last row that the page may hold, as the pages above it say: so a range that is
 read over such leaves ends where it will end in truth. At the ends of a tree there is no limit, and some
@@ -54,7 +54,7 @@ _NULLS: Final = b"\x02\x00"
 """A record of one column that is NULL (its header: two bytes, type 0); columns not named are NULL too."""
 
 
-class StandIns:
+class PlaceholderPages:
     """Makes them from what ``trees`` know; ``counted``: whether it matters how many rows a page has."""
 
     def __init__(self, trees: KnownTrees, *, counted: bool) -> None:

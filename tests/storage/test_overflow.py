@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turso_sync_nb.storage.format.btree import TABLE_LEAF, Node
-from turso_sync_nb.storage.format.chains import free_pages, next_overflow
+from turso_sync_nb.storage.format.overflow import free_pages, next_overflow
 from turso_sync_nb.units import PAGE_SIZE, PageId
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
-"""Pages as the last commit left them, without asking SQLite: its log above the base image.
+"""Read committed pages without SQLite: its log above the base image.
 
-For looking only. A commit, checkpoint or pull of the meantime can make what is read here contradict itself,
-so who reads it must make do with any bytes. A page that is not here is not fetched.
+For guesses only: a concurrent commit, checkpoint or pull can make the pages contradict each other,
+so a reader must cope with any bytes. Absent pages are not fetched.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Frames:
         self.db_pages, self.end = db_pages, end
 
 
-class LastCommit:
-    """Use it with ``with``. ``db_pages`` is the size of the database.
+class CommittedPages:
+    """The pages of the last commit; a context manager. ``db_pages`` is the size of the database.
 
     ``frames`` are those that an earlier one found, to go on from; found ones are added.
     """
@@ -85,7 +85,7 @@ class LastCommit:
         self.db_pages = self._frames.db_pages or self.db_pages
 
     def read(self, page: int) -> bytes | None:
-        """Return a page; ``None`` for one that is not here."""
+        """Return a page, or None if it is absent."""
         try:
             if self._log and (at := self._frames.places.get(page)):
                 data: bytes = self._log.xRead(PAGE_SIZE, at)

@@ -1,4 +1,4 @@
-"""Getting absent pages: one fetch in flight for a page, however many threads want it.
+"""Fetch each absent page once, however many threads want it (single flight).
 
 A fetch under way is a *flight*: a set of pages and a lock that its leader holds as long as it lasts. Others
 that want one of its pages wait for the lock; what they want beside is theirs to fetch. A leader may be
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 class Flight:
     """One fetch: its pages, and the lock that says it is under way."""
 
-    __slots__ = ("pages", "under_way")
+    __slots__ = ("in_flight", "pages")
 
     def __init__(self) -> None:
         self.pages = BitMap()
-        self.under_way = threading.Lock()
+        self.in_flight = threading.Lock()
 
 
-class PageLoader:
+class SingleFlight:
     """Gets absent pages into the store; safe for threads."""
 
     def __init__(self, store: PageStore, source: PageSource) -> None:
@@ -58,7 +58,7 @@ class PageLoader:
         wanted: BitMap | None = None
         while not self._store.has(page):
             own = Flight()
-            with own.under_way:
+            with own.in_flight:
                 other = self._other_flight(page)
                 if other is None:
                     if wanted is None:
@@ -66,7 +66,7 @@ class PageLoader:
                     other = self._listed(page, own, wanted)
                 if other is None:
                     return self._fly(page, own)
-            with other.under_way:
+            with other.in_flight:
                 pass  # waited for it to land
         return BitMap()
 
@@ -74,14 +74,14 @@ class PageLoader:
     def is_busy(self) -> bool:
         """Whether a fetch is under way."""
         flights = self._flights  # the list is replaced, or grows
-        return any(flight.under_way.locked() for flight in flights)
+        return any(flight.in_flight.locked() for flight in flights)
 
     @property
-    def under_way(self) -> BitMap:
+    def in_flight(self) -> BitMap:
         """The pages that are being fetched; some of them may be here already."""
         with self._lock:
             return BitMap.union(
-                BitMap(), *(flight.pages for flight in self._flights if flight.under_way.locked())
+                BitMap(), *(flight.pages for flight in self._flights if flight.in_flight.locked())
             )
 
     def fill(
@@ -99,7 +99,7 @@ class PageLoader:
             SyncError: the fetch failed; pages that came before are kept.
         """
         own = Flight()
-        with own.under_way:
+        with own.in_flight:
             self._listed(None, own, wanted)
             if own.pages:
                 self._bring(_until((source or self._source.fetch)(own.pages), stopped))
@@ -123,7 +123,7 @@ class PageLoader:
     def _other_flight(self, page: int) -> Flight | None:
         """Return the flight under way that brings ``page``."""
         with self._lock:
-            self._flights = [flight for flight in self._flights if flight.under_way.locked()]
+            self._flights = [flight for flight in self._flights if flight.in_flight.locked()]
             for flight in self._flights:
                 if page in flight.pages:
                     return flight
@@ -134,7 +134,7 @@ class PageLoader:
         with self._lock:
             pages = self._store.page_map.absent_of(wanted)
             for flight in self._flights:
-                if not flight.under_way.locked():
+                if not flight.in_flight.locked():
                     continue
                 if page is not None and page in flight.pages:
                     return flight

@@ -1,4 +1,4 @@
-"""The pages that every query begins with: the schema, and ANALYZE's statistics.
+"""List the pages that every query begins with: the schema and ANALYZE's statistics.
 
 SQLite reads both whole when it reads the schema, page after page. A partial bootstrap brings them level by
 level instead, so that they cost a request or two, once.
@@ -27,7 +27,7 @@ _NAME, _ROOT = 1, 3
 """Columns of the schema table: type, name, table, root, SQL."""
 
 
-def opening_pages(store: PageStore) -> Iterator[BitMap]:
+def schema_pages(store: PageStore) -> Iterator[BitMap]:
     """Yield absent pages, to be fetched together before the next ones are asked for."""
     trees = KnownTrees(store)
     schema: list[int] = []

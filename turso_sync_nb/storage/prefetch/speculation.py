@@ -1,0 +1,164 @@
+"""Find the pages that a statement is about to read by running it speculatively on resident pages.
+
+Speculative execution for I/O hints, as in operating-systems research: a statement that meets an absent page
+is run once more on a private database (:mod:`speculative_db`). There an absent page is recorded, and a
+placeholder leaf is read in its place (:mod:`placeholder_pages`). None of the recorded pages depends on
+another, so one request brings them all. With them resident, the next run gets one step further. A range by
+key takes one request for each level of its tree, and so do a hundred keys; a join takes one more than its
+tables' levels; a statement that writes, also those of the indexes it changes.
+
+Its rows reach nobody: a wrong guess costs a request, never a wrong answer. Where no guess is worth its cost
+(a scan beyond :data:`PAGES_MAX`, temporary tables, functions of the user's), :mod:`read_ahead` decides by
+what was read.
+"""
+
+from __future__ import annotations
+
+import struct
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+import apsw
+from pyroaring import BitMap
+
+from turso_sync_nb.storage.format.bytecode import has_any, roots_opened
+from turso_sync_nb.storage.prefetch.placeholder_pages import PlaceholderPages
+from turso_sync_nb.storage.prefetch.speculative_db import SpeculativeDb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from turso_sync_nb.storage.files.folder import ReplicaFolder
+    from turso_sync_nb.storage.pages.page_store import PageStore
+    from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
+
+    Bindings = Mapping[str, Any] | Sequence[Any] | None
+
+PAGES_MAX: Final = 256
+"""Pages (1 MiB) that one guess may ask for."""
+
+COUNTED_PAGES_MAX: Final = 64
+"""The same for a statement that stops at a number of rows (LIMIT, EXISTS)."""
+
+GROWTH: Final = 4
+"""The factor by which one guess may exceed the one before."""
+
+SIBLINGS: Final = 8
+"""Pages in a tree's order, at the end of a guess that is full, that identify a scan."""
+
+ITEMS_MAX: Final = 500
+"""Items of a repeated statement that one speculative run covers."""
+
+_CONTRADICTIONS: Final = (LookupError, ValueError, struct.error)
+"""Errors that inconsistent pages cause."""
+
+_STOPPING: Final = frozenset({"DecrJumpZero", "IfNotZero"})
+"""Opcodes of a statement that stops, in whole or in part, at a number of rows."""
+
+
+class Speculation:
+    """Predict the reads of one reader, whose known trees it shares; not safe for threads.
+
+    ``pages_max`` limits what is asked for at once beyond its own limits.
+    """
+
+    def __init__(self, folder: ReplicaFolder, store: PageStore, trees: KnownTrees, pages_max: int) -> None:
+        self._folder = folder
+        self._store = store
+        self._trees = trees
+        self._pages_max = pages_max
+        self._suspected_max = 0
+        self._db: SpeculativeDb | None = None
+        self._sql = ""
+        self._roots = BitMap()
+        self._items: Sequence[Bindings] = ()
+        self._done: Callable[[], int] = int
+
+    def begin(self, sql: str, items: Sequence[Bindings], done: Callable[[], int] = int) -> None:
+        """Have the statement ``sql`` be the one that reads from now on.
+
+        It is run with each of ``items``; ``done`` returns with how many of them it is done.
+        """
+        self._sql, self._items, self._done, self._suspected_max = sql, items, done, 0
+
+    def end(self) -> None:
+        """Forget the statement."""
+        self._items = ()
+
+    def pages_for(self, page: int) -> BitMap:
+        """Return the absent pages that the statement needs next, ``page`` among them; empty if unknown."""
+        done = self._done()
+        items = self._items[done : done + ITEMS_MAX]
+        if not items:
+            return BitMap()
+        if self._db is None:
+            self._db = SpeculativeDb(self._folder, self._store, self._trees)
+        try:
+            pages = self._wanted(self._db, items)
+        except (
+            apsw.Error,
+            *_CONTRADICTIONS,
+            _NotKnownError,
+        ):  # not possible, or not worth it
+            self.end()
+            return BitMap()
+        return pages if BitMap([page]) < pages else BitMap()
+
+    def close(self) -> None:
+        """Close the speculative database; may be repeated."""
+        self.end()
+        if self._db is not None:
+            self._db.close()
+
+    def _wanted(self, db: SpeculativeDb, items: Sequence[Bindings]) -> BitMap:
+        """Run the statement speculatively; return the absent pages it reached and absent roots of its trees.
+
+        Raises:
+            _NotKnownError: it reads a tree in order, and how far is not known.
+            apsw.Error: SQLite's error.
+        """
+        if not self._suspected_max:
+            self._look_at(db, items[0])
+        with db.begin(min(self._suspected_max, self._pages_max)):
+            while not self._runs(db, items):
+                pass
+        wanted = list(db.wanted)
+        if db.is_full and self._are_siblings(wanted[-SIBLINGS:]):
+            raise _NotKnownError
+        self._suspected_max = max(self._suspected_max, GROWTH * len(wanted))
+        return BitMap(wanted) | self._store.page_map.absent_of(self._roots)
+
+    def _look_at(self, db: SpeculativeDb, item: Bindings) -> None:
+        """Find out which trees the statement opens, and whether it stops at a number of rows."""
+        with db.begin(PAGES_MAX):
+            program = db.raw.execute(f"EXPLAIN {self._sql}", item).fetchall()
+        counted = has_any(program, _STOPPING)
+        self._roots = BitMap(roots_opened(program))
+        db.placeholders = PlaceholderPages(self._trees, counted=counted)
+        self._suspected_max = COUNTED_PAGES_MAX if counted else PAGES_MAX
+
+    def _are_siblings(self, pages: list[int]) -> bool:
+        """Return whether each of ``pages`` is a sibling of the one before it."""
+        return all(
+            after in (next(self._trees.beside(page, step), None) for step in (1, -1))
+            for page, after in pairwise(pages)
+        )
+
+    def _runs(self, db: SpeculativeDb, items: Sequence[Bindings]) -> bool:
+        """Run it once; return whether another run would get no further."""
+        leaves = db.placeholders.leaves
+        try:
+            db.run(self._sql, items)
+        except apsw.CorruptError:
+            return db.placeholders.leaves == leaves
+        except apsw.InterruptError:  # it takes long; what it came to is known
+            if not db.wanted:
+                raise
+            return True
+        except (apsw.IOError, apsw.ConstraintError):  # a page whose role is unknown; a row of a placeholder
+            return True
+        return True
+
+
+class _NotKnownError(Exception):
+    """The statement's reads cannot be predicted."""
