@@ -21,6 +21,8 @@ NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "manag
 LEFTOVERS = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
 EXCUSE = re.compile(r"#\s*noqa(?!: [A-Z]+\d+(, [A-Z]+\d+)* +-+ \S)")
 
+QUESTION = re.compile(r"(What|Who|Whose|Which|How|When|Where)\b")
+
 PUBLIC = {
     "ConflictError", "Connection", "Cursor", "DataError", "DatabaseError", "Error", "FetchBudgetError",
     "IntegrityError", "InterfaceError", "InternalError", "NotSupportedError", "OperationalError",
@@ -120,6 +122,25 @@ def test_tests_say_what_holds() -> None:
         if function.name.startswith("test_") and not (ast.get_docstring(function) or "").strip()
     ]
     assert not mute, "\n".join(mute)
+
+
+def docstrings(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and text of every docstring of a file, those below fields and constants too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str(text)), lineno=line):
+                yield line, text
+
+
+def test_docstrings_name_their_subject() -> None:
+    """No docstring of the package begins with a question word."""
+    asking = [
+        f"{where(path, line)}: {text.splitlines()[0]}"
+        for path in tracked("turso_sync_nb/*.py")
+        for line, text in docstrings(path)
+        if QUESTION.match(text)
+    ]
+    assert not asking, "\n".join(asking)
 
 
 def test_notebooks_hold_no_output() -> None:

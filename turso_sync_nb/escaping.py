@@ -1,4 +1,4 @@
-"""Text from a database or a user, made safe to show.
+"""Make text from a database or a user safe to show.
 
 Rules of this file: every value, table name and column name that reaches a screen goes through
 ``visible`` (no control characters, no reordering of text, bounded length) and, in HTML, through

@@ -62,7 +62,7 @@ class PartialSyncOpts:
 
 @dataclass(frozen=True)
 class Rewrite:
-    """What a transform puts in a change's place: one statement and its parameters, by position."""
+    """The statement that a transform puts in a change's place, with its parameters by position."""
 
     sql: str
     parameters: tuple[Any, ...] = ()
@@ -75,7 +75,7 @@ class Skip(Enum):
 
 
 SKIP: Final = Skip.SKIP
-"""What a transform returns for a change that is not to be pushed, nor done again on a newer state."""
+"""The value by which a transform skips a change: neither pushed nor replayed on a newer state."""
 
 Transform: TypeAlias = Callable[[Any], Rewrite | Skip | None]
 """Called with each change of a row (``.op``, ``.shape.table``, ``.shape.columns``, ``.old``, ``.new``);

@@ -1,4 +1,4 @@
-"""Pages and byte sizes: the two ways to count pages, converted in one place.
+"""Convert page ids, page numbers and byte sizes in one place.
 
 A *page id* counts from 0, as the wire does; a *page number* counts from 1, as SQLite does.
 """

@@ -103,9 +103,7 @@ def test_another_way_to_the_server_is_told_proven_and_saved(
 
 @pytest.mark.parametrize("why", ["nobody answers", "another database"])
 @pytest.mark.usefixtures("way")
-def test_an_address_that_is_not_proven_is_told_and_not_saved(
-    replica, remote_server, server, tmp_path, why
-):
+def test_an_address_that_is_not_proven_is_told_and_not_saved(replica, remote_server, server, tmp_path, why):
     """The replica opens, says so, and stays bound to the server that it knows."""
     replica("mine").close()
     address = NOWHERE if why == "nobody answers" else remote_server(other_database(tmp_path)).url

@@ -1,4 +1,4 @@
-"""Changes made here: captured as they are made, kept on a tape, turned into SQL.
+"""Capture local changes as they are made, keep them on a tape, turn them into SQL.
 
 | file | holds |
 | --- | --- |

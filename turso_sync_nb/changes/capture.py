@@ -1,4 +1,4 @@
-"""Capture: one connection's changes go on the tape, in the transactions that make them.
+"""Capture one connection's changes onto the tape, in the transactions that make them.
 
 The triggers that do it are TEMP: they are this connection's alone, and no one else ever sees them. They
 are made for the schema in force, recognised by the schema cookies of main and temp, and made again when
@@ -55,7 +55,7 @@ class Capture:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.recursive_triggers = 0
-        """What the user set; in force where it can make a difference."""
+        """The user's setting; in force where it can make a difference."""
         self._raw = raw
         self._ignored = frozenset(folded(name) for name in ignored)
         self._next_transaction = next_transaction

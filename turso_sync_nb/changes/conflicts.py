@@ -1,4 +1,4 @@
-"""Conflicts: where both sides changed the same thing, how each is settled, and the list that is kept.
+"""Detect and settle conflicts, where both sides changed the same thing, and keep a list of them.
 
 A conflict is an overlap: columns that both sides changed, a row that is gone, a key that is taken.
 """

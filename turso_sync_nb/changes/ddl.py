@@ -1,4 +1,4 @@
-"""What a statement did to the schema, as statements that do it on the other side."""
+"""Derive statements that repeat on the remote what a statement did to the schema here."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CREATE: Final = re.compile(
 
 @dataclass(frozen=True)
 class Objects:
-    """What ``sqlite_schema`` holds of the user's: by type and name, the table and the text."""
+    """The user's objects of ``sqlite_schema``: table and text by type and name."""
 
     found: dict[tuple[str, str], tuple[str, str]]
     columns: dict[str, tuple[str, ...]]

@@ -1,4 +1,4 @@
-"""Definitions of schema objects, compared as SQLite reads them: token by token.
+"""Compare definitions of schema objects as SQLite reads them: token by token.
 
 Servers store a definition in their own spelling, so texts are compared without comments, white space, quotes
 of names, the case of names and keywords, and ``IF NOT EXISTS``; ``<>`` is ``!=`` and ``==`` is ``=``. In
@@ -59,7 +59,7 @@ def tokens(sql: str) -> Iterator[Token]:
 
 
 def same_definition(one: str, other: str) -> bool:
-    """Say whether two statements define the same thing."""
+    """Return whether two statements define the same thing."""
     return one == other or _compared(one) == _compared(other)
 
 
@@ -139,7 +139,7 @@ def columns(sql: str) -> dict[str, list[str]]:
 
 
 def mentions(sql: str, names: Sequence[str] | frozenset[str]) -> bool:
-    """Say whether a token of ``sql`` is one of the folded ``names``."""
+    """Return whether a token of ``sql`` is one of the folded ``names``."""
     return any(token.text in names for token in tokens(sql))
 
 

@@ -1,4 +1,4 @@
-"""Objects and columns of the schema that were made here and removed here again."""
+"""Track schema objects and columns that were made here and removed here again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was changed here: rows by their whole images, schema by its SQL, grouped in transactions.
+"""Model local changes: rows by their whole images, schema by its SQL, grouped in transactions.
 
 There may be a million changes: a ``Struct`` is made in a tenth of a dataclass's time. Nothing that a change
 holds refers back to it, so the garbage collector need not look (``gc=False``).
@@ -34,7 +34,7 @@ its changes are on the tape alone. ``skipped``: the user gave it up; kept to be 
 
 
 class _Part(Struct, frozen=True):
-    """What is common to all of these."""
+    """The fields common to all changes."""
 
     def changed(self, **changes: Any) -> Self:
         """Return this with other values."""
@@ -118,12 +118,12 @@ Change: TypeAlias = RowChange | SchemaChange
 
 
 def is_ignored(change: Change) -> bool:
-    """Say whether ``change`` is of a table that is never pushed."""
+    """Return whether ``change`` is of a table that is never pushed."""
     return change.ignored if isinstance(change, SchemaChange) else change.shape.ignored
 
 
 class Transaction(_Part, frozen=True):
-    """What was committed together, in order; never empty. Its border is ``last_id``."""
+    """The changes of one commit, in order; never empty. ``last_id`` is its last change id."""
 
     number: int
     unix_time: int

@@ -1,4 +1,4 @@
-"""Names of our own tables, which no push sends and no user writes to."""
+"""Name our own tables, which no push sends and no user writes to."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ BOOKKEEPING: Final = "turso_sync_last_change_id"
 
 
 def is_internal(table: str) -> bool:
-    """Say whether ``table`` is ours, SQLite's or the protocol's own."""
+    """Return whether ``table`` is ours, SQLite's or the protocol's own."""
     name = table.lower()
     return name.startswith((PREFIX, "sqlite_")) or name == BOOKKEEPING
 
 
 def is_reserved(name: str) -> bool:
-    """Say whether ``name`` is one that only this package or the protocol gives, in any case of letters."""
+    """Return whether ``name`` is one that only this package or the protocol gives, in any case of letters."""
     return name.lower().startswith(PREFIX) or name.lower() == BOOKKEEPING
 
 
@@ -38,7 +38,7 @@ def quoted(identifier: str) -> str:
 
 
 def has_table(raw: apsw.Connection, table: str) -> bool:
-    """Say whether main has ``table`` now; APSW's ``table_exists`` looks at a schema that may be old."""
+    """Return whether main has ``table`` now; APSW's ``table_exists`` looks at a schema that may be old."""
     return bool(raw.execute("SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE name = ?)", (table,)).get)
 
 

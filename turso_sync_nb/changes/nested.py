@@ -1,4 +1,4 @@
-"""Which changes are a statement's own, where triggers and foreign-key actions make further ones.
+"""Tell a statement's own changes from those that triggers and foreign-key actions make.
 
 SQLite tells a preupdate hook of every change before it is made, in true order, with its depth: 0 for the
 statement's own, more for what triggers do. Just before a trigger of ours writes a change to the tape, it
@@ -167,7 +167,7 @@ class Nested:
         self._next_id += _IDS_PER_EVENT
 
     def _is_own(self, *asked: Any) -> bool:
-        """Say whether the change that was just made goes on the tape; without arguments: once more."""
+        """Return whether the change that was just made goes on the tape; without arguments: once more."""
         if asked:
             self._own = self._decide(*asked)
         return self._own
@@ -242,7 +242,7 @@ class Nested:
         return next((one for one in reversed(self._events[:at]) if one.depth < depth), None)
 
     def _is_action(self, event: _Event, parent: _Event | None) -> bool:
-        """Say whether a foreign key of the changed table made this change because of ``parent``."""
+        """Return whether a foreign key of the changed table made this change because of ``parent``."""
         if parent is None or event.op == "INSERT":
             return False
         return any(
@@ -279,7 +279,7 @@ class Nested:
 
 
 def _is_same(old: tuple[Any, ...], update: apsw.PreUpdate) -> bool:
-    """Say whether an update leaves the row as it is."""
+    """Return whether an update leaves the row as it is."""
     try:
         new = update.new
     except (apsw.Error, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Changes of the same row, one after another, as the one change that they come to."""
+"""Merge successive changes of one row into their net change."""
 
 from __future__ import annotations
 

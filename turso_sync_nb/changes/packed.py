@@ -1,4 +1,4 @@
-"""Rows in one value of the tape: MessagePack, texts that are not UTF-8 as an extension."""
+"""Encode rows in one value of the tape: MessagePack, with texts that are not UTF-8 as an extension."""
 
 from __future__ import annotations
 

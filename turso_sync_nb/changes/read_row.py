@@ -1,4 +1,4 @@
-"""One row of a table, read exactly: a text that is not UTF-8 too."""
+"""Read one row of a table exactly, texts that are not UTF-8 included."""
 
 from __future__ import annotations
 

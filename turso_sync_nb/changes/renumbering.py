@@ -1,4 +1,4 @@
-"""New keys for rows whose key SQLite had assigned here and the remote had given away meanwhile.
+"""Give new keys to rows whose assigned key the remote has given to another row meanwhile.
 
 The row gets a key that nobody has, has had (AUTOINCREMENT) or waits with; later changes to it, and declared
 foreign keys that were pointed at it, follow. So do those in transactions that are not applied now: they are
@@ -75,7 +75,7 @@ class Renumbering:
     # A new key
 
     def was_used(self, change: RowChange) -> bool:
-        """Say whether the remote gave the key of an insert away once, in a table that uses none again."""
+        """Return whether the remote gave the key of an insert away once, in a table that uses none again."""
         key = _own_key(change.shape, change.new)
         return isinstance(key, int) and key <= self._used.get(folded(change.shape.table), 0)
 
@@ -159,7 +159,7 @@ class Renumbering:
         return transaction.changed(changes=tuple(changes))
 
     def _lasts(self, exchange: _Exchange, until: int) -> bool:
-        """Say whether no transaction before ``until`` ended the row, or began another of its old key."""
+        """Return whether no transaction before ``until`` ended the row, or began another of its old key."""
         between = (one for one in self._transactions if exchange.by <= one.number < until)
         for transaction in between:
             for change in _row_changes([transaction]):

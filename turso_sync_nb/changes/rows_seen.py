@@ -1,4 +1,4 @@
-"""The rows that a DROP removed, remembered so that a later one can be told from them.
+"""Remember the rows that a DROP removed, to tell later ones from them.
 
 A DROP TABLE or DROP COLUMN is done again on a newer state only if it removes nothing there that was not seen
 when it was made. Up to ``ROWS_MAX`` rows each is remembered by a hash of its values; of more rows an
@@ -30,7 +30,7 @@ _MODULUS: Final = 1_000_003
 
 
 class RowsSeen(msgspec.Struct, frozen=True, array_like=True):
-    """What was in a table or column: how many rows, and their hashes or, of many, their digest."""
+    """The content of a table or column: its number of rows, and their hashes or, for many, a digest."""
 
     count: int
     digest: int

@@ -1,4 +1,4 @@
-"""What capture needs to know of a database's schema."""
+"""Read the facts of a database's schema that capture needs."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Schema:
 
     @property
     def is_plain(self) -> bool:
-        """Say whether a statement changes just the rows it names."""
+        """Return whether a statement changes just the rows it names."""
         return not self.triggers and not self.actions
 
 
@@ -170,7 +170,7 @@ def _places(raw: apsw.Connection, table: str) -> dict[str, int]:
 
 
 def _has_key_index(raw: apsw.Connection, table: str) -> bool:
-    """Say whether the primary key has an index of its own: then it is no other name of the rowid."""
+    """Return whether the primary key has an index of its own: then it is no other name of the rowid."""
     query = "SELECT EXISTS (SELECT 1 FROM pragma_index_list(?, 'main') WHERE origin = 'pk')"
     return bool(raw.execute(query, (table,)).get)
 

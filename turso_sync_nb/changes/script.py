@@ -1,4 +1,4 @@
-"""Transactions as the text of an SQL script: what a push sends, with its values written out.
+"""Write transactions as an SQL script: the statements of a push, with their values in the text.
 
 Effects of triggers are not in it, as in a push: they happen again where it is run.
 """

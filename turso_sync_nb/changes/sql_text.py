@@ -1,4 +1,4 @@
-"""The first word of an SQL text as SQLite finds it: space, comments and byte-order marks are skipped."""
+"""Find the first word of an SQL text as SQLite does, after space, comments and byte-order marks."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ def without_lead(sql: str) -> str:
 
 
 def is_blank(text: str) -> bool:
-    """Say whether ``text`` is only white space, comments and semicolons."""
+    """Return whether ``text`` is only white space, comments and semicolons."""
     start = _SPACE_AND_COMMENTS.match(text)
     return start is not None and start.end() == len(text)

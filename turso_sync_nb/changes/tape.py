@@ -1,4 +1,4 @@
-"""The tape: every change made here, in order, in tables beside the data and in the same transactions.
+"""Keep the tape: every local change, in order, in tables beside the data and in the same transactions.
 
 A row of the tape is one image of a row, its values in typeless columns ``v0``, ``v1``, ...: exactly as
 SQLite stores them. The triggers that write it (``triggers``) are plain SQL; so an update takes two rows
@@ -55,7 +55,7 @@ _KINDS: Final = 16
 
 
 class Op(IntEnum):
-    """What a row of the tape is."""
+    """The kind of a row on the tape."""
 
     FLOOR = 0  # v0: the id that was acknowledged last; v1: the format, none of format 1
     BEGIN = 1  # txn, unix_time: what follows belongs to that transaction, and AUTO before it is void
@@ -95,7 +95,7 @@ def create(raw: apsw.Connection) -> None:
 
 
 def exists(raw: apsw.Connection) -> bool:
-    """Say whether the database has a tape."""
+    """Return whether the database has a tape."""
     return has_table(raw, TAPE)
 
 

@@ -1,4 +1,4 @@
-"""Changes as SQL: one statement and its values for a row, or for many inserted rows.
+"""Write changes as SQL: one statement and its values for a row, or for many inserted rows.
 
 A row is named by its declared key. A row without one that names it (no key declared, or a part of it
 NULL) is matched by its whole image, and of rows that are equal exactly one is meant. Values are compared
@@ -33,7 +33,7 @@ LISTED_COLUMNS_MAX: Final = 2000
 """Columns of a list of rows: SQLite's limit for what a SELECT returns."""
 
 _ROWS: Final = "turso_sync_nb_rows"
-"""What a list of rows is called within a statement."""
+"""The name of a list of rows within a statement."""
 
 
 def insert(shape: Shape, rows: Sequence[Image], *, replaces: bool = False) -> Sql:
@@ -267,7 +267,7 @@ def conjunction(terms: Sequence[str]) -> str:
 
 
 def usable_key(shape: Shape, image: Image) -> bool:
-    """Say whether the declared key names the row ``image``: SQLite lets parts of most keys be NULL."""
+    """Return whether the declared key names the row ``image``: SQLite lets parts of most keys be NULL."""
     return bool(shape.key) and None not in [image[at] for at in shape.key]
 
 
@@ -288,7 +288,7 @@ def differing(shape: Shape, old: Image, new: Image) -> frozenset[str]:
 
 
 def same_value(one: SqlValue, other: SqlValue) -> bool:
-    """Say whether two values are stored alike; 1 and 1.0 are not, nor are 0.0 and -0.0."""
+    """Return whether two values are stored alike; 1 and 1.0 are not, nor are 0.0 and -0.0."""
     if type(one) is not type(other) or one != other:
         return False
     return not isinstance(one, float) or math.copysign(1, one) == math.copysign(1, float(other))  # type: ignore[arg-type] # the same type

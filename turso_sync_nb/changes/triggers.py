@@ -1,4 +1,4 @@
-"""The TEMP triggers that write the tape.
+"""Make the TEMP triggers that write the tape.
 
 Plain: SQL alone, with ``recursive_triggers`` on so that rows that an OR REPLACE removes are seen. It is
 right where a statement changes just the rows it names. Where triggers or foreign-key actions make further

@@ -1,4 +1,4 @@
-"""What a session looks out for in SQL: actions that write, pragmas that are refused, files of replicas."""
+"""Authorize SQL: note actions that write, refuse some pragmas and files of replicas."""
 
 from __future__ import annotations
 

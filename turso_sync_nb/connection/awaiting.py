@@ -1,4 +1,4 @@
-"""The verbs of a connection as coroutines: ``frame = await db.aio.query(sql)``.
+"""Offer a connection's verbs as coroutines: ``frame = await db.aio.query(sql)``.
 
 Each runs on the connection's own thread, one after another in the order they were called, while the event
 loop goes on: widgets answer, other cells' tasks move. No event loop is started. A task that is cancelled (the
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.reports import CheckpointReport, PullReport, PushReport
 
 STOPPED_WITHIN_S: Final = 0.4
-"""How long a cancelled task waits for its verb to stop; a connection that is being made outlasts it."""
+"""Seconds that a cancelled task waits for its verb to stop; a connection that is being made outlasts it."""
 
 AWAKE_S: Final = 0.1
-"""How often the event loop is woken: a kernel's stop button cancels a task, but does not wake its loop."""
+"""Seconds between wake-ups of the event loop: a kernel's stop cancels a task without waking its loop."""
 
 ASKED_AGAIN_S: Final = 0.05
 

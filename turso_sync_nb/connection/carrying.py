@@ -1,4 +1,4 @@
-"""What a user set on a connection, carried to the one that takes its place.
+"""Copy connection-local state (pragmas, TEMP objects, attachments) to the connection that replaces it.
 
 TEMP objects move by SQLite's backup, in-memory attachments likewise, pragmas by value, ATTACH by name.
 """

@@ -1,4 +1,4 @@
-"""connect(): from arguments to an open connection."""
+"""Turn the arguments of ``connect()`` into an open connection."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
 
     @property
     def closed(self) -> bool:
-        """Say whether :meth:`close` was done."""
+        """Return whether :meth:`close` was done."""
         return self._released
 
     @property
@@ -112,7 +112,7 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
 
     @property
     def in_transaction(self) -> bool:
-        """Say whether a transaction is open."""
+        """Return whether a transaction is open."""
         return self._session.in_transaction
 
     @property

@@ -197,7 +197,7 @@ class Cursor:
 
     @property
     def is_open(self) -> bool:
-        """Say whether a statement is under way, with rows not yet fetched from SQLite."""
+        """Return whether a statement is under way, with rows not yet fetched from SQLite."""
         return self._raw is not None
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What a column's declared type says beyond SQLite's own types: booleans, dates, moments.
+"""Read a column's declared type beyond SQLite's own types: booleans, dates, moments.
 
 SQLite stores them as integers and text. A column is converted only where all its values are written as this
 package writes such values, so that what comes back to the database is what was there; anything else stays

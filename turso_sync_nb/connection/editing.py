@@ -1,4 +1,4 @@
-"""Editing a table as a DataFrame: rows out, ordinary pandas work, what changed back in as one transaction.
+"""Edit a table as a DataFrame: rows out, ordinary pandas work, changes back in as one transaction.
 
 A row that a pull (or anybody) changed underneath is flagged, and not overwritten unasked. Columns that only
 one side changed merge.
@@ -34,7 +34,7 @@ OnChanged = Literal["raise", "skip", "overwrite"]
 
 @dataclass(frozen=True)
 class EditReport:
-    """What :meth:`EditingMixin.apply` wrote; true when it wrote anything.
+    """The counts of what ``apply`` wrote; true if it wrote anything.
 
     ``skipped`` rows were changed underneath, and left as they are now. ``kept`` rows of the ``taken`` ones
     are not in the frame, and were not deleted.

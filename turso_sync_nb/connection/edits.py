@@ -1,4 +1,4 @@
-"""What was changed in a DataFrame since it was taken from a table: rows inserted, updated, deleted, by key.
+"""Compare a DataFrame with the table it was taken from: rows inserted, updated, deleted, by key.
 
 Rows are compared with what SQLite gave, not with what pandas made of it: a column that pandas turned from
 integers into floats on the way, because a row was added to it, has not changed.
@@ -22,7 +22,7 @@ Key = tuple[Any, ...]
 Operation = Literal["insert", "update", "delete", "kept"]
 
 ATTRIBUTE: Final = "turso_sync_nb_edit"
-"""Where a frame, and what pandas derives from it, carries the number of its edit (``DataFrame.attrs``)."""
+"""The key in ``DataFrame.attrs`` that carries the number of a frame's edit, also in derived frames."""
 
 _EXACT_IN_FLOAT: Final = 2**53
 
@@ -196,13 +196,13 @@ class Edit:
 
 
 def _only_integers(values: Sequence[Any]) -> bool:
-    """Say whether a column held integers, and nothing else but NULL."""
+    """Return whether a column held integers, and nothing else but NULL."""
     kinds = set(map(type, values)) - {type(None)}
     return kinds == {int}
 
 
 def _same(value: Any, was: Any) -> bool:
-    """Say whether ``value`` is ``was``, perhaps after a way through floats."""
+    """Return whether ``value`` is ``was``, perhaps after a way through floats."""
     if type(value) is float and type(was) is int:
         return value == float(was)
     return bool(value == was)

@@ -1,4 +1,4 @@
-"""What a connection shows of its replica in a notebook: the widgets, and what they ask.
+"""Open the widgets of a connection, and answer what they ask.
 
 The one file that looks up the ladder of layers, within its functions: nothing of it is loaded until asked.
 """

@@ -1,4 +1,4 @@
-"""Facts about an SQL text under the schema in force, as SQLite tells them when it prepares the text.
+"""Find facts about an SQL text under the schema in force, from SQLite's preparation of it.
 
 The authorizer names what is written, and by which trigger.
 Facts are kept for each text, and dropped with whatever they depend on: a change of the schema here or on
@@ -57,7 +57,7 @@ class Facts:
 
     @property
     def may_count(self) -> bool:
-        """Say whether it may raise SQLite's count of changes though it writes nothing to main."""
+        """Return whether it may raise SQLite's count of changes though it writes nothing to main."""
         return self.writes_elsewhere or self.is_transaction
 
     def refuse_more(self) -> None:
@@ -71,7 +71,7 @@ class Facts:
 
 
 class Noted:
-    """What the authorizer said while one text was prepared."""
+    """The authorizer's calls while one text was prepared."""
 
     def __init__(self) -> None:
         self._writes: set[tuple[str, str | None]] = set()

@@ -1,4 +1,4 @@
-"""Fetching, on a connection: how much at most, and ahead of need what a query reads, or everything."""
+"""Control fetching on a connection: a budget, a query's pages ahead of need, or everything."""
 
 from __future__ import annotations
 

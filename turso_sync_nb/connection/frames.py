@@ -1,4 +1,4 @@
-"""Rows to pandas, by stated rules; no value is changed to fit.
+"""Turn rows into pandas frames by stated rules; no value is changed to fit.
 
 A column's type follows its values (SQLite's columns have none of their own):
 
@@ -63,7 +63,7 @@ class Columns:
 
     def __init__(self, width: int) -> None:
         self.count = 0
-        """How many rows."""
+        """The number of rows."""
         self._parts: list[list[Part]] = [[] for _ in range(width)]
 
     def take(self, rows: Iterable[tuple[Any, ...]]) -> None:
@@ -226,7 +226,7 @@ def _text_dtype() -> str:
 
 
 def is_frame(value: object) -> bool:
-    """Say whether ``value`` is a DataFrame; pandas is not imported to find out."""
+    """Return whether ``value`` is a DataFrame; pandas is not imported to find out."""
     return "pandas" in sys.modules and isinstance(value, sys.modules["pandas"].DataFrame)
 
 

@@ -1,4 +1,4 @@
-"""What a user adds to SQL on a connection: functions, collations, handlers; recorded so that they stay.
+"""Add functions, collations and handlers to a connection, recorded so that they survive a reopen.
 
 The signatures are those of Python's sqlite3.
 """

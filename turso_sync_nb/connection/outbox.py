@@ -1,4 +1,4 @@
-"""What waits, conflicts, and how both sides differ, as DataFrames."""
+"""Show waiting changes, conflicts and differences of both sides as DataFrames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values on their way into SQLite's binder, which is the only way in: no text is ever pasted into SQL.
+"""Prepare values for SQLite's binder, the only way in: no text is ever pasted into SQL.
 
 ``None``, ``int``, ``float``, ``str``, ``bytes`` and other buffers pass as they are. NumPy and pandas
 scalars pass as the Python value they hold (SQLite would take their buffer for a blob), dates and times as
@@ -86,7 +86,7 @@ def python_value(value: Any) -> Any:
 
 
 def _are_plain(values: tuple[Any, ...]) -> bool:
-    """Say whether SQLite's binder takes them as they are: no large integer, no text that is no Unicode."""
+    """Return whether SQLite's binder takes them as they are: no large integer, no text that is no Unicode."""
     for value in values:
         kind = type(value)
         if kind is int:
@@ -142,7 +142,7 @@ class _Named(Mapping[str, Any]):
 
 
 def are_bindable(items: list[Parameters]) -> bool:
-    """Say whether SQLite's binder takes each of ``items`` as it is, or refuses it itself.
+    """Return whether SQLite's binder takes each of ``items`` as it is, or refuses it itself.
 
     It refuses integers that are too large and text that is no Unicode, without naming the value;
     :func:`bindings` names it.

@@ -46,7 +46,7 @@ _ISO_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d.*)?")
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """What one column holds.
+    """The summary of one column.
 
     ``low`` and ``high`` are of numbers and text, never of blobs. ``mean`` is of numbers, ``quartiles`` are
     of numbers or of dates. ``top`` are the most frequent values, none if all differ. ``shortest`` and
@@ -211,7 +211,7 @@ class _Summary:
 
     @property
     def kept_bytes(self) -> int:
-        """How large what is kept is."""
+        """The bytes that are kept."""
         return sum(part.nbytes for parts in self.kept.values() for part in parts)
 
     def profile(self, name: str, declared: str, rows: int) -> ColumnProfile:

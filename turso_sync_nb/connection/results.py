@@ -1,4 +1,4 @@
-"""What running the text of a cell gives: the rows of its last statement that has any, and what it cost."""
+"""Hold the result of a cell's text: the rows of its last statement that has any, and the cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A session: one APSW connection and everything a user set on it, so that it can be opened again unseen.
+"""Keep one APSW connection and its user's settings, so that it can be reopened unnoticed.
 
 A replica's files are now and then published anew under a connection (its last page arrived; a pull). The
 connection is then closed and another opened, and nobody may notice: what SQLite can list is carried over
@@ -81,7 +81,7 @@ class Session:
         self.thread: int | None = None
         """The thread that used it last."""
         self.awaited = set[object]()
-        """What was awaited and is not done; all of it runs on ``awaiting_thread``."""
+        """The awaited verbs that are not done; all of them run on ``awaiting_thread``."""
         self.awaiting_thread: int | None = None
         self._fetch_budget: FetchBudget | None = None
         self._replica = replica
@@ -95,7 +95,7 @@ class Session:
         self._changed_schema = False
         """Whether the open transaction did, so that its end makes facts of other connections old."""
         self._luggage: Luggage | None = None
-        """What waits to be put onto the next connection; set while the files are let go of."""
+        """The state to put onto the next connection; set while the files are released."""
         self._lost: list[str] = []
         """Databases that could not be attached again, until the user was told."""
         with replica.gate.passing(self, BUSY_TIMEOUT_MS / 1000):
@@ -118,7 +118,7 @@ class Session:
         self._facts.clear()
 
     def _is_late(self) -> bool:
-        """Say whether SQLite is to stop; being called at all is what lets Python deliver Ctrl-C."""
+        """Return whether SQLite is to stop; being called at all is what lets Python deliver Ctrl-C."""
         return self._deadline_s is not None and time.monotonic() > self._deadline_s
 
     @contextmanager
@@ -198,7 +198,7 @@ class Session:
 
     @property
     def in_transaction(self) -> bool:
-        """Say whether a transaction is open."""
+        """Return whether a transaction is open."""
         try:
             return not self.closed and self.raw.in_transaction
         except apsw.ConnectionClosedError:  # another thread's pull has the files, for which all were idle

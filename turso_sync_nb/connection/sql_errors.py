@@ -1,4 +1,4 @@
-"""SQL errors: each is both APSW's class and the PEP 249 class, so code written for either catches it.
+"""Make SQL errors that are both APSW's class and the PEP 249 class, so code written for either catches them.
 
 One table maps APSW's classes; the double classes are made from it. Text, result codes and the offset in
 the SQL stay as SQLite gave them.
@@ -65,7 +65,7 @@ _REMEDIES: Final[Mapping[type[BaseException], str]] = {
     apsw.ThreadingViolationError: "another thread is using this connection: give each thread db.sibling()",
     apsw.BusyError: "another connection is amid a write: commit it, and try again",
 }
-"""What to do about errors whose own text does not say."""
+"""Hints for errors whose own text has none."""
 
 
 def translated(error: BaseException) -> BaseException:
@@ -111,7 +111,7 @@ def explaining() -> Iterator[None]:
 
 
 def is_undone_by_sqlite(error: BaseException) -> bool:
-    """Say whether SQLite left of a failing statement just what is to stay: rows before it, after OR FAIL.
+    """Return whether SQLite left of a failing statement just what is to stay: rows before it, after OR FAIL.
 
     Not after a value that a STRICT table refuses: inside a transaction, rows before it stay by mistake.
     """

@@ -1,4 +1,4 @@
-"""What kind of SQL text this is, as Python's sqlite3 decides it: by its first word."""
+"""Classify an SQL text as Python's sqlite3 does: by its first word."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _CONCERNING_ROWS: Final = _CHANGING | {"SELECT", "VALUES", "WITH"}
 
 
 def is_changing(sql: str) -> bool:
-    """Say whether ``sql`` begins with INSERT, UPDATE, DELETE or REPLACE, which open a transaction."""
+    """Return whether ``sql`` begins with INSERT, UPDATE, DELETE or REPLACE, which open a transaction."""
     return first_word(sql) in _CHANGING
 
 
 def concerns_rows(sql: str) -> bool:
-    """Say whether ``sql`` queries or changes rows."""
+    """Return whether ``sql`` queries or changes rows."""
     return first_word(sql) in _CONCERNING_ROWS
 
 

@@ -1,4 +1,4 @@
-"""The verbs of synchronizing on a connection: pull, push, and what waits to be pushed."""
+"""Offer the verbs of synchronizing on a connection: pull, push, and the waiting changes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ VERIFY_SAMPLE_PAGES: Final = 256
 
 @dataclass(frozen=True)
 class SyncOptions:
-    """What a connection chose about pushing and pulling; see :func:`turso_sync_nb.connect`."""
+    """A connection's options of pushing and pulling; see :func:`turso_sync_nb.connect`."""
 
     conflict_policy: Policies = DEFAULT
     transform: Transform | None = None
@@ -74,7 +74,7 @@ class SyncMixin:
             return pull(self._replica, replace(self._settling(), wait_ms=self._options.long_poll_timeout_ms))
 
     def has_news(self, wait_s: float = 0.0) -> bool:
-        """Say whether the remote has something that a pull would bring; nothing is fetched.
+        """Return whether the remote has something that a pull would bring; nothing is fetched.
 
         Waits up to ``wait_s`` seconds for it where the remote can (the embedded server does, ``tursodb``
         answers at once). What was pushed from here is news as well until it is pulled.
@@ -162,14 +162,14 @@ class SyncMixin:
 
     @property
     def pending_changes(self) -> int:
-        """How many changes wait to be pushed, those of an open transaction too."""
+        """The number of changes that wait to be pushed, those of an open transaction included."""
         self._session.check_open()
         with self._session.running():
             return tape.count(self._session.raw) if tape.exists(self._session.raw) else 0
 
     @property
     def conflicts_seen(self) -> int:
-        """How many rows :meth:`conflicts` has."""
+        """The number of rows of :meth:`conflicts`."""
         self._session.check_open()
         with self._session.running():
             return conflicts.count(self._session.raw)

@@ -1,4 +1,4 @@
-"""A DataFrame into a table: appended, by key, or in place of what was there; all of it or nothing."""
+"""Write a DataFrame into a table: appended, by key, or in place of its rows; all or nothing."""
 
 from __future__ import annotations
 

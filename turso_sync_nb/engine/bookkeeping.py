@@ -1,4 +1,4 @@
-"""The remote's bookkeeping: which change of each client it has, written with the changes themselves.
+"""Keep the remote's bookkeeping: the last change of each client, written with the changes themselves.
 
 The table is every Turso client's. ``change_id`` is the border of our last transaction there; ``pull_gen`` how
 often local changes had been replayed by then.
@@ -25,7 +25,7 @@ CREATE: Final = Stmt(
 
 
 class Position(NamedTuple):
-    """How far the remote is with one client's changes; zeros: it has none."""
+    """The last change of one client that the remote has; zeros if it has none."""
 
     pull_gen: int = 0
     change_id: int = 0

@@ -223,7 +223,7 @@ class _Run:
 
 
 def _begins_with_more(plan: BootstrapPlan) -> bool:
-    """Say whether the pages that every query begins with belong to what is brought."""
+    """Return whether the pages that every query begins with belong to what is brought."""
     return plan.kind != "prefix" or plan.length >= OPENING_FROM_BYTES
 
 

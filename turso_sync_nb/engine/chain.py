@@ -1,4 +1,4 @@
-"""Statements on the remote in one transaction, all or nothing, in one request.
+"""Run statements on the remote in one transaction, all or nothing, in one request.
 
 Each step runs if the one before it did: some errors end the remote's transaction by themselves, and without
 the chain what follows would commit alone. The ROLLBACK at the end runs only if this chain's BEGIN did: the

@@ -32,7 +32,7 @@ def configured(metadata: Metadata, partial: PartialSyncOpts | None) -> Metadata:
 
 
 def is_moved(saved_url: str | None, remote: Remote | None) -> bool:
-    """Say whether ``remote`` has another address than the saved one; one from a function is not compared."""
+    """Return whether ``remote`` has another address than the saved one; a function's is not compared."""
     return bool(remote and remote.saved_url and saved_url and remote.saved_url != saved_url)
 
 

@@ -1,4 +1,4 @@
-"""Fetch pages of one revision: all that were asked for, each once, or an error.
+"""Fetch pages of one revision: all that were requested, each once, or an error.
 
 The protocol has no count of the pages that follow a header, so what arrived is checked against what was
 asked. An answer that breaks half way is asked for again, only for what is missing. An answer that ends

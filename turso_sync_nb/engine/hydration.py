@@ -45,7 +45,7 @@ class Hydration:
 
     def __init__(self, replica: Replica, tell: Tell | None) -> None:
         self.error: Exception | None = None
-        """What ended it early: a ``SyncError``, or what ``tell`` raised."""
+        """The exception that ended it early: a ``SyncError``, or one that ``tell`` raised."""
         self._replica = replica
         self._tell = tell
         self._stop = threading.Event()

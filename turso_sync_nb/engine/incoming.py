@@ -44,7 +44,7 @@ Rows = dict[Any, "Image"]
 
 @dataclass(frozen=True)
 class Incoming:
-    """What the next pull would change, were nothing changed here.
+    """The changes of the next pull, local changes aside.
 
     ``unplaced`` pages hold parts of long values, of rows that are not here; which rows was not looked up.
     """

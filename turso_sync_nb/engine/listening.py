@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.replica import Replica
 
 WAIT_S: Final = 25.0
-"""How long the remote is asked to wait: less than proxies between (30 s and more) let a request wait."""
+"""Seconds that the remote is asked to wait: less than proxies between (30 s and more) allow."""
 
 EVERY_S: Final = 5.0
 """Between two questions to a remote that does not wait."""
@@ -37,12 +37,12 @@ PAUSE_S: Final = 1.0
 BACK_OFF_MAX_S: Final = 60.0
 
 END_WAIT_S: Final = 1.0
-"""How long the end of a connection waits for the thread: its request is ended, a pull goes on to its end."""
+"""Seconds that closing waits for the thread: its request is ended, a pull goes on to its end."""
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What is known of the remote: nobody asks, it has nothing new, it has, or it does not answer."""
+    """The state of the remote as heard: not asked, nothing new, something new, or no answer."""
 
     kind: Literal["off", "nothing", "news", "away"]
     text: str = ""

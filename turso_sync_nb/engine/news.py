@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class News:
-    """What the remote sent: the next base image, and which pages of the present one are good in it."""
+    """The remote's answer: the next base image, and the pages of the present one that stay valid in it."""
 
     revision: str
     next_base: NextBase
@@ -64,7 +64,7 @@ def fetched(replica: Replica, wait_ms: int | None = None) -> News | None:
 
 
 def are_there(replica: Replica, wait_s: float = 0.0, remote: Remote | None = None) -> bool:
-    """Say whether the remote has another revision than ours; wait so long for it, if the remote can.
+    """Return whether the remote has another revision than ours; wait so long for it, if the remote can.
 
     ``remote`` is asked in place of the replica's own. Nothing is fetched. Other verbs may run meanwhile.
     """

@@ -49,12 +49,12 @@ if TYPE_CHECKING:
 MEMORY: Final = ":memory:"
 
 LOCK_TIMEOUT_S: Final = 1.0
-"""How long to wait for another process to leave the folder before saying who it is."""
+"""Seconds to wait for another process to leave the folder before the error names it."""
 
 
 @dataclass(frozen=True)
 class ReplicaOptions:
-    """How to make a replica that is not there yet; of one that is there, how to fetch from now on."""
+    """The options of making a replica; for an existing one, of fetching from now on."""
 
     client_name: str = "turso-sync-nb"
     partial_sync: PartialSyncOpts | None = None

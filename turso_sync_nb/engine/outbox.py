@@ -1,4 +1,4 @@
-"""The outbox: what waits to be pushed, was refused, set aside or given up; and how a user revises it."""
+"""List the outbox: changes that wait, were refused, set aside or skipped; revise it for the user."""
 
 from __future__ import annotations
 

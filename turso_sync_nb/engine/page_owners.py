@@ -62,7 +62,7 @@ def changed_pages(replica: Replica) -> BitMap:
 
 
 class OwnedFetch(NamedTuple):
-    """How many pages came, and how many more are known that were not allowed."""
+    """The number of pages that came, and of known ones beyond the limit."""
 
     pages: int
     left: int
@@ -122,7 +122,7 @@ class _Trees:
         return found
 
     def _may_read_leaves(self) -> bool:
-        """Say whether a further leaf may be read; the leaves of a tree are its last level."""
+        """Return whether a further leaf may be read; the leaves of a tree are its last level."""
         if self._leaves_left is None:
             return True
         self._leaves_left -= 1

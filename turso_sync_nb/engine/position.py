@@ -1,4 +1,4 @@
-"""Where the remote is with what was made here.
+"""Find out which local changes the remote has.
 
 It is known before anything here is struck off, taken up again, given up or edited: a state that changes on
 a guess loses or repeats a transaction. Most pushes need no question: they say in the chain where the remote

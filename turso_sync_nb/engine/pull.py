@@ -1,4 +1,4 @@
-"""Pull: the remote's newest state becomes the base image, and the changes made here stay on top of it.
+"""Make the remote's newest state the base image and keep local changes on top of it.
 
 Everything is fetched before a file in force is touched. Then every connection is idle and let go of, the
 local changes are replayed on a view of the next base, and all of it comes into force at one point
@@ -47,16 +47,16 @@ WAIT_FOR_OTHERS_S: Final = 5.0
 
 @dataclass(frozen=True)
 class Settling:
-    """How what was changed here meets what was changed there."""
+    """The options of settling conflicts between local and remote changes."""
 
     policies: Policies = DEFAULT
     transform: Transform | None = None
     caller: Member | None = None
     """The connection that asks; it must be idle."""
     verb: str = "pull"
-    """What a user called."""
+    """The verb that the user called."""
     wait_ms: int | None = None
-    """How long the remote is asked to wait for news."""
+    """Seconds that the remote is asked to wait for news."""
 
 
 def pull(replica: Replica, settling: Settling) -> PullReport:
@@ -155,11 +155,11 @@ def in_force(replica: Replica, news: News, settling: Settling) -> Replayed:
 
 @dataclass(frozen=True)
 class _Here:
-    """What the replica has before a publication."""
+    """The replica's state before a publication."""
 
     local: Local | None
     tables: set[str]
-    """How its tables were declared, where that is to be compared."""
+    """The declarations of its tables, where they are to be compared."""
 
 
 def _on_next_base(
@@ -185,7 +185,7 @@ def _on_next_base(
 
 
 def _has_other_schema(replica: Replica, news: News) -> bool:
-    """Say whether the schema may be another one, by its cookie."""
+    """Return whether the schema may be another one, by its cookie."""
     if FIRST_PAGE not in news.next_base.pages:
         return False
     if FIRST_PAGE not in replica.store.base_pages:

@@ -1,4 +1,4 @@
-"""Push: the transactions made here are done on the remote, each whole, in order, and never twice.
+"""Push local transactions to the remote: each whole, in order, never twice.
 
 Optimistic: updates and deletes carry the old values that they expect, inserts the key that must be free.
 When the remote has moved on under one of them nothing is applied; its news are pulled, the replay settles
@@ -53,7 +53,7 @@ FOUND_OUT_WITHIN_S: Final = 0.3
 """Seconds in which a push that was stopped asks what became of it."""
 
 _LACKS: Final = re.compile(r"no such|does not exist", re.IGNORECASE)
-"""What servers say of a table or column that they have not."""
+"""Servers' messages for a table or column that does not exist."""
 
 
 _UNIQUE: Final = re.compile(r"UNIQUE constraint failed: (.+?)(?: \(\d+\))?$")
@@ -354,7 +354,7 @@ def _weight(transaction: Transaction) -> int:
 
 
 def _is_key_taken(change: RowChange, message: str) -> bool:
-    """Say whether the constraint that the message names is the key of an insert."""
+    """Return whether the constraint that the message names is the key of an insert."""
     found = _UNIQUE.search(message)
     if change.op != "insert" or found is None or not change.shape.key:
         return False

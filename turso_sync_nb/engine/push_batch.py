@@ -1,4 +1,4 @@
-"""One batch of a push: its statements on the remote, and which of them failed."""
+"""Run one batch of a push on the remote and tell which statements failed."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class _Run:
         """Gives what tells apart the rows that are changed; ``None`` where that cannot be told."""
 
     def takes(self, change: Change) -> bool:
-        """Say whether ``change`` goes with the others; anything goes with none."""
+        """Return whether ``change`` goes with the others; anything goes with none."""
         if not self._changes:
             return True
         first, count = self._changes[0], len(self._changes)
@@ -193,7 +193,7 @@ def _telling_apart(change: RowChange) -> Callable[[Image], Any] | None:
 
 
 def _is_joinable(change: RowChange, key_of: Callable[[Image], Any]) -> bool:
-    """Say whether an update or delete is of a row that its key names, before and after."""
+    """Return whether an update or delete is of a row that its key names, before and after."""
     key = key_of(_image(change.old))
     if change.by_action or change.derived or change.sets:
         return False

@@ -27,7 +27,7 @@ _WITHOUT_A_TABLE: Final = "SELECT 1"
 
 
 def knows_query_selector(replica: Replica) -> bool:
-    """Say whether the remote knows it; asked once, for four pages, while this process has the replica.
+    """Return whether the remote knows it; asked once, for four pages, while this process has the replica.
 
     Raises:
         RemoteError: no answer.

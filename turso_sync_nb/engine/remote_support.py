@@ -23,7 +23,7 @@ _NOT_EVERYWHERE: Final = re.compile(
     r"\bWITHOUT\s+ROWID\b|\bGENERATED\s+ALWAYS\b|\bAS\s*\(|\bVIRTUAL\s+TABLE\b|\bSTRICT\b", re.IGNORECASE
 )
 _DEPENDS: Final = re.compile(r"no such (table|column|function)|does not exist|already exists", re.IGNORECASE)
-"""What the remote says of a statement that goes with others it has not seen yet."""
+"""The remote's message for a statement that needs others it has not seen yet."""
 
 _KEY_WITHOUT_ROWID: Final = (
     "SELECT k.name FROM pragma_table_list AS t, pragma_table_info(t.name, 'main') AS k "

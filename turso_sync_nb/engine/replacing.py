@@ -26,7 +26,7 @@ Uniques = tuple[tuple[str, ...], ...]
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What statements meet on their tables; names of tables in lower case.
+    """The triggers, indexes and foreign keys that statements meet; names of tables in lower case.
 
     ``triggered`` tables have triggers, so the order of their rows matters. ``uniques`` are those of tables on
     which REPLACE removed rows; a table with an index on an expression is not among them.

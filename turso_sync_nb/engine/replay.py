@@ -1,4 +1,4 @@
-"""Replay: the changes made here, done again on a newer base image, conflicts settled on the way.
+"""Replay local changes on a newer base image and settle conflicts on the way.
 
 Each transaction is a savepoint of its own: one that the newer base will not take (a constraint, a table
 that is gone) is set aside whole, and stays on the tape with its reason. What comes out is the tape anew:
@@ -38,7 +38,7 @@ _SAVEPOINT: Final = "turso_sync_nb_replay"
 
 @dataclass
 class Replayed:
-    """What a replay gave: the transactions that are to be on the tape, and the conflicts met."""
+    """The result of a replay: the transactions to keep on the tape, and the conflicts met."""
 
     transactions: list[Transaction] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
@@ -432,7 +432,7 @@ def _identity(shape: Shape, image: Image) -> tuple[object, ...]:
 
 
 def _chose_key(maker: Transaction, table: str, key: object) -> bool:
-    """Say whether the key of a row that ``maker`` inserted was SQLite's choice: another row may have it."""
+    """Return whether the key of a row that ``maker`` inserted was SQLite's choice: another may have it."""
     return any(
         isinstance(change, RowChange)
         and change.op == "insert"
@@ -447,7 +447,7 @@ def _same(one: Image, other: Image) -> bool:
 
 
 def _overlap(old: Image, new: Image, row: Image) -> bool:
-    """Say whether a column that was changed here was changed there too, to something else."""
+    """Return whether a column that was changed here was changed there too, to something else."""
     return any(
         not same_value(was, to) and not same_value(now, was) and not same_value(now, to)
         for was, to, now in zip(old, new, row, strict=True)

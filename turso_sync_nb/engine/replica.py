@@ -1,4 +1,4 @@
-"""A replica while this process owns its folder, shared by all connections of the process.
+"""Hold a replica while this process owns its folder; all connections of the process share it.
 
 A replica with every page here runs on SQLite's native VFS, otherwise on the lazy one.
 """
@@ -57,13 +57,13 @@ BUSY_TIMEOUT_MS: Final = 5_000
 """As Python's sqlite3: how long a statement waits for a lock. Readers too: the first one builds the shm."""
 
 RECOGNISED_WITHIN_S: Final = 2.0
-"""How long an open waits for a remote, to see whether it still has what could be given back."""
+"""Seconds that an open waits for the remote before it opens without it."""
 
 ID_JUMP_MAX: Final = 2**32
 """Room for the jump of change ids: two copies of a replica do not meet in it by chance."""
 
 OPEN_FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
-"""What ATTACH inherits too."""
+"""Settings that ATTACH inherits too."""
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Replica:
     unanswered: bool = field(default=True, init=False)
     """Whether a push may be on its way whose answer was not heard; of another process's nobody knows."""
     opening_note: str = field(default="", init=False)
-    """What the last connect had to tell about the saved configuration."""
+    """The note of the last connect about the saved configuration."""
     eviction: Eviction | None = field(default=None, init=False)
     """The limit on what is here, if there is one; then no connection goes native."""
     _vfs: LazyVFS | None = field(default=None, init=False)
@@ -125,7 +125,7 @@ class Replica:
 
     @property
     def is_whole(self) -> bool:
-        """Say whether every page of the database is here."""
+        """Return whether every page of the database is here."""
         return self.store.page_map.is_whole
 
     @property
@@ -347,7 +347,7 @@ class Replica:
         raw.close()
 
     def can_go_native(self, raw: apsw.Connection) -> bool:
-        """Say whether ``raw`` is on the lazy VFS while the replica no longer needs one."""
+        """Return whether ``raw`` is on the lazy VFS while the replica no longer needs one."""
         return raw in self._lazy and self.is_whole and self.eviction is None
 
     @property
@@ -408,7 +408,7 @@ class Replica:
 
     @property
     def pages_on_their_way(self) -> int:
-        """How many pages are being fetched just now."""
+        """The number of pages in flight."""
         return 0 if self.is_whole else len(self.store.page_map.absent_of(self.loader.in_flight))
 
     def stats(self) -> Stats:

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class BootstrapReport:
-    """What it took to make a replica ready.
+    """The cost of making a replica ready.
 
     ``pages`` arrived in this call (``received_bytes`` as they crossed the wire, ``requests`` asked for
     them); ``pages_resident`` of ``pages_total`` are here afterwards. ``resumed``: an earlier, interrupted
@@ -26,13 +26,13 @@ class BootstrapReport:
 
     @property
     def whole(self) -> bool:
-        """Say whether every page of the database is here."""
+        """Return whether every page of the database is here."""
         return self.pages_resident == self.pages_total
 
 
 @dataclass(frozen=True)
 class PullReport:
-    """What a pull brought; true when there was something new.
+    """The result of a pull; true if there was something new.
 
     ``pages`` arrived. ``replayed`` local transactions stand on the new state, ``set_aside`` ones could not
     be replayed on it and wait in ``changes()``. ``conflicts`` were met on the way.
@@ -55,7 +55,7 @@ class PullReport:
 
 @dataclass(frozen=True)
 class PushReport:
-    """What a push sent; true when it sent anything. ``conflicts`` were met and settled on the way."""
+    """The result of a push; true if it sent anything. ``conflicts`` were met and settled on the way."""
 
     transactions: int
     changes: int
@@ -86,7 +86,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What a verification compared and found; true when nothing differs, or not any more.
+    """The result of a verification; true if nothing differs, or no longer.
 
     ``pages`` of ``pages_total`` were compared byte by byte, ``rows`` in ``tables`` by number and digest.
     ``differences`` names what differs, ``more`` counts those beyond. ``not_compared`` says what was left
@@ -111,7 +111,7 @@ class VerifyReport:
 
 @dataclass(frozen=True)
 class CheckpointReport:
-    """What a checkpoint did: ``pages`` of the log went into the database file."""
+    """The result of a checkpoint: ``pages`` of the log went into the database file."""
 
     pages: int
     seconds: float
@@ -119,7 +119,7 @@ class CheckpointReport:
 
 @dataclass(frozen=True)
 class TreeCost:
-    """What one execution read of one table or index; ``name`` is empty for pages that are of none.
+    """The pages of one table or index that one execution read; ``name`` is empty for pages of none.
 
     Those are the overflow pages of long values, mostly. Pages are counted once each, however often they
     were read: ``pages_hit`` were here, ``pages_fetched`` came for this connection in ``requests`` of its
@@ -135,7 +135,7 @@ class TreeCost:
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a query would fetch at most, by table and index; values longer than a page come on top.
+    """The most that a query would fetch, by table and index; values longer than a page come on top.
 
     ``requests``: how many it took to find that out, for ``pages_fetched`` pages that say which others there
     are.
@@ -150,7 +150,7 @@ class DryRun:
 
 @dataclass(frozen=True)
 class QueryReport:
-    """What one execution cost.
+    """The cost of one execution.
 
     ``pages_hit``: pages that SQLite read and found here, its own cache not counted. ``pages_fetched``:
     pages that came from the remote while it ran, read-ahead included; ``pages_wasted`` of those that came

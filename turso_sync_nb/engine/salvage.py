@@ -1,4 +1,4 @@
-"""Salvage: what was made here is saved from a replica whose base image cannot be believed any more.
+"""Salvage local changes from a replica whose base image cannot be trusted.
 
 Another program wrote to its files, or a side file is gone. The base is fetched again; before that, the
 tape goes to a small database of its own, and from there onto the new base. A crash in between loses nothing:
@@ -66,7 +66,7 @@ def save_local_work(
 
 
 def _may_wait(metadata: Metadata) -> bool:
-    """Say whether changes made here may wait in the files."""
+    """Return whether changes made here may wait in the files."""
     if metadata.waiting_id is None:
         return metadata.writing or metadata.undo_bytes > 0
     return metadata.waiting_id > 0

@@ -45,7 +45,7 @@ _SPELLINGS: Final = (
 )  # fmt: skip
 
 _RULES: Final = ("collate", "check(", "references", "unique", "primarykey", "default", "autoincrement")
-"""What a table's definition may not lose. Made to write it anew by an ALTER, ``tursodb`` leaves out sizes of
+"""The rules that a table's definition may not lose. When an ALTER rewrites it, ``tursodb`` omits sizes of
 types and names of constraints, and puts a column's rules in another order."""
 
 _COLUMNS: Final = "(SELECT group_concat(lower(name) || ' ' || \"notnull\", ',') FROM pragma_table_info(?))"
@@ -102,7 +102,7 @@ class _Conditions:
         self._is_old = is_old
         self._base = {_key(one): one for one in _definitions(raw)}
         self._left: dict[_Key, Definition] = {}
-        """What the batch left, under the names that it has then."""
+        """The objects that the batch leaves, under their last names."""
         self._touched: set[_Key] = set()
         """Names of the base image that the batch took over, or found to be free."""
         self._origin: dict[str, str | None] = {}
@@ -134,7 +134,7 @@ class _Conditions:
             self._origin[name] = None
 
     def _meets(self, key: _Key, transaction: Transaction, change: SchemaChange) -> None:
-        """What the batch changes has to be there as it was."""
+        """Require that objects the batch changes are there as they were."""
         if key in self._touched:
             return
         self._touched.add(key)
@@ -146,7 +146,7 @@ class _Conditions:
         self._add(condition, arguments, f"{base.type} {base.name} changed", transaction, change)
 
     def _takes(self, key: _Key, transaction: Transaction, change: SchemaChange) -> None:
-        """What the batch makes needs a free name."""
+        """Require free names for objects that the batch makes."""
         if key in self._touched:
             return
         self._touched.add(key)
@@ -156,7 +156,7 @@ class _Conditions:
         self._add(condition, (key[1], int(key[0])), f"there is another {key[1]}", transaction, change)
 
     def _keeps_rows(self, transaction: Transaction, change: SchemaChange) -> None:
-        """What the batch drops may hold nothing that the base image does not hold."""
+        """Require that objects the batch drops hold nothing beyond the base image."""
         name = folded(change.name)
         origin = self._origin.get(name, name)
         base = self._base.get((False, origin)) if origin is not None else None

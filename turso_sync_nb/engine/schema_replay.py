@@ -1,4 +1,4 @@
-"""Schema changes on a newer base: done again, known to be done there already, or in conflict.
+"""Replay schema changes on a newer base: done again, found done already, or in conflict.
 
 The same name with the same definition is no change; with another one it is a conflict, whatever the policy
 for rows. What removes something removes only what was seen when it was made: definitions and rows that came
@@ -44,7 +44,7 @@ class SchemaReplay:
         self._unmade: dict[str, Transaction] = {}
 
     def leaves_out(self, change: Change) -> bool:
-        """Say whether ``change`` is of an object that was removed again, whose name others took."""
+        """Return whether ``change`` is of an object that was removed again, whose name others took."""
         return change.id in self._left_out
 
     def apply(self, change: SchemaChange) -> SchemaChange | None:
@@ -115,7 +115,7 @@ class SchemaReplay:
     # What is there already
 
     def _is_done(self, change: SchemaChange) -> bool:
-        """Say whether the other side has done this; see that it takes away nothing that was not seen.
+        """Return whether the other side has done this; see that it takes away nothing that was not seen.
 
         Raises:
             SchemaConflictError: something else is there.

@@ -1,4 +1,4 @@
-"""What this process wrote to a replica and pushed already; what waits is on the tape."""
+"""Log the changes that this process pushed; waiting ones are on the tape."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SessionLog:
             self._first = number
 
     def is_ours(self, transaction: Transaction) -> bool:
-        """Say whether this process wrote ``transaction``."""
+        """Return whether this process wrote ``transaction``."""
         return self._first is not None and transaction.number >= self._first
 
     def arrived(self, transactions: Iterable[Transaction]) -> None:

@@ -50,7 +50,7 @@ SELECT s.name, s.rootpage - 1 FROM main.sqlite_schema AS s WHERE s.type = 'table
 
 @dataclass(frozen=True)
 class TableSize:
-    """How large a table is; ``rows`` is ``None`` if nothing resident tells, and exact if ``is_counted``.
+    """The size of a table; ``rows`` is None if no resident page tells, and exact if ``is_counted``.
 
     ``total_bytes`` are those of its pages, without its indexes; ``resident_bytes`` of them are here.
     """

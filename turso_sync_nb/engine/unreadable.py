@@ -1,4 +1,4 @@
-"""Refuse a state of the remote that SQLite cannot read, by the name of the object that is the reason.
+"""Refuse a state of the remote that SQLite cannot read, naming the object that is the reason.
 
 Turso has kinds of objects that SQLite has not (materialized views, types, indexes of its own). SQLite parses
 the whole schema before its first statement, so one of them makes every table unreadable.

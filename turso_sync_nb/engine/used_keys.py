@@ -1,4 +1,4 @@
-"""Keys of AUTOINCREMENT tables, which are never used again: a push must not bring one that the remote used.
+"""Keep a push from reusing keys of AUTOINCREMENT tables that the remote has used.
 
 A plain INSERT of such a key goes through where the row that had it is gone. So the chain asks first.
 """

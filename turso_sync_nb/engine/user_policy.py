@@ -1,4 +1,4 @@
-"""A user's policy function, asked how a conflict is to be settled."""
+"""Ask a user's policy function how to settle a conflict."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def settled_by(
 
 
 def _is_nan(value: Any) -> bool:
-    """Say whether SQLite would store ``value`` as NULL, though it is none."""
+    """Return whether SQLite would store ``value`` as NULL, though it is none."""
     return isinstance(value, float) and math.isnan(value)
 
 

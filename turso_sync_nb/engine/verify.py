@@ -1,4 +1,4 @@
-"""Verify: compare a replica with its remote, name what differs, and fetch that again.
+"""Compare a replica with its remote, name differences, and fetch them again.
 
 Pages are compared with the remote's at the revision pulled last: a sample of those that are here, and all of
 them when the sample, or the contents, differ. Where the replica has the whole database and the remote

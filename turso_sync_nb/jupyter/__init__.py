@@ -1,4 +1,4 @@
-"""The notebook layer: what ``%load_ext turso_sync_nb`` brings. Imported only then.
+"""The notebook layer, imported by ``%load_ext turso_sync_nb`` alone.
 
 | file | responsibility |
 | --- | --- |

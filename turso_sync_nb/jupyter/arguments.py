@@ -1,4 +1,4 @@
-"""The words after ``%turso_sync``: options, positional words, and SQL that is left as it was typed.
+"""Parse the words after ``%turso_sync``: options, positional words, and SQL left as typed.
 
 Rules of this file: a line either parses or raises ``UsageError`` with the next step; nothing exits,
 prints or abbreviates. A value never appears in a message, since it may be a URL with a token in it:
@@ -47,7 +47,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Grammar:
-    """What a line may hold; ``usage`` is the line a reader is shown when it does not parse."""
+    """The grammar of a line; ``usage`` is shown when it does not parse."""
 
     usage: str
     options: tuple[Option, ...] = ()

@@ -1,4 +1,4 @@
-"""A cell of SQL: run, named, shown, or stopped.
+"""Run a cell of SQL; name, show or stop its result.
 
 Rules of this file: values reach SQLite by its binder only; a cell that fails assigns nothing. Whether
 statements commit is the connection's business (alone, unless a BEGIN is open); this file only says how
@@ -68,7 +68,7 @@ CELL: Final = Grammar(
 )
 
 Kind = Literal["pandas", "arrow", "polars"]
-"""What a cell gives."""
+"""The result of a cell."""
 
 _HINTS: Final = {
     'unrecognized token: "{"': "names of tables and columns go in {name} with --identifiers, values by :name",
@@ -81,7 +81,7 @@ _MISSING: Final = re.compile(r"no such (table|column|function|index|view): (.+)"
 
 @dataclass(frozen=True)
 class Cell:
-    """What to run and where its result goes.
+    """The SQL of a cell and the place of its result.
 
     ``quiet``: into the variable only; ``atomic``: all or nothing; ``identifiers``: ``{name}`` is replaced.
     ``max_fetch`` is a size, as :meth:`Connection.fetching` takes it. ``remote`` and ``pull`` are a watched

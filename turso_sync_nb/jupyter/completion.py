@@ -1,4 +1,4 @@
-"""Completion of subcommands, options, connections, tables, columns, functions and ``:variables``.
+"""Complete subcommands, options, connections, tables, columns, functions and ``:variables``.
 
 Rules of this file: nothing is asked of the network. A replica that is not whole is asked about its schema on
 a connection of its own, on which a page that is not here is an error: SQLite reads pages to parse a schema
@@ -162,7 +162,7 @@ class _Token(NamedTuple):
 
 @dataclass(frozen=True)
 class _Place:
-    """Where in a statement the cursor is: the word under it, the name before its dot, the word before."""
+    """The cursor's place in a statement: the word under it, the name before its dot, the word before."""
 
     fragment: str
     qualifier: str | None

@@ -1,4 +1,4 @@
-"""Settings from files: ``[tool.turso_sync_nb]`` of the project's pyproject.toml, and the user's own file.
+"""Read settings from ``[tool.turso_sync_nb]`` of the project's pyproject.toml and from the user's own file.
 
     [tool.turso_sync_nb]
     rows_shown = 50
@@ -57,7 +57,7 @@ class ConfiguredConnection:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the files say."""
+    """The settings of the files."""
 
     rows_shown: int | None = None
     rich: bool | None = None

@@ -1,4 +1,4 @@
-"""Subcommands that open, choose and close connections.
+"""Open, choose and close connections: subcommands.
 
 Rules of this file: a notebook never starts a large download unasked, so ``connect`` takes a prefix and lets
 pages come later, unless told ``--whole``. A token is read from the environment at each request and is in no

@@ -1,4 +1,4 @@
-"""The notebook's connections by name, and which of them is in use.
+"""Keep the notebook's connections by name, and the one in use.
 
 Rules of this file: a connection that was opened here is closed here; one that a variable brought is
 only forgotten. Names are the user's; nothing is printed. Closing a connection ends its transaction.

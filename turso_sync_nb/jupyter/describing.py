@@ -1,4 +1,4 @@
-"""Subcommands that only look: status, tables, schema, stats. None of them asks the network.
+"""Describe without the network: status, tables, schema, stats.
 
 Rules of this file: results are DataFrames, so that a notebook can go on with them; paths are shown relative
 to the notebook or to the home folder, URLs without secrets.

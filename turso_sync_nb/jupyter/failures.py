@@ -1,4 +1,4 @@
-"""Errors as one line with the next step, in place of a traceback.
+"""Show errors as one line with the next step, in place of a traceback.
 
 Rules of this file: the exception itself goes on to the cell, with its own type, so that the cell
 fails, "Run all" stops and ``except tsn.ReplicaBusyError`` works; only its rendering changes (IPython
@@ -21,7 +21,7 @@ LINE_MAX: Final = 1_000
 
 
 EXPECTED: Final = (Error, apsw.Error, KeyboardInterrupt)
-"""What leaves a magic as one line."""
+"""Exceptions that leave a magic as one line."""
 
 
 def ensure_line(error: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""``{name}`` in SQL as identifiers, where a cell says ``--identifiers``: what no parameter can be.
+"""Replace ``{name}`` in SQL by identifiers, where a cell says ``--identifiers``.
 
 Rules of this file: a variable's text becomes an identifier in quotes, never SQL; values go by ``:name``.
 """

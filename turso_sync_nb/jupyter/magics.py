@@ -1,4 +1,4 @@
-"""``%turso_sync`` and ``%%turso_sync``: a line or cell goes to its subcommand; a failure is one line.
+"""Dispatch ``%turso_sync`` and ``%%turso_sync`` to subcommands; a failure is one line.
 
 Rules of this file: no thread, no timer, no polling. IPython's own expansion of ``{x}`` and ``$x`` is off,
 since it would rewrite SQL; ``arguments`` expands ``{name}`` where a line holds no SQL.
@@ -43,7 +43,7 @@ class TursoSyncMagics(Magics):  # type: ignore[misc] # IPython's types do not pa
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self.matcher: Any = None
-        """What IPython's completer was given."""
+        """The event that IPython's completer was given."""
         self.connections = Connections()
         self._configure()
         atexit.register(self.connections.close_all)

@@ -1,4 +1,4 @@
-"""The notebook as the magics see it: variables, output, the frame of a cell, the open connections.
+"""Give the magics access to the notebook: variables, output, the frame of a cell, open connections.
 
 Rules of this file: the one place that talks to the IPython shell. It decides how things are shown, not
 what. A frame that a cell returns is an ordinary pandas DataFrame; only its display as the output of the
@@ -41,7 +41,7 @@ LIVE_FROM_ROWS: Final = 6
 
 @dataclass(frozen=True)
 class Notebook:
-    """What a subcommand or a cell works with.
+    """The notebook that a subcommand or a cell works with.
 
     ``variables`` is what a ``:name`` may refer to: the user's namespace, under the local scope of the
     caller. ``rows_shown`` is the most rows that a table shows.
@@ -99,7 +99,7 @@ class Notebook:
 
 @dataclass(frozen=True)
 class _View:
-    """How a frame is shown while its own cell runs; a weak reference, so the frame is freed at once."""
+    """The display of a frame while its own cell runs; a weak reference, so the frame is freed at once."""
 
     frame: weakref.ref[pd.DataFrame]
     shell: Any

@@ -1,4 +1,4 @@
-"""``:name`` parameters: the notebook's variables, handed to SQLite's binder when it asks for them.
+"""Bind ``:name`` parameters to the notebook's variables when SQLite's binder asks for them.
 
 Rules of this file: no SQL text is ever changed or searched; which names a statement has is SQLite's
 answer, and what a value becomes is the connection's (``connection/parameters.py``). This file only finds
@@ -39,7 +39,7 @@ class Variables(Mapping[str, Any]):
     def __init__(self, namespace: Mapping[str, Any]) -> None:
         self._namespace = namespace
         self.taken: dict[str, Any] = {}
-        """What was asked for."""
+        """The names that were asked for."""
 
     def __getitem__(self, name: str) -> Any:
         if not name.isidentifier():  # ?1 asks for the name "1"

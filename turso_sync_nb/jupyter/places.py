@@ -1,4 +1,4 @@
-"""Paths for readers: relative to the notebook or to the home folder, so that no user's name is saved.
+"""Show paths relative to the notebook or to the home folder, so that no user's name is saved.
 
 Rules of this file: it only rewrites text; nothing is opened, and a path that is shown is not one to open.
 """

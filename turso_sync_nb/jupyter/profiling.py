@@ -1,4 +1,4 @@
-"""``profile`` and ``explain``: what a table's columns hold, and how SQLite would run a query.
+"""Profile a table's columns and explain how SQLite would run a query.
 
 Rules of this file: an explanation runs nothing, so it fetches nothing but the schema.
 """

@@ -1,4 +1,4 @@
-"""One line about long work: after a second, then four times a second, in place.
+"""Show one line about long work: after a second, then four times a second, in place.
 
 Rules of this file: no timer and no thread; the line moves when bytes do. The saved notebook keeps its
 last state.

@@ -1,4 +1,4 @@
-"""Tables and lines as MIME bundles: HTML for the notebook, aligned text for everything else.
+"""Render tables and lines as MIME bundles: HTML for the notebook, aligned text for everything else.
 
 Rules of this file: whatever the data, a bundle stays under ``BUNDLE_BYTES_MAX``; every name and
 value goes through ``escaping``; what was left out is said. It reads only the rows that it shows.

@@ -1,4 +1,4 @@
-"""Rows of a result for its table: a page of them, sorted, filtered, searched, summed up or saved.
+"""Serve rows of a result to its table: a page of them, sorted, filtered, searched, summed up or saved.
 
 Sorting and filtering are pandas' own, so a page shows what ``frame[mask].sort_values(...)`` has there. The
 frame is not kept alive: if the notebook has let go of it, the table says so.

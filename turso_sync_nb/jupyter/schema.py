@@ -1,4 +1,4 @@
-"""What the database holds, asked of SQLite's own copy of the schema: nothing is fetched for it.
+"""List a database's objects from SQLite's own copy of the schema; nothing is fetched for it.
 
 Rules of this file: only pragmas (as table-valued functions), which read the schema that SQLite parsed when
 the connection was opened, and sizes that the upper pages of tables tell; never a row of a user's table

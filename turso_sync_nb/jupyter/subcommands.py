@@ -1,4 +1,4 @@
-"""The subcommands of ``%turso_sync``: one table, from which dispatch, help and "did you mean" follow.
+"""Define the subcommands of ``%turso_sync``: one table for dispatch, help and "did you mean".
 
 Rules of this file: to add a subcommand, write a function ``(Notebook, Arguments) -> result`` in the file
 of its subject and put one ``Subcommand`` here. A result that is not None is what the line returns.

@@ -1,4 +1,4 @@
-"""Correcting words: the one place that compares a mistyped word with the words that exist.
+"""Suggest the known word that a mistyped one is close to.
 
 Rules of this file: it compares and phrases; it opens nothing and asks no network. Words that come
 out are names the reader may see; a value that might be a secret never goes in.

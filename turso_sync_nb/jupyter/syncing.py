@@ -1,4 +1,4 @@
-"""Subcommands that synchronize (pull, push, sync, checkpoint) and show or revise what waits.
+"""Synchronize (pull, push, sync, checkpoint), show and revise waiting changes: subcommands.
 
 Rules of this file: a verb says in one line what it did; pushing and pulling inside an open transaction is
 refused with that transaction named. Nothing is pushed or pulled unasked.

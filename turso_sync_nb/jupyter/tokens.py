@@ -1,4 +1,4 @@
-"""Where a token comes from: the line, a variable of the environment, the keyring, or the user who is asked.
+"""Find a token: on the line, in the environment, in the keyring, or by asking the user.
 
 Rules of this file: a token is in no message, output or notebook variable. It is asked for at each request,
 so one that is renewed in the environment or keyring is in force at once.

@@ -1,4 +1,4 @@
-"""``pages``, ``dashboard``, ``edit``, ``watch``: the widgets of the connection in use.
+"""Show the widgets of the connection in use: ``pages``, ``dashboard``, ``edit``, ``watch``.
 
 Rules of this file: nothing but the way from a line to the connection's method, or a cell's.
 """

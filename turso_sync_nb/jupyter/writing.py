@@ -1,4 +1,4 @@
-"""``%turso_sync write``: a DataFrame of the notebook into a table.
+"""Write a DataFrame of the notebook into a table: ``%turso_sync write``.
 
 Rules of this file: one line says what was written and that it waits; nothing is pushed unasked.
 """

@@ -1,4 +1,4 @@
-"""Length-delimited messages: a varint length, then the message, over and over.
+"""Read and write length-delimited messages: a varint length, then the message.
 
 Bytes come in any chunking; a message is copied out once it is whole. What is held is at most one message
 and one chunk. Waiting for a long message costs no work for each chunk of it.

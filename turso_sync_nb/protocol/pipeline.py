@@ -1,4 +1,4 @@
-"""SQL requests and their answers as JSON: Hrana over HTTP, versions 2 and 3.
+"""Encode SQL requests and decode answers as JSON: Hrana over HTTP, versions 2 and 3.
 
 Rules of this file:
 
@@ -119,14 +119,14 @@ _batch_decoder: Final = msgspec.json.Decoder(StatelessBatchJson)
 
 
 class RequestBody(NamedTuple):
-    """What a body asks for; ``baton`` names the stream that it goes on with, or None for a new one."""
+    """A request body; ``baton`` names the stream that it continues, or None for a new one."""
 
     requests: list[Request]
     baton: str | None = None
 
 
 class ResponseBody(NamedTuple):
-    """What a body answers; ``baton`` names the stream for the next body, or None if there is none."""
+    """An answer body; ``baton`` names the stream for the next body, or None if there is none."""
 
     responses: list[Response]
     baton: str | None = None

@@ -1,4 +1,4 @@
-"""The JSON shapes of pipeline messages that hold SQL values; the others are their own JSON."""
+"""Define the JSON shapes of pipeline messages that hold SQL values; the others are their own JSON."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class StepJson(Struct, frozen=True):
 
 
 class StepsJson(Struct, frozen=True):
-    """What ``batch`` holds."""
+    """The steps of ``batch``."""
 
     steps: list[StepJson]
 
@@ -77,7 +77,7 @@ class RequestBodyJson(Struct, frozen=True):
 
 
 class ResultJson(Struct, frozen=True):
-    """What one statement gave; ``last_insert_rowid`` is decimal digits."""
+    """The result of one statement; ``last_insert_rowid`` is decimal digits."""
 
     cols: tuple[Column, ...]
     rows: list[list[ValueJson]]
@@ -89,7 +89,7 @@ class ResultJson(Struct, frozen=True):
 
 
 class BatchResultJson(Struct, frozen=True):
-    """What each step gave."""
+    """The results of each step."""
 
     step_results: list[ResultJson | None]
     step_errors: tuple[SqlError | None, ...]

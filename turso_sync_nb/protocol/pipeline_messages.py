@@ -112,7 +112,7 @@ class CloseSql(Struct, frozen=True, tag="close_sql"):
 
 
 class GetAutocommit(Struct, frozen=True, tag="get_autocommit"):
-    """Say whether no transaction is open."""
+    """Return whether no transaction is open."""
 
 
 class Close(Struct, frozen=True, tag="close"):
@@ -145,7 +145,7 @@ class Column(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """What one statement gave. A server may leave the counters at 0."""
+    """The result of one statement. A server may leave the counters at 0."""
 
     cols: tuple[Column, ...] = ()
     rows: tuple[tuple[SqlValue, ...], ...] = ()
@@ -157,7 +157,7 @@ class Result(Struct, frozen=True):
 
 
 class BatchResult(Struct, frozen=True):
-    """What each step gave: a result, an error, or neither where its condition did not hold."""
+    """The outcome of each step: a result, an error, or neither where its condition did not hold."""
 
     step_results: tuple[Result | None, ...]
     step_errors: tuple[SqlError | None, ...]
@@ -197,7 +197,7 @@ class Parameter(Struct, frozen=True):
 
 
 class Description(Struct, frozen=True):
-    """What a statement takes and gives."""
+    """The parameters and columns of a statement."""
 
     params: tuple[Parameter, ...]
     cols: tuple[Column, ...]

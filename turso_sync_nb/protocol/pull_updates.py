@@ -1,4 +1,4 @@
-"""POST /pull-updates: one request message; an answer of a header and the pages after it.
+"""Encode a pull-updates request; decode its answer, a header and the pages after it.
 
 Rules of this file:
 
@@ -49,7 +49,7 @@ NEWER_SERVER: Final = "the server is newer than this package; upgrade turso-sync
 
 @dataclass(frozen=True)
 class PullRequest:
-    """What is asked of /pull-updates.
+    """A request to /pull-updates.
 
     ``server_revision`` is the revision to read, empty for the latest. ``client_revision`` is what the
     client holds, empty for nothing. ``pages`` are the page ids to send, ``None`` for all of them (an
@@ -121,7 +121,7 @@ class PullRequest:
 
 @dataclass(frozen=True)
 class PullHeader:
-    """What an answer says about its pages.
+    """The header of an answer.
 
     ``db_pages`` is the size at the *newest* revision, also when an older one was asked for; 0 is an
     empty database. ``replaces_base`` says that the pages are the whole database and not changes to what

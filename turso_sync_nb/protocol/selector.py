@@ -1,4 +1,4 @@
-"""The page selector of a pull request: a RoaringBitmap in the portable format, of 0-based page ids.
+"""Encode the page selector of a pull request: a RoaringBitmap in the portable format, of 0-based page ids.
 
 https://github.com/RoaringBitmap/RoaringFormatSpec. The bytes come from strangers: a bitmap whose parts
 contradict each other (unsorted, wrong counts) makes the C library read out of bounds later, so it must

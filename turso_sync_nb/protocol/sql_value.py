@@ -1,4 +1,4 @@
-"""One SQL value between Python and the pipeline's JSON, exactly or not at all.
+"""Convert one SQL value between Python and the pipeline's JSON, exactly or not at all.
 
 ============  ===========================================  ==========================================
 Python        JSON                                         refused

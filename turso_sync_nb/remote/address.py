@@ -56,7 +56,7 @@ def token_in(url: str) -> Secret | None:
 
 
 def is_loopback(url: str) -> bool:
-    """Say whether ``url`` is on this machine."""
+    """Return whether ``url`` is on this machine."""
     host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True

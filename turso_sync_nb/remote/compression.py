@@ -20,19 +20,19 @@ MAY_BE_THE_ENCODING: Final = frozenset({400, 415, 422, 500, 501})
 
 
 class Compression:
-    """What is known of one remote; safe for threads. ``wanted``: ask for compressed pages at all."""
+    """The knowledge about one remote; safe for threads. ``wanted``: ask for compressed pages at all."""
 
     def __init__(self, *, wanted: bool) -> None:
         self._taken = None if wanted else False
 
     def wanted(self, request: PullRequest) -> bool:
-        """Say whether to ask for the pages of ``request`` compressed."""
+        """Return whether to ask for the pages of ``request`` compressed."""
         if self._taken is None:
             return request.pages is None or len(request.pages) >= WORTH_PAGES
         return self._taken
 
     def may_be_refused(self, error: RemoteError) -> bool:
-        """Say whether ``error`` may mean that the server does not compress."""
+        """Return whether ``error`` may mean that the server does not compress."""
         return self._taken is None and error.status in MAY_BE_THE_ENCODING
 
     def answered(self, *, compressed: bool) -> None:

@@ -84,7 +84,7 @@ class _Call:
     content_type: str
     repeatable: bool
     waits_s: float = 0.0
-    """How long the remote may take before it begins to answer, as it was asked to."""
+    """Seconds that the remote may take before it begins to answer, as it was asked to."""
 
 
 class PullResponse:

@@ -1,4 +1,4 @@
-"""A read transaction that always stands, so that what was recorded stays readable.
+"""Hold a read transaction open, so that recorded revisions stay readable.
 
 While it stands SQLite may not start the WAL anew over frames that it sees, nor move frames into the
 database file that are newer than it: old content of a page that changes can still be read then.

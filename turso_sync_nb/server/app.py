@@ -1,4 +1,4 @@
-"""The HTTP face: routes, bearer token, request sizes, and errors as status and text.
+"""Route HTTP requests; check the bearer token and sizes; map errors to status and text.
 
 Rules of this file: nothing that may block runs on the event loop, and nothing waits for a slow client: a
 request is read whole before it runs.

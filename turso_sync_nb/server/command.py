@@ -1,4 +1,4 @@
-"""The command line: ``python -m turso_sync_nb serve FILE.db --listen 127.0.0.1:8080``.
+"""Run the command line: ``python -m turso_sync_nb serve FILE.db --listen 127.0.0.1:8080``.
 
 Rules of this file: what the user got wrong is one line on stderr and status 2, never a traceback.
 """

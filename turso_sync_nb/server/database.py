@@ -1,4 +1,4 @@
-"""One served database: its file, its history, and sessions for clients' SQL.
+"""Serve one database: its file, its history, and sessions for clients' SQL.
 
 Rules of this file: it ties the parts together and decides nothing itself.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _TIDY_SECONDS: Final = 5.0
-"""How often the WAL is looked at when no client asks for anything: other programs may write."""
+"""Seconds between looks at the WAL when no client asks: other programs may write."""
 
 
 class Database:

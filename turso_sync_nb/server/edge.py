@@ -1,4 +1,4 @@
-"""Between HTTP and the application: what browsers ask before a request (CORS), and the access log.
+"""Answer browsers' preflight requests (CORS) and write the access log.
 
 Rules of this file: a web page may use a server with a token, from anywhere, for only whoever has the token
 can say what it asks; it may not use one without. The log has method, path, status, bytes and time, never a

@@ -1,4 +1,4 @@
-"""All revisions of the served database that can still be read.
+"""Keep the revisions of the served database that can still be read.
 
 The newest revision is what the database file and the WAL hold; older ones are made from it by undo
 images (``undo_log``). A revision is recorded when somebody asks: ``advance`` reads the WAL frames that
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _SETTLE_WAIT_MS: Final = 1000
-"""How long ``settle`` waits for a writer to finish before it leaves it for another time."""
+"""Seconds that ``settle`` waits for a writer to finish before it gives up for now."""
 _HEADER_TRIES: Final = 1000
 _HEADER_WAIT_SECONDS: Final = 0.001
 _BATCH_PAGES: Final = 256

@@ -1,4 +1,4 @@
-"""uvicorn, set up for a server that runs on a thread and must always stop.
+"""Set up uvicorn for a server that runs on a thread and must always stop.
 
 Rules of this file: it is the one place that knows uvicorn; nothing imports it until a server starts.
 """
@@ -23,13 +23,13 @@ _KEEP_ALIVE_SECONDS: Final = 60
 """Long, since a client that reuses a connection which is just being closed sees an error."""
 
 _DROP_SECONDS: Final = 0.5
-"""What an interrupted request has to say so to its client."""
+"""Seconds that an interrupted request has to tell its client."""
 _CANCEL_SECONDS: Final = 1.0
-"""When what still runs is cancelled: a request that has yet to come through a slow network."""
+"""Seconds until running requests are cancelled: one may still be arriving over a slow network."""
 _TICK_SECONDS: Final = 0.1
-"""How often uvicorn's clock ticks; it also looks then whether a signal stops it."""
+"""Seconds between uvicorn's ticks, at which it also looks for a stop."""
 _LOOK_SECONDS: Final = 0.005
-"""How often a stop looks whether the last connection is gone."""
+"""Seconds between looks, during a stop, for the last connection."""
 
 
 class HttpServer(uvicorn.Server):

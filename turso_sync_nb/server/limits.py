@@ -1,4 +1,4 @@
-"""The server's limits, each with its reason.
+"""Define the server's limits, each with its reason.
 
 Rules of this file: one frozen value, handed to whatever must keep within it; no other file of the
 server holds a number that a person might want to change.
@@ -13,7 +13,7 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Limits:
-    """What one server may use; the defaults suit a laptop.
+    """The limits of one server; the defaults suit a laptop.
 
     Attributes:
         pull_request_bytes: Largest pull request. A selector of every second page of a 100 GB

@@ -1,4 +1,4 @@
-"""A server inside this process, on a thread of its own.
+"""Run a server inside this process, on a thread of its own.
 
 Rules of this file: the socket is bound before anything is served, so that a taken port or an unsafe
 address is an error of the constructor's caller; uvicorn is loaded only when a server starts.

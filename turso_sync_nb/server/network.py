@@ -1,4 +1,4 @@
-"""A bad network, made here: latency, and requests or answers that get lost. For trying things out.
+"""Simulate a bad network: latency, and requests or answers that get lost.
 
 Rules of this file: it knows connections, not what is asked on them; what is lost is lost as a network loses
 it, the connection ends without an answer, before the request arrived or after it was carried out.

@@ -1,4 +1,4 @@
-"""Pages of the newest recorded revision: from the WAL where it has them, else from the file.
+"""Read pages of the newest recorded revision: from the WAL where it has them, else from the file.
 
 Rules of this file: it knows one state, the one last recorded, and reads nothing newer even though the
 WAL may hold it; an anchor must keep that state in being. Not safe for use by two threads at once,
@@ -34,7 +34,7 @@ def size_in_header(page_zero: bytes) -> int:
 
 
 class NewestPages:
-    """Where each page of the newest recorded revision is."""
+    """The location of each page of the newest recorded revision."""
 
     def __init__(self, file: ServedFile, wal: Wal) -> None:
         self._file = file

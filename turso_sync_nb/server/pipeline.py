@@ -1,4 +1,4 @@
-"""Answering what a stream asks: requests in order, batches with conditions, cursors.
+"""Answer a stream's requests in order: statements, batches with conditions, cursors.
 
 Rules of this file:
 

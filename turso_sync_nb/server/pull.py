@@ -1,4 +1,4 @@
-"""Answering /pull-updates: which pages, at which revision, and the stream of them.
+"""Answer /pull-updates: choose pages and revision, and stream them.
 
 A revision's wire name is ``EPOCH.NUMBER``; the epoch is random and changes whenever the history could
 not be continued, so a name of another history or another database is simply unknown.
@@ -39,7 +39,7 @@ _VARINT_CLASSES: Final = (0, 1, 2**7, 2**14, 2**21, 2**28, PAGES_MAX + 1)
 
 @dataclass(frozen=True)
 class Selection:
-    """What one pull is answered with.
+    """The pages and revision that answer one pull.
 
     Attributes:
         header: The answer's header.
@@ -92,7 +92,7 @@ def select(history: History, request: PullRequest, limits: Limits) -> Selection:
 
 
 def brings_nothing(request: PullRequest, selection: Selection) -> bool:
-    """Say whether the client has the newest revision already, and would wait for another."""
+    """Return whether the client has the newest revision already, and would wait for another."""
     return not request.server_revision and request.client_revision == selection.header.revision
 
 

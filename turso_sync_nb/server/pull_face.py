@@ -1,4 +1,4 @@
-"""The endpoint of pulls: the header and the pages that differ, after a wait for news if that is asked for.
+"""Serve pulls: the header and the pages that differ, after a wait for news if requested.
 
 Rules of this file: a request that waits holds no thread, and an answer is made in pieces as its client takes
 them.
@@ -31,7 +31,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class PullFace:
-    """What a database answers to pulls."""
+    """The endpoint of pulls of one database."""
 
     def __init__(self, database: Database, limits: Limits) -> None:
         self._database = database

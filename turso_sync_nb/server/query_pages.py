@@ -1,4 +1,4 @@
-"""Which pages a query touches: it is run on a view of one revision that takes note of what SQLite reads.
+"""Find the pages that a query touches by running it on a view of one revision that records reads.
 
 Rules of this file: the view is read-only and lives in memory; the query is confined as any client's SQL is,
 in what it may do and in time. It is never an error of the pull: a query that fails, or takes too long, gives

@@ -1,4 +1,4 @@
-"""A request that is not carried out: its status, and why."""
+"""Refuse a request with a status and a reason."""
 
 from __future__ import annotations
 

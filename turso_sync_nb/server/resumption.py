@@ -1,4 +1,4 @@
-"""What a start may take over from the run before, and the way into and out of WAL mode.
+"""Resume the history of the run before, and switch WAL mode on and off.
 
 Rules of this file: a history is continued only on proof; a wrong guess would hand out wrong pages
 for ever, a missed one costs each replica one whole fetch.

@@ -1,4 +1,4 @@
-"""The database file that is served: what may be served, how it is opened, and raw reads of it.
+"""Check, open and read the database file that is served.
 
 Rules of this file: the database file is opened only by SQLite or by SQLite's own VFS, never by
 ``open()``: closing such a file would drop the POSIX locks of every connection in this process.
@@ -34,7 +34,7 @@ _COARSE_TICK_NS: Final = 2_500_000_000
 
 @dataclass(frozen=True)
 class FileMark:
-    """What tells whether somebody wrote to the file: its identity, size and time of last writing.
+    """The identity, size and modification time of the file, which change when somebody writes to it.
 
     The time is 0 while it is so recent that another write could still leave it the same.
     """
@@ -79,12 +79,12 @@ class ServedFile:
 
     @property
     def wal_path(self) -> Path:
-        """Where SQLite keeps the WAL."""
+        """The path of SQLite's WAL."""
         return self.path.with_name(self.path.name + "-wal")
 
     @property
     def history_path(self) -> Path:
-        """Where the server keeps older page images."""
+        """The path of the server's older page images."""
         return self.path.with_name(self.path.name + "-history")
 
     def close(self) -> None:

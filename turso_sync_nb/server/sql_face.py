@@ -1,4 +1,4 @@
-"""The SQL endpoints: pipelines on streams, cursors, and stateless statements.
+"""Serve SQL: pipelines on streams, cursors, and stateless statements.
 
 Rules of this file: what runs SQL is an iterator whose steps run in threads, one after another. While it
 waits, for the right to write or for its client to take what there is, it holds no thread. Requests that read
@@ -44,7 +44,7 @@ Step = TypeVar("Step")
 
 
 class SqlFace:
-    """What a database answers to SQL; ``committed`` is called when something may have been committed."""
+    """The SQL endpoints of one database; ``committed`` is called when something may have been committed."""
 
     def __init__(self, database: Database, limits: Limits, committed: Callable[[], None]) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""What SQL from a client may not do: reach other files, load code, change how the server runs.
+"""Refuse SQL from clients that reaches other files, loads code, or changes how the server runs.
 
 SQLite's authorizer is asked while a statement is compiled, also for what its views, triggers, table
 functions and VACUUM do inside. Allowed pragmas are listed; anything unlisted is refused.
@@ -74,7 +74,7 @@ _SWITCHES: Final = (
 
 
 class Actions:
-    """What SQLite asked for while it compiled one statement."""
+    """The actions SQLite asked for while it compiled one statement."""
 
     def __init__(self) -> None:
         self._seen: set[int] = set()

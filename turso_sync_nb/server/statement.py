@@ -1,4 +1,4 @@
-"""Running one SQL statement for a client: bindings, columns, rows, limits, errors.
+"""Run one SQL statement for a client: bindings, columns, rows, limits, errors.
 
 Rules of this file:
 
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 _PROGRESS_STEPS: Final = 20_000
 """Virtual machine steps between two looks at the clock; about a millisecond."""
 _VALUE_BYTES: Final = 16
-"""What a value costs apart from the length of its text or bytes, roughly."""
+"""The approximate bytes of a value apart from its text or blob."""
 _ENDS_A_STATEMENT: Final = " \t\n\f\r;"
 """Characters that are no statement; only what else follows one is given to SQLite."""
 
 
 class Wish(enum.Enum):
-    """What a running request asks of its driver."""
+    """A running request's demand on its driver."""
 
     WRITE = "the right to write"
 
@@ -73,7 +73,7 @@ class _WriteFirstError(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a statement did.
+    """The outcome of a statement.
 
     Attributes:
         affected_rows: Rows that an INSERT, UPDATE or DELETE changed itself, without triggers.

@@ -1,4 +1,4 @@
-"""Streams between their bodies: batons, expiry, and who may write.
+"""Keep streams between their bodies: batons, expiry, and the right to write.
 
 A baton is random, so nobody can make one up. Taking a stream by its baton uses the baton up: a stream is used
 by one body at a time, and each answer names a new baton.

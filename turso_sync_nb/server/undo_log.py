@@ -1,4 +1,4 @@
-"""Older page images, in a SQLite file beside the database: what makes past revisions readable.
+"""Keep older page images in a SQLite file beside the database, so that past revisions stay readable.
 
 An undo row says: *page P had this content up to and including revision L*. A page at revision R is
 the row with the smallest L >= R, and the current content if there is none. The pages that changed

@@ -1,4 +1,4 @@
-"""Reading the frames that SQLite wrote to its write-ahead log.
+"""Read the frames that SQLite wrote to its write-ahead log.
 
 The file begins with a header of 32 bytes (two salts at 16..24), then come frames of 24 + 4096 bytes:
 page number, size of the database in pages if the frame ends a transaction (else 0), the salts, and a

@@ -1,4 +1,4 @@
-"""The dashboard: a replica's figures, its verbs as buttons, and when pages arrived.
+"""Show a replica's figures, its verbs as buttons, and when pages arrived: the dashboard.
 
 Every event is counted, and at most four updates a second go out (``live``). Of the figures all but the
 numbers of waiting changes and of conflicts come without SQL, so an update can be made while SQLite waits.

@@ -1,4 +1,4 @@
-"""The editor: a table in a grid, edits staged by key with the old value, applied as one transaction.
+"""Edit a table in a grid: edits staged by key with the old value, applied as one transaction.
 
 What is staged is kept here and not in the view: views show it, and it outlives them.
 """
@@ -41,7 +41,7 @@ ROWS_REMEMBERED: Final = 2_000
 SNAPSHOT_ROWS: Final = 20
 
 _COLUMN_OF: Final = re.compile(r"(?:failed:|column) (?:\w+\.)?([^.,]+)$")
-"""Where SQLite's message about a constraint names the column."""
+"""The part of SQLite's constraint message that names the column."""
 
 
 class TableEditor(LiveWidget):

@@ -1,4 +1,4 @@
-"""What all widgets have in common: views, paced updates, work in a thread, a snapshot for a saved notebook.
+"""Provide what widgets share: views, paced updates, work in a thread, a snapshot for a saved notebook.
 
 A view says ``open`` and ``close``. An update goes out when something happened, at most every ``PAUSE_S``;
 each is answered by ``more`` a while later, and if something happened meanwhile, that goes out then. So the
@@ -47,7 +47,7 @@ UNANSWERED_MAX: Final = 2_000
 VIEW: Final = "application/vnd.jupyter.widget-view+json"
 
 EXPECTED: Final = (Error, apsw.Error, OSError)
-"""What a handler reports to its view; anything else is a fault of ours, and shown as one."""
+"""Exceptions that a handler reports to its view; any other is a fault of ours, and shown as one."""
 
 _STATIC: Final = Path(__file__).parent / "static"
 
@@ -104,7 +104,7 @@ class LiveWidget(anywidget.AnyWidget):
         return self.news()
 
     def has_changed(self) -> bool:
-        """Say whether a look may tell something new; to be found out without one."""
+        """Return whether a look may tell something new; to be found out without one."""
         return True
 
     def snapshot(self, db: Connection) -> Block:
@@ -262,7 +262,7 @@ class LiveWidget(anywidget.AnyWidget):
 
     @property
     def doing(self) -> str:
-        """What is being done in a thread, empty when nothing is."""
+        """The name of the work in a thread, or empty."""
         return self._work.name if self._work else ""
 
     def work(self, name: str, do: Callable[[Connection], str]) -> None:

@@ -1,4 +1,4 @@
-"""The page map: every page of the database a cell, coloured by table or index, live.
+"""Show every page of the database as a cell, coloured by table or index, live.
 
 A database of more than a million pages has several pages in each cell, which shows the most telling of their
 states: so what this costs follows the pages that are here, never the size of the database.
@@ -43,7 +43,7 @@ ASKED_FROM_PAGES: Final = 2**20 // PAGE_SIZE
 """More than that (1 MiB) is fetched by a click only when its size was seen."""
 
 UNKNOWN: Final = 0
-"""Whose a page is when nothing here tells; owners count from 1."""
+"""The owner of a page that no resident page tells; owners count from 1."""
 
 
 class PageMap(LiveWidget):
@@ -141,7 +141,7 @@ class PageMap(LiveWidget):
         self._pages = self._pages_now()
 
     def has_changed(self) -> bool:
-        """Say whether what a look depends on is not as it was at the last one."""
+        """Return whether what a look depends on is not as it was at the last one."""
         return (self._cell_is_new and bool(self._fresh)) or self._seen_now() != self._seen
 
     def _seen_now(self) -> tuple[object, ...]:

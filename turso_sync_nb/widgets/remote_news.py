@@ -1,4 +1,4 @@
-"""Widgets that can say when the remote has something new, and have it pulled: off unless asked for.
+"""Let widgets tell when the remote has something new and pull it; off unless requested.
 
 Views show two boxes to tick and a line. While any is open, and a box is ticked, the replica listens.
 """

@@ -1,4 +1,4 @@
-"""The widget under a result: a table that asks for the rows it shows.
+"""Show a result as a table that asks for the rows it shows.
 
 It holds no rows and knows nothing of frames: what a view asks goes to ``answer``, whose replies go back. So a
 result of any size costs the page what is on the screen.

@@ -1,4 +1,4 @@
-"""A million small numbers, and what changed of them, in a few bytes.
+"""Encode a million small numbers, and their changes, in a few bytes.
 
 Two forms, both of unsigned LEB128 numbers, read by ``static/page_map.js``: the *whole* is pairs of (length,
 value) from the beginning; a *delta* is for each value that something changed to: the value, how many runs,

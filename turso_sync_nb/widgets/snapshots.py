@@ -1,4 +1,4 @@
-"""Static form of a widget for a saved notebook: HTML and plain text, bounded, every text escaped.
+"""Render the static form of a widget for a saved notebook: HTML and plain text, bounded, escaped.
 
 It is an output of its own before the widget's. While the widget is alive, its style sheet hides the snapshot;
 while it is not, the snapshot's hides the line that says so.

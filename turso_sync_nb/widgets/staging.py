@@ -1,4 +1,4 @@
-"""Edits that wait to be applied: by the key of their row, with its old values; undone one by one."""
+"""Keep edits until they are applied: by their row's key, with its old values; undone one by one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ UNDO_MAX: Final = 100
 
 @dataclass
 class Staged:
-    """What is to become of one row: ``old`` has all its stored columns (a new one none), ``new`` some."""
+    """The edit of one row: ``old`` has all its stored columns (a new one none), ``new`` some."""
 
     operation: Literal["insert", "update", "delete"]
     key: Row
     old: dict[str, Any]
     new: dict[str, Any] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
-    """What is wrong, by column; under an empty name what is wrong with the row."""
+    """The errors by column; under an empty name those of the row."""
 
 
 class Staging:

@@ -1,4 +1,4 @@
-"""The rows of a table or view in pages, by key: nothing is counted, and only what is shown is read."""
+"""Read rows of a table or view in pages, by key: nothing is counted, and only shown rows are read."""
 
 from __future__ import annotations
 

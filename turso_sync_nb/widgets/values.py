@@ -1,4 +1,4 @@
-"""SQLite's values as JSON that JavaScript does not spoil, and back from what a user typed.
+"""Convert SQLite's values to JSON that JavaScript keeps exact, and back from a user's input.
 
 ``None`` for NULL, else the kind and the value as text: ``["i", "9223372036854775807"]``, ``["f", "0.5"]``,
 ``["t", "text"]``, ``["b", "hex"]``. A third part is the whole length of text or a blob that was cut: such a

@@ -1,4 +1,4 @@
-"""Watch: the rows of a query, asked again when a commit, a pull or a push changed something.
+"""Show the rows of a query, read again when a commit, a pull or a push changed something.
 
 The query runs in a thread on a sibling, where it can be cancelled; a change amid it is asked about after it.
 """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 UNFINISHED: Final = ".new"
-"""What a file's name ends with until it is complete."""
+"""The suffix of a file's name until it is complete."""
 
 _MAKE_ROOM: Final = "free some disk space and try again"
 _CHOOSE_ANOTHER: Final = "check the permissions, or choose a folder that can be written"

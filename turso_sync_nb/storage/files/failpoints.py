@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 handler: Callable[[str], None] | None = None
-"""What a test put here is called with the name of each place that is passed."""
+"""A test's function, called with the name of each failpoint that is passed."""
 
 
 def failpoint(name: str) -> None:

@@ -1,4 +1,4 @@
-"""The replica folder: the names in it, and whether a path can be one.
+"""Name the files of a replica folder; check whether a path can be one.
 
 A replica is a folder so that the reflex of opening it with another SQLite library fails at once and
 harmlessly. Files that are not ours are never removed, and a folder that holds any is never taken.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SQLITE_MAGIC: Final = b"SQLite format 3\0"
 
 _BEFORE_METADATA: Final = {"lock", "lock.owner", f"lock.owner{UNFINISHED}", f"replica.json{UNFINISHED}"}
-"""What a process that stopped before its first metadata leaves; such a folder is as good as empty."""
+"""The files that a process leaves if it stops before its first metadata; such a folder counts as empty."""
 
 _OURS: Final = (
     *("main.db", "main.db-wal", "main.db-shm", "pages.map", f"pages.map{UNFINISHED}", "replica.json"),
@@ -71,12 +71,12 @@ class ReplicaFolder:
 
     @property
     def metadata(self) -> Path:
-        """What is in force."""
+        """The file of the state in force."""
         return self.path / "replica.json"
 
     @property
     def page_map(self) -> Path:
-        """Which pages are here."""
+        """The file of the page map."""
         return self.path / "pages.map"
 
     @property
@@ -96,7 +96,7 @@ class ReplicaFolder:
 
     @property
     def next_page_map(self) -> Path:
-        """Which pages the next base image has."""
+        """The file of the next base image's page map."""
         return self.path / "next.map"
 
     @property
@@ -121,12 +121,12 @@ class ReplicaFolder:
 
     @property
     def owner_file(self) -> Path:
-        """Who that process is."""
+        """The file that describes the owning process."""
         return self.path / "lock.owner"
 
     @classmethod
     def is_replica(cls, path: Path) -> bool:
-        """Say whether ``path`` is a replica folder."""
+        """Return whether ``path`` is a replica folder."""
         return cls(path).metadata.is_file()
 
     @classmethod
@@ -211,7 +211,7 @@ def _not_a_folder(path: Path) -> ReplicaError:
 
 
 def _begins_as_sqlite(path: Path) -> bool:
-    """Say whether the file is a SQLite database, as far as its first bytes go.
+    """Return whether the file is a SQLite database, as far as its first bytes go.
 
     Another process looks. This one may have the file open with another SQLite library, whose locks on it
     would be dropped with our ``close()``.

@@ -60,7 +60,7 @@ class ReplicaLock:
 
     @property
     def held(self) -> bool:
-        """Say whether this process owns the folder; a forked child does not own what its parent does."""
+        """Return whether this process owns the folder; a forked child does not own what its parent does."""
         return self._pid == os.getpid()
 
     def acquire(self, timeout_s: float, *, announced: bool = True) -> None:

@@ -25,7 +25,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class BootstrapPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a replica begins with: ``length`` bytes of a prefix, or the pages of ``query``."""
+    """The first pages of a replica: ``length`` bytes of a prefix, or the pages of ``query``."""
 
     kind: Literal["whole", "prefix", "query"]
     length: Count = 0
@@ -33,7 +33,7 @@ class BootstrapPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FileStamp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the base image looked when we left it."""
+    """The identity, size and time of the base image when it was closed."""
 
     inode: Count
     size: Count
@@ -51,13 +51,13 @@ class FileStamp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return cls(status.st_ino, status.st_size, status.st_mtime_ns)
 
     def matches(self, path: Path) -> bool:
-        """Say whether the content of ``path`` is as we left it; a copy of it (another inode) is."""
+        """Return whether the content of ``path`` is as we left it; a copy of it (another inode) is."""
         now = FileStamp.of(path)
         return (now.size, now.mtime_ns) == (self.size, self.mtime_ns)
 
 
 class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is in force. Sizes in bytes unless they say pages, times in unix seconds.
+    """The state in force. Sizes in bytes unless they say pages, times in Unix seconds.
 
     ``revision`` is the remote's opaque name of the base image's state, empty before the first answer.
     ``stamp`` says how the base image's file looks: while the replica is closed, and while every page is

@@ -57,7 +57,7 @@ class Node:
 
     @cached_property
     def _cells(self) -> tuple[int, ...]:
-        """Where each cell begins, in key order; nothing if the page contradicts itself."""
+        """Return the offset of each cell in key order; empty if the page contradicts itself."""
         after_header = self._header + (12 if self.kind in INTERIORS else 8)
         (count,) = struct.unpack_from(">H", self.data, self._header + 3)
         if after_header + 2 * count > PAGE_SIZE:

@@ -23,5 +23,5 @@ def roots_opened(program: Program) -> Iterator[int]:
 
 
 def has_any(program: Program, opcodes: frozenset[str]) -> bool:
-    """Say whether one of ``opcodes`` is in it."""
+    """Return whether one of ``opcodes`` is in it."""
     return any(row[_OPCODE] in opcodes for row in program)

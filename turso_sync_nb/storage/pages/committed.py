@@ -26,7 +26,7 @@ _SALTS_OF_FRAME_AT: Final = 8
 
 @dataclass
 class Frames:
-    """Where the last committed version of each page lies in the log that has ``salts``, up to ``end``."""
+    """The offset of each page's last committed version in the log with ``salts``, up to ``end``."""
 
     salts: bytes = b""
     end: int = _HEADER_BYTES

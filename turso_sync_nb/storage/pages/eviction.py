@@ -52,7 +52,7 @@ class Eviction:
     def __init__(self, folder: ReplicaFolder, store: PageStore, pages_max: int) -> None:
         self.pages_max = pages_max
         self.count = 0
-        """How many times pages were given back."""
+        """The number of evictions."""
         self._store = store
         self._path = folder.main
         self._recent = BitMap()

@@ -51,12 +51,12 @@ class PageMap:
             self.local_only.discard(LOCK_PAGE)
 
     def __contains__(self, page: int) -> bool:
-        """Say whether ``page`` is not absent."""
+        """Return whether ``page`` is not absent."""
         return page in self.resident or page in self.local_only
 
     @property
     def is_whole(self) -> bool:
-        """Say whether no page is absent."""
+        """Return whether no page is absent."""
         return len(self.resident) + len(self.local_only) == self.db_pages
 
     def absent(self, first: int = 0, end: int | None = None) -> BitMap:
@@ -133,7 +133,7 @@ class PageMap:
 
     @classmethod
     def load_is_whole(cls, path: Path) -> bool:
-        """Say whether the map at ``path`` knows every page."""
+        """Return whether the map at ``path`` knows every page."""
         page_map = cls.load(path)
         return page_map is not None and page_map.is_whole
 

@@ -238,7 +238,7 @@ class PageStore:
 
     @property
     def is_halted(self) -> bool:
-        """Say whether :meth:`halt` was called."""
+        """Return whether :meth:`halt` was called."""
         return self._halted != ""
 
     def refuse_halted(self) -> None:
@@ -262,7 +262,7 @@ class PageStore:
             return self.page_map.resident | self.undo.pages
 
     def has(self, page: int) -> bool:
-        """Say whether ``page`` is here."""
+        """Return whether ``page`` is here."""
         return page in self.page_map
 
     def read(self, page: PageId) -> bytes:

@@ -1,4 +1,4 @@
-"""Deciding which absent pages to ask for with the one that is needed now.
+"""Decide which absent pages to fetch with the one that is needed now.
 
 | file | holds |
 | --- | --- |

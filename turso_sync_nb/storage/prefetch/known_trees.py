@@ -27,11 +27,11 @@ LEAVES_MAX: Final = 16
 """Leaves, of those looked up last, that are remembered."""
 
 _RESERVED_AT: Final = 20
-"""Where page 0 says how many bytes of each page SQLite leaves free."""
+"""The offset in page 0 of the number of reserved bytes per page."""
 
 
 class KnownTrees:
-    """Which pages lie below, beside and above a page."""
+    """The known children, siblings and parents of pages."""
 
     def __init__(self, store: PageStore) -> None:
         self._store = store

@@ -33,7 +33,7 @@ ROWID_MIN: Final = -(1 << 63)
 ROWID_MAX: Final = (1 << 63) - 1
 
 BEYOND: Final = 1 << 20
-"""How far behind the first rowid of a table's last leaf its last one is taken to be; one may follow it."""
+"""The assumed distance from the first rowid of a table's last leaf to its last; another leaf may follow."""
 
 LEVELS_MAX: Final = 20
 """Levels of a b-tree, as SQLite can read it."""
@@ -70,7 +70,7 @@ class PlaceholderPages:
 
     @property
     def leaves(self) -> int:
-        """How many leaves of indexes are noted."""
+        """The number of index leaves recorded."""
         return len(self._leaves)
 
     def leaf(self, page: int) -> bytes | None:

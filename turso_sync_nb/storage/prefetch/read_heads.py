@@ -42,7 +42,7 @@ class Head:
     growth: ClassVar = 8
     """By what a window is larger than the one before, at most."""
     lookahead_max = 16_384
-    """How many steps of the order are looked at for an absent page, those that are here included."""
+    """Steps of the order that are searched for an absent page, resident ones included."""
     in_segments: ClassVar = False
     """Whether its windows are guesses by position alone, a segment at most."""
 

@@ -1,4 +1,4 @@
-"""How SQLite sees the pages: a VFS that fetches absent ones, read-only views, publication of a next base.
+"""Show the pages to SQLite: a VFS that fetches absent ones, read-only views, publication of a next base.
 
 | file | holds |
 | --- | --- |

@@ -142,7 +142,7 @@ class LazyVFS(apsw.VFS):
         return super().xOpen(name, flags)
 
     def _is_main(self, path: Path) -> bool:
-        """Say whether ``path`` is our main file: read natively, its absent pages would be zeros."""
+        """Return whether ``path`` is our main file: read natively, its absent pages would be zeros."""
         try:
             status = path.stat()
         except OSError:  # SQLite finds out itself what is wrong with it

@@ -49,7 +49,7 @@ _LOCKS: Final = (1, 2, 4)
 
 
 class Publication:
-    """What :func:`publication` gives; ``file`` is the main file, locked."""
+    """The handle of :func:`publication`; ``file`` is the main file, locked."""
 
     def __init__(
         self, folder: ReplicaFolder, store: PageStore, next_base: NextBase, keep: BitMap, file: apsw.VFSFile
