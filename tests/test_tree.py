@@ -143,6 +143,17 @@ def test_docstrings_name_their_subject() -> None:
     assert not asking, "\n".join(asking)
 
 
+def test_documents_name_files_that_exist() -> None:
+    """Every path of code that the architecture and the internals name is in the tree."""
+    lost = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in (ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs/internals").glob("*.md")))
+        for name in re.findall(r"`((?:\w+/)+\w+\.(?:py|js))`", path.read_text())
+        if not (ROOT / name).exists() and not (ROOT / "turso_sync_nb" / name).exists()
+    ]
+    assert not lost, "\n".join(lost)
+
+
 def test_notebooks_hold_no_output() -> None:
     """Notebooks are kept without outputs and execution counts: what they show, they show when run."""
     full = [
