@@ -24,13 +24,15 @@ EXCUSE = re.compile(r"#\s*noqa(?!: [A-Z]+\d+(, [A-Z]+\d+)* +-+ \S)")
 QUESTION = re.compile(r"(What|Who|Whose|Which|How|When|Where)\b")
 
 PUBLIC = {
-    "ConflictError", "Connection", "Cursor", "DataError", "DatabaseError", "Error", "FetchBudgetError",
-    "IntegrityError", "InterfaceError", "InternalError", "NotSupportedError", "OperationalError",
-    "PartialSyncOpts", "PartialSyncPrefixBootstrap", "PartialSyncQueryBootstrap", "ProgrammingError",
-    "ProtocolError", "RemoteError", "RemoteFailedError", "RemoteRefusedError", "RemoteUnreachableError",
-    "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError", "RevisionGoneError", "StoppedError",
-    "SyncError", "UsageError", "VerifyReport", "Rewrite", "SKIP", "Warning", "apilevel", "connect",
-    "paramstyle", "server", "threadsafety",
+    "BatchResult", "Binary", "ConflictError", "Connection", "ConnectionSync", "Cursor", "DataError",
+    "DatabaseError", "Date", "DateFromTicks", "Error", "FetchBudgetError", "IntegrityError",
+    "InterfaceError", "InternalError", "NotSupportedError", "OperationalError", "PartialSyncOpts",
+    "PartialSyncPrefixBootstrap", "PartialSyncQueryBootstrap", "ProgrammingError", "ProtocolError",
+    "RemoteError", "RemoteFailedError", "RemoteRefusedError", "RemoteUnreachableError",
+    "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError", "RevisionGoneError", "Rewrite", "Row",
+    "SKIP", "StoppedError", "SyncError", "Time", "TimeFromTicks", "Timestamp", "TimestampFromTicks",
+    "UsageError", "VerifyReport", "Warning", "aio", "apilevel", "connect", "paramstyle", "server",
+    "sqlite_version", "sqlite_version_info", "threadsafety",
 }  # fmt: skip
 
 
