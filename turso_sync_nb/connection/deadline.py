@@ -1,4 +1,4 @@
-"""How long SQL may run before SQLite is told to stop."""
+"""Limits on the time that SQL may run, after which SQLite is told to stop."""
 
 from __future__ import annotations
 

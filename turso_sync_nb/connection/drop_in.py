@@ -50,7 +50,7 @@ class DropInMixin(RowFactoryMixin, BatchMixin, DumpMixin):
 
     @property
     def text_factory(self) -> Any:
-        """What makes a value of a text's UTF-8 bytes in rows of cursors: ``str``, ``bytes``, a function."""
+        """The maker of values from texts' UTF-8 bytes in rows of cursors: ``str``, ``bytes``, a function."""
         return self._text_factory or str
 
     @text_factory.setter
