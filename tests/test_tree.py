@@ -31,8 +31,8 @@ PUBLIC = {
     "RemoteError", "RemoteFailedError", "RemoteRefusedError", "RemoteUnreachableError",
     "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError", "RevisionGoneError", "Rewrite", "Row",
     "SKIP", "StoppedError", "SyncError", "Time", "TimeFromTicks", "Timestamp", "TimestampFromTicks",
-    "UsageError", "VerifyReport", "Warning", "aio", "apilevel", "connect", "paramstyle", "server",
-    "sqlite_version", "sqlite_version_info", "threadsafety",
+    "UsageError", "VerifyReport", "Warning", "aio", "apilevel", "connect", "paramstyle",
+    "read_metadata", "server", "sqlite_version", "sqlite_version_info", "threadsafety",
 }  # fmt: skip
 
 

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.connection.cursor import Cursor
     from turso_sync_nb.connection.drop_in import sqlite_version, sqlite_version_info
     from turso_sync_nb.connection.row import Row
+    from turso_sync_nb.engine.configuration import read_metadata
     from turso_sync_nb.engine.reports import VerifyReport
 
 __version__: Final = "0.1.0"
@@ -82,6 +83,7 @@ _LOADED_WHEN_USED: Final = {
     "Connection": "turso_sync_nb.connection.connection",
     "ConnectionSync": "turso_sync_nb.connection.connection",
     "Cursor": "turso_sync_nb.connection.cursor",
+    "read_metadata": "turso_sync_nb.engine.configuration",
     "Row": "turso_sync_nb.connection.row",
     "sqlite_version": "turso_sync_nb.connection.drop_in",
     "sqlite_version_info": "turso_sync_nb.connection.drop_in",
@@ -98,8 +100,8 @@ __all__ = [
     "RemoteError", "RemoteFailedError", "RemoteRefusedError", "RemoteUnreachableError",
     "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError", "RevisionGoneError", "Rewrite", "Row",
     "StoppedError", "SyncError", "Time", "TimeFromTicks", "Timestamp", "TimestampFromTicks", "UsageError",
-    "VerifyReport", "Warning", "aio", "apilevel", "connect", "paramstyle", "server", "sqlite_version",
-    "sqlite_version_info", "threadsafety",
+    "VerifyReport", "Warning", "aio", "apilevel", "connect", "paramstyle", "read_metadata", "server",
+    "sqlite_version", "sqlite_version_info", "threadsafety",
 ]  # fmt: skip
 
 
