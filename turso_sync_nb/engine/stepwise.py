@@ -79,8 +79,8 @@ class RemoteChanges:
             return None
         if self._origin != origin_of(replica) or self._file is None:
             raise UsageError(
-                f"apply changes to {self.revision!r}: they are outdated, or of another replica: the state that "
-                "they were fetched for is not the present one",
+                f"apply changes to {self.revision!r}: they are outdated, or of another replica: the "
+                "state that they were fetched for is not the present one",
                 hint="call wait_changes() again",
             )
         next_base = NextBase(replica.folder, self._news.next_base.db_pages)
@@ -122,7 +122,7 @@ def wait_changes(replica: Replica, wait_ms: int | None = None) -> RemoteChanges:
 
 
 def _complete(replica: Replica, news: News) -> None:
-    """Add to ``news`` the pages of the schema and the bookkeeping, which are read when it comes into force."""
+    """Add to ``news`` the pages of schema and bookkeeping, which are read when it comes into force."""
     store, next_base = replica.store, news.next_base
     arrived: dict[PageId, bytes] = {}
 
