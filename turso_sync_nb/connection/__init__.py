@@ -14,6 +14,7 @@
 | ``syncing.py``, ``outbox.py`` | pull, push and what waits; as frames |
 | ``awaiting.py``, ``aio.py`` | the verbs as coroutines; a connection that has no others |
 | ``editing.py``, ``edits.py``, ``writing.py`` | a table edited as a DataFrame; a DataFrame into a table |
+| ``rows_now.py``, ``column_values.py`` | rows by many keys at once; a column for SQLite's binder |
 | ``profiling.py`` | what columns hold |
 | ``faces.py`` | the widgets |
 | ``fetching.py`` | how much is fetched, and ahead of need |

@@ -82,7 +82,7 @@ class Cursor(RowFactoryMixin):
             raise ProgrammingError("run executemany: only INSERT, UPDATE, DELETE and REPLACE can be repeated")
         changed = done = 0
         item: Parameters = ()
-        checked = parameters if type(parameters) is list and are_bindable(parameters) else []
+        checked = parameters if isinstance(parameters, list) and are_bindable(parameters) else []
 
         def bound() -> Iterator[Any]:
             nonlocal changed, done, item
