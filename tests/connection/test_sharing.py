@@ -256,3 +256,16 @@ def test_watchers_are_told_of_pages_commits_and_verbs(remote_server: Callable, p
     told.clear()
     db.pull()
     assert told == []
+
+
+def test_no_explain_is_kept(embedded: Callable, people, connect) -> None:
+    """No statement cache keeps an EXPLAIN: it would read freed memory after another connection's DDL."""
+    db = connect(embedded(people).url, **lazily())
+    query = "SELECT name FROM person WHERE id = ?"
+    for sql in (query, f"/* c */ EXPLAIN {query}"):
+        db.execute(sql, (2900,)).fetchall()  # is not here: the first one is explained by speculation too
+    speculation = db._replica.lazy_file(db._session.raw).speculation
+    for raw in (db._session.raw, speculation._db.raw):
+        kept = [entry["query"] for entry in raw.cache_stats(True)["entries"]]
+        assert kept
+        assert [sql for sql in kept if "EXPLAIN" in sql] == []

@@ -166,13 +166,14 @@ class RemotePages:
             self.recognised()
 
     def moved_on(self, revision: str) -> None:
-        """Fetch pages of ``revision`` from now on: it is in force."""
-        self._revision = revision
-        self.recognised()
+        """Fetch pages of ``revision`` from now on: it is in force.
 
-    def doubt(self) -> None:
-        """Have the server show at the next fetch that it is the one we know: it was not asked just now."""
-        self._recognised_until = -math.inf
+        Another revision than before was fetched just now, from a server that was recognised. The same one,
+        after local changes were replayed, says nothing about the server.
+        """
+        if revision != self._revision:
+            self._revision = revision
+            self.recognised()
 
     def _fetch_recognised(self, pages: BitMap) -> Iterator[Page]:
         """Hold back what arrives until the witnesses turned out to be ours."""

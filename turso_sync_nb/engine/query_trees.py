@@ -52,7 +52,7 @@ class QueryTrees:
         Raises:
             apsw.Error: SQLite cannot prepare it.
         """
-        program: list[Any] = raw.execute(f"EXPLAIN {sql}", bindings).fetchall()
+        program: list[Any] = raw.execute(f"EXPLAIN {sql}", bindings, can_cache=False).fetchall()
         steps = has_any(program, _STEPPING)
         return cls({root: None if steps else count for root, count in Counter(roots_opened(program)).items()})
 

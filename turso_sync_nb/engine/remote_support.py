@@ -11,7 +11,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.names import quoted
-from turso_sync_nb.errors import RemoteError, UsageError
+from turso_sync_nb.engine.chain import ask
+from turso_sync_nb.errors import ProtocolError, RemoteError, UsageError
 from turso_sync_nb.protocol.pipeline import Execute, SqlError, Stmt
 
 if TYPE_CHECKING:
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 _NOT_EVERYWHERE: Final = re.compile(
     r"\bWITHOUT\s+ROWID\b|\bGENERATED\s+ALWAYS\b|\bAS\s*\(|\bVIRTUAL\s+TABLE\b|\bSTRICT\b", re.IGNORECASE
 )
-_DEPENDS: Final = re.compile(r"no such (table|column|function)|does not exist|already exists", re.IGNORECASE)
-"""The remote's message for a statement that needs others it has not seen yet."""
+_IS_NO_JUDGEMENT: Final = re.compile(
+    r"no such (table|column|function)|does not exist|already exists|malformed database schema", re.IGNORECASE
+)
+"""The remote's answers about a statement that needs one it has not seen yet, or about its own schema."""
 
 _KEY_WITHOUT_ROWID: Final = (
     "SELECT k.name FROM pragma_table_list AS t, pragma_table_info(t.name, 'main') AS k "
@@ -56,8 +59,8 @@ def check_changed(remote: Remote, raw: apsw.Connection, word: str, table: str) -
 
 def _explain(remote: Remote, sql: str, what: str, hint: str) -> None:
     try:
-        (answer,) = remote.pipeline([Execute(Stmt(f"EXPLAIN {sql}"))])
-    except RemoteError:
+        (answer,) = ask(remote, Execute(Stmt(f"EXPLAIN {sql}")))
+    except (RemoteError, ProtocolError):
         return  # nobody can say now; a push will
-    if isinstance(answer, SqlError) and not _DEPENDS.search(answer.message):
+    if isinstance(answer, SqlError) and not _IS_NO_JUDGEMENT.search(answer.message):
         raise UsageError(f"{what}: the remote cannot hold it: {answer.message}", hint=hint)

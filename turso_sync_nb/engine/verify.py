@@ -20,6 +20,7 @@ from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.names import is_internal, quoted
 from turso_sync_nb.changes.schema import read_schema
 from turso_sync_nb.changes.to_sql import usable_key
+from turso_sync_nb.engine.chain import ask
 from turso_sync_nb.engine.fetch import FIRST_PAGE, comparable, fetch_pages
 from turso_sync_nb.engine.incoming import changes_between
 from turso_sync_nb.engine.news import News, are_there, since
@@ -184,7 +185,7 @@ class _Run:
 
     def _ask(self, sql: str) -> Sequence[tuple[Any, ...]] | str:
         """Return the remote's rows, or what it said against the question."""
-        (answer,) = self.replica.need_remote().pipeline([Execute(Stmt(sql))])
+        (answer,) = ask(self.replica.need_remote(), Execute(Stmt(sql)))
         if isinstance(answer, SqlError):
             return answer.message
         return answer.result.rows if isinstance(answer, ExecuteResponse) else "no answer to it"

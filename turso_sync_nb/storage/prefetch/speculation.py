@@ -131,7 +131,7 @@ class Speculation:
     def _look_at(self, db: SpeculativeDb, item: Bindings) -> None:
         """Find out which trees the statement opens, and whether it stops at a number of rows."""
         with db.begin(PAGES_MAX):
-            program = db.raw.execute(f"EXPLAIN {self._sql}", item).fetchall()
+            program = db.raw.execute(f"EXPLAIN {self._sql}", item, can_cache=False).fetchall()
         counted = has_any(program, _STOPPING)
         self._roots = BitMap(roots_opened(program))
         db.placeholders = PlaceholderPages(self._trees, counted=counted)
