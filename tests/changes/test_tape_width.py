@@ -7,6 +7,7 @@ import pytest
 
 from turso_sync_nb.changes import tape
 from turso_sync_nb.changes.names import TAPE
+from turso_sync_nb.changes.tape_format import COLUMNS_MAX
 
 
 def width(raw):
@@ -15,7 +16,7 @@ def width(raw):
 
 
 @pytest.mark.parametrize(
-    ("columns", "expected"), [(1, 5), (5, 5), (6, 6), (300, 300), (2000, tape.COLUMNS_MAX)]
+    ("columns", "expected"), [(1, 5), (5, 5), (6, 6), (300, 300), (2000, COLUMNS_MAX)]
 )
 def test_it_is_made_as_wide_as_the_widest_table(columns, expected):
     """No column is added to it afterwards, which would cost as much again for each."""

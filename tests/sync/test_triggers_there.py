@@ -12,6 +12,7 @@ from contextlib import closing
 
 import apsw
 import pytest
+from trigger_members import FULL_TEXT, MEMBERS
 
 import turso_sync_nb as tsn
 
@@ -220,7 +221,7 @@ def state(ask) -> dict[tuple[str, str], object]:
         if kind == "table"
         else form(sql)
         for kind, name, sql in objects
-        if not name.startswith(("turso_sync", "sqlite_", "__turso"))
+        if not name.startswith(("turso_sync", "sqlite_", "__turso", "fts_"))
     }
 
 
@@ -228,12 +229,31 @@ def state(ask) -> dict[tuple[str, str], object]:
 @pytest.mark.parametrize("name", CASES)
 def test_the_remote_is_as_if_it_had_been_made_there(remote_server, tmp_path, name, together):
     """Rows and schema are those of plain SQLite: on the remote, here, and on a new replica."""
-    schema, statements = CASES[name]
+    as_on_plain_sqlite(remote_server, tmp_path, *CASES[name], together=together)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_programs_with_triggers_come_out_as_on_plain_sqlite(remote_server, tmp_path, name):
+    """Rows and schema are those of plain SQLite for what programs have; all is pushed at once."""
+    as_on_plain_sqlite(remote_server, tmp_path, *MEMBERS[name], together=True)
+
+
+def test_a_full_text_index_kept_by_triggers(embedded, tmp_path):
+    """The index of external content finds on the remote what it finds here, and is sound there."""
+    as_on_plain_sqlite(embedded, tmp_path, *FULL_TEXT, together=True)
+    with closing(apsw.Connection(str(tmp_path / "server-1" / "served.db"))) as far:
+        found = far.execute("SELECT rowid FROM fts WHERE fts MATCH 'alpha' ORDER BY 1").fetchall()
+        assert found == [(2,), (5,), (104,)]
+        far.execute("INSERT INTO fts (fts) VALUES ('integrity-check')")
+
+
+def as_on_plain_sqlite(start_server, tmp_path, schema, statements, *, together) -> None:
+    """Run ``statements`` on plain SQLite and on a replica; compare that with the remote and all replicas."""
     source = tmp_path / "source.db"
     with closing(apsw.Connection(str(source))) as raw:
         for sql in schema:
             raw.execute(sql)
-    url = remote_server(source).url
+    url = start_server(source).url
     plain = sqlite3.connect(":memory:", isolation_level=None)
     for sql in schema:
         plain.execute(sql)
@@ -308,6 +328,47 @@ def test_what_a_trigger_made_is_no_guard(remote_server, tmp_path, name, meanwhil
         assert mine.execute(everything).fetchall() == yours.execute(everything).fetchall()
         assert mine.changes().empty
         assert mine.conflicts().empty
+
+
+REJECTING = (
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, a UNIQUE)",
+    "CREATE TABLE tried (k INTEGER PRIMARY KEY, n)",
+    "INSERT INTO t VALUES (1, 'x')",
+    "INSERT INTO tried VALUES (1, 0)",
+    "CREATE TRIGGER b BEFORE INSERT ON t BEGIN UPDATE tried SET n = n + 1; END",
+    "CREATE TRIGGER u AFTER UPDATE ON t BEGIN UPDATE tried SET n = n + 10; END",
+    "CREATE TRIGGER d BEFORE DELETE ON t BEGIN UPDATE tried SET n = n + 100; SELECT RAISE(IGNORE); END",
+)
+
+
+def test_what_rows_without_an_outcome_did_merges(remote_server, tmp_path):
+    """Two replicas try rows that change nothing; what triggers count of both adds up, without a conflict."""
+    source = tmp_path / "source.db"
+    with closing(apsw.Connection(str(source))) as raw:
+        for sql in REJECTING:
+            raw.execute(sql)
+    url = remote_server(source).url
+    with (
+        closing(tsn.connect(tmp_path / "mine", url, isolation_level=None)) as mine,
+        closing(tsn.connect(tmp_path / "yours", url, isolation_level=None)) as yours,
+    ):
+        for db in (mine, yours):
+            db.execute("INSERT OR IGNORE INTO t VALUES (7, 'x')")
+            db.execute("UPDATE t SET a = a")
+            db.execute("DELETE FROM t WHERE id = 1")
+        mine.push()
+        with closing(tsn.connect(tmp_path / "news", url, isolation_level=None)) as news:
+            news.execute("UPDATE t SET id = id")
+            news.push()
+        yours.pull()  # tried again on the newer state
+        yours.push()
+        mine.pull()
+        yours.pull()
+        for db in (mine, yours):
+            assert db.execute("SELECT * FROM t").fetchall() == [(1, "x")]
+            assert db.execute("SELECT n FROM tried").fetchall() == [(1 + 10 + 100 + 10 + 1 + 10 + 100,)]
+            assert db.changes().empty
+            assert db.conflicts().empty
 
 
 def test_an_insert_that_the_remote_passes_over_is_told(remote_server, tmp_path):

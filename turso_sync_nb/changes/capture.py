@@ -19,6 +19,7 @@ from turso_sync_nb.changes.nested import Nested
 from turso_sync_nb.changes.rows_seen import rows_seen
 from turso_sync_nb.changes.schema import Schema, read_schema
 from turso_sync_nb.changes.sql_text import first_word, without_lead
+from turso_sync_nb.changes.tape_format import COLUMNS_MAX, Op
 from turso_sync_nb.changes.triggers import nested_triggers, plain_triggers, remove_triggers
 from turso_sync_nb.errors import NotSupportedError, UsageError
 
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from turso_sync_nb.changes.model import SchemaChange, Shape
+    from turso_sync_nb.changes.model import Conflict, SchemaChange, Shape
     from turso_sync_nb.changes.rows_seen import RowsSeen
 
     Writes = Collection[tuple[str, str | None]]
     """Tables that a statement writes to, each with the trigger that does it (``None``: the statement)."""
+    SetColumns = Collection[tuple[str, str, str | None]]
+    """Columns that are set, each with its table before it and the trigger that does it behind."""
 
 TRIGGER_DEPTH_MAX: Final = 20
 """Triggers that may call each other in one statement before their depths are looked at no more."""
@@ -74,13 +77,13 @@ class Capture:
         self,
         sql: str,
         writes: Writes,
-        targets: Collection[tuple[str, str]] = (),
-        set_columns: Collection[tuple[str, str]] = (),
+        set_columns: SetColumns = (),
+        conflict: Conflict = "",
     ) -> Iterator[None]:
         """Capture what the one statement ``sql`` in the block changes; a transaction is open.
 
-        ``targets`` are the tables that it names itself, each with INSERT, UPDATE or DELETE; ``set_columns``
-        the columns that its UPDATE sets, each with its table before it.
+        ``set_columns`` are those that it and its triggers set; ``conflict`` is what it does with rows in its
+        way.
 
         Raises:
             UsageError: it changes what cannot be captured.
@@ -94,7 +97,8 @@ class Capture:
         self._begin()
         if self._nested is not None:
             last_id = tape.last_id(self._raw)
-            self._nested.begin_statement(own_depths(schema, writes), targets, set_columns, last_id)
+            depths, sets = own_depths(schema, writes), own_sets(schema, set_columns)
+            self._nested.begin_statement(depths, sets, conflict, last_id)
         self._raw.set_last_insert_rowid(rowid)
         before = Objects.of(self._raw, with_columns=word == "ALTER") if word in _CHANGING_THE_SCHEMA else None
         seen = self._dropped_rows(without_lead(sql))
@@ -245,7 +249,7 @@ class Capture:
         if not self._begun:
             self._raw.execute(
                 f"INSERT INTO {TAPE} (op, txn, unix_time) VALUES (?, ?, ?)",
-                (int(tape.Op.BEGIN), self._number, int(self._clock())),
+                (int(Op.BEGIN), self._number, int(self._clock())),
             )
             self._begun = True
 
@@ -307,7 +311,7 @@ class Capture:
         self._raw.execute(
             f"INSERT INTO {TAPE} (op, packed, v0, v1, v2, v3, v4) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
-                int(tape.Op.SCHEMA), packed_details(change),
+                int(Op.SCHEMA), packed_details(change),
                 change.sql, change.kind, change.name, change.column, int(change.ignored),
             ),
         )  # fmt: skip
@@ -316,7 +320,7 @@ class Capture:
         names = "".join(f", v{at}" for at in range(len(shape.columns)))
         columns = "".join(f", {quoted(column)}" for column in shape.columns)
         self._raw.execute(
-            f"INSERT INTO {TAPE} (op, shape{names}) SELECT {tape.Op.INSERT:d}, {shape.id}{columns} "
+            f"INSERT INTO {TAPE} (op, shape{names}) SELECT {Op.INSERT:d}, {shape.id}{columns} "
             f"FROM main.{quoted(shape.table)}"
         )
 
@@ -355,10 +359,20 @@ def own_depths(schema: Schema, writes: Writes) -> dict[str, frozenset[int]]:
     return {table: frozenset(found) for table, found in depths.items() if found != {0}}
 
 
+def own_sets(schema: Schema, set_columns: SetColumns) -> dict[str, tuple[str, ...]]:
+    """Return the columns that a statement itself sets, by table; those that INSTEAD OF triggers set too."""
+    passing = schema.views | schema.ignored
+    found: dict[str, set[str]] = {}
+    for table, column, trigger in set_columns:
+        if trigger is None or schema.trigger_owners.get(folded(trigger)) in passing:
+            found.setdefault(table, set()).add(column)
+    return {table: tuple(sorted(columns)) for table, columns in found.items()}
+
+
 def _unfit(shape: Shape) -> tuple[str, str] | None:
     """Return why changes of a table cannot be captured, and what to do; ``None`` when they can."""
-    if len(shape.columns) > tape.COLUMNS_MAX:
-        return f"it has {len(shape.columns)} columns, {tape.COLUMNS_MAX} can be captured", "split it in two"
+    if len(shape.columns) > COLUMNS_MAX:
+        return f"it has {len(shape.columns)} columns, {COLUMNS_MAX} can be captured", "split it in two"
     if not shape.key and shape.rowid_name is None:
         return "it has no primary key, and its columns hide rowid, _rowid_ and oid", "give it a primary key"
     return None

@@ -15,6 +15,8 @@ from turso_sync_nb.changes.names import folded
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from turso_sync_nb.changes.model import Conflict
+
 _TOKEN: Final = re.compile(
     r"""(?P<skipped>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))"""
     r"""|(?P<text>[xX]?'(?:[^']|'')*')"""
@@ -161,3 +163,35 @@ def written_by_trigger(sql: str) -> set[str]:
             after = at + 3 if words[at + 1] == "or" else at + 1
             written.add(_name(found, after)[0])
     return written
+
+
+def conflict_algorithm(sql: str) -> Conflict:
+    """Return what an INSERT or UPDATE says about rows in its way, a WITH before it passed over."""
+    depth, before = 0, ("", "")
+    for token in tokens(sql):
+        text = "" if token.is_name else token.text
+        depth += {"(": 1, ")": -1}.get(text, 0)
+        if not depth and before[0] == "or" and before[1] in ("ignore", "replace"):
+            return "ignore" if before[1] == "ignore" else "replace"
+        if not depth and text in ("into", "set", "from"):
+            return "replace" if before[1] == "replace" else ""
+        before = before[1], text
+    return ""
+
+
+def writes_rows(trigger: str) -> bool:
+    """Return whether the statements of a CREATE TRIGGER insert or update rows."""
+    words = [token.text for token in tokens(trigger) if not token.is_name]
+    body = words[words.index("begin") :] if "begin" in words else []
+    return not {"insert", "update", "replace"}.isdisjoint(body)
+
+
+def trigger_event(trigger: str) -> tuple[str, str]:
+    """Return when (``before``, ``after``, ``instead``) and on what (``insert``, ..) a trigger fires."""
+    timing = "before"
+    for token in tokens(trigger):
+        if not token.is_name and token.text in ("before", "after", "instead"):
+            timing = token.text
+        elif not token.is_name and token.text in ("insert", "update", "delete"):
+            return timing, token.text
+    return timing, ""

@@ -28,6 +28,10 @@ Image: TypeAlias = tuple[SqlValue, ...]
 """A row: one value for each column of its shape."""
 
 Operation = Literal["insert", "update", "delete"]
+Conflict = Literal["", "ignore", "replace"]
+"""The conflict algorithm that a statement named, as far as triggers can tell: theirs gives way to it."""
+Outcome = Literal["changed", "same", "nothing"]
+"""The fate of a row that a statement tried to change. ``same``: it was updated to what it was."""
 State = Literal["pending", "refused", "aside", "skipped"]
 """``refused``: the remote would not take it, it is still applied here. ``aside``: a pull could not replay it,
 its changes are on the tape alone. ``skipped``: the user gave it up; kept to be seen."""
@@ -68,7 +72,8 @@ class RowChange(_Part, frozen=True, gc=False):
     of the change before it, so the other side may have done it already. ``by_replace``: the row made way for
     the insert or update that follows, so no DELETE trigger fired. ``derived`` columns hold what a trigger
     made: the remote's own run of it may have made something else. ``sets``: columns that the update set,
-    changed or not, in lower case; empty where no UPDATE OF trigger stands.
+    changed or not, in lower case; empty where no UPDATE trigger stands. ``conflict``: what its statement does
+    with rows in the way. ``outcome``: other than ``changed`` it is sent for the triggers that it fires alone.
     """
 
     id: int
@@ -81,6 +86,8 @@ class RowChange(_Part, frozen=True, gc=False):
     by_replace: bool = False
     derived: frozenset[str] = frozenset()
     sets: frozenset[str] = frozenset()
+    conflict: Conflict = ""
+    outcome: Outcome = "changed"
 
 
 class Definition(NamedTuple):

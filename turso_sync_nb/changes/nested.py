@@ -9,53 +9,52 @@ asks here whether it is to. These go on the tape:
 - rows that an OR REPLACE of its own removed: no trigger fires for those, the hook alone saw them,
 - effects of foreign-key actions: the other side may not enforce foreign keys.
 
-What a trigger of main did is left out where it fires on the other side as well. Where it does not, since
-nothing of the row that fired it is sent (an ignored insert, an update without a difference, a delete that a
-trigger turned into something else), its effects are sent as the statement's own changes. So effects are
-written to the tape, marked, and settled when the statement is done. A BEFORE trigger of ours, which fires
-before those of main, tells of each *attempt*; an attempt that no change follows had no outcome.
+What a trigger of main did is not sent, since it fires on the other side as well. It is written to the tape,
+marked, and says which columns triggers made. A row that fires triggers though it is not changed (an ignored
+insert, an update without a difference, a delete that a trigger turned into something else) is on the tape
+too, with its outcome. A BEFORE trigger of ours, which fires before those of main, tells of each *attempt*: it
+writes the row to a TEMP table, so the hook sees the attempt with its depth, and one that a trigger makes is
+never taken for the statement's. An attempt that no change follows had no outcome.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
-from turso_sync_nb.changes.names import PREFIX, TAPE, folded
+from turso_sync_nb.changes import tape
+from turso_sync_nb.changes.model import RowChange
+from turso_sync_nb.changes.names import PREFIX, folded
 from turso_sync_nb.changes.packed import packed_images
-from turso_sync_nb.changes.tape import BY_ACTION, EFFECT, Op
+from turso_sync_nb.changes.tape_format import BY_ACTION, CONFLICTS, EFFECT, OUTCOMES, Op
 from turso_sync_nb.changes.to_sql import same_value
 from turso_sync_nb.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
-    from turso_sync_nb.changes.model import Image, Shape
+    from turso_sync_nb.changes.model import Conflict, Image, Operation, Shape
     from turso_sync_nb.changes.schema import ForeignKeyAction, Schema
 
 OWN: Final = f"{PREFIX}own"
 ID: Final = f"{PREFIX}id"
 FLAG: Final = f"{PREFIX}flag"
 VICTIMS: Final = f"{PREFIX}victims"
-AUTO: Final = f"{PREFIX}auto"
 INSERTED: Final = f"{PREFIX}inserted"
-ATTEMPT: Final = f"{PREFIX}attempt"
+ATTEMPTS: Final = f"{PREFIX}attempts"
+"""The TEMP table that BEFORE triggers write rows to; a rowid says of which table, and what is done to it."""
+
+TRIES: Final = ("INSERT", "OLD", "UPDATE", "DELETE")
+"""Kinds of its rows, by rowid modulo their number; OLD is of an update whose new row follows."""
+
 SETS: Final = f"{PREFIX}sets"
 
-_UPDATE_OF: Final = re.compile(r"\bUPDATE\s+OF\b", re.IGNORECASE)
+KEY_TO_COME: Final = -1
+"""The key that a BEFORE trigger sees in a row whose key SQLite has yet to assign."""
 
 _OWN_DEPTH: Final = frozenset({0})
-_IDS_TOGETHER: Final = 1_000
-"""Effects that one statement settles."""
-
-_SEND_EFFECTS: Final = (
-    f"UPDATE {TAPE} SET op = op - {EFFECT} WHERE op & {EFFECT} AND id IN (SELECT value FROM json_each(?))"
-)
-
 _IDS_PER_EVENT: Final = 2
 """An update takes two rows of the tape; rows that a replace removed take ids of their own events."""
 
@@ -76,14 +75,19 @@ class _Event:
 
 @dataclass(slots=True)
 class _Attempt:
-    """A row that the statement tries to change; ``is_sent``: the change is one that a push sends."""
+    """A row that the statement itself tries to change."""
 
-    shape_id: int
+    id: int
+    shape: Shape
     op: str
+    depth: int
+    old: Image | None
+    new: Image | None
+    is_auto: bool
+    """Whether SQLite is to assign the key of the row."""
     is_matched: bool = False
-    is_sent: bool = False
-    effects: list[int] = field(default_factory=list)
-    """Ids on the tape of what triggers did for it."""
+    has_effects: bool = False
+    """Whether triggers did something for it."""
 
 
 class Nested:
@@ -93,29 +97,29 @@ class Nested:
         self._by_name: dict[str, Shape] = {}
         self._tables = schema.tables
         self._unfollowed = False
-        self._names: dict[int, str] = {}
+        self._shapes: dict[int, Shape] = {}
+        self._width = 0
+        self._tried_old: Image | None = None
         self._actions = schema.actions
         self._raw = raw
         self._events: list[_Event] = []
-        self._targets: frozenset[tuple[str, str]] = frozenset()
         self._attempts: list[_Attempt] = []
         self._own_depths: Mapping[str, frozenset[int]] = {}
         self._next_id = 0
-        self._auto: set[int] = set()
         self._own = False
         self._id = self._flag = 0
         self._victims: bytes | None = None
+        self._is_auto = False
+        self._conflict: Conflict = ""
+        self._set_columns: Mapping[str, tuple[str, ...]] = {}
         self._sets: bytes | None = None
-        triggers: Any = raw.execute("SELECT tbl_name, sql FROM main.sqlite_schema WHERE type = 'trigger'")
-        self._update_of = {folded(table) for table, sql in triggers if _UPDATE_OF.search(sql)}
+        self._triggered = frozenset(schema.trigger_owners.values())
         functions: tuple[tuple[str, Callable[..., Any], int], ...] = (
             (OWN, self._is_own, -1),
             (ID, lambda: self._id, 0),
             (FLAG, lambda: self._flag, 0),
             (VICTIMS, lambda: self._victims, 0),
-            (AUTO, self._auto.add, 1),
-            (INSERTED, self._inserted, 1),
-            (ATTEMPT, self._attempted, 2),
+            (INSERTED, self._inserted, 0),
             (SETS, lambda: self._sets, 0),
         )
         for name, function, arguments in functions:
@@ -125,36 +129,48 @@ class Nested:
     def begin_statement(
         self,
         own_depths: Mapping[str, frozenset[int]],
-        targets: Collection[tuple[str, str]],
-        set_columns: Collection[tuple[str, str]],
+        set_columns: Mapping[str, tuple[str, ...]],
+        conflict: Conflict,
         last_id: int,
     ) -> None:
         """Begin with a statement; ids go on from ``last_id``.
 
         ``own_depths`` are those of its own changes by table, for tables that it does not change at depth 0.
-        ``targets`` are the tables, in lower case, that it names itself, each with what it does to them.
-        ``set_columns`` are those that its UPDATE sets: an UPDATE OF trigger fires for them, changed or not.
+        ``set_columns`` are those that it sets, by table: triggers fire for them, changed or not.
+        ``conflict`` is what it does with rows in its way: what triggers say about that gives way to it.
         """
-        sets = [column for table, column in set_columns if table in self._update_of]
-        self._sets = packed_images([tuple(sorted(sets))]) if sets else None
-        self._targets = frozenset(targets)
+        self._set_columns, self._conflict = set_columns, conflict
         self._attempts.clear()
         self._events.clear()
-        self._auto.clear()
+        self._unread = False
         self._unfollowed = False
         self._own_depths, self._next_id = own_depths, last_id + _IDS_PER_EVENT
 
     @property
     def is_matched(self) -> bool:
         """Whether each change that the hook saw was asked about by a trigger of ours."""
-        return not self._events and not self._unfollowed
+        return not self._events and not self._unfollowed and not self._unread
 
     def follow(self, shape: Shape) -> None:
         """Listen for changes of one more table, which has triggers of ours now."""
         self._by_name[folded(shape.table)] = shape
-        self._names[shape.id] = folded(shape.table)
+        self._shapes[shape.id] = shape
+        if len(shape.columns) > self._width:
+            self._width = len(shape.columns)
+            columns = ", ".join(f"v{at}" for at in range(self._width))
+            self._raw.execute(f"DROP TABLE IF EXISTS temp.{ATTEMPTS}")
+            self._raw.execute(f"CREATE TEMP TABLE {ATTEMPTS} (id INTEGER PRIMARY KEY, {columns})")
+            known = self._shapes
+        else:
+            known = {shape.id: shape}
+        numbers = [(len(TRIES) * each + at,) for each in known for at in range(len(TRIES))]
+        self._raw.executemany(f"INSERT INTO temp.{ATTEMPTS} (id) VALUES (?)", numbers)
 
     def _saw(self, update: apsw.PreUpdate) -> None:
+        if update.table_name == ATTEMPTS:
+            if update.op == "UPDATE":
+                self._attempted(update)
+            return
         shape = self._by_name.get(folded(update.table_name))
         if shape is None or update.database_name != "main":
             in_main = shape is None and update.database_name == "main"
@@ -184,49 +200,82 @@ class Nested:
         is_own = event.depth in self._own_depths.get(folded(event.shape.table), _OWN_DEPTH)
         by_action = not is_own and self._is_action(event, parent)
         is_effect = not is_own and not by_action
-        if self._is_target(event.shape.id, event.op):
-            self._match(event, is_effect=is_effect)
+        self._is_auto = is_own and self._match(event)
         if is_effect and not self._attempts:
             return False
-        self._id, self._flag = event.id, EFFECT if is_effect else BY_ACTION if by_action else 0
+        self._id = event.id
+        self._flag = EFFECT if is_effect else BY_ACTION if by_action else self._form(event)
+        sets = self._sets_of(event.shape) if event.op == "UPDATE" and not self._flag & EFFECT else ()
+        self._sets = packed_images([sets]) if sets else None
         self._victims = packed_images(self._image(one) for one in victims) if victims else None
         if is_effect:
-            self._attempts[-1].effects.append(event.id)
+            self._attempts[-1].has_effects = True
         return True
 
     # Attempts
 
-    def _is_target(self, shape_id: int, op: str) -> bool:
-        return (self._names.get(shape_id, ""), op) in self._targets
+    def _sets_of(self, shape: Shape) -> tuple[str, ...]:
+        """Return the columns that the statement sets in a table with triggers."""
+        table = folded(shape.table)
+        return self._set_columns.get(table, ()) if table in self._triggered else ()
 
-    def _attempted(self, shape_id: int, op: str) -> None:
-        """Take note that a row is about to be changed, by the statement or by a trigger."""
-        if self._is_target(shape_id, op):
-            self._attempts.append(_Attempt(shape_id, op))
+    def _form(self, event: _Event) -> int:
+        """Return the flags of one of the statement's own changes."""
+        if folded(event.shape.table) not in self._triggered or event.op == "DELETE":
+            return 0
+        return CONFLICTS[self._conflict] + OUTCOMES["changed" if event.differs else "same"]
 
-    def _match(self, event: _Event, *, is_effect: bool) -> None:
-        """Find the attempt that a change is the outcome of; one that a trigger made is no attempt of ours."""
-        for at in range(len(self._attempts) - 1, -1, -1):
-            attempt = self._attempts[at]
-            if attempt.is_matched or (attempt.shape_id, attempt.op) != (event.shape.id, event.op):
-                continue
-            if is_effect and at:
-                del self._attempts[at]
-                self._attempts[at - 1].effects += attempt.effects
-            elif not is_effect:
-                attempt.is_matched, attempt.is_sent = True, event.differs
+    def _attempted(self, update: apsw.PreUpdate) -> None:
+        """Take note that a row is about to be changed by the statement, not by a trigger of its own."""
+        number, kind = divmod(update.rowid_new, len(TRIES))
+        shape, op = self._shapes[number], TRIES[kind]
+        depth = update.depth - 1  # that of the change, not of our trigger before it
+        if depth not in self._own_depths.get(folded(shape.table), _OWN_DEPTH):
             return
+        image = self._image_tried(update, shape)
+        if op == "OLD":
+            self._tried_old = image
+            return
+        is_auto = op == "INSERT" and shape.auto_key and image[shape.key[0]] == KEY_TO_COME
+        old = image if op == "DELETE" else self._tried_old if op == "UPDATE" else None
+        new = None if op == "DELETE" else image
+        self._attempts.append(_Attempt(self._next_id, shape, op, depth, old, new, is_auto))
+        self._next_id += _IDS_PER_EVENT
+
+    def _image_tried(self, update: apsw.PreUpdate, shape: Shape) -> Image:
+        try:
+            return (update.new or ())[1 : 1 + len(shape.columns)]
+        except UnicodeDecodeError:  # the other side could not be sent such a text either
+            self._unread = True
+            return (None,) * len(shape.columns)
+
+    def _match(self, event: _Event) -> bool:
+        """Find the attempt that an own change is the outcome of; say whether SQLite assigned its key."""
+        looked_for = (event.shape.id, event.op, event.depth)
+        for attempt in reversed(self._attempts):
+            if not attempt.is_matched and (attempt.shape.id, attempt.op, attempt.depth) == looked_for:
+                attempt.is_matched = True
+                return attempt.is_auto
+        return False
 
     def settle(self) -> None:
-        """Send effects as own changes where what fired them is not sent.
+        """Write to the tape what was tried without an outcome, where triggers did something for it."""
+        attempts, self._attempts = self._attempts, []
+        for attempt in attempts:
+            if attempt.has_effects and not attempt.is_matched and not attempt.shape.ignored:
+                tape.put(self._raw, self._change_tried(attempt))
 
-        The others stay on the tape, marked: they say which columns triggers made.
-        """
-        kept = [each for attempt in self._attempts if not attempt.is_sent for each in attempt.effects]
-        self._attempts.clear()
-        for first in range(0, len(kept), _IDS_TOGETHER):
-            some = kept[first : first + _IDS_TOGETHER]
-            self._raw.execute(_SEND_EFFECTS, (json.dumps([*some, *(each - 1 for each in some)]),))
+    def _change_tried(self, attempt: _Attempt) -> RowChange:
+        new = attempt.new
+        if attempt.is_auto and new is not None:
+            (at,) = attempt.shape.key
+            new = (*new[:at], None, *new[at + 1 :])
+        sets = self._sets_of(attempt.shape) if attempt.op == "UPDATE" else ()
+        operations: dict[str, Operation] = {"INSERT": "insert", "UPDATE": "update", "DELETE": "delete"}
+        return RowChange(
+            attempt.id, attempt.shape, operations[attempt.op], attempt.old, new,
+            sets=frozenset(sets), conflict=self._conflict, outcome="nothing",
+        )  # fmt: skip
 
     def _found(self, shape_id: int, op: str, rowid: int | None) -> int:
         for at in range(len(self._events) - 1, -1, -1):
@@ -271,11 +320,9 @@ class Nested:
         places = self._tables.positions(folded(event.shape.table))
         return tuple(event.old[places[folded(name)]] for name in event.shape.columns)
 
-    def _inserted(self, shape_id: int) -> int:
+    def _inserted(self) -> int:
         """Return the op of an insert: whether SQLite assigned its key was noted before it was made."""
-        auto = shape_id in self._auto
-        self._auto.discard(shape_id)
-        return (Op.INSERT_AUTO if auto else Op.INSERT) + self._flag
+        return (Op.INSERT_AUTO if self._is_auto else Op.INSERT) + self._flag
 
 
 def _is_same(old: tuple[Any, ...], update: apsw.PreUpdate) -> bool:

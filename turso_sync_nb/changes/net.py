@@ -33,8 +33,8 @@ def net(changes: Iterable[Change]) -> list[Change]:
         if isinstance(change, SchemaChange):
             done += [*rows.values(), change]
             rows = {}
-            continue
-        _add(rows, change)
+        elif change.outcome == "changed":
+            _add(rows, change)
     return [*done, *(change for change in rows.values() if _is_change(change))]
 
 

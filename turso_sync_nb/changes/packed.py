@@ -11,7 +11,7 @@ from turso_sync_nb.changes.model import RawText
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from turso_sync_nb.changes.model import Image
+    from turso_sync_nb.changes.model import Image, RowChange
 
 _RAW_TEXT: Final = 1
 
@@ -35,7 +35,32 @@ def _packable(image: Image | None) -> tuple[Any, ...] | None:
     )
 
 
-def names_in(data: bytes | None, at: int = 0) -> frozenset[str]:
-    """Return the names that a blob of :func:`packed_images` has in the place of its row number ``at``."""
+def names_in(data: bytes | None) -> frozenset[str]:
+    """Return the names in a blob of :func:`packed_images` whose first row they are."""
     rows = unpacked(data)
-    return frozenset(map(str, rows[at])) if at < len(rows) else frozenset()
+    return frozenset(map(str, rows[0])) if rows else frozenset()
+
+
+class UpdateDetails(msgspec.Struct, frozen=True, array_like=True):
+    """The parts of an update beside its new row."""
+
+    old: tuple[Any, ...]
+    derived: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, change: RowChange) -> UpdateDetails:
+        """Return those of ``change``, an update."""
+        return cls(change.old or (), tuple(sorted(change.derived)), tuple(sorted(change.sets)))
+
+    def packed(self) -> bytes:
+        """Return them in one blob."""
+        names = (self.derived, self.sets)
+        return packed_images([self.old, *(names if any(names) else ())])
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> UpdateDetails:
+        """Return what :meth:`packed` put into a blob."""
+        old, *names = unpacked(data)
+        derived, sets = (tuple(map(str, each)) for each in names or ((), ()))
+        return cls(old, derived, sets)

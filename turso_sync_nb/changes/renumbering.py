@@ -225,7 +225,7 @@ class Renumbering:
 def _row_changes(transactions: Iterable[Transaction]) -> Iterator[RowChange]:
     for transaction in transactions:
         for change in transaction.changes:
-            if isinstance(change, RowChange):
+            if isinstance(change, RowChange) and change.outcome == "changed":
                 yield change
 
 
@@ -237,7 +237,7 @@ def _own_key(shape: Shape, image: Image | None) -> SqlValue:
 def _end(made: RowChange, keys: dict[str, dict[SqlValue, SqlValue]]) -> None:
     """Drop from ``keys`` the one whose row ``made`` removes, or gives another key."""
     was = _own_key(made.shape, made.old)
-    if was is not None and _own_key(made.shape, made.new) != was:
+    if made.outcome == "changed" and was is not None and _own_key(made.shape, made.new) != was:
         keys.get(folded(made.shape.table), {}).pop(was, None)
 
 

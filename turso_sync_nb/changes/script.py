@@ -45,12 +45,24 @@ def statement(change: Change) -> str | None:
     """Return the change as one statement; ``None`` when it changes nothing."""
     if isinstance(change, SchemaChange):
         return _ended(change.sql)
+    if change.outcome != "changed":
+        return _written_out(to_sql.attempt(change))
     if change.old is None:
         return _written_out(to_sql.insert(change.shape, [change.new or ()]))
     if change.new is None:
         return _written_out(to_sql.delete(change.shape, change.old, guarded=False))
     update = to_sql.update(change.shape, change.old, change.new, guarded=False)
     return update and _written_out(update)
+
+
+def named(change: Change) -> str:
+    """Return a change for a reader: ``insert into t, id=5``."""
+    if isinstance(change, SchemaChange):
+        return change.sql if len(change.sql) <= 80 else f"{change.sql[:79]}…"  # noqa: PLR2004 - a line
+    image = change.new if change.old is None else change.old
+    key = ", ".join(f"{change.shape.columns[at]}={image[at]!r}" for at in change.shape.key if image)
+    preposition = {"insert": "into", "update": "of", "delete": "from"}[change.op]
+    return f"{change.op} {preposition} {change.shape.table}" + (f", {key}" if key else "")
 
 
 def _ended(sql: str) -> str:

@@ -11,8 +11,6 @@ bookkeeping names one. The *floor* is the border that was acknowledged last.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,57 +20,29 @@ import msgspec
 from turso_sync_nb.changes.ddl import details_of, packed_details
 from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, Shape, Transaction, is_ignored
 from turso_sync_nb.changes.names import SHAPES, TAPE, TRANSACTIONS, folded, has_table
-from turso_sync_nb.changes.packed import names_in, packed_images, unpacked
-from turso_sync_nb.changes.to_sql import differing, key_of, usable_key
+from turso_sync_nb.changes.packed import UpdateDetails, packed_images
+from turso_sync_nb.changes.tape_format import (
+    BY_ACTION,
+    BY_REPLACE,
+    COLUMNS_MAX,
+    CONFLICTS,
+    EFFECT,
+    FIRST_COLUMNS,
+    FIXED,
+    FORMAT,
+    KINDS,
+    OUTCOMES,
+    SHAPE,
+    Op,
+)
+from turso_sync_nb.changes.tape_reader import Reader
 from turso_sync_nb.errors import ReplicaBrokenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from turso_sync_nb.changes.model import Change, Image, State
+    from turso_sync_nb.changes.model import Image, State
 
-FORMAT: Final = 2
-"""Format of the tape: 2 since effects of triggers are on it, marked. Earlier ones are read."""
-
-COLUMNS_MAX: Final = 1_990
-"""Columns of a table whose rows the tape can hold: SQLite's tables have at most 2000."""
-
-_FIRST_COLUMNS: Final = 5
-_FIXED: Final = ("id", "op", "shape", "txn", "unix_time", "packed")
-_SHAPE: Final = ("tbl", "columns", "key", "auto_key", "rowid_name", "ignored", "on_conflict")
-_BEFORE_VALUES: Final = len(_FIXED)
-BY_ACTION: Final = 16
-"""Added to the op of a change that a foreign-key action made."""
-
-EFFECT: Final = 32
-"""Added to the op of what a trigger did: it is not sent, and says which columns are derived."""
-
-BY_REPLACE: Final = 64
-"""Added to the op of a row that made way for the insert or update that follows."""
-
-_KINDS: Final = 16
-"""Ops are below it, flags above."""
-
-
-class Op(IntEnum):
-    """The kind of a row on the tape."""
-
-    FLOOR = 0  # v0: the id that was acknowledged last; v1: the format, none of format 1
-    BEGIN = 1  # txn, unix_time: what follows belongs to that transaction, and AUTO before it is void
-    AUTO = 2  # the key of the next insert into the table of ``shape`` was assigned by SQLite
-    INSERT = 3
-    DELETE = 4  # packed: the names of derived columns, if there are any
-    OLD = 5  # of an update whose NEW follows
-    NEW = 6
-    UPDATE = 7  # the new image; packed: the old one, names of derived columns, names of SET columns
-    SCHEMA = 8  # v0.. : sql, kind, name, column, ignored; packed: the rest of a SchemaChange
-    INSERT_AUTO = 9
-
-
-# Plain integers for the loop over every row: a member of an enumeration is looked up in its class each time.
-_FLOOR, _BEGIN, _AUTO, _SCHEMA = int(Op.FLOOR), int(Op.BEGIN), int(Op.AUTO), int(Op.SCHEMA)
-_DELETE, _OLD, _NEW, _UPDATE = int(Op.DELETE), int(Op.OLD), int(Op.NEW), int(Op.UPDATE)
-_INSERT_AUTO = int(Op.INSERT_AUTO)
 _NOT_COUNTED: Final = (Op.FLOOR, Op.BEGIN, Op.AUTO, Op.OLD)
 
 
@@ -87,10 +57,10 @@ def create(raw: apsw.Connection) -> None:
     if exists(raw):
         return
     widest: int = raw.execute("SELECT ifnull(max(ncol), 0) FROM pragma_table_list WHERE schema = 'main'").get
-    columns = min(max(widest, _FIRST_COLUMNS), COLUMNS_MAX)
+    columns = min(max(widest, FIRST_COLUMNS), COLUMNS_MAX)
     values = ", ".join(f"v{number}" for number in range(columns))
     raw.execute(f"CREATE TABLE {TAPE} (id INTEGER PRIMARY KEY, op, shape, txn, unix_time, packed, {values})")
-    raw.execute(f"CREATE TABLE {SHAPES} (id INTEGER PRIMARY KEY, {', '.join(_SHAPE)})")
+    raw.execute(f"CREATE TABLE {SHAPES} (id INTEGER PRIMARY KEY, {', '.join(SHAPE)})")
     raw.execute(f"CREATE TABLE {TRANSACTIONS} (number INTEGER PRIMARY KEY, state, reason)")
 
 
@@ -126,16 +96,16 @@ def widen(raw: apsw.Connection, columns: int) -> None:
 
 def _value_columns(raw: apsw.Connection) -> int:
     count: int = raw.execute("SELECT count(*) FROM pragma_table_info(?)", (TAPE,)).get
-    return count - len(_FIXED)
+    return count - len(FIXED)
 
 
 def shape_id(raw: apsw.Connection, shape: Shape) -> int:
     """Return the id under which ``shape`` is kept, keeping it if it is not yet; its own id says nothing."""
     values = _shape_row(shape)
-    match = " AND ".join(f"{name} IS ?" for name in _SHAPE)
+    match = " AND ".join(f"{name} IS ?" for name in SHAPE)
     for (known,) in raw.execute(f"SELECT id FROM {SHAPES} WHERE {match}", values):
         return int(known)
-    raw.execute(f"INSERT INTO {SHAPES} ({', '.join(_SHAPE)}) VALUES ({', '.join('?' * len(_SHAPE))})", values)
+    raw.execute(f"INSERT INTO {SHAPES} ({', '.join(SHAPE)}) VALUES ({', '.join('?' * len(SHAPE))})", values)
     return raw.last_insert_rowid()
 
 
@@ -146,7 +116,7 @@ def _shape_row(shape: Shape) -> tuple[Any, ...]:
 
 
 def _shapes(raw: apsw.Connection) -> dict[int, Shape]:
-    rows = raw.execute(f"SELECT id, {', '.join(_SHAPE)} FROM {SHAPES}")
+    rows = raw.execute(f"SELECT id, {', '.join(SHAPE)} FROM {SHAPES}")
     return {
         number: Shape(
             number,
@@ -219,116 +189,10 @@ def transactions(raw: apsw.Connection, *, after: int = 0) -> Iterator[Transactio
         number: (state, reason)
         for number, state, reason in raw.execute(f"SELECT number, state, reason FROM {TRANSACTIONS}")
     }
-    for one in _Reader(_shapes(raw)).transactions(_rows(raw)):
+    for one in Reader(_shapes(raw)).transactions(_rows(raw)):
         state, reason = states.get(one.number, ("pending", ""))
         if one.last_id > after or state != "pending" or any(map(is_ignored, one.changes)):
             yield one.changed(state=state, reason=reason)
-
-
-@dataclass
-class _Reader:
-    """Turns rows of the tape into transactions."""
-
-    shapes: dict[int, Shape]
-    number: int | None = None
-    unix_time: int = 0
-    changes: list[Change] = field(default_factory=list)
-    last_id: int = 0
-    auto: bool | int = False
-    """The table form whose next row has a key that SQLite assigned; true where the mark names none."""
-    old: Image | None = None
-    sets: frozenset[str] = frozenset()
-    derived: dict[Any, frozenset[str]] = field(default_factory=dict)
-    """By row, the columns that triggers made; of any transaction on the tape."""
-
-    def transactions(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Transaction]:
-        for row in rows:
-            number, unix_time = row[3], row[4]
-            if number is not None and number != self.number:
-                yield from self._finished()
-                self.number, self.unix_time = number, unix_time
-            self._take(row)
-        yield from self._finished()
-
-    def _finished(self) -> Iterator[Transaction]:
-        if self.changes and self.number is not None:
-            yield Transaction(self.number, self.unix_time, tuple(self.changes), self.last_id)
-        self.changes, self.auto, self.old = [], False, None
-
-    def _take(self, row: tuple[Any, ...]) -> None:
-        op = row[1]
-        if op != _FLOOR:
-            self.last_id = row[0]
-        if op == _SCHEMA:
-            sql, kind, name, column, ignored = row[_BEFORE_VALUES : _BEFORE_VALUES + 5]
-            details = details_of(row[5])
-            self.changes.append(SchemaChange(row[0], sql, kind, name, column, bool(ignored), **details))
-        elif op == _AUTO:
-            self.auto = True if row[2] is None else row[2]
-        elif op == _BEGIN:
-            self.auto = False
-        elif op != _FLOOR:
-            self._take_image(row, op % _KINDS, op)
-
-    def _take_image(self, row: tuple[Any, ...], kind: int, flags: int) -> None:
-        change_id, shape, packed = row[0], self._shape(row[2]), row[5]
-        image = row[_BEFORE_VALUES : _BEFORE_VALUES + len(shape.columns)]
-        if kind == _OLD:
-            self.old, self.sets = image, names_in(packed)
-            return
-        old, by_action = self.old, bool(flags & BY_ACTION)
-        if flags & EFFECT:
-            self._take_effect(shape, old if kind == _NEW else None, None if kind == _DELETE else image)
-            return
-        derived: frozenset[str] = frozenset()
-        if kind == _UPDATE:
-            old, *_ = unpacked(packed)
-            derived, self.sets = names_in(packed, 1), names_in(packed, 2)
-        elif kind == _DELETE:
-            derived = names_in(packed)
-        elif packed is not None:  # rows that an OR REPLACE removed to make room
-            victims = unpacked(packed)
-            for at, victim in enumerate(victims):
-                place = change_id - len(victims) + at
-                self.changes.append(
-                    RowChange(place, shape, "delete", victim, None, by_action=by_action, by_replace=True)
-                )
-        if kind in (_NEW, _UPDATE):
-            change = RowChange(change_id, shape, "update", old, image, by_action=by_action, sets=self.sets)
-        elif kind == _DELETE:
-            by_replace = bool(flags & BY_REPLACE)
-            change = RowChange(
-                change_id, shape, "delete", image, None, by_action=by_action, by_replace=by_replace
-            )
-        else:
-            is_marked = self.auto is True or self.auto == row[2]
-            auto = kind == _INSERT_AUTO or (is_marked and shape.auto_key)
-            change = RowChange(change_id, shape, "insert", None, image, auto_key=auto, by_action=by_action)
-        self.auto, self.old, self.sets = False, None, frozenset()
-        self.changes.append(self._with_derived(change, derived))
-
-    def _take_effect(self, shape: Shape, old: Image | None, new: Image | None) -> None:
-        """Note which columns of a row a trigger made: those that it changed, or all that it inserted."""
-        self.old = None
-        if new is not None and usable_key(shape, new):
-            made = frozenset(shape.columns) if old is None else differing(shape, old, new)
-            key = (shape.table, *key_of(shape, new))
-            self.derived[key] = self.derived.get(key, frozenset()) | made
-
-    def _with_derived(self, change: RowChange, derived: frozenset[str]) -> RowChange:
-        if change.old is not None and self.derived and usable_key(change.shape, change.old):
-            key = (change.shape.table, *key_of(change.shape, change.old))
-            derived |= self.derived.get(key, frozenset())
-        return change.changed(derived=derived) if derived else change
-
-    def _shape(self, number: int) -> Shape:
-        try:
-            return self.shapes[number]
-        except KeyError:
-            raise ReplicaBrokenError(
-                f"read captured changes: table form {number} is not known",
-                hint="export the replica with db.export(path), remove its folder and connect again",
-            ) from None
 
 
 def _rows(raw: apsw.Connection) -> Iterator[tuple[Any, ...]]:
@@ -348,7 +212,7 @@ def _rows(raw: apsw.Connection) -> Iterator[tuple[Any, ...]]:
 
 def _row_by_bytes(raw: apsw.Connection, number: int) -> tuple[Any, ...]:
     width = _value_columns(raw)
-    names = (*_FIXED, *(f"v{at}" for at in range(width)))
+    names = (*FIXED, *(f"v{at}" for at in range(width)))
     exact = ", ".join(
         f"CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END" for name in names
     )
@@ -382,7 +246,7 @@ def count(raw: apsw.Connection) -> int:
     )
     if not raw.execute(replaced).get:
         counted = ", ".join(str(int(op)) for op in Op if op not in _NOT_COUNTED)
-        sent = f"op % {_KINDS} IN ({counted}) AND NOT op & {EFFECT}"
+        sent = f"op % {KINDS} IN ({counted}) AND NOT op & {EFFECT}"
         return int(raw.execute(f"SELECT count(*) FROM {TAPE} WHERE {sent}").get)
     return sum(
         not is_ignored(change)
@@ -467,14 +331,20 @@ def _write_changes(raw: apsw.Connection, transactions: Iterable[Transaction]) ->
             _insert(raw, (one.last_id, int(Op.BEGIN), None, one.number, one.unix_time, None), ())
 
 
+def put(raw: apsw.Connection, change: RowChange) -> None:
+    """Write ``change`` to the tape, of the transaction that is open there; its form is on the tape."""
+    op, image, packed = _as_row(change)
+    _insert(raw, (change.id, op, change.shape.id, None, None, packed), image)
+
+
 def _as_row(change: RowChange) -> tuple[int, Image, bytes | None]:
     image = change.old if change.new is None else change.new
     if image is None:
         raise AssertionError("a change without images")
     flag = (BY_ACTION if change.by_action else 0) + (BY_REPLACE if change.by_replace else 0)
+    flag += OUTCOMES[change.outcome] + CONFLICTS[change.conflict]
     if change.op == "update":
-        names = [tuple(sorted(change.derived)), tuple(sorted(change.sets))]
-        return Op.UPDATE + flag, image, packed_images([change.old, *(names if any(names) else ())])
+        return Op.UPDATE + flag, image, UpdateDetails.of(change).packed()
     if change.op == "insert":
         return (Op.INSERT_AUTO if change.auto_key else Op.INSERT) + flag, image, None
     derived = packed_images([tuple(sorted(change.derived))]) if change.derived else None
@@ -490,6 +360,6 @@ def _insert(raw: apsw.Connection, fixed: tuple[Any, ...], values: Image) -> None
 
 @lru_cache
 def _insert_sql(values: int, raw_text: tuple[int, ...]) -> str:
-    names = ", ".join((*_FIXED, *(f"v{at}" for at in range(values))))
-    places = (*["?"] * len(_FIXED), *("CAST(? AS TEXT)" if at in raw_text else "?" for at in range(values)))
+    names = ", ".join((*FIXED, *(f"v{at}" for at in range(values))))
+    places = (*["?"] * len(FIXED), *("CAST(? AS TEXT)" if at in raw_text else "?" for at in range(values)))
     return f"INSERT INTO {TAPE} ({names}) VALUES ({', '.join(places)})"

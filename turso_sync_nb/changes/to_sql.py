@@ -16,7 +16,7 @@ from turso_sync_nb.changes.names import folded, quoted
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from turso_sync_nb.changes.model import Image, Shape, SqlValue
+    from turso_sync_nb.changes.model import Conflict, Image, RowChange, Shape, SqlValue
 
 Sql: TypeAlias = "tuple[str, tuple[SqlValue, ...]]"
 """A statement and what fills its ``?``, in order; none of them is a ``RawText`` or infinite."""
@@ -36,15 +36,36 @@ _ROWS: Final = "turso_sync_nb_rows"
 """The name of a list of rows within a statement."""
 
 
-def insert(shape: Shape, rows: Sequence[Image], *, replaces: bool = False) -> Sql:
+def insert(shape: Shape, rows: Sequence[Image], *, conflict: Conflict = "") -> Sql:
     """Return the statement that inserts ``rows``, at least one; all of them or none.
 
-    ``replaces``: rows in the way are removed, and no DELETE trigger fires for them.
+    ``conflict`` says what is done with rows in the way, and what triggers do with those in theirs.
     """
     columns = ", ".join(map(quoted, shape.columns))
     listed, arguments = _listed(rows)
-    conflict = " OR REPLACE" if replaces else _aborting(shape)
-    return f"INSERT{conflict} INTO {quoted(shape.table)} ({columns}) {listed}", arguments
+    verb = f"INSERT{_conflict_clause(shape, conflict)}"
+    return f"{verb} INTO {quoted(shape.table)} ({columns}) {listed}", arguments
+
+
+def attempt(change: RowChange) -> Sql:
+    """Return the statement that tries ``change`` again, for the triggers that it fires.
+
+    It is to have the outcome that ``change`` had: one row that stays as it is, or none.
+    """
+    shape, conflict = change.shape, change.conflict
+    if change.old is None:
+        if change.new is None:
+            raise AssertionError("a change without images")
+        sql, arguments = insert(shape, [change.new], conflict=conflict)
+        return sql if conflict else f"{sql} ON CONFLICT DO NOTHING", arguments
+    if change.new is None:
+        return delete(shape, change.old, guarded=False)
+    of_itself = {folded(shape.columns[0])}  # where the rowid alone was set
+    tried = guarded_update(shape, change.old, change.new, (), conflict=conflict, sets=change.sets)
+    tried = tried or guarded_update(shape, change.old, change.new, (), conflict=conflict, sets=of_itself)
+    if tried is None:
+        raise AssertionError("a table without columns")
+    return tried
 
 
 def update_rows(shape: Shape, rows: Sequence[tuple[Image, Image]], changed: Sequence[int]) -> Sql:
@@ -117,6 +138,10 @@ def count_rows(shape: Shape, rows: Sequence[Image], column: str | None) -> Sql:
     return f"SELECT count(*) FROM ({listed}) AS {_ROWS} JOIN {quoted(shape.table)} ON {where}", arguments
 
 
+def _conflict_clause(shape: Shape, conflict: Conflict) -> str:
+    return {"": _aborting(shape), "ignore": " OR IGNORE", "replace": " OR REPLACE"}[conflict]
+
+
 def _aborting(shape: Shape) -> str:
     """Return what keeps a table from removing or passing over a row of somebody else.
 
@@ -166,18 +191,16 @@ def guarded_update(
     new: Image,
     guards: Collection[str],
     *,
-    replaces: bool = False,
+    conflict: Conflict = "",
     sets: Collection[str] = (),
 ) -> Sql | None:
     """Return what :func:`update` does; the columns ``guards`` must still be as in ``old``.
 
     ``sets``, in lower case, are set too, to what they are: triggers that wait for them fire.
-    ``replaces``: rows in the way are removed, and no DELETE trigger fires for them.
+    ``conflict`` says what is done with rows in the way, and what triggers do with those in theirs.
     """
     arguments: list[SqlValue] = []
     changed = differing(shape, old, new)
-    if not changed:
-        return None
     settings = ", ".join(
         f"{quoted(name)} = {_value(value, arguments)}"
         if name in changed
@@ -185,16 +208,19 @@ def guarded_update(
         for name, value in zip(shape.columns, new, strict=True)
         if name in changed or folded(name) in sets
     )
+    if not settings:
+        return None
     where = _where(shape, old, guards, arguments)
-    conflict = " OR REPLACE" if replaces else _aborting(shape)
-    return f"UPDATE{conflict} {_target(shape)} SET {settings} WHERE {where}", tuple(arguments)
+    verb = f"UPDATE{_conflict_clause(shape, conflict)}"
+    return f"{verb} {_target(shape)} SET {settings} WHERE {where}", tuple(arguments)
 
 
 def check_there(shape: Shape, image: Image, guards: Collection[str]) -> Sql:
     """Return the query that fails unless there is the row ``image`` with ``guards`` as in it."""
     arguments: list[SqlValue] = []
     where = _where(shape, image, guards, arguments)
-    return _failing_unless(f"EXISTS (SELECT 1 FROM {quoted(shape.table)} WHERE {where})"), tuple(arguments)
+    found = f"EXISTS (SELECT 1 FROM {quoted(shape.table)} WHERE {where})"
+    return f"SELECT {one_or_fail(found)}", tuple(arguments)
 
 
 def check_in_the_way(
@@ -212,11 +238,12 @@ def check_in_the_way(
     if old is not None:
         where += f" AND NOT ({_where(shape, old, (), arguments)})"
     counted = f"(SELECT count(*) FROM {quoted(shape.table)} WHERE {where}) = {count}"
-    return _failing_unless(counted), tuple(arguments)
+    return f"SELECT {one_or_fail(counted)}", tuple(arguments)
 
 
-def _failing_unless(condition: str) -> str:
-    return f"SELECT CASE WHEN {condition} THEN 1 ELSE abs(-9223372036854775807 - 1) END"
+def one_or_fail(condition: str) -> str:
+    """Return the expression that is 1 where ``condition`` is true, and fails with an overflow elsewhere."""
+    return f"CASE WHEN {condition} THEN 1 ELSE abs(-9223372036854775807 - 1) END"
 
 
 def delete(shape: Shape, old: Image, *, guarded: bool) -> Sql:

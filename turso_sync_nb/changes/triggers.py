@@ -14,8 +14,18 @@ from typing import TYPE_CHECKING
 import apsw
 
 from turso_sync_nb.changes.names import PREFIX, TAPE, quoted
-from turso_sync_nb.changes.nested import ATTEMPT, AUTO, FLAG, ID, INSERTED, OWN, SETS, VICTIMS
-from turso_sync_nb.changes.tape import Op
+from turso_sync_nb.changes.nested import (
+    ATTEMPTS,
+    FLAG,
+    ID,
+    INSERTED,
+    KEY_TO_COME,
+    OWN,
+    SETS,
+    TRIES,
+    VICTIMS,
+)
+from turso_sync_nb.changes.tape_format import Op
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,13 +34,14 @@ if TYPE_CHECKING:
 
 
 def remove_triggers(raw: apsw.Connection) -> None:
-    """Remove ours."""
+    """Remove ours, and the table that they write to."""
     query = "SELECT name FROM temp.sqlite_schema WHERE type = 'trigger' AND name GLOB ?"
     for (name,) in raw.execute(query, (f"{PREFIX}*",)).fetchall():
         try:
             raw.execute(f"DROP TRIGGER temp.{quoted(str(name))}")
         except apsw.SQLError:  # another connection dropped its table: it is listed, and known to nobody
             _remove_orphan(raw, str(name))
+    raw.execute(f"DROP TABLE IF EXISTS temp.{ATTEMPTS}")
 
 
 def _remove_orphan(raw: apsw.Connection, name: str) -> None:
@@ -53,7 +64,8 @@ def plain_triggers(shape: Shape) -> Iterator[str]:
     if shape.auto_key:
         key = quoted(shape.columns[shape.key[0]])
         marker = f"INSERT INTO {TAPE} (op, shape) VALUES ({Op.AUTO:d}, {shape.id});"
-        yield _trigger(shape, "auto", f"BEFORE INSERT ON {_on(shape)} WHEN new.{key} = -1", marker)
+        unknown = f"WHEN new.{key} = {KEY_TO_COME}"
+        yield _trigger(shape, "auto", f"BEFORE INSERT ON {_on(shape)} {unknown}", marker)
     yield _trigger(shape, "insert", f"AFTER INSERT ON {_on(shape)}", row(Op.INSERT, new))
     yield _trigger(shape, "delete", f"AFTER DELETE ON {_on(shape)}", row(Op.DELETE, old))
     yield _trigger(shape, "update", f"AFTER UPDATE ON {_on(shape)}", row(Op.OLD, old) + row(Op.NEW, new))
@@ -74,15 +86,17 @@ def nested_triggers(shape: Shape) -> Iterator[str]:
         rowid = "NULL" if shape.rowid_name is None else f"{row}.{shape.rowid_name}"
         return f"{OWN}({shape.id}, '{operation}', {rowid})"
 
-    if shape.auto_key:
-        key = quoted(shape.columns[shape.key[0]])
-        noted = f"SELECT {AUTO}({shape.id});"
-        yield _trigger(shape, "auto", f"BEFORE INSERT ON {_on(shape)} WHEN new.{key} = -1", noted)
-    for operation in ("INSERT", "UPDATE", "DELETE"):
-        attempt = f"SELECT {ATTEMPT}({shape.id}, '{operation}');"
-        yield _trigger(shape, f"try_{operation.lower()}", f"BEFORE {operation} ON {_on(shape)}", attempt)
+    def tried(what: str, row: str) -> str:
+        values = ", ".join(f"v{at} = {row}.{quoted(column)}" for at, column in enumerate(shape.columns))
+        number = len(TRIES) * shape.id + TRIES.index(what)
+        return f"UPDATE {ATTEMPTS} SET {values} WHERE id = {number};"
+
+    yield _trigger(shape, "try_insert", f"BEFORE INSERT ON {_on(shape)}", tried("INSERT", "new"))
+    both = tried("OLD", "old") + tried("UPDATE", "new")
+    yield _trigger(shape, "try_update", f"BEFORE UPDATE ON {_on(shape)}", both)
+    yield _trigger(shape, "try_delete", f"BEFORE DELETE ON {_on(shape)}", tried("DELETE", "old"))
     id_, victims = f"{ID}()", f"{VICTIMS}()"
-    inserted = row(id_, f"{INSERTED}({shape.id})", victims, new, own("INSERT", "new"))
+    inserted = row(id_, f"{INSERTED}()", victims, new, own("INSERT", "new"))
     deleted = row(id_, f"{Op.DELETE:d} + {FLAG}()", "NULL", old, own("DELETE", "old"))
     updated = row(f"{id_} - 1", f"{Op.OLD:d} + {FLAG}()", f"{SETS}()", old, own("UPDATE", "new"))
     updated += row(id_, f"{Op.NEW:d} + {FLAG}()", victims, new, f"{OWN}()")

@@ -15,7 +15,8 @@ import apsw
 import apsw.ext
 
 from turso_sync_nb.changes.ddl import PRAGMAS
-from turso_sync_nb.changes.names import folded
+from turso_sync_nb.changes.definitions import conflict_algorithm
+from turso_sync_nb.changes.names import folded, is_internal
 from turso_sync_nb.changes.sql_text import first_word, is_blank
 from turso_sync_nb.connection.allowed import WRITES
 from turso_sync_nb.errors import ProgrammingError, UsageError
@@ -23,19 +24,18 @@ from turso_sync_nb.errors import ProgrammingError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from turso_sync_nb.changes.model import Conflict
+
 FACTS_MAX: Final = 1_000
 """Texts of which facts are kept."""
-
-_OPERATIONS: Final = {
-    apsw.SQLITE_INSERT: "INSERT",
-    apsw.SQLITE_UPDATE: "UPDATE",
-    apsw.SQLITE_DELETE: "DELETE",
-}
 
 _VACUUM_INTO: Final = re.compile(r"\bINTO\b", re.IGNORECASE)
 
 Writes = frozenset[tuple[str, str | None]]
 """Tables of main that a statement writes to, each with the trigger that does it, ``None``: the statement."""
+
+SetColumns = frozenset[tuple[str, str, str | None]]
+"""Columns that are set, each with its table before it, in lower case, and the trigger that does it behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,10 @@ class Facts:
 
     writes: Writes
     writes_elsewhere: bool
-    targets: frozenset[tuple[str, str]] = frozenset()
-    """Tables of main that the statement names itself, in lower case, each with INSERT, UPDATE or DELETE."""
-    set_columns: frozenset[tuple[str, str]] = frozenset()
-    """Columns that the statement's own UPDATE sets, each with its table before it, in lower case."""
+    set_columns: SetColumns = frozenset()
+    """Columns of main that an UPDATE sets."""
+    conflict: Conflict = ""
+    """The conflict algorithm that the statement names."""
     is_transaction: bool = False
     """Whether it begins or ends a transaction: virtual tables may then write what they held back."""
     is_recursive: bool = False
@@ -75,14 +75,12 @@ class Noted:
 
     def __init__(self) -> None:
         self._writes: set[tuple[str, str | None]] = set()
-        self._targets: set[tuple[str, str]] = set()
-        self._set_columns: set[tuple[str, str]] = set()
+        self._set_columns: set[tuple[str, str, str | None]] = set()
         self._elsewhere = self._transaction = self._recursive = False
 
     def begin(self) -> None:
         """Forget what was said of another text."""
         self._writes.clear()
-        self._targets.clear()
         self._set_columns.clear()
         self._elsewhere = self._transaction = self._recursive = False
 
@@ -93,11 +91,9 @@ class Noted:
         if code in WRITES:
             if database == "main" or first == "main":
                 self._writes.add((first or "", trigger))
-                if trigger is None and code in _OPERATIONS:
-                    self._targets.add((folded(first or ""), _OPERATIONS[code]))
-                if trigger is None and code == apsw.SQLITE_UPDATE and second:
-                    self._set_columns.add((folded(first or ""), folded(second)))
-            else:
+                if code == apsw.SQLITE_UPDATE and second:
+                    self._set_columns.add((folded(first or ""), folded(second), trigger))
+            elif not is_internal(first or ""):
                 self._elsewhere = True
         elif code in (apsw.SQLITE_TRANSACTION, apsw.SQLITE_SAVEPOINT):
             self._transaction = True
@@ -106,15 +102,15 @@ class Noted:
         elif code == apsw.SQLITE_PRAGMA and second is not None and (first or "").lower() in PRAGMAS:
             self._writes.add(((first or "").lower(), None))
 
-    def facts(self, *, is_explained: bool, has_more: bool) -> Facts:
+    def facts(self, sql: str, *, is_explained: bool, has_more: bool) -> Facts:
         """Return the facts; an explained statement writes nothing."""
         if is_explained:
             return Facts(frozenset(), writes_elsewhere=False, has_more=has_more)
         return Facts(
             frozenset(self._writes),
             self._elsewhere,
-            frozenset(self._targets),
             frozenset(self._set_columns),
+            conflict_algorithm(sql) if self._writes else "",
             self._transaction,
             self._recursive,
             has_more,
@@ -166,5 +162,5 @@ class KnownFacts:
             self.noted.begin()
             info = apsw.ext.query_info(raw, sql)
         return self.noted.facts(
-            is_explained=bool(info.is_explain), has_more=not is_blank(info.query_remaining or "")
+            sql, is_explained=bool(info.is_explain), has_more=not is_blank(info.query_remaining or "")
         )

@@ -312,7 +312,7 @@ class Session:
             self.do("BEGIN IMMEDIATE")
         try:
             self._own = True
-            with self.capture.statement(sql, facts.writes, facts.targets, facts.set_columns):
+            with self.capture.statement(sql, facts.writes, facts.set_columns, facts.conflict):
                 self._own = False
                 changes_before = self.raw.total_changes()
                 self.items_changed = None

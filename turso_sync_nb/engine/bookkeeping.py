@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from turso_sync_nb.changes.names import BOOKKEEPING, has_table
+from turso_sync_nb.changes.to_sql import one_or_fail
 from turso_sync_nb.engine.chain import Failure, ask, in_transaction
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError
 from turso_sync_nb.protocol.pipeline import Execute, ExecuteResponse, SqlError, Stmt
@@ -70,10 +71,8 @@ def guard(client_id: str, expected: Position) -> Stmt:
 
     It fails too at a later generation: then this request was given up (:func:`fence`).
     """
-    sql = (
-        "SELECT CASE WHEN ifnull(max(change_id), 0) = ? AND ifnull(max(pull_gen), 0) <= ? "
-        f"THEN 1 ELSE abs(-9223372036854775807 - 1) END FROM {BOOKKEEPING} WHERE client_id = ?"
-    )
+    is_there = one_or_fail("ifnull(max(change_id), 0) = ? AND ifnull(max(pull_gen), 0) <= ?")
+    sql = f"SELECT {is_there} FROM {BOOKKEEPING} WHERE client_id = ?"
     return Stmt(sql, (expected.change_id, expected.pull_gen, client_id))
 
 

@@ -48,6 +48,8 @@ def _seen(raw: apsw.Connection, objects: dict[str, str], change: Change) -> Chan
     if isinstance(change, SchemaChange):
         done = objects.get(change.name) == (None if change.kind == "drop" else change.sql)
         return None if done else change
+    if change.outcome != "changed":
+        return None
     image = change.new if change.old is None else change.old
     if image is None or not to_sql.usable_key(change.shape, image):
         return change
@@ -145,9 +147,12 @@ def edit(replica: Replica, change_id: int, new: dict[str, Any]) -> None:
 def _edited(change: RowChange, new: dict[str, Any]) -> RowChange:
     columns = {folded(name): at for at, name in enumerate(change.shape.columns)}
     unknown = [name for name in new if folded(name) not in columns]
-    if change.new is None or unknown or not new:
+    if change.new is None or change.outcome != "changed" or unknown or not new:
+        writes_nothing = change.new is None or change.outcome != "changed"
         what = (
-            f"{change.shape.table} has no column {unknown[0]!r}" if unknown else "it writes nothing to edit"
+            f"{change.shape.table} has no column {unknown[0]!r}"
+            if unknown and not writes_nothing
+            else "it writes nothing to edit"
         )
         raise UsageError(
             f"edit change {change.id}: {what}", hint="name columns: edit_change(17, email='a@b.c')"

@@ -15,8 +15,9 @@ import re
 import time
 from typing import TYPE_CHECKING, Final
 
-from turso_sync_nb.changes.model import RowChange, SchemaChange, is_ignored
+from turso_sync_nb.changes.model import RowChange, is_ignored
 from turso_sync_nb.changes.names import folded
+from turso_sync_nb.changes.script import named
 from turso_sync_nb.engine import outbox, position, used_keys
 from turso_sync_nb.engine.bookkeeping import Position
 from turso_sync_nb.engine.push_batch import Failure, Piece, UnsendableError, pieces_of, send
@@ -38,10 +39,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from turso_sync_nb.changes.model import Change, Transaction
+    from turso_sync_nb.engine.replacing import Surroundings
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.engine.reports import PullReport
     from turso_sync_nb.options import Transform
-    from turso_sync_nb.protocol.pipeline import Stmt
 
 ATTEMPTS_MAX: Final = 5
 """Pulls within one push before it gives up on a remote that keeps moving."""
@@ -55,6 +56,15 @@ FOUND_OUT_WITHIN_S: Final = 0.3
 _LACKS: Final = re.compile(r"no such|does not exist", re.IGNORECASE)
 """Servers' messages for a table or column that does not exist."""
 
+
+_UNLIKE_HERE: Final = {
+    ("changed", True): "a trigger of the remote passed over",
+    ("changed", False): "the remote changed or removed the row of",
+    ("same", False): "the remote changed or removed the row of",
+    ("nothing", True): "the remote would make a row of",
+    ("nothing", False): "the remote would not pass over",
+}
+"""The finding where a statement has another outcome there, by its outcome here and whether it inserts."""
 
 _UNIQUE: Final = re.compile(r"UNIQUE constraint failed: (.+?)(?: \(\d+\))?$")
 """Names the columns: ``t.a, t.b``, on ``tursodb`` ``t.(a, b) (19)``."""
@@ -246,10 +256,13 @@ class _Push:
         head, end = conditions(replica, batch, is_old=is_old)
         replica.save(pushed_since_pull=True)  # an answer may get lost
         apart: set[int] = set()
-        guards = self._guards(batch)
+        with outbox.database(replica) as raw:
+            around = surroundings(raw, batch)
+            # after a transform nobody knows what becomes of the keys
+            guards = used_keys.guards(raw, batch) if self.transform is None else []
         while True:
             came_on("preparing")
-            pieces = [*head, *self._pieces(batch, apart), *end]
+            pieces = [*head, *self._pieces(batch, apart, around), *end]
             failpoint("push: before sending")
             came_on("sending")
             replica.unanswered = True
@@ -273,16 +286,8 @@ class _Push:
         self.changes += sum(not is_ignored(change) for one in batch for change in one.changes)
         return after
 
-    def _guards(self, batch: list[Transaction]) -> list[Stmt]:
-        if self.transform is not None:
-            return []  # nobody knows what becomes of the keys
-        with outbox.database(self.replica) as raw:
-            return used_keys.guards(raw, batch)
-
-    def _pieces(self, batch: list[Transaction], apart: set[int]) -> list[Piece]:
+    def _pieces(self, batch: list[Transaction], apart: set[int], around: Surroundings) -> list[Piece]:
         try:
-            with outbox.database(self.replica) as raw:
-                around = surroundings(raw, batch)
             return [piece for one in batch for piece in pieces_of(one, self.transform, apart, around)]
         except UnsendableError as error:
             raise self._refused(error.transaction, error.change, str(error)) from None
@@ -309,19 +314,13 @@ class _Push:
 
     def _meaning_of_piece(self, failure: Failure, piece: Piece) -> Exception:
         (change,) = piece.changes
-        what = _named(change)
-        if piece.expects and "overflow" in failure.message:
+        what = named(change)
+        if piece.unmet and "overflow" in failure.message:
             if piece.after:
-                return self._refused(piece.transaction, change, piece.expects)
-            return _MovedOnError(f"{piece.expects} on the remote", piece)
-        if failure.is_guard:
-            is_insert = isinstance(change, RowChange) and change.op == "insert" and not piece.is_check
-            found = (
-                "a trigger of the remote passed over"
-                if is_insert
-                else ("the remote changed or removed the row of")
-            )
-            return _MovedOnError(f"{found} {what}", piece)
+                return self._refused(piece.transaction, change, piece.unmet)
+            return _MovedOnError(f"{piece.unmet} on the remote", piece)
+        if failure.is_guard and isinstance(change, RowChange):
+            return _MovedOnError(f"{_UNLIKE_HERE[change.outcome, change.op == 'insert']} {what}", piece)
         if _LACKS.search(failure.message):
             return _MovedOnError(failure.message, piece)
         if isinstance(change, RowChange) and _is_key_taken(change, failure.message):
@@ -330,10 +329,10 @@ class _Push:
 
     def _refused(self, one: Transaction | None, change: Change | None, message: str) -> ConflictError:
         """Mark the transaction refused, and return the error that says so."""
-        what = f": {_named(change)}" if change else ""
+        what = f": {named(change)}" if change else ""
         if one is not None:
             outbox.set_state(
-                self.replica, one.number, "refused", f"{_named(change)}: {message}" if change else message
+                self.replica, one.number, "refused", f"{named(change)}: {message}" if change else message
             )
         which = f"transaction {one.number}" if one else "several transactions"
         return ConflictError(
@@ -360,13 +359,3 @@ def _is_key_taken(change: RowChange, message: str) -> bool:
         return False
     named = {folded(one.rpartition(".")[2].strip(' "()')) for one in found[1].split(",")}
     return named == {folded(change.shape.columns[at]) for at in change.shape.key}
-
-
-def _named(change: Change) -> str:
-    """Return a change for a reader: ``insert into t, id=5``."""
-    if isinstance(change, SchemaChange):
-        return change.sql if len(change.sql) <= 80 else f"{change.sql[:79]}…"  # noqa: PLR2004 - a line
-    image = change.new if change.old is None else change.old
-    key = ", ".join(f"{change.shape.columns[at]}={image[at]!r}" for at in change.shape.key if image)
-    preposition = {"insert": "into", "update": "of", "delete": "from"}[change.op]
-    return f"{change.op} {preposition} {change.shape.table}" + (f", {key}" if key else "")

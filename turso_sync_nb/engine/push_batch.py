@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, is_ignored
 from turso_sync_nb.changes.names import folded
+from turso_sync_nb.changes.script import named
 from turso_sync_nb.engine import bookkeeping, chain
 from turso_sync_nb.engine.replacing import ALONE, checks, parted, statement
 from turso_sync_nb.errors import ProtocolError
@@ -18,7 +19,7 @@ from turso_sync_nb.protocol.pipeline import Stmt
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
 
-    from turso_sync_nb.changes.model import Change, Image, Transaction
+    from turso_sync_nb.changes.model import Change, Conflict, Image, Transaction
     from turso_sync_nb.engine.bookkeeping import Position
     from turso_sync_nb.engine.remote import Remote
     from turso_sync_nb.engine.replacing import Surroundings
@@ -28,7 +29,7 @@ ROWS_MAX: Final = 500
 ARGUMENTS_MAX: Final = 30_000
 """Of one statement; SQLite's own limit is 32766 arguments."""
 
-_FAIL_UNLESS: Final = "SELECT CASE WHEN changes() = ? THEN 1 ELSE abs(-9223372036854775807 - 1) END"
+_FAIL_UNLESS: Final = f"SELECT {to_sql.one_or_fail('changes() = ?')}"
 """Fails unless the statement before it changed so many rows (counts in answers are 0 on tursodb)."""
 
 
@@ -48,12 +49,10 @@ class Piece:
     transaction: Transaction
     changes: tuple[Change, ...]
     stmt: Stmt
-    guarded: bool = False
-    """Each of the changes has to have its outcome: one row."""
-    is_check: bool = False
-    """It changes nothing, and fails where the rows on the remote are not as they were here."""
-    expects: str = ""
-    """Of a condition on the schema: what was found where it does not hold."""
+    rows: int | None = None
+    """The number of rows that it has to change; ``None``: it may be done there already."""
+    unmet: str = ""
+    """Of a condition, which changes nothing: what was found where it does not hold."""
     after: bool = False
     """The condition is on what the changes left, not on what they met."""
 
@@ -83,7 +82,7 @@ def pieces_of(
     """
     run = _Run(transaction, around)
     for victims, change in parted(transaction.changes, around):
-        if victims and isinstance(change, RowChange) and transform is None:
+        if isinstance(change, RowChange) and transform is None and around.replaces(victims, change):
             yield from run.end()
             yield from _replacing(transaction, victims, change, around)
             continue
@@ -96,6 +95,11 @@ def pieces_of(
             yield Piece(transaction, (change,), Stmt(change.sql, want_rows=False))
             continue
         _refuse_raw_text(transaction, change)
+        if change.outcome != "changed":
+            sql, arguments = to_sql.attempt(change)
+            stmt = Stmt(sql, arguments, want_rows=False)  # type: ignore[arg-type] # no RawText
+            yield Piece(transaction, (change,), stmt, rows=int(change.outcome == "same"))
+            continue
         verdict = transform(change) if transform and not change.by_action else None
         if isinstance(verdict, Rewrite):
             yield Piece(transaction, (change,), Stmt(verdict.sql, verdict.parameters, want_rows=False))
@@ -113,10 +117,11 @@ def _replacing(
     for each in (*victims, change):
         _refuse_raw_text(transaction, each)
     for sql, arguments in checks(victims, change, around):
-        yield Piece(transaction, (change,), Stmt(sql, arguments), is_check=True)  # type: ignore[arg-type] # no RawText
+        stmt = Stmt(sql, arguments)  # type: ignore[arg-type] # no RawText
+        yield Piece(transaction, (change,), stmt, unmet=f"other rows are in the way of {named(change)}")
     if done := statement(change):
         stmt = Stmt(done[0], done[1], want_rows=False)  # type: ignore[arg-type] # no RawText
-        yield Piece(transaction, (change,), stmt, guarded=True)
+        yield Piece(transaction, (change,), stmt, rows=1)
 
 
 class _Run:
@@ -127,7 +132,7 @@ class _Run:
 
     def __init__(self, transaction: Transaction, around: Surroundings) -> None:
         self._transaction = transaction
-        self._triggered = around.triggered
+        self._around = around
         self._changes: list[RowChange] = []
         self._changed: frozenset[str] = frozenset()
         self._keys: set[Any] = set()
@@ -139,13 +144,17 @@ class _Run:
         if not self._changes:
             return True
         first, count = self._changes[0], len(self._changes)
-        if not isinstance(change, RowChange) or change.shape is not first.shape or change.op != first.op:
+        if (
+            not isinstance(change, RowChange)
+            or change.shape is not first.shape
+            or _form(change) != _form(first)
+        ):
             return False
         if count == ROWS_MAX or (count + 1) * 2 * len(change.shape.columns) > ARGUMENTS_MAX:
             return False
         if change.op == "insert":
             return True
-        keeps_order = folded(change.shape.table) in self._triggered
+        keeps_order = folded(change.shape.table) in self._around.triggered
         if keeps_order or self._key_of is None or not _is_joinable(change, self._key_of):
             return False
         return self._key_of(_image(change.old)) not in self._keys and _changed(change) == self._changed
@@ -163,13 +172,15 @@ class _Run:
         changes, self._changes, self._keys = self._changes, [], set()
         if not changes:
             return
-        first, guarded = changes[0], True
-        shape = first.shape
+        first, shape = changes[0], changes[0].shape
+        count: int | None = len(changes)
         sql: to_sql.Sql | None
         if first.op == "insert":
-            sql = to_sql.insert(shape, [_image(one.new) for one in changes])
+            conflict = self._around.conflict_of(first)
+            sql = to_sql.insert(shape, [_image(one.new) for one in changes], conflict=conflict)
         elif len(changes) == 1:
-            sql, guarded = _alone(first), not first.by_action
+            sql = _alone(first, self._around.conflict_of(first))
+            count = None if first.by_action else count
         elif first.op == "delete":
             sql = to_sql.delete_rows(shape, [_image(one.old) for one in changes])
         else:
@@ -178,7 +189,12 @@ class _Run:
             sql = to_sql.update_rows(shape, rows, places)
         if sql is not None:
             stmt = Stmt(sql[0], sql[1], want_rows=False)  # type: ignore[arg-type] # no RawText
-            yield Piece(self._transaction, tuple(changes), stmt, guarded)
+            yield Piece(self._transaction, tuple(changes), stmt, count)
+
+
+def _form(change: RowChange) -> tuple[str, ...]:
+    """Return what changes of one statement have in common."""
+    return change.op, change.outcome, change.conflict
 
 
 def _telling_apart(change: RowChange) -> Callable[[Image], Any] | None:
@@ -209,14 +225,14 @@ def _changed(change: RowChange) -> frozenset[str]:
     return to_sql.differing(change.shape, change.old, change.new)
 
 
-def _alone(change: RowChange) -> to_sql.Sql | None:
+def _alone(change: RowChange, conflict: Conflict) -> to_sql.Sql | None:
     """Return the statement for one update or delete; ``None`` when the update changes nothing."""
     shape, old = change.shape, _image(change.old)
     names = to_sql.differing(shape, old, change.new) if change.new else frozenset(shape.columns)
     guards = frozenset() if change.by_action else names - change.derived
     if change.new is None:
         return to_sql.guarded_delete(shape, old, guards)
-    return to_sql.guarded_update(shape, old, change.new, guards, sets=change.sets)
+    return to_sql.guarded_update(shape, old, change.new, guards, conflict=conflict, sets=change.sets)
 
 
 def _image(image: Image | None) -> Image:
@@ -259,11 +275,11 @@ def send(
     guarding = range(len(stmts) - len(guards), len(stmts))
     owners: dict[int | None, tuple[Piece, bool]] = {}
     for piece in pieces:
-        owners[len(stmts)] = piece, piece.is_check
+        owners[len(stmts)] = piece, False
         stmts.append(piece.stmt)
-        if piece.guarded:
+        if piece.rows is not None:
             owners[len(stmts)] = piece, True
-            stmts.append(Stmt(_FAIL_UNLESS, (len(piece.changes),), want_rows=False))
+            stmts.append(Stmt(_FAIL_UNLESS, (piece.rows,), want_rows=False))
     stmts.append(bookkeeping.advance(client_id, after))
     done = chain.in_transaction(remote, client_id, stmts)
     if isinstance(done, chain.Failure):

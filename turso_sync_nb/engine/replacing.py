@@ -10,15 +10,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes import to_sql
+from turso_sync_nb.changes.definitions import writes_rows
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.names import folded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import apsw
 
-    from turso_sync_nb.changes.model import Change, Transaction
+    from turso_sync_nb.changes.model import Change, Conflict, Transaction
 
 Uniques = tuple[tuple[str, ...], ...]
 """The columns of each UNIQUE index of a table, its primary key among them."""
@@ -28,12 +29,24 @@ Uniques = tuple[tuple[str, ...], ...]
 class Surroundings:
     """The triggers, indexes and foreign keys that statements meet; names of tables in lower case.
 
-    ``triggered`` tables have triggers, so the order of their rows matters. ``uniques`` are those of tables on
-    which REPLACE removed rows; a table with an index on an expression is not among them.
+    ``triggered`` tables have triggers, so the order of their rows matters. ``writing`` ones have triggers
+    that write rows: those do with rows in their way what the statement does. ``uniques`` are those of tables
+    on which rows are replaced; a table with an index on an expression is not among them.
     """
 
     triggered: frozenset[str] = frozenset()
+    writing: frozenset[str] = frozenset()
     uniques: Mapping[str, Uniques] = field(default_factory=dict)
+
+    def conflict_of(self, change: RowChange) -> Conflict:
+        """Return the conflict algorithm with which ``change`` is sent: where nobody can tell, none."""
+        return change.conflict if folded(change.shape.table) in self.writing else ""
+
+    def replaces(self, victims: Sequence[RowChange], change: RowChange) -> bool:
+        """Return whether ``change`` is sent as REPLACE."""
+        if change.outcome != "changed" or folded(change.shape.table) not in self.uniques:
+            return False
+        return bool(victims) or self.conflict_of(change) == "replace"
 
 
 ALONE: Final = Surroundings()
@@ -42,19 +55,21 @@ ALONE: Final = Surroundings()
 
 def surroundings(raw: apsw.Connection, transactions: Iterable[Transaction]) -> Surroundings:
     """Return what the database of ``raw`` says about the tables that ``transactions`` change."""
-    triggers: Any = raw.execute("SELECT DISTINCT lower(tbl_name) FROM sqlite_schema WHERE type = 'trigger'")
+    triggers: Any = raw.execute("SELECT tbl_name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
     replaced = {
         folded(change.shape.table): change.shape.table
         for one in transactions
         for change in one.changes
-        if isinstance(change, RowChange) and change.by_replace
+        if isinstance(change, RowChange) and (change.by_replace or change.conflict == "replace")
     }
-    found = {name: _uniques(raw, table) for name, table in replaced.items()}
+    found = {name: uniques_of(raw, table) for name, table in replaced.items()}
     known = {name: uniques for name, uniques in found.items() if uniques is not None}
-    return Surroundings(frozenset(name for (name,) in triggers), known)
+    writing = frozenset(folded(table) for table, sql in triggers if writes_rows(sql))
+    return Surroundings(frozenset(folded(table) for table, _ in triggers), writing, known)
 
 
-def _uniques(raw: apsw.Connection, table: str) -> Uniques | None:
+def uniques_of(raw: apsw.Connection, table: str) -> Uniques | None:
+    """Return the columns of each UNIQUE index; ``None`` if one is partial or on an expression."""
     keys: Any = raw.execute("SELECT name FROM pragma_table_info(?) WHERE pk ORDER BY pk", (table,)).fetchall()
     found = [tuple(str(name) for (name,) in keys)] if keys else []
     indexes: Any = raw.execute(
@@ -101,8 +116,8 @@ def checks(victims: list[RowChange], change: RowChange, around: Surroundings) ->
 def statement(change: RowChange) -> to_sql.Sql | None:
     """Return the statement that does ``change`` and replaces what is in its way."""
     if change.old is None:
-        return to_sql.insert(change.shape, [change.new or ()], replaces=True)
+        return to_sql.insert(change.shape, [change.new or ()], conflict="replace")
     guards = to_sql.differing(change.shape, change.old, change.new or ()) - change.derived
     return to_sql.guarded_update(
-        change.shape, change.old, change.new or (), guards, replaces=True, sets=change.sets
+        change.shape, change.old, change.new or (), guards, conflict="replace", sets=change.sets
     )

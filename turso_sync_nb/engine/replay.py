@@ -15,12 +15,13 @@ import apsw
 
 from turso_sync_nb.changes import script, to_sql
 from turso_sync_nb.changes.conflicts import Conflict, policy_for
+from turso_sync_nb.changes.merging import as_derived_there, merged_image, overlap, same_image, yielding
 from turso_sync_nb.changes.model import RowChange, SchemaChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.read_row import read_row
 from turso_sync_nb.changes.renumbering import NoFreeKeyError, Renumbering
-from turso_sync_nb.changes.to_sql import same_value
 from turso_sync_nb.engine import user_policy
+from turso_sync_nb.engine.replacing import uniques_of
 from turso_sync_nb.engine.schema_replay import SchemaConflictError, SchemaReplay
 from turso_sync_nb.errors import ConflictError
 from turso_sync_nb.options import SKIP, Rewrite
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.changes.conflicts import Kind, Policies, Row
     from turso_sync_nb.changes.model import Change, Image, Operation, Shape, Transaction
+    from turso_sync_nb.changes.model import Conflict as ConflictClause
     from turso_sync_nb.options import Transform
 
 _APPLIED: Final = ("pending", "refused")
@@ -180,7 +182,7 @@ class _Replay:
         self.result.transactions.append(transaction)
         self.schema.not_applied(transaction)
         for change in transaction.changes:
-            if isinstance(change, RowChange) and change.new is not None:
+            if isinstance(change, RowChange) and change.new is not None and change.outcome == "changed":
                 self.unmade[_identity(change.shape, change.new)] = transaction
 
     def _need_made(self, change: RowChange) -> None:
@@ -225,6 +227,8 @@ class _Replay:
     def _row_change(self, change: RowChange) -> RowChange | None:
         if change.shape.ignored:
             return self._plainly(change)
+        if change.outcome != "changed":
+            return self._attempt(change)
         self._need_parents(change)
         if self.transform and not change.by_action:
             verdict = self.transform(change)
@@ -247,7 +251,7 @@ class _Replay:
             taken_by = self._row(change.shape, new)
         else:
             try:
-                self._run(to_sql.insert(change.shape, [new]))
+                self._run(to_sql.insert(change.shape, [new], conflict=self._conflict_for(change, None, new)))
             except apsw.ConstraintError:
                 taken_by = self._row(change.shape, new) if to_sql.usable_key(change.shape, new) else None
                 if taken_by is None:
@@ -255,7 +259,7 @@ class _Replay:
             else:
                 self.unmade.pop(_identity(change.shape, new), None)
                 return change
-        if taken_by is not None and _same(taken_by, new) and (self.copied or not auto):
+        if taken_by is not None and same_image(taken_by, new) and (self.copied or not auto):
             return None  # the other side has this very row
         if auto:
             moved = self.renumbering.renumbered(change)
@@ -269,17 +273,19 @@ class _Replay:
         old, new = _there(change.old), _there(change.new)
         row = self._row(change.shape, old)
         if row is not None and change.derived:
-            old, new = _as_derived_there(change, row)
+            old, new = as_derived_there(change, row)
         if row is None:
             if change.by_action:
                 return None
             self._need_made(change)
             wanted = self._settled(change, "row gone", None, new)
             return None if wanted is None else self._set(change, None, wanted)
-        merged = tuple(now if same_value(was, to) else to for was, to, now in zip(old, new, row, strict=True))
-        if _overlap(old, new, row):
-            wanted = self._settled(change, "row changed", row, merged, remote_wins=_yielding(old, new, row))
+        merged = merged_image(old, new, row)
+        if overlap(old, new, row):
+            wanted = self._settled(change, "row changed", row, merged, remote_wins=yielding(old, new, row))
             return self._set(change, row, wanted)
+        if same_image(row, merged) and change.sets:  # the other side did this too; it fires triggers again
+            return self._attempt(change.changed(old=row, new=row, outcome="same"))
         return self._set(change, row, merged)
 
     def _delete(self, change: RowChange) -> RowChange | None:
@@ -289,9 +295,9 @@ class _Replay:
             self._need_made(change)
             return None  # both sides removed it
         if change.derived:
-            old = _as_derived_there(change, row)[0]
+            old = as_derived_there(change, row)[0]
         wanted: Image | None = None
-        if not _same(row, old) and not change.by_action:
+        if not same_image(row, old) and not change.by_action:
             wanted = self._settled(change, "row changed", row, None)
         return self._set(change, row, wanted)
 
@@ -308,10 +314,43 @@ class _Replay:
             else:
                 self._run(to_sql.delete(shape, row, guarded=False))
             return change.changed(op="delete", old=row, new=None)
-        if row is None or wanted is None or _same(row, wanted):
+        if row is None or wanted is None or same_image(row, wanted):
             return None
-        self._run(to_sql.guarded_update(shape, row, wanted, (), sets=change.sets))
+        conflict = self._conflict_for(change, row, wanted)
+        self._run(to_sql.guarded_update(shape, row, wanted, (), conflict=conflict, sets=change.sets))
         return change.changed(op="update", old=row, new=wanted)
+
+    def _attempt(self, change: RowChange) -> RowChange | None:
+        """Try again what changed nothing here, for the triggers that it fires; it may do so now."""
+        shape, old, new = change.shape, change.old, change.new
+        row = None if old is None else self._row(shape, old)
+        if old is not None and row is None:
+            return None
+        if old is not None and row is not None and new is not None:
+            new = merged_image(old, new, row)
+        tried = change.changed(old=row, new=new)
+        self._run(to_sql.attempt(tried))
+        if not self.raw.changes():
+            return tried.changed(outcome="nothing")
+        if change.outcome == "same":
+            return tried
+        if old is None and new is not None and shape.auto_key:
+            (at,) = shape.key
+            new = (*new[:at], self.raw.last_insert_rowid(), *new[at + 1 :])
+            return tried.changed(new=new, auto_key=True, outcome="changed")
+        return tried.changed(outcome="changed")
+
+    def _conflict_for(self, change: RowChange, old: Image | None, new: Image) -> ConflictClause:
+        """Return the conflict algorithm of a statement if no row is in its way; else the error is wanted."""
+        uniques = uniques_of(self.raw, change.shape.table) if change.conflict else None
+        if uniques is None:
+            return ""
+        sql, arguments = to_sql.check_in_the_way(change.shape, new, old, uniques, 0)
+        try:
+            self.raw.execute(sql, arguments)
+        except apsw.SQLError:
+            return ""
+        return change.conflict
 
     def _plainly(self, change: RowChange) -> RowChange:
         """Do a change of a table that is never pushed: nobody else changes it.
@@ -409,22 +448,6 @@ def _there(image: Image | None) -> Image:
     return image
 
 
-def _as_derived_there(change: RowChange, row: Image) -> tuple[Image, Image]:
-    """Return both images with what a trigger made as it is in ``row``, where the change leaves it alone."""
-    old, new = _there(change.old), change.new
-    before = tuple(
-        now if name in change.derived else was
-        for name, was, now in zip(change.shape.columns, old, row, strict=True)
-    )
-    if new is None:
-        return before, before
-    after = tuple(
-        now if name in change.derived and same_value(was, to) else to
-        for name, was, to, now in zip(change.shape.columns, old, new, row, strict=True)
-    )
-    return before, after
-
-
 def _identity(shape: Shape, image: Image) -> tuple[object, ...]:
     """Return what names a row among all: its table, and its key or else all of it."""
     named = [image[at] for at in shape.key] if to_sql.usable_key(shape, image) else image
@@ -436,29 +459,10 @@ def _chose_key(maker: Transaction, table: str, key: object) -> bool:
     return any(
         isinstance(change, RowChange)
         and change.op == "insert"
+        and change.outcome == "changed"
         and change.auto_key
         and _identity(change.shape, _there(change.new)) == (table, key)
         for change in maker.changes
-    )
-
-
-def _same(one: Image, other: Image) -> bool:
-    return all(map(same_value, one, other))
-
-
-def _overlap(old: Image, new: Image, row: Image) -> bool:
-    """Return whether a column that was changed here was changed there too, to something else."""
-    return any(
-        not same_value(was, to) and not same_value(now, was) and not same_value(now, to)
-        for was, to, now in zip(old, new, row, strict=True)
-    )
-
-
-def _yielding(old: Image, new: Image, row: Image) -> Image:
-    """Return the merge in which every column that both sides changed is the remote's."""
-    return tuple(
-        to if not same_value(was, to) and same_value(now, was) else now
-        for was, to, now in zip(old, new, row, strict=True)
     )
 
 

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 LISTED_BYTES_MAX: Final = 2**20
 """Bytes of rows that are sent to be compared with those of a table to be dropped."""
 
-_UNLESS: Final = "SELECT CASE WHEN {} THEN 1 ELSE abs(-9223372036854775807 - 1) END"
 _IN_SPACE: Final = "name = ? COLLATE NOCASE AND (type = 'trigger') = ?"
 _SQUEEZED: Final = ("' '", "char(9)", "char(10)", "char(13)", "'\"'", "'`'", "'['", "']'")
 
@@ -219,8 +218,8 @@ def _piece(
     condition: str, arguments: Image, found: str, transaction: Transaction, change: SchemaChange,
     *, after: bool = False,
 ) -> Piece:  # fmt: skip
-    stmt = Stmt(_UNLESS.format(condition), arguments, want_rows=False)  # type: ignore[arg-type] # no RawText
-    return Piece(transaction, (change,), stmt, expects=found, after=after)
+    stmt = Stmt(f"SELECT {to_sql.one_or_fail(condition)}", arguments, want_rows=False)  # type: ignore[arg-type] # no RawText
+    return Piece(transaction, (change,), stmt, unmet=found, after=after)
 
 
 def _key(one: Definition) -> _Key:

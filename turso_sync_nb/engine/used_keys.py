@@ -5,11 +5,12 @@ A plain INSERT of such a key goes through where the row that had it is gone. So 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.changes.model import RowChange, SchemaChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.renumbering import used_keys
+from turso_sync_nb.changes.to_sql import one_or_fail
 from turso_sync_nb.protocol.pipeline import Stmt
 
 if TYPE_CHECKING:
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.changes.model import Transaction
 
-_FAIL_IF_USED = (
-    "SELECT CASE WHEN ifnull((SELECT max(seq) FROM sqlite_sequence WHERE name = ?), 0) < ? "
-    "THEN 1 ELSE abs(-9223372036854775807 - 1) END"
+_FAIL_IF_USED: Final = "SELECT " + one_or_fail(
+    "ifnull((SELECT max(seq) FROM sqlite_sequence WHERE name = ?), 0) < ?"
 )
 
 
@@ -46,4 +46,5 @@ def guards(raw: apsw.Connection, transactions: Sequence[Transaction]) -> list[St
 
 def _is_assigned(change: RowChange) -> bool:
     shape = change.shape
-    return change.op == "insert" and change.auto_key and shape.auto_key and not shape.ignored
+    is_made = change.op == "insert" and change.outcome == "changed"
+    return is_made and change.auto_key and shape.auto_key and not shape.ignored

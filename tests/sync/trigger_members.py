@@ -1,0 +1,187 @@
+"""Schemas with triggers as programs have them, each with statements that fire them."""
+
+from __future__ import annotations
+
+ONES = (
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, a UNIQUE)",
+    "CREATE TABLE log (n INTEGER PRIMARY KEY, m)",
+    "CREATE TRIGGER b BEFORE INSERT ON t BEGIN INSERT INTO log (m) VALUES ('b' || new.a); END",
+)
+VIEWS = (
+    "CREATE TABLE base (id INTEGER PRIMARY KEY, a)",
+    "CREATE TABLE log (n INTEGER PRIMARY KEY, m)",
+    "INSERT INTO base VALUES (1, 'x'), (2, 'y')",
+    "CREATE VIEW v1 AS SELECT id, a FROM base",
+    "CREATE VIEW v2 AS SELECT id, a FROM v1",
+    "CREATE TRIGGER i1 INSTEAD OF INSERT ON v1 BEGIN INSERT INTO base VALUES (new.id, new.a); END",
+    "CREATE TRIGGER i2 INSTEAD OF INSERT ON v2 BEGIN INSERT INTO v1 VALUES (new.id, new.a || '2'); END",
+    "CREATE TRIGGER u1 INSTEAD OF UPDATE ON v1 BEGIN UPDATE base SET a = new.a WHERE id = old.id; END",
+    "CREATE TRIGGER u2 INSTEAD OF UPDATE ON v2 BEGIN UPDATE v1 SET a = new.a WHERE id = old.id; END",
+    (
+        "CREATE TRIGGER d2 INSTEAD OF DELETE ON v2 BEGIN DELETE FROM base WHERE id = old.id; "
+        "INSERT INTO v1 VALUES (old.id + 50, 'moved'); END"
+    ),
+    "CREATE TRIGGER bi AFTER INSERT ON base BEGIN INSERT INTO log (m) VALUES ('i' || new.id); END",
+    "CREATE TRIGGER bu BEFORE UPDATE ON base BEGIN INSERT INTO log (m) VALUES ('u' || new.id); END",
+    "CREATE TRIGGER bd AFTER DELETE ON base BEGIN INSERT INTO log (m) VALUES ('d' || old.id); END",
+)
+CALIBRE = (
+    "CREATE TABLE books (id INTEGER PRIMARY KEY, title, sort, uuid)",
+    "CREATE TABLE authors (id INTEGER PRIMARY KEY, name TEXT NOT NULL COLLATE NOCASE, UNIQUE (name))",
+    "CREATE TABLE link (id INTEGER PRIMARY KEY, book NOT NULL, author NOT NULL, UNIQUE (book, author))",
+    "CREATE TABLE data (id INTEGER PRIMARY KEY, book, format, UNIQUE (book, format))",
+    (
+        "CREATE TRIGGER d AFTER DELETE ON books BEGIN DELETE FROM link WHERE book = old.id; "
+        "DELETE FROM data WHERE book = old.id; END"
+    ),
+    (
+        "CREATE TRIGGER i AFTER INSERT ON books BEGIN "
+        "UPDATE books SET sort = lower(new.title), uuid = 'u' || new.id WHERE id = new.id; END"
+    ),
+    (
+        "CREATE TRIGGER u AFTER UPDATE ON books BEGIN "
+        "UPDATE books SET sort = lower(new.title) WHERE id = new.id AND old.title <> new.title; END"
+    ),
+    (
+        "CREATE TRIGGER fd BEFORE INSERT ON data BEGIN SELECT CASE WHEN "
+        "(SELECT id FROM books WHERE id = new.book) IS NULL THEN RAISE(ABORT, 'no such book') END; END"
+    ),
+    (
+        "CREATE TRIGGER fa BEFORE DELETE ON authors BEGIN SELECT CASE WHEN "
+        "(SELECT count(*) FROM link WHERE author = old.id) > 0 THEN RAISE(ABORT, 'author of a book') END; END"
+    ),
+    "INSERT INTO books (id, title) VALUES (1, 'One'), (2, 'Two')",
+    "INSERT INTO authors VALUES (1, 'A'), (2, 'B')",
+    "INSERT INTO link (book, author) VALUES (1, 1), (2, 2)",
+    "INSERT INTO data (book, format) VALUES (1, 'EPUB'), (1, 'PDF')",
+)
+
+MEMBERS = {
+    "a trigger that tries rows of its own table": (
+        (
+            *ONES,
+            (
+                "CREATE TRIGGER g AFTER INSERT ON t BEGIN INSERT OR IGNORE INTO t VALUES (1, 'first'); "
+                "INSERT INTO log (m) VALUES ('i' || new.id); END"
+            ),
+        ),
+        (
+            "INSERT INTO t VALUES (5, 'e')",
+            "INSERT INTO t VALUES (6, 'f'), (7, 'g')",
+            "INSERT OR IGNORE INTO t VALUES (5, 'q')",
+            "INSERT OR IGNORE INTO t VALUES (8, 'first'), (9, 'n')",
+        ),
+    ),
+    "a trigger that updates its own table": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a, n DEFAULT 0)",
+            "CREATE TABLE log (n INTEGER PRIMARY KEY, m)",
+            (
+                "CREATE TRIGGER g AFTER UPDATE OF a ON t BEGIN UPDATE t SET n = n WHERE id = 1; "
+                "INSERT INTO log (m) VALUES ('u' || new.id); UPDATE t SET n = n + 1 WHERE id = 2; END"
+            ),
+            "CREATE TRIGGER b BEFORE UPDATE ON t BEGIN INSERT INTO log (m) VALUES ('b' || new.id); END",
+            "INSERT INTO t (id, a) VALUES (1, 'x'), (2, 'y'), (3, 'z')",
+        ),
+        (
+            "UPDATE t SET a = 'q'",
+            "UPDATE t SET a = a",
+            "UPDATE t SET a = 'r' WHERE id = 2",
+            "UPDATE t SET n = n",
+        ),
+    ),
+    "triggers below views on views": (
+        VIEWS,
+        (
+            "INSERT INTO v2 VALUES (5, 'n'), (6, 'm')",
+            "UPDATE v2 SET a = 'm' WHERE id = 1",
+            "UPDATE v2 SET a = a",
+            "DELETE FROM v2 WHERE id = 5",
+            "INSERT INTO v1 SELECT id + 10, a FROM base",
+            "UPDATE v1 SET a = a || 'z'",
+            "DELETE FROM v2",
+        ),
+    ),
+    "a library of books": (
+        CALIBRE,
+        (
+            "REPLACE INTO books (id, title) VALUES (1, 'Again')",
+            "INSERT OR REPLACE INTO data (book, format) VALUES (1, 'EPUB'), (2, 'MOBI')",
+            "INSERT OR IGNORE INTO authors (name) VALUES ('a'), ('C')",
+            "DELETE FROM books WHERE id = 1",
+            "DELETE FROM authors WHERE id = 1",
+            "UPDATE books SET title = 'Deux' WHERE id = 2",
+            "UPDATE OR REPLACE authors SET name = 'b' WHERE name = 'C'",
+        ),
+    ),
+    "statements whose conflict clause is the triggers' too": (
+        (
+            "CREATE TABLE cnt (k TEXT PRIMARY KEY, n)",
+            "CREATE TABLE e (id INTEGER PRIMARY KEY, k UNIQUE, v)",
+            (
+                "CREATE TRIGGER s AFTER INSERT ON e BEGIN INSERT OR IGNORE INTO cnt VALUES (new.v, 0); "
+                "UPDATE cnt SET n = n + 1 WHERE k = new.v; END"
+            ),
+            "CREATE TRIGGER u AFTER UPDATE ON e BEGIN INSERT INTO cnt VALUES (new.v, 100); END",
+            "INSERT INTO e VALUES (1, 'a', 'x'), (2, 'b', 'x')",
+        ),
+        (
+            "INSERT OR REPLACE INTO e VALUES (3, 'c', 'x')",
+            "INSERT OR REPLACE INTO e VALUES (4, 'a', 'x'), (5, 'e', 'y')",
+            "INSERT OR IGNORE INTO e VALUES (6, 'f', 'y'), (7, 'e', 'y')",
+            "INSERT INTO e VALUES (8, 'g', 'y')",
+            "UPDATE OR REPLACE e SET v = 'x' WHERE id = 3",
+            "UPDATE OR IGNORE e SET v = 'y' WHERE id = 8",
+            "UPDATE OR REPLACE e SET k = 'b', v = 'y' WHERE id = 8",
+        ),
+    ),
+    "keys of SQLite's choice among ignored rows": (
+        (*ONES, "INSERT INTO t VALUES (1, 'x')"),
+        (
+            "INSERT OR IGNORE INTO t (id, a) VALUES (NULL, 'x'), (50, 'y'), (NULL, 'z'), (NULL, 'y')",
+            "INSERT INTO t (a) VALUES ('x'), ('w') ON CONFLICT DO NOTHING",
+            "INSERT INTO t (a) VALUES ('x') ON CONFLICT (a) DO UPDATE SET a = 'xx'",
+        ),
+    ),
+    "the rowid set": (
+        (
+            "CREATE TABLE t (a, b)",
+            "CREATE TABLE log (n INTEGER PRIMARY KEY, m)",
+            "CREATE TRIGGER g AFTER UPDATE ON t BEGIN INSERT INTO log (m) VALUES (new.a); END",
+            "INSERT INTO t VALUES (1, 1), (2, 2)",
+        ),
+        ("UPDATE t SET rowid = rowid", "UPDATE t SET a = a WHERE rowid = 2"),
+    ),
+}
+
+FULL_TEXT = (
+    (
+        "CREATE TABLE doc (id INTEGER PRIMARY KEY, title, body)",
+        "CREATE VIRTUAL TABLE fts USING fts5(title, body, content = 'doc', content_rowid = 'id')",
+        (
+            "CREATE TRIGGER di AFTER INSERT ON doc BEGIN "
+            "INSERT INTO fts (rowid, title, body) VALUES (new.id, new.title, new.body); END"
+        ),
+        (
+            "CREATE TRIGGER dd AFTER DELETE ON doc BEGIN "
+            "INSERT INTO fts (fts, rowid, title, body) VALUES ('delete', old.id, old.title, old.body); END"
+        ),
+        (
+            "CREATE TRIGGER du AFTER UPDATE ON doc BEGIN "
+            "INSERT INTO fts (fts, rowid, title, body) VALUES ('delete', old.id, old.title, old.body); "
+            "INSERT INTO fts (rowid, title, body) VALUES (new.id, new.title, new.body); END"
+        ),
+        "INSERT INTO doc VALUES (1, 'alpha', 'one'), (2, 'beta', 'two')",
+    ),
+    (
+        "INSERT INTO doc VALUES (3, 'gamma', 'alpha'), (4, 'delta', 'alpha beta')",
+        "UPDATE doc SET title = 'nothing' WHERE id = 1",
+        "UPDATE doc SET body = body",
+        "DELETE FROM doc WHERE id = 3",
+        "INSERT INTO doc VALUES (2, 'b', 'alpha') ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+        "INSERT OR IGNORE INTO doc VALUES (2, 'c', 'alpha')",
+        "INSERT INTO doc (title, body) VALUES ('auto', 'alpha')",
+        "UPDATE doc SET id = id + 100 WHERE id = 4",
+    ),
+)
+"""A full-text index of external content, kept by triggers; ``tursodb`` has none."""

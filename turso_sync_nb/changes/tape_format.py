@@ -1,0 +1,70 @@
+"""The tape's format: its columns, what a row of it is, and the flags added to that."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from turso_sync_nb.changes.model import Conflict, Outcome
+
+FORMAT: Final = 3
+"""Format of the tape: 2 since effects of triggers are on it, 3 since rows without an outcome are.
+
+Earlier ones are read."""
+
+COLUMNS_MAX: Final = 1_990
+"""Columns of a table whose rows the tape can hold: SQLite's tables have at most 2000."""
+
+FIRST_COLUMNS: Final = 5
+"""Value columns of a new tape, at least: a change of the schema takes so many."""
+
+FIXED: Final = ("id", "op", "shape", "txn", "unix_time", "packed")
+"""Columns of the tape before those of values."""
+
+SHAPE: Final = ("tbl", "columns", "key", "auto_key", "rowid_name", "ignored", "on_conflict")
+"""Columns that describe a table's form."""
+
+
+class Op(IntEnum):
+    """The kind of a row on the tape."""
+
+    FLOOR = 0  # v0: the id that was acknowledged last; v1: the format, none of format 1
+    BEGIN = 1  # txn, unix_time: what follows belongs to that transaction, and AUTO before it is void
+    AUTO = 2  # the key of the next insert into the table of ``shape`` was assigned by SQLite
+    INSERT = 3
+    DELETE = 4  # packed: the names of derived columns, if there are any
+    OLD = 5  # of an update whose NEW follows
+    NEW = 6
+    UPDATE = 7  # the new image; packed: the rest of an update
+    SCHEMA = 8  # v0.. : sql, kind, name, column, ignored; packed: the rest of a SchemaChange
+    INSERT_AUTO = 9
+
+
+KINDS: Final = 16
+"""Ops are below it, flags above."""
+
+BY_ACTION: Final = 16
+"""Added to the op of a change that a foreign-key action made."""
+
+EFFECT: Final = 32
+"""Added to the op of what a trigger did: it is not sent, and says which columns are derived."""
+
+BY_REPLACE: Final = 64
+"""Added to the op of a row that made way for the insert or update that follows."""
+
+OUTCOMES: Final[dict[Outcome, int]] = {"changed": 0, "same": 128, "nothing": 256}
+"""Added to the op of a row that a statement tried to change."""
+
+CONFLICTS: Final[dict[Conflict, int]] = {"": 0, "ignore": 512, "replace": 1024}
+"""Added to the op of an insert or update, where triggers are."""
+
+
+def outcome_of(flags: int) -> Outcome:
+    """Return the outcome that the op of a row says."""
+    return "same" if flags & OUTCOMES["same"] else "nothing" if flags & OUTCOMES["nothing"] else "changed"
+
+
+def conflict_of(flags: int) -> Conflict:
+    """Return the conflict algorithm that the op of a row says."""
+    return "ignore" if flags & CONFLICTS["ignore"] else "replace" if flags & CONFLICTS["replace"] else ""

@@ -1,0 +1,163 @@
+"""Rows of the tape read as transactions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from turso_sync_nb.changes.ddl import details_of
+from turso_sync_nb.changes.model import RowChange, SchemaChange, Shape, Transaction
+from turso_sync_nb.changes.packed import UpdateDetails, names_in, unpacked
+from turso_sync_nb.changes.tape_format import (
+    BY_ACTION,
+    BY_REPLACE,
+    CONFLICTS,
+    EFFECT,
+    FIXED,
+    KINDS,
+    OUTCOMES,
+    Op,
+    conflict_of,
+    outcome_of,
+)
+from turso_sync_nb.changes.to_sql import differing, key_of, usable_key
+from turso_sync_nb.errors import ReplicaBrokenError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from turso_sync_nb.changes.model import Change, Image
+
+_BEFORE_VALUES: Final = len(FIXED)
+
+# Plain integers for the loop over every row: a member of an enumeration is looked up in its class each time.
+_FLOOR, _BEGIN, _AUTO, _SCHEMA = int(Op.FLOOR), int(Op.BEGIN), int(Op.AUTO), int(Op.SCHEMA)
+_DELETE, _OLD, _NEW, _UPDATE = int(Op.DELETE), int(Op.OLD), int(Op.NEW), int(Op.UPDATE)
+_INSERT_AUTO = int(Op.INSERT_AUTO)
+
+_FORMS: Final = min(OUTCOMES["same"], CONFLICTS["ignore"])
+"""Flags of outcomes and conflict algorithms are from it on."""
+
+
+@dataclass
+class Reader:
+    """Turns rows of the tape into transactions."""
+
+    shapes: dict[int, Shape]
+    number: int | None = None
+    unix_time: int = 0
+    changes: list[Change] = field(default_factory=list)
+    last_id: int = 0
+    auto: bool | int = False
+    """The table form whose next row has a key that SQLite assigned; true where the mark names none."""
+    old: Image | None = None
+    sets: frozenset[str] = frozenset()
+    derived: dict[Any, frozenset[str]] = field(default_factory=dict)
+    """By row, the columns that triggers made; of any transaction on the tape."""
+
+    def transactions(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Transaction]:
+        """Yield the transactions of which ``rows`` are all rows of the tape, in order."""
+        for row in rows:
+            number, unix_time = row[3], row[4]
+            if number is not None and number != self.number:
+                yield from self._finished()
+                self.number, self.unix_time = number, unix_time
+            self._take(row)
+        yield from self._finished()
+
+    def _finished(self) -> Iterator[Transaction]:
+        if self.changes and self.number is not None:
+            yield Transaction(self.number, self.unix_time, tuple(self.changes), self.last_id)
+        self.changes, self.auto, self.old = [], False, None
+
+    def _take(self, row: tuple[Any, ...]) -> None:
+        op = row[1]
+        if op != _FLOOR:
+            self.last_id = row[0]
+        if op == _SCHEMA:
+            sql, kind, name, column, ignored = row[_BEFORE_VALUES : _BEFORE_VALUES + 5]
+            details = details_of(row[5])
+            self.changes.append(SchemaChange(row[0], sql, kind, name, column, bool(ignored), **details))
+        elif op == _AUTO:
+            self.auto = True if row[2] is None else row[2]
+        elif op == _BEGIN:
+            self.auto = False
+        elif op != _FLOOR:
+            self._take_image(row, op % KINDS, op)
+
+    def _take_image(self, row: tuple[Any, ...], kind: int, flags: int) -> None:
+        change_id, shape, packed = row[0], self._shape(row[2]), row[5]
+        image = row[_BEFORE_VALUES : _BEFORE_VALUES + len(shape.columns)]
+        if kind == _OLD:
+            self.old, self.sets = image, names_in(packed)
+            return
+        old, by_action = self.old, bool(flags & BY_ACTION)
+        if flags & EFFECT:
+            self._take_effect(shape, old if kind == _NEW else None, None if kind == _DELETE else image)
+            return
+        derived: frozenset[str] = frozenset()
+        if kind == _UPDATE:
+            details = UpdateDetails.unpacked(packed)
+            old, derived, self.sets = details.old, frozenset(details.derived), frozenset(details.sets)
+        elif kind == _DELETE:
+            derived = names_in(packed)
+        elif packed is not None:  # rows that an OR REPLACE removed to make room
+            victims = unpacked(packed)
+            for at, victim in enumerate(victims):
+                place = change_id - len(victims) + at
+                self.changes.append(
+                    RowChange(place, shape, "delete", victim, None, by_action=by_action, by_replace=True)
+                )
+        if kind in (_NEW, _UPDATE):
+            change = RowChange(change_id, shape, "update", old, image, by_action=by_action, sets=self.sets)
+        elif kind == _DELETE:
+            by_replace = bool(flags & BY_REPLACE)
+            change = RowChange(
+                change_id, shape, "delete", image, None, by_action=by_action, by_replace=by_replace
+            )
+        else:
+            is_marked = self.auto is True or self.auto == row[2]
+            auto = kind == _INSERT_AUTO or (is_marked and shape.auto_key)
+            change = RowChange(change_id, shape, "insert", None, image, auto_key=auto, by_action=by_action)
+        if flags >= _FORMS:
+            change = change.changed(outcome=outcome_of(flags), conflict=conflict_of(flags))
+        self.auto, self.old, self.sets = False, None, frozenset()
+        self.changes.append(self._with_derived(change, derived))
+        self._take_own(change)
+
+    def _take_effect(self, shape: Shape, old: Image | None, new: Image | None) -> None:
+        """Note which columns of a row a trigger made: those that it changed, or all that it inserted."""
+        self.old = None
+        if new is not None and usable_key(shape, new):
+            made = frozenset(shape.columns) if old is None else differing(shape, old, new)
+            key = (shape.table, *key_of(shape, new))
+            self.derived[key] = self.derived.get(key, frozenset()) | made
+
+    def _take_own(self, change: RowChange) -> None:
+        """Note that a row holds what the statement put into it, until a trigger changes that."""
+        if not self.derived or change.outcome != "changed":
+            return
+        kept: frozenset[str] = frozenset()
+        if change.old is None and change.new is not None and usable_key(change.shape, change.new):
+            self.derived.pop((change.shape.table, *key_of(change.shape, change.new)), None)
+        if change.old is not None and usable_key(change.shape, change.old):
+            kept = self.derived.pop((change.shape.table, *key_of(change.shape, change.old)), kept)
+            if change.new is not None:
+                kept -= differing(change.shape, change.old, change.new)
+        if kept and change.new is not None and usable_key(change.shape, change.new):
+            self.derived[change.shape.table, *key_of(change.shape, change.new)] = kept
+
+    def _with_derived(self, change: RowChange, derived: frozenset[str]) -> RowChange:
+        if change.old is not None and self.derived and usable_key(change.shape, change.old):
+            key = (change.shape.table, *key_of(change.shape, change.old))
+            derived |= self.derived.get(key, frozenset())
+        return change.changed(derived=derived) if derived else change
+
+    def _shape(self, number: int) -> Shape:
+        try:
+            return self.shapes[number]
+        except KeyError:
+            raise ReplicaBrokenError(
+                f"read captured changes: table form {number} is not known",
+                hint="export the replica with db.export(path), remove its folder and connect again",
+            ) from None
