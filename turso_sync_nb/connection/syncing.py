@@ -196,7 +196,7 @@ class SyncMixin:
         Columns: by (push, pull), table, key, operation, old, new, meets (the other side changes the same
         row). Several changes of a row are one, of updates the columns that differ are shown. What a pull
         would change is shown against what is here now; rows without a key, against the last pull. The
-        remote is asked for the pages that changed. Tables without rowids are compared whole.
+        remote is asked for the pages that changed. Tables that were made anew are compared whole.
         ``attrs["unplaced_pages"]`` counts pages of long values whose rows are not here.
 
         Raises:

@@ -2,8 +2,8 @@
 
 The remote sends the pages that changed since our revision, ours or not; both states are then databases to
 read. Only rows on pages that changed are compared. The b-tree that a page belongs to is found by going down
-to one of its rows, so what is fetched beside is a few pages of the way. Tables whose rows have no rowid, and
-those that were made anew, are compared whole.
+to one of its rows, so what is fetched beside is a few pages of the way. Tables that were made anew are
+compared whole, and those whose columns hide every name of the rowid.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pyroaring import BitMap
@@ -20,19 +21,25 @@ from turso_sync_nb.changes.model import RowChange, SchemaChange
 from turso_sync_nb.changes.names import is_internal, quoted
 from turso_sync_nb.changes.schema import read_schema
 from turso_sync_nb.engine.fetch import PagesAt
+from turso_sync_nb.engine.keyed_pages import KINDS, KeyedPages, condition_of, first_known
 from turso_sync_nb.engine.news import every_change
 from turso_sync_nb.errors import UsageError
-from turso_sync_nb.storage.format.btree import INDEX_INTERIOR, INDEX_LEAF, TABLE_INTERIOR, TABLE_LEAF, Node
+from turso_sync_nb.storage.format.btree import INDEX_INTERIOR, INDEX_LEAF, TABLE_INTERIOR, TABLE_LEAF
 from turso_sync_nb.storage.format.overflow import free_pages, next_overflow, usable_bytes
 from turso_sync_nb.storage.vfs.snapshot import Snapshot
 from turso_sync_nb.units import PageId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from turso_sync_nb.changes.model import Change, Image, Shape, SqlValue
+    from turso_sync_nb.engine.keyed_pages import Key
     from turso_sync_nb.engine.news import News
     from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.storage.format.btree import Node
+
+    Places = set[int] | set[Key] | None
+    """Rows to compare, by rowid or by key; ``None`` for all."""
 
 ROWS_TOGETHER: Final = 500
 """Rows that are asked for by one query."""
@@ -89,8 +96,9 @@ def _two_states(replica: Replica, news: News) -> Iterator[tuple[_State, _State]]
         Snapshot(replica.metadata.db_pages, base, store.base, replica.pages) as before,
         Snapshot(
             news.next_base.db_pages,
-            changed | news.keep,
-            lambda page: news.next_base.read(page) if page in changed else store.base(page),
+            changed | BitMap(range(replica.metadata.db_pages)),
+            # what did not change is fetched once, for both
+            lambda page: news.next_base.read(page) if page in changed else before.read(page),
             PagesAt(replica.need_remote, news.revision),
         ) as after,
     ):
@@ -113,16 +121,30 @@ class _State:
             name: PageId(root - 1) for kind, name, _, root in rows
             if kind == "table" and root and not is_internal(name)
         }  # fmt: skip
+        self._snapshot = snapshot
         self._usable = usable_bytes(snapshot.read(PageId(0)))
-        self._nodes: dict[PageId, Node | None] = {}
         self._last = ""
+        self._roots_of_all = BitMap([0, *(root - 1 for *_, root in rows if root)])
+        self._owners: dict[PageId, str | None] = {
+            **{
+                PageId(page): None
+                for page in self._roots_of_all | snapshot.node(PageId(0), self._usable).members
+            },
+            **{root: name for name, root in self.roots.items()},
+        }
+        """Of pages whose table is known; ``None``: none of a user."""
+        self.keyed = self._keyed()
+
+    def _keyed(self) -> KeyedPages:
+        """Return the pages of tables WITHOUT ROWID; of all other trees the roots are known."""
+        rowless = self.raw.execute("SELECT name FROM pragma_table_list WHERE schema = 'main' AND wr")
+        names = {name for (name,) in rowless if name in self.roots}
+        own = [(shape, self.roots[shape.table]) for shape in self.shapes.values() if shape.table in names]
+        return KeyedPages(self._snapshot, self._usable, own, self._roots_of_all)
 
     def node(self, page: PageId) -> Node | None:
         """Return ``page`` as one of a b-tree; ``None``: the database ends before it."""
-        if page not in self._nodes:
-            inside = 0 <= page < self.db_pages
-            self._nodes[page] = Node(page, self.read(page), self._usable) if inside else None
-        return self._nodes[page]
+        return self._snapshot.node(page, self._usable) if 0 <= page < self.db_pages else None
 
     def leaf(self, page: PageId) -> Node | None:
         """Return ``page`` as a page of rows; ``None`` if it is none."""
@@ -131,14 +153,34 @@ class _State:
 
     def owner(self, page: PageId) -> str | None:
         """Return the table whose b-tree has ``page``."""
+        if page not in self._owners:
+            node = self.node(page)
+            rowid = node.some_rowid if node else None
+            names = [self._last, *self.roots] if self._last in self.roots else list(self.roots)
+            found = first_known(
+                partial(self._owner_if, page, name, rowid) for name in names if rowid is not None
+            )
+            self._owners[page], self._last = found, found or self._last
+        return self._owners[page]
+
+    def find_owners(self, pages: Iterable[PageId], other: _State) -> None:
+        """Find the tables of ``pages``, here and in the ``other`` state, in as few requests as one takes."""
+        self._snapshot.in_rounds(
+            partial(state.find_owner, page)
+            for page in pages for state in (self, other)
+            if page < state.db_pages
+        )  # fmt: skip
+
+    def find_owner(self, page: PageId) -> None:
+        """Find the table of a page."""
         node = self.node(page)
-        rowid = node.some_rowid if node else None
-        names: list[str] = [self._last, *self.roots] if self._last in self.roots else list(self.roots)
-        for name in names:
-            if self.roots[name] == page or (rowid is not None and page in self._way(name, rowid)):
-                self._last = name
-                return name
-        return None
+        if node and node.kind in KINDS:
+            self.keyed.owner(node)
+        elif node and node.kind in _OF_BTREES:
+            self.owner(page)
+
+    def _owner_if(self, page: PageId, name: str, rowid: int) -> str | None:
+        return name if page in self._way(name, rowid) else None
 
     def _way(self, table: str, rowid: int) -> Iterator[PageId]:
         """Yield the pages from the root of ``table`` down to where ``rowid`` is."""
@@ -161,25 +203,31 @@ class _State:
                 yield from node.rowids
                 waiting += map(PageId, node.children if node.kind == TABLE_INTERIOR else ())
 
-    def rows(self, shape: Shape, columns: tuple[str, ...], rowids: Iterable[int] | None) -> Rows:
-        """Return rows by rowid, all if ``rowids`` is ``None``; by key where there is no rowid."""
+    def rows(self, shape: Shape, columns: tuple[str, ...], places: Iterable[Any] | None) -> Rows:
+        """Return the rows at ``places``, all for ``None``: by rowid, by key where there is no rowid."""
         listed = ", ".join(map(quoted, columns))
         if shape.rowid_name is None:
-            places = [columns.index(shape.columns[at]) for at in shape.key] or range(len(columns))
-            everything = self._fetched(f"SELECT {listed} FROM {quoted(shape.table)}", ())
-            return {tuple([row[at] for at in places]): row for row in everything}
+            keyed = [columns.index(shape.columns[at]) for at in shape.key] or range(len(columns))
+            sql = f"SELECT {listed} FROM {quoted(shape.table)}"
+            found = self._fetched(sql, ()) if places is None else self._with_keys(sql, shape, places)
+            return {tuple([row[at] for at in keyed]): row for row in found}
         rowid = shape.rowid_name
         sql = f"SELECT {rowid}, {listed} FROM {quoted(shape.table)}"
-        if rowids is None:
+        if places is None:
             return {row[0]: row[1:] for row in self._fetched(sql, ())}
         chosen = f"{sql} WHERE {rowid} IN (SELECT value FROM json_each(?))"
         return {
             row[0]: row[1:]
-            for some in _parts(sorted(rowids))
+            for some in _parts(sorted(places))
             for row in self._fetched(chosen, (json.dumps(some),))
         }
 
-    def _fetched(self, sql: str, parameters: tuple[str, ...]) -> list[Any]:
+    def _with_keys(self, sql: str, shape: Shape, keys: Iterable[Key]) -> Iterator[Any]:
+        for key in keys:
+            condition, values = condition_of(shape, key)
+            yield from self._fetched(f"{sql} WHERE {condition}", values)
+
+    def _fetched(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
         return self.raw.execute(sql, parameters).fetchall()
 
 
@@ -198,18 +246,19 @@ class _Comparison:
     def changes(self) -> Iterator[Change]:
         """Yield what changed: the schema, then rows, table by table."""
         yield from self._of_schema()
-        candidates = self._candidates()
+        self.before.find_owners(self.changed, self.after)
+        candidates, keys = self._candidates(), self._keys()
+        self._add_long_rows(candidates, keys)
         for name, shape in self.after.shapes.items():
             there = self.before.shapes.get(name)
-            same_root = there and self.before.roots.get(there.table) == self.after.roots.get(shape.table)
-            if there is None or not same_root:
-                rowids: set[int] | None = None
-            elif shape.rowid_name is None or there.rowid_name is None:
-                rowids = None if self._index_changed() else set()
-            else:
-                rowids = candidates[shape.table]
-            if rowids is None or rowids:
-                yield from self._of_table(there, shape, rowids)
+            places: Places = None
+            if there is not None and self.before.roots.get(there.table) == self.after.roots.get(shape.table):
+                if shape.table in self.after.keyed.tables:
+                    places = keys[shape.table]
+                elif shape.rowid_name is not None or not candidates[shape.table]:
+                    places = candidates[shape.table]
+            if places is None or places:
+                yield from self._of_table(there, shape, places)
 
     def _of_schema(self) -> Iterator[SchemaChange]:
         before, after = self.before.objects, self.after.objects
@@ -219,18 +268,20 @@ class _Comparison:
             if before.get((kind, name)) != sql:
                 yield SchemaChange(0, sql, "alter" if (kind, name) in before else "create", name)
 
-    def _of_table(self, there: Shape | None, shape: Shape, rowids: set[int] | None) -> Iterator[RowChange]:
-        new = self.after.rows(shape, shape.columns, rowids)
+    def _of_table(self, there: Shape | None, shape: Shape, places: Places) -> Iterator[RowChange]:
+        new = self.after.rows(shape, shape.columns, places)
         common = shape.columns if there is None else tuple(c for c in shape.columns if c in there.columns)
-        old = {} if there is None else self.before.rows(there, common, rowids)
-        places = [shape.columns.index(name) for name in common]
+        old = {} if there is None else self.before.rows(there, common, places)
+        common_at = [shape.columns.index(name) for name in common]
         for key, image in old.items():
             was: list[SqlValue] = [None] * len(shape.columns)
-            for at, value in zip(places, image, strict=True):
+            for at, value in zip(common_at, image, strict=True):
                 was[at] = value
             if key not in new:
                 yield RowChange(0, shape, "delete", tuple(was), None)
-            elif [new[key][at] for at in places] != list(image) or _types(new[key], places) != _types(image):
+            elif [new[key][at] for at in common_at] != list(image) or _types(new[key], common_at) != _types(
+                image
+            ):
                 yield RowChange(0, shape, "update", tuple(was), new[key])
         for key, image in new.items():
             if key not in old:
@@ -250,22 +301,27 @@ class _Comparison:
             if old and old.kind == TABLE_INTERIOR and (owner := self.before.owner(page)):
                 for child in old.members - (new.members if new else BitMap()):
                     found[owner].update(self.before.rowids_below(PageId(child)))
-        self._add_long_rows(found)
         return found
 
-    def _add_long_rows(self, found: dict[str, set[int]]) -> None:
+    def _add_long_rows(self, rowids: dict[str, set[int]], keys: dict[str, set[Key]]) -> None:
         """Add rows of which only the part in overflow pages changed: their leaves, if here, did not."""
         loose = BitMap(page for page in self.changed if self._may_be_overflow(page))
         for page in self.changed:
-            if leaf := self.after.leaf(page):
-                loose -= self._long_parts(leaf)
+            if (node := self.after.node(page)) and node.kind in _OF_BTREES:
+                loose -= self._long_parts(node)
         if loose:
             loose -= BitMap(free_pages(self.after.read, self.after.db_pages))
         for page in map(PageId, self._here if loose else ()):
-            leaf = self.after.leaf(page)
-            met = loose & self._long_parts(leaf) if leaf else BitMap()
-            if leaf and met and (owner := self.after.owner(page)):
-                found[owner].update(leaf.rowids)
+            node = self.after.node(page)
+            met = loose & self._long_parts(node) if node and node.kind in _OF_BTREES else BitMap()
+            if not node or not met:
+                continue
+            if node.kind in KINDS:
+                if owner := self.after.keyed.owner(node):
+                    keys[owner] |= self.after.keyed.keys_on(node, self.after.keyed.tables[owner])
+                loose -= met  # of an index: its table's rows changed too
+            elif owner := self.after.owner(page):
+                rowids[owner].update(node.rowids)
                 loose -= met
         self.unplaced = len(loose)
 
@@ -273,9 +329,9 @@ class _Comparison:
         node = self.after.node(page)
         return bool(page and node and node.kind not in _OF_BTREES)
 
-    def _long_parts(self, leaf: Node) -> BitMap:
-        """Return the overflow pages of the rows on ``leaf``, as far as they are here."""
-        return BitMap.union(BitMap(), *[self._chain(PageId(overflow.first)) for overflow in leaf.overflows])
+    def _long_parts(self, node: Node) -> BitMap:
+        """Return the overflow pages of what is on ``node``, as far as they are here."""
+        return BitMap.union(BitMap(), *[self._chain(PageId(overflow.first)) for overflow in node.overflows])
 
     def _chain(self, first: PageId) -> BitMap:
         """Return the pages of an overflow chain, as far as they are here."""
@@ -288,9 +344,21 @@ class _Comparison:
             page = following
         return pages
 
-    def _index_changed(self) -> bool:
-        nodes = map(self.after.node, self.changed)
-        return any(node and node.kind in (INDEX_INTERIOR, INDEX_LEAF) for node in nodes)
+    def _keys(self) -> dict[str, set[Key]]:
+        """Return the same for tables WITHOUT ROWID: keys."""
+        found: dict[str, set[Key]] = defaultdict(set)
+        for state in (self.before, self.after):
+            for page in self.changed if state.keyed.tables else ():
+                node = state.node(page)
+                if node and node.kind in KINDS and (owner := state.keyed.owner(node)):
+                    found[owner] |= state.keyed.keys_on(node, state.keyed.tables[owner])
+        keyed = self.before.keyed
+        for page in self.changed if keyed.tables else ():
+            old, new = self.before.node(page), self.after.node(page)
+            if old and old.kind == INDEX_INTERIOR and (owner := keyed.owner(old)):
+                for child in old.members - (new.members if new else BitMap()):
+                    found[owner] |= keyed.keys_below(PageId(child), keyed.tables[owner])
+        return found
 
 
 def _parts(rowids: list[int]) -> Iterator[list[int]]:

@@ -3,6 +3,7 @@
 | file | holds |
 | --- | --- |
 | ``btree.py`` | one b-tree page: kind, rowids, children, overflow pages |
+| ``records.py`` | the values of a record |
 | ``overflow.py`` | overflow and freelist chains |
 | ``wal_pages.py`` | page numbers of the frames in a WAL |
 | ``bytecode.py`` | tables and indexes that a statement's bytecode opens |

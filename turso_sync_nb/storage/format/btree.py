@@ -156,6 +156,20 @@ class Node:
         first = int.from_bytes(self.data[start + local : start + local + 4], "big") - 1
         return Overflow(first, -(-(payload - local) // (self.usable - 4)))
 
+    @property
+    def cells(self) -> int:
+        """The number of cells on the page."""
+        return len(self._cells)
+
+    def index_cell(self, number: int) -> tuple[bytes, int, int | None]:
+        """Return what an index cell has of its record, the whole length, and the first overflow page."""
+        begin = self._cells[number] + (4 if self.kind == INDEX_INTERIOR else 0)
+        length, start = _varint(self.data, begin)
+        end = start + self._local(length)
+        if end == start + length or end + 4 > PAGE_SIZE:
+            return self.data[start:end], length, None
+        return self.data[start:end], length, int.from_bytes(self.data[end : end + 4], "big") - 1
+
     def _local(self, payload: int) -> int:
         """Return how many bytes of a payload lie on the page itself."""
         most = self.usable - 35 if self.kind == TABLE_LEAF else (self.usable - 12) * 64 // 255 - 23
