@@ -5,18 +5,21 @@ SHELL := bash
 PYTHON ?= python3
 SOAK_SECONDS ?= 3600
 SEED ?= 1000
+PARALLEL ?= -n 2 --dist loadfile
+SLOW := browser simulation test_binder.py sync/test_random_sql.py sync/test_random_work.py
 BIN := .venv/bin
 READY := .venv/.ready
 PEERS := tests/node_modules/.package-lock.json
 FLIGHTS := .demo/nycflights.db
 PROTO := turso_sync_nb/protocol/pull_updates.proto
 
-.PHONY: help demo lab test soak lint proto bench bench-large pictures
+.PHONY: help demo lab test test-fast soak lint proto bench bench-large pictures
 
 help:
 	@echo "make demo         run notebooks/01_first_replica.ipynb on real data, print its results"
 	@echo "make lab          the same data in JupyterLab"
-	@echo "make test         lint, types, layering, tests"
+	@echo "make test         lint, types, layering, tests; PARALLEL=: one process"
+	@echo "make test-fast    tests alone, without browser, Binder and random work"
 	@echo "make soak         simulated replicas under faults for an hour, then random work; SOAK_SECONDS=, SEED="
 	@echo "make bench        speed, side by side with pyturso on one tursodb, into docs/bench.md; CASES='wire scan': parts"
 	@echo "make bench-large  2 GB: memory while bootstrapping, speed of a pull; 10 GB: a lookup (21 GB of disk)"
@@ -53,7 +56,10 @@ lint: $(READY)
 	MYPYPATH=tests $(BIN)/mypy bench/*.py
 
 test: lint $(PEERS)
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS)
+
+test-fast: $(READY) $(PEERS)
+	$(BIN)/pytest $(PARALLEL) $(foreach part,$(SLOW),--ignore=tests/$(part)) $(PYTEST_ARGS)
 
 soak: $(READY) $(PEERS)
 	$(BIN)/python tests/simulation/soak.py $(SOAK_SECONDS) $(SEED)

@@ -20,9 +20,10 @@ from turso_sync_nb.units import PageId
 
 PACKAGE = Path(tsn.__file__).parent
 CHILD = Path(__file__).with_name("ended.py")
+FAILPOINT = re.compile(r'failpoint\("([^"]+)"\)')
 PLACES = sorted(
     {"commit: returned"}
-    | {name for file in PACKAGE.rglob("*.py") for name in re.findall(r'reach\("([^"]+)"\)', file.read_text())}
+    | {name for file in PACKAGE.rglob("*.py") for name in FAILPOINT.findall(file.read_text())}
 )
 EVICTIONS = [place for place in PLACES if place.startswith("eviction")]
 FOREIGN = (
