@@ -24,13 +24,15 @@ EXCUSE = re.compile(r"#\s*noqa(?!: [A-Z]+\d+(, [A-Z]+\d+)* +-+ \S)")
 QUESTION = re.compile(r"(What|Who|Whose|Which|How|When|Where)\b")
 
 PUBLIC = {
-    "ConflictError", "Connection", "Cursor", "DataError", "DatabaseError", "Error", "FetchBudgetError",
-    "IntegrityError", "InterfaceError", "InternalError", "NotSupportedError", "OperationalError",
-    "PartialSyncOpts", "PartialSyncPrefixBootstrap", "PartialSyncQueryBootstrap", "ProgrammingError",
-    "ProtocolError", "RemoteError", "RemoteFailedError", "RemoteRefusedError", "RemoteUnreachableError",
-    "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError", "RevisionGoneError", "StoppedError",
-    "SyncError", "UsageError", "VerifyReport", "Rewrite", "SKIP", "Warning", "apilevel", "connect",
-    "paramstyle", "server", "threadsafety",
+    "BatchResult", "Binary", "ConflictError", "Connection", "ConnectionSync", "Cursor", "DataError",
+    "DatabaseError", "Date", "DateFromTicks", "Error", "FetchBudgetError", "IntegrityError",
+    "InterfaceError", "InternalError", "NotSupportedError", "OperationalError", "PartialSyncOpts",
+    "PartialSyncPrefixBootstrap", "PartialSyncQueryBootstrap", "ProgrammingError", "ProtocolError",
+    "RemoteError", "RemoteFailedError", "RemoteRefusedError", "RemoteUnreachableError",
+    "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError", "RevisionGoneError", "Rewrite", "Row",
+    "SKIP", "StoppedError", "SyncError", "Time", "TimeFromTicks", "Timestamp", "TimestampFromTicks",
+    "UsageError", "VerifyReport", "Warning", "aio", "apilevel", "connect", "paramstyle",
+    "read_metadata", "server", "sqlite_version", "sqlite_version_info", "threadsafety",
 }  # fmt: skip
 
 
@@ -141,6 +143,17 @@ def test_docstrings_name_their_subject() -> None:
         if QUESTION.match(text)
     ]
     assert not asking, "\n".join(asking)
+
+
+def test_documents_name_files_that_exist() -> None:
+    """Every path of code that the architecture and the internals name is in the tree."""
+    lost = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in (ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs/internals").glob("*.md")))
+        for name in re.findall(r"`((?:\w+/)+\w+\.(?:py|js))`", path.read_text())
+        if not (ROOT / name).exists() and not (ROOT / "turso_sync_nb" / name).exists()
+    ]
+    assert not lost, "\n".join(lost)
 
 
 def test_notebooks_hold_no_output() -> None:

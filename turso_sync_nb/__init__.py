@@ -15,6 +15,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
+from turso_sync_nb.constructors import (
+    Binary,
+    Date,
+    DateFromTicks,
+    Time,
+    TimeFromTicks,
+    Timestamp,
+    TimestampFromTicks,
+)
 from turso_sync_nb.errors import (
     ConflictError,
     DatabaseError,
@@ -52,10 +61,14 @@ from turso_sync_nb.options import (
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from turso_sync_nb import server
+    from turso_sync_nb import aio, server
+    from turso_sync_nb.connection.batches import BatchResult
     from turso_sync_nb.connection.connect import connect
-    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.connection.connection import Connection, ConnectionSync
     from turso_sync_nb.connection.cursor import Cursor
+    from turso_sync_nb.connection.drop_in import sqlite_version, sqlite_version_info
+    from turso_sync_nb.connection.row import Row
+    from turso_sync_nb.engine.configuration import read_metadata
     from turso_sync_nb.engine.reports import VerifyReport
 
 __version__: Final = "0.1.0"
@@ -65,26 +78,36 @@ threadsafety: Final = 1
 paramstyle: Final = "qmark"
 
 _LOADED_WHEN_USED: Final = {
+    "BatchResult": "turso_sync_nb.connection.batches",
     "connect": "turso_sync_nb.connection.connect",
     "Connection": "turso_sync_nb.connection.connection",
+    "ConnectionSync": "turso_sync_nb.connection.connection",
     "Cursor": "turso_sync_nb.connection.cursor",
+    "read_metadata": "turso_sync_nb.engine.configuration",
+    "Row": "turso_sync_nb.connection.row",
+    "sqlite_version": "turso_sync_nb.connection.drop_in",
+    "sqlite_version_info": "turso_sync_nb.connection.drop_in",
     "VerifyReport": "turso_sync_nb.engine.reports",
 }
 
+_MODULES: Final = {"aio", "server"}
+
 __all__ = [
-    "SKIP", "ConflictError", "Connection", "Cursor", "DataError", "DatabaseError", "Error",
-    "FetchBudgetError", "IntegrityError", "InterfaceError", "InternalError", "NotSupportedError",
-    "OperationalError", "PartialSyncOpts", "PartialSyncPrefixBootstrap", "PartialSyncQueryBootstrap",
-    "ProgrammingError", "ProtocolError", "RemoteError", "RemoteFailedError", "RemoteRefusedError",
-    "RemoteUnreachableError", "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError",
-    "RevisionGoneError", "Rewrite", "StoppedError", "SyncError", "UsageError", "VerifyReport", "Warning",
-    "apilevel", "connect", "paramstyle", "server", "threadsafety",
+    "SKIP", "BatchResult", "Binary", "ConflictError", "Connection", "ConnectionSync", "Cursor", "DataError",
+    "DatabaseError", "Date", "DateFromTicks", "Error", "FetchBudgetError", "IntegrityError",
+    "InterfaceError", "InternalError", "NotSupportedError", "OperationalError", "PartialSyncOpts",
+    "PartialSyncPrefixBootstrap", "PartialSyncQueryBootstrap", "ProgrammingError", "ProtocolError",
+    "RemoteError", "RemoteFailedError", "RemoteRefusedError", "RemoteUnreachableError",
+    "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError", "RevisionGoneError", "Rewrite", "Row",
+    "StoppedError", "SyncError", "Time", "TimeFromTicks", "Timestamp", "TimestampFromTicks", "UsageError",
+    "VerifyReport", "Warning", "aio", "apilevel", "connect", "paramstyle", "read_metadata", "server",
+    "sqlite_version", "sqlite_version_info", "threadsafety",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name == "server":
-        return importlib.import_module("turso_sync_nb.server")
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name in _LOADED_WHEN_USED:
         return getattr(importlib.import_module(_LOADED_WHEN_USED[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -101,7 +101,7 @@ class Capture:
             self._nested.begin_statement(depths, sets, conflict, last_id)
         self._raw.set_last_insert_rowid(rowid)
         before = Objects.of(self._raw, with_columns=word == "ALTER") if word in _CHANGING_THE_SCHEMA else None
-        seen = self._dropped_rows(without_lead(sql))
+        seen = self._dropped_rows(without_lead(sql)) if word in _CHANGING_THE_SCHEMA else None
         if word == "ALTER":
             remove_triggers(self._raw)
             self._known = None

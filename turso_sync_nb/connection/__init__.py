@@ -5,13 +5,16 @@
 | ``connect.py`` | arguments to an open connection |
 | ``connection.py`` | Connection |
 | ``cursor.py`` | Cursor |
+| ``drop_in.py``, ``row.py``, ``batches.py``, ``dump.py`` | names of sqlite3 and of Turso's package |
 | ``functions.py`` | what a user adds to SQL |
+| ``deadline.py`` | how long SQL may run |
 | ``session.py`` | the APSW connection in force, and how it is opened again unseen |
 | ``allowed.py`` | what it refuses |
 | ``carrying.py`` | what moves from one APSW connection to the next |
 | ``syncing.py``, ``outbox.py`` | pull, push and what waits; as frames |
-| ``awaiting.py`` | the verbs as coroutines |
+| ``awaiting.py``, ``aio.py`` | the verbs as coroutines; a connection that has no others |
 | ``editing.py``, ``edits.py``, ``writing.py`` | a table edited as a DataFrame; a DataFrame into a table |
+| ``rows_now.py``, ``column_values.py`` | rows by many keys at once; a column for SQLite's binder |
 | ``profiling.py`` | what columns hold |
 | ``faces.py`` | the widgets |
 | ``fetching.py`` | how much is fetched, and ahead of need |

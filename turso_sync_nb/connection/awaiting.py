@@ -49,44 +49,44 @@ class Awaiting:
 
     async def query(self, sql: str, parameters: Parameters | None = None) -> pd.DataFrame:
         """Run ``sql`` and return its rows as a DataFrame."""
-        return await self._done(self._db.query, sql, parameters)
+        return await self.do(self._db.query, sql, parameters)
 
     async def run(
         self, sql: str, parameters: Parameters | None = None, *, timeout_s: float | None = None
     ) -> QueryResult:
         """Run any number of statements, no transaction opened unasked."""
-        return await self._done(self._db.run, sql, parameters, timeout_s=timeout_s)
+        return await self.do(self._db.run, sql, parameters, timeout_s=timeout_s)
 
     async def execute(self, sql: str, parameters: Parameters = ()) -> Cursor:
         """Run one statement; rows are to be fetched from its cursor when nothing else is awaited."""
-        return await self._done(self._db.execute, sql, parameters)
+        return await self.do(self._db.execute, sql, parameters)
 
     async def write_frame(self, frame: pd.DataFrame, table: str, mode: Mode = "append") -> int:
         """Write the rows of ``frame`` into ``table``; all of them or none."""
-        return await self._done(self._db.write_frame, frame, table, mode)
+        return await self.do(self._db.write_frame, frame, table, mode)
 
     async def apply(self, frame: pd.DataFrame, *, delete: bool = False) -> EditReport:
         """Write what was changed in ``frame`` since ``edit_frame``; ``delete`` the rows that it lacks."""
-        return await self._done(self._db.apply, frame, delete=delete)
+        return await self.do(self._db.apply, frame, delete=delete)
 
     async def pull(self) -> PullReport:
         """Bring what is new on the remote."""
-        return await self._done(self._db.pull)
+        return await self.do(self._db.pull)
 
     async def push(self, *, skip_refused: bool = False) -> PushReport:
         """Send the changes made here; one that was cancelled is found out about by the next."""
-        return await self._done(self._db.push, skip_refused=skip_refused)
+        return await self.do(self._db.push, skip_refused=skip_refused)
 
     async def sync(self) -> tuple[PushReport, PullReport]:
         """Push, then pull."""
-        return await self._done(self._db.sync)
+        return await self.do(self._db.sync)
 
     async def checkpoint(self) -> CheckpointReport:
         """Move the log into the database file."""
-        return await self._done(self._db.checkpoint)
+        return await self.do(self._db.checkpoint)
 
-    async def _done(self, verb: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        """Run ``verb`` on the thread; stop it when the task is cancelled."""
+    async def do(self, verb: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Run ``verb`` on the connection's thread, after what was called before; stop it when cancelled."""
         if self._session.closed:
             self._session.check_open()
         token = object()

@@ -31,7 +31,18 @@ if TYPE_CHECKING:
     from turso_sync_nb.remote.address import Text
 
 
-_LATER: Final = {"protocol": "v1", "remote_encryption_cipher": None}
+_FIXED: Final[Mapping[str, tuple[tuple[object, ...], str]]] = {
+    "protocol": (("v1",), "Turso's present protocol is the one that is spoken"),
+    "remote_encryption_cipher": ((None,), "it has only its default here so far"),
+    "experimental_features": (
+        (None, ""),
+        "they are switches of Turso's own engine; this is SQLite, which has what it has",
+    ),
+    "logical_mvcc_pull": ((None, False), "a replica is made of pages, and SQLite cannot read an MVCC log"),
+}
+"""Options of Turso's package that are taken at these values alone, and why."""
+
+CLIENT_NAME: Final = "turso-sync-nb"
 
 LONG_POLL_MAX_MS: Final = 600_000
 
@@ -44,7 +55,7 @@ def connect(
     remote_url: Text = None,
     *,
     auth_token: Text = None,
-    client_name: str = "turso-sync-nb",
+    client_name: str | None = None,
     partial_sync: PartialSyncOpts | None = None,
     partial_sync_experimental: PartialSyncOpts | None = None,
     bootstrap_if_empty: bool = True,
@@ -58,7 +69,7 @@ def connect(
     long_poll_timeout_ms: int | None = None,
     remote_encryption_key: str | Secret | None = None,
     compress: bool | None = None,
-    **later: object,
+    **fixed: object,
 ) -> Connection:
     """Open the replica in the folder ``path``, making it from the remote if it is not there yet.
 
@@ -69,7 +80,7 @@ def connect(
             that differs from the saved one is told at once (``opening_note``), and saved once the server
             there showed that it has this database.
         auth_token: bearer token, or a callable asked for each request; never saved.
-        client_name: how this client is named in the remote's bookkeeping.
+        client_name: how this client is named in the remote's bookkeeping; by default ``turso-sync-nb``.
         partial_sync: keep a partial replica; by default the whole database is downloaded. A replica
             that is already there stays what it is, and takes its segment size and prefetch from now on.
         partial_sync_experimental: the same, under the name of Turso's package.
@@ -92,7 +103,8 @@ def connect(
         long_poll_timeout_ms: how long a pull waits for news, where the remote can (``tursodb`` cannot).
         compress: ask for pages compressed by zstd, if the remote can (``tursodb`` cannot; it is asked once);
             by default unless it is on this machine.
-        later: ``protocol``, ``remote_encryption_cipher``: taken at their defaults, refused otherwise.
+        fixed: ``protocol``, ``remote_encryption_cipher``, ``experimental_features``, ``logical_mvcc_pull``:
+            taken at their defaults, refused otherwise with the reason.
 
     Blocks until the replica is ready. An interrupted bootstrap is continued by the next call.
 
@@ -104,11 +116,11 @@ def connect(
     """
     remote_url, auth_token = Secret.of(remote_url), Secret.of(auth_token)
     remote_encryption_key = Secret.of(remote_encryption_key)
-    later = {name: Secret(value) for name, value in later.items()}  # one may be a token under another name
+    fixed = {name: Secret(value) for name, value in fixed.items()}  # one may be a token under another name
     if "://" in str(path):
         path = "***"  # it may hold a token
         raise UsageError("connect: a URL where the folder belongs", hint="first the folder, then the URL")
-    _refuse_later(later)
+    _refuse_others(fixed)
     _check_kinds(path, remote_url, auth_token)
     if partial_sync and partial_sync_experimental:
         raise UsageError(
@@ -134,7 +146,7 @@ def connect(
         long_poll_timeout_ms=_checked_wait(long_poll_timeout_ms),
     )
     options = ReplicaOptions(
-        client_name=client_name,
+        client_name=_checked_name(client_name),
         partial_sync=partial,
         bootstrap_if_empty=bootstrap_if_empty,
         pages_resident_max=_checked_room(max_resident),
@@ -219,14 +231,23 @@ def _checked_request(length: int | None) -> int | None:
     return length // PAGE_SIZE
 
 
-def _refuse_later(options: Mapping[str, object]) -> None:
-    for name, value in options.items():
-        if name not in _LATER:
+def _checked_name(client_name: str | None) -> str:
+    name = CLIENT_NAME if client_name is None else client_name
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise UsageError(
+            "connect: client_name is not a name", hint=f"give text, or leave it out for {CLIENT_NAME!r}"
+        )
+    return name
+
+
+def _refuse_others(fixed: Mapping[str, object]) -> None:
+    """Refuse an option that there is not, or one at another value than the one that it has here."""
+    for name, value in fixed.items():
+        if name not in _FIXED:
             raise UsageError(f"connect: there is no option {name!r}", hint="see help(turso_sync_nb.connect)")
-        if Secret(value).reveal() != _LATER[name]:
-            raise UsageError(
-                f"connect: option {name!r} has only its default here so far", hint="leave it out"
-            )
+        taken, reason = _FIXED[name]
+        if Secret(value).reveal() not in taken:
+            raise UsageError(f"connect: option {name!r} is refused: {reason}", hint="leave it out")
 
 
 def _ensure_bootstrap_query(replica: Replica, partial: PartialSyncOpts | None) -> None:

@@ -11,10 +11,11 @@ import time
 from collections.abc import Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from turso_sync_nb.connection.awaiting import Awaiting
-from turso_sync_nb.connection.cursor import Cursor, Row
+from turso_sync_nb.connection.cursor import Cursor
+from turso_sync_nb.connection.drop_in import DropInMixin
 from turso_sync_nb.connection.editing import Editor, EditReport, OnChanged
 from turso_sync_nb.connection.faces import FacesMixin
 from turso_sync_nb.connection.fetching import FetchingMixin
@@ -49,7 +50,7 @@ _ATOMIC: Final = "turso_sync_nb_atomic"
 ISOLATION_LEVELS: Final = frozenset({"DEFERRED", "IMMEDIATE", "EXCLUSIVE", None})
 
 
-class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
+class Connection(DropInMixin, FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
     """One user's connection to a replica; make it with :func:`turso_sync_nb.connect`.
 
     Not safe for use by two threads at once (each takes a connection of its own; they share the replica,
@@ -65,7 +66,6 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
         isolation_level: str | None = "DEFERRED",
         options: SyncOptions | None = None,
     ) -> None:
-        self.row_factory: Callable[[Cursor, Row], Any] | None = None
         self.bootstrap_report: BootstrapReport | None = replica.bootstrap_report
         self.opening_note = replica.opening_note
         self.last_report = QueryReport()
@@ -238,7 +238,7 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
 
         changed_before = self._session.rows_changed
         bound = bindings(parameters)
-        with self._measured(), self._session.time_limit(timeout_s):
+        with self._measured(), self._session.deadline.limited(timeout_s):
             for statement in statements:
                 with (
                     self._session.statement(statement, begins=False),
@@ -458,3 +458,7 @@ class Connection(FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
                 return report
             costs = tree_costs.tree_costs(file, dict(self._session.do(tree_costs.ROOTS)))
         return replace(report, pages_wasted=sum(cost.pages_wasted for cost in costs), by_tree=costs)
+
+
+ConnectionSync = Connection
+"""The name of it in Turso's Python package."""

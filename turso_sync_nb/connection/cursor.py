@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.sql_text import first_word
 from turso_sync_nb.connection.parameters import Parameters, are_bindable, bindings
+from turso_sync_nb.connection.row import RowFactoryMixin, texts_made_by
 from turso_sync_nb.connection.statements import is_changing, split
 from turso_sync_nb.errors import ProgrammingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     import apsw
 
@@ -28,12 +29,13 @@ Description = tuple[tuple[str, None, None, None, None, None, None], ...]
 ROWCOUNT_UNKNOWN: Final = -1
 
 
-class Cursor:
+class Cursor(RowFactoryMixin):
     """Runs statements on one connection and hands out their rows.
 
     ``description`` holds seven-tuples of which the first is the column's name, ``declared`` the declared type
     of each column, ``None`` for an expression; ``rowcount`` the rows that a changing statement changed,
-    otherwise -1; ``lastrowid`` the rowid of the last INSERT or REPLACE.
+    otherwise -1; ``lastrowid`` the rowid that the connection's last INSERT or REPLACE gave, as of the last
+    ``execute`` of this cursor; ``None`` before it.
     """
 
     arraysize = 1
@@ -42,7 +44,7 @@ class Cursor:
         self.connection = connection
         self._session = connection._session  # noqa: SLF001 - a cursor is one unit with its connection
         self._session.cursors.add(self)
-        self.row_factory: Callable[[Cursor, Row], Any] | None = connection.row_factory
+        self._row_factory = connection.row_factory
         self.description: Description | None = None
         self.declared: tuple[str | None, ...] = ()
         self.rowcount = ROWCOUNT_UNKNOWN
@@ -68,6 +70,7 @@ class Cursor:
         try:
             with self._session.statement(sql, alone=True):
                 self._run(sql, bound)
+                self.lastrowid = self._session.raw.last_insert_rowid()  # of any statement, as in sqlite3
         except BaseException:
             self._release()  # what failed is not under way any more
             raise
@@ -80,7 +83,7 @@ class Cursor:
             raise ProgrammingError("run executemany: only INSERT, UPDATE, DELETE and REPLACE can be repeated")
         changed = done = 0
         item: Parameters = ()
-        checked = parameters if type(parameters) is list and are_bindable(parameters) else []
+        checked = parameters if isinstance(parameters, list) and are_bindable(parameters) else []
 
         def bound() -> Iterator[Any]:
             nonlocal changed, done, item
@@ -141,6 +144,8 @@ class Cursor:
             return True
 
         raw.exec_trace = before_first_step
+        if (text := self.connection.text_factory) is not str:
+            raw.row_trace = texts_made_by(text)
         # SQLite reads freed memory where a kept EXPLAIN meets another schema: it never checks the cookie.
         self._rows = raw.execute(sql, bound, can_cache=first_word(sql) != "EXPLAIN")
         raw.exec_trace = None  # it holds this cursor, and would keep one that is dropped open
@@ -153,8 +158,6 @@ class Cursor:
         self._ahead = next(self._rows, None)
         if is_changing(sql):
             self.rowcount = self._session.raw.changes()
-        if first_word(sql) in ("INSERT", "REPLACE"):
-            self.lastrowid = self._session.raw.last_insert_rowid()
 
     # Fetching
 

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from turso_sync_nb.changes.names import quoted
 from turso_sync_nb.connection.edits import ATTRIBUTE, Edit, RowEdit
-from turso_sync_nb.connection.frames import frame_of_rows
+from turso_sync_nb.connection.frames import frame_of_rows, no_collecting
+from turso_sync_nb.connection.rows_now import rows_now
 from turso_sync_nb.errors import ConflictError, Error, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     import pandas as pd
 
     from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.connection.edits import Key
     from turso_sync_nb.connection.parameters import Parameters
 
 EDITS_KEPT: Final = 8
@@ -28,6 +30,7 @@ EDITS_KEPT: Final = 8
 
 _KIND: Final = "SELECT type FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE"
 _COLUMNS: Final = "SELECT name, upper(type), pk FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0"
+_DEFAULTED: Final = "SELECT name FROM pragma_table_info(?, 'main') WHERE dflt_value IS NOT NULL"
 
 OnChanged = Literal["raise", "skip", "overwrite"]
 
@@ -81,12 +84,13 @@ class Editor:
     ) -> pd.DataFrame:
         """Return rows of ``table``; see the method of that name on :class:`Connection`."""
         columns, key, auto_key = editable(db, table)
+        defaulted = {name for (name,) in db.run(_DEFAULTED, (table,)).rows}
         listed = ", ".join(map(quoted, columns))
         condition = _condition(db, table, where, parameters) if where else ""
         result = db.run(f"SELECT {listed} FROM main.{quoted(table)}{condition}", parameters)
         kinds = zip(columns, result.declared, strict=True)
         days = frozenset(name for name, declared in kinds if (declared or "").upper() == "DATE")
-        edit = Edit(table, columns, key, result.rows, auto_key=auto_key, days=days)
+        edit = Edit(table, columns, key, result.rows, auto_key=auto_key, days=days, defaulted=defaulted)
         frame = frame_of_rows(columns, result.declared, result.rows)
         frame.attrs[ATTRIBUTE] = edit.number
         self._edits[edit.number] = edit
@@ -99,10 +103,12 @@ class Editor:
     ) -> pd.DataFrame:
         """Return what :meth:`apply` would write; see the method of that name on :class:`Connection`."""
         edit = self._edit_of(frame, of)
+        edits = edit.differences(frame, delete=delete)
+        changed = _underneath(edit, edits, _rows_now(db, edit, edits))
         rows = [
             (one.operation, dict(zip(edit.key, one.key, strict=True)), dict(one.old) or None,
-             dict(one.new) or None, _changed_underneath(db, edit, one))
-            for one in edit.differences(frame, delete=delete)
+             dict(one.new) or None, underneath)
+            for one, underneath in zip(edits, changed, strict=True)
         ]  # fmt: skip
         names = ("operation", "key", "old", "new", "changed")
         return frame_of_rows(names, ("TEXT", None, None, None, None), rows)
@@ -120,9 +126,10 @@ class Editor:
         if on_changed not in ("raise", "skip", "overwrite"):
             raise UsageError(f"apply: on_changed={on_changed!r}", hint="use raise, skip or overwrite")
         edit = self._edit_of(frame, of)
-        edits = edit.differences(frame, delete=delete)
-        changes = [one for one in edits if one.operation != "kept"]
-        report = write_edits(db, edit, changes, on_changed)
+        with no_collecting():
+            edits = edit.differences(frame, delete=delete)
+            changes = [one for one in edits if one.operation != "kept"]
+            report = write_edits(db, edit, changes, on_changed)
         del self._edits[edit.number]
         return replace(report, kept=len(edits) - len(changes), taken=len(edit.rows))
 
@@ -146,7 +153,7 @@ def write_edits(
     edit: Edit,
     edits: Sequence[RowEdit],
     on_changed: OnChanged,
-    about_to: Callable[[RowEdit], None] = lambda _one: None,
+    about_to: Callable[[RowEdit], None] | None = None,
 ) -> EditReport:
     """Write ``edits`` as one transaction or not at all; ``about_to`` is called with each before.
 
@@ -155,13 +162,13 @@ def write_edits(
         IntegrityError: a constraint.
     """
     with db.atomic():
-        changed = [one for one in edits if _changed_underneath(db, edit, one) is not None]
-        if changed and on_changed == "raise":
+        now = _rows_now(db, edit, edits)
+        pairs = list(zip(edits, _underneath(edit, edits, now), strict=True))
+        if on_changed == "raise" and (changed := [one for one, moved in pairs if moved is not None]):
             raise _refused(edit, changed)
-        written = [one for one in edits if on_changed == "overwrite" or one not in changed]
-        for one in written:
-            about_to(one)
-            _write(db, edit, one)
+        written = [one for one, moved in pairs if on_changed == "overwrite" or moved is None]
+        for sql, group in _statements(edit, written, now.keys()):
+            _run(db, edit, sql, group, about_to)
     counts = Counter(one.operation for one in written)
     return EditReport(counts["insert"], counts["update"], counts["delete"], len(edits) - len(written))
 
@@ -200,45 +207,98 @@ def _condition(db: Connection, table: str, where: str, parameters: Parameters | 
     return f" WHERE (\n{where}\n)"
 
 
-def _changed_underneath(db: Connection, edit: Edit, one: RowEdit) -> dict[str, Any] | None:
-    """Return what is in the way of an edit: columns of the row as they are now, none if it is gone."""
-    row = None if None in one.key else _row(db, edit, one)
-    if one.operation == "insert":
-        return row
-    if one.operation == "kept":
-        return None
-    if row is None:
-        return {} if one.operation == "update" else None
-    moved = [name for name, was in one.old.items() if not _alike(row[name], was)]
-    if one.operation == "update" and all(_alike(row[name], one.new[name]) for name in moved):
-        return None
-    return {name: row[name] for name in moved} or None
+def _rows_now(db: Connection, edit: Edit, edits: Sequence[RowEdit]) -> Mapping[Key, tuple[Any, ...]]:
+    """Return the rows that ``edits`` are about, as they are now, by key."""
+    keys = {one.key for one in edits if one.operation != "kept" and None not in one.key}
+    return rows_now(db, edit.table, edit.columns, edit.key, keys)
 
 
-def _row(db: Connection, edit: Edit, one: RowEdit) -> dict[str, Any] | None:
-    listed = ", ".join(map(quoted, edit.columns))
-    sql = f"SELECT {listed} FROM main.{quoted(edit.table)} WHERE {_named(edit.key)}"
-    found = db.run(sql, one.key).rows
-    return dict(zip(edit.columns, found[0], strict=True)) if found else None
+def _underneath(
+    edit: Edit, edits: Sequence[RowEdit], now: Mapping[Key, tuple[Any, ...]]
+) -> Iterator[dict[str, Any] | None]:
+    """Yield what is in the way of each edit: columns of the row as they are now, none if it is gone."""
+    place = {name: at for at, name in enumerate(edit.columns)}
+    for one in edits:
+        row = now.get(one.key)
+        if one.operation == "kept":
+            yield None
+        elif one.operation == "insert":
+            yield None if row is None else dict(zip(edit.columns, row, strict=True))
+        elif row is None:
+            yield {} if one.operation == "update" else None
+        else:
+            moved = [name for name, was in one.old.items() if not _alike(row[place[name]], was)]
+            if moved and one.operation == "update":
+                is_same = all(_alike(row[place[name]], one.new[name]) for name in moved)
+                moved = [] if is_same else moved
+            yield {name: row[place[name]] for name in moved} or None
 
 
-def _write(db: Connection, edit: Edit, one: RowEdit) -> None:
-    there = None not in one.key and _row(db, edit, one) is not None
-    named = _named(edit.key)
-    if one.operation == "delete":
-        db.execute(f"DELETE FROM main.{quoted(edit.table)} WHERE {named}", one.key)
-    elif there:
-        settings = ", ".join(f"{quoted(name)} = ?" for name in one.new)
-        sql = f"UPDATE main.{quoted(edit.table)} SET {settings} WHERE {named}"
-        db.execute(sql, (*one.new.values(), *one.key))
+def _statements(
+    edit: Edit, edits: Sequence[RowEdit], there: Collection[Key]
+) -> Iterator[tuple[str, list[RowEdit]]]:
+    """Yield the statements that write ``edits``, each with the rows that it is for.
+
+    Updates of the same columns go together. Inserts keep their order: SQLite assigns keys by it.
+    """
+    groups: list[tuple[str, list[RowEdit]]] = []
+    known: dict[tuple[str, ...], list[RowEdit]] = {}
+    for one in edits:
+        if one.operation != "delete" and one.key not in there:
+            sql = _insert(edit, _whole(edit, one))
+            if not groups or groups[-1][0] != sql:
+                groups.append((sql, []))
+            groups[-1][1].append(one)
+            continue
+        names = tuple(one.new)
+        if names not in known:
+            sql = _delete(edit) if one.operation == "delete" else _update(edit, names)
+            groups.append((sql, known.setdefault(names, [])))
+        known[names].append(one)
+    yield from groups
+
+
+def _run(
+    db: Connection, edit: Edit, sql: str, edits: Sequence[RowEdit], about_to: Callable[[RowEdit], None] | None
+) -> None:
+    """Write ``edits`` with ``sql``; one whose row is gone, by a trigger or foreign key, is inserted."""
+    operation = sql.partition(" ")[0]
+    if operation == "INSERT":
+        values = [tuple(_whole(edit, one).values()) for one in edits]
     else:
-        _insert(db, edit, {**edit.row(one.key), **one.new})
+        values = [(*one.new.values(), *one.key) for one in edits]
+
+    def told(about_to: Callable[[RowEdit], None]) -> Iterator[tuple[Any, ...]]:
+        for one, each in zip(edits, values, strict=True):
+            about_to(one)
+            yield each
+
+    written = db.executemany(sql, values if about_to is None else told(about_to)).rowcount
+    if operation == "UPDATE" and written < len(edits):
+        there = _rows_now(db, edit, edits)
+        for again, gone in _statements(edit, [one for one in edits if one.key not in there], there):
+            _run(db, edit, again, gone, about_to)
 
 
-def _insert(db: Connection, edit: Edit, values: dict[str, Any]) -> None:
+def _whole(edit: Edit, one: RowEdit) -> dict[str, Any]:
+    """Return the values that an insert of the row gives."""
+    given = {**edit.row(one.key), **one.new}
+    return {name: given.get(name) for name in edit.columns if name in given or name not in edit.defaulted}
+
+
+def _insert(edit: Edit, values: Mapping[str, Any]) -> str:
     names, places = ", ".join(map(quoted, values)), ", ".join("?" * len(values))
     what = f"({names}) VALUES ({places})" if values else "DEFAULT VALUES"
-    db.execute(f"INSERT INTO main.{quoted(edit.table)} {what}", tuple(values.values()))
+    return f"INSERT INTO main.{quoted(edit.table)} {what}"
+
+
+def _update(edit: Edit, names: Sequence[str]) -> str:
+    settings = ", ".join(f"{quoted(name)} = ?" for name in names)
+    return f"UPDATE main.{quoted(edit.table)} SET {settings} WHERE {_named(edit.key)}"
+
+
+def _delete(edit: Edit) -> str:
+    return f"DELETE FROM main.{quoted(edit.table)} WHERE {_named(edit.key)}"
 
 
 def _named(key: Sequence[str]) -> str:

@@ -6,15 +6,16 @@ integers into floats on the way, because a row was added to it, has not changed.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from turso_sync_nb.connection.parameters import as_day, bindable, python_value
-from turso_sync_nb.errors import ProgrammingError, UsageError
+from turso_sync_nb.connection.column_values import UnboundValueError, column_values
+from turso_sync_nb.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import pandas as pd
 
@@ -58,6 +59,7 @@ class Edit:
         *,
         auto_key: bool,
         days: frozenset[str] = frozenset(),
+        defaulted: Collection[str] | None = None,
     ) -> None:
         self.number = next(_numbers)
         self.table = table
@@ -65,6 +67,8 @@ class Edit:
         self.key = key
         self.auto_key = auto_key
         self.days = days
+        self.defaulted = frozenset(columns if defaulted is None else defaulted)
+        """Columns that an insert leaves out where no value is given; others are NULL then as well."""
         self._places = [columns.index(name) for name in key]
         self.rows = {self.key_of(row): row for row in rows}
         if any(None in key for key in self.rows):
@@ -86,28 +90,27 @@ class Edit:
         Raises:
             UsageError: a key twice, a column that the table lacks, a value that SQLite has not.
         """
-        names, rows = self._read(frame)
-        there: dict[Key, dict[str, Any]] = {}
-        inserts: list[RowEdit] = []
-        for row in rows:
-            values = dict(zip(names, row, strict=True))
-            key = self._known_key(values)
-            if key is None:
-                inserts.append(self._insert(values))
-            elif key in there:
-                raise UsageError(
-                    f"apply to {self.table}: two rows have the key {self.shown(key)}",
-                    hint="frame[frame.duplicated(key)] shows them",
-                )
-            else:
-                there[key] = values
+        values = self._read(frame)
+        keys = list(zip(*(values[name] for name in self.key), strict=True))
+        known = [at for at, key in enumerate(keys) if key in self.rows]
+        there = {keys[at] for at in known}
+        if len(there) < len(known):
+            twice = next(key for key, count in Counter(keys[at] for at in known).items() if count > 1)
+            raise UsageError(
+                f"apply to {self.table}: two rows have the key {self.shown(twice)}",
+                hint="frame[frame.duplicated(key)] shows them",
+            )
         missing = [
             RowEdit("delete" if delete else "kept", key, dict(zip(self.columns, row, strict=True)), {})
             for key, row in self.rows.items()
             if key not in there
         ]
-        updates = [one for key, values in there.items() if (one := self._update(key, values))]
-        return [*missing, *updates, *inserts]
+        inserts = [
+            self._insert(key, {name: column[at] for name, column in values.items()})
+            for at, key in enumerate(keys)
+            if key not in self.rows
+        ]
+        return [*missing, *self._updates([keys[at] for at in known], known, values), *inserts]
 
     def row(self, key: Key) -> dict[str, Any]:
         """Return the row that was taken, nothing of one that was not."""
@@ -119,20 +122,21 @@ class Edit:
 
     # One row
 
-    def _known_key(self, values: dict[str, Any]) -> Key | None:
-        """Return the key of a row that was taken from the table, ``None`` for a new one."""
-        key = tuple(values[name] for name in self.key)
-        return key if key in self.rows else None
+    def _updates(self, keys: list[Key], places: list[int], values: dict[str, list[Any]]) -> list[RowEdit]:
+        """Return the rows of which a column differs, compared column by column."""
+        before = [self.rows[key] for key in keys]
+        changes: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
+        for name, column in values.items():
+            at = self.columns.index(name)
+            whole = bool(self._whole) and self._whole[at]
+            for number, (row, place) in enumerate(zip(before, places, strict=True)):
+                was, value = row[at], column[place]
+                if was != value and not _same(value, was):
+                    old, new = changes.setdefault(number, ({}, {}))
+                    old[name], new[name] = was, _as_integer(value) if whole else value
+        return [RowEdit("update", keys[number], *changes[number]) for number in sorted(changes)]
 
-    def _update(self, key: Key, values: dict[str, Any]) -> RowEdit | None:
-        was = dict(zip(self.columns, self.rows[key], strict=True))
-        new = {
-            name: self._fitting(name, value) for name, value in values.items() if not _same(value, was[name])
-        }
-        return RowEdit("update", key, {name: was[name] for name in new}, new) if new else None
-
-    def _insert(self, values: dict[str, Any]) -> RowEdit:
-        key = tuple(values[name] for name in self.key)
+    def _insert(self, key: Key, values: dict[str, Any]) -> RowEdit:
         if None in key and not self.auto_key:
             raise UsageError(
                 f"apply to {self.table}: a new row has no value in its key {', '.join(self.key)}",
@@ -146,15 +150,12 @@ class Edit:
 
     def _fitting(self, name: str, value: Any) -> Any:
         """Return ``value`` for its column: an integer again where pandas made floats of integers."""
-        whole = bool(self._whole) and self._whole[self.columns.index(name)]
-        if whole and type(value) is float and value.is_integer() and abs(value) <= _EXACT_IN_FLOAT:
-            return int(value)
-        return value
+        return _as_integer(value) if self._whole and self._whole[self.columns.index(name)] else value
 
     # The frame
 
-    def _read(self, frame: pd.DataFrame) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Return the frame's columns that are the table's, and its rows as SQLite would hold them."""
+    def _read(self, frame: pd.DataFrame) -> dict[str, list[Any]]:
+        """Return the frame's columns, which are the table's, by name, as SQLite would hold them."""
         if set(self.key) <= set(frame.index.names):
             frame = frame.reset_index()
         names = [str(name) for name in frame.columns]
@@ -169,8 +170,7 @@ class Edit:
             raise UsageError(
                 f"apply to {self.table}: {what}", hint=f"its columns are {', '.join(self.columns)[:200]}"
             )
-        columns = [self._values(name, frame.iloc[:, at]) for at, name in enumerate(names)]
-        return names, list(zip(*columns, strict=True))
+        return {name: self._values(name, frame.iloc[:, at]) for at, name in enumerate(names)}
 
     def _values(self, name: str, series: pd.Series[Any]) -> list[Any]:
         if name in self.key and series.dtype.kind == "f" and series.abs().max() > _EXACT_IN_FLOAT:
@@ -178,21 +178,19 @@ class Edit:
                 f"apply to {self.table}: the key column {name} lost digits when pandas made floats of it",
                 hint=f'frame["{name}"].astype("Int64") before rows without a key are added keeps them',
             )
-        absent = series.isna().tolist()
-        fitting = as_day if name in self.days else python_value
-        return [
-            None if is_absent else self._value(name, fitting(value))
-            for value, is_absent in zip(series.tolist(), absent, strict=True)
-        ]
-
-    def _value(self, name: str, value: Any) -> Any:
         try:
-            value = bindable(value, name)
-        except ProgrammingError as error:
+            values = column_values(series, days=name in self.days)
+        except UnboundValueError as error:
             raise UsageError(
-                f"apply to {self.table}: column {name}: {error}", hint="give it a value that SQLite can hold"
+                f"apply to {self.table}: column {name}: {error.reason}",
+                hint="give it a value that SQLite can hold",
             ) from error
-        return int(value) if isinstance(value, bool) else value
+        return [int(value) if value is True or value is False else value for value in values]
+
+
+def _as_integer(value: Any) -> Any:
+    is_whole = type(value) is float and value.is_integer() and abs(value) <= _EXACT_IN_FLOAT
+    return int(value) if is_whole else value
 
 
 def _only_integers(values: Sequence[Any]) -> bool:

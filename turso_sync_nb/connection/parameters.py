@@ -22,7 +22,7 @@ _AS_THEY_ARE: Final = frozenset({type(None), int, float, str, bytes, bool, bytea
 _PLAIN: Final = frozenset({type(None), float, bytes, bool})
 _SEQUENCES: Final = frozenset({tuple, list})
 _OF_SQLITE: Final = frozenset({type(None), int, float, str, bytes, bool})
-_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 
 def bindable(value: Any, name: str | int) -> Any:
@@ -33,7 +33,7 @@ def bindable(value: Any, name: str | int) -> Any:
     """
     if type(value) not in _AS_THEY_ARE:
         value = _converted(value, name)
-    if type(value) is int and not _INT64_MIN <= value <= _INT64_MAX:
+    if type(value) is int and not INT64_MIN <= value <= INT64_MAX:
         raise ProgrammingError(f"bind parameter {name!r}: {value} does not fit SQLite's 64-bit integers")
     if type(value) is str and not _is_unicode(value):
         raise ProgrammingError(
@@ -90,7 +90,7 @@ def _are_plain(values: tuple[Any, ...]) -> bool:
     for value in values:
         kind = type(value)
         if kind is int:
-            if not _INT64_MIN <= value <= _INT64_MAX:
+            if not INT64_MIN <= value <= INT64_MAX:
                 return False
         elif kind is str:
             if not value.isascii():
@@ -141,15 +141,20 @@ class _Named(Mapping[str, Any]):
         return len(self._values)
 
 
+class BoundItems(list[Parameters]):
+    """Items of an executemany that hold nothing but what SQLite's binder takes as it is."""
+
+
 def are_bindable(items: list[Parameters]) -> bool:
     """Return whether SQLite's binder takes each of ``items`` as it is, or refuses it itself.
 
     It refuses integers that are too large and text that is no Unicode, without naming the value;
     :func:`bindings` names it.
     """
-    return _SEQUENCES.issuperset(map(type, items)) and _OF_SQLITE.issuperset(
-        map(type, chain.from_iterable(items))
-    )
+    if type(items) is BoundItems:
+        return True
+    kinds = map(type, chain.from_iterable(items))
+    return _SEQUENCES.issuperset(map(type, items)) and _OF_SQLITE.issuperset(kinds)
 
 
 def bindings(parameters: Parameters | None) -> Any:

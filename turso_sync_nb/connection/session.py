@@ -12,7 +12,6 @@ with the capture of what it changes.
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from weakref import WeakSet
@@ -30,6 +29,7 @@ from turso_sync_nb.connection.allowed import (
     refuse_inner_file,
 )
 from turso_sync_nb.connection.carrying import Luggage
+from turso_sync_nb.connection.deadline import PROGRESS_STEPS, Deadline
 from turso_sync_nb.connection.facts import Facts, KnownFacts
 from turso_sync_nb.connection.sql_errors import is_undone_by_sqlite, translated, with_note
 from turso_sync_nb.connection.statements import (
@@ -54,9 +54,6 @@ if TYPE_CHECKING:
     from turso_sync_nb.connection.cursor import Cursor
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.storage.pages.fetch_budget import FetchBudget
-
-PROGRESS_STEPS: Final = 20_000
-"""Virtual-machine steps between two chances for Python to deliver Ctrl-C (0.06 s at most, measured)."""
 
 _ITEMS: Final = "turso_sync_nb_items"
 """Savepoint around the items of an executemany."""
@@ -83,13 +80,13 @@ class Session:
         self.awaited = set[object]()
         """The awaited verbs that are not done; all of them run on ``awaiting_thread``."""
         self.awaiting_thread: int | None = None
+        self.deadline = Deadline()
         self._fetch_budget: FetchBudget | None = None
         self._replica = replica
         self._tables_ignore = tables_ignore
         self._recorded: dict[tuple[Any, ...], Callable[[apsw.Connection], object]] = {}
         self._authorizer: Callable[..., int] | None = None
         self._attached = False
-        self._deadline_s: float | None = None
         self._own = False
         self._facts = KnownFacts()
         self._changed_schema = False
@@ -106,7 +103,7 @@ class Session:
         raw = self._replica.open_database()
         self._replica.allow(raw, self._fetch_budget)
         capture = Capture(raw, ignored=self._tables_ignore, next_transaction=self._replica.next_transaction)
-        raw.set_progress_handler(self._is_late, PROGRESS_STEPS)
+        raw.set_progress_handler(self.deadline.is_late, PROGRESS_STEPS)
         raw.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
         raw.set_rollback_hook(lambda: self._rolled_back(capture))
         raw.authorizer = self._authorize
@@ -116,30 +113,6 @@ class Session:
         """Look at everything again: the schema that facts and triggers were made for may be another now."""
         capture.forget()
         self._facts.clear()
-
-    def _is_late(self) -> bool:
-        """Return whether SQLite is to stop; being called at all is what lets Python deliver Ctrl-C."""
-        return self._deadline_s is not None and time.monotonic() > self._deadline_s
-
-    @contextmanager
-    def time_limit(self, seconds: float | None) -> Iterator[None]:
-        """Have SQLite stop in the block after ``seconds``.
-
-        Raises:
-            apsw.InterruptError: it did; the message says after how long.
-        """
-        if seconds is None:
-            yield
-            return
-        self._deadline_s = time.monotonic() + seconds
-        try:
-            yield
-        except apsw.InterruptError as error:
-            if self._is_late():
-                error.args = (f"stopped: it ran longer than {seconds:g} s", *error.args[1:])
-            raise
-        finally:
-            self._deadline_s = None
 
     @contextmanager
     def allowed(self, budget: FetchBudget) -> Iterator[None]:
@@ -169,6 +142,7 @@ class Session:
                 hint="await it first; db.interrupt() stops it; another connection can be used meanwhile",
             )
         self.thread = thread
+        self.deadline.begin()
         if self._luggage is not None:
             with self._replica.gate.running(self):  # not amid another thread's verb, which has the files
                 self._take_up()

@@ -19,6 +19,7 @@ from turso_sync_nb.engine.news import are_there
 from turso_sync_nb.engine.position import find_out
 from turso_sync_nb.engine.pull import Settling, pull, rebase
 from turso_sync_nb.engine.push import push
+from turso_sync_nb.engine.stepwise import RemoteChanges, apply_changes, wait_changes
 from turso_sync_nb.engine.verify import verify
 from turso_sync_nb.errors import NotSupportedError, UsageError
 
@@ -72,6 +73,33 @@ class SyncMixin:
         self._session.check_open()
         with explaining():
             return pull(self._replica, replace(self._settling(), wait_ms=self._options.long_poll_timeout_ms))
+
+    def wait_changes(self) -> RemoteChanges:
+        """Fetch what is new on the remote and keep it aside; nothing moves here. False if nothing is new.
+
+        Waits ``long_poll_timeout_ms`` for it where the remote can.
+
+        Raises:
+            RemoteError, ProtocolError: the remote did not answer, or not as the protocol says.
+            ReplicaError: the server at the address is another database.
+        """
+        self._session.check_open()
+        with explaining():
+            return wait_changes(self._replica, self._options.long_poll_timeout_ms)
+
+    def apply_changes(self, changes: RemoteChanges) -> PullReport:
+        """Apply what :meth:`wait_changes` returned: exactly that revision, though the remote moved on.
+
+        No request is made, but for pages of a partial replica that replaying its own changes needs. What was
+        written here meanwhile stays, on top. May be done later, not twice.
+
+        Raises:
+            UsageError: they are outdated: a pull or push was done since, or they are another replica's.
+            ReplicaBusyError, ConflictError: as for :meth:`pull`; they can be applied again.
+        """
+        self._session.check_open()
+        with explaining():
+            return apply_changes(self._replica, changes, self._settling("apply_changes"))
 
     def has_news(self, wait_s: float = 0.0) -> bool:
         """Return whether the remote has something that a pull would bring; nothing is fetched.

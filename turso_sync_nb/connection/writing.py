@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from turso_sync_nb.changes.names import folded, quoted
+from turso_sync_nb.connection.column_values import UnboundValueError, column_values
 from turso_sync_nb.connection.frames import is_frame, of_arrow
-from turso_sync_nb.connection.parameters import as_day, bindable, python_value
-from turso_sync_nb.errors import ProgrammingError, UsageError
+from turso_sync_nb.connection.parameters import BoundItems, python_value
+from turso_sync_nb.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,9 @@ Mode = Literal["append", "upsert", "replace"]
 
 ROWS_TOGETHER: Final = 10_000
 """Rows that are turned into Python values and written at once."""
+
+VALUES_TOGETHER: Final = 500
+"""Values that one INSERT binds at most, of as many rows: a third faster than row by row (measured)."""
 
 _COLUMNS: Final = "SELECT name, pk, hidden > 0, upper(type) FROM pragma_table_xinfo(?, ?) ORDER BY cid"
 _SCHEMAS: Final = "SELECT schema FROM pragma_table_list WHERE name = ? COLLATE NOCASE"
@@ -40,9 +44,12 @@ def write_frame(db: Connection, frame: pd.DataFrame, table: str, mode: Mode) -> 
         target = _target(db, named, table, names, mode)
         if mode == "replace":
             db.execute(f"DELETE FROM {target.quoted}")
-        sql = _statement(table, target, names, upsert=mode == "upsert")
-        for rows in _rows(named, target, table, names):
-            db.executemany(sql, rows)
+        stored = _stored(table, target, names)
+        statement = _upsert(table, target, stored) if mode == "upsert" else _insert(target, stored)
+        together = 1 if mode == "upsert" else max(1, VALUES_TOGETHER // len(stored))
+        for columns in _columns(named, target, table, names):
+            for count, items in _items(columns, together):
+                db.executemany(statement if count == 1 else _insert(target, stored, count), items)
     return len(named)
 
 
@@ -174,13 +181,29 @@ def _place(db: Connection, table: str) -> tuple[str, str]:
     )
 
 
-def _statement(table: str, target: Target, names: list[str], *, upsert: bool) -> str:
-    """Return the statement for one row; an upsert leaves a row as it is that has all its values already."""
-    names, key = [name for name in names if folded(name) not in target.computed], target.key
-    listed, places = ", ".join(map(quoted, names)), ", ".join("?" * len(names))
-    insert = f"INSERT INTO {target.quoted} ({listed}) VALUES ({places})"
-    if not upsert:
-        return insert
+def _stored(table: str, target: Target, names: list[str]) -> list[str]:
+    """Return the columns that are written: all that SQLite does not compute.
+
+    Raises:
+        UsageError: it computes all of them.
+    """
+    stored = [name for name in names if folded(name) not in target.computed]
+    if not stored:
+        raise UsageError(
+            f"write to {table}: SQLite computes every column of the frame", hint="add a column that is stored"
+        )
+    return stored
+
+
+def _insert(target: Target, names: list[str], rows: int = 1) -> str:
+    places = f"({', '.join('?' * len(names))})"
+    values = ", ".join([places] * rows)
+    return f"INSERT INTO {target.quoted} ({', '.join(map(quoted, names))}) VALUES {values}"
+
+
+def _upsert(table: str, target: Target, names: list[str]) -> str:
+    """Return the statement for one row, which leaves a row as it is that has all its values already."""
+    insert, key = _insert(target, names), target.key
     given = {folded(name) for name in names}
     lacking = [name for name in key if folded(name) not in given]
     if not key or lacking:
@@ -199,39 +222,36 @@ def _statement(table: str, target: Target, names: list[str], *, upsert: bool) ->
     return f"{insert} ON CONFLICT ({conflict}) DO UPDATE SET {settings} WHERE {differs}"
 
 
-def _rows(
-    frame: pd.DataFrame, target: Target, table: str, names: list[str]
-) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield the frame's rows, as the table takes them."""
+def _columns(frame: pd.DataFrame, target: Target, table: str, names: list[str]) -> Iterator[list[list[Any]]]:
+    """Yield the frame's columns, some rows at a time, as the table takes them."""
     for first in range(0, len(frame), ROWS_TOGETHER):
         part = frame.iloc[first : first + ROWS_TOGETHER]
-        columns = [
+        yield [
             _values(part.iloc[:, at], f"{table}, column {name}", first, days=folded(name) in target.days)
             for at, name in enumerate(names)
             if folded(name) not in target.computed
         ]
-        yield list(zip(*columns, strict=True))
+
+
+def _items(columns: list[list[Any]], together: int) -> Iterator[tuple[int, BoundItems]]:
+    """Yield how many rows an item has, and the items: rows ``together``, then those that are left."""
+    width, length = len(columns), len(columns[0])
+    values: list[Any] = [None] * (width * length)
+    for at, column in enumerate(columns):
+        values[at::width] = column
+    whole = length - length % together
+    for first, last, rows in ((0, whole, together), (whole, length, 1)):
+        step = rows * width
+        if items := [values[at : at + step] for at in range(first * width, last * width, step)]:
+            yield rows, BoundItems(items)
 
 
 def _values(series: pd.Series[Any], what: str, first_row: int, *, days: bool) -> list[Any]:
-    values, absent = series.tolist(), series.isna().tolist()
-    if days:
-        values = [
-            value if is_absent else as_day(value) for value, is_absent in zip(values, absent, strict=True)
-        ]
-    return [
-        None if is_absent else _value(value, what, first_row + at)
-        for at, (value, is_absent) in enumerate(zip(values, absent, strict=True))
-    ]
-
-
-def _value(value: Any, what: str, row: int) -> Any:
     try:
-        return bindable(value, "value")
-    except ProgrammingError as error:
-        reason = str(error).partition(": ")[2]
-        hint = _INSTEAD.get(type(value).__name__, "convert the column")
-        raise UsageError(f"write to {what}, row {row}: {reason}", hint=hint) from None
+        return column_values(series, days=days)
+    except UnboundValueError as error:
+        hint = _INSTEAD.get(type(error.value).__name__, "convert the column")
+        raise UsageError(f"write to {what}, row {first_row + error.at}: {error.reason}", hint=hint) from None
 
 
 _INSTEAD: Final = {
@@ -253,9 +273,11 @@ def _declared(series: pd.Series[Any]) -> str:
     kind = getattr(series.dtype, "kind", "O")
     if kind in _KINDS:
         return _KINDS[kind]
-    declared = {
-        _declared_for(kind) for kind in {type(python_value(value)) for value in series.dropna().tolist()}
-    }
+    values = series.dropna().tolist()
+    kinds = set(map(type, values))
+    if any(kind.__module__ == "numpy" for kind in kinds):  # of one type, and of several units
+        kinds = {type(python_value(value)) for value in values}
+    declared = {_declared_for(kind) for kind in kinds}
     return "" if len(declared) > 1 else next(iter(declared), "TEXT")
 
 

@@ -7,6 +7,7 @@
 | ``bootstrap.py`` | the first pages of a new replica, resumable |
 | ``configuration.py`` | address, segment size and prefetch given again: proven, saved |
 | ``news.py``, ``pull.py``, ``replay.py`` | news, brought into force; what was made here, again on top |
+| ``stepwise.py`` | news kept aside, put in force later without a request |
 | ``unreadable.py`` | a schema that SQLite cannot read, refused by the object's name |
 | ``verify.py`` | the replica and the remote compared, and made equal again |
 | ``incoming.py``, ``keyed_pages.py`` | what a pull would change; rows WITHOUT ROWID on pages |

@@ -6,12 +6,18 @@ this database: a replica is never bound to a server by a typing error.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.engine.fetch import RemotePages
 from turso_sync_nb.errors import SyncError
+from turso_sync_nb.storage.files.folder import ReplicaFolder
+from turso_sync_nb.storage.files.metadata import load_metadata
 
 if TYPE_CHECKING:
+    import os
+
     from turso_sync_nb.engine.remote import Remote
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.options import PartialSyncOpts
@@ -21,6 +27,58 @@ PROVEN_WITHIN_S: Final = 2.0
 """Seconds that an open waits for a changed address to answer; offline it opens all the same."""
 
 _NOT_SAVED: Final = "it is saved once the server there shows that it has this database"
+
+
+@dataclass(frozen=True)
+class SavedConfiguration:
+    """The configuration that an open without arguments takes."""
+
+    remote_url: str | None
+    partial_sync_prefetch: bool | None
+    partial_sync_segment_size: int | None
+
+
+@dataclass(frozen=True)
+class ReplicaMetadata:
+    """The facts that a replica has saved of itself; times in unix seconds, ``None`` for never.
+
+    ``bootstrap`` is whole, prefix or query. ``synced_revision`` is ``None`` before the first pages.
+    """
+
+    version: str
+    client_unique_id: str
+    phase: str
+    bootstrap: str
+    synced_revision: str | None
+    db_pages: int
+    last_pull_unix_time: int | None
+    last_push_unix_time: int | None
+    saved_configuration: SavedConfiguration
+
+
+def read_metadata(path: str | os.PathLike[str]) -> ReplicaMetadata | None:
+    """Return the saved facts of the replica in the folder ``path``, or None if there is none.
+
+    Nothing is opened, no remote is asked, and another process may have the replica open.
+
+    Raises:
+        ReplicaError: they cannot be read, or were written by another version.
+    """
+    folder = Path(path)
+    saved = load_metadata(ReplicaFolder(folder)) if folder.is_dir() else None
+    if saved is None:
+        return None
+    return ReplicaMetadata(
+        version=saved.version,
+        client_unique_id=saved.client_id,
+        phase=saved.phase,
+        bootstrap=saved.bootstrap.kind,
+        synced_revision=saved.revision or None,
+        db_pages=saved.db_pages,
+        last_pull_unix_time=saved.last_pull_unix_time,
+        last_push_unix_time=saved.last_push_unix_time,
+        saved_configuration=SavedConfiguration(saved.remote_url, saved.prefetch, saved.segment_size),
+    )
 
 
 def configured(metadata: Metadata, partial: PartialSyncOpts | None) -> Metadata:

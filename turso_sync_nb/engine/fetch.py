@@ -175,6 +175,10 @@ class RemotePages:
             self._revision = revision
             self.recognised()
 
+    def doubt(self) -> None:
+        """Have the server show at the next fetch that it is the one we know: it was not asked just now."""
+        self._recognised_until = -math.inf
+
     def _fetch_recognised(self, pages: BitMap) -> Iterator[Page]:
         """Hold back what arrives until the witnesses turned out to be ours."""
         held: list[Page] = []

@@ -32,7 +32,7 @@ from turso_sync_nb.storage.pages.next_base import NextBase
 from turso_sync_nb.storage.vfs.publication import publication
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from turso_sync_nb.changes.conflicts import Policies
     from turso_sync_nb.engine.gate import Member
@@ -68,11 +68,17 @@ def pull(replica: Replica, settling: Settling) -> PullReport:
         ConflictError: a conflict whose policy is ``reject``; nothing moved.
         ReplicaError: the server at the address is another database, or lost what it had acknowledged.
     """
+    replica.need_remote()
+    return brought(replica, settling, lambda: fetched(replica, settling.wait_ms))
+
+
+def brought(replica: Replica, settling: Settling, news_of: Callable[[], News | None]) -> PullReport:
+    """Put in force what ``news_of`` returns, if anything; the rest is as :func:`pull` says."""
     with replica.verb(), ExitStack() as undo:
-        started_s, before = time.perf_counter(), replica.need_remote().traffic.snapshot()
+        started_s, before = time.perf_counter(), replica.stats()
         replica.gate.refuse_caller(settling.verb, settling.caller)
         with _saying_so_if_stopped(replica):
-            news = fetched(replica, settling.wait_ms)
+            news = news_of()
             if news is None:
                 _note_pull(replica)
                 replayed, pages = Replayed(), 0
@@ -80,16 +86,16 @@ def pull(replica: Replica, settling: Settling) -> PullReport:
                 undo.callback(news.next_base.discard)
                 pages = len(news.next_base.pages)
                 replayed = in_force(replica, news, settling)
-        after = replica.need_remote().traffic.snapshot()
+        after = replica.stats()
         return PullReport(
             pages=pages,
             applied=news is not None,
             replayed=replayed.applied,
             conflicts=len(replayed.conflicts),
             set_aside=replayed.set_aside,
-            received_bytes=after.received_bytes - before.received_bytes,
-            sent_bytes=after.sent_bytes - before.sent_bytes,
-            requests=after.requests - before.requests,
+            received_bytes=after.network_received_bytes - before.network_received_bytes,
+            sent_bytes=after.network_sent_bytes - before.network_sent_bytes,
+            requests=after.network_requests - before.network_requests,
             seconds=time.perf_counter() - started_s,
             note=replica.take_note(),
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
+from turso_sync_nb import table_functions
 from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.engine.checkpoint import move_log
 from turso_sync_nb.engine.fetch import RemotePages
@@ -307,6 +308,7 @@ class Replica:
             if offline:
                 self.allow(raw, FetchBudget(offline=True))
         raw.set_busy_timeout(BUSY_TIMEOUT_MS)
+        table_functions.register(raw)
         # a checkpoint is a verb of ours, which saves the undo first; never a side effect
         raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         raw.wal_autocheckpoint(0)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
+from turso_sync_nb import table_functions
 from turso_sync_nb.storage.format.btree import INDEX_LEAF, INTERIORS, Node
 from turso_sync_nb.storage.pages.committed import CommittedPages, Frames
 from turso_sync_nb.storage.prefetch.placeholder_pages import PlaceholderPages, overflow_page
@@ -63,6 +64,7 @@ class SpeculativeDb:
         self._pages = CommittedPages(folder, store)
         self._vfs = _VFS(self)
         self.raw = apsw.Connection("db", flags=_FLAGS, vfs=self._vfs.name)
+        table_functions.register(self.raw)
         self._steps_left = 0
         self.raw.set_progress_handler(self._is_long, STEPS_BETWEEN)
         self.raw.limit(apsw.SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)

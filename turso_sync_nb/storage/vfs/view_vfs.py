@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 
+from turso_sync_nb import table_functions
 from turso_sync_nb.storage.vfs.lazy_vfs import FetchFailedError
 from turso_sync_nb.units import PAGE_SIZE, PageId
 
@@ -39,6 +40,7 @@ class ViewVFS(apsw.VFS):
         """
         path.touch()
         raw = apsw.Connection(str(path), flags=_LOCAL, vfs=self.name)
+        table_functions.register(raw)  # a CHECK or an index may call them
         raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         raw.pragma("wal_autocheckpoint", 0)
         raw.pragma("synchronous", 0)

@@ -1,0 +1,110 @@
+"""A replica as SQL text, and into another connection: ``iterdump()`` and ``backup()`` of Python's sqlite3."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+import apsw
+
+from turso_sync_nb.changes.names import is_internal, quoted
+from turso_sync_nb.errors import UsageError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator
+
+    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.connection.cursor import Cursor
+
+    Progress = Callable[[int, int, int], object]
+
+_SCHEMA: Final = "SELECT type, name, sql FROM main.sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
+
+
+class DumpMixin:
+    """The part of a connection that is copied elsewhere."""
+
+    def iterdump(self) -> Iterator[str]:
+        """Yield SQL that makes this database anew: tables with their rows, then indexes, triggers and views.
+
+        Tables of this package and of the protocol are left out; of a virtual table just its making is there.
+        """
+        db = cast("Connection", self)
+        objects = [row for row in _rows(db, _SCHEMA).fetchall() if not is_internal(row[1])]
+        yield "BEGIN TRANSACTION;"
+        for kind, name, sql in objects:
+            if kind != "table":
+                continue
+            yield f"{sql};"
+            listed = _rows(db, f"PRAGMA main.table_info({quoted(name)})")  # generated columns are not
+            columns = [quoted(row[1]) for row in listed]
+            if sql.upper().startswith("CREATE VIRTUAL") or not columns:
+                continue
+            values = " || ',' || ".join(f"quote({column})" for column in columns)
+            into = f"INSERT INTO {quoted(name)}({','.join(columns)}) VALUES("
+            for (row,) in _rows(db, f"SELECT {values} FROM main.{quoted(name)}"):
+                yield f"{into}{row});"
+        if _rows(db, "SELECT 1 FROM main.sqlite_schema WHERE name = 'sqlite_sequence'").fetchall():
+            yield 'DELETE FROM "sqlite_sequence";'
+            for name, number in _rows(db, "SELECT name, seq FROM main.sqlite_sequence"):
+                if not is_internal(name):
+                    text = name.replace("'", "''")
+                    yield f"INSERT INTO \"sqlite_sequence\" VALUES('{text}',{number});"
+        for kind, _, sql in objects:
+            if kind != "table":
+                yield f"{sql};"
+        yield "COMMIT;"
+
+    def backup(
+        self,
+        target: sqlite3.Connection | apsw.Connection,
+        *,
+        pages: int = -1,
+        progress: Progress | None = None,
+        name: str = "main",
+    ) -> None:
+        """Copy the whole database into ``target``, a connection of Python's sqlite3 or of APSW.
+
+        What is not here is fetched first. ``pages`` are copied at a time, and ``progress`` is called with
+        (status, remaining, total) after each time, as in sqlite3.
+
+        Raises:
+            UsageError: ``target`` is another thing, such as a replica, or ``name`` is not main.
+        """
+        import sqlite3
+
+        db = cast("Connection", self)
+        if name != "main":
+            raise UsageError(f"back up {name}: only main is the replica's", hint="leave the name out")
+        if not isinstance(target, sqlite3.Connection | apsw.Connection):
+            raise UsageError(
+                f"back up into {type(target).__name__}: not a connection of sqlite3 or apsw",
+                hint="use sqlite3.connect(FILE) as the target, or db.export(FILE)",
+            )
+        with tempfile.TemporaryDirectory(prefix="turso-sync-nb-") as folder:
+            copy = Path(folder) / "copy.db"
+            db.export(copy)
+            if isinstance(target, sqlite3.Connection):
+                with closing(sqlite3.connect(copy)) as source:
+                    source.backup(target, pages=pages, progress=progress)
+            else:
+                with closing(apsw.Connection(str(copy))) as plain:
+                    _copied(plain, target, pages, progress)
+
+
+def _copied(source: apsw.Connection, target: apsw.Connection, pages: int, progress: Progress | None) -> None:
+    with target.backup("main", source, "main") as backup:
+        while not backup.done:
+            backup.step(pages)
+            if progress:
+                status = apsw.SQLITE_DONE if backup.done else apsw.SQLITE_OK
+                progress(int(status), backup.remaining, backup.page_count)
+
+
+def _rows(db: Connection, sql: str) -> Cursor:
+    cursor = db.cursor()
+    cursor.row_factory = None
+    return cursor.execute(sql)

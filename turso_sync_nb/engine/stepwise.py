@@ -1,0 +1,163 @@
+"""A pull in two steps: fetch what is new and keep it, put it in force later without asking the remote.
+
+Changes hold pages of one revision in a file of their own, so that any other verb may run in between. They fit
+the base image that they were fetched for, and what is waiting here may grow meanwhile. After another pull, or
+after a push whose changes they do not have, they are outdated.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from turso_sync_nb.changes import tape
+from turso_sync_nb.engine import bookkeeping
+from turso_sync_nb.engine.fetch import PagesAt
+from turso_sync_nb.engine.news import News, fetched
+from turso_sync_nb.engine.outbox import database
+from turso_sync_nb.engine.pull import brought
+from turso_sync_nb.errors import UsageError
+from turso_sync_nb.storage.pages.next_base import NextBase
+from turso_sync_nb.storage.pages.page_file import PageFile
+from turso_sync_nb.storage.vfs.snapshot import Snapshot
+from turso_sync_nb.units import PageId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyroaring import BitMap
+
+    from turso_sync_nb.engine.pull import Settling
+    from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.engine.reports import PullReport
+
+
+class RemoteChanges:
+    """The changes between the replica's revision and a newer one of the remote; true if there are any.
+
+    They stay as they are when the remote moves on. Memory holds none of their pages.
+    """
+
+    def __init__(self, replica: Replica, news: News | None) -> None:
+        self.revision = news.revision if news else replica.metadata.revision
+        """The remote's name of the state that they lead to."""
+        self.pages = len(news.next_base.pages) if news else 0
+        """The number of pages that differ."""
+        self._news = news
+        self._origin = origin_of(replica)
+        self._file: PageFile | None = None
+        if news:
+            self._keep(news.next_base)
+
+    def _keep(self, next_base: NextBase) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="turso-sync-nb-"))
+        self._file = PageFile(folder / "changes", compressed=True)
+        self._discard = weakref.finalize(self, _discarded, self._file, folder)
+        self._file.put((page, next_base.read(page)) for page in map(PageId, next_base.pages))
+
+    def empty(self) -> bool:
+        """Return whether there is nothing to apply."""
+        return self._news is None
+
+    def __bool__(self) -> bool:
+        return not self.empty()
+
+    def __repr__(self) -> str:
+        return f"<turso_sync_nb.RemoteChanges to {self.revision!r}, {self.pages} pages>"
+
+    def news(self, replica: Replica) -> News | None:
+        """Return them as news of ``replica``.
+
+        Raises:
+            UsageError: they are outdated, were applied, or are another replica's.
+        """
+        if self._news is None:
+            return None
+        if self._origin != origin_of(replica) or self._file is None:
+            raise UsageError(
+                f"apply changes to {self.revision!r}: they are outdated, or of another replica: the "
+                "state that they were fetched for is not the present one",
+                hint="call wait_changes() again",
+            )
+        next_base = NextBase(replica.folder, self._news.next_base.db_pages)
+        next_base.put((page, self._file.read(page)) for page in map(PageId, self._file.pages))
+        return replace(self._news, next_base=next_base, keep=self._news.keep & replica.store.base_pages)
+
+
+def _discarded(file: PageFile, folder: Path) -> None:
+    with suppress(OSError):
+        file.discard()
+        folder.rmdir()
+
+
+def origin_of(replica: Replica) -> tuple[str, str, str, int]:
+    """Return the state that changes fit: folder, client, revision, and the last acknowledged change."""
+    with database(replica) as raw:
+        acknowledged = tape.acknowledged(raw) if tape.exists(raw) else 0
+    metadata = replica.metadata
+    return str(replica.path), metadata.client_id, metadata.revision, acknowledged
+
+
+def wait_changes(replica: Replica, wait_ms: int | None = None) -> RemoteChanges:
+    """Fetch what is new on the remote and keep it; nothing moves.
+
+    Raises:
+        RemoteError, ProtocolError: no answer, or not a whole one.
+        ReplicaError: the server at the address is another database.
+    """
+    with replica.verb():
+        replica.need_remote()
+        news = fetched(replica, wait_ms)
+        try:
+            if news and not replica.is_whole:
+                _complete(replica, news)
+            return RemoteChanges(replica, news)
+        finally:
+            if news:
+                news.next_base.discard()
+
+
+def _complete(replica: Replica, news: News) -> None:
+    """Add to ``news`` the pages of schema and bookkeeping, which are read when it comes into force."""
+    store, next_base = replica.store, news.next_base
+    arrived: dict[PageId, bytes] = {}
+
+    def read(page: PageId) -> bytes:
+        return next_base.read(page) if page in next_base.pages else store.base(page)
+
+    source = _Noting(PagesAt(replica.need_remote, news.revision), arrived)
+    with Snapshot(next_base.db_pages, next_base.pages | news.keep, read, source) as state:
+        bookkeeping.read_local(state.raw, replica.metadata.client_id)
+    next_base.put(arrived.items())
+
+
+@dataclass(frozen=True)
+class _Noting:
+    """A page source that notes what came."""
+
+    source: PagesAt
+    arrived: dict[PageId, bytes]
+
+    def fetch(self, pages: BitMap) -> Iterator[tuple[PageId, bytes]]:
+        """Yield every page of ``pages``."""
+        for page, data in self.source.fetch(pages):
+            self.arrived[page] = data
+            yield page, data
+
+
+def apply_changes(replica: Replica, changes: RemoteChanges, settling: Settling) -> PullReport:
+    """Put ``changes`` in force, with what was made here on top.
+
+    The remote is asked only for pages of a partial replica that its own changes need and that are absent.
+
+    Raises:
+        UsageError: they are outdated.
+        ReplicaBusyError, ConflictError: as for a pull; nothing moved.
+    """
+    report = brought(replica, settling, lambda: changes.news(replica))
+    replica.pages.doubt()
+    return report
