@@ -28,6 +28,7 @@ PUBLIC = {
     "DatabaseError", "Date", "DateFromTicks", "Error", "FetchBudgetError", "IntegrityError",
     "InterfaceError", "InternalError", "NotSupportedError", "OperationalError", "PartialSyncOpts",
     "PartialSyncPrefixBootstrap", "PartialSyncQueryBootstrap", "ProgrammingError", "ProtocolError",
+    "RemoteEncryptionCipher",
     "RemoteError", "RemoteFailedError", "RemoteRefusedError", "RemoteUnreachableError",
     "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError", "RevisionGoneError", "Rewrite", "Row",
     "SKIP", "StoppedError", "SyncError", "Time", "TimeFromTicks", "Timestamp", "TimestampFromTicks",

@@ -55,8 +55,10 @@ from turso_sync_nb.options import (
     PartialSyncOpts,
     PartialSyncPrefixBootstrap,
     PartialSyncQueryBootstrap,
+    RemoteEncryptionCipher,
     Rewrite,
 )
+from turso_sync_nb.version import VERSION
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -71,7 +73,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.configuration import read_metadata
     from turso_sync_nb.engine.reports import VerifyReport
 
-__version__: Final = "0.1.0"
+__version__: Final = VERSION
 
 apilevel: Final = "2.0"
 threadsafety: Final = 1
@@ -97,6 +99,7 @@ __all__ = [
     "DatabaseError", "Date", "DateFromTicks", "Error", "FetchBudgetError", "IntegrityError",
     "InterfaceError", "InternalError", "NotSupportedError", "OperationalError", "PartialSyncOpts",
     "PartialSyncPrefixBootstrap", "PartialSyncQueryBootstrap", "ProgrammingError", "ProtocolError",
+    "RemoteEncryptionCipher",
     "RemoteError", "RemoteFailedError", "RemoteRefusedError", "RemoteUnreachableError",
     "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError", "RevisionGoneError", "Rewrite", "Row",
     "StoppedError", "SyncError", "Time", "TimeFromTicks", "Timestamp", "TimestampFromTicks", "UsageError",

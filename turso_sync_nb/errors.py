@@ -91,7 +91,9 @@ class RemoteError(SyncError):
 
 
 class RemoteUnreachableError(RemoteError):
-    """No answer at all: address, network, time-out, or a URL callable that says "not now"."""
+    """No answer at all: address, network, time-out, or a URL callable that says "not now" (``paused``)."""
+
+    paused: bool = False
 
 
 class RemoteRefusedError(RemoteError):

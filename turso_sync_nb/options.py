@@ -60,6 +60,44 @@ class PartialSyncOpts:
             )
 
 
+class RemoteEncryptionCipher(Enum):
+    """The ciphers of encrypted remote databases, under the names of Turso's package.
+
+    The value is how many bytes at the end of each page the remote keeps for a nonce and a tag.
+    """
+
+    Aes256Gcm = ("aes256gcm", 28)
+    Aes128Gcm = ("aes128gcm", 28)
+    ChaCha20Poly1305 = ("chacha20poly1305", 28)
+    Aegis128L = ("aegis128l", 32)
+    Aegis128X2 = ("aegis128x2", 32)
+    Aegis128X4 = ("aegis128x4", 32)
+    Aegis256 = ("aegis256", 48)
+    Aegis256X2 = ("aegis256x2", 48)
+    Aegis256X4 = ("aegis256x4", 48)
+
+    @property
+    def reserved_bytes(self) -> int:
+        """Bytes at the end of each page that SQLite leaves alone."""
+        return self.value[1]
+
+    @classmethod
+    def named(cls, cipher: object) -> RemoteEncryptionCipher:
+        """Return the cipher of that name, in any spelling of case and hyphens, or of Turso's own enumeration.
+
+        Raises:
+            UsageError: there is none.
+        """
+        name = str(cipher).rpartition(".")[2].lower().replace("-", "").replace("_", "")
+        for one in cls:
+            if one.value[0] == name:
+                return one
+        raise UsageError(
+            "connect: remote_encryption_cipher is none that is known",
+            hint=f"use one of {', '.join(one.name for one in cls)}",
+        )
+
+
 @dataclass(frozen=True)
 class Rewrite:
     """The statement that a transform puts in a change's place, with its parameters by position."""

@@ -61,8 +61,12 @@ def test_nobody_there(tmp_path) -> None:
 
 
 def test_paused(tmp_path) -> None:
-    """A URL function that returns None says "not now"."""
-    check_refused(tmp_path / "r", lambda: None, tsn.RemoteUnreachableError, "paused")
+    """A URL function that returns None says "not now": a replica begins empty, and its verbs say why."""
+    with (
+        closing(tsn.connect(tmp_path / "r", lambda: None)) as db,
+        pytest.raises(tsn.RemoteUnreachableError, match="paused"),
+    ):
+        db.pull()
 
 
 def test_wrong_path(tursodb: Callable, tmp_path) -> None:

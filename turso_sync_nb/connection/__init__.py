@@ -2,7 +2,7 @@
 
 | file | holds |
 | --- | --- |
-| ``connect.py`` | arguments to an open connection |
+| ``connect.py``, ``arguments.py`` | arguments, checked, to an open connection |
 | ``connection.py`` | Connection |
 | ``cursor.py`` | Cursor |
 | ``drop_in.py``, ``row.py``, ``batches.py``, ``dump.py`` | names of sqlite3 and of Turso's package |

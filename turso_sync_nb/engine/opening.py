@@ -22,7 +22,12 @@ from turso_sync_nb.engine.configuration import configured, is_moved, move_to, pr
 from turso_sync_nb.engine.pull import Settling, pull, rebase
 from turso_sync_nb.engine.replica import Replica
 from turso_sync_nb.engine.salvage import save_local_work
-from turso_sync_nb.errors import ReplicaBrokenError, ReplicaError, UsageError
+from turso_sync_nb.errors import (
+    RemoteUnreachableError,
+    ReplicaBrokenError,
+    ReplicaError,
+    UsageError,
+)
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncPrefixBootstrap
 from turso_sync_nb.storage.files.folder import ReplicaFolder
 from turso_sync_nb.storage.files.lock import ReplicaLock
@@ -60,6 +65,8 @@ class ReplicaOptions:
     partial_sync: PartialSyncOpts | None = None
     bootstrap_if_empty: bool = True
     pages_per_request: int | None = None
+    reserved_bytes: int = 0
+    """Bytes at the end of each page of a database that is begun here, for the remote's encryption."""
     lock_timeout_s: float = LOCK_TIMEOUT_S
     pages_resident_max: int | None = None
     """Pages that may be here; as long as this process has the replica. ``None``: all of them."""
@@ -197,18 +204,25 @@ def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -
         if options.pages_resident_max is not None:
             replica.limit(options.pages_resident_max)
             undo.callback(replica.eviction.close if replica.eviction else lambda: None)
-        _catch_up(replica, options)
-        replica.opening_note = prove_address(replica, saved_url)
+        told = _catch_up(replica, options)
+        replica.opening_note = told or prove_address(replica, saved_url)
         undo.pop_all()
     return replica
 
 
-def _catch_up(replica: Replica, options: ReplicaOptions) -> None:
-    """Put saved local work on its new base image; give a replica that was put off its first pages."""
+def _catch_up(replica: Replica, options: ReplicaOptions) -> str:
+    """Put saved local work on its new base image; give a replica that was put off its first pages.
+
+    Returns what to tell about it: without an answer of the remote it goes on as it is.
+    """
     if replica.folder.salvage.exists():
         rebase(replica, Settling())
     elif not replica.metadata.revision and options.bootstrap_if_empty and replica.remote:
-        pull(replica, Settling())
+        try:
+            pull(replica, Settling())
+        except RemoteUnreachableError as error:
+            return "" if error.paused else f"nothing of the remote is here yet: {error.args[0]}"
+    return ""
 
 
 def _discard_if_new(folder: ReplicaFolder) -> None:
@@ -288,17 +302,27 @@ def _made_ready(
     if metadata.phase == "ready":
         return None
     if not options.bootstrap_if_empty and not metadata.revision:
-        store = PageStore.create(folder, 0)
-        store.flush()
-        put_off = metadata.changed(phase="ready")
-        save_metadata(folder, put_off)
-        return Bootstrapped(put_off, store, None)
+        return _put_off(folder, metadata, options)
     if remote is None:
         raise UsageError(
             f"connect {folder.path}: there is no replica yet and no URL to make it from",
             hint="give the database's URL",
         )
-    return bootstrap(folder, remote, metadata, options.pages_per_request)
+    try:
+        return bootstrap(folder, remote, metadata, options.pages_per_request)
+    except RemoteUnreachableError as error:
+        if metadata.revision or not error.paused:
+            raise
+        return _put_off(folder, metadata, options)
+
+
+def _put_off(folder: ReplicaFolder, metadata: Metadata, options: ReplicaOptions) -> Bootstrapped:
+    """Begin with an empty database; the remote's pages come with the first pull."""
+    store = PageStore.create(folder, 0, options.reserved_bytes)
+    store.flush()
+    put_off = metadata.changed(phase="ready")
+    save_metadata(folder, put_off)
+    return Bootstrapped(put_off, store, None)
 
 
 def _found(folder: ReplicaFolder, metadata: Metadata) -> Bootstrapped:

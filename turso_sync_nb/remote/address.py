@@ -94,9 +94,11 @@ def ask_url(url: Secret) -> Secret:
     """
     answer = url.asked("remote_url")
     if answer is None:
-        raise RemoteUnreachableError(
+        error = RemoteUnreachableError(
             "ask the remote: paused, its address is not known now", hint="try again later"
         )
+        error.paused = True
+        raise error
     return answer
 
 

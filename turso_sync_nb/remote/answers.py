@@ -60,6 +60,9 @@ def _of_status(status: int, words: str, url: str) -> RemoteError:
     message = f"ask {url}: status {status}" + (f", {words}" if words else "")
     if words == A_WEB_PAGE:
         return RemoteRefusedError(message, hint="check the address: a web server answers, not a database")
+    if "encrypt" in words.lower():
+        hint = "give the database's base64 key as remote_encryption_key"
+        return RemoteRefusedError(message, hint=hint)
     if 400 <= status < 500:  # noqa: PLR2004 - HTTP's own borders
         return RemoteRefusedError(message, hint=_HINTS.get(status, "check address and token"))
     return RemoteFailedError(message, hint="try again; if it stays so, look at the server's log")

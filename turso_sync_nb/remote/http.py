@@ -43,6 +43,7 @@ from turso_sync_nb.remote.resolve import Resolver
 from turso_sync_nb.remote.retry import RetryPolicy, retry_after_s
 from turso_sync_nb.remote.traffic import Traffic
 from turso_sync_nb.secret import Secret
+from turso_sync_nb.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
 
 REDIRECTS_MAX: Final = 3
 
+USER_AGENT: Final = f"turso-sync-nb/{VERSION}"
+
 SENT_TOGETHER: Final = 256 * 1024
 """Bytes of a body that are handed to the connection at once."""
 
@@ -65,6 +68,37 @@ Begun = TypeVar("Begun")
 
 _PROTOBUF: Final = "application/protobuf"
 _JSON: Final = "application/json"
+
+
+def checked_transport(transport: object) -> httpx.BaseTransport | None:
+    """Return ``transport`` if it is one.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if transport is not None and not isinstance(transport, httpx.BaseTransport):
+        raise UsageError(
+            f"connect: transport is {type(transport).__name__}",
+            hint="give an httpx.BaseTransport, such as httpx.HTTPTransport(uds=...)",
+        )
+    return transport
+
+
+class _Lent(httpx.BaseTransport):
+    """A transport that outlasts the clients which use it."""
+
+    def __init__(self, transport: httpx.BaseTransport) -> None:
+        self._transport = transport
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Pass it on; an answer that is read already, such as one of ``MockTransport``, is streamed."""
+        response = self._transport.handle_request(request)
+        if not response.is_closed:
+            return response
+        whole = iter([response.content])
+        return httpx.Response(
+            response.status_code, headers=response.headers, content=whole, extensions=response.extensions
+        )
 
 
 @dataclass(frozen=True)
@@ -109,7 +143,8 @@ class HttpRemote:
     """A remote database behind a URL; safe for threads.
 
     ``url`` and ``auth_token`` may be callables, asked for each request. ``compress``: ask for compressed
-    pages; ``None``: unless the server is on this machine. ``transport`` is for tests.
+    pages; ``None``: unless the server is on this machine. ``transport`` carries the requests, and is closed
+    by whoever made it.
     """
 
     def __init__(
@@ -132,8 +167,8 @@ class HttpRemote:
         self._retry = retry or RetryPolicy()
         limits = timeouts or Timeouts()
         self._options: dict[str, Any] = {
-            "headers": {"accept-encoding": "identity"},
-            "transport": transport,
+            "headers": {"accept-encoding": "identity", "user-agent": USER_AGENT},
+            "transport": _Lent(transport) if transport else None,
         }
         self._read_s = limits.read_s
         self._connect_s = limits.connect_s

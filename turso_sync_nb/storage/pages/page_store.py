@@ -49,15 +49,20 @@ _JOURNAL_MODES: Final = (b"\1\1", b"\2\2")
 _MVCC: Final = 255
 
 
-EMPTY_DATABASE: Final = (
-    SQLITE_MAGIC
-    + bytes((0x10, 0, 2, 2, 0, 64, 32, 32))
-    + bytes(7)
-    + b"\1"
-    + bytes(68)
-    + bytes((13, 0, 0, 0, 0, 0x10, 0, 0))
-).ljust(PAGE_SIZE, b"\0")
-"""The one page of a database without anything in it, in WAL mode, as SQLite itself begins one."""
+_RESERVED_AT: Final = 20
+"""The byte of page 0 that says how many bytes at each page's end are not SQLite's."""
+
+
+def empty_database(reserved_bytes: int = 0) -> bytes:
+    """Return the one page of a database without anything in it, in WAL mode, as SQLite itself begins one."""
+    header = bytes((0x10, 0, 2, 2, reserved_bytes, 64, 32, 32))
+    leaf = b"\r\0\0\0\0" + (PAGE_SIZE - reserved_bytes).to_bytes(2, "big") + b"\0"
+    return (SQLITE_MAGIC + header + bytes(7) + b"\1" + bytes(68) + leaf).ljust(PAGE_SIZE, b"\0")
+
+
+def empty_again(file: apsw.VFSFile) -> bytes:
+    """Return the one page of an empty database that leaves as much of its pages alone as ``file`` does."""
+    return empty_database(file.xRead(1, _RESERVED_AT)[0])
 
 
 def forget_pages(folder: ReplicaFolder) -> None:
@@ -115,8 +120,10 @@ class PageStore:
             )
 
     @classmethod
-    def create(cls, folder: ReplicaFolder, db_pages: int) -> PageStore:
+    def create(cls, folder: ReplicaFolder, db_pages: int, reserved_bytes: int = 0) -> PageStore:
         """Begin a base image of ``db_pages`` absent pages, dropping whatever was there.
+
+        Without pages it is an empty database, which leaves ``reserved_bytes`` at the end of its page alone.
 
         Raises:
             ReplicaError: it cannot be written.
@@ -128,13 +135,18 @@ class PageStore:
                 store._file.xTruncate(0)
                 store._file.xTruncate(db_pages * PAGE_SIZE)  # SQLite takes the size from the file
                 if not db_pages:
-                    store._file.xWrite(EMPTY_DATABASE, 0)
+                    store._file.xWrite(empty_database(reserved_bytes), 0)
             store.page_map = PageMap(db_pages)
             store._unflushed = 1  # that there is an image, if without a page: an empty database never has one
         except BaseException:
             store.close()
             raise
         return store
+
+    def empty_database(self) -> bytes:
+        """Return the page of an empty database, in the form that this image has."""
+        with self._lock, self._explained("read"):
+            return empty_again(self._file)
 
     # Pages in
 

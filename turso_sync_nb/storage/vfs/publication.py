@@ -30,7 +30,7 @@ from turso_sync_nb.storage.files.metadata import FileStamp, load_metadata, save_
 from turso_sync_nb.storage.format.wal_pages import log_salts, wal_pages
 from turso_sync_nb.storage.pages.page_file import PageFile
 from turso_sync_nb.storage.pages.page_map import PageMap
-from turso_sync_nb.storage.pages.page_store import EMPTY_DATABASE, WRITE_PAGES_MAX, explained_disk
+from turso_sync_nb.storage.pages.page_store import WRITE_PAGES_MAX, empty_again, explained_disk
 from turso_sync_nb.storage.prefetch.read_ahead import SCRATCH_SEGMENT_PAGES
 from turso_sync_nb.storage.vfs.view_vfs import ViewVFS
 from turso_sync_nb.units import LOCK_PAGE, PAGE_SIZE, PageId, runs
@@ -88,7 +88,7 @@ class Publication:
         if page in self._keep:
             return self._store.read(page)
         if not self._next.db_pages:
-            return EMPTY_DATABASE
+            return self._store.empty_database()
         if page == LOCK_PAGE or self._source is None:
             return bytes(PAGE_SIZE)
         first = page - page % SCRATCH_SEGMENT_PAGES
@@ -271,7 +271,7 @@ def _write_pages(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata, 
             file.xWrite(pages.read_run(first, end), first * PAGE_SIZE)
             failpoint("publish: some pages written")
         if not db_pages:
-            file.xWrite(EMPTY_DATABASE, 0)
+            file.xWrite(empty_again(file), 0)
         file.xTruncate(max(db_pages, 1) * PAGE_SIZE)
         failpoint("publish: cut")
         file.xSync(apsw.SQLITE_SYNC_FULL)
