@@ -68,10 +68,17 @@ class Ran:
 
     @property
     def line(self) -> str:
-        """The error as it was shown, which has to be one line."""
+        """The error as it was shown, which has to be one line, but for its place in the SQL."""
         assert not self.success, self.text
-        (shown,) = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", self.stdout).splitlines() if line.strip()]
+        lines = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", self.stdout).splitlines() if line.strip()]
+        (shown,) = [line for line in lines if line not in self.place]
         return shown
+
+    @property
+    def place(self) -> list[str]:
+        """The line of SQL with a number before it and the caret under it, if they were shown."""
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", self.stdout).splitlines()
+        return [line for line in lines if re.match(r" *\d+ \| | +\| *\^$", line)]
 
 
 class Shell:

@@ -24,6 +24,7 @@ from turso_sync_nb.connection.functions import FunctionsMixin
 from turso_sync_nb.connection.parameters import Parameters, bindings
 from turso_sync_nb.connection.results import QueryResult
 from turso_sync_nb.connection.session import Session
+from turso_sync_nb.connection.sql_errors import numbered
 from turso_sync_nb.connection.statements import split
 from turso_sync_nb.connection.syncing import SyncMixin, SyncOptions
 from turso_sync_nb.connection.writing import Mode, write_frame
@@ -239,8 +240,9 @@ class Connection(DropInMixin, FacesMixin, FetchingMixin, FunctionsMixin, SyncMix
         changed_before = self._session.rows_changed
         bound = bindings(parameters)
         with self._measured(), self._session.deadline.limited(timeout_s):
-            for statement in statements:
+            for number, statement in enumerate(statements):
                 with (
+                    numbered(number),
                     self._session.statement(statement, begins=False),
                     closing(self._session.raw.cursor()) as raw,
                 ):

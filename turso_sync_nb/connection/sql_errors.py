@@ -117,3 +117,13 @@ def is_undone_by_sqlite(error: BaseException) -> bool:
     """
     extended = getattr(error, "extendedresult", apsw.SQLITE_CONSTRAINT_DATATYPE)
     return isinstance(error, apsw.ConstraintError) and extended != apsw.SQLITE_CONSTRAINT_DATATYPE
+
+
+@contextmanager
+def numbered(number: int) -> Iterator[None]:
+    """Give an SQL error of the block the number of its statement, by which its place is found."""
+    try:
+        yield
+    except apsw.Error as error:
+        error.__dict__.setdefault("statement_number", number)
+        raise

@@ -24,6 +24,9 @@
 | ``profiling`` | profile, explain |
 | ``widgets`` | the widgets, by name |
 | ``failures`` | errors as one line with the next step |
+| ``error_places`` | the line and the caret of an SQL error |
+| ``displays`` | a user's own choice of how frames are shown |
+| ``alias`` | ``%sql`` and ``%%sql`` |
 | ``suggestions`` | "did you mean" |
 """
 
@@ -34,6 +37,7 @@ from typing import TYPE_CHECKING, Any, Final
 from IPython import get_ipython
 
 from turso_sync_nb.errors import UsageError
+from turso_sync_nb.jupyter.alias import remove_aliases
 from turso_sync_nb.jupyter.completion import matcher_of
 from turso_sync_nb.jupyter.magics import TursoSyncMagics
 
@@ -60,6 +64,7 @@ def unload_ipython_extension(shell: Any) -> None:
     try:
         magics.close()
     finally:
+        remove_aliases(shell)
         shell.Completer.custom_matchers.remove(magics.matcher)
         del shell.magics_manager.registry[TursoSyncMagics.__name__]
         for kind in ("line", "cell"):

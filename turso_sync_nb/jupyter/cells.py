@@ -20,10 +20,11 @@ import apsw
 from turso_sync_nb.connection.statements import is_blank, split
 from turso_sync_nb.errors import Error, UsageError
 from turso_sync_nb.jupyter.arguments import Arguments, Grammar, Option, showable
+from turso_sync_nb.jupyter.error_places import keyword_meant, place_of
 from turso_sync_nb.jupyter.failures import line_of, render_as
 from turso_sync_nb.jupyter.identifiers import with_identifiers
 from turso_sync_nb.jupyter.notebook import Notebook, check_variable_name
-from turso_sync_nb.jupyter.parameters import UNNAMED_HINT, Variables
+from turso_sync_nb.jupyter.parameters import UNNAMED_HINT, Variables, sql_in_variable
 from turso_sync_nb.jupyter.places import shown_path
 from turso_sync_nb.jupyter.rendering import footer, format_seconds
 from turso_sync_nb.jupyter.schema import column_names, function_names, table_names
@@ -197,6 +198,7 @@ def run(notebook: Notebook, cell: Cell) -> Any:
     the cell's variable.
     """
     db = notebook.connections.get(cell.on, notebook.variables).db
+    cell = replace(cell, sql=sql_in_variable(cell.sql, notebook.variables))
     if cell.identifiers:
         cell = replace(cell, sql=with_identifiers(cell.sql, notebook.variables))
     if cell.dry_run:
@@ -250,7 +252,7 @@ def _watched(notebook: Notebook, db: Connection, cell: Cell) -> Watch:
         render_as(error, f"SqlError: bind a parameter without a name — {UNNAMED_HINT}")
         raise
     except apsw.Error as error:
-        render_as(error, line_of(error, _next_step(db, cell.sql, error)))
+        render_as(error, line_of(error, _next_step(db, cell.sql, error)), place_of(error, cell.sql))
         raise
     watch.bind(values.taken)
     return watch
@@ -266,7 +268,7 @@ def _dry_run(notebook: Notebook, db: Connection, cell: Cell) -> Any:
             for name, count in db.dry_run(statement, Variables(notebook.variables)).by_tree.items():
                 trees[name] = max(trees.get(name, 0), count)
     except apsw.Error as error:
-        render_as(error, line_of(error, _next_step(db, cell.sql, error)))
+        render_as(error, line_of(error, _next_step(db, cell.sql, error)), place_of(error, cell.sql))
         raise
     size = sum(trees.values()) * PAGE_SIZE
     sizes = [count * PAGE_SIZE for count in trees.values()]
@@ -318,7 +320,7 @@ def executed(db: Connection, cell: Cell, values: Mapping[str, Any]) -> QueryResu
         became = _became(db, changed=db.total_changes > changed_before, was_open=was_open)
         undone = "nothing of the cell was kept" if cell.atomic else became
         steps = [_next_step(db, cell.sql, error), undone]
-        render_as(error, line_of(error, "; ".join(filter(None, steps))))
+        render_as(error, line_of(error, "; ".join(filter(None, steps))), place_of(error, cell.sql))
         raise
 
 
@@ -342,7 +344,7 @@ def _next_step(db: Connection, sql: str, error: apsw.Error) -> str:
     """Return a hint for an SQL error from the schema, which is here: nothing is fetched for it."""
     found = _MISSING.search(str(error))
     if not found:
-        return next((hint for text, hint in _HINTS.items() if text in str(error)), "")
+        return next((hint for text, hint in _HINTS.items() if text in str(error)), keyword_meant(error))
     name = found[2].rpartition(".")[2].strip("\"'`[]")
     # the error that is being explained matters more than one that explaining it runs into
     with suppress(apsw.Error, Error):

@@ -8,13 +8,16 @@ stop keeps its traceback: it is a defect, and its place matters.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import apsw
 
 from turso_sync_nb.errors import Error, SyncError
 from turso_sync_nb.escaping import visible
 from turso_sync_nb.jupyter.places import without_home
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LINE_MAX: Final = 1_000
 """Characters of an error line; a longer one is cut, since it is no line any more."""
@@ -30,8 +33,8 @@ def ensure_line(error: BaseException) -> None:
         render_as(error, line_of(error))
 
 
-def render_as(error: BaseException, line: str) -> None:
-    """Make IPython show ``line`` and nothing else for this exception.
+def render_as(error: BaseException, line: str, place: Sequence[str] = ()) -> None:
+    """Make IPython show ``line`` for this exception, ``place`` below it, and nothing else.
 
     Its message is made showable too, since a kernel saves it in the notebook beside what is shown.
     """
@@ -39,7 +42,7 @@ def render_as(error: BaseException, line: str) -> None:
     error.args = tuple(_showable(each) if isinstance(each, str) else each for each in error.args)
     if isinstance(error, SyncError):
         error.hint = _showable(error.hint)
-    error.__dict__["_render_traceback_"] = lambda: [shown]
+    error.__dict__["_render_traceback_"] = lambda: [shown, *place]
 
 
 def line_of(error: BaseException, next_step: str = "") -> str:

@@ -7,12 +7,14 @@ since it would rewrite SQL; ``arguments`` expands ``{name}`` where a line holds 
 from __future__ import annotations
 
 import atexit
+import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
 from traitlets import Bool, Int
 
+from turso_sync_nb.connection.statements import is_blank
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter import cells
 from turso_sync_nb.jupyter.arguments import expanded, parse
@@ -82,6 +84,8 @@ class TursoSyncMagics(Magics):  # type: ignore[misc] # IPython's types do not pa
         # NAME << SELECT .., as other SQL magics have it; what begins with -- is options
         if rest.strip() and not rest.strip().startswith("--"):
             line, cell = f"{head}{mark}", f"{rest}\n{cell}"
+        elif is_blank(cell) and (named := _SQL_OF_LINE.search(line)):  # %%turso_sync $query
+            line, cell = line[: named.start()], named[0]
         arguments = expanded(parse(cells.CELL, line), variables)
         with progress_line("fetching"):
             return cells.run(notebook, cells.cell_of(arguments, cell))
@@ -90,6 +94,9 @@ class TursoSyncMagics(Magics):  # type: ignore[misc] # IPython's types do not pa
         """Close every connection and forget about the end of the process; may be repeated."""
         atexit.unregister(self.connections.close_all)
         self.connections.close_all()
+
+
+_SQL_OF_LINE: Final = re.compile(r"(?:^|(?<=\s))(?:\$[^\W\d]\w*|\{\{\s*[^\W\d]\w*\s*\}\})\s*;?\s*$")
 
 
 def _run_line(notebook: Notebook, line: str) -> object | None:

@@ -2,7 +2,9 @@
 
 Rules of this file: the one place that talks to the IPython shell. It decides how things are shown, not
 what. A frame that a cell returns is an ordinary pandas DataFrame; only its display as the output of the
-very cell that made it is ours (capped, escaped, with the footer). Shown again later it is pandas'.
+very cell that made it is ours (capped, escaped, with the footer). Shown again later, or with another index
+or fewer rows, it is pandas'. A user who set options of pandas' display, or another HTML form, has that, with
+the footer.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from IPython.display import display
 
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.escaping import visible
+from turso_sync_nb.jupyter.displays import chosen_bundle, is_as_made, is_chosen
 from turso_sync_nb.jupyter.rendering import (
     LINE_LENGTH_MAX,
     MimeBundle,
@@ -91,6 +94,7 @@ class Notebook:
             self.shell.execution_count,
             self.rows_shown,
             tuple(notes),
+            rows=len(frame),
             is_rich=self.rich and getattr(self.shell, "kernel", None) is not None,
         )
         object.__setattr__(frame, "_repr_mimebundle_", view)
@@ -106,12 +110,17 @@ class _View:
     execution_count: int
     rows_shown: int
     notes: tuple[str, ...]
+    rows: int
     is_rich: bool = False
 
     def __call__(self, include: object = None, exclude: object = None) -> MimeBundle | None:  # noqa: ARG002 - IPython's names
         frame = self.frame()
         if frame is None or self.shell.execution_count != self.execution_count:
             return None
+        if not is_as_made(frame, self.rows):
+            return None
+        if is_chosen(frame):
+            return chosen_bundle(frame, self.notes)
         if self.is_rich and len(frame) >= LIVE_FROM_ROWS and len(frame.columns):
             _show_table(frame, self.rows_shown, self.notes)
             return frame_bundle(frame, self.rows_shown, self.notes, is_static_form=True)

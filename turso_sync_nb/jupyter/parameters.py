@@ -1,12 +1,14 @@
 """Bind ``:name`` parameters to the notebook's variables when SQLite's binder asks for them.
 
-Rules of this file: no SQL text is ever changed or searched; which names a statement has is SQLite's
-answer, and what a value becomes is the connection's (``connection/parameters.py``). This file only finds
-the variables and says what to write instead when one does not fit.
+Rules of this file: no SQL text is ever changed or searched but for one that is a variable's name; which
+names a statement has is SQLite's answer, and what a value becomes is the connection's
+(``connection/parameters.py``). This file only finds the variables and says what to write instead when one
+does not fit.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -30,6 +32,36 @@ _MANY: Final = frozenset(
 )
 
 
+_WHOLE_SQL: Final = re.compile(r"\s*(?:\$([^\W\d]\w*)|\{\{\s*([^\W\d]\w*)\s*\}\})\s*;?\s*")
+
+
+def sql_in_variable(sql: str, namespace: Mapping[str, Any]) -> str:
+    """Return the text of the variable that is all of ``sql`` (``$name``, ``{{name}}``), else ``sql`` itself.
+
+    A name amid other SQL is left alone: nothing is ever spliced into SQL.
+
+    Raises:
+        UsageError: there is no such variable, or it holds no text.
+    """
+    found = _WHOLE_SQL.fullmatch(sql)
+    if found is None:
+        return sql
+    name = found[1] or found[2]
+    if name not in namespace:
+        raise UsageError(f"run the SQL in {name}: no variable has that name", hint=_close(name, namespace))
+    text = namespace[name]
+    if not isinstance(text, str):
+        raise UsageError(
+            f"run the SQL in {name}: it is of type {type(text).__name__}", hint=f"{name} = 'SELECT ...'"
+        )
+    return text
+
+
+def _close(name: str, namespace: Mapping[str, Any]) -> str:
+    visible = (key for key in namespace if isinstance(key, str) and not key.startswith("_"))
+    return did_you_mean(name, visible) or f"assign it first: {name} = ..."
+
+
 class Variables(Mapping[str, Any]):
     """The notebook's variables as SQLite's binder takes them, converted when it asks for one.
 
@@ -45,9 +77,7 @@ class Variables(Mapping[str, Any]):
         if not name.isidentifier():  # ?1 asks for the name "1"
             raise UsageError("bind a parameter without a name", hint=UNNAMED_HINT)
         if name not in self._namespace:
-            visible = (key for key in self._namespace if isinstance(key, str) and not key.startswith("_"))
-            hint = did_you_mean(name, visible) or f"assign it first: {name} = ..."
-            raise UsageError(f"bind :{name}: no variable has that name", hint=hint)
+            raise UsageError(f"bind :{name}: no variable has that name", hint=_close(name, self._namespace))
         value = self._namespace[name]
         try:
             self.taken[name] = bindable(value, f":{name}")

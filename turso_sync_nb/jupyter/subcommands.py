@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import UsageError
-from turso_sync_nb.jupyter import cells, connecting, describing, profiling, syncing, widgets, writing
+from turso_sync_nb.jupyter import alias, cells, connecting, describing, profiling, syncing, widgets, writing
 from turso_sync_nb.jupyter.arguments import Arguments, Grammar, Option, parse, parse_before_sql, showable
 from turso_sync_nb.jupyter.suggestions import did_you_mean
 
@@ -209,6 +209,12 @@ _ALL: Final = (
         "show the rows of a query, asked again when something changed",
         widgets.watch,
         takes_sql=True,
+    ),
+    Subcommand(
+        "alias",
+        Grammar("%turso_sync alias [NAME]", (), 0, 1),
+        "run SQL as %sql and %%sql too, which editors colour",
+        alias.alias,
     ),
     Subcommand(
         "close",
