@@ -13,10 +13,17 @@ LOAD = "%load_ext turso_sync_nb"
 WIDGETS = {
     "page-map": "pages",
     "dashboard": "dashboard",
+    "explore": "explore",
     "editor": "edit person",
     "watch": "watch SELECT id, name, city FROM person ORDER BY id LIMIT 5",
 }
-SHOWN = {"page-map": "sqlite_schema", "dashboard": "pages here", "editor": "name 1326", "watch": "name 1326"}
+SHOWN = {
+    "page-map": "sqlite_schema",
+    "dashboard": "pages here",
+    "explore": "person_city",
+    "editor": "name 1326",
+    "watch": "name 1326",
+}
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class View:
@@ -24,11 +24,17 @@ class View:
 
     def wait_until_done(self) -> dict[str, Any]:
         """Wait for the end of what is done in a thread; return the line about it."""
+        self.wait_for(
+            lambda: self.of("said") and not self.of("said")[-1][0]["busy"] and not self.widget.doing
+        )
+        return self.of("said")[-1][0]
+
+    def wait_for(self, condition: Callable[[], object]) -> None:
+        """Wait until a condition holds."""
         deadline = time.monotonic() + 30
-        while not self.of("said") or self.of("said")[-1][0]["busy"] or self.widget.doing:
+        while not condition():
             assert time.monotonic() < deadline, self.of("said")
             time.sleep(0.01)
-        return self.of("said")[-1][0]
 
     def of(self, kind: str) -> list[tuple[dict[str, Any], list[bytes]]]:
         """Return the messages of one kind."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.table_sizes import TableSize
     from turso_sync_nb.widgets.dashboard import Dashboard
     from turso_sync_nb.widgets.editor import TableEditor
+    from turso_sync_nb.widgets.explore import Explore
     from turso_sync_nb.widgets.page_map import PageMap
     from turso_sync_nb.widgets.watch import Watch
 
@@ -49,6 +50,16 @@ class FacesMixin:
 
         self._session.check_open()
         return Dashboard(cast("Connection", self), self._replica, remote=remote, pull=pull)
+
+    def explore(self) -> Explore:
+        """Return a widget: tables with their size and the share that is here, columns, profiles, first rows.
+
+        No row is fetched for the list; what a profile would fetch is said before, if it is much.
+        """
+        from turso_sync_nb.widgets.explore import Explore
+
+        self._session.check_open()
+        return Explore(cast("Connection", self), self._replica)
 
     def edit(self, table: str) -> TableEditor:
         """Return a widget: the rows of ``table``, read as they are scrolled to, edited and applied as one.

@@ -183,6 +183,12 @@ _ALL: Final = (
     ),
     Subcommand("stats", Grammar("%turso_sync stats", (_ON,)), "show the replica's figures", describing.stats),
     Subcommand(
+        "explore",
+        Grammar("%turso_sync explore", (_ON,)),
+        "look through tables: sizes, the share here, columns with profiles, first rows",
+        widgets.explore,
+    ),
+    Subcommand(
         "pages",
         Grammar("%turso_sync pages", (_ON,)),
         "show which pages are here, and whose they are; a click fetches a table",

@@ -1,4 +1,4 @@
-"""Show the widgets of the connection in use: ``pages``, ``dashboard``, ``edit``, ``watch``.
+"""Show the widgets of the connection in use: ``pages``, ``dashboard``, ``explore``, ``edit``, ``watch``.
 
 Rules of this file: nothing but the way from a line to the connection's method, or a cell's.
 """
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.jupyter.notebook import Notebook
     from turso_sync_nb.widgets.dashboard import Dashboard
     from turso_sync_nb.widgets.editor import TableEditor
+    from turso_sync_nb.widgets.explore import Explore
     from turso_sync_nb.widgets.page_map import PageMap
 
 
@@ -30,6 +31,11 @@ def dashboard(notebook: Notebook, arguments: Arguments) -> Dashboard:
     """Return the dashboard."""
     db = _db(notebook, arguments)
     return db.dashboard(remote=arguments.has("remote"), pull=arguments.has("pull"))
+
+
+def explore(notebook: Notebook, arguments: Arguments) -> Explore:
+    """Return the tables to look through."""
+    return _db(notebook, arguments).explore()
 
 
 def edit(notebook: Notebook, arguments: Arguments) -> TableEditor:

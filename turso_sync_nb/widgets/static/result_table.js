@@ -82,9 +82,7 @@ function render({ model, el }) {
   function summary({ column, nulls, sampled, bars, ends, top, distinct }) {
     const parts = [];
     if (bars) {
-      const most = Math.max(...bars, 1);
-      parts.push(h("div", { class: "tsn-bars tsn-small", role: "img", "aria-label": `from ${ends[0]} to ${ends[1]}`, title: `${ends[0]} … ${ends[1]}` },
-        ...bars.map((each) => h("span", { style: `height: ${each ? Math.max((20 * each) / most, 1) : 0}px` }))));
+      parts.push(barsOf(bars, `from ${ends[0]} to ${ends[1]}`));
     } else if (top) {
       parts.push(h("div", { class: "tsn-top" }, top.map(([value, times]) => `${value} ${times.toLocaleString("en")}`).slice(0, 2).join(" · ")));
       parts.push(h("div", {}, `${distinct.toLocaleString("en")} distinct`));

@@ -138,6 +138,18 @@ function size(bytes) {
   return `${(bytes / 1000 ** power).toFixed(1)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
 }
 
+/** The share that is here as a bar with its text: 100 % only of all of it, 0 % only of nothing. */
+function shareBar(here, total) {
+  const percent = here >= total ? 100 : Math.min(Math.max(Math.round((100 * here) / total), here ? 1 : 0), 99);
+  return h("span", { class: "tsn-share" }, h("span", { class: "tsn-track", "aria-hidden": "true" }, h("span", { class: "tsn-full", style: `width: ${percent}%` })), ` ${percent}\u00a0%`);
+}
+
+/** Counts as small bars. */
+function barsOf(counts, label = "how often values occur, from the smallest to the largest") {
+  const most = Math.max(...counts, 1);
+  return h("div", { class: "tsn-bars tsn-small", role: "img", "aria-label": label, title: label }, ...counts.map((each) => h("span", { style: `height: ${each ? Math.max((20 * each) / most, 1) : 0}px` })));
+}
+
 /** The line at the foot of a widget: what is being done, what went wrong, and the button that stops it. */
 function footLine(wish) {
   const said = h("span", { class: "tsn-said", role: "status" });
