@@ -41,6 +41,7 @@ class FaultyRemote:
 class _Answer:
     header: Any
     pages: Callable[[], Iterator[Any]]
+    database: str = ""
 
 
 def breaks_after(pages_max: int, *, answers: int = 10**9) -> Callable[[int, Iterator[Any]], Iterator[Any]]:

@@ -6,7 +6,7 @@ often local changes had been replayed by then.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from turso_sync_nb.changes.names import BOOKKEEPING, has_table
 from turso_sync_nb.changes.to_sql import one_or_fail
@@ -64,6 +64,14 @@ def read_local(raw: apsw.Connection, client_id: str) -> Position:
         return Position()
     sql = f"SELECT pull_gen, change_id FROM {BOOKKEEPING} WHERE client_id = ?"
     return Position(*next(iter(raw.execute(sql, (client_id,))), ()))
+
+
+def clients(raw: apsw.Connection) -> dict[str, int]:
+    """Return every client of the bookkeeping that ``raw`` shows, and how far the remote was with it."""
+    if not has_table(raw, BOOKKEEPING):
+        return {}
+    rows: list[Any] = raw.execute(f"SELECT client_id, change_id FROM {BOOKKEEPING}").fetchall()
+    return {str(client): change_id for client, change_id in rows if isinstance(change_id, int)}
 
 
 def guard(client_id: str, expected: Position) -> Stmt:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 import apsw
 from pyroaring import BitMap
 
-from turso_sync_nb.engine.fetch import FIRST_PAGE, RemotePages, take
+from turso_sync_nb.engine.fetch import FIRST_PAGE, RemotePages, another_database, take
 from turso_sync_nb.engine.reports import BootstrapReport
 from turso_sync_nb.engine.unreadable import UnreadableStateError, named_if_unreadable, parse
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError, RevisionGoneError
@@ -128,7 +128,11 @@ class _Run:
         plan = metadata.bootstrap
         with self.remote.pull_updates(self._first_request(metadata)) as answer:
             header = answer.header
-            metadata = metadata.changed(revision=header.revision, db_pages=header.db_pages)
+            if self.folder.salvage.exists() and metadata.database not in ("", answer.database):
+                raise another_database("connect", "it calls it otherwise than before")
+            metadata = metadata.changed(
+                revision=header.revision, db_pages=header.db_pages, database=answer.database
+            )
             forget_pages(self.folder)
             save_metadata(self.folder, metadata)
             store = PageStore.create(self.folder, header.db_pages)
@@ -251,6 +255,7 @@ class _Limited:
     def __init__(self, answer: PullAnswer) -> None:
         self._answer = answer
         self.header = answer.header
+        self.database = answer.database
 
     def pages(self) -> Iterator[tuple[PageId, bytes]]:
         """Yield the first pages of the answer."""

@@ -34,6 +34,10 @@ FETCH_ATTEMPTS: Final = 4
 RECOGNISED_FOR_S: Final = 2.0
 """Seconds after a fetch during which the server counts as the one we know."""
 
+FIRST_WITNESSES: Final = 15
+"""Pages (60 KiB) beside the first that are compared when a process asks a server for the first time: most
+of a small database, in which another one made by the same script may differ in one page."""
+
 FIRST_PAGE: Final = PageId(0)
 
 
@@ -112,8 +116,8 @@ class PagesAt:
 class RemotePages:
     """The page source of lazy reads: one remote at one revision.
 
-    Nothing on the wire names the database, and revision names repeat between servers. So a fetch also
-    asks for two *witnesses*, page 0 and a random other page, and compares them with ours, unless one
+    Few servers name their database, and revision names repeat between servers. So a fetch also asks for
+    *witnesses*, page 0 and a random other page (the first time more), and compares them with ours, unless one
     did within ``RECOGNISED_FOR_S`` (a server takes longer to be replaced). Pages of a database that differs
     in them are never believed; one that differs only elsewhere is found out by a later draw.
 
@@ -197,16 +201,23 @@ class RemotePages:
     def _witnesses(self) -> BitMap:
         resident = self._store.page_map.resident
         others = resident - BitMap([FIRST_PAGE, LOCK_PAGE])
-        drawn = [others[self._chance.randrange(len(others))]] if others else []
-        return resident & BitMap([FIRST_PAGE, *drawn])
+        wanted = 1 if self.known else FIRST_WITNESSES
+        drawn = self._chance.sample(range(len(others)), min(wanted, len(others)))
+        return resident & BitMap([FIRST_PAGE, *(others[at] for at in drawn)])
 
     def _recognise(self, page_id: PageId, data: bytes) -> None:
         ours = self._store.base(page_id) if page_id in self._store.undo.pages else self._store.peek(page_id)
         if ours is not None and comparable(page_id, data) != comparable(page_id, ours):
-            raise ReplicaError(
-                "fetch pages: the server at this address now serves another database",
-                hint="check the address, or connect under a new name to make a replica of that database",
-            )
+            raise another_database("fetch pages", f"page {page_id} differs from ours of the same revision")
+
+
+def another_database(doing: str, seen: str) -> ReplicaError:
+    """Return the error for a server that is not the one we know; ``seen`` says by what that shows."""
+    return ReplicaError(
+        f"{doing}: the server at this address now serves another database ({seen})",
+        hint="check the address, or connect under a new name to make a replica of that database; "
+        "nothing was sent, and nothing was changed here",
+    )
 
 
 def comparable(page_id: PageId, data: bytes) -> bytes:

@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING
 from pyroaring import BitMap
 
 from turso_sync_nb.engine.bootstrap import verify_first_page
-from turso_sync_nb.engine.fetch import FETCH_ATTEMPTS, FIRST_PAGE, check_revision, fetch_pages
+from turso_sync_nb.engine.fetch import FETCH_ATTEMPTS, FIRST_PAGE, check_revision, comparable, fetch_pages
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError, RevisionGoneError
 from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.storage.pages.next_base import NextBase
-from turso_sync_nb.units import LOCK_PAGE, pages_of_bytes
+from turso_sync_nb.units import LOCK_PAGE, PageId, pages_of_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from turso_sync_nb.engine.remote import PullAnswer, Remote
     from turso_sync_nb.engine.replica import Replica
-    from turso_sync_nb.units import PageId
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,10 @@ class News:
     revision: str
     next_base: NextBase
     keep: BitMap
-    anew: bool = False
-    """The remote did not know our revision: that it is our database is not proven yet."""
+    database: str = ""
+    """The remote's name for its database, empty if it gives none."""
+    doubt: str = ""
+    """The reason to take the remote for another database: it does not know our revision, and differs."""
 
 
 def fetched(replica: Replica, wait_ms: int | None = None) -> News | None:
@@ -56,6 +57,8 @@ def fetched(replica: Replica, wait_ms: int | None = None) -> News | None:
     with replica.need_remote().pull_updates(request) as answer:
         if answer.header.revision == replica.metadata.revision:
             return None
+        if replica.metadata.database not in ("", answer.database):
+            return _all_again(replica)
         expected = BitMap(range(answer.header.db_pages)) if whole else resident
         news = _received(replica, answer, expected, resident)
     if whole:
@@ -137,10 +140,39 @@ def _all_again(replica: Replica) -> News:
     with replica.need_remote().pull_updates(request) as answer:
         every = BitMap(range(answer.header.db_pages))
         wanted = every if whole else every & resident
-        news = replace(_received(replica, answer, wanted, BitMap()), anew=True)
+        news = _received(replica, answer, wanted, BitMap())
     _need(news, wanted)
     replica.note("the remote no longer held our revision: every page was fetched anew")
-    return news
+    return replace(news, doubt=_doubt(replica, news))
+
+
+def _doubt(replica: Replica, news: News) -> str:
+    """Compare all that is here with ``news``; say by what they look like two databases, if they do.
+
+    A server that names its database tells by that. Of others, and of one that was moved, only what is all
+    the same here and there is beyond doubt.
+    """
+    ours, theirs = replica.metadata.database, news.database
+    if ours and ours == theirs:
+        return ""
+    store, compared = replica.store, replica.store.base_pages
+    differing = [
+        page
+        for page in map(PageId, compared)
+        if page not in news.next_base.pages
+        or _at_any_time(page, news.next_base.read(page)) != _at_any_time(page, store.base(page))
+    ]
+    if differing:
+        return f"it does not know our revision, and {len(differing)} of {len(compared)} pages differ"
+    if ours and theirs and not replica.is_whole:
+        return "it does not know our revision, and calls its database otherwise"
+    return ""
+
+
+def _at_any_time(page: PageId, data: bytes) -> bytes:
+    """Return a page; of page 0 what is left without the change counter, and the version that wrote it."""
+    data = comparable(page, data)
+    return data if page else data[:22] + data[26:90] + data[98:]
 
 
 def _received(replica: Replica, answer: PullAnswer, expected: BitMap, resident: BitMap) -> News:
@@ -158,7 +190,7 @@ def _received(replica: Replica, answer: PullAnswer, expected: BitMap, resident: 
         next_base.discard()
         raise
     keep = resident & BitMap(range(min(header.db_pages, replica.metadata.db_pages)))
-    return News(header.revision, next_base, keep)
+    return News(header.revision, next_base, keep, answer.database)
 
 
 def _complete(replica: Replica, next_base: NextBase, revision: str, expected: BitMap) -> None:

@@ -10,22 +10,21 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import apsw
 
 from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.changes.conflicts import DEFAULT
-from turso_sync_nb.changes.names import is_internal
 from turso_sync_nb.engine import bookkeeping, position
-from turso_sync_nb.engine.fetch import FIRST_PAGE, PagesAt
+from turso_sync_nb.engine.fetch import FIRST_PAGE, PagesAt, another_database
 from turso_sync_nb.engine.local import Local, read_local_work, waiting_id
 from turso_sync_nb.engine.news import News, fetched
 from turso_sync_nb.engine.replay import Replayed, replay
 from turso_sync_nb.engine.reports import PullReport
 from turso_sync_nb.engine.salvage import saved_local_work
 from turso_sync_nb.engine.unreadable import SCHEMA_COOKIE, named_if_unreadable, parse
-from turso_sync_nb.errors import ReplicaError
+from turso_sync_nb.errors import ReplicaError, SyncError
 from turso_sync_nb.progress import came_on
 from turso_sync_nb.storage.files.signals import defer_sigint
 from turso_sync_nb.storage.pages.next_base import NextBase
@@ -147,7 +146,7 @@ def in_force(replica: Replica, news: News, settling: Settling) -> Replayed:
     ):
         with deferral.allowed():
             local = saved_local_work(folder) or _local_work(replica)
-            here = _Here(local, _table_texts(replica) if news.anew else set())
+            here = _Here(local, _known_clients(replica) if news.doubt else {})
         with publication(folder, store, news.next_base, news.keep) as publishing:
             with deferral.allowed():
                 metadata, replayed, acknowledged = _on_next_base(replica, publishing, news, settling, here)
@@ -164,8 +163,8 @@ class _Here:
     """The replica's state before a publication."""
 
     local: Local | None
-    tables: set[str]
-    """The declarations of its tables, where they are to be compared."""
+    clients: dict[str, int]
+    """The remote's bookkeeping in its base image, where that is to be compared."""
 
 
 def _on_next_base(
@@ -174,11 +173,12 @@ def _on_next_base(
     """Do on the view of the next base what is to be seen there; return also what the remote acknowledged."""
     local = here.local
     metadata, replayed, acknowledged = _moved_on(replica, news), Replayed(), 0
-    if local is not None or here.tables or _has_other_schema(replica, news):
+    if local is not None or news.doubt or _has_other_schema(replica, news):
         with named_if_unreadable(settling.verb):
             raw = publishing.scratch(PagesAt(replica.need_remote, news.revision))
             parse(raw)
-        _refuse_stranger(raw, here.tables)
+        if news.doubt:
+            _refuse_stranger(replica, raw, here.clients, news.doubt)
     if local is not None:
         came_on("replaying local changes")
         metadata, local = _reconciled(replica, raw, metadata, local)
@@ -210,34 +210,29 @@ def _local_work(replica: Replica) -> Local | None:
         return None
 
 
-def _table_texts(replica: Replica) -> set[str]:
-    """Return how the tables were declared that the replica has."""
-    raw = replica.open_database()
+def _known_clients(replica: Replica) -> dict[str, int]:
+    """Return the clients whose pushes are known here, and how far; this one, whatever it heard of its own."""
+    client_id = replica.metadata.client_id
+    raw = replica.open_database(offline=True)
     try:
-        return _declarations(raw)
-    except apsw.CorruptError:
-        return set()
+        ours = tape.acknowledged(raw) if tape.exists(raw) else 0
+        return bookkeeping.clients(raw) | {client_id: ours}
+    except (SyncError, apsw.Error):  # a page of it is not here
+        return {client_id: 0}
     finally:
         replica.close_database(raw)
 
 
-def _declarations(raw: apsw.Connection) -> set[str]:
-    rows: list[Any] = raw.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'").fetchall()
-    return {sql for name, sql in rows if not is_internal(name)}
-
-
-def _refuse_stranger(raw: apsw.Connection, tables: set[str]) -> None:
-    """Refuse a state that has none of our ``tables``, if we had any.
+def _refuse_stranger(replica: Replica, raw: apsw.Connection, clients: dict[str, int], doubt: str) -> None:
+    """Refuse a state that differs from ours and has no push that we know; client ids are never alike.
 
     Raises:
-        ReplicaError: it has none of them.
+        ReplicaError: it is one.
     """
-    if tables and tables.isdisjoint(_declarations(raw)):
-        raise ReplicaError(
-            "pull: the server at this address now serves another database",
-            hint="check the address, or connect under a new name to make a replica of that database; "
-            "nothing was changed here",
-        )
+    theirs = bookkeeping.clients(raw)
+    if not any(theirs.get(client, -1) >= change_id for client, change_id in clients.items()):
+        raise another_database("pull", doubt)
+    replica.note(f"taken for the same database, as it has pushes that are known here ({doubt})")
 
 
 @contextmanager
@@ -254,6 +249,7 @@ def _moved_on(replica: Replica, news: News) -> Metadata:
     metadata = replica.metadata
     return metadata.changed(
         revision=news.revision,
+        database=news.database or metadata.database,
         db_pages=news.next_base.db_pages,
         last_pull_unix_time=int(time.time()),
         pushed_since_pull=metadata.pushed_since_pull and replica.unanswered,

@@ -43,6 +43,10 @@ class PullAnswer(Protocol):
     def header(self) -> PullHeader:
         """Return the header; it has arrived before the answer is handed out."""
 
+    @property
+    def database(self) -> str:
+        """Return what the server calls the database; empty if it does not say."""
+
     def pages(self) -> Iterator[tuple[PageId, bytes]]:
         """Yield pages as they arrive, each at most once, in any order.
 

@@ -36,10 +36,22 @@ from turso_sync_nb.units import PAGE_SIZE, PAGES_MAX, PageId
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Encoding", "PullDecoder", "PullHeader", "PullRequest", "encode_header", "encode_page"]
+__all__ = [
+    "DATABASE_HEADER",
+    "Encoding",
+    "PullDecoder",
+    "PullHeader",
+    "PullRequest",
+    "encode_header",
+    "encode_page",
+]
 
 MVCC_VERSION: Final = 255
 """Bytes 18 and 19 of page 0 (file format write and read version) of a database in MVCC mode."""
+
+DATABASE_HEADER: Final = "x-turso-sync-nb-database"
+"""HTTP header of an answer: the name of the database, so that a replica notices another one. Only the
+embedded server sends it; other clients ignore it."""
 
 NOT_A_SERVER: Final = "check that the address is a Turso sync server, not some other web page"
 BROKEN_SERVER: Final = "the server broke the protocol; report it to whoever runs it"

@@ -18,7 +18,7 @@ import httpx
 
 from turso_sync_nb.errors import ProtocolError, RemoteError, RemoteFailedError, RemoteRefusedError, UsageError
 from turso_sync_nb.protocol.pipeline import decode_response, encode_request
-from turso_sync_nb.protocol.pull_updates import PullDecoder, PullHeader
+from turso_sync_nb.protocol.pull_updates import DATABASE_HEADER, PullDecoder, PullHeader
 from turso_sync_nb.remote.address import (
     Text,
     ask_token,
@@ -60,6 +60,9 @@ USER_AGENT: Final = f"turso-sync-nb/{VERSION}"
 
 SENT_TOGETHER: Final = 256 * 1024
 """Bytes of a body that are handed to the connection at once."""
+
+DATABASE_NAME_MAX: Final = 100
+"""Characters of a database's name that are looked at; the embedded server's have 32."""
 
 ERROR_BODY_MAX: Final = 64 * 1024
 """Bytes of an error's body that are read."""
@@ -122,10 +125,14 @@ class _Call:
 
 
 class PullResponse:
-    """One answer to pull-updates: ``header`` is here, ``pages()`` are on their way."""
+    """One answer to pull-updates: ``header`` is here, ``pages()`` are on their way.
 
-    def __init__(self, header: PullHeader, pages: Iterator[tuple[PageId, bytes]]) -> None:
+    ``database`` is what the server calls the database, empty if it does not say.
+    """
+
+    def __init__(self, header: PullHeader, pages: Iterator[tuple[PageId, bytes]], database: str = "") -> None:
         self.header = header
+        self.database = database
         self._pages = pages
 
     def pages(self) -> Iterator[tuple[PageId, bytes]]:
@@ -260,7 +267,8 @@ class HttpRemote:
             decoder = PullDecoder(check_bounds=not request.server_revision)
             chunks = self._chunks(response)
             header, first = self._header_and_more(decoder, chunks, response)
-            return PullResponse(header, _pages(decoder, first, chunks))
+            named = response.headers.get(DATABASE_HEADER, "")[:DATABASE_NAME_MAX]
+            return PullResponse(header, _pages(decoder, first, chunks), named)
 
         waits_s = (request.long_poll_timeout_ms or 0) / 1000
         call = _Call("/pull-updates", request.encode(), _PROTOBUF, repeatable=True, waits_s=waits_s)

@@ -24,7 +24,13 @@ import apsw
 
 from turso_sync_nb.server.anchor import Anchor
 from turso_sync_nb.server.newest_pages import NewestPages, size_in_header
-from turso_sync_nb.server.resumption import begin_state, continues, leave_wal_mode, return_to_wal_mode
+from turso_sync_nb.server.resumption import (
+    begin_state,
+    continues,
+    identify,
+    leave_wal_mode,
+    return_to_wal_mode,
+)
 from turso_sync_nb.server.undo_log import State, UndoLog
 from turso_sync_nb.server.wal import FRAME_BYTES, Tip, Wal, WalMovedError
 from turso_sync_nb.units import PageId
@@ -82,7 +88,10 @@ class History:
             self._anchor = opened.enter_context(Anchor(file))
             self._wal = opened.enter_context(Wal(file.wal_path))
             self._pages = NewestPages(file, self._wal)
-            self._state = self._resume() or self._begin()
+            resumed = self._resume()
+            self._state = resumed or self._begin()
+            self.database = identify(self._undo, file, is_continued=resumed is not None)
+            """The database's name: random, and kept as long as it is provably the same."""
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:

@@ -14,7 +14,7 @@ from anyio import to_thread
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
-from turso_sync_nb.protocol.pull_updates import PullRequest
+from turso_sync_nb.protocol.pull_updates import DATABASE_HEADER, PullRequest
 from turso_sync_nb.server import pull
 from turso_sync_nb.server.history import RevisionGoneError
 
@@ -57,7 +57,8 @@ class PullFace:
         return _PageStream(
             _in_threads(chunks, self._pullers),
             media_type="application/protobuf",
-            headers={} if body_bytes is None else {"content-length": str(body_bytes)},
+            headers={DATABASE_HEADER: history.database}
+            | ({} if body_bytes is None else {"content-length": str(body_bytes)}),
         )
 
     async def compact_history(self, _http: Request, _body: bytes) -> Response:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _EPOCH_BYTES: Final = 6
+_NAME_BYTES: Final = 16
+"""Of a database's random name: no two are alike."""
 _CHANGE_COUNTER: Final = slice(24, 28)
 
 
@@ -62,6 +64,20 @@ def begin_state(before: State | None, file: ServedFile, tip: Tip, end: tuple[int
         mark=mark,
         restore_rollback=file.was_rollback or was_ours,
     )
+
+
+def identify(undo: UndoLog, file: ServedFile, *, is_continued: bool) -> str:
+    """Return the database's name, which replicas remember: the one it had if it is provably the same.
+
+    Without a history that continues, it is so if its file bears the name: one that was edited in place does,
+    one that was made again does not.
+    """
+    known = undo.name()
+    name = known if known and (is_continued or file.name_tag() == known) else secrets.token_hex(_NAME_BYTES)
+    if name != known:
+        undo.give_name(name)
+    file.tag(name)
+    return name
 
 
 def return_to_wal_mode(file: ServedFile, undo: UndoLog, connection: apsw.Connection) -> None:

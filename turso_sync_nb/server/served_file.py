@@ -8,7 +8,9 @@ page images that are overwritten then must have been saved before.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,8 @@ _READ_ONLY: Final = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_MAIN_DB
 _OPEN: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 
 
+_TAG: Final = "user.turso_sync_nb.database"
+"""Extended attribute of the file. It outlives edits and a new name, not a copy or a file made again."""
 _TICK_NS: Final = 25_000_000
 """More than the step of the clock that file systems take their times from."""
 _COARSE_TICK_NS: Final = 2_500_000_000
@@ -86,6 +90,19 @@ class ServedFile:
     def history_path(self) -> Path:
         """The path of the server's older page images."""
         return self.path.with_name(self.path.name + "-history")
+
+    def name_tag(self) -> str:
+        """Return what :meth:`tag` wrote on this very file, empty where nothing is to be found."""
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError):
+                return os.getxattr(self.path, _TAG).decode(errors="replace")
+        return ""
+
+    def tag(self, name: str) -> None:
+        """Write ``name`` on the file as an extended attribute, where the file system has such."""
+        if sys.platform == "linux" and self.name_tag() != name:
+            with contextlib.suppress(OSError):
+                os.setxattr(self.path, _TAG, name.encode())
 
     def close(self) -> None:
         """Close the raw view; may be repeated. Connections belong to whoever asked for them."""

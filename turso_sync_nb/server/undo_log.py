@@ -46,6 +46,10 @@ CREATE TABLE undo (
 CREATE UNIQUE INDEX undo_by_page ON undo (page_id, last_revision);
 CREATE INDEX undo_by_revision ON undo (last_revision, page_id);
 """
+_IDENTITY: Final = """
+CREATE TABLE IF NOT EXISTS identity (only INTEGER PRIMARY KEY CHECK (only = 1), name TEXT NOT NULL) STRICT
+"""
+"""Made by the first start of a release that names databases; others have no use for it."""
 _STATE_COLUMNS: Final = (
     "epoch, revision, db_pages, salts, frames, checksum, settled, restore_rollback, page_zero, "
     "inode, size, mtime_ns"
@@ -160,6 +164,15 @@ class UndoLog:
             file.xSync(apsw.SQLITE_SYNC_NORMAL)
             file.xClose()
 
+    def name(self) -> str:
+        """Return the database's name, empty if it has none yet."""
+        row = self._connection.execute("SELECT name FROM identity").fetchone()
+        return "" if row is None else str(row[0])
+
+    def give_name(self, name: str) -> None:
+        """Replace what :meth:`name` returns."""
+        self._connection.execute("REPLACE INTO identity VALUES (1, ?)", (name,))
+
     def make_durable(self) -> None:
         """Return once everything recorded would survive a power cut."""
         self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
@@ -261,6 +274,7 @@ def _open(path: Path) -> apsw.Connection:
         with connection:
             if is_new:
                 connection.execute(_SCHEMA)
+            connection.execute(_IDENTITY)
             # written each time, since a write, not a read, is what takes the exclusive lock
             connection.pragma("application_id", _APPLICATION_ID)
             connection.pragma("user_version", _VERSION)

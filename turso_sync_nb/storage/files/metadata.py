@@ -60,6 +60,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """The state in force. Sizes in bytes unless they say pages, times in Unix seconds.
 
     ``revision`` is the remote's opaque name of the base image's state, empty before the first answer.
+    ``database``: what the remote calls its database, empty if it never said.
     ``stamp`` says how the base image's file looks: while the replica is closed, and while every page is
     here. ``writing``: the log holds changes, or is about to. ``undo_bytes``: how long the undo is at least;
     ``next_bytes``: the file of the next base image's pages, while publishing.
@@ -76,6 +77,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     phase: Literal["bootstrapping", "ready", "checkpointing", "publishing"] = "bootstrapping"
     protocol: Literal["v1"] = "v1"
     revision: str = ""
+    database: str = ""
     db_pages: Annotated[int, msgspec.Meta(ge=0, le=PAGES_MAX)] = 0
     remote_url: str | None = None
     segment_size: Annotated[int, msgspec.Meta(ge=PAGE_SIZE)] | None = None

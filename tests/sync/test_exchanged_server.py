@@ -1,0 +1,182 @@
+"""Another database at the address: noticed wherever what is here differs, and told; the same one goes on."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import apsw
+import httpx
+import pytest
+
+import turso_sync_nb as tsn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SCRIPT = (
+    "CREATE TABLE one (id INTEGER PRIMARY KEY, v)",
+    "CREATE TABLE two (id INTEGER PRIMARY KEY, v)",
+    "CREATE TABLE three (id INTEGER PRIMARY KEY, v)",
+    "INSERT INTO one VALUES (1, 'a')",
+    "INSERT INTO two VALUES (1, 'a')",
+    "INSERT INTO three VALUES (1, 'a')",
+)
+PARTIAL = tsn.PartialSyncOpts(bootstrap_strategy=tsn.PartialSyncPrefixBootstrap(length=2 * 4096))
+
+
+def make(path: Path, difference: str = "") -> Path:
+    """Make the database of the script, its last statement exchanged for ``difference``."""
+    raw = apsw.Connection(str(path))
+    for statement in (*SCRIPT[:-1], difference or SCRIPT[-1]):
+        raw.execute(statement)
+    raw.close()
+    return path
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """The database of the script."""
+    return make(tmp_path / "source.db")
+
+
+def rows(db: tsn.Connection, sql: str = "SELECT * FROM one") -> list[tuple[Any, ...]]:
+    """Return the rows of a query, sorted."""
+    return sorted(db.execute(sql).fetchall(), key=repr)
+
+
+def refused(verb: Callable[[], object]) -> bool:
+    """Say whether a verb is refused because another database is there."""
+    with pytest.raises(tsn.ReplicaError, match="another database"):
+        verb()
+    return True
+
+
+DIFFERENT = {
+    "a value": "INSERT INTO three VALUES (1, 'b')",
+    "a key": "INSERT INTO three VALUES (2, 'a')",
+    "a table more": "CREATE TABLE four (id INTEGER PRIMARY KEY, v)",
+    "its size": "INSERT INTO three VALUES (1, zeroblob(100000))",
+}
+"""The last statement, in as many transactions: page 0 is the same but for size and schema."""
+
+
+@pytest.mark.parametrize("difference", DIFFERENT)
+def test_another_database_of_the_same_script(replica, remote_server, tmp_path, difference):
+    """Nothing is sent there, nothing moves here, and the work waits; the right address goes on."""
+    other = remote_server(make(tmp_path / "other.db", DIFFERENT[difference]))
+    mine = replica("mine")
+    mine.execute("INSERT INTO one VALUES (9, 'mine')")
+    mine.close()
+    mine = replica("mine", remote_url=other.url)
+    before = rows(mine), rows(mine, "SELECT * FROM three")
+    assert refused(mine.push)
+    assert refused(mine.pull)
+    number = int(mine.changes()["transaction"].iloc[0])
+    assert (rows(mine), rows(mine, "SELECT * FROM three")) == before
+    assert rows(replica("other", remote_url=other.url)) == [(1, "a")]
+    mine.close()
+    mine = replica("mine")
+    assert mine.changes()["transaction"].tolist() == [number]
+    mine.sync()
+    assert rows(replica("yours")) == [(1, "a"), (9, "mine")]
+
+
+def test_a_part_of_another_database(replica, embedded, source, tmp_path):
+    """A partial replica that has no page that differs is told by the name that the server gives."""
+    home, other = embedded(source), embedded(make(tmp_path / "other.db", DIFFERENT["a value"]))
+    mine = replica("mine", remote_url=home.url, partial_sync=PARTIAL)
+    mine.execute("CREATE TABLE mine (a)")
+    mine.close()
+    mine = replica("mine", remote_url=other.url)
+    assert refused(mine.push)
+    assert refused(mine.pull)
+    assert len(mine.changes()) == 1
+
+
+def test_another_database_just_after_an_answer(replica, embedded, source):
+    """A pull does not take the pages of a server that took the place of the one that answered just now."""
+    server = embedded(source)
+    mine = replica("mine", remote_url=server.url)
+    server.stop()
+    for path in server.path.parent.glob(f"{server.path.name}*"):
+        path.unlink()
+    make(server.path, DIFFERENT["a value"])
+    server.start()
+    assert refused(mine.pull)
+    assert rows(mine, "SELECT v FROM three") == [("a",)]
+
+
+@pytest.mark.parametrize("left", ["the history", "nothing"])
+def test_the_served_file_made_again(replica, embedded, source, left):
+    """A server that is set up again in the same place, by the same script, is another one."""
+    server = embedded(source)
+    mine = replica("mine", remote_url=server.url)
+    mine.execute("INSERT INTO one VALUES (9, 'mine')")
+    mine.close()
+    server.stop()
+    for path in server.path.parent.glob(f"{server.path.name}*"):
+        if left == "nothing" or not path.name.endswith("-history"):
+            path.unlink()
+    make(server.path, DIFFERENT["a value"])
+    server.start()
+    mine = replica("mine", remote_url=server.url)
+    assert refused(mine.push)
+    assert refused(mine.pull)
+    assert rows(mine, "SELECT v FROM three") == [("a",)]
+    assert len(mine.changes()) == 1
+
+
+SAME = (
+    "edited while it was stopped",
+    "edited, and the history lost, known by a push",
+    "untouched, and the history lost",
+    "moved to another place with its history",
+    "moved to another place alone",
+    "its older revisions forgotten",
+)
+
+
+@pytest.mark.parametrize("how", SAME)
+@pytest.mark.parametrize("part", ["whole", "partial"])
+def test_the_same_database_goes_on(replica, embedded, source, how, part):
+    """A database that was edited, moved or compacted is the same one: news come, and what waits arrives."""
+    server = embedded(source)
+    mine = replica("mine", remote_url=server.url, partial_sync=PARTIAL if part == "partial" else None)
+    if "push" in how or part == "partial":
+        mine.execute("INSERT INTO one VALUES (8, 'pushed')")
+        mine.sync()
+    mine.execute("INSERT INTO one VALUES (9, 'mine')")
+    server.stop()
+    history = server.path.with_name(f"{server.path.name}-history")
+    if "edited" in how:
+        raw = apsw.Connection(str(server.path))
+        raw.execute("UPDATE three SET v = 'edited'")
+        raw.close()
+    if "lost" in how:
+        history.unlink()
+    if "moved" in how:
+        moved = embedded(server.path)
+        if "with" in how:
+            moved.stop()
+            shutil.copy(server.path, moved.path)
+            shutil.copy(history, moved.path.with_name(f"{moved.path.name}-history"))
+            moved.start()
+        mine.close()
+        mine = replica("mine", remote_url=moved.url)
+        server = moved
+    else:
+        server.start()
+    if "forgotten" in how:
+        yours = replica("yours", remote_url=server.url)
+        yours.execute("UPDATE three SET v = 'edited'")
+        yours.push()
+        assert httpx.post(f"{server.url}/compact-history").status_code == 204
+    mine.push()
+    mine.pull()
+    wanted = "edited" if "edited" in how or "forgotten" in how else "a"
+    assert rows(mine, "SELECT v FROM three") == [(wanted,)]
+    there = replica("there", remote_url=server.url)
+    assert rows(there) == rows(mine)
+    assert (9, "mine") in rows(there)
