@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.ddl import details_of
 from turso_sync_nb.changes.model import RowChange, SchemaChange, Shape, Transaction
+from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.packed import UpdateDetails, names_in, unpacked
 from turso_sync_nb.changes.tape_format import (
     BY_ACTION,
@@ -77,6 +78,7 @@ class Reader:
         if op == _SCHEMA:
             sql, kind, name, column, ignored = row[_BEFORE_VALUES : _BEFORE_VALUES + 5]
             details = details_of(row[5])
+            self._follow_rename(kind, name, column, details.get("to", ""))
             self.changes.append(SchemaChange(row[0], sql, kind, name, column, bool(ignored), **details))
         elif op == _AUTO:
             self.auto = True if row[2] is None else row[2]
@@ -146,6 +148,18 @@ class Reader:
                 kept -= differing(change.shape, change.old, change.new)
         if kept and change.new is not None and usable_key(change.shape, change.new):
             self.derived[change.shape.table, *key_of(change.shape, change.new)] = kept
+
+    def _follow_rename(self, kind: str, table: str, column: str, to: str) -> None:
+        """Have what triggers made go by the new name of its table or column."""
+        if kind not in ("rename_table", "rename_column"):
+            return
+        for key in [key for key in self.derived if folded(key[0]) == folded(table)]:
+            names = self.derived.pop(key)
+            if kind == "rename_table":
+                self.derived[to, *key[1:]] = names
+            else:
+                renamed = (to if folded(name) == folded(column) else name for name in names)
+                self.derived[key] = frozenset(renamed)
 
     def _with_derived(self, change: RowChange, derived: frozenset[str]) -> RowChange:
         if change.old is not None and self.derived and usable_key(change.shape, change.old):

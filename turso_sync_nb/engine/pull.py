@@ -175,7 +175,9 @@ def _on_next_base(
     metadata, replayed, acknowledged = _moved_on(replica, news), Replayed(), 0
     if local is not None or news.doubt or _has_other_schema(replica, news):
         with named_if_unreadable(settling.verb):
-            raw = publishing.scratch(PagesAt(replica.need_remote, news.revision))
+            was_asked = news.revision != replica.metadata.revision
+            source = PagesAt(replica.need_remote, news.revision) if was_asked else replica.pages
+            raw = publishing.scratch(source)
             parse(raw)
         if news.doubt:
             _refuse_stranger(replica, raw, here.clients, news.doubt)

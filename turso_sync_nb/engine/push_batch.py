@@ -81,8 +81,8 @@ def pieces_of(
         UnsendableError: a value cannot be sent.
     """
     run = _Run(transaction, around)
-    for victims, change in parted(transaction.changes, around):
-        if isinstance(change, RowChange) and transform is None and around.replaces(victims, change):
+    for victims, change in _with_victims(transaction, transform, around):
+        if victims is not None and isinstance(change, RowChange):
             yield from run.end()
             yield from _replacing(transaction, victims, change, around)
             continue
@@ -108,6 +108,19 @@ def pieces_of(
             if not joins and (transform or change.id in apart):
                 yield from run.end()
     yield from run.end()
+
+
+def _with_victims(
+    transaction: Transaction, transform: Transform | None, around: Surroundings
+) -> Iterator[tuple[list[RowChange] | None, Change]]:
+    """Yield each change with the rows that make way for it; ``None``: it is not sent as REPLACE."""
+    for victims, change in parted(transaction.changes, around):
+        together = (*victims, change)
+        replaces = isinstance(change, RowChange) and around.replaces(victims, change)
+        if not replaces or (transform and any(transform(one) is not None for one in together)):
+            yield from ((None, one) for one in together)
+        else:
+            yield victims, change
 
 
 def _replacing(

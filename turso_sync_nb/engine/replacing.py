@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes import to_sql
-from turso_sync_nb.changes.definitions import writes_rows
-from turso_sync_nb.changes.model import RowChange
+from turso_sync_nb.changes.definitions import object_type, writes_rows
+from turso_sync_nb.changes.model import RowChange, SchemaChange
 from turso_sync_nb.changes.names import folded
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ class Surroundings:
 
     ``triggered`` tables have triggers, so the order of their rows matters. ``writing`` ones have triggers
     that write rows: those do with rows in their way what the statement does. ``uniques`` are those of tables
-    on which rows are replaced; a table with an index on an expression is not among them.
+    on which rows are replaced; a table with an index on an expression is not among them, nor one
+    whose names, columns or indexes change in the same batch: they are no more what they were.
     """
 
     triggered: frozenset[str] = frozenset()
@@ -56,16 +57,27 @@ ALONE: Final = Surroundings()
 def surroundings(raw: apsw.Connection, transactions: Iterable[Transaction]) -> Surroundings:
     """Return what the database of ``raw`` says about the tables that ``transactions`` change."""
     triggers: Any = raw.execute("SELECT tbl_name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+    changes = [change for one in transactions for change in one.changes]
+    altered = {name for change in changes if isinstance(change, SchemaChange) for name in _tables(change)}
     replaced = {
         folded(change.shape.table): change.shape.table
-        for one in transactions
-        for change in one.changes
+        for change in changes
         if isinstance(change, RowChange) and (change.by_replace or change.conflict == "replace")
     }
-    found = {name: uniques_of(raw, table) for name, table in replaced.items()}
+    found = {name: uniques_of(raw, table) for name, table in replaced.items() if name not in altered}
     known = {name: uniques for name, uniques in found.items() if uniques is not None}
     writing = frozenset(folded(table) for table, sql in triggers if writes_rows(sql))
     return Surroundings(frozenset(folded(table) for table, _ in triggers), writing, known)
+
+
+def _tables(change: SchemaChange) -> Iterator[str]:
+    """Yield the folded names of tables that have other names, columns or indexes after a schema change."""
+    kind = object_type(change.sql)
+    is_made = change.kind == "create" and kind == "table"
+    if is_made or change.kind in ("add_column", "pragma") or kind in ("trigger", "view"):
+        return
+    yield from (folded(change.name), folded(change.to))
+    yield from (folded(one.table) for one in (*change.was, *change.now))
 
 
 def uniques_of(raw: apsw.Connection, table: str) -> Uniques | None:
