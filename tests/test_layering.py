@@ -32,7 +32,9 @@ LAYERS = {
     "engine": {"protocol", "storage", "changes"},
     "connection": {"protocol", "remote", "storage", "changes", "engine"},
     "widgets": {"changes", "engine", "connection"},
-    "jupyter": {"engine", "connection", "server", "widgets"},
+    "public_connection": {"connection", "widgets"},
+    "api": {"remote", "storage", "changes", "engine", "connection", "public_connection"},
+    "jupyter": {"engine", "connection", "public_connection", "api", "server", "widgets"},
 }
 """What each layer imports besides itself and the ground; the package's own files may import any."""
 
@@ -44,9 +46,6 @@ STORAGE = {
     "vfs": {"files", "format", "pages", "prefetch"},
 }
 """What each folder of storage imports of storage besides itself."""
-
-UPWARDS = {"connection/faces.py": {"widgets"}}
-"""The one file that looks up, within its functions: ``db.page_map()`` is asked of a connection."""
 
 HOMES = {
     "httpx": {"remote"},
@@ -66,6 +65,7 @@ HOMES = {
         "widgets",
         "jupyter",
         "table_functions.py",
+        "api.py",
     },
     "pandas": {"connection/frames.py", "connection/declared_types.py", "jupyter"},
     "pyarrow": {"connection/frames.py", "connection/declared_types.py", "connection/profiling.py", "jupyter"},
@@ -149,7 +149,7 @@ def broken_ladder(inside: str, source: str) -> Iterator[str]:
     layer = layer_of(inside)
     if layer in OWN_FILES:
         return
-    may = GROUND | ({layer} | LAYERS[layer] if layer in LAYERS else set()) | UPWARDS.get(inside, set())
+    may = GROUND | ({layer} | LAYERS[layer] if layer in LAYERS else set())
     for found in imports_of(source, f"{PACKAGE}.{'.'.join(inside.split('/')[:-1])}".rstrip(".")):
         target = imported_layer(found.module)
         if target is not None and target not in may:

@@ -64,14 +64,14 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from turso_sync_nb import aio, server
+    from turso_sync_nb.api import connect
     from turso_sync_nb.connection.batches import BatchResult
-    from turso_sync_nb.connection.connect import connect
-    from turso_sync_nb.connection.connection import Connection, ConnectionSync
     from turso_sync_nb.connection.cursor import Cursor
     from turso_sync_nb.connection.drop_in import sqlite_version, sqlite_version_info
     from turso_sync_nb.connection.row import Row
     from turso_sync_nb.engine.configuration import read_metadata
     from turso_sync_nb.engine.reports import VerifyReport
+    from turso_sync_nb.public_connection import Connection, ConnectionSync
 
 __version__: Final = VERSION
 
@@ -81,9 +81,9 @@ paramstyle: Final = "qmark"
 
 _LOADED_WHEN_USED: Final = {
     "BatchResult": "turso_sync_nb.connection.batches",
-    "connect": "turso_sync_nb.connection.connect",
-    "Connection": "turso_sync_nb.connection.connection",
-    "ConnectionSync": "turso_sync_nb.connection.connection",
+    "connect": "turso_sync_nb.api",
+    "Connection": "turso_sync_nb.public_connection",
+    "ConnectionSync": "turso_sync_nb.public_connection",
     "Cursor": "turso_sync_nb.connection.cursor",
     "read_metadata": "turso_sync_nb.engine.configuration",
     "Row": "turso_sync_nb.connection.row",

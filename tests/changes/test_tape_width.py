@@ -15,9 +15,7 @@ def width(raw):
     return sum(name.startswith("v") for _, name, *_ in raw.execute(f"PRAGMA table_info({TAPE})"))
 
 
-@pytest.mark.parametrize(
-    ("columns", "expected"), [(1, 5), (5, 5), (6, 6), (300, 300), (2000, COLUMNS_MAX)]
-)
+@pytest.mark.parametrize(("columns", "expected"), [(1, 5), (5, 5), (6, 6), (300, 300), (2000, COLUMNS_MAX)])
 def test_it_is_made_as_wide_as_the_widest_table(columns, expected):
     """No column is added to it afterwards, which would cost as much again for each."""
     raw = apsw.Connection(":memory:")

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import turso_sync_nb.jupyter as layer
-from turso_sync_nb.connection.connect import connect
+from turso_sync_nb.api import connect
 from turso_sync_nb.errors import ReplicaBusyError, SyncError, UsageError
 from turso_sync_nb.jupyter.subcommands import SUBCOMMANDS
 from turso_sync_nb.units import format_share, format_size
@@ -146,7 +146,7 @@ def test_two_names_on_one_replica_share_it(flights):
 def test_another_process_that_has_the_replica_is_named(shell, flights_url, tmp_path):
     """The second notebook on a replica gets one line with the next step, and may try again later."""
     program = (
-        "import sys; from turso_sync_nb.connection.connect import connect\n"
+        "import sys; from turso_sync_nb.api import connect\n"
         "db = connect(sys.argv[1], sys.argv[2]); print('open', flush=True); sys.stdin.read(); db.close()"
     )
     shell.names["url"] = flights_url

@@ -21,7 +21,7 @@ from model import OWNED, SCHEMA, Model
 from wire import NETWORK_FAULTS, Wire
 
 import turso_sync_nb as tsn
-from turso_sync_nb.connection import connect as connecting
+from turso_sync_nb import api as connecting
 from turso_sync_nb.engine import checkpoint as checkpointing
 from turso_sync_nb.engine import opening, replica
 from turso_sync_nb.remote.http import HttpRemote

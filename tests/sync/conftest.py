@@ -12,7 +12,7 @@ import pytest
 from faulty import Way
 
 import turso_sync_nb as tsn
-from turso_sync_nb.connection import connect as connecting
+from turso_sync_nb import api as connecting
 from turso_sync_nb.remote.http import HttpRemote
 from turso_sync_nb.remote.retry import RetryPolicy
 

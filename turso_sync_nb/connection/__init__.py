@@ -1,8 +1,8 @@
-"""The connection: PEP 249 over a replica, and :func:`connect`.
+"""The connection: PEP 249 over a replica, without widgets.
 
 | file | holds |
 | --- | --- |
-| ``connect.py``, ``arguments.py`` | arguments, checked, to an open connection |
+| ``arguments.py`` | arguments of ``connect()``, checked |
 | ``connection.py`` | Connection |
 | ``cursor.py`` | Cursor |
 | ``drop_in.py``, ``row.py``, ``batches.py``, ``dump.py`` | names of sqlite3 and of Turso's package |
@@ -12,11 +12,10 @@
 | ``allowed.py`` | what it refuses |
 | ``carrying.py`` | what moves from one APSW connection to the next |
 | ``syncing.py``, ``outbox.py`` | pull, push and what waits; as frames |
-| ``awaiting.py``, ``aio.py`` | the verbs as coroutines; a connection that has no others |
+| ``awaiting.py`` | the verbs as coroutines |
 | ``editing.py``, ``edits.py``, ``writing.py`` | a table edited as a DataFrame; a DataFrame into a table |
 | ``rows_now.py``, ``column_values.py`` | rows by many keys at once; a column for SQLite's binder |
 | ``profiling.py`` | what columns hold |
-| ``faces.py`` | the widgets |
 | ``fetching.py`` | how much is fetched, and ahead of need |
 | ``statements.py`` | what kind of statement a text is |
 | ``parameters.py`` | values on their way into SQLite's binder |

@@ -17,7 +17,6 @@ from turso_sync_nb.connection.awaiting import Awaiting
 from turso_sync_nb.connection.cursor import Cursor
 from turso_sync_nb.connection.drop_in import DropInMixin
 from turso_sync_nb.connection.editing import Editor, EditReport, OnChanged
-from turso_sync_nb.connection.faces import FacesMixin
 from turso_sync_nb.connection.fetching import FetchingMixin
 from turso_sync_nb.connection.frames import Columns, frame_of_rows
 from turso_sync_nb.connection.functions import FunctionsMixin
@@ -51,15 +50,8 @@ _ATOMIC: Final = "turso_sync_nb_atomic"
 ISOLATION_LEVELS: Final = frozenset({"DEFERRED", "IMMEDIATE", "EXCLUSIVE", None})
 
 
-class Connection(DropInMixin, FacesMixin, FetchingMixin, FunctionsMixin, SyncMixin):
-    """One user's connection to a replica; make it with :func:`turso_sync_nb.connect`.
-
-    Not safe for use by two threads at once (each takes a connection of its own; they share the replica,
-    its pages and its fetches). ``bootstrap_report`` says what making the replica took, ``None`` when it was
-    ready. ``opening_note`` says that the address is another one than before, and whether the server there
-    showed that it has this database; else it is empty. ``last_report`` is the cost of the last
-    :meth:`query` or :meth:`run`.
-    """
+class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
+    """A connection without widgets; see :class:`turso_sync_nb.Connection`, its public form."""
 
     def __init__(
         self,
@@ -129,7 +121,7 @@ class Connection(DropInMixin, FacesMixin, FetchingMixin, FunctionsMixin, SyncMix
 
     # Running SQL
 
-    def sibling(self) -> Connection:
+    def sibling(self) -> Self:
         """Return a further connection to the same replica, for another thread; options are this one's.
 
         It may be called in any thread. Each is closed by itself, the last one closes the replica.
@@ -141,7 +133,7 @@ class Connection(DropInMixin, FacesMixin, FetchingMixin, FunctionsMixin, SyncMix
             raise ProgrammingError("use connection: it is closed")
         self._replica.retain()
         try:
-            return Connection(self._replica, self.isolation_level, self._options)
+            return type(self)(self._replica, self.isolation_level, self._options)
         except BaseException:
             self._replica.release()
             raise
@@ -460,7 +452,3 @@ class Connection(DropInMixin, FacesMixin, FetchingMixin, FunctionsMixin, SyncMix
                 return report
             costs = tree_costs.tree_costs(file, dict(self._session.do(tree_costs.ROOTS)))
         return replace(report, pages_wasted=sum(cost.pages_wasted for cost in costs), by_tree=costs)
-
-
-ConnectionSync = Connection
-"""The name of it in Turso's Python package."""

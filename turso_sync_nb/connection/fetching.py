@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from turso_sync_nb.connection.parameters import Parameters, bindings
+from turso_sync_nb.engine import page_owners, table_sizes
 from turso_sync_nb.engine.ensure import ensure
 from turso_sync_nb.engine.hydration import Hydration, hydrate
 from turso_sync_nb.engine.query_trees import dry_run
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from turso_sync_nb.connection.session import Session
+    from turso_sync_nb.engine.page_owners import OwnedFetch, Owner
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.engine.reports import DryRun
+    from turso_sync_nb.engine.table_sizes import TableSize
 
 
 class FetchingMixin:
@@ -90,3 +93,33 @@ class FetchingMixin:
         """
         self._session.check_open()
         return hydrate(self._replica, tell)
+
+    def page_owners(self) -> list[Owner]:
+        """Return the tables and indexes with their pages, as far as pages that are here tell.
+
+        Nothing is fetched.
+        """
+        self._session.check_open()
+        with self._session.running():
+            return page_owners.page_owners(self._replica, self._session.raw)
+
+    def table_sizes(self) -> list[TableSize]:
+        """Return rows and bytes of every table, counted or estimated, and how many bytes are here.
+
+        No row is fetched; pages that tell the size of large tables are, in two requests at most.
+        """
+        self._session.check_open()
+        with self._session.running():
+            return table_sizes.table_sizes(self._replica, self._session.raw)
+
+    def fetch_owned(self, name: str, pages_max: int | None = None) -> OwnedFetch:
+        """Fetch every page of the table or index ``name``.
+
+        Of more than ``pages_max`` just those come that say which the others are; how many are left is said.
+
+        Raises:
+            SyncError: the fetch failed; what came before stays.
+        """
+        self._session.check_open()
+        with self._session.running():
+            return page_owners.fetch_owned(self._replica, self._session.raw, name, pages_max)

@@ -42,7 +42,7 @@ from turso_sync_nb.jupyter.completion import matcher_of
 from turso_sync_nb.jupyter.magics import TursoSyncMagics
 
 if TYPE_CHECKING:
-    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.public_connection import Connection
 
 _MAGIC: Final = "turso_sync"
 

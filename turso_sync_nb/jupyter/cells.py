@@ -34,8 +34,8 @@ from turso_sync_nb.units import PAGE_SIZE, format_size, parse_seconds
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.connection.results import QueryResult
+    from turso_sync_nb.public_connection import Connection
     from turso_sync_nb.widgets.watch import Watch
 
 LISTENING: Final = (

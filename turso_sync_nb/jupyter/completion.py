@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
 
-    from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.jupyter.arguments import Grammar
     from turso_sync_nb.jupyter.magics import TursoSyncMagics
+    from turso_sync_nb.public_connection import Connection
 
     Found = tuple[str, str]
     """A completion, and of what kind it is."""

@@ -16,7 +16,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.connection.connect import LOG, connect
+from turso_sync_nb.api import LOG, connect
 from turso_sync_nb.errors import RemoteRefusedError, UsageError
 from turso_sync_nb.jupyter.arguments import Arguments, Option
 from turso_sync_nb.jupyter.configuration import load_settings
@@ -31,8 +31,8 @@ from turso_sync_nb.units import PAGE_SIZE, format_share, format_size, parse_size
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.jupyter.notebook import Notebook
+    from turso_sync_nb.public_connection import Connection
     from turso_sync_nb.secret import Secret
 
 PREFIX_DEFAULT_BYTES: Final = 128 * 1024

@@ -10,10 +10,10 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from turso_sync_nb.connection.connection import Connection
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter.arguments import showable
 from turso_sync_nb.jupyter.suggestions import did_you_mean
+from turso_sync_nb.public_connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

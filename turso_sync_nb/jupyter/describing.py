@@ -16,10 +16,10 @@ from turso_sync_nb.units import PAGE_SIZE, format_ago, format_share, format_size
 if TYPE_CHECKING:
     import pandas as pd
 
-    from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.jupyter.arguments import Arguments
     from turso_sync_nb.jupyter.connections import Named
     from turso_sync_nb.jupyter.notebook import Notebook
+    from turso_sync_nb.public_connection import Connection
 
 
 def status(notebook: Notebook, arguments: Arguments) -> pd.DataFrame | None:  # noqa: ARG001 - a subcommand's shape

@@ -17,8 +17,8 @@ from turso_sync_nb.units import format_share, format_size
 if TYPE_CHECKING:
     import pandas as pd
 
-    from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.engine.table_sizes import TableSize
+    from turso_sync_nb.public_connection import Connection
 
 _TABLES: Final = """
 SELECT name, CASE WHEN schema = 'main' THEN type ELSE schema || ' ' || type END AS kind, ncol AS columns,

@@ -20,10 +20,10 @@ from turso_sync_nb.units import PAGE_SIZE, format_size
 if TYPE_CHECKING:
     import pandas as pd
 
-    from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.engine.reports import PullReport, PushReport
     from turso_sync_nb.jupyter.arguments import Arguments
     from turso_sync_nb.jupyter.notebook import Notebook
+    from turso_sync_nb.public_connection import Connection
 
 LINES_SHOWN: Final = 20
 """Lines of a script that are shown."""

@@ -13,9 +13,9 @@ from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter import cells
 
 if TYPE_CHECKING:
-    from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.jupyter.arguments import Arguments
     from turso_sync_nb.jupyter.notebook import Notebook
+    from turso_sync_nb.public_connection import Connection
     from turso_sync_nb.widgets.dashboard import Dashboard
     from turso_sync_nb.widgets.editor import TableEditor
     from turso_sync_nb.widgets.explore import Explore

@@ -22,13 +22,13 @@ from turso_sync_nb.connection.arguments import (
     chosen_partial,
     refuse_others,
 )
-from turso_sync_nb.connection.connection import Connection
 from turso_sync_nb.connection.sql_errors import translated
 from turso_sync_nb.connection.syncing import SyncOptions
 from turso_sync_nb.engine.ensure import ensure
 from turso_sync_nb.engine.opening import ReplicaOptions, open_replica
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncQueryBootstrap, RemoteEncryptionCipher
+from turso_sync_nb.public_connection import Connection
 from turso_sync_nb.remote.http import HttpRemote, checked_transport
 from turso_sync_nb.secret import Secret
 
@@ -134,9 +134,7 @@ def connect(
         url = remote_url or Secret.of(saved_url)
         if url is None:
             return None
-        return HttpRemote(
-            url, auth_token, encryption_key=remote_encryption_key, compress=compress, **carried
-        )
+        return HttpRemote(url, auth_token, encryption_key=remote_encryption_key, compress=compress, **carried)
 
     syncing = SyncOptions(
         conflict_policy=checked_policies(conflict_policy),

@@ -1,21 +1,16 @@
-"""Open the widgets of a connection, and answer what they ask.
+"""Add the widgets to a connection: the public :class:`Connection`.
 
-The one file that looks up the ladder of layers, within its functions: nothing of it is loaded until asked.
+Widgets are imported within the methods: no widget library is loaded until one is asked for.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from turso_sync_nb.engine import page_owners, table_sizes
+from turso_sync_nb.connection.connection import Connection as _Connection
 
 if TYPE_CHECKING:
-    from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.connection.parameters import Parameters
-    from turso_sync_nb.connection.session import Session
-    from turso_sync_nb.engine.page_owners import OwnedFetch, Owner
-    from turso_sync_nb.engine.replica import Replica
-    from turso_sync_nb.engine.table_sizes import TableSize
     from turso_sync_nb.widgets.dashboard import Dashboard
     from turso_sync_nb.widgets.editor import TableEditor
     from turso_sync_nb.widgets.explore import Explore
@@ -23,18 +18,22 @@ if TYPE_CHECKING:
     from turso_sync_nb.widgets.watch import Watch
 
 
-class FacesMixin:
-    """The part of a connection that is seen in a notebook."""
+class Connection(_Connection):
+    """One user's connection to a replica; make it with :func:`turso_sync_nb.connect`.
 
-    _session: Session
-    _replica: Replica
+    Not safe for use by two threads at once (each takes a connection of its own; they share the replica,
+    its pages and its fetches). ``bootstrap_report`` says what making the replica took, ``None`` when it was
+    ready. ``opening_note`` says that the address is another one than before, and whether the server there
+    showed that it has this database; else it is empty. ``last_report`` is the cost of the last
+    :meth:`query` or :meth:`run`.
+    """
 
     def page_map(self) -> PageMap:
         """Return a widget: every page of the database, which are here, and whose they are."""
         from turso_sync_nb.widgets.page_map import PageMap
 
         self._session.check_open()
-        return PageMap(cast("Connection", self), self._replica)
+        return PageMap(self, self._replica)
 
     def dashboard(self, *, remote: bool = False, pull: bool = False) -> Dashboard:
         """Return a widget: the figures of the replica, its verbs as buttons, and when pages arrived.
@@ -49,7 +48,7 @@ class FacesMixin:
         from turso_sync_nb.widgets.dashboard import Dashboard
 
         self._session.check_open()
-        return Dashboard(cast("Connection", self), self._replica, remote=remote, pull=pull)
+        return Dashboard(self, self._replica, remote=remote, pull=pull)
 
     def explore(self) -> Explore:
         """Return a widget: tables with their size and the share that is here, columns, profiles, first rows.
@@ -73,8 +72,7 @@ class FacesMixin:
         from turso_sync_nb.widgets.table_rows import TableRows
 
         self._session.check_open()
-        db = cast("Connection", self)
-        return TableEditor(db, self._replica, TableRows.of(db, table))
+        return TableEditor(self, self._replica, TableRows.of(self, table))
 
     def watch(
         self,
@@ -98,34 +96,8 @@ class FacesMixin:
 
         self._session.check_open()
         watched = Watched(sql, parameters, max_fetch, offline)
-        return Watch(cast("Connection", self), self._replica, watched, remote=remote, pull=pull)
+        return Watch(self, self._replica, watched, remote=remote, pull=pull)
 
-    def page_owners(self) -> list[Owner]:
-        """Return the tables and indexes with their pages, as far as pages that are here tell.
 
-        Nothing is fetched.
-        """
-        self._session.check_open()
-        with self._session.running():
-            return page_owners.page_owners(self._replica, self._session.raw)
-
-    def table_sizes(self) -> list[TableSize]:
-        """Return rows and bytes of every table, counted or estimated, and how many bytes are here.
-
-        No row is fetched; pages that tell the size of large tables are, in two requests at most.
-        """
-        self._session.check_open()
-        with self._session.running():
-            return table_sizes.table_sizes(self._replica, self._session.raw)
-
-    def fetch_owned(self, name: str, pages_max: int | None = None) -> OwnedFetch:
-        """Fetch every page of the table or index ``name``.
-
-        Of more than ``pages_max`` just those come that say which the others are; how many are left is said.
-
-        Raises:
-            SyncError: the fetch failed; what came before stays.
-        """
-        self._session.check_open()
-        with self._session.running():
-            return page_owners.fetch_owned(self._replica, self._session.raw, name, pages_max)
+ConnectionSync = Connection
+"""The name of it in Turso's Python package."""
