@@ -58,7 +58,7 @@ class Connection(_Connection):
         from turso_sync_nb.widgets.explore import Explore
 
         self._session.check_open()
-        return Explore(cast("Connection", self), self._replica)
+        return Explore(self, self._replica)
 
     def edit(self, table: str) -> TableEditor:
         """Return a widget: the rows of ``table``, read as they are scrolled to, edited and applied as one.
