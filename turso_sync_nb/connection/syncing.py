@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.changes.conflicts import DEFAULT
+from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.net import net
+from turso_sync_nb.changes.schema import read_schema
 from turso_sync_nb.changes.script import script
 from turso_sync_nb.connection.outbox import changes_frame, conflicts_frame, differences_frame
+from turso_sync_nb.connection.review import Review, deciding, reviewed, schema_lines
 from turso_sync_nb.connection.sql_errors import explaining
+from turso_sync_nb.connection.undo import undo
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.checkpoint import checkpoint
 from turso_sync_nb.engine.incoming import incoming
 from turso_sync_nb.engine.news import are_there
 from turso_sync_nb.engine.position import find_out
 from turso_sync_nb.engine.pull import Settling, pull, rebase
+from turso_sync_nb.engine.pull_preview import PullPreview, preview_pull
 from turso_sync_nb.engine.push import push
 from turso_sync_nb.engine.stepwise import RemoteChanges, apply_changes, wait_changes
 from turso_sync_nb.engine.verify import verify
@@ -28,6 +33,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from turso_sync_nb.changes.conflicts import Policies
+    from turso_sync_nb.changes.model import Transaction
+    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.connection.review import Keep
     from turso_sync_nb.connection.session import Session
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.engine.reports import CheckpointReport, PullReport, PushReport, VerifyReport
@@ -58,8 +66,11 @@ class SyncMixin:
     _replica: Replica
     _options: SyncOptions
 
-    def pull(self) -> PullReport:
+    def pull(self, *, keep: Keep | None = None) -> PullReport:
         """Bring what is new on the remote; changes made here stay, on top of it.
+
+        ``keep`` decides about rows that both sides changed, by table and key:
+        ``{("product", (4,)): "theirs"}``; about others the policy does.
 
         Waits up to 5 s for other connections of this process to be idle. The report is true when there was
         something new. A failure leaves the replica as it was.
@@ -72,7 +83,10 @@ class SyncMixin:
         """
         self._session.check_open()
         with explaining():
-            return pull(self._replica, replace(self._settling(), wait_ms=self._options.long_poll_timeout_ms))
+            return pull(
+                self._replica,
+                replace(self._settling(keep=keep), wait_ms=self._options.long_poll_timeout_ms),
+            )
 
     def wait_changes(self) -> RemoteChanges:
         """Fetch what is new on the remote and keep it aside; nothing moves here. False if nothing is new.
@@ -240,6 +254,70 @@ class SyncMixin:
             frame.attrs["unplaced_pages"] = news.unplaced
             return frame
 
+    def review(self, keep: Keep | None = None) -> Review:
+        """Return every row that waits or comes, and what a pull leaves of it; nothing moves.
+
+        ``keep`` decides rows that both sides changed, as for :meth:`pull`. The preview is the pull's own
+        replay, so it comes true unless something changes meanwhile.
+
+        Raises:
+            RemoteError, ProtocolError: the remote did not answer, or not as the protocol says.
+            RevisionGoneError: it does not know our revision any more; pull.
+        """
+        self._session.check_open()
+        with explaining():
+            preview = preview_pull(self._replica, self._settling(keep=keep))
+            return self._reviewed(preview)
+
+    def review_offline(self) -> Review:
+        """Return the half of :meth:`review` that needs no remote: rows that wait."""
+        self._session.check_open()
+        with explaining():
+            return self._reviewed(PullPreview())
+
+    def _reviewed(self, preview: PullPreview) -> Review:
+        waiting = outbox.transactions(self._replica)
+        sent = net(change for one in waiting if one.state == "pending" for change in one.changes)
+        news = outbox.not_here_yet(self._replica, preview.incoming.changes)
+        aside = [one for one in preview.replayed.transactions if one.state == "aside"]
+        return Review(
+            rows=tuple(reviewed(preview, sent, news)),
+            schema_mine=tuple(schema_lines(sent)),
+            schema_theirs=tuple(schema_lines(news)),
+            set_aside=tuple((one.number, one.reason) for one in aside),
+            refused=preview.refused,
+            unplaced=preview.incoming.unplaced,
+        )
+
+    def undo(self, transaction: int) -> int:
+        """Undo a transaction and return how many rows that changes.
+
+        One that waits is skipped, as :meth:`skip` does. One that this process pushed is undone by a new one
+        that waits to be pushed: rows get back the values that they had.
+
+        Raises:
+            ConflictError: rows were changed since, by whomever; nothing was done.
+            UsageError: no such transaction, or one that changed the schema or rows without a key.
+        """
+        self._session.check_open()
+        for one in outbox.transactions(self._replica):
+            if one.number == transaction and one.state != "skipped":
+                self.skip(transaction)
+                return len(one.changes)
+        pushed = next((one for one in self._replica.session.pushed if one.number == transaction), None)
+        if pushed is None:
+            raise UsageError(
+                f"undo transaction {transaction}: this process neither pushed it nor has it waiting",
+                hint="changes() lists what waits",
+            )
+        with explaining():
+            return undo(cast("Connection", self), pushed)
+
+    @property
+    def pushed(self) -> list[Transaction]:
+        """The transactions that this process pushed, the oldest first."""
+        return list(self._replica.session.pushed)
+
     def script(self) -> str:
         """Return what this process wrote as an SQL script, pushed or not, in the order of the remote.
 
@@ -293,5 +371,12 @@ class SyncMixin:
                 rebase=lambda: rebase(self._replica, self._settling(verb)),
             )
 
-    def _settling(self, verb: str = "pull") -> Settling:
-        return Settling(self._options.conflict_policy, self._options.transform, self._session, verb)
+    def _settling(self, verb: str = "pull", *, keep: Keep | None = None) -> Settling:
+        policies = self._options.conflict_policy
+        if keep:
+            with self._session.running():
+                tables = read_schema(self._session.raw, ()).tables
+                shapes = {table: tables[folded(table)] for table, _ in keep if folded(table) in tables}
+            keys = {table: tuple(one.columns[at] for at in one.key) for table, one in shapes.items()}
+            policies = deciding(policies, keep, keys)
+        return Settling(policies, self._options.transform, self._session, verb)

@@ -82,13 +82,13 @@ def incoming(replica: Replica) -> Incoming:
 
 def changes_between(replica: Replica, news: News) -> tuple[tuple[Change, ...], int]:
     """Return what turns the base image in force into ``news``, and how many pages were not placed."""
-    with _two_states(replica, news) as (before, after):
+    with two_states(replica, news) as (before, after):
         run = _Comparison(before, after, news.next_base.pages, news.keep)
         return tuple(run.changes()), run.unplaced
 
 
 @contextmanager
-def _two_states(replica: Replica, news: News) -> Iterator[tuple[_State, _State]]:
+def two_states(replica: Replica, news: News) -> Iterator[tuple[_State, _State]]:
     """Give the base image in force, and the next one."""
     store, base = replica.store, replica.store.base_pages
     changed = news.next_base.pages

@@ -1,0 +1,116 @@
+"""Undo a transaction: one that waits is given up, one that was pushed is undone by a new one.
+
+The new transaction does the opposite of each change, the last one first. Rows that were changed since, by
+whomever, are not touched: then nothing is done, and the error names them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from turso_sync_nb.changes import to_sql
+from turso_sync_nb.changes.model import RowChange, SchemaChange
+from turso_sync_nb.changes.script import named
+from turso_sync_nb.changes.to_sql import same_value
+from turso_sync_nb.errors import ConflictError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from turso_sync_nb.changes.model import Image, Transaction
+    from turso_sync_nb.connection.connection import Connection
+
+_NAMED_MAX = 3
+"""Rows that an error names."""
+
+
+def opposite(transaction: Transaction) -> list[RowChange]:
+    """Return the changes that undo a transaction, in order.
+
+    Raises:
+        UsageError: it changed the schema, or a row that no key names.
+    """
+    undone = []
+    for change in reversed(transaction.changes):
+        if isinstance(change, SchemaChange):
+            raise UsageError(
+                f"undo transaction {transaction.number}: it changed the schema",
+                hint="write the opposite yourself",
+            )
+        if change.outcome != "changed":
+            continue
+        image = change.new if change.old is None else change.old
+        if image is None or not to_sql.usable_key(change.shape, image):
+            raise UsageError(
+                f"undo transaction {transaction.number}: a row of {change.shape.table} has no key",
+                hint="write the opposite yourself",
+            )
+        operation = {"insert": "delete", "delete": "insert"}.get(change.op, change.op)
+        undone.append(change.changed(op=operation, old=change.new, new=change.old))
+    return undone
+
+
+def undo(db: Connection, transaction: Transaction) -> int:
+    """Do the opposite of a pushed transaction as one of ours, and return how many rows that changes.
+
+    Raises:
+        ConflictError: rows were changed since; nothing was done.
+        UsageError: as :func:`opposite`.
+    """
+    changes = opposite(transaction)
+    with db.atomic():
+        db.execute("PRAGMA defer_foreign_keys = 1")
+        changed_since = [change for change in changes if not _undone(db, change)]
+        if changed_since:
+            raise _conflict(transaction, changed_since)
+    return len(changes)
+
+
+def _undone(db: Connection, change: RowChange) -> bool:
+    """Do one change if the row is as it was left; return whether it was, or is so already."""
+    shape, old, new = change.shape, change.old, change.new
+    there = _row(db, change)
+    if old is None or new is None:
+        if not _is_same(there, old, _made_by_triggers(change)):
+            return _is_same(there, new)
+        sql = (
+            to_sql.insert(shape, [new]) if new is not None else to_sql.delete(shape, old or (), guarded=False)
+        )
+    else:
+        moved = to_sql.differing(shape, old, new)
+        if there is None or to_sql.differing(shape, there, old) & moved:
+            return False
+        values = zip(shape.columns, there, new, strict=True)
+        wanted = tuple(then if name in moved else now for name, now, then in values)
+        update = to_sql.update(shape, there, wanted, guarded=False)
+        if update is None:
+            return True
+        sql = update
+    db.execute(*sql)
+    return True
+
+
+def _row(db: Connection, change: RowChange) -> Image | None:
+    image = change.new if change.old is None else change.old
+    found: Image | None = db.execute(*to_sql.select(change.shape, image or ())).fetchone()
+    return found
+
+
+def _made_by_triggers(change: RowChange) -> frozenset[int]:
+    return frozenset(at for at, name in enumerate(change.shape.columns) if name in change.derived)
+
+
+def _is_same(one: Image | None, other: Image | None, but: frozenset[int] = frozenset()) -> bool:
+    """Return whether two rows are alike, but for some columns."""
+    if one is None or other is None:
+        return one is other
+    return all(at in but or same_value(*pair) for at, pair in enumerate(zip(one, other, strict=True)))
+
+
+def _conflict(transaction: Transaction, changes: Iterable[RowChange]) -> ConflictError:
+    rows = [named(change).partition(" ")[2].partition(" ")[2] for change in changes]
+    more = f" and {len(rows) - _NAMED_MAX} more" if len(rows) > _NAMED_MAX else ""
+    return ConflictError(
+        f"undo transaction {transaction.number}: changed since, {'; '.join(rows[:_NAMED_MAX])}{more}",
+        hint="nothing was undone: change these rows yourself",
+    )
