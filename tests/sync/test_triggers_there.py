@@ -191,6 +191,15 @@ CASES = {
             "DELETE FROM k WHERE b IS NULL",
         ),
     ),
+    "statements that fail after their triggers did something": (
+        (*BEFORE, "INSERT INTO t VALUES (50, 'taken', 50)"),
+        (
+            "INSERT INTO t VALUES (60, 'fine', 60), (61, 'not', 50)",
+            "UPDATE t SET b = 50",
+            "INSERT OR FAIL INTO t VALUES (70, 'fine', 70), (71, 'not', 50), (72, 'not tried', 72)",
+            "DELETE FROM t WHERE id = 1",
+        ),
+    ),
     "triggers that call each other": (
         (
             "CREATE TABLE a (id INTEGER PRIMARY KEY, v)",
@@ -259,8 +268,8 @@ def as_on_plain_sqlite(start_server, tmp_path, schema, statements, *, together) 
         plain.execute(sql)
     with closing(tsn.connect(tmp_path / "mine", url, isolation_level=None)) as mine:
         for sql in statements:
-            plain.execute(sql)
-            mine.execute(sql)
+            fails = [_fails(each, sql) for each in (plain, mine)]
+            assert fails[0] == fails[1], sql
             if not together:
                 mine.push()
         mine.push()
@@ -271,6 +280,15 @@ def as_on_plain_sqlite(start_server, tmp_path, schema, statements, *, together) 
         mine.pull()
         assert state(lambda ask: mine.execute(ask).fetchall()) == wanted
         assert mine.conflicts().empty
+
+
+def _fails(place, sql) -> bool:
+    """Run a statement; return whether a constraint refused it."""
+    try:
+        place.execute(sql)
+    except (sqlite3.IntegrityError, tsn.IntegrityError):
+        return True
+    return False
 
 
 NOW = (

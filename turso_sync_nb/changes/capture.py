@@ -110,17 +110,17 @@ class Capture:
         except BaseException:
             if word == "ALTER":
                 self._known = None
-            self._settle()  # rows before the one that failed stay after OR FAIL
+            self._settle(failed=True)  # rows before the one that failed stay after OR FAIL
             raise
         self._settle()
         if before is not None:
             self._record(sql, before, seen)
             self._raw.set_last_insert_rowid(rowid)
 
-    def _settle(self) -> None:
+    def _settle(self, *, failed: bool = False) -> None:
         if self._nested is not None and self._raw.in_transaction:
             rowid = self._raw.last_insert_rowid()
-            self._nested.settle()
+            self._nested.settle(failed=failed)
             self._raw.set_last_insert_rowid(rowid)
 
     @property

@@ -105,7 +105,7 @@ class Nested:
         self._events: list[_Event] = []
         self._attempts: list[_Attempt] = []
         self._own_depths: Mapping[str, frozenset[int]] = {}
-        self._next_id = 0
+        self._last_id = self._next_id = 0
         self._own = False
         self._id = self._flag = 0
         self._victims: bytes | None = None
@@ -144,7 +144,7 @@ class Nested:
         self._events.clear()
         self._unread = False
         self._unfollowed = False
-        self._own_depths, self._next_id = own_depths, last_id + _IDS_PER_EVENT
+        self._own_depths, self._last_id, self._next_id = own_depths, last_id, last_id + _IDS_PER_EVENT
 
     @property
     def is_matched(self) -> bool:
@@ -258,9 +258,14 @@ class Nested:
                 return attempt.is_auto
         return False
 
-    def settle(self) -> None:
-        """Write to the tape what was tried without an outcome, where triggers did something for it."""
+    def settle(self, *, failed: bool) -> None:
+        """Write to the tape what was tried without an outcome, where triggers did something for it.
+
+        Of a statement that ``failed``, and that SQLite undid, nothing is on the tape: nothing was tried.
+        """
         attempts, self._attempts = self._attempts, []
+        if failed and tape.last_id(self._raw) <= self._last_id:
+            return
         for attempt in attempts:
             if attempt.has_effects and not attempt.is_matched and not attempt.shape.ignored:
                 tape.put(self._raw, self._change_tried(attempt))
