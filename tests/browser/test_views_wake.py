@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import pytest
-
-LOAD = "%load_ext turso_sync_nb"
-
-LOSE = """
-import time
-from turso_sync_nb.widgets.live import LiveWidget
-heard, sent = LiveWidget.receive, LiveWidget.send
-lost = {{"in": {lost_in}, "out": {lost_out}}}
-def receive(self, content, buffers=()):
-    if content.get("type") == "open" and lost["in"]:
-        lost["in"] -= 1
-        return
-    time.sleep({late_s})
-    heard(self, content, buffers)
-def send(self, content, buffers=None):
-    if content.get("type") in ("figures", "whole") and lost["out"]:
-        lost["out"] -= 1
-        return
-    sent(self, content, buffers)
-LiveWidget.receive, LiveWidget.send = receive, send
-"""
+from waking import open_and_wake
 
 
-@pytest.mark.parametrize(
-    ("lost_in", "lost_out", "late_s"), [(1, 0, 0), (0, 1, 0), (1, 1, 0.2), (0, 0, 1)], ids=str
-)
-def test_a_view_wakes(notebook, people, lost_in, lost_out, late_s):
-    """The first message to the kernel lost, the first update lost, one of each, every message late."""
-    lose = LOSE.format(lost_in=lost_in, lost_out=lost_out, late_s=late_s)
-    name = f"wake{lost_in}{lost_out}{int(late_s)}"
-    connect = f"%turso_sync connect {name}.db {people} --prefix 4KiB"
-    notebook.open(f"{name}.ipynb", [LOAD, lose, connect, "%turso_sync dashboard"])
+def test_every_view_wakes(notebook, people):
+    """With wishes to open lost, first updates lost, and every message late."""
+    connect = f"%turso_sync connect waking.db {people} --prefix 4KiB"
+    notebook.open("waking.ipynb", ["%load_ext turso_sync_nb", connect])
     notebook.run_all()
-    notebook.page.locator(".tsn-dashboard.tsn-live .tsn-sentence", has_text="here").wait_for()
-    assert notebook.page.locator(".tsn-snapshot").first.is_hidden()
+    open_and_wake(notebook, "person")
+    assert notebook.page.locator(".tsn-snapshot:visible").count() == 0
+
+
+def test_a_connection_that_is_closed_before_a_view_opens_leaves_figures(notebook, people, lab_shots):
+    """Run All whose last cell closes it: each widget, or its figures in its place, is seen."""
+    connect = f"%turso_sync connect ended.db {people} --prefix 4KiB"
+    shown = ["pages", "dashboard", "edit person", "watch SELECT id, name FROM person LIMIT 5"]
+    cells = [f"%turso_sync {line}" for line in shown]
+    notebook.open("ended.ipynb", ["%load_ext turso_sync_nb", connect, *cells, "%turso_sync close --all"])
+    notebook.run_all()
+    notebook.wait("w.sessionContext.session.kernel.status === 'idle'")
+    notebook.page.screenshot(path=lab_shots / "ended.png")
+    for cell in range(2, 2 + len(shown)):
+        area = notebook.page.locator(".jp-Cell").nth(cell).locator(".jp-Cell-outputArea")
+        area.scroll_into_view_if_needed()
+        assert area.locator(".tsn-live:visible, .tsn-snapshot:visible").count() == 1

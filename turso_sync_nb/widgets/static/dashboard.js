@@ -42,7 +42,7 @@ function moment(unixTime) {
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-dashboard");
   let updates = 0;
-  const { wish, foot, close } = connect(model, { figures: show, said, remote: (message) => news.remote(message) });
+  const { wish, foot, close } = connect(model, el, "figures", { figures: show, said, remote: (message) => news.remote(message) });
   const news = remoteLine(wish, false);
   const buttons = VERBS.map((verb) => h("button", { type: "button", onclick: () => wish("do", { verb }) }, verb[0].toUpperCase() + verb.slice(1)));
   const sentence = h("div", { class: "tsn-sentence", role: "status" });
@@ -71,7 +71,6 @@ function render({ model, el }) {
 
   function show({ sentence: text, figures, on_their_way, arrivals, path, remote, busy }) {
     const now = { ...figures, on_their_way };
-    el.classList.add(LIVE);
     el.dataset.updates = ++updates;
     if (busy !== undefined) said({ busy });
     summary.textContent = `${path} · ${remote ?? "no remote"}`;

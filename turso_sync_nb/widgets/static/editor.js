@@ -14,7 +14,7 @@ function render({ model, el }) {
   let input = null, later = [];  // while a cell is typed into, nothing is drawn: messages wait
   const waiting = (handle) => (message) => (input ? later.push(() => handle(message)) : handle(message));
 
-  const { send: tell, wish: send, foot, close } = connect(model, { table: begin, rows: waiting(take), staged: waiting(restage), stale: waiting(reload), said, conflict: () => offer(true) });
+  const { send: tell, wish: send, foot, close } = connect(model, el, "table", { table: begin, rows: waiting(take), staged: waiting(restage), stale: waiting(reload), said, conflict: () => offer(true) });
   const summary = h("div", { class: "tsn-summary" });
   const action = (label, onclick, title) => h("button", { type: "button", onclick, title }, label);
   const buttons = {
@@ -51,7 +51,6 @@ function render({ model, el }) {
   // Rows
 
   function begin(message) {
-    el.classList.add(LIVE);
     ({ columns, readonly, staged } = message);
     paging = message.by_number ? " · a far page is slow: all before it is read" : "";
     grid.setAttribute("aria-label", `rows of ${message.name}`);

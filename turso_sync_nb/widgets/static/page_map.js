@@ -89,10 +89,9 @@ function render({ model, el }) {
   const names = ["name", "kind", "known", "here", "changed", "last cell", ""];
   const table = h("table", {}, h("caption", {}, "Pages by table and index"),
     h("thead", {}, h("tr", {}, ...names.map((name, at) => h(name ? "th" : "td", name ? { scope: "col", class: at > 1 ? "tsn-number" : null } : {}, name)))), rows);
-  const { wish, foot, close } = connect(model, {
+  const { wish, foot, close } = connect(model, el, "whole", {
     whole(message, [stateBytes, ownerBytes]) {
       const began = performance.now();
-      el.classList.add(LIVE);
       owners = message.owners;
       pageSize = message.page_size;
       pages = message.pages;

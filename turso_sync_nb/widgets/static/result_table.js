@@ -4,7 +4,7 @@ const SEARCH_AFTER_MS = 250;
 
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-result");
-  const { wish, foot, close } = connect(model, { head, rows, summary, whole });
+  const { wish, foot, close } = connect(model, el, "head", { head, rows, summary, whole });
   const choice = { sort: null, descending: false, filters: {}, search: "" };
   let columns = [], shown = [], first = 0, total = 0, perPage = 20, later;
   const headRow = h("tr"), sums = h("tr", { class: "tsn-sums" }), filters = h("tr", { class: "tsn-filters" }), body = h("tbody");
@@ -40,7 +40,6 @@ function render({ model, el }) {
   const ask = (from) => wish("rows", { ...choice, first: Math.max(from, 0), count: perPage });
 
   function head(message) {
-    el.classList.add(LIVE);
     columns = message.columns;
     perPage = message.rows_shown;
     const left = message.columns_in_all - columns.length;

@@ -16,9 +16,9 @@ const DISCONNECTED = { text: "disconnected: run the cell again", failed: true, b
  * message and its buffers as bytes. Updates are answered when no more follow for a while. `wish` sends what a user
  * wants: the kernel says at once that it heard it, and as long as it has not, the foot says so. When the kernel
  * is gone, or another one in its place, that is said, and nothing is sent any more. A view says `open` again, later
- * and later, until the first update.
+ * and later, until an update of the type `wakes` tells it everything; an update before that says nothing to it.
  */
-function connect(model, handlers) {
+function connect(model, el, wakes, handlers) {
   const view = Math.random().toString(36).slice(2);
   const unheard = new Set();
   let timer, opening, live = true;
@@ -55,10 +55,14 @@ function connect(model, handlers) {
     ...handlers,
   };
   const heard = (message, buffers) => {
+    const isUpdate = !UNANSWERED.includes(message.type);
+    if (message.type === wakes) {
+      el.classList.add(LIVE);
+      clearTimeout(opening);
+    } else if (isUpdate && !el.classList.contains(LIVE)) return;
     const bytes = buffers.map((each) => new Uint8Array(each.buffer ?? each, each.byteOffset ?? 0, each.byteLength));
     known[message.type]?.(message, bytes);
-    if (UNANSWERED.includes(message.type)) return;
-    clearTimeout(opening);
+    if (!isUpdate) return;
     clearTimeout(timer);  // an answer amid updates would bring one more of them
     timer = setTimeout(more, MORE_AFTER_MS);
   };

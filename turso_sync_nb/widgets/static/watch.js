@@ -3,7 +3,7 @@
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-watch");
   let before = null;
-  const { send, wish, foot, close } = connect(model, { found, stale: () => send("ask"), remote: (message) => news.remote(message) });
+  const { send, wish, foot, close } = connect(model, el, "found", { found, stale: () => send("ask"), remote: (message) => news.remote(message) });
   const news = remoteLine(wish, true);
   const caption = h("caption"), head = h("tr"), body = h("tbody"), summary = h("div", { class: "tsn-summary", role: "status" });
   const table = h("table", {}, caption, h("thead", {}, head), body);
@@ -11,7 +11,6 @@ function render({ model, el }) {
   send("ask");
 
   function found({ title, names, rows, more }) {
-    el.classList.add(LIVE);
     caption.textContent = title;
     head.replaceChildren(h("td"), ...names.map((name, at) => h("th", { scope: "col", class: isNumber(rows[0]?.[at]) ? "tsn-number" : null }, name)));
     const keys = rows.map((row) => JSON.stringify(row));
