@@ -1,18 +1,21 @@
-"""Run statements on the remote in one transaction, all or nothing, in one request.
+"""Run statements on the remote in one transaction, all or nothing: in one request, or on one stream.
+
+What is too large for one body goes in several, one after another, where the remote keeps streams. A later
+body runs only inside the transaction that the first one began; no body is sent after one that failed.
 
 Each step runs if the one before it did: some errors end the remote's transaction by themselves, and without
 the chain what follows would commit alone. The ROLLBACK at the end runs only if this chain's BEGIN did: the
 server's clients share one connection, and a bare ROLLBACK could end another's transaction.
 
-The first step returns a nonce of this request, the step before COMMIT the nonce and how far the bookkeeping
-is. An answer without them is the answer to another request, and counts as lost.
+The first step of a body returns a nonce of this request, the step before COMMIT the nonce and how far the
+bookkeeping is. An answer without them is the answer to another request, and counts as lost.
 """
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.names import BOOKKEEPING
 from turso_sync_nb.errors import ProtocolError
@@ -31,13 +34,20 @@ from turso_sync_nb.protocol.pipeline import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from turso_sync_nb.engine.remote import Remote
+    from turso_sync_nb.engine.remote import Pipeline, Remote
     from turso_sync_nb.protocol.pipeline import Request, Response
 
-_MARK, _BEGIN, _FIRST = 0, 1, 2
-"""Places in the chain: the nonce, BEGIN, the caller's first statement."""
+_MARK = 0
+"""Place of the nonce in a body."""
+
+BODY_BYTES_MAX: Final = 2 * 2**20
+"""Bytes of a body after which another one begins, where the remote keeps streams. Each has to arrive within
+the ten seconds that a stream may be unused: at 200 kB a second."""
+
+_VALUE_BYTES: Final = 40
+"""What JSON adds to a value; a number takes no more with it."""
 
 
 @dataclass(frozen=True)
@@ -56,33 +66,104 @@ def in_transaction(remote: Remote, client_id: str, stmts: Sequence[Stmt]) -> Fai
         RemoteError: no answer; nobody knows whether it ran.
         ProtocolError: an answer that is not to this request, or not a whole one.
     """
-    nonce = secrets.token_hex(8)
-    confirm = Stmt(f"SELECT change_id, ? FROM {BOOKKEEPING} WHERE client_id = ?", (nonce, client_id))
-    chain = [_marked(nonce), Stmt("BEGIN IMMEDIATE"), *stmts, confirm, Stmt("COMMIT")]
-    commit = len(chain) - 1
-    steps = [Step(stmt, StepOk(at - 1) if at else None) for at, stmt in enumerate(chain)]
-    steps.append(Step(Stmt("ROLLBACK"), And((StepOk(_BEGIN), Not(StepOk(commit)), Not(IsAutocommit())))))
-    answer = _only(remote.pipeline([Batch(tuple(steps))]))
-    if isinstance(answer, SqlError):
-        return Failure(answer.message, where="begin")
-    results, errors = answer.result.step_results, answer.result.step_errors
-    if len(errors) != len(steps) or len(results) != len(steps):
-        raise _of_another_request()
-    for at, (result, error) in enumerate(zip(results[:-1], errors[:-1], strict=True)):
-        if error is not None:
-            if at != _MARK:
-                _check_mark(results[_MARK], nonce)
-            return _failure(error.message, at, commit)
-        if result is None:
-            raise ProtocolError(
-                f"push: the answer has neither result nor error for step {at}",
-                hint="push again: it finds out first what has arrived",
-            )
-    _check_mark(results[_MARK], nonce)
-    rows = _rows(results[commit - 1])
-    if len(rows) != 1 or rows[0][1:] != (nonce,) or not isinstance(rows[0][0], int):
-        raise _of_another_request()
-    return rows[0][0]
+    parts = list(_parts(stmts))
+    if len(parts) > 1:
+        with remote.stream() as stream:
+            if stream is not None:
+                return _in_bodies(stream, client_id, parts)
+    return _in_bodies(remote, client_id, [stmts])
+
+
+def _parts(stmts: Sequence[Stmt]) -> Iterator[Sequence[Stmt]]:
+    """Part ``stmts`` so that each part makes a body of about ``BODY_BYTES_MAX``."""
+    first = size = 0
+    for at, stmt in enumerate(stmts):
+        weight = _weight(stmt)
+        if at > first and size + weight > BODY_BYTES_MAX:
+            yield stmts[first:at]
+            first, size = at, 0
+        size += weight
+    yield stmts[first:]
+
+
+def _weight(stmt: Stmt) -> int:
+    """Return about how many bytes a statement takes in a body."""
+    total = len(stmt.sql or "")
+    for value in stmt.args:
+        total += _VALUE_BYTES + (len(value) if isinstance(value, str | bytes) else 0)
+    return total
+
+
+def _in_bodies(to: Pipeline, client_id: str, parts: Sequence[Sequence[Stmt]]) -> Failure | int:
+    """Do ``parts``, a body for each; several need a stream. It ends with the first body that fails."""
+    done = 0
+    for at, part in enumerate(parts):
+        is_last = at == len(parts) - 1
+        outcome = _Body(client_id, part, begins=at == 0, ends=is_last).run(to)
+        if isinstance(outcome, Failure):
+            return outcome if outcome.at is None else replace(outcome, at=outcome.at + done)
+        done += len(part)
+    return outcome
+
+
+class _Body:
+    """One body of a chain: the first begins the transaction, the last one confirms and commits it."""
+
+    def __init__(self, client_id: str, stmts: Sequence[Stmt], *, begins: bool, ends: bool) -> None:
+        self._nonce = secrets.token_hex(8)
+        confirm = Stmt(
+            f"SELECT change_id, ? FROM {BOOKKEEPING} WHERE client_id = ?", (self._nonce, client_id)
+        )
+        opening = [_marked(self._nonce), *([Stmt("BEGIN IMMEDIATE")] if begins else [])]
+        closing = [confirm, Stmt("COMMIT")] if ends else []
+        chain = [*opening, *stmts, *closing]
+        steps = [Step(stmt, StepOk(at - 1) if at else None) for at, stmt in enumerate(chain)]
+        if not begins:
+            steps[0] = Step(chain[0], Not(IsAutocommit()))
+        last = len(chain) - 1
+        undone = (StepOk(len(opening) - 1), Not(StepOk(last)), Not(IsAutocommit()))
+        self._steps = (*steps, Step(Stmt("ROLLBACK"), And(undone)))
+        self._first = len(opening)
+        self._confirm = len(opening) + len(stmts)
+        self._ends = ends
+
+    def run(self, to: Pipeline) -> Failure | int:
+        """Send it; return the step that failed, or how far the bookkeeping is; 0 before the last body.
+
+        Raises:
+            RemoteError: no answer; nobody knows whether it ran.
+            ProtocolError: an answer that is not to this request, or not a whole one.
+        """
+        answer = _only(to.pipeline([Batch(self._steps)]))
+        if isinstance(answer, SqlError):
+            return Failure(answer.message, where="begin")
+        results, errors = answer.result.step_results, answer.result.step_errors
+        if len(errors) != len(self._steps) or len(results) != len(self._steps):
+            raise _of_another_request()
+        for at, (result, error) in enumerate(zip(results[:-1], errors[:-1], strict=True)):
+            if error is not None:
+                if at != _MARK:
+                    _check_mark(results[_MARK], self._nonce)
+                return self._failure(error.message, at)
+            if result is None:
+                raise ProtocolError(
+                    f"push: the answer has neither result nor error for step {at}",
+                    hint="push again: it finds out first what has arrived",
+                )
+        _check_mark(results[_MARK], self._nonce)
+        return self._confirmed(_rows(results[self._confirm])) if self._ends else 0
+
+    def _confirmed(self, rows: tuple[tuple[Any, ...], ...]) -> int:
+        if len(rows) != 1 or rows[0][1:] != (self._nonce,) or not isinstance(rows[0][0], int):
+            raise _of_another_request()
+        return rows[0][0]
+
+    def _failure(self, message: str, at: int) -> Failure:
+        if at < self._first:
+            return Failure(message, where="begin")
+        if at < self._confirm:
+            return Failure(message, at=at - self._first)
+        return Failure(message, where="bookkeeping" if at == self._confirm else "commit")
 
 
 def ask(remote: Remote, *requests: Request) -> list[Response]:
@@ -109,14 +190,6 @@ def _only(answers: Sequence[Response]) -> BatchResponse | SqlError:
     if isinstance(answer, BatchResponse | SqlError):
         return answer
     raise _of_another_request()
-
-
-def _failure(message: str, at: int, commit: int) -> Failure:
-    if at < _FIRST:
-        return Failure(message, where="begin")
-    if at == commit:
-        return Failure(message, where="commit")
-    return Failure(message, at=at - _FIRST) if at < commit - 1 else Failure(message, where="bookkeeping")
 
 
 def _check_mark(result: Any, nonce: str) -> None:

@@ -56,7 +56,19 @@ class PullAnswer(Protocol):
         """
 
 
-class Remote(Protocol):
+class Pipeline(Protocol):
+    """What runs SQL: a remote, each body on its own, or a stream of one."""
+
+    def pipeline(self, requests: Sequence[Request]) -> list[Response]:
+        """Run SQL requests in order and return an answer for each; never repeated once it may have run.
+
+        Raises:
+            RemoteError: no answer; after a :class:`RemoteFailedError` nobody knows whether it ran.
+            ProtocolError: the answer makes no sense, or a value cannot be sent.
+        """
+
+
+class Remote(Pipeline, Protocol):
     """A remote database; safe to use from several threads."""
 
     @property
@@ -79,12 +91,13 @@ class Remote(Protocol):
             ProtocolError: the answer's header makes no sense.
         """
 
-    def pipeline(self, requests: Sequence[Request]) -> list[Response]:
-        """Run SQL requests in order and return an answer for each; never repeated once it may have run.
+    def stream(self) -> AbstractContextManager[Pipeline | None]:
+        """Give a stream: several bodies in one transaction, rolled back at the end unless it is committed.
+
+        ``None``: the remote keeps no streams between bodies; it is asked once.
 
         Raises:
-            RemoteError: no answer; after a :class:`RemoteFailedError` nobody knows whether it ran.
-            ProtocolError: the answer makes no sense, or a value cannot be sent.
+            RemoteError, ProtocolError: no answer, or one that makes no sense.
         """
 
     def stop(self, thread: int | None = None) -> None:

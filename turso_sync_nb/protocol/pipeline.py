@@ -161,13 +161,14 @@ def encode_response(responses: abc.Iterable[Response], baton: str | None = None)
 
 
 def decode_response(data: bytes) -> ResponseBody:
-    """Return the answers that the body ``data`` holds, and its baton.
+    """Return the answers that the body ``data`` holds, and its baton; one for another address is none.
 
     Raises:
         ProtocolError: it is not a pipeline response, or its parts contradict each other.
     """
     body = _from_bytes(_response_decoder, data, "pipeline response", NOT_A_SERVER)
-    return ResponseBody([_response_from_json(result) for result in body.results], body.baton)
+    baton = None if body.base_url else body.baton
+    return ResponseBody([_response_from_json(result) for result in body.results], baton)
 
 
 def decode_cursor(data: bytes) -> tuple[Batch, str | None]:

@@ -10,5 +10,6 @@
 | ``compression.py`` | whether pages are asked for compressed |
 | ``resolve.py`` | name lookups that Ctrl-C can leave |
 | ``in_flight.py`` | requests that another thread can end |
+| ``stream.py`` | several bodies in one transaction |
 | ``http.py`` | HttpRemote: the two requests |
 """

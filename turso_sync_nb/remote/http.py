@@ -41,6 +41,7 @@ from turso_sync_nb.remote.in_flight import EXTENSION, Calls
 from turso_sync_nb.remote.redirect import redirected
 from turso_sync_nb.remote.resolve import Resolver
 from turso_sync_nb.remote.retry import RetryPolicy, retry_after_s
+from turso_sync_nb.remote.stream import Stream
 from turso_sync_nb.remote.traffic import Traffic
 from turso_sync_nb.secret import Secret
 from turso_sync_nb.version import VERSION
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from turso_sync_nb.protocol.pipeline import Request, Response, SqlError
+    from turso_sync_nb.protocol.pipeline import Request, Response, ResponseBody, SqlError
     from turso_sync_nb.protocol.pull_updates import PullRequest
     from turso_sync_nb.remote.in_flight import Call as CallInFlight
     from turso_sync_nb.units import PageId
@@ -63,6 +64,9 @@ SENT_TOGETHER: Final = 256 * 1024
 
 DATABASE_NAME_MAX: Final = 100
 """Characters of a database's name that are looked at; the embedded server's have 32."""
+
+_CLOSED_WITHIN_S: Final = 0.3
+"""Seconds in which a stream that failed is closed; else the remote closes it, some seconds later."""
 
 ERROR_BODY_MAX: Final = 64 * 1024
 """Bytes of an error's body that are read."""
@@ -182,6 +186,7 @@ class HttpRemote:
         here = self.saved_url is not None and is_loopback(self.saved_url)
         self._compression = Compression(wanted=not here if compress is None else compress)
         self._resolver = None if transport else Resolver()
+        self._keeps_streams = True  # unless an answer says otherwise
         self._begin()
 
     def _begin(self) -> None:
@@ -255,9 +260,29 @@ class HttpRemote:
 
         Not repeated once it may have run: after a :class:`RemoteFailedError` the caller does not know.
         """
-        call = _Call("/v2/pipeline", encode_request(list(requests)), _JSON, repeatable=False)
+        return self._exchange(requests, None).responses
+
+    @contextmanager
+    def stream(self) -> Iterator[Stream | None]:
+        """Give a stream, closed at the end; ``None`` where the remote keeps none, which is asked once.
+
+        Raises:
+            RemoteError, ProtocolError: no answer, or one that makes no sense.
+        """
+        stream = Stream(self._exchange)
+        self._keeps_streams = self._keeps_streams and stream.begin()
+        try:
+            yield stream if self._keeps_streams else None
+        except BaseException:
+            with self.within(_CLOSED_WITHIN_S):
+                stream.close()
+            raise
+        stream.close()
+
+    def _exchange(self, requests: Sequence[Request], baton: str | None) -> ResponseBody:
+        call = _Call("/v2/pipeline", encode_request(requests, baton), _JSON, repeatable=False)
         with self._answer(call, self._body) as body:
-            return list(decode_response(body).responses)
+            return decode_response(body)
 
     # How an answer comes about
 
