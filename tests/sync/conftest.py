@@ -93,9 +93,10 @@ def both_kinds(
 
 
 @pytest.fixture
-def way(monkeypatch: pytest.MonkeyPatch) -> Way:
+def way(monkeypatch: pytest.MonkeyPatch) -> Iterator[Way]:
     """The way that connections of this test take from now on; they do not try again by themselves."""
     faulty = Way()
     patient = partial(HttpRemote, transport=faulty, retry=RetryPolicy(attempts=1))
     monkeypatch.setattr(connecting, "HttpRemote", patient)
-    return faulty
+    yield faulty
+    faulty.close()

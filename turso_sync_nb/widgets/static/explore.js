@@ -5,7 +5,7 @@ const LISTED_MAX = 60;
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-explore");
   let tables = [], shown = "";
-  const { wish, foot, close } = connect(model, { tables: list, columns, profile, first, ask });
+  const { wish, foot, close } = connect(model, el, "tables", { tables: list, columns, profile, first, ask });
   const summary = h("div", { class: "tsn-summary" });
   const search = h("input", { type: "search", placeholder: "find a table", "aria-label": "find a table", oninput: draw });
   const body = h("tbody");
@@ -18,7 +18,6 @@ function render({ model, el }) {
   const about = ({ counted }, text) => (counted ? text : `about ${text}`);
 
   function list(message) {
-    el.classList.add(LIVE);
     ({ tables } = message);
     const views = tables.filter((each) => each.kind === "view").length;
     summary.textContent = [message.path, message.remote ?? "no remote", count(tables.length - views, "table"), views && count(views, "view")].filter(Boolean).join(" · ");
