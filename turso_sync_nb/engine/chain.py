@@ -47,7 +47,7 @@ BODY_BYTES_MAX: Final = 2 * 2**20
 the ten seconds that a stream may be unused: at 200 kB a second."""
 
 _VALUE_BYTES: Final = 40
-"""What JSON adds to a value; a number takes no more with it."""
+"""Bytes that JSON adds to a value; a number takes no more with it."""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class PullAnswer(Protocol):
 
 
 class Pipeline(Protocol):
-    """What runs SQL: a remote, each body on its own, or a stream of one."""
+    """Anything that runs SQL: a remote, each body on its own, or a stream of one."""
 
     def pipeline(self, requests: Sequence[Request]) -> list[Response]:
         """Run SQL requests in order and return an answer for each; never repeated once it may have run.
