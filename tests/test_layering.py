@@ -67,6 +67,7 @@ HOMES = {
         "table_functions.py",
         "api.py",
     },
+    "sqlalchemy": {"connection/dialect.py"},
     "pandas": {"connection/frames.py", "connection/declared_types.py", "jupyter"},
     "pyarrow": {"connection/frames.py", "connection/declared_types.py", "connection/profiling.py", "jupyter"},
     "numpy": {

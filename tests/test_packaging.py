@@ -72,6 +72,17 @@ runpy.run_module("{PACKAGE}", run_name="__main__")
     assert "--listen" in run_python(code, wheel_path_env, tmp_path)
 
 
+def test_the_wheel_brings_its_sqlalchemy_dialect(wheel_path_env: dict[str, str], tmp_path: Path) -> None:
+    """An engine is made from a URL alone, by the entry point that the wheel has."""
+    code = """
+import sqlalchemy as sa
+engine = sa.create_engine("sqlite+turso_sync_nb://?bootstrap_if_empty=false")
+with engine.connect() as connection:
+    print(type(connection.connection.driver_connection).__name__, engine.dialect.driver)
+"""
+    assert run_python(code, wheel_path_env, tmp_path).split() == ["Connection", "turso_sync_nb"]
+
+
 def test_version_is_the_wheels(wheel_path_env: dict[str, str], tmp_path: Path) -> None:
     """The package and its distribution state one version."""
     code = f"import {PACKAGE} as p, importlib.metadata as m; print(p.__version__, m.version('turso-sync-nb'))"

@@ -110,6 +110,19 @@ def test_beside_other_sql_magics(others, ours_first, kernel_with, flights_url):
         assert "'name'" in said["text"]
 
 
+def test_jupysql_on_a_replica(kernel_with, flights_url):
+    """``%sql`` takes an engine of the replica by its URL alone; what it writes waits to be pushed."""
+    with kernel_with(overlay("sql", *OTHERS["sql"][0])) as kernel:
+        kernel.good(LOAD)
+        kernel.good(f"%turso_sync connect flights.db {flights_url}")
+        kernel.good("%load_ext sql")
+        kernel.good("%sql sqlite+turso_sync_nb:///flights.db")
+        assert "JetBlue" in str(kernel.good("%%sql\nSELECT name FROM carriers ORDER BY 1"))
+        kernel.good("%%sql\nUPDATE carriers SET name = 'Blue' WHERE name LIKE 'JetBlue%'")
+        (said,) = kernel.good("%turso_sync push")
+        assert "1 change in 1 transaction sent" in said["data"]["text/plain"]
+
+
 def test_a_polars_frame(kernel_with, flights_url):
     """Polars' own frame, its types by the rules of Arrow tables."""
     with kernel_with(overlay("polars", "polars==1.35.1", "polars-runtime-32==1.35.1")) as kernel:

@@ -6,6 +6,7 @@
 | ``connection.py`` | Connection |
 | ``cursor.py`` | Cursor |
 | ``drop_in.py``, ``row.py``, ``batches.py``, ``dump.py`` | names of sqlite3 and of Turso's package |
+| ``dialect.py`` | the dialect of SQLAlchemy |
 | ``functions.py`` | what a user adds to SQL |
 | ``deadline.py`` | how long SQL may run |
 | ``session.py`` | the APSW connection in force, and how it is opened again unseen |
