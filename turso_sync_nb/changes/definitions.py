@@ -97,11 +97,11 @@ def dropped(sql: str) -> tuple[str, str | None] | None:
     words = [token.text for token in found]
     if words[:2] == ["drop", "table"]:
         at = 4 if words[2:4] == ["if", "exists"] else 2
-        table, _ = _name(found, at)
+        table, _ = name_at(found, at)
         return (table, None) if table else None
     if words[:2] != ["alter", "table"]:
         return None
-    table, at = _name(found, 2)
+    table, at = name_at(found, 2)
     if words[at : at + 1] != ["drop"] or words[at + 1 : at + 2] == ["constraint"]:
         return None
     names = found[at + 1 :]
@@ -110,7 +110,7 @@ def dropped(sql: str) -> tuple[str, str | None] | None:
     return (table, names[0].text) if names else None
 
 
-def _name(found: Sequence[Token], at: int) -> tuple[str, int]:
+def name_at(found: Sequence[Token], at: int) -> tuple[str, int]:
     """Return the name at ``at``, the schema's before it passed over, and where it ends."""
     if len(found) > at + 2 and found[at + 1].text == ".":
         at += 2
@@ -158,10 +158,10 @@ def written_by_trigger(sql: str) -> set[str]:
             continue
         is_target = (words[at] == "into") or (words[at] == "from" and words[at - 1] == "delete")
         if is_target:
-            written.add(_name(found, at + 1)[0])
+            written.add(name_at(found, at + 1)[0])
         elif words[at] == "update" and words[at - 1] in ("begin", ";"):
             after = at + 3 if words[at + 1] == "or" else at + 1
-            written.add(_name(found, after)[0])
+            written.add(name_at(found, after)[0])
     return written
 
 
@@ -186,12 +186,19 @@ def writes_rows(trigger: str) -> bool:
     return not {"insert", "update", "replace"}.isdisjoint(body)
 
 
-def trigger_event(trigger: str) -> tuple[str, str]:
-    """Return when (``before``, ``after``, ``instead``) and on what (``insert``, ..) a trigger fires."""
-    timing = "before"
-    for token in tokens(trigger):
-        if not token.is_name and token.text in ("before", "after", "instead"):
-            timing = token.text
-        elif not token.is_name and token.text in ("insert", "update", "delete"):
-            return timing, token.text
-    return timing, ""
+def columns_waited_for(trigger: str) -> frozenset[str] | None:
+    """Return the columns of UPDATE OF, none where any update fires it; ``None`` if no update does."""
+    found = list(tokens(trigger))
+    for at, token in enumerate(found):
+        if token in (Token("insert"), Token("delete")):
+            return None
+        if token == Token("update"):
+            end = found.index(Token("on"), at)
+            return frozenset(each.text for each in found[at + 2 : end] if each.is_name or each.text != ",")
+    return None
+
+
+def fires_on_delete(trigger: str) -> bool:
+    """Return whether a DELETE fires a CREATE TRIGGER."""
+    events = (Token("insert"), Token("update"), Token("delete"))
+    return next((token.text for token in tokens(trigger) if token in events), "") == "delete"

@@ -30,8 +30,10 @@ Image: TypeAlias = tuple[SqlValue, ...]
 Operation = Literal["insert", "update", "delete"]
 Conflict = Literal["", "ignore", "replace"]
 """The conflict algorithm that a statement named, as far as triggers can tell: theirs gives way to it."""
-Outcome = Literal["changed", "same", "nothing"]
-"""The fate of a row that a statement tried to change. ``same``: it was updated to what it was."""
+Outcome = Literal["changed", "same", "nothing", "carried"]
+"""The fate of a row that a statement tried to change. ``same``: it was updated to what it was.
+
+``carried``: a trigger filled it by chance, and those columns are set to what they are here."""
 State = Literal["pending", "refused", "aside", "skipped"]
 """``refused``: the remote would not take it, it is still applied here. ``aside``: a pull could not replay it,
 its changes are on the tape alone. ``skipped``: the user gave it up; kept to be seen."""
@@ -74,6 +76,7 @@ class RowChange(_Part, frozen=True, gc=False):
     made: the remote's own run of it may have made something else. ``sets``: columns that the update set,
     changed or not, in lower case; empty where no UPDATE trigger stands. ``conflict``: what its statement does
     with rows in the way. ``outcome``: other than ``changed`` it is sent for the triggers that it fires alone.
+    ``early``: a trigger made it before the row that fired it was changed, though it is listed after that.
     """
 
     id: int
@@ -88,6 +91,7 @@ class RowChange(_Part, frozen=True, gc=False):
     sets: frozenset[str] = frozenset()
     conflict: Conflict = ""
     outcome: Outcome = "changed"
+    early: bool = False
 
 
 class Definition(NamedTuple):
@@ -127,6 +131,11 @@ Change: TypeAlias = RowChange | SchemaChange
 def is_ignored(change: Change) -> bool:
     """Return whether ``change`` is of a table that is never pushed."""
     return change.ignored if isinstance(change, SchemaChange) else change.shape.ignored
+
+
+def is_shown(change: Change) -> bool:
+    """Return whether a user is shown ``change``: all that is sent, but for what triggers filled by chance."""
+    return not is_ignored(change) and (isinstance(change, SchemaChange) or change.outcome != "carried")
 
 
 class Transaction(_Part, frozen=True):

@@ -25,10 +25,13 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 
 from turso_sync_nb.changes import tape
+from turso_sync_nb.changes.chance import columns_by_chance
+from turso_sync_nb.changes.definitions import columns_waited_for, fires_on_delete, written_by_trigger
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.names import PREFIX, folded
 from turso_sync_nb.changes.packed import packed_images
-from turso_sync_nb.changes.tape_format import BY_ACTION, CONFLICTS, EFFECT, OUTCOMES, Op
+from turso_sync_nb.changes.schema import uniques_of
+from turso_sync_nb.changes.tape_format import BY_ACTION, CONFLICTS, EARLY, EFFECT, OUTCOMES, Op
 from turso_sync_nb.changes.to_sql import same_value
 from turso_sync_nb.errors import UsageError
 
@@ -55,8 +58,9 @@ KEY_TO_COME: Final = -1
 """The key that a BEFORE trigger sees in a row whose key SQLite has yet to assign."""
 
 _OWN_DEPTH: Final = frozenset({0})
-_IDS_PER_EVENT: Final = 2
-"""An update takes two rows of the tape; rows that a replace removed take ids of their own events."""
+_IDS_PER_EVENT: Final = 3
+"""An update takes two rows of the tape, and a row without an outcome may come after the last effect of its
+triggers; rows that a replace removed take ids of their own events."""
 
 
 @dataclass(slots=True)
@@ -77,7 +81,6 @@ class _Event:
 class _Attempt:
     """A row that the statement itself tries to change."""
 
-    id: int
     shape: Shape
     op: str
     depth: int
@@ -86,8 +89,8 @@ class _Attempt:
     is_auto: bool
     """Whether SQLite is to assign the key of the row."""
     is_matched: bool = False
-    has_effects: bool = False
-    """Whether triggers did something for it."""
+    last_effect: int = 0
+    """Id on the tape of what triggers did for it last."""
 
 
 class Nested:
@@ -114,6 +117,12 @@ class Nested:
         self._set_columns: Mapping[str, tuple[str, ...]] = {}
         self._sets: bytes | None = None
         self._triggered = frozenset(schema.trigger_owners.values())
+        triggers: Any = raw.execute("SELECT tbl_name, sql FROM main.sqlite_schema WHERE type = 'trigger'")
+        self._deleting = {folded(table) for table, sql in triggers if fires_on_delete(sql)}
+        self._by_chance = columns_by_chance(raw)
+        self._firing = {
+            table: _fires_elsewhere(raw, table, names) for table, names in self._by_chance.items()
+        }
         functions: tuple[tuple[str, Callable[..., Any], int], ...] = (
             (OWN, self._is_own, -1),
             (ID, lambda: self._id, 0),
@@ -205,12 +214,38 @@ class Nested:
             return False
         self._id = event.id
         self._flag = EFFECT if is_effect else BY_ACTION if by_action else self._form(event)
-        sets = self._sets_of(event.shape) if event.op == "UPDATE" and not self._flag & EFFECT else ()
+        sets = self._sets_of(event.shape) if event.op == "UPDATE" and not is_effect else ()
         self._sets = packed_images([sets]) if sets else None
+        if victims and not is_effect:
+            self._check_replaceable(event.shape)
         self._victims = packed_images(self._image(one) for one in victims) if victims else None
         if is_effect:
-            self._attempts[-1].has_effects = True
+            self._attempts[-1].last_effect = event.id
+            self._carry(event)
         return True
+
+    def _carry(self, event: _Event) -> None:
+        """Have what a trigger filled by chance come out on the other side as it is here.
+
+        Raises:
+            UsageError: it cannot be set there without firing another trigger.
+        """
+        shape, table = event.shape, folded(event.shape.table)
+        columns = self._by_chance.get(table)
+        if not columns or event.op == "DELETE" or shape.ignored:
+            return
+        is_named = shape.rowid_name is not None or columns.isdisjoint(shape.columns[at] for at in shape.key)
+        trigger = self._firing[table]
+        if trigger or not is_named:
+            why = f"setting it there would fire {trigger}" if trigger else "that is its key"
+            raise UsageError(
+                f"run the triggers of {shape.table}: one fills {', '.join(sorted(columns))} by chance, and "
+                f"the remote's run of it would make another value: {why}",
+                hint="give the row that value in the statement",
+            )
+        early = 0 if self._attempts[-1].is_matched else EARLY
+        self._flag += OUTCOMES["carried"] + early
+        self._victims = packed_images([tuple(sorted(columns))])
 
     # Attempts
 
@@ -239,8 +274,7 @@ class Nested:
         is_auto = op == "INSERT" and shape.auto_key and image[shape.key[0]] == KEY_TO_COME
         old = image if op == "DELETE" else self._tried_old if op == "UPDATE" else None
         new = None if op == "DELETE" else image
-        self._attempts.append(_Attempt(self._next_id, shape, op, depth, old, new, is_auto))
-        self._next_id += _IDS_PER_EVENT
+        self._attempts.append(_Attempt(shape, op, depth, old, new, is_auto))
 
     def _image_tried(self, update: apsw.PreUpdate, shape: Shape) -> Image:
         try:
@@ -267,7 +301,7 @@ class Nested:
         if failed and tape.last_id(self._raw) <= self._last_id:
             return
         for attempt in attempts:
-            if attempt.has_effects and not attempt.is_matched and not attempt.shape.ignored:
+            if attempt.last_effect and not attempt.is_matched and not attempt.shape.ignored:
                 tape.put(self._raw, self._change_tried(attempt))
 
     def _change_tried(self, attempt: _Attempt) -> RowChange:
@@ -278,7 +312,7 @@ class Nested:
         sets = self._sets_of(attempt.shape) if attempt.op == "UPDATE" else ()
         operations: dict[str, Operation] = {"INSERT": "insert", "UPDATE": "update", "DELETE": "delete"}
         return RowChange(
-            attempt.id, attempt.shape, operations[attempt.op], attempt.old, new,
+            attempt.last_effect + 1, attempt.shape, operations[attempt.op], attempt.old, new,
             sets=frozenset(sets), conflict=self._conflict, outcome="nothing",
         )  # fmt: skip
 
@@ -325,9 +359,34 @@ class Nested:
         places = self._tables.positions(folded(event.shape.table))
         return tuple(event.old[places[folded(name)]] for name in event.shape.columns)
 
+    def _check_replaceable(self, shape: Shape) -> None:
+        """Refuse to replace rows where the other side cannot be asked which rows would make way.
+
+        Raises:
+            UsageError: a partial index, or one on an expression, says so, and a DELETE fires a trigger.
+        """
+        table = folded(shape.table)
+        if table in self._deleting and uniques_of(self._raw, shape.table) is None:
+            raise UsageError(
+                f"replace a row of {shape.table}: a UNIQUE index of it is partial or on an expression, so it "
+                "cannot be replaced on the remote without firing the DELETE trigger",
+                hint="use INSERT .. ON CONFLICT DO UPDATE, or delete that row first",
+            )
+
     def _inserted(self) -> int:
         """Return the op of an insert: whether SQLite assigned its key was noted before it was made."""
         return (Op.INSERT_AUTO if self._is_auto else Op.INSERT) + self._flag
+
+
+def _fires_elsewhere(raw: apsw.Connection, table: str, columns: frozenset[str]) -> str:
+    """Return a trigger that writes to other tables when ``columns`` are set; empty if there is none."""
+    query = "SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
+    rows: list[Any] = raw.execute(query, (table,)).fetchall()
+    for name, sql in rows:
+        named = columns_waited_for(sql)
+        if named is not None and (not named or named & columns) and written_by_trigger(sql) - {table}:
+            return str(name)
+    return ""
 
 
 def _is_same(old: tuple[Any, ...], update: apsw.PreUpdate) -> bool:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     import apsw
 
+Uniques = tuple[tuple[str, ...], ...]
+"""The columns of each UNIQUE index of a table, its primary key among them."""
+
 _ROWID_NAMES: Final = ("rowid", "_rowid_", "oid")
 _ON_CONFLICT: Final = re.compile(r"\bON\s+CONFLICT\b", re.IGNORECASE)
 _STORED: Final = 0
@@ -197,3 +200,19 @@ def _actions(raw: apsw.Connection) -> tuple[ForeignKeyAction, ...]:
             columns = tuple(column for _, _, column, _ in of_one)
             found.append(ForeignKeyAction(name, of_one[0][1], columns, to))
     return tuple(found)
+
+
+def uniques_of(raw: apsw.Connection, table: str) -> Uniques | None:
+    """Return the columns of each UNIQUE index; ``None`` if one is partial or on an expression."""
+    keys: Any = raw.execute("SELECT name FROM pragma_table_info(?) WHERE pk ORDER BY pk", (table,)).fetchall()
+    found = [tuple(str(name) for (name,) in keys)] if keys else []
+    indexes: Any = raw.execute(
+        'SELECT name, partial FROM pragma_index_list(?) WHERE "unique"', (table,)
+    ).fetchall()
+    for index, partial in indexes:
+        columns: Any = raw.execute("SELECT name FROM pragma_index_info(?)", (index,)).fetchall()
+        names = [name for (name,) in columns]
+        if partial or None in names:
+            return None
+        found.append(tuple(names))
+    return tuple(dict.fromkeys(found))

@@ -18,7 +18,15 @@ import apsw
 import msgspec
 
 from turso_sync_nb.changes.ddl import details_of, packed_details
-from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, Shape, Transaction, is_ignored
+from turso_sync_nb.changes.model import (
+    RawText,
+    RowChange,
+    SchemaChange,
+    Shape,
+    Transaction,
+    is_ignored,
+    is_shown,
+)
 from turso_sync_nb.changes.names import SHAPES, TAPE, TRANSACTIONS, folded, has_table
 from turso_sync_nb.changes.packed import UpdateDetails, packed_images
 from turso_sync_nb.changes.tape_format import (
@@ -26,6 +34,7 @@ from turso_sync_nb.changes.tape_format import (
     BY_REPLACE,
     COLUMNS_MAX,
     CONFLICTS,
+    EARLY,
     EFFECT,
     FIRST_COLUMNS,
     FIXED,
@@ -246,10 +255,10 @@ def count(raw: apsw.Connection) -> int:
     )
     if not raw.execute(replaced).get:
         counted = ", ".join(str(int(op)) for op in Op if op not in _NOT_COUNTED)
-        sent = f"op % {KINDS} IN ({counted}) AND NOT op & {EFFECT}"
+        sent = f"op % {KINDS} IN ({counted}) AND NOT op & {EFFECT | OUTCOMES['carried']}"
         return int(raw.execute(f"SELECT count(*) FROM {TAPE} WHERE {sent}").get)
     return sum(
-        not is_ignored(change)
+        is_shown(change)
         for one in transactions(raw)
         if one.state in ("pending", "refused")
         for change in one.changes
@@ -327,7 +336,7 @@ def _write_changes(raw: apsw.Connection, transactions: Iterable[Transaction]) ->
             op, image, packed = _as_row(change)
             fixed = (change.id, op, numbers[change.shape], one.number, one.unix_time, packed)
             _insert(raw, fixed, image)
-        if one.last_id != one.changes[-1].id:  # its border stays, whatever became of its last change
+        if all(change.id != one.last_id for change in one.changes):  # its border stays all the same
             _insert(raw, (one.last_id, int(Op.BEGIN), None, one.number, one.unix_time, None), ())
 
 
@@ -342,7 +351,7 @@ def _as_row(change: RowChange) -> tuple[int, Image, bytes | None]:
     if image is None:
         raise AssertionError("a change without images")
     flag = (BY_ACTION if change.by_action else 0) + (BY_REPLACE if change.by_replace else 0)
-    flag += OUTCOMES[change.outcome] + CONFLICTS[change.conflict]
+    flag += OUTCOMES[change.outcome] + CONFLICTS[change.conflict] + (EARLY if change.early else 0)
     if change.op == "update":
         return Op.UPDATE + flag, image, UpdateDetails.of(change).packed()
     if change.op == "insert":

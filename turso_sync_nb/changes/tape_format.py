@@ -53,18 +53,21 @@ EFFECT: Final = 32
 BY_REPLACE: Final = 64
 """Added to the op of a row that made way for the insert or update that follows."""
 
-OUTCOMES: Final[dict[Outcome, int]] = {"changed": 0, "same": 128, "nothing": 256}
-"""Added to the op of a row that a statement tried to change."""
+OUTCOMES: Final[dict[Outcome, int]] = {"changed": 0, "same": 128, "nothing": 256, "carried": 2048}
+"""Added to the op of a row that a statement tried to change, or that a trigger filled by chance."""
 
 CONFLICTS: Final[dict[Conflict, int]] = {"": 0, "ignore": 512, "replace": 1024}
 """Added to the op of an insert or update, where triggers are."""
 
+EARLY: Final = 4096
+"""Added to the op of what a trigger did before the row that fired it was changed."""
+
 
 def outcome_of(flags: int) -> Outcome:
     """Return the outcome that the op of a row says."""
-    return "same" if flags & OUTCOMES["same"] else "nothing" if flags & OUTCOMES["nothing"] else "changed"
+    return next((outcome for outcome, flag in OUTCOMES.items() if flags & flag), "changed")
 
 
 def conflict_of(flags: int) -> Conflict:
     """Return the conflict algorithm that the op of a row says."""
-    return "ignore" if flags & CONFLICTS["ignore"] else "replace" if flags & CONFLICTS["replace"] else ""
+    return next((conflict for conflict, flag in CONFLICTS.items() if flags & flag), "")

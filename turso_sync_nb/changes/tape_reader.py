@@ -13,6 +13,7 @@ from turso_sync_nb.changes.tape_format import (
     BY_ACTION,
     BY_REPLACE,
     CONFLICTS,
+    EARLY,
     EFFECT,
     FIXED,
     KINDS,
@@ -53,6 +54,8 @@ class Reader:
     """The table form whose next row has a key that SQLite assigned; true where the mark names none."""
     old: Image | None = None
     sets: frozenset[str] = frozenset()
+    early: list[RowChange] = field(default_factory=list)
+    """Rows that triggers filled by chance before the change that follows."""
     derived: dict[Any, frozenset[str]] = field(default_factory=dict)
     """By row, the columns that triggers made; of any transaction on the tape."""
 
@@ -70,6 +73,7 @@ class Reader:
         if self.changes and self.number is not None:
             yield Transaction(self.number, self.unix_time, tuple(self.changes), self.last_id)
         self.changes, self.auto, self.old = [], False, None
+        self.early.clear()
 
     def _take(self, row: tuple[Any, ...]) -> None:
         op = row[1]
@@ -95,21 +99,18 @@ class Reader:
             return
         old, by_action = self.old, bool(flags & BY_ACTION)
         if flags & EFFECT:
-            self._take_effect(shape, old if kind == _NEW else None, None if kind == _DELETE else image)
+            before, after = old if kind == _NEW else None, None if kind == _DELETE else image
+            effect = RowChange(change_id, shape, "update", before, after, sets=names_in(packed))
+            self._take_effect(effect, flags)
             return
         derived: frozenset[str] = frozenset()
         if kind == _UPDATE:
             details = UpdateDetails.unpacked(packed)
-            old, derived, self.sets = details.old, frozenset(details.derived), frozenset(details.sets)
+            old, derived, self.sets = details.old or None, frozenset(details.derived), frozenset(details.sets)
         elif kind == _DELETE:
             derived = names_in(packed)
-        elif packed is not None:  # rows that an OR REPLACE removed to make room
-            victims = unpacked(packed)
-            for at, victim in enumerate(victims):
-                place = change_id - len(victims) + at
-                self.changes.append(
-                    RowChange(place, shape, "delete", victim, None, by_action=by_action, by_replace=True)
-                )
+        elif packed is not None:
+            self.changes += _replaced(change_id, shape, unpacked(packed), by_action=by_action)
         if kind in (_NEW, _UPDATE):
             change = RowChange(change_id, shape, "update", old, image, by_action=by_action, sets=self.sets)
         elif kind == _DELETE:
@@ -124,19 +125,33 @@ class Reader:
         if flags >= _FORMS:
             change = change.changed(outcome=outcome_of(flags), conflict=conflict_of(flags))
         self.auto, self.old, self.sets = False, None, frozenset()
-        self.changes.append(self._with_derived(change, derived))
-        self._take_own(change)
+        if change.outcome == "carried":
+            self._take_carried(change, flags)
+        else:
+            self._take_own(self._with_derived(change, derived) if derived or self.derived else change)
 
-    def _take_effect(self, shape: Shape, old: Image | None, new: Image | None) -> None:
+    def _take_effect(self, effect: RowChange, flags: int) -> None:
         """Note which columns of a row a trigger made: those that it changed, or all that it inserted."""
         self.old = None
+        shape, old, new = effect.shape, effect.old, effect.new
         if new is not None and usable_key(shape, new):
             made = frozenset(shape.columns) if old is None else differing(shape, old, new)
             key = (shape.table, *key_of(shape, new))
             self.derived[key] = self.derived.get(key, frozenset()) | made
+        if flags & OUTCOMES["carried"]:
+            self._take_carried(effect, flags)
+
+    def _take_carried(self, change: RowChange, flags: int) -> None:
+        """Put what a trigger filled by chance behind the change that fired the trigger."""
+        is_early = bool(flags & EARLY)
+        (self.early if is_early else self.changes).append(change.changed(outcome="carried", early=is_early))
 
     def _take_own(self, change: RowChange) -> None:
-        """Note that a row holds what the statement put into it, until a trigger changes that."""
+        """Take a change; its row holds what the statement put into it, until a trigger changes that."""
+        self.changes.append(change)
+        if self.early:
+            self.changes += self.early
+            self.early.clear()
         if not self.derived or change.outcome != "changed":
             return
         kept: frozenset[str] = frozenset()
@@ -175,3 +190,9 @@ class Reader:
                 f"read captured changes: table form {number} is not known",
                 hint="export the replica with db.export(path), remove its folder and connect again",
             ) from None
+
+
+def _replaced(change_id: int, shape: Shape, victims: list[Image], *, by_action: bool) -> Iterator[RowChange]:
+    """Yield the rows that an OR REPLACE removed to make room for the change ``change_id``."""
+    for at, victim in enumerate(victims, -len(victims)):
+        yield RowChange(change_id + at, shape, "delete", victim, None, by_action=by_action, by_replace=True)

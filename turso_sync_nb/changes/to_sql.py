@@ -215,6 +215,40 @@ def guarded_update(
     return f"{verb} {_target(shape)} SET {settings} WHERE {where}", tuple(arguments)
 
 
+def carry(change: RowChange) -> Sql:
+    """Return the statement that sets what a trigger filled by chance to what it is in ``change``.
+
+    The row is named by its key; one that the trigger inserted is the last that is like it in all else.
+    """
+    shape, new = change.shape, change.new or ()
+    arguments: list[SqlValue] = []
+    by_chance = [folded(name) in change.sets for name in shape.columns]
+    settings = ", ".join(
+        f"{quoted(name)} = {_value(value, arguments)}"
+        for name, value, is_set in zip(shape.columns, new, by_chance, strict=True)
+        if is_set
+    )
+    if is_carried_by_key(change):
+        where = _where(shape, new, (), arguments)
+    else:
+        others = [
+            _is(_column(shape, name), value, arguments)
+            for at, (name, value) in enumerate(zip(shape.columns, new, strict=True))
+            if not by_chance[at] and not (shape.auto_key and at in shape.key)
+        ]
+        rowid = f"{quoted(shape.table)}.{shape.rowid_name}"
+        like_it = conjunction(others) if others else "1"
+        where = f"{rowid} = (SELECT max({rowid}) FROM {quoted(shape.table)} WHERE {like_it})"
+    return f"UPDATE {_target(shape)} SET {settings} WHERE {where}", tuple(arguments)
+
+
+def is_carried_by_key(change: RowChange) -> bool:
+    """Return whether the key names the row that a trigger filled by chance: it is the same everywhere."""
+    shape, new = change.shape, change.new or ()
+    is_key_set = any(folded(shape.columns[at]) in change.sets for at in shape.key)
+    return usable_key(shape, new) and not is_key_set and (change.old is not None or not shape.auto_key)
+
+
 def check_there(shape: Shape, image: Image, guards: Collection[str]) -> Sql:
     """Return the query that fails unless there is the row ``image`` with ``guards`` as in it."""
     arguments: list[SqlValue] = []

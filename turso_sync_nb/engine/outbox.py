@@ -9,7 +9,7 @@ import apsw
 
 from turso_sync_nb.changes import conflicts as conflict_list
 from turso_sync_nb.changes import tape, to_sql
-from turso_sync_nb.changes.model import RowChange, SchemaChange, is_ignored
+from turso_sync_nb.changes.model import RowChange, SchemaChange, is_ignored, is_shown
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.read_row import read_row
 from turso_sync_nb.errors import ConflictError, UsageError
@@ -27,7 +27,7 @@ def transactions(replica: Replica) -> list[Transaction]:
     """Return the transactions that are not on the remote, tables that are never pushed left out."""
     found = []
     for one in transactions_as_made(replica):
-        pushed = tuple(change for change in one.changes if not is_ignored(change))
+        pushed = tuple(change for change in one.changes if is_shown(change))
         if pushed:
             found.append(one.changed(changes=pushed))
     return found

@@ -15,7 +15,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Final
 
-from turso_sync_nb.changes.model import RowChange, is_ignored
+from turso_sync_nb.changes.model import RowChange, is_shown
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.script import named
 from turso_sync_nb.engine import outbox, position, used_keys
@@ -283,7 +283,7 @@ class _Push:
         replica.session.arrived(batch)
         failpoint("push: acknowledged")
         self.transactions += len(batch)
-        self.changes += sum(not is_ignored(change) for one in batch for change in one.changes)
+        self.changes += sum(is_shown(change) for one in batch for change in one.changes)
         return after
 
     def _pieces(self, batch: list[Transaction], apart: set[int], around: Surroundings) -> list[Piece]:

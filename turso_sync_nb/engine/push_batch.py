@@ -82,6 +82,11 @@ def pieces_of(
     """
     run = _Run(transaction, around)
     for victims, change in _with_victims(transaction, transform, around):
+        if isinstance(change, RowChange) and change.outcome == "carried":
+            if not to_sql.is_carried_by_key(change):
+                yield from run.end()
+            run.follow(_carried(transaction, change, rows=None if transform else 1))
+            continue
         if victims is not None and isinstance(change, RowChange):
             yield from run.end()
             yield from _replacing(transaction, victims, change, around)
@@ -91,22 +96,13 @@ def pieces_of(
             yield from run.end()
         if is_ignored(change):
             continue
-        if isinstance(change, SchemaChange):
-            yield Piece(transaction, (change,), Stmt(change.sql, want_rows=False))
+        alone = _alone_pieces(transaction, change, transform)
+        if isinstance(change, SchemaChange) or alone is not None:
+            yield from alone or ()
             continue
-        _refuse_raw_text(transaction, change)
-        if change.outcome != "changed":
-            sql, arguments = to_sql.attempt(change)
-            stmt = Stmt(sql, arguments, want_rows=False)  # type: ignore[arg-type] # no RawText
-            yield Piece(transaction, (change,), stmt, rows=int(change.outcome == "same"))
-            continue
-        verdict = transform(change) if transform and not change.by_action else None
-        if isinstance(verdict, Rewrite):
-            yield Piece(transaction, (change,), Stmt(verdict.sql, verdict.parameters, want_rows=False))
-        elif verdict is not SKIP:
-            run.add(change)
-            if not joins and (transform or change.id in apart):
-                yield from run.end()
+        run.add(change)
+        if not joins and (transform or change.id in apart):
+            yield from run.end()
     yield from run.end()
 
 
@@ -121,6 +117,35 @@ def _with_victims(
             yield from ((None, one) for one in together)
         else:
             yield victims, change
+
+
+def _alone_pieces(
+    transaction: Transaction, change: Change, transform: Transform | None
+) -> tuple[Piece, ...] | None:
+    """Return the statements of a change that goes with no other one; ``None`` if it may go with others."""
+    if isinstance(change, SchemaChange):
+        return (Piece(transaction, (change,), Stmt(change.sql, want_rows=False)),)
+    _refuse_raw_text(transaction, change)
+    if change.outcome != "changed":
+        return (_tried(transaction, change),)
+    verdict = transform(change) if transform and not change.by_action else None
+    if isinstance(verdict, Rewrite):
+        return (Piece(transaction, (change,), Stmt(verdict.sql, verdict.parameters, want_rows=False)),)
+    return () if verdict is SKIP else None
+
+
+def _carried(transaction: Transaction, change: RowChange, rows: int | None) -> Piece:
+    """Return the statement that sets what a trigger filled by chance."""
+    sql, arguments = to_sql.carry(change)
+    stmt = Stmt(sql, arguments, want_rows=False)  # type: ignore[arg-type] # no RawText
+    return Piece(transaction, (change,), stmt, rows)
+
+
+def _tried(transaction: Transaction, change: RowChange) -> Piece:
+    """Return the statement that fires the triggers of a row that it does not change."""
+    sql, arguments = to_sql.attempt(change)
+    stmt = Stmt(sql, arguments, want_rows=False)  # type: ignore[arg-type] # no RawText
+    return Piece(transaction, (change,), stmt, rows=int(change.outcome == "same"))
 
 
 def _replacing(
@@ -147,6 +172,7 @@ class _Run:
         self._transaction = transaction
         self._around = around
         self._changes: list[RowChange] = []
+        self._following: list[Piece] = []
         self._changed: frozenset[str] = frozenset()
         self._keys: set[Any] = set()
         self._key_of: Callable[[Image], Any] | None = None
@@ -183,8 +209,16 @@ class _Run:
     def end(self) -> Iterator[Piece]:
         """Yield the statement that does them, and begin anew."""
         changes, self._changes, self._keys = self._changes, [], set()
-        if not changes:
-            return
+        if changes:
+            yield from self._joined(changes)
+        yield from self._following
+        self._following = []
+
+    def follow(self, piece: Piece) -> None:
+        """Have ``piece`` done after the statement that is being put together."""
+        self._following.append(piece)
+
+    def _joined(self, changes: list[RowChange]) -> Iterator[Piece]:
         first, shape = changes[0], changes[0].shape
         count: int | None = len(changes)
         sql: to_sql.Sql | None

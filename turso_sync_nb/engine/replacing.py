@@ -13,6 +13,7 @@ from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.definitions import object_type, writes_rows
 from turso_sync_nb.changes.model import RowChange, SchemaChange
 from turso_sync_nb.changes.names import folded
+from turso_sync_nb.changes.schema import uniques_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
     import apsw
 
     from turso_sync_nb.changes.model import Change, Conflict, Transaction
-
-Uniques = tuple[tuple[str, ...], ...]
-"""The columns of each UNIQUE index of a table, its primary key among them."""
+    from turso_sync_nb.changes.schema import Uniques
 
 
 @dataclass(frozen=True)
@@ -78,22 +77,6 @@ def _tables(change: SchemaChange) -> Iterator[str]:
         return
     yield from (folded(change.name), folded(change.to))
     yield from (folded(one.table) for one in (*change.was, *change.now))
-
-
-def uniques_of(raw: apsw.Connection, table: str) -> Uniques | None:
-    """Return the columns of each UNIQUE index; ``None`` if one is partial or on an expression."""
-    keys: Any = raw.execute("SELECT name FROM pragma_table_info(?) WHERE pk ORDER BY pk", (table,)).fetchall()
-    found = [tuple(str(name) for (name,) in keys)] if keys else []
-    indexes: Any = raw.execute(
-        'SELECT name, partial FROM pragma_index_list(?) WHERE "unique"', (table,)
-    ).fetchall()
-    for index, partial in indexes:
-        columns: Any = raw.execute("SELECT name FROM pragma_index_info(?)", (index,)).fetchall()
-        names = [name for (name,) in columns]
-        if partial or None in names:
-            return None
-        found.append(tuple(names))
-    return tuple(dict.fromkeys(found))
 
 
 def parted(changes: Iterable[Change], around: Surroundings) -> Iterator[tuple[list[RowChange], Change]]:

@@ -20,8 +20,8 @@ from turso_sync_nb.changes.model import RowChange, SchemaChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.read_row import read_row
 from turso_sync_nb.changes.renumbering import NoFreeKeyError, Renumbering
+from turso_sync_nb.changes.schema import uniques_of
 from turso_sync_nb.engine import user_policy
-from turso_sync_nb.engine.replacing import uniques_of
 from turso_sync_nb.engine.schema_replay import SchemaConflictError, SchemaReplay
 from turso_sync_nb.errors import ConflictError
 from turso_sync_nb.options import SKIP, Rewrite
@@ -102,6 +102,8 @@ class _Replay:
         """Rows that are not there because the transaction that made them is not applied."""
         self.now: Transaction
         """The transaction being replayed."""
+        self.is_done = False
+        """Whether the last change of a statement's own was done."""
 
     def transaction(self, transaction: Transaction) -> None:
         if transaction.state not in _APPLIED:
@@ -218,17 +220,20 @@ class _Replay:
             return self._schema(change)
         try:
             self.schema.need_table(change)
-            return self._row_change(self.renumbering.applied_to(change))
+            done = self._row_change(self.renumbering.applied_to(change))
         except apsw.SQLError as error:  # its table or a column of it is not there
             raise self.schema.unfit(change, str(error)) from None
         finally:
             self.renumbering.passed(change)
+        if change.outcome != "carried" and not change.by_action and not change.by_replace:
+            self.is_done = done is not None
+        return done
 
     def _row_change(self, change: RowChange) -> RowChange | None:
         if change.shape.ignored:
             return self._plainly(change)
         if change.outcome != "changed":
-            return self._attempt(change)
+            return self._carried(change) if change.outcome == "carried" else self._attempt(change)
         self._need_parents(change)
         if self.transform and not change.by_action:
             verdict = self.transform(change)
@@ -339,6 +344,14 @@ class _Replay:
             new = (*new[:at], self.raw.last_insert_rowid(), *new[at + 1 :])
             return tried.changed(new=new, auto_key=True, outcome="changed")
         return tried.changed(outcome="changed")
+
+    def _carried(self, change: RowChange) -> RowChange | None:
+        """Set what a trigger filled by chance to what it was before, unless nothing fired the trigger."""
+        if not self.is_done:
+            return None
+        with self._no_triggers():
+            self._run(to_sql.carry(change))
+        return change if self.raw.changes() else None
 
     def _conflict_for(self, change: RowChange, old: Image | None, new: Image) -> ConflictClause:
         """Return the conflict algorithm of a statement if no row is in its way; else the error is wanted."""

@@ -1,0 +1,198 @@
+"""Values that triggers make by chance: the remote has those that were seen here, and so do copies of them."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import apsw
+import pytest
+from test_triggers_there import state
+
+import turso_sync_nb as tsn
+
+KEYED = (
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, name, uuid)",
+    "CREATE TABLE copies (id INTEGER PRIMARY KEY, ref)",
+    (
+        "CREATE TRIGGER a AFTER INSERT ON t WHEN new.uuid IS NULL BEGIN "
+        "UPDATE t SET uuid = lower(hex(randomblob(4))) || abs(random()) WHERE id = new.id; END"
+    ),
+    "INSERT INTO t VALUES (1, 'one', 'u1')",
+)
+LOGGED = (
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, name)",
+    "CREATE TABLE log (uid TEXT PRIMARY KEY DEFAULT (hex(randomblob(8))), m, token)",
+    "CREATE TABLE copies (id INTEGER PRIMARY KEY, ref)",
+    "CREATE TRIGGER a AFTER INSERT ON t BEGIN INSERT INTO log (m, token) VALUES (new.name, random()); END",
+    "CREATE TRIGGER b BEFORE UPDATE ON t BEGIN INSERT INTO log (m, token) VALUES (old.name, random()); END",
+    "INSERT INTO t VALUES (1, 'one')",
+)
+COPIED = {
+    "a column of the row": (
+        KEYED,
+        (
+            "INSERT INTO t (id, name) VALUES (50, 'a'), (51, 'b')",
+            "INSERT INTO copies (ref) SELECT uuid FROM t",
+            "INSERT INTO t VALUES (60, 'given', 'g')",
+            "UPDATE t SET name = 'z' WHERE uuid = (SELECT uuid FROM t WHERE id = 51)",
+            "DELETE FROM t WHERE id = 50",
+        ),
+    ),
+    "a copy that another trigger made": (
+        (
+            *KEYED,
+            "CREATE TABLE seen (n INTEGER PRIMARY KEY, u)",
+            (
+                "CREATE TRIGGER c AFTER INSERT ON t BEGIN "
+                "INSERT INTO seen (u) SELECT uuid FROM t WHERE id = new.id; END"
+            ),
+        ),
+        (
+            "INSERT INTO t (id, name) VALUES (50, 'a'), (51, 'b')",
+            "INSERT INTO copies (ref) SELECT u FROM seen",
+        ),
+    ),
+    "the key of a row that a trigger made": (
+        LOGGED,
+        (
+            "INSERT INTO t VALUES (50, 'a'), (51, 'b')",
+            "INSERT INTO copies (ref) SELECT uid || token FROM log",
+            "UPDATE t SET name = name || 'x'",
+            "UPDATE t SET name = name",
+            "INSERT INTO copies (ref) SELECT uid FROM log",
+            "DELETE FROM log WHERE m = 'one'",
+        ),
+    ),
+}
+
+
+@pytest.fixture
+def replicas(remote_server, tmp_path):
+    """Give ``replicas(schema)``: two replicas of a new server, and a function that opens a third one."""
+    opened = []
+
+    def start(schema):
+        with closing(apsw.Connection(str(tmp_path / "source.db"))) as raw:
+            for sql in schema:
+                raw.execute(sql)
+        url = remote_server(tmp_path / "source.db").url
+
+        def connect(name):
+            opened.append(tsn.connect(tmp_path / name, url, isolation_level=None))
+            return opened[-1]
+
+        return connect("mine"), connect("yours"), connect
+
+    yield start
+    for one in opened:
+        one.close()
+
+
+def seen_by(db):
+    """Return all that a replica shows."""
+    return state(lambda sql: db.execute(sql).fetchall())
+
+
+@pytest.mark.parametrize("name", COPIED)
+def test_chance_is_carried(replicas, name):
+    """The remote, a new replica and this one after a pull have what was here before the push."""
+    schema, statements = COPIED[name]
+    mine, _, connect = replicas(schema)
+    for sql in statements:
+        mine.execute(sql)
+    before = seen_by(mine)
+    mine.push()
+    assert seen_by(connect("fresh")) == before
+    mine.pull()
+    assert seen_by(mine) == before
+    assert mine.changes().empty
+    assert mine.conflicts().empty
+
+
+@pytest.mark.parametrize("name", COPIED)
+def test_chance_survives_a_pull(replicas, name):
+    """What was here before news arrived is here and on the remote afterwards; theirs is untouched."""
+    schema, statements = COPIED[name]
+    mine, yours, connect = replicas(schema)
+    yours.execute("INSERT INTO t (id, name) VALUES (7, 'theirs')")
+    yours.push()
+    theirs = seen_by(yours)
+    for sql in statements:
+        mine.execute(sql)
+    before = seen_by(mine)
+    mine.pull()
+    mine.push()
+    after = seen_by(connect("fresh"))
+    for table in before:
+        if table[0] == "table" and table[1] in ("copies", "t", "log"):
+            new = [row for row in before[table] if row not in after[table]]
+            assert not new
+            assert all(row in after[table] for row in theirs[table] if "theirs" in row)
+    mine.pull()
+    assert seen_by(mine) == after
+    assert mine.changes().empty
+    assert mine.conflicts().empty
+
+
+def test_changes_show_statements_alone(replicas):
+    """What triggers made is neither listed nor counted as a change, before a pull and after it."""
+    mine, yours, _ = replicas(LOGGED)
+    mine.execute("INSERT INTO t VALUES (50, 'a')")
+    mine.execute("UPDATE t SET name = 'b' WHERE id = 50")
+    yours.execute("DELETE FROM t WHERE id = 1")
+    yours.push()
+    for _ in range(2):
+        assert list(mine.changes()["operation"]) == ["insert", "update"]
+        assert mine.stats().cdc_operations == 2
+        mine.pull()
+    assert mine.push().changes == 2
+
+
+REFUSED = {
+    "another trigger would fire": (
+        (
+            *KEYED,
+            "CREATE TABLE audit (n INTEGER PRIMARY KEY, m)",
+            "CREATE TRIGGER c AFTER UPDATE ON t BEGIN INSERT INTO audit (m) VALUES (new.id); END",
+        ),
+        "INSERT INTO t (name) VALUES ('a')",
+        "by chance.*would fire c",
+        "INSERT INTO t (name, uuid) VALUES ('a', 'given')",
+    ),
+    "a key by chance without a rowid": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, rowid, oid, _rowid_)",
+            "CREATE TABLE log (uid PRIMARY KEY, rowid, oid, _rowid_)",
+            "CREATE TRIGGER a AFTER INSERT ON t BEGIN INSERT INTO log (uid) VALUES (random()); END",
+        ),
+        "INSERT INTO t (id) VALUES (1)",
+        "by chance.*its key",
+        "DELETE FROM t",
+    ),
+    "rows to replace that a partial index names": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b)",
+            "CREATE UNIQUE INDEX i ON t (a) WHERE b = 1",
+            "CREATE TABLE trash (n INTEGER PRIMARY KEY, x)",
+            "CREATE TRIGGER d AFTER DELETE ON t BEGIN INSERT INTO trash (x) VALUES (old.id); END",
+            "INSERT INTO t VALUES (1, 'x', 1)",
+        ),
+        "REPLACE INTO t VALUES (9, 'x', 1)",
+        "partial or on an expression",
+        "REPLACE INTO t VALUES (9, 'y', 1)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_carried_is_refused_when_made(replicas, name):
+    """The error says why; nothing of the statement is left, and the other way goes on to the remote."""
+    schema, refused, why, allowed = REFUSED[name]
+    mine, _, connect = replicas(schema)
+    before = seen_by(mine)
+    with pytest.raises(tsn.UsageError, match=why):
+        mine.execute(refused)
+    assert seen_by(mine) == before
+    mine.execute(allowed)
+    mine.push()
+    assert seen_by(connect("fresh")) == seen_by(mine)

@@ -1,0 +1,131 @@
+"""Columns that triggers fill by chance: each run of such a trigger makes another value.
+
+Found in the texts of triggers: an expression that calls ``random`` or ``randomblob``, or that names a column
+filled so. In doubt a column is one of them. Moments (``datetime('now')``) are not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from turso_sync_nb.changes.definitions import Token, name_at, tokens
+from turso_sync_nb.changes.names import folded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import apsw
+
+_BY_CHANCE: Final = frozenset({"random", "randomblob"})
+_MAY_HAVE: Final = "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE instr(lower(sql), 'random'))"
+_COLUMNS: Final = "SELECT lower(name), dflt_value FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0"
+
+_Words = list[str]
+
+
+def columns_by_chance(raw: apsw.Connection) -> dict[str, frozenset[str]]:
+    """Return the columns of main that triggers fill by chance, by table; all names in lower case."""
+    if not raw.execute(_MAY_HAVE).get:
+        return {}
+    texts: Any = raw.execute("SELECT sql FROM main.sqlite_schema WHERE type = 'trigger'").fetchall()
+    statements = [each for (sql,) in texts for each in _statements(sql)]
+    declared: dict[str, dict[str, str]] = {}
+    for words in statements:
+        table = _target(words)
+        if table and table not in declared:
+            rows: Any = raw.execute(_COLUMNS, (table,)).fetchall()
+            declared[table] = {folded(name): default or "" for name, default in rows}
+    found: dict[str, frozenset[str]] = {}
+    while True:  # a column can be filled from another one
+        names = _BY_CHANCE.union(*found.values())
+        before = dict(found)
+        for words in statements:
+            table = _target(words)
+            columns = frozenset(_filled(words, declared.get(table, {}), names))
+            if columns:
+                found[table] = found.get(table, frozenset()) | columns
+        if found == before:
+            return found
+
+
+def _statements(trigger: str) -> Iterator[list[Token]]:
+    """Yield the statements of a CREATE TRIGGER."""
+    found = list(tokens(trigger))
+    begins = [at for at, token in enumerate(found) if token == Token("begin")]
+    one: list[Token] = []
+    for token in found[begins[0] + 1 :] if begins else ():
+        if token == Token(";"):
+            yield one
+            one = []
+        else:
+            one.append(token)
+
+
+def _target(words: Sequence[Token]) -> str:
+    """Return the table that a statement inserts into or updates; empty for another statement."""
+    for at, token in enumerate(words):
+        if token == Token("into"):
+            return name_at(words, at + 1)[0]
+        if token == Token("update") and (not at or words[at - 1] != Token("do")):
+            after = at + 3 if words[at + 1 : at + 2] == [Token("or")] else at + 1
+            return name_at(words, after)[0]
+    return ""
+
+
+def _filled(words: list[Token], declared: Mapping[str, str], names: Iterable[str]) -> Iterator[str]:
+    """Yield the columns that a statement fills from an expression with one of ``names``."""
+    chance = frozenset(names)
+    at = next((at for at, token in enumerate(words) if token == Token("into")), None)
+    if at is not None:
+        listed, rest = _listed(words[name_at(words, at + 1)[1] :])
+        columns = listed or list(declared)
+        yield from (name for name in declared if name not in columns and _has(tokens(declared[name]), chance))
+        for expressions in _rows(rest):
+            yield from (
+                name for name, value in zip(columns, expressions, strict=False) if _has(value, chance)
+            )
+    for begin, token in enumerate(words):
+        if token == Token("set"):
+            for one in _parted(words[begin + 1 :], {"where", "from", "returning"}):
+                equals = next((at for at, each in enumerate(one) if each == Token("=")), 0)
+                if _has(one[equals:], chance):
+                    yield from (each.text for each in one[:equals] if each.text in declared)
+
+
+def _listed(words: list[Token]) -> tuple[list[str], list[Token]]:
+    """Return the column list of an INSERT and what follows it."""
+    if words[:1] != [Token("(")]:
+        return [], words
+    end = words.index(Token(")"))
+    return [token.text for token in words[1:end] if token.is_name or token.text != ","], words[end + 1 :]
+
+
+def _rows(words: list[Token]) -> Iterator[list[list[Token]]]:
+    """Yield the expressions of each row of VALUES, or those of a SELECT."""
+    if Token("select") in words:
+        begin = words.index(Token("select")) + 1
+        yield list(_parted(words[begin:], {"from", "where", "group", "order", "limit", "union"}))
+        return
+    for at, token in enumerate(words):
+        if token == Token("(") and at and words[at - 1] in (Token("values"), Token(",")):
+            yield list(_parted(words[at + 1 :], {")"}))
+
+
+def _parted(words: Iterable[Token], ends: set[str]) -> Iterator[list[Token]]:
+    """Yield what commas part, up to one of ``ends`` outside of brackets."""
+    depth, one = 0, list[Token]()
+    for token in words:
+        text = "" if token.is_name else token.text
+        if not depth and text in ends:
+            break
+        depth += {"(": 1, ")": -1}.get(text, 0)
+        if not depth and text == ",":
+            yield one
+            one = []
+        else:
+            one.append(token)
+    yield one
+
+
+def _has(words: Iterable[Token], names: frozenset[str]) -> bool:
+    return any(token.text in names for token in words)
