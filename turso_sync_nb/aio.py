@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.connection.batches import BatchResult, Statement
     from turso_sync_nb.connection.cursor import Cursor as BlockingCursor
-    from turso_sync_nb.connection.cursor import Description
+    from turso_sync_nb.connection.facts import Description
     from turso_sync_nb.connection.parameters import Parameters
     from turso_sync_nb.engine.reports import CheckpointReport, PullReport, PushReport, Stats
     from turso_sync_nb.public_connection import Connection

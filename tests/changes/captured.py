@@ -13,6 +13,7 @@ from turso_sync_nb.changes.capture import Capture
 from turso_sync_nb.changes.model import RowChange, SchemaChange, Transaction
 from turso_sync_nb.changes.names import is_internal, quoted
 from turso_sync_nb.changes.sql_text import first_word
+from turso_sync_nb.changes.written import Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,14 +56,17 @@ class Captured:
             apsw.ext.query_info(self.raw, sql)
         writes = frozenset(self._written)
         alone = not self.raw.in_transaction and word not in READING
+        rows: list[Any] = []
         if alone:
             self.raw.execute("BEGIN IMMEDIATE")
         try:
             if word in READING:
                 rows = self.raw.execute(sql, parameters).fetchall()
             else:
-                with self.capture.statement(sql, writes):
-                    rows = self.raw.execute(sql, parameters).fetchall()
+                written = Written(word=word, writes=writes)
+                self.capture.statement(
+                    sql, written, lambda: rows.extend(self.raw.execute(sql, parameters).fetchall())
+                )
             if alone:
                 self.raw.execute("COMMIT")
         except BaseException:

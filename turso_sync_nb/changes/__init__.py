@@ -4,7 +4,7 @@
 | --- | --- |
 | ``model.py`` | rows changed and schemas changed, in transactions |
 | ``names.py``, ``sql_text.py`` | names of our own tables; what kind of statement a text is |
-| ``schema.py`` | what capture needs to know of a schema |
+| ``written.py``, ``schema.py`` | what capture needs to know of a statement; of a schema |
 | ``capture.py`` | one connection's capture |
 | ``triggers.py``, ``nested.py``, ``ddl.py`` | of rows; of rows where triggers fire; of the schema |
 | ``chance.py`` | columns that triggers fill by chance |

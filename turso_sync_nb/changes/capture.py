@@ -8,7 +8,6 @@ either changed. All this happens inside the transaction of the statement that ne
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.changes import tape
@@ -24,17 +23,13 @@ from turso_sync_nb.changes.triggers import nested_triggers, plain_triggers, remo
 from turso_sync_nb.errors import NotSupportedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection
 
     import apsw
 
-    from turso_sync_nb.changes.model import Conflict, SchemaChange, Shape
+    from turso_sync_nb.changes.model import SchemaChange, Shape
     from turso_sync_nb.changes.rows_seen import RowsSeen
-
-    Writes = Collection[tuple[str, str | None]]
-    """Tables that a statement writes to, each with the trigger that does it (``None``: the statement)."""
-    SetColumns = Collection[tuple[str, str, str | None]]
-    """Columns that are set, each with its table before it and the trigger that does it behind."""
+    from turso_sync_nb.changes.written import SetColumns, Writes, Written
 
 TRIGGER_DEPTH_MAX: Final = 20
 """Triggers that may call each other in one statement before their depths are looked at no more."""
@@ -59,6 +54,8 @@ class Capture:
     ) -> None:
         self.recursive_triggers = 0
         """The user's setting; in force where it can make a difference."""
+        self.installations = 0
+        """Times that all triggers were made anew or removed."""
         self._raw = raw
         self._ignored = frozenset(folded(name) for name in ignored)
         self._next_transaction = next_transaction
@@ -72,50 +69,49 @@ class Capture:
         self._number: int | None = None
         self._begun = False
 
-    @contextmanager
-    def statement(
-        self,
-        sql: str,
-        writes: Writes,
-        set_columns: SetColumns = (),
-        conflict: Conflict = "",
-    ) -> Iterator[None]:
-        """Capture what the one statement ``sql`` in the block changes; a transaction is open.
-
-        ``set_columns`` are those that it and its triggers set; ``conflict`` is what it does with rows in its
-        way.
+    def statement(self, sql: str, written: Written, work: Callable[[], object]) -> None:
+        """Capture what ``work`` changes, which runs the one statement ``sql``; a transaction is open.
 
         Raises:
             UsageError: it changes what cannot be captured.
         """
-        word, rowid = first_word(sql), self._raw.last_insert_rowid()
+        rowid = self._raw.last_insert_rowid()
         schema = self._ready()
-        if (word, writes) not in self._followed:
-            self._refuse(writes, schema, word)
-            self._follow(writes, schema)
-            self._followed.add((word, writes))
+        if (written.word, written.writes) not in self._followed:
+            self._refuse(written.writes, schema, written.word)
+            self._follow(written.writes, schema)
+            self._followed.add((written.word, written.writes))
         self._begin()
         if self._nested is not None:
-            last_id = tape.last_id(self._raw)
-            depths, sets = own_depths(schema, writes), own_sets(schema, set_columns)
-            self._nested.begin_statement(depths, sets, conflict, last_id)
+            depths, sets = own_depths(schema, written.writes), own_sets(schema, written.set_columns)
+            self._nested.begin_statement(depths, sets, written.conflict, tape.last_id(self._raw))
         self._raw.set_last_insert_rowid(rowid)
-        before = Objects.of(self._raw, with_columns=word == "ALTER") if word in _CHANGING_THE_SCHEMA else None
-        seen = self._dropped_rows(without_lead(sql)) if word in _CHANGING_THE_SCHEMA else None
+        if written.word in _CHANGING_THE_SCHEMA:
+            self._schema_statement(sql, written.word, work)
+            self._raw.set_last_insert_rowid(rowid)
+            return
+        try:
+            work()
+        except BaseException:
+            self._settle(failed=True)  # rows before the one that failed stay after OR FAIL
+            raise
+        self._settle()
+
+    def _schema_statement(self, sql: str, word: str, work: Callable[[], object]) -> None:
+        before = Objects.of(self._raw, with_columns=word == "ALTER")
+        seen = self._dropped_rows(without_lead(sql))
         if word == "ALTER":
             remove_triggers(self._raw)
             self._known = None
         try:
-            yield
+            work()
         except BaseException:
             if word == "ALTER":
                 self._known = None
-            self._settle(failed=True)  # rows before the one that failed stay after OR FAIL
+            self._settle(failed=True)
             raise
         self._settle()
-        if before is not None:
-            self._record(sql, before, seen)
-            self._raw.set_last_insert_rowid(rowid)
+        self._record(sql, before, seen)
 
     def _settle(self, *, failed: bool = False) -> None:
         if self._nested is not None and self._raw.in_transaction:
@@ -124,11 +120,19 @@ class Capture:
             self._raw.set_last_insert_rowid(rowid)
 
     @property
+    def is_plain_now(self) -> bool:
+        """Whether a further statement of a kind that was captured in this transaction needs nothing done.
+
+        Its triggers stand, its transaction is named on the tape, and triggers of main do nothing beside.
+        """
+        return self._known is not None and self._begun and self._nested is None
+
+    @property
     def has_virtual_tables(self) -> bool:
         """Whether main had virtual tables when something was last written."""
         return self._schema is not None and bool(self._schema.virtual)
 
-    def account(self, sql: str, all_changed: int, changed: int) -> None:
+    def account(self, sql: str, word: str, all_changed: int, changed: int) -> None:
         """Check that what the statement ``sql`` changed is on the tape.
 
         ``all_changed`` counts the rows of SQLite's ``total_changes()``, which the tape's own are among;
@@ -137,7 +141,6 @@ class Capture:
         Raises:
             NotSupportedError: it is not; the caller rolls the transaction back.
         """
-        word = first_word(sql)
         if word not in _CHANGING_ROWS:
             return
         if self._nested is not None:
@@ -181,6 +184,7 @@ class Capture:
 
     def uninstall(self) -> None:
         """Remove our triggers, before TEMP objects are copied to another connection."""
+        self.installations += 1
         remove_triggers(self._raw)
         self._known = None
 
@@ -205,6 +209,7 @@ class Capture:
         )
 
     def _install(self, schema: Schema) -> None:
+        self.installations += 1
         remove_triggers(self._raw)
         self._followed.clear()
         self._shapes = {}

@@ -9,7 +9,9 @@
 | ``dialect.py`` | the dialect of SQLAlchemy |
 | ``functions.py`` | what a user adds to SQL |
 | ``deadline.py`` | how long SQL may run |
-| ``session.py`` | the APSW connection in force, and how it is opened again unseen |
+| ``session.py`` | cursors, statements and transactions of one connection |
+| ``reopening.py`` | the APSW connection in force, and how it is opened again unseen |
+| ``facts.py`` | SQLite's account of a text, kept |
 | ``allowed.py`` | what it refuses |
 | ``carrying.py`` | what moves from one APSW connection to the next |
 | ``syncing.py``, ``outbox.py`` | pull, push and what waits; as frames |

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Final
 import apsw
 
 from turso_sync_nb.changes.names import quoted
-from turso_sync_nb.changes.sql_text import first_word
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.storage.files.folder import ReplicaFolder
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from turso_sync_nb.connection.facts import Writes
+    from turso_sync_nb.connection.facts import Facts
     from turso_sync_nb.engine.replica import Replica
 
 WRITES: Final = frozenset({
@@ -62,18 +61,17 @@ def detach_inner_files(raw: apsw.Connection) -> None:
 
 
 def check_held(
-    replica: Replica, raw: apsw.Connection, sql: str, writes: Writes, ignored: Collection[str]
+    replica: Replica, raw: apsw.Connection, sql: str, facts: Facts, ignored: Collection[str]
 ) -> None:
     """Refuse what the remote could not hold; ``ignored`` tables are never pushed."""
-    word = first_word(sql)
-    if word not in ("CREATE", "UPDATE", "DELETE") or _names_any(sql, ignored):
+    if facts.word not in ("CREATE", "UPDATE", "DELETE") or _names_any(sql, ignored):
         return
-    if word == "CREATE":
+    if facts.word == "CREATE":
         replica.check_held(sql)
         return
-    for table, trigger in writes:
+    for table, trigger in facts.writes:
         if trigger is None:
-            replica.check_changed(raw, word, table)
+            replica.check_changed(raw, facts.word, table)
 
 
 def _names_any(sql: str, tables: Collection[str]) -> bool:

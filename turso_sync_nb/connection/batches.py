@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from turso_sync_nb.connection.connection import Connection
-    from turso_sync_nb.connection.cursor import Cursor, Description
+    from turso_sync_nb.connection.cursor import Cursor
+    from turso_sync_nb.connection.facts import Description
 
 Statement: TypeAlias = "str | tuple[str, Parameters]"
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import apsw
     import pandas as pd
 
+    from turso_sync_nb.connection.facts import Facts
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.engine.reports import BootstrapReport, Cost
 
@@ -145,7 +146,7 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
 
     def execute(self, sql: str, parameters: Parameters = (), /) -> Cursor:
         """Run one statement on a new cursor and return it."""
-        return self.cursor().execute(sql, parameters)
+        return Cursor(self).execute(sql, parameters)
 
     def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> Cursor:
         """Run one changing statement many times on a new cursor and return it."""
@@ -222,25 +223,24 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
 
         def before_first_step(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
             nonlocal columns, gathered
-            self._session.writing = not cursor.is_readonly
-            self._session.prefetch_for(statement, [bound])
             description = cursor.get_description()
             if description:
                 columns, gathered = description, gather(len(description))
             return True
 
+        def step(facts: Facts) -> None:
+            self._session.prefetch_for(statement, facts, [bound])
+            with closing(self._session.raw.cursor()) as raw:
+                raw.exec_trace = before_first_step
+                executed = raw.execute(statement, bound)
+                gathered.take(executed)
+
         changed_before = self._session.rows_changed
         bound = bindings(parameters)
         with self._measured(), self._session.deadline.limited(timeout_s):
             for number, statement in enumerate(statements):
-                with (
-                    numbered(number),
-                    self._session.statement(statement, begins=False),
-                    closing(self._session.raw.cursor()) as raw,
-                ):
-                    raw.exec_trace = before_first_step
-                    executed = raw.execute(statement, bound)
-                    gathered.take(executed)
+                with numbered(number):
+                    self._session.statement(statement, step, begins=False)
         self.last_report = replace(
             self.last_report, rows=gathered.count, rows_changed=self._session.rows_changed - changed_before
         )
@@ -305,8 +305,7 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
     def _end_transaction(self, sql: str) -> None:
         self._session.check_open()
         if self._session.in_transaction:
-            with self._session.statement(sql):
-                self._session.raw.execute(sql)
+            self._session.statement(sql, lambda _: self._session.raw.execute(sql))
 
     def __enter__(self) -> Self:
         self._session.check_open()

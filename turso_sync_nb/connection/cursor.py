@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.sql_text import first_word
-from turso_sync_nb.connection.parameters import Parameters, are_bindable, bindings
+from turso_sync_nb.connection.parameters import Parameters, are_bindable, bindings, is_bindable
 from turso_sync_nb.connection.row import RowFactoryMixin, texts_made_by
-from turso_sync_nb.connection.statements import is_changing, split
+from turso_sync_nb.connection.statements import CHANGING, split
 from turso_sync_nb.errors import ProgrammingError
 
 if TYPE_CHECKING:
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     import apsw
 
     from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.connection.facts import Columns, Description, Facts
 
 Row = tuple[Any, ...]
-Description = tuple[tuple[str, None, None, None, None, None, None], ...]
 
 ROWCOUNT_UNKNOWN: Final = -1
+
+_NO_ROWS: Final[Iterator[Row]] = iter(())
 
 
 class Cursor(RowFactoryMixin):
@@ -39,22 +42,28 @@ class Cursor(RowFactoryMixin):
     """
 
     arraysize = 1
+    description: Description | None = None
+    rowcount = ROWCOUNT_UNKNOWN
+    lastrowid: int | None = None
+    sql = ""
+    _columns: Columns = ()
+    _rows: Iterator[Row] = _NO_ROWS
+    _ahead: Row | None = None
+    _raw: apsw.Cursor | None = None
+    _in_transaction = False
+    _gives_back = False
+    """Whether the next statement that reads is to have ``_raw`` once that has no further row."""
+    _closed = False
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._session = connection._session  # noqa: SLF001 - a cursor is one unit with its connection
-        self._session.cursors.add(self)
         self._row_factory = connection.row_factory
-        self.description: Description | None = None
-        self.declared: tuple[str | None, ...] = ()
-        self.rowcount = ROWCOUNT_UNKNOWN
-        self.lastrowid: int | None = None
-        self.sql = ""
-        self._rows: Iterator[Row] = iter(())
-        self._ahead: Row | None = None
-        self._raw: apsw.Cursor | None = None
-        self._in_transaction = False
-        self._closed = False
+
+    @property
+    def declared(self) -> tuple[str | None, ...]:
+        """The declared type of each column, ``None`` for an expression."""
+        return tuple(declared for _, declared in self._columns)
 
     # Running
 
@@ -65,48 +74,62 @@ class Cursor(RowFactoryMixin):
             ProgrammingError: more than one statement, or parameters that do not fit.
             DatabaseError: SQLite's error, also as APSW's class; a :class:`SyncError` from a fetch.
         """
+        session = self._session
+        facts = session.known_good.get(sql) if type(sql) is str else None
+        if (
+            facts is not None
+            and self._raw is None
+            and self._ahead is None
+            and not (self._closed or session.is_at_once)
+            and self.connection.text_factory is str
+            and is_bindable(parameters)
+        ):
+            try:
+                session.is_at_once = True  # no call between: a Ctrl-C could come there
+                if session.may_run_at_once(facts):
+                    self._run_at_once(sql, facts, parameters)
+                    return self
+            finally:
+                session.is_at_once = False
         self._start(sql)
         bound = bindings(parameters)
         try:
-            with self._session.statement(sql, alone=True):
-                self._run(sql, bound)
-                self.lastrowid = self._session.raw.last_insert_rowid()  # of any statement, as in sqlite3
+            session.statement(sql, lambda facts: self._run(sql, facts, bound), alone=True)
         except BaseException:
             self._release()  # what failed is not under way any more
             raise
+        self.lastrowid = session.raw.last_insert_rowid()  # of any statement, as in sqlite3
         return self
 
     def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> Cursor:
         """Run one changing statement once for each item of ``parameters``: all of them, or none."""
         self._start(sql)
-        if not is_changing(sql):
+        if first_word(sql) not in CHANGING:
             raise ProgrammingError("run executemany: only INSERT, UPDATE, DELETE and REPLACE can be repeated")
-        changed = done = 0
+        session, changed, done = self._session, 0, 0
         item: Parameters = ()
         checked = parameters if isinstance(parameters, list) and are_bindable(parameters) else []
 
         def bound() -> Iterator[Any]:
             nonlocal changed, done, item
+            changes = session.raw.changes
             for item in parameters:
                 yield item if checked else bindings(item)
                 changed += changes()  # asked for the next item, SQLite is done with this one
                 done += 1
 
-        with (
-            self._session.statement(sql, alone=True),
-            self._session.all_or_nothing(),
-            closing(self._session.raw.cursor()) as raw,
-        ):
-            self._session.writing = True
-            self._session.prefetch_for(sql, checked, lambda: done)
-            changes = self._session.raw.changes
-            try:
-                deque(raw.executemany(sql, bound()), maxlen=0)
-            except (OverflowError, UnicodeEncodeError):
-                bindings(item)  # says which value it is, if it is one of these
-                raise
-            self._session.items_changed = changed
-        self._session.rows_changed += changed - self._session.raw.changes()
+        def run(facts: Facts) -> None:
+            with session.all_or_nothing(), closing(session.raw.cursor()) as raw:
+                session.prefetch_for(sql, facts, checked, lambda: done)
+                try:
+                    deque(raw.executemany(sql, bound()), maxlen=0)
+                except (OverflowError, UnicodeEncodeError):
+                    bindings(item)  # says which value it is, if it is one of these
+                    raise
+                session.items_changed = changed
+
+        session.statement(sql, run, alone=True)
+        session.rows_changed += changed - session.raw.changes()
         self.rowcount = changed
         return self
 
@@ -115,8 +138,7 @@ class Cursor(RowFactoryMixin):
         self._start(sql)
         self.connection.commit()
         for statement in split(sql):
-            with self._session.statement(statement, begins=False):
-                self._run(statement, None)
+            self._session.statement(statement, partial(self._run, statement, bound=None), begins=False)
         return self
 
     def _start(self, sql: str) -> None:
@@ -127,37 +149,77 @@ class Cursor(RowFactoryMixin):
             raise ProgrammingError(f"execute SQL: expected text, not {type(sql).__name__}")
         if self._raw is not None or self._ahead is not None:
             self._release()
-        self.sql, self.description, self.rowcount = sql, None, ROWCOUNT_UNKNOWN
+        self.sql, self.description, self._columns, self.rowcount = sql, None, (), ROWCOUNT_UNKNOWN
         self._in_transaction = self._session.in_transaction
 
-    def _run(self, sql: str, bound: Any) -> None:
-        raw = self._raw = self._session.raw.cursor()
-
-        def before_first_step(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
-            self._session.writing = not cursor.is_readonly
-            self._session.prefetch_for(sql, [bound])
-            columns = cursor.get_description()
-            self.description = (
-                tuple((name, None, None, None, None, None, None) for name, _ in columns) or None
-            )
-            self.declared = tuple(declared for _, declared in columns)
-            return True
-
-        raw.exec_trace = before_first_step
+    def _run(self, sql: str, facts: Facts, bound: Any) -> None:
+        session = self._session
+        session.prefetch_for(sql, facts, [bound])
+        raw = self._raw = session.raw.cursor()
+        self.description, self._columns = facts.description, facts.columns
         if (text := self.connection.text_factory) is not str:
             raw.row_trace = texts_made_by(text)
         # SQLite reads freed memory where a kept EXPLAIN meets another schema: it never checks the cookie.
-        self._rows = raw.execute(sql, bound, can_cache=first_word(sql) != "EXPLAIN")
-        raw.exec_trace = None  # it holds this cursor, and would keep one that is dropped open
-        if self._session.writing:
+        self._rows = raw.execute(sql, bound, can_cache=facts.word != "EXPLAIN")
+        if facts.is_readonly and facts.columns:
+            session.cursors.add(self)
+        else:
             self._rows = iter(deque(self._rows))
-        elif self.description is None:
-            self._rows = iter(())
-        if self._session.writing or self.description is None:
             self._release_raw()
         self._ahead = next(self._rows, None)
-        if is_changing(sql):
-            self.rowcount = self._session.raw.changes()
+        if facts.is_changing:
+            self.rowcount = session.raw.changes()
+
+    def _run_at_once(self, sql: str, facts: Facts, bound: tuple[Any, ...]) -> None:
+        session = self._session
+        self.sql = sql
+        self.description, self._columns = facts.description, facts.columns
+        try:
+            if facts.writes:
+                self._write_at_once(sql, facts, bound)
+            else:
+                self._read_at_once(sql, facts, bound)
+        except BaseException as error:  # noqa: BLE001 - every one is raised, explained
+            session.look_again()
+            session.writing = not facts.is_readonly
+            self._release()
+            if isinstance(error, OverflowError | UnicodeEncodeError):
+                bindings(bound)  # says which value it is
+            session.raise_explained(error, was_in_transaction=self._in_transaction)
+
+    def _write_at_once(self, sql: str, facts: Facts, bound: tuple[Any, ...]) -> None:
+        session = self._session
+        raw = session.raw
+        before = session.unaccounted
+        self._in_transaction = True
+        rows = session.writer.execute(sql, bound)
+        if facts.columns:
+            self._rows = iter(deque(rows))
+            self._ahead = next(self._rows, None)
+        self.rowcount = changed = raw.changes()
+        session.rows_changed += changed
+        all_changed = session.unaccounted - before
+        session.account(sql, facts, all_changed, changed)
+        session.accounted_for += all_changed
+        self.lastrowid = raw.last_insert_rowid()
+
+    def _read_at_once(self, sql: str, facts: Facts, bound: tuple[Any, ...]) -> None:
+        session = self._session
+        raw = session.raw
+        session.prefetch_for(sql, facts, [bound])
+        self._in_transaction = raw.in_transaction
+        before = session.unaccounted
+        cursor, session.reader = session.reader or raw.cursor(), None
+        self._rows = self._raw = cursor
+        cursor.execute(sql, bound)
+        self._ahead = next(cursor, None)
+        if session.unaccounted != before:
+            session.undo_uncaptured(sql)
+        self.lastrowid = raw.last_insert_rowid()
+        session.cursors.add(self)
+        self._gives_back = True
+        if self._ahead is None:
+            self._finish()
 
     # Fetching
 
@@ -165,7 +227,7 @@ class Cursor(RowFactoryMixin):
         return self
 
     def __next__(self) -> Any:
-        if self._closed:
+        if self._closed or self._session.closed:
             raise ProgrammingError("fetch from cursor: it is closed")
         row = self._ahead
         try:
@@ -174,7 +236,7 @@ class Cursor(RowFactoryMixin):
             self._release()
             self._session.raise_explained(error, was_in_transaction=self._in_transaction)
         if self._ahead is None:  # as in sqlite3, a cursor whose last row is fetched is done
-            self._release()
+            self._finish()
         if row is None:
             raise StopIteration
         return self.row_factory(self, row) if self.row_factory else row
@@ -190,7 +252,7 @@ class Cursor(RowFactoryMixin):
 
     def fetchall(self) -> list[Any]:
         """Return all rows that are left."""
-        if self.row_factory is not None or self._closed:
+        if self.row_factory is not None or self._closed or self._session.closed:
             return list(self)
         with self._session.running():
             rows: list[Any] = [] if self._ahead is None else [self._ahead, *self._rows]
@@ -209,13 +271,23 @@ class Cursor(RowFactoryMixin):
         self._release()
         self._closed = True
 
+    def _finish(self) -> None:
+        """Be done with a statement that has no further row."""
+        if not self._gives_back:
+            self._release()
+            return
+        self._rows = _NO_ROWS
+        self._session.cursors.discard(self)
+        self._session.reader, self._raw, self._gives_back = self._raw, None, False
+
     def _release(self) -> None:
-        self._rows = iter(())
+        self._rows, self._gives_back = _NO_ROWS, False
         self._ahead = None
         self._release_raw()
 
     def _release_raw(self) -> None:
         if self._raw is not None:
+            self._session.cursors.discard(self)
             self._raw.close()
             self._raw = None
 

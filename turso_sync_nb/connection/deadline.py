@@ -28,6 +28,11 @@ class Deadline:
         """Begin the time of a statement."""
         self._statement_ends_s = None if self.statement_s is None else time.monotonic() + self.statement_s
 
+    @property
+    def is_set(self) -> bool:
+        """Return whether statements have a limit, or the last one had."""
+        return self.statement_s is not None or self._statement_ends_s is not None
+
     def is_late(self) -> bool:
         """Say whether SQLite is to stop; being called at all is what lets Python deliver Ctrl-C."""
         ends = [one for one in (self._ends_s, self._statement_ends_s) if one is not None]

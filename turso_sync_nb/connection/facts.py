@@ -2,7 +2,8 @@
 
 The authorizer names what is written, and by which trigger.
 Facts are kept for each text, and dropped with whatever they depend on: a change of the schema here or on
-another connection of this process, TEMP objects, attached databases, and a rollback of any cause.
+another connection of this process, TEMP objects, attached databases, and a rollback of any cause. They hold
+all that running the text needs, so that nothing is found out twice.
 """
 
 from __future__ import annotations
@@ -18,36 +19,38 @@ from turso_sync_nb.changes.ddl import PRAGMAS
 from turso_sync_nb.changes.definitions import conflict_algorithm
 from turso_sync_nb.changes.names import folded, is_internal
 from turso_sync_nb.changes.sql_text import first_word, is_blank
+from turso_sync_nb.changes.written import Written
 from turso_sync_nb.connection.allowed import WRITES
+from turso_sync_nb.connection.statements import CHANGING, CONCERNING_ROWS
 from turso_sync_nb.errors import ProgrammingError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from turso_sync_nb.changes.model import Conflict
+    Columns = tuple[tuple[str, str | None], ...]
+    Description = tuple[tuple[str, None, None, None, None, None, None], ...]
 
 FACTS_MAX: Final = 1_000
 """Texts of which facts are kept."""
 
 _VACUUM_INTO: Final = re.compile(r"\bINTO\b", re.IGNORECASE)
 
-Writes = frozenset[tuple[str, str | None]]
-"""Tables of main that a statement writes to, each with the trigger that does it, ``None``: the statement."""
 
-SetColumns = frozenset[tuple[str, str, str | None]]
-"""Columns that are set, each with its table before it, in lower case, and the trigger that does it behind."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts(Written):
     """``writes`` are in main; ``writes_elsewhere``: the statement writes to TEMP or attached tables."""
 
-    writes: Writes
-    writes_elsewhere: bool
-    set_columns: SetColumns = frozenset()
-    """Columns of main that an UPDATE sets."""
-    conflict: Conflict = ""
-    """The conflict algorithm that the statement names."""
+    columns: Columns = ()
+    """Each with its declared type, ``None`` for an expression; empty when it returns no rows."""
+    description: Description | None = None
+    """The columns as PEP 249 has them."""
+    is_readonly: bool = True
+    """Whether SQLite says that it writes to no database."""
+    is_changing: bool = False
+    """Whether it begins with INSERT, UPDATE, DELETE or REPLACE, before which sqlite3 opens a transaction."""
+    concerns_rows: bool = False
+    """Whether it queries or changes rows."""
+    writes_elsewhere: bool = False
     is_transaction: bool = False
     """Whether it begins or ends a transaction: virtual tables may then write what they held back."""
     is_recursive: bool = False
@@ -102,18 +105,25 @@ class Noted:
         elif code == apsw.SQLITE_PRAGMA and second is not None and (first or "").lower() in PRAGMAS:
             self._writes.add(((first or "").lower(), None))
 
-    def facts(self, sql: str, *, is_explained: bool, has_more: bool) -> Facts:
-        """Return the facts; an explained statement writes nothing."""
-        if is_explained:
-            return Facts(frozenset(), writes_elsewhere=False, has_more=has_more)
+    def facts(self, word: str, info: apsw.ext.QueryDetails) -> Facts:
+        """Return the facts of a text that begins with ``word``; an explained statement writes nothing."""
+        if info.is_explain:
+            self.begin()
+        columns = tuple(info.description)
         return Facts(
-            frozenset(self._writes),
-            self._elsewhere,
-            frozenset(self._set_columns),
-            conflict_algorithm(sql) if self._writes else "",
-            self._transaction,
-            self._recursive,
-            has_more,
+            word=word,
+            writes=frozenset(self._writes),
+            set_columns=frozenset(self._set_columns),
+            conflict=conflict_algorithm(info.first_query) if self._writes else "",
+            columns=columns,
+            description=tuple((name, None, None, None, None, None, None) for name, _ in columns) or None,
+            is_readonly=info.is_readonly,
+            is_changing=word in CHANGING,
+            concerns_rows=word in CONCERNING_ROWS,
+            writes_elsewhere=self._elsewhere,
+            is_transaction=self._transaction,
+            is_recursive=self._recursive,
+            has_more=not is_blank(info.query_remaining or ""),
         )
 
 
@@ -123,37 +133,34 @@ class KnownFacts:
     def __init__(self) -> None:
         self.noted = Noted()
         self._facts: dict[str, Facts] = {}
-        self._generation = 0
 
     def clear(self) -> None:
         """Drop all of them."""
         self._facts.clear()
 
-    def of(
-        self, raw: apsw.Connection, sql: str, generation: int, remove_triggers: Callable[[], object]
-    ) -> Facts:
+    def of(self, raw: apsw.Connection, sql: str, remove_triggers: Callable[[], object]) -> Facts:
         """Return what SQLite says of ``sql`` under the present schema; asked once for each text.
 
-        ``generation`` rises with each change of the schema in this process. ``remove_triggers`` is called
-        when the text cannot be prepared: triggers of ours may be for a schema that was changed elsewhere.
+        ``remove_triggers`` is called when the text cannot be prepared: triggers of ours may be for a schema
+        that was changed elsewhere.
 
         Raises:
             UsageError: it is a VACUUM of the replica.
             apsw.Error: SQLite cannot prepare it.
         """
-        if self._generation != generation:
-            self.clear()
-            self._generation = generation
         known = self._facts.get(sql)
         if known is None:
-            if first_word(sql) == "VACUUM" and not _VACUUM_INTO.search(sql):
+            word = first_word(sql)
+            if word == "VACUUM" and not _VACUUM_INTO.search(sql):
                 raise UsageError("run VACUUM: refused here", hint="export the replica with db.export(path)")
             if len(self._facts) >= FACTS_MAX:
                 self.clear()
-            known = self._facts[sql] = self._prepared(raw, sql, remove_triggers)
+            known = self._facts[sql] = self._prepared(raw, sql, word, remove_triggers)
         return known
 
-    def _prepared(self, raw: apsw.Connection, sql: str, remove_triggers: Callable[[], object]) -> Facts:
+    def _prepared(
+        self, raw: apsw.Connection, sql: str, word: str, remove_triggers: Callable[[], object]
+    ) -> Facts:
         self.noted.begin()
         try:
             info = apsw.ext.query_info(raw, sql)
@@ -161,6 +168,4 @@ class KnownFacts:
             remove_triggers()
             self.noted.begin()
             info = apsw.ext.query_info(raw, sql)
-        return self.noted.facts(
-            sql, is_explained=bool(info.is_explain), has_more=not is_blank(info.query_remaining or "")
-        )
+        return self.noted.facts(word, info)

@@ -12,7 +12,7 @@ import datetime as dt
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeGuard
 
 from turso_sync_nb.errors import ProgrammingError
 
@@ -155,6 +155,11 @@ def are_bindable(items: list[Parameters]) -> bool:
         return True
     kinds = map(type, chain.from_iterable(items))
     return _SEQUENCES.issuperset(map(type, items)) and _OF_SQLITE.issuperset(kinds)
+
+
+def is_bindable(parameters: Parameters) -> TypeGuard[tuple[Any, ...]]:
+    """Return whether SQLite's binder takes ``parameters`` as they are, or refuses them itself: as above."""
+    return type(parameters) is tuple and _OF_SQLITE.issuperset(map(type, parameters))
 
 
 def bindings(parameters: Parameters | None) -> Any:

@@ -11,23 +11,15 @@ from turso_sync_nb.changes.sql_text import first_word, is_blank
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["concerns_rows", "first_word", "is_blank", "is_changing", "shortened", "split"]
+__all__ = ["first_word", "is_blank", "shortened", "split"]
 
 SQL_SHOWN_MAX: Final = 120
 
 CHANGING_THE_SCHEMA: Final = frozenset({"CREATE", "DROP", "ALTER", "ATTACH", "DETACH", "ROLLBACK"})
-_CHANGING: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE"})
-_CONCERNING_ROWS: Final = _CHANGING | {"SELECT", "VALUES", "WITH"}
-
-
-def is_changing(sql: str) -> bool:
-    """Return whether ``sql`` begins with INSERT, UPDATE, DELETE or REPLACE, which open a transaction."""
-    return first_word(sql) in _CHANGING
-
-
-def concerns_rows(sql: str) -> bool:
-    """Return whether ``sql`` queries or changes rows."""
-    return first_word(sql) in _CONCERNING_ROWS
+CHANGING: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE"})
+"""First words of statements before which sqlite3 opens a transaction."""
+CONCERNING_ROWS: Final = CHANGING | {"SELECT", "VALUES", "WITH"}
+"""First words of statements that query or change rows."""
 
 
 def split(sql: str) -> Iterator[str]:

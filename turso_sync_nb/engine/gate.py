@@ -23,7 +23,11 @@ POLL_S: Final = 0.02
 
 
 class Member(Protocol):
-    """A connection, as the gate sees it."""
+    """A connection, as the gate sees it.
+
+    It may run a statement without :meth:`Gate.enter` while :meth:`doing` tells of it, if it looked at
+    :attr:`Gate.is_wanted` after it began to tell.
+    """
 
     def doing(self) -> str:
         """Return the SQL that is under way (an open cursor, a transaction); empty when idle."""
@@ -40,6 +44,8 @@ class Gate:
 
     def __init__(self) -> None:
         self.members: set[Member] = set()
+        self.is_wanted = False
+        """Whether a verb has the gate, or waits for it."""
         self._changed = threading.Condition()
         self._running: Counter[Member] = Counter()
         self._waiting = 0
@@ -109,18 +115,21 @@ class Gate:
         with self._changed:
             self.refuse_caller(verb, caller)
             self._waiting += 1
+            self.is_wanted = True
             try:
                 self._wait(verb, timeout_s)
                 self._closed = True
                 self._closer = threading.get_ident()
             finally:
                 self._waiting -= 1
+                self.is_wanted = self._closed or self._waiting > 0
                 self._changed.notify_all()
         try:
             yield
         finally:
             with self._changed:
                 self._closed = False
+                self.is_wanted = self._waiting > 0
                 self._changed.notify_all()
 
     def refuse_caller(self, verb: str, caller: Member | None) -> None:

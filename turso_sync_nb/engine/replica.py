@@ -164,6 +164,11 @@ class Replica:
         """Return a number for a transaction, of which no other is in use."""
         return next(self._transactions)
 
+    @property
+    def has_begun_tape(self) -> bool:
+        """Return whether :meth:`begin_tape` has nothing to do."""
+        return self._tape_begun
+
     def begin_tape(self, raw: apsw.Connection) -> None:
         """See to it, once while this process has the replica, that ids on the tape jump.
 

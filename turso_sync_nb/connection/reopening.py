@@ -1,0 +1,213 @@
+"""One APSW connection to a replica and everything a user set on it, opened again where nobody may notice.
+
+A replica's files are now and then published anew under a connection (its last page arrived; a pull). The
+connection is then closed and another opened: what SQLite can list is carried over (``carrying``), what it
+cannot (functions, collations, handlers) is recorded here when it is made, and made again. What is **not**
+carried: ``changes()`` of the last statement.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import apsw
+
+from turso_sync_nb.changes.capture import Capture
+from turso_sync_nb.changes.names import is_internal
+from turso_sync_nb.connection.allowed import REFUSED_PRAGMAS, refuse_inner_file
+from turso_sync_nb.connection.carrying import Luggage
+from turso_sync_nb.connection.deadline import PROGRESS_STEPS, Deadline
+from turso_sync_nb.connection.facts import Facts, KnownFacts
+from turso_sync_nb.errors import ReplicaError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.storage.pages.fetch_budget import FetchBudget
+    from turso_sync_nb.storage.vfs.lazy_vfs import LazyFile
+
+
+class Reopenable:
+    """The APSW connection in force (``raw``), its capture, what is known of it, how to open it again."""
+
+    raw: apsw.Connection
+    capture: Capture
+    writer: apsw.Cursor
+    """An idle cursor for statements that write; their rows are taken at once."""
+
+    def __init__(self, replica: Replica, tables_ignore: Collection[str]) -> None:
+        self.closed = False
+        self.known_good: dict[str, Facts] = {}
+        """Texts that were run under the state in force and can be run once more without looking."""
+        self.reader: apsw.Cursor | None = None
+        """An idle cursor for a statement that reads, while nobody has it."""
+        self.lazy: LazyFile | None = None
+        """The file of a connection of which pages may be absent."""
+        self.deadline = Deadline()
+        self._fetch_budget: FetchBudget | None = None
+        self._replica = replica
+        self._tables_ignore = tables_ignore
+        self._recorded: dict[tuple[Any, ...], Callable[[apsw.Connection], object]] = {}
+        self._authorizer: Callable[..., int] | None = None
+        self._attached = False
+        self._own = False
+        self._facts = KnownFacts()
+        self._luggage: Luggage | None = None
+        """The state to put onto the next connection; set while the files are released."""
+        self._lost: list[str] = []
+        """Databases that could not be attached again, until the user was told."""
+
+    def _open(self) -> tuple[apsw.Connection, Capture]:
+        raw = self._replica.open_database()
+        self._replica.allow(raw, self._fetch_budget)
+        capture = Capture(raw, ignored=self._tables_ignore, next_transaction=self._replica.next_transaction)
+        raw.set_progress_handler(self.deadline.is_late, PROGRESS_STEPS)
+        raw.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
+        raw.set_rollback_hook(lambda: self._rolled_back(capture))
+        raw.authorizer = self._authorize
+        return raw, capture
+
+    def _rolled_back(self, capture: Capture) -> None:
+        """Look at everything again: the schema that facts and triggers were made for may be another now."""
+        capture.forget()
+        self.forget_facts()
+
+    def forget_facts(self) -> None:
+        """Ask SQLite again what each text does."""
+        self._facts.clear()
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Run no text once more without looking."""
+        self.known_good.clear()
+
+    def _use(self, raw: apsw.Connection, capture: Capture) -> None:
+        """Go on with ``raw``."""
+        self.look_again()
+        self.writer, self.reader = raw.cursor(), None
+        self.raw, self.capture, self.lazy = raw, capture, self._replica.lazy_file(raw)
+
+    @contextmanager
+    def allowed(self, budget: FetchBudget) -> Iterator[None]:
+        """Fetch in the block as ``budget`` says, the one around it no more."""
+        outer, self._fetch_budget = self._fetch_budget, budget
+        self._replica.allow(self.raw, budget)
+        try:
+            yield
+        finally:
+            self._fetch_budget = outer
+            if not self.closed:
+                self._replica.allow(self.raw, outer)
+
+    def do(self, sql: str) -> list[Any]:
+        """Run a statement of our own, about which no authorizer of the user is asked; return its rows."""
+        self._own = True
+        try:
+            return self.raw.execute(sql).fetchall()
+        finally:
+            self._own = False
+
+    # What a user set
+
+    def record(self, key: tuple[Any, ...], make: Callable[[apsw.Connection], object]) -> None:
+        """Do ``make`` now, and again on every connection to come; a later one of the same key replaces it."""
+        make(self.raw)
+        self._recorded[key] = make
+
+    def set_authorizer(self, authorizer: Callable[..., int] | None) -> None:
+        """Ask ``authorizer`` too, after the rules of the replica, and about known texts as well."""
+        self._authorizer = authorizer
+        self.forget_facts()
+        self.raw.authorizer = self._authorize  # has SQLite prepare all statements anew
+
+    # Opening again
+
+    def reopen(self) -> None:
+        """Exchange ``raw`` for a new connection that cannot be told from it.
+
+        The caller sees to it that no cursor is open and no transaction is. The old one stays in force when
+        anything fails.
+        """
+        self.capture.uninstall()
+        old, (new, capture) = self.raw, self._open()
+        try:
+            self._furnish(new, Luggage(old, parked=False))
+        except BaseException:
+            self._replica.close_database(new)
+            raise
+        capture.recursive_triggers = self.capture.recursive_triggers
+        self._use(new, capture)
+        self._replica.close_database(old)
+
+    def suspend(self) -> None:
+        """Let go of the replica's files; :meth:`resume` goes on as if nothing had been.
+
+        Stopped at any point, it leaves the connection as it was, or to be resumed.
+        """
+        if self._luggage is None:
+            with suppress(apsw.CorruptError):  # a schema that cannot be read has no triggers of ours
+                self.capture.uninstall()
+            self._luggage = Luggage(self.raw, parked=True)
+        self.look_again()
+        self._replica.close_database(self.raw)
+
+    def _take_up(self) -> None:
+        """Resume what a stopped verb left suspended."""
+        if self._luggage is not None:
+            self.resume()
+
+    def _tell_lost(self) -> None:
+        """Say once that attached databases are gone; the connection goes on without them.
+
+        Raises:
+            ReplicaError: a file that was attached could not be attached again.
+        """
+        if self._lost:
+            lost, self._lost = self._lost, []
+            raise ReplicaError(
+                f"attach again after a pull: {'; '.join(lost)}",
+                hint="the connection goes on without it; ATTACH it when the file is there again",
+            )
+
+    def resume(self) -> None:
+        """Take the replica's files up again; until that is done, the next statement tries it again."""
+        self._replica.close_database(self.raw)
+        new, capture = self._open()
+        try:
+            if self._luggage:
+                self._furnish(new, self._luggage)
+        except BaseException:
+            self._replica.close_database(new)
+            raise
+        capture.recursive_triggers = self.capture.recursive_triggers
+        self._use(new, capture)
+        self._luggage = None
+
+    def _furnish(self, new: apsw.Connection, luggage: Luggage) -> None:
+        for make in self._recorded.values():
+            make(new)
+        self._lost = luggage.put_onto(new)
+        self.forget_facts()
+
+    # What is allowed
+
+    def _authorize(
+        self, action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
+    ) -> int:
+        self._facts.noted.action(action, first, second, database, trigger)
+        if action == apsw.SQLITE_PRAGMA and second is not None:
+            name = (first or "").lower()
+            if name in REFUSED_PRAGMAS and not self._own:
+                raise UsageError(f"set PRAGMA {name}: refused here", hint=REFUSED_PRAGMAS[name])
+            if name == "recursive_triggers" and not self._own and self.capture.took(second):
+                return int(apsw.SQLITE_IGNORE)
+        if action == apsw.SQLITE_ATTACH:
+            self._attached = True
+            refuse_inner_file(first or "")
+        if self._own:
+            return apsw.SQLITE_OK
+        if self._authorizer is None or is_internal(trigger or "") or is_internal(first or "main"):
+            return apsw.SQLITE_OK
+        return self._authorizer(action, first, second, database, trigger)
