@@ -13,7 +13,7 @@ PEERS := tests/node_modules/.package-lock.json
 FLIGHTS := .demo/nycflights.db
 PROTO := turso_sync_nb/protocol/pull_updates.proto
 
-.PHONY: help demo lab test test-fast soak lint proto bench bench-large pictures
+.PHONY: help demo lab test test-fast soak lint proto bench bench-large pictures docs
 
 help:
 	@echo "make demo         run notebooks/01_first_replica.ipynb on real data, print its results"
@@ -24,6 +24,7 @@ help:
 	@echo "make bench        speed, side by side with pyturso on one tursodb, into docs/bench.md; CASES='wire scan': parts"
 	@echo "make bench-large  2 GB: memory while bootstrapping, speed of a pull; 10 GB: a lookup (21 GB of disk)"
 	@echo "make pictures     the README's pictures of the widgets, from a JupyterLab in Chromium"
+	@echo "make docs         the site, into .site: tutorial (notebooks run), how-tos, reference, explanation"
 	@echo "make lint         ruff and mypy alone"
 	@echo "make proto        generate the protobuf module again"
 
@@ -74,6 +75,10 @@ bench-large: $(READY)
 
 pictures: $(READY) $(FLIGHTS)
 	@PYTHONPATH=tests:tests/browser $(BIN)/python notebooks/pictures.py $(FLIGHTS)
+
+docs: $(READY) $(FLIGHTS)
+	TSN_DOCS_EXECUTE=1 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "open .site/index.html"
 
 # A generated module demands at least the protobuf it was generated with: so with the oldest that we allow.
 proto:
