@@ -19,6 +19,7 @@
 | ``editing.py``, ``edits.py``, ``writing.py`` | a table edited as a DataFrame; a DataFrame into a table |
 | ``rows_now.py``, ``column_values.py`` | rows by many keys at once; a column for SQLite's binder |
 | ``review.py``, ``undo.py`` | rows that wait, come or clash; a pushed transaction undone |
+| ``local_tables.py`` | frames and lists of the caller as tables of one query |
 | ``profiling.py`` | what columns hold |
 | ``fetching.py`` | how much is fetched, and ahead of need |
 | ``statements.py`` | what kind of statement a text is |

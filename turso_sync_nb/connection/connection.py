@@ -20,6 +20,7 @@ from turso_sync_nb.connection.editing import Editor, EditReport, OnChanged
 from turso_sync_nb.connection.fetching import FetchingMixin
 from turso_sync_nb.connection.frames import Columns, frame_of_rows
 from turso_sync_nb.connection.functions import FunctionsMixin
+from turso_sync_nb.connection.local_tables import find_local_tables, local_tables
 from turso_sync_nb.connection.parameters import Parameters, bindings
 from turso_sync_nb.connection.results import QueryResult
 from turso_sync_nb.connection.session import Session
@@ -207,12 +208,18 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
         Named parameters may come from any mapping, asked for just the names that the statements use. After
         ``timeout_s`` seconds SQLite stops (a fetch under way is waited for) and ``InterruptError`` is raised.
         ``max_fetch`` and ``offline`` limit what is fetched, as :meth:`fetching` does. ``gather`` makes
-        what takes the rows of a statement, given how many columns they have.
+        what takes the rows of a statement, given how many columns they have. A frame or a list among named
+        parameters is a table: ``FROM :frame``, ``IN :ids``.
         """
         if max_fetch is not None or offline:
             with self.fetching(max_fetch=max_fetch, offline=offline):
                 return self.run(sql, parameters, timeout_s=timeout_s, gather=gather)
         self._session.check_open()
+        if isinstance(parameters, Mapping):
+            with_tables, tables = find_local_tables(sql, parameters)
+            if tables:
+                with local_tables(self._session, tables):
+                    return self.run(with_tables, parameters, timeout_s=timeout_s, gather=gather)
         columns: tuple[tuple[str, str | None], ...] | None = None
         gathered = Columns(0)
         statements = list(split(sql))

@@ -230,6 +230,22 @@ def is_frame(value: object) -> bool:
     return "pandas" in sys.modules and isinstance(value, sys.modules["pandas"].DataFrame)
 
 
+def is_tabular(value: object) -> bool:
+    """Say whether ``value`` is a frame of pandas, polars or Arrow."""
+    is_column = type(value).__name__ in ("Series", "Array", "ChunkedArray")
+    return is_frame(value) or (hasattr(value, "__arrow_c_stream__") and not is_column)
+
+
+def series_of(values: Any) -> pd.Series[Any]:
+    """Return the values of a list, a set, an array or a column of any library as a Series, unchanged."""
+    import pandas as pd
+
+    if type(values).__module__.partition(".")[0] in ("numpy", "pandas"):
+        return pd.Series(values).reset_index(drop=True)
+    plain = values.to_pylist() if hasattr(values, "to_pylist") else list(values)
+    return pd.Series(plain, dtype=object)
+
+
 def of_arrow(frame: Any) -> pd.DataFrame:
     """Return a frame that Arrow can read as one of pandas; values keep their Arrow types."""
     import pandas as pd

@@ -116,6 +116,12 @@ class Reopenable:
         make(self.raw)
         self._recorded[key] = make
 
+    def forget(self, key: tuple[Any, ...], unmake: Callable[[apsw.Connection], object]) -> None:
+        """Undo what was recorded under ``key``, on this connection and for those to come."""
+        self._recorded.pop(key, None)
+        if not self.closed and self._luggage is None:
+            unmake(self.raw)
+
     def set_authorizer(self, authorizer: Callable[..., int] | None) -> None:
         """Ask ``authorizer`` too, after the rules of the replica, and about known texts as well."""
         self._authorizer = authorizer

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.connection.cursor import Cursor
     from turso_sync_nb.connection.facts import Facts
     from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.storage.prefetch.speculative_db import LocalTable
 
 _ITEMS: Final = "turso_sync_nb_items"
 """Savepoint around the items of an executemany."""
@@ -51,6 +52,8 @@ class Session(Reopenable):
         """Rows that all items of an executemany changed, once they are done; ``None`` for one statement."""
         self.rows_changed = 0
         """Rows that INSERT, UPDATE and DELETE changed so far, effects of triggers not counted."""
+        self.local_tables: Sequence[LocalTable] = ()
+        """Frames that the text under way names as tables."""
         self.thread: int | None = None
         """The thread that used it last."""
         self.awaited = set[object]()
@@ -95,6 +98,7 @@ class Session(Reopenable):
         """Have foreseen what ``sql`` reads with each of ``items``; ``done`` returns how many were run."""
         if self.lazy is not None and facts.concerns_rows:
             self.lazy.speculation.begin(sql, items, done)
+            self.lazy.speculation.local_tables = self.local_tables
 
     def interrupt(self) -> None:
         """Stop what another thread is doing here: SQL, and waiting for the remote."""

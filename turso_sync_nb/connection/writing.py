@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.connection.column_values import UnboundValueError, column_values
-from turso_sync_nb.connection.frames import is_frame, of_arrow
+from turso_sync_nb.connection.frames import is_frame, is_tabular, of_arrow
 from turso_sync_nb.connection.parameters import BoundItems, python_value
 from turso_sync_nb.errors import UsageError
 
@@ -38,8 +38,8 @@ def write_frame(db: Connection, frame: pd.DataFrame, table: str, mode: Mode) -> 
     """Write ``frame``; see the method of that name on :class:`Connection`."""
     if mode not in ("append", "upsert", "replace"):
         raise UsageError(f"write to {table}: mode {mode!r}", hint="use append, upsert or replace")
-    named = _with_index(_as_pandas(frame, table), table)
-    names = _names(named, table)
+    named = incoming(frame, table)
+    names = list(map(str, named.columns))
     with db.atomic():
         target = _target(db, named, table, names, mode)
         if mode == "replace":
@@ -69,19 +69,29 @@ class Target:
         return f"{quoted(self.schema)}.{quoted(self.name)}"
 
 
-def _as_pandas(frame: Any, table: str) -> pd.DataFrame:
-    """Return a frame of pandas, polars or Arrow as one of pandas; values keep their types."""
+def incoming(frame: Any, table: str, verb: str = "write to") -> pd.DataFrame:
+    """Return a frame of pandas, polars or Arrow as one of pandas, an index that is data among its columns.
+
+    Raises:
+        UsageError: it is no frame, or SQLite cannot tell its columns apart.
+    """
+    named = _with_index(_as_pandas(frame, table, verb), table, verb)
+    _check_names(named, table, verb)
+    return named
+
+
+def _as_pandas(frame: Any, table: str, verb: str) -> pd.DataFrame:
     if is_frame(frame):
         return frame  # type: ignore[no-any-return] # is_frame said so
-    if not hasattr(frame, "__arrow_c_stream__") or type(frame).__name__ in ("Series", "ChunkedArray"):
+    if not is_tabular(frame):
         raise UsageError(
-            f"write to {table}: a {type(frame).__name__} is no DataFrame",
+            f"{verb} {table}: a {type(frame).__name__} is no DataFrame",
             hint="make one: pandas.DataFrame(...); of a Series: series.to_frame()",
         )
     return of_arrow(frame)
 
 
-def _with_index(frame: pd.DataFrame, table: str) -> pd.DataFrame:
+def _with_index(frame: pd.DataFrame, table: str, verb: str) -> pd.DataFrame:
     """Return ``frame`` with an index that is data as its first columns, named as pandas' ``to_sql`` does.
 
     Integers without a name, alone or as the last level, only number the rows: they are left out.
@@ -100,7 +110,7 @@ def _with_index(frame: pd.DataFrame, table: str) -> pd.DataFrame:
     names = list(map(str, frame.columns))
     if both := sorted(set(labels) & set(names)):
         raise UsageError(
-            f"write to {table}: {both[0]} is a column and the index",
+            f"{verb} {table}: {both[0]} is a column and the index",
             hint="frame.reset_index(drop=True) leaves the index out",
         )
     wide = frame.set_axis(names, axis="columns")
@@ -109,15 +119,14 @@ def _with_index(frame: pd.DataFrame, table: str) -> pd.DataFrame:
     return wide
 
 
-def _names(frame: pd.DataFrame, table: str) -> list[str]:
-    """Return the names of the frame's columns, which SQLite can tell apart."""
+def _check_names(frame: pd.DataFrame, table: str, verb: str) -> None:
+    """Refuse columns that SQLite cannot tell apart."""
     names = [str(name) for name in frame.columns]
     known = [folded(name) for name in names]
     twice = next((name for at, name in enumerate(names) if folded(name) in known[:at]), None)
     if not names or twice is not None:
         what = "the frame has no columns" if not names else f"column {twice!r} comes twice in the frame"
-        raise UsageError(f"write to {table}: {what}", hint="rename or choose columns: frame[[...]]")
-    return names
+        raise UsageError(f"{verb} {table}: {what}", hint="rename or choose columns: frame[[...]]")
 
 
 def _target(db: Connection, frame: pd.DataFrame, table: str, names: list[str], mode: Mode) -> Target:
@@ -134,7 +143,7 @@ def _target(db: Connection, frame: pd.DataFrame, table: str, names: list[str], m
             hint="CREATE TABLE it with a primary key, or append",
         )
     if not there:
-        kinds = [_declared(frame.iloc[:, at]) for at in range(len(names))]
+        kinds = [declared_type(frame.iloc[:, at]) for at in range(len(names))]
         declared = ", ".join(f"{quoted(name)} {kind}" for name, kind in zip(names, kinds, strict=True))
         made = Target(schema, name)
         db.execute(f"CREATE TABLE {made.quoted} ({declared})")
@@ -265,7 +274,7 @@ _INSTEAD: Final = {
 }
 
 
-def _declared(series: pd.Series[Any]) -> str:
+def declared_type(series: pd.Series[Any]) -> str:
     """Return the declared type for a column of a new table: one that changes none of its values.
 
     Where values of several types are in it, none is declared, and SQLite keeps each as it is.
@@ -273,7 +282,9 @@ def _declared(series: pd.Series[Any]) -> str:
     kind = getattr(series.dtype, "kind", "O")
     if kind in _KINDS:
         return _KINDS[kind]
-    values = series.dropna().tolist()
+    values = [
+        value for value, absent in zip(series.tolist(), series.isna().tolist(), strict=True) if not absent
+    ]
     kinds = set(map(type, values))
     if any(kind.__module__ == "numpy" for kind in kinds):  # of one type, and of several units
         kinds = {type(python_value(value)) for value in values}

@@ -73,6 +73,11 @@ class Variables(Mapping[str, Any]):
         self.taken: dict[str, Any] = {}
         """The names that were asked for."""
 
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """The variables as they are: frames and lists are tables, not parameters."""
+        return self._namespace
+
     def __getitem__(self, name: str) -> Any:
         if not name.isidentifier():  # ?1 asks for the name "1"
             raise UsageError("bind a parameter without a name", hint=UNNAMED_HINT)
@@ -95,8 +100,5 @@ class Variables(Mapping[str, Any]):
 def _instead(name: str, value: Any) -> str:
     kind = type(value).__name__
     if kind in _MANY:
-        return (
-            "a parameter is one value: "
-            f"bind json.dumps(list(x)) and write IN (SELECT value FROM json_each(:{name}))"
-        )
+        return f"a list or frame is a table: write IN :{name}, or FROM :{name}"
     return _INSTEAD.get(kind, "use a number, text, bytes, a date or time, or None")

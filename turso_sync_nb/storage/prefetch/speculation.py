@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.storage.files.folder import ReplicaFolder
     from turso_sync_nb.storage.pages.page_store import PageStore
     from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
+    from turso_sync_nb.storage.prefetch.speculative_db import LocalTable
 
     Bindings = Mapping[str, Any] | Sequence[Any] | None
 
@@ -73,6 +74,8 @@ class Speculation:
         self._roots = BitMap()
         self._items: Sequence[Bindings] = ()
         self._done: Callable[[], int] = int
+        self.local_tables: Sequence[LocalTable] = ()
+        """Tables that the statement reads and that are in no schema."""
 
     def begin(self, sql: str, items: Sequence[Bindings], done: Callable[[], int] = int) -> None:
         """Have the statement ``sql`` be the one that reads from now on.
@@ -83,7 +86,7 @@ class Speculation:
 
     def end(self) -> None:
         """Forget the statement."""
-        self._items = ()
+        self._items, self.local_tables = (), ()
 
     def pages_for(self, page: int) -> BitMap:
         """Return the absent pages that the statement needs next, ``page`` among them; empty if unknown."""
@@ -118,6 +121,7 @@ class Speculation:
             apsw.Error: SQLite's error.
         """
         if not self._suspected_max:
+            db.know(self.local_tables)
             self._look_at(db, items[0])
         with db.begin(min(self._suspected_max, self._pages_max)):
             while not self._runs(db, items):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import apsw
 
@@ -19,7 +19,7 @@ from turso_sync_nb.storage.prefetch.placeholder_pages import PlaceholderPages, o
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from turso_sync_nb.storage.files.folder import ReplicaFolder
     from turso_sync_nb.storage.pages.page_store import PageStore
@@ -48,6 +48,15 @@ _SETTINGS: Final = (
 _numbers = itertools.count(1)
 
 
+class LocalTable(Protocol):
+    """A table of the connection under way that is in no schema."""
+
+    name: str
+
+    def register(self, raw: apsw.Connection, *, speculative: bool = False) -> None:
+        """Have ``raw`` know it."""
+
+
 class SpeculativeDb:
     """The database, and ``raw``, a connection to it; :meth:`close` closes it."""
 
@@ -69,6 +78,15 @@ class SpeculativeDb:
         self.raw.set_progress_handler(self._is_long, STEPS_BETWEEN)
         self.raw.limit(apsw.SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)
         self._is_set = False
+        self._known: Sequence[LocalTable] = ()
+
+    def know(self, tables: Sequence[LocalTable]) -> None:
+        """Have statements read ``tables``, and no more those that it knew before."""
+        for table in self._known:
+            self.raw.create_module(table.name, None)
+        for table in tables:
+            table.register(self.raw, speculative=True)
+        self._known = tables
 
     def close(self) -> None:
         """Close the connection."""
