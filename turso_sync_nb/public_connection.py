@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.widgets.editor import TableEditor
     from turso_sync_nb.widgets.explore import Explore
     from turso_sync_nb.widgets.page_map import PageMap
+    from turso_sync_nb.widgets.review import ReviewWidget
     from turso_sync_nb.widgets.watch import Watch
 
 
@@ -59,6 +60,13 @@ class Connection(_Connection):
 
         self._session.check_open()
         return Explore(self, self._replica)
+
+    def review_widget(self) -> ReviewWidget:
+        """Return a widget: what waits, comes and clashes, and what a pull leaves; to decide, push, undo."""
+        from turso_sync_nb.widgets.review import ReviewWidget
+
+        self._session.check_open()
+        return ReviewWidget(self, self._replica)
 
     def edit(self, table: str) -> TableEditor:
         """Return a widget: the rows of ``table``, read as they are scrolled to, edited and applied as one.

@@ -14,6 +14,7 @@ WIDGETS = {
     "page-map": "pages",
     "dashboard": "dashboard",
     "explore": "explore",
+    "review": "review",
     "editor": "edit person",
     "watch": "watch SELECT id, name, city FROM person ORDER BY id LIMIT 5",
 }
@@ -21,6 +22,7 @@ SHOWN = {
     "page-map": "sqlite_schema",
     "dashboard": "pages here",
     "explore": "person_city",
+    "review": "nothing new from others",
     "editor": "name 1326",
     "watch": "name 1326",
 }
@@ -94,7 +96,7 @@ def test_a_widget_whose_kernel_is_gone_says_so(shown):
     """After a restart each says so; after a shutdown, which none is told of, it does when it is used."""
     page = shown.page
     said = "disconnected: run the cell again"
-    page.get_by_role("button", name="Pull", exact=True).click()
+    page.locator(".tsn-dashboard").get_by_role("button", name="Pull", exact=True).click()
     page.get_by_text("pull: nothing new").wait_for()
     page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
     for widget in WIDGETS:
@@ -102,7 +104,7 @@ def test_a_widget_whose_kernel_is_gone_says_so(shown):
     shown.run_all()
     page.get_by_text(said).first.wait_for(state="detached")
     page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
-    page.get_by_role("button", name="Pull", exact=True).click()
+    page.locator(".tsn-dashboard").get_by_role("button", name="Pull", exact=True).click()
     page.locator(".tsn-dashboard .tsn-said", has_text=said).wait_for()
 
 

@@ -15,7 +15,7 @@ from turso_sync_nb.changes.script import script
 from turso_sync_nb.connection.outbox import changes_frame, conflicts_frame, differences_frame
 from turso_sync_nb.connection.review import Review, deciding, reviewed, schema_lines
 from turso_sync_nb.connection.sql_errors import explaining
-from turso_sync_nb.connection.undo import undo
+from turso_sync_nb.connection.undo import put_row, undo
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.checkpoint import checkpoint
 from turso_sync_nb.engine.incoming import incoming
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import apsw
     import pandas as pd
 
-    from turso_sync_nb.changes.conflicts import Policies
+    from turso_sync_nb.changes.conflicts import Conflict, Policies
     from turso_sync_nb.changes.model import Transaction
     from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.connection.review import Keep
@@ -312,6 +312,42 @@ class SyncMixin:
             )
         with explaining():
             return undo(cast("Connection", self), pushed)
+
+    def settle(self, conflict: int, side: str) -> str:
+        """Settle a conflict of :attr:`settled`, counted from 1, anew by ``"mine"`` or ``"theirs"``.
+
+        The row gets that side's values, as a change that waits to be pushed. Of a conflict about the schema
+        the transaction is taken up again, or given up. What was done is returned as a line.
+
+        Raises:
+            UsageError: no such conflict, or no such side.
+            ConflictError: the transaction does not fit the present schema either.
+        """
+        self._session.check_open()
+        found = self.settled
+        if not 1 <= conflict <= len(found) or side not in ("mine", "theirs"):
+            raise UsageError(f"settle conflict {conflict}: no such conflict, or side", hint="mine or theirs")
+        one = found[conflict - 1]
+        if one.kind in ("schema", "constraint"):
+            (self.retry if side == "mine" else self.skip)(one.transaction)
+            done = "is done here again" if side == "mine" else "is given up"
+            return f"settle: transaction {one.transaction} {done}"
+        with explaining():
+            return put_row(cast("Connection", self), one, side)
+
+    @property
+    def waiting(self) -> list[Transaction]:
+        """The transactions that are not on the remote, with their state, the oldest first."""
+        self._session.check_open()
+        with explaining():
+            return outbox.transactions(self._replica)
+
+    @property
+    def settled(self) -> list[Conflict]:
+        """The conflicts seen so far, the oldest first."""
+        self._session.check_open()
+        with explaining():
+            return outbox.conflicts(self._replica)
 
     @property
     def pushed(self) -> list[Transaction]:

@@ -6,10 +6,11 @@ whomever, are not touched: then nothing is done, and the error names them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.model import RowChange, SchemaChange
+from turso_sync_nb.changes.names import quoted
 from turso_sync_nb.changes.script import named
 from turso_sync_nb.changes.to_sql import same_value
 from turso_sync_nb.errors import ConflictError, UsageError
@@ -17,6 +18,7 @@ from turso_sync_nb.errors import ConflictError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from turso_sync_nb.changes.conflicts import Conflict
     from turso_sync_nb.changes.model import Image, Transaction
     from turso_sync_nb.connection.connection import Connection
 
@@ -114,3 +116,30 @@ def _conflict(transaction: Transaction, changes: Iterable[RowChange]) -> Conflic
         f"undo transaction {transaction.number}: changed since, {'; '.join(rows[:_NAMED_MAX])}{more}",
         hint="nothing was undone: change these rows yourself",
     )
+
+
+def put_row(db: Connection, conflict: Conflict, side: str) -> str:
+    """Give the row of a conflict what one side had changed, as one transaction, and say what was done."""
+    row: Any = conflict.local if side == "mine" else conflict.remote
+    base: Any = conflict.base
+    where = " AND ".join(f"{quoted(name)} IS ?" for name in conflict.key)
+    key = list(conflict.key.values())
+    whose = "yours" if side == "mine" else "theirs"
+    with db.atomic():
+        there = db.execute(f"SELECT 1 FROM main.{quoted(conflict.table)} WHERE {where}", key).fetchone()
+        if row is None:
+            db.execute(f"DELETE FROM main.{quoted(conflict.table)} WHERE {where}", key)
+        elif there:
+            row = {
+                name: value for name, value in row.items() if not base or not same_value(value, base[name])
+            }
+            sets = ", ".join(f"{quoted(name)} = ?" for name in row)
+            db.execute(
+                f"UPDATE main.{quoted(conflict.table)} SET {sets} WHERE {where}", [*row.values(), *key]
+            )
+        else:
+            names, places = ", ".join(map(quoted, row)), ", ".join("?" * len(row))
+            db.execute(
+                f"INSERT INTO main.{quoted(conflict.table)} ({names}) VALUES ({places})", list(row.values())
+            )
+    return f"settle: the row of {conflict.table} is {whose} now, and waits to be pushed"

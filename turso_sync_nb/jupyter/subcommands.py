@@ -152,6 +152,18 @@ _ALL: Final = (
         syncing.conflicts,
     ),
     Subcommand(
+        "review",
+        Grammar("%turso_sync review", (_ON,)),
+        "see what waits, comes and clashes, and what a pull leaves; decide, push, pull, undo",
+        widgets.review,
+    ),
+    Subcommand(
+        "undo",
+        Grammar("%turso_sync undo TRANSACTION", (_ON,), 1, 1),
+        "undo a transaction: one that waits, or by a new one what was pushed from here",
+        syncing.undo,
+    ),
+    Subcommand(
         "skip",
         Grammar("%turso_sync skip TRANSACTION", (_ON,), 1, 1),
         "give a transaction up: undo it here, never send it",

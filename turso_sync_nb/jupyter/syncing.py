@@ -148,6 +148,15 @@ def skip(notebook: Notebook, arguments: Arguments) -> None:
     )
 
 
+def undo(notebook: Notebook, arguments: Arguments) -> None:
+    """Undo a transaction that waits or was pushed."""
+    number = _number(arguments)
+    db = _db(notebook, arguments)
+    rows = db.undo(number)
+    left = f" · {waiting_to_be_pushed(db.pending_changes)}" if db.pending_changes else ""
+    notebook.say(f"undo: transaction {number} is undone here, {count_of(rows, 'row')}{left}")
+
+
 def retry(notebook: Notebook, arguments: Arguments) -> None:
     """Take a transaction up again."""
     number = _number(arguments)

@@ -1,4 +1,4 @@
-"""Show the widgets of the connection in use: ``pages``, ``dashboard``, ``explore``, ``edit``, ``watch``.
+"""Show the widgets of the connection in use.
 
 Rules of this file: nothing but the way from a line to the connection's method, or a cell's.
 """
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.widgets.editor import TableEditor
     from turso_sync_nb.widgets.explore import Explore
     from turso_sync_nb.widgets.page_map import PageMap
+    from turso_sync_nb.widgets.review import ReviewWidget
 
 
 def pages(notebook: Notebook, arguments: Arguments) -> PageMap:
@@ -36,6 +37,11 @@ def dashboard(notebook: Notebook, arguments: Arguments) -> Dashboard:
 def explore(notebook: Notebook, arguments: Arguments) -> Explore:
     """Return the tables to look through."""
     return _db(notebook, arguments).explore()
+
+
+def review(notebook: Notebook, arguments: Arguments) -> ReviewWidget:
+    """Return the review."""
+    return _db(notebook, arguments).review_widget()
 
 
 def edit(notebook: Notebook, arguments: Arguments) -> TableEditor:

@@ -5,6 +5,7 @@
 | ``live`` | what all have in common: views, paced updates, work in a thread |
 | ``page_map`` | every page a cell: absent, here, changed here, fetched by the last cell; whose it is |
 | ``dashboard`` | figures, verbs as buttons, when pages arrived |
+| ``review`` | what waits, comes and clashes, and what a pull leaves |
 | ``explore`` | tables, their size and share here; columns with profiles |
 | ``editor`` | a table in a grid, edited |
 | ``table_rows`` | rows in pages, by key |

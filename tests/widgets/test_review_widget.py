@@ -1,0 +1,115 @@
+"""The review without a browser: both halves, decisions, undo, settling anew, and no network."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+from databases import make_people
+from views import view_of
+
+import turso_sync_nb as tsn
+from turso_sync_nb.server import LocalServer
+
+
+@pytest.fixture
+def both(db, url, tmp_path):
+    """Give a replica, and another one of the same server; both changed a row, each another one as well."""
+    with closing(tsn.connect(tmp_path / "other", url, isolation_level=None)) as yours:
+        db.isolation_level = None
+        db.execute("UPDATE person SET name = 'mine', city = 'Bern' WHERE id = 1")
+        db.execute("DELETE FROM visit WHERE person = (SELECT min(person) FROM visit)")
+        yours.execute("UPDATE person SET name = 'yours', score = 5.0 WHERE id = 1")
+        yours.execute("UPDATE person SET name = 'yours' WHERE id = 2")
+        yours.push()
+        yield db, yours
+
+
+def last(view):
+    """Return the review that a view was sent last."""
+    return view.of("review")[-1][0]
+
+
+def look(view):
+    """Have the remote asked, and return what is known then."""
+    view.says("look")
+    view.wait_until_done()
+    return last(view)
+
+
+def test_both_halves_and_a_decision_that_comes_true(both):
+    """The half that is here comes at once, the other when the remote answers; what was chosen is pulled."""
+    db, _ = both
+    with view_of(db.review_widget()) as view:
+        first = last(view)
+        assert (first["known"], first["clashes"], len(first["waiting"])) == (False, [], 2)
+        known = look(view)
+        (row,) = known["clashes"]
+        assert (row["table"], row["key"], row["mine"], row["theirs"]) == (
+            "person",
+            "id 1",
+            "update",
+            "update",
+        )
+        columns = {each["name"]: (each["mine"], each["theirs"], each["left"]) for each in row["columns"]}
+        assert columns["name"] == ("mine", "yours", "mine")
+        assert columns["score"][1:] == ("5.0", "5.0")
+        assert [each["key"] for each in known["coming"]] == ["id 2"]
+        view.says("keep", row=row["id"], side="theirs")
+        view.wait_until_done()
+        (row,) = last(view)["clashes"]
+        assert {each["name"]: each["left"] for each in row["columns"]} == {
+            "name": "yours", "city": "Bern", "score": "5.0"
+        }  # fmt: skip
+        view.says("pull")
+        assert "1 conflict" in view.wait_until_done()["text"]
+    assert db.execute("SELECT name, city, score FROM person WHERE id = 1").fetchone() == (
+        "yours",
+        "Bern",
+        5.0,
+    )
+    assert db.conflicts()["settled_by"].tolist() == ["chosen_in_review"]
+
+
+def test_undo_and_settling_anew(both):
+    """What waits is taken back, what was pushed undone by a new transaction; a conflict is settled anew."""
+    db, yours = both
+    db.pull()
+    with view_of(db.review_widget()) as view:
+        (settled,) = last(view)["settled"]
+        assert settled["how"] == "yours stayed"
+        assert "name yours" in settled["theirs"]
+        view.says("settle", number=settled["number"], side="theirs")
+        assert "is theirs now" in view.wait_until_done()["text"]
+        assert db.execute("SELECT name FROM person WHERE id = 1").fetchone() == ("yours",)
+        sql = "SELECT city, score FROM person WHERE id = 1"
+        assert db.execute(sql).fetchone() == ("Bern", 5.0)  # the other columns stay as they merged
+        number = look(view)["waiting"][-1]["number"]
+        view.says("undo", transaction=number)
+        assert f"transaction {number} is undone here" in view.wait_until_done()["text"]
+        assert db.execute("SELECT name FROM person WHERE id = 1").fetchone() == ("mine",)
+        view.says("push")
+        view.wait_until_done()
+        pushed = look(view)["pushed"]
+        visits = db.execute("SELECT count(*) FROM visit").fetchone()[0]
+        view.says("undo", transaction=pushed[0]["number"])
+        assert not view.wait_until_done()["failed"]
+        assert db.execute("SELECT count(*) FROM visit").fetchone()[0] > visits
+        view.says("keep", row="gone", side="mine")
+        assert "not under review any more" in view.of("said")[-1][0]["text"]
+        db.push()
+        yours.pull()
+        assert yours.execute("SELECT name FROM person WHERE id = 1").fetchone() == ("mine",)
+
+
+def test_without_a_network_the_half_that_is_here_stays(tmp_path):
+    """It says so, and shows what waits."""
+    server = LocalServer(make_people(tmp_path / "people.db", people=50))
+    with closing(tsn.connect(tmp_path / "replica", server.url, isolation_level=None)) as db:
+        db.execute("UPDATE person SET name = 'mine' WHERE id = 1")
+        server.close()
+        with view_of(db.review_widget()) as view:
+            known = look(view)
+            assert known["offline"].startswith("offline: ")
+            assert [each["changes"][0]["key"] for each in known["waiting"]] == ["id 1"]
+            assert "1 row waits to be pushed" in view.widget.snapshot(db).text

@@ -1,0 +1,266 @@
+"""Review: what waits, what comes, what clashes, and what a pull leaves; before anything moves.
+
+The half that is known here is shown at once; the remote is asked in a thread. Without an answer the half
+stays, and the widget says so.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from turso_sync_nb.changes.model import RowChange
+from turso_sync_nb.changes.to_sql import differing, key_of
+from turso_sync_nb.errors import RemoteError, UsageError
+from turso_sync_nb.units import format_ago, format_size
+from turso_sync_nb.widgets.live import LiveWidget, script
+from turso_sync_nb.widgets.remote_news import pulled, pushed
+from turso_sync_nb.widgets.snapshots import line, table
+
+if TYPE_CHECKING:
+    from turso_sync_nb.changes.model import Change, Image, Shape, Transaction
+    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.connection.review import Review, ReviewedRow
+    from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.widgets.live import Content, Message
+    from turso_sync_nb.widgets.snapshots import Block
+
+LISTED_MAX: Final = 60
+"""Rows of each part that a view is sent."""
+
+TRANSACTIONS_MAX: Final = 20
+TEXT_MAX: Final = 80
+
+_STATES: Final = {
+    "pending": "",
+    "refused": "the remote refused it",
+    "aside": "does not fit what was pulled",
+    "skipped": "undone, will not be pushed",
+}
+
+
+class ReviewWidget(LiveWidget):
+    """Shows rows of both sides, column by column; pulls, pushes, undoes and decides."""
+
+    _esm = script("review")
+    title = "review"
+
+    def __init__(self, db: Connection, replica: Replica) -> None:
+        super().__init__(db, replica)
+        self._keep: dict[tuple[str, tuple[Any, ...]], Any] = {}
+        self._rows: dict[str, ReviewedRow] = {}
+        self._offline = ""
+        self._is_known = False
+        self.handlers |= {
+            "look": lambda _content: self.work("look", self._ask),
+            "keep": self._decide,
+            "push": lambda _content: self.work("push", lambda own: pushed(own.push())),
+            "pull": lambda _content: self.work("pull", self._pull),
+            "undo": self._undo,
+            "settle": self._settle,
+        }
+
+    # What views are told
+
+    def whole(self, db: Connection) -> Message:
+        """Return the half that is known here."""
+        self._is_known = False
+        return self._message(db, db.review_offline())
+
+    def news(self) -> None:
+        """Return nothing: all is looked at again after cells and work."""
+
+    def looked_again(self, db: Connection) -> Message | None:
+        """Have views ask, or return what is known here."""
+        return None if self._is_known else self.whole(db)
+
+    def has_changed(self) -> bool:
+        """Return whether something was written or pulled since the last look."""
+        return self._seen != self._seen_now()
+
+    _seen: tuple[object, ...] = ()
+
+    def _seen_now(self) -> tuple[object, ...]:
+        log = self.replica.folder.wal
+        written = (log.stat().st_size, log.stat().st_mtime_ns) if log.exists() else None
+        return self.replica.metadata.revision, written, len(self.replica.session.pushed)
+
+    def _ask(self, db: Connection) -> str:
+        try:
+            found, self._offline = db.review(self._keep), ""
+        except RemoteError as error:
+            found, self._offline = db.review_offline(), f"offline: {error.args[0]}"
+        self._is_known = True
+        self._post(*self._message(db, found))
+        return self._offline
+
+    def _message(self, db: Connection, review: Review) -> Message:
+        self._seen = self._seen_now()
+        self._rows = {_id(row): row for row in review.rows}
+        clashes = review.clashes
+        coming = [row for row in review.rows if row.by != "mine" and not row.clashes]
+        waiting, settled = db.waiting, db.settled
+        content: Content = {
+            "type": "review",
+            "known": self._is_known and not self._offline,
+            "offline": self._offline,
+            "refused": review.refused,
+            "clashes": [self._row(row) for row in clashes[:LISTED_MAX]],
+            "coming": [self._row(row) for row in coming[:LISTED_MAX]],
+            "coming_in_all": len(coming),
+            "schema_coming": list(review.schema_theirs),
+            "set_aside": [list(each) for each in review.set_aside],
+            "unplaced": review.unplaced,
+            "waiting": [_transaction(one) for one in waiting[:TRANSACTIONS_MAX]],
+            "waiting_in_all": sum(len(one.changes) for one in waiting if one.state in ("pending", "refused")),
+            "transactions": len(waiting),
+            "pushed": [_transaction(one) for one in db.pushed[: -TRANSACTIONS_MAX - 1 : -1]],
+            "settled": [
+                {
+                    "number": len(settled) - at, "table": one.table, "key": _named(one.key), "kind": one.kind,
+                    "how": _how(one.settled_by), "age": format_ago(one.unix_time), **_sides(one),
+                }
+                for at, one in enumerate(settled[: -TRANSACTIONS_MAX - 1 : -1])
+            ],
+        }  # fmt: skip
+        return content, ()
+
+    def _row(self, row: ReviewedRow) -> Content:
+        return {
+            "id": _id(row),
+            "table": row.table,
+            "key": _named(dict(zip(row.key_names, row.key, strict=False))),
+            "mine": row.mine,
+            "theirs": row.theirs,
+            "stays": row.stays,
+            "side": self._keep.get((row.table, row.key), ""),
+            "columns": [
+                {
+                    "name": each.name, "base": _text(each.base), "mine": _text(each.mine),
+                    "theirs": _text(each.theirs), "left": _text(each.left), "clashes": each.clashes,
+                }
+                for each in row.columns
+            ],
+        }  # fmt: skip
+
+    # What views do
+
+    def _decide(self, content: Content) -> None:
+        row = self._rows.get(str(content["row"]))
+        if row is None:
+            raise UsageError("decide: that row is not under review any more", hint="look again")
+        self._keep[row.table, row.key] = content["side"]
+        self.work("look", self._ask)
+
+    def _pull(self, db: Connection) -> str:
+        said = pulled(db.pull(keep=self._keep))
+        self._keep, self._is_known = {}, False
+        return said
+
+    def _undo(self, content: Content) -> None:
+        number = int(content["transaction"])
+
+        def undo(db: Connection) -> str:
+            rows = db.undo(number)
+            self._is_known = False
+            return f"undo: transaction {number} is undone here, {rows:,} row{'' if rows == 1 else 's'}"
+
+        self.work("undo", undo)
+
+    def _settle(self, content: Content) -> None:
+        number, side = int(content["number"]), str(content["side"])
+
+        def settle(db: Connection) -> str:
+            self._is_known = False
+            return db.settle(number, side)
+
+        self.work("settle", settle)
+
+    # Without a kernel
+
+    def snapshot(self, db: Connection) -> Block:
+        """Return what waits, a line for each changed column."""
+        review = db.review_offline()
+        rows = [
+            (row.table, _named(dict(zip(row.key_names, row.key, strict=False))), row.mine, each.name,
+             _text(each.base), _text(each.mine))
+            for row in review.rows for each in row.columns
+        ]  # fmt: skip
+        count = len(review.rows)
+        said = line(f"{count:,} row{' waits' if count == 1 else 's wait'} to be pushed")
+        return said + table(("table", "key", "change", "column", "was", "is"), rows) if rows else said
+
+
+def _id(row: ReviewedRow) -> str:
+    return json.dumps([row.table, [repr(value) for value in row.key]])
+
+
+def _named(key: dict[str, Any] | None) -> str:
+    """Return a key for a reader: ``"id 4"``."""
+    return ", ".join(f"{name} {_text(value)}" for name, value in (key or {}).items())
+
+
+def _text(value: Any) -> str:
+    """Return a value for a reader, one line, cut."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bytes):
+        return f"blob of {format_size(len(value))}"
+    text = "''" if value == "" else str(value)
+    return text if len(text) <= TEXT_MAX else f"{text[: TEXT_MAX - 1]}…"
+
+
+def _how(settled_by: str) -> str:
+    """Return how a conflict was settled, for a reader."""
+    words = {"last-push-wins": "yours stayed", "remote-wins": "theirs stayed"}
+    words["chosen_in_review"] = "as you chose"
+    return words.get(settled_by, settled_by)
+
+
+def _sides(one: Any) -> Content:
+    """Return base, local and remote of a conflict, as lines of the columns that differ."""
+    sides = {"base": one.base, "mine": one.local, "theirs": one.remote}
+    if any(isinstance(each, str) for each in sides.values()):
+        return {name: [each or "not there"] for name, each in sides.items()}
+    names = {name for each in sides.values() if each for name in each}
+    differ = [
+        name for name in next((list(each) for each in sides.values() if each), [])
+        if name in names and len({repr((each or {}).get(name)) for each in sides.values()}) > 1
+    ]  # fmt: skip
+    return {
+        side: [f"{name} {_text(each[name])}" for name in differ] if each else ["no row"]
+        for side, each in sides.items()
+    }
+
+
+def _transaction(one: Transaction) -> Content:
+    return {
+        "number": one.number,
+        "age": format_ago(one.unix_time),
+        "state": _STATES[one.state],
+        "reason": one.reason,
+        "undone": one.state == "skipped",
+        "changes": [_change(change) for change in one.changes[:LISTED_MAX]],
+        "in_all": len(one.changes),
+    }
+
+
+def _change(change: Change) -> Content:
+    if not isinstance(change, RowChange):
+        return {"operation": "schema", "table": change.name, "key": "", "columns": [], "sql": change.sql}
+    shape, old, new = change.shape, change.old, change.new
+    columns = list(shape.columns)
+    if old is not None and new is not None:
+        columns = [name for name in columns if name in differing(shape, old, new)]
+    values = [(_of(shape, old, name), _of(shape, new, name)) for name in columns]
+    shown = [
+        [name, *map(_text, pair)] for name, pair in zip(columns, values, strict=True) if pair != (None, None)
+    ]
+    image = new if old is None else old
+    keys = key_of(shape, image) if image and shape.key else ()
+    key = _named(dict(zip([shape.columns[at] for at in shape.key], keys, strict=False)))
+    return {"operation": change.op, "table": shape.table, "key": key, "columns": shown}
+
+
+def _of(shape: Shape, image: Image | None, name: str) -> Any:
+    return None if image is None else image[shape.columns.index(name)]

@@ -1,0 +1,97 @@
+// Review: what clashes, waits, comes, was pushed and was settled; a part without anything is not shown.
+
+function render({ model, el }) {
+  el.classList.add("tsn-widget", "tsn-review");
+  const { wish, foot, close } = connect(model, { review: show });
+  let asked = false;
+  const act = (label, onclick, title) => h("button", { type: "button", onclick, title }, label);
+  const sentence = h("div", { class: "tsn-sentence", role: "status" });
+  const pull = act("Pull", () => wish("pull"), "bring what comes, as shown below");
+  const push = act("Push", () => wish("push"), "send what waits");
+  const bar = h("div", { class: "tsn-buttons", role: "group", "aria-label": "review" }, pull, push, act("Look again", () => wish("look"), "ask the remote"));
+  const parts = h("div");
+  el.append(sentence, bar, parts, foot.element);
+
+  const rows = (number) => count(number, "row");
+
+  function show(message) {
+    el.classList.add(LIVE);
+    if (message.busy !== undefined) foot.said({ busy: message.busy });
+    const { clashes, coming, waiting } = message;
+    const comes = message.coming_in_all + clashes.length + message.schema_coming.length;
+    sentence.textContent = [
+      message.waiting_in_all ? `${count(message.waiting_in_all, "change")} ${message.waiting_in_all === 1 ? "waits" : "wait"}` : "Nothing waits",
+      message.offline ? "offline" : !message.known ? "asking the remote" : comes ? `${comes === 1 ? "1 row comes" : `${comes.toLocaleString("en")} rows come`}` : "nothing new from others",
+      clashes.length ? `${rows(clashes.length)} changed on both sides` : "",
+    ].filter(Boolean).join(" · ");
+    dim(push, !message.waiting_in_all);
+    dim(pull, message.known && !comes);
+    const notes = [message.offline, message.refused && `A pull would be refused: ${message.refused}`, ...message.set_aside.map(([number, reason]) => `Transaction ${number} will not fit: ${reason}`),
+      message.unplaced ? "Parts of long values come, of rows that are not here." : ""].filter(Boolean);
+    parts.replaceChildren(
+      ...notes.map((text) => h("p", { class: "tsn-note" }, text)),
+      ...part("Changed on both sides", clashes.map(clash)),
+      ...part("Waits to be pushed", waiting.map((each) => transaction(each, true)), message.transactions > waiting.length ? `${count(message.transactions - waiting.length, "more transaction")}` : ""),
+      ...part("Comes with a pull", [...message.schema_coming.map((sql) => h("div", {}, h("code", {}, sql))), ...coming.map(incoming)], message.coming_in_all > coming.length ? `${rows(message.coming_in_all - coming.length)} more` : ""),
+      ...part("Conflicts that were settled", message.settled.map(settled), "", true),
+      ...part("Pushed from here", message.pushed.map((each) => transaction(each, false)), "", true));
+    if (!asked) {
+      asked = true;
+      wish("look");
+    } else if (!message.known && !message.offline && message.busy === undefined) wish("look");
+  }
+
+  function part(title, children, more = "", folded = false) {
+    if (!children.length) return [];
+    const head = folded ? h("summary", {}, `${title} (${children.length})`) : h("h4", {}, title);
+    return [h(folded ? "details" : "section", { class: "tsn-part" }, head, ...children, more ? h("div", { class: "tsn-notes" }, more) : "")];
+  }
+
+  const OPERATIONS = { insert: "added", update: "changed", delete: "removed", "": "" };
+
+  /** One changed column: the old value struck out, the new one marked; signs say it without colour. */
+  function change([name, was, now], operation) {
+    return h("li", {}, `${name} `,
+      ...(operation === "insert" ? [] : [h("del", {}, was)]), operation === "update" ? " → " : "", ...(operation === "delete" ? [] : [h("ins", {}, now)]));
+  }
+
+  function transaction({ number, age, state, reason, undone, changes, in_all: all }, waits) {
+    const undo = act("Undo", () => wish("undo", { transaction: number }), waits ? "take it back here; it will not be pushed" : "do the opposite, as a change that waits");
+    return h("div", { class: "tsn-card" },
+      h("div", { class: "tsn-card-head" }, h("strong", {}, `transaction ${number}`), ` ${age}${state ? ` · ${state}` : ""}${reason ? ` · ${reason}` : ""} `, ...(undone ? [] : [undo])),
+      ...changes.map((each) => h("div", {}, each.sql ? h("code", {}, each.sql) : `${each.table} ${each.key} ${OPERATIONS[each.operation]}`,
+        h("ul", {}, ...each.columns.map((column) => change(column, each.operation))))),
+      ...(all > changes.length ? [h("div", { class: "tsn-notes" }, `${count(all - changes.length, "more change")}`)] : []));
+  }
+
+  function incoming(row) {
+    const left = row.stays === false ? [] : row.columns;
+    return h("div", { class: "tsn-card" }, h("div", {}, `${row.table} ${row.key} ${OPERATIONS[row.theirs]}`, row.mine ? " · merges with yours" : ""),
+      h("ul", {}, ...(row.theirs === "delete" ? row.columns.map((each) => change([each.name, each.base, ""], "delete")) : left.map((each) => change([each.name, each.base, each.left], row.theirs)))));
+  }
+
+  function clash(row) {
+    const name = `side ${row.id}`;
+    const choice = (side, label) => h("label", {}, h("input", { type: "radio", name, checked: row.side === side, onchange: () => wish("keep", { row: row.id, side }) }), ` ${label}`);
+    const left = row.stays === false ? "no row" : null;
+    return h("div", { class: "tsn-card" },
+      h("div", { class: "tsn-card-head" }, h("strong", {}, `${row.table} ${row.key}`), ` ${OPERATIONS[row.mine]} by you, ${OPERATIONS[row.theirs]} by others`),
+      h("div", { class: "tsn-scroller", tabindex: "0", role: "region", "aria-label": `both sides of ${row.table} ${row.key}` }, h("table", {},
+        h("thead", {}, h("tr", {}, ...["column", "was", "mine", "theirs", "after a pull"].map((each) => h("th", { scope: "col" }, each)))),
+        h("tbody", {}, ...row.columns.map((each) => h("tr", { class: each.clashes ? "tsn-clash" : null }, h("th", { scope: "row" }, each.clashes ? `${each.name} ≠` : each.name), h("td", {}, each.base),
+          h("td", {}, row.mine === "delete" ? "no row" : each.mine), h("td", {}, row.theirs === "delete" ? "no row" : each.theirs), h("td", {}, h("strong", {}, left ?? each.left))))))),
+      h("div", { class: "tsn-buttons", role: "radiogroup", "aria-label": `keep of ${row.table} ${row.key}` }, choice("mine", "Keep mine"), choice("theirs", "Keep theirs")));
+  }
+
+  function settled({ number, table, key, kind, how, age, base, mine, theirs }) {
+    const side = (name, lines) => h("div", {}, h("em", {}, `${name}: `), lines.join(", "));
+    return h("div", { class: "tsn-card" },
+      h("div", { class: "tsn-card-head" }, h("strong", {}, `${table} ${key}`), ` ${kind} · ${how} · ${age} `,
+        act("Keep mine", () => wish("settle", { number, side: "mine" }), "as a change that waits"), " ", act("Keep theirs", () => wish("settle", { number, side: "theirs" }), "as a change that waits")),
+      side("was", base), side("mine", mine), side("theirs", theirs));
+  }
+
+  return close;
+}
+
+export default { render };
