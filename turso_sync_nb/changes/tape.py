@@ -241,6 +241,9 @@ def decoded(data: bytes) -> str | RawText:
         return RawText(data)
 
 
+EFFECTS_KEPT_MAX: Final = 10_000
+"""Rows about what triggers made that outlive a push; beyond it a stamp of the remote's is a conflict."""
+
 _ANYTHING_KEPT: Final = (
     f"SELECT EXISTS (SELECT 1 FROM {TRANSACTIONS}) OR EXISTS (SELECT 1 FROM {SHAPES} WHERE ignored) "
     f"OR EXISTS (SELECT 1 FROM {TAPE} WHERE op = {Op.SCHEMA:d} AND v4)"
@@ -283,18 +286,24 @@ def ignore(raw: apsw.Connection, table: str) -> None:
 def acknowledge(raw: apsw.Connection, change_id: int) -> None:
     """Trim what the remote has, up to the border ``change_id``: it is the floor from now on.
 
-    Transactions that are refused, aside or skipped stay, and so does what is never pushed.
+    Transactions that are refused, aside or skipped stay, and so does what is never pushed. What triggers made
+    stays noted until the next pull: the remote's triggers made something else, which is no conflict.
     """
     last = last_id(raw)
     if not raw.execute(_ANYTHING_KEPT).get:
-        raw.execute(f"DELETE FROM {TAPE} WHERE id <= ?", (change_id,))
+        _trim(raw, change_id)
         _set_floor(raw, change_id, last + 1)
         return
     kept = [one for one in transactions(raw) if one.last_id <= change_id]
     remaining = [left for one in kept if (left := unacknowledged(one, change_id))]
-    raw.execute(f"DELETE FROM {TAPE} WHERE id <= ?", (change_id,))
+    _trim(raw, change_id)
     _write_changes(raw, remaining)
     _set_floor(raw, change_id, last + 1)
+
+
+def _trim(raw: apsw.Connection, change_id: int) -> None:
+    effects = f"SELECT id FROM {TAPE} WHERE op & {EFFECT} ORDER BY id DESC LIMIT {EFFECTS_KEPT_MAX}"
+    raw.execute(f"DELETE FROM {TAPE} WHERE id <= ? AND id NOT IN ({effects})", (change_id,))
 
 
 def unacknowledged(transaction: Transaction, change_id: int) -> Transaction | None:
@@ -337,7 +346,8 @@ def _write_changes(raw: apsw.Connection, transactions: Iterable[Transaction]) ->
             fixed = (change.id, op, numbers[change.shape], one.number, one.unix_time, packed)
             _insert(raw, fixed, image)
         if all(change.id != one.last_id for change in one.changes):  # its border stays all the same
-            _insert(raw, (one.last_id, int(Op.BEGIN), None, one.number, one.unix_time, None), ())
+            border = f"INSERT OR IGNORE INTO {TAPE} (id, op, txn, unix_time) VALUES (?, ?, ?, ?)"
+            raw.execute(border, (one.last_id, int(Op.BEGIN), one.number, one.unix_time))
 
 
 def put(raw: apsw.Connection, change: RowChange) -> None:

@@ -110,7 +110,7 @@ class Reader:
         elif kind == _DELETE:
             derived = names_in(packed)
         elif packed is not None:
-            self.changes += _replaced(change_id, shape, unpacked(packed), by_action=by_action)
+            self._take_replaced(_replaced(change_id, shape, unpacked(packed), by_action=by_action))
         if kind in (_NEW, _UPDATE):
             change = RowChange(change_id, shape, "update", old, image, by_action=by_action, sets=self.sets)
         elif kind == _DELETE:
@@ -145,6 +145,10 @@ class Reader:
         """Put what a trigger filled by chance behind the change that fired the trigger."""
         is_early = bool(flags & EARLY)
         (self.early if is_early else self.changes).append(change.changed(outcome="carried", early=is_early))
+
+    def _take_replaced(self, victims: Iterable[RowChange]) -> None:
+        for gone in victims:
+            self._take_own(self._with_derived(gone, frozenset()))
 
     def _take_own(self, change: RowChange) -> None:
         """Take a change; its row holds what the statement put into it, until a trigger changes that."""
