@@ -69,7 +69,13 @@ HOMES = {
     },
     "sqlalchemy": {"connection/dialect.py"},
     "pandas": {"connection/frames.py", "connection/declared_types.py", "jupyter"},
-    "pyarrow": {"connection/frames.py", "connection/declared_types.py", "connection/profiling.py", "jupyter"},
+    "pyarrow": {
+        "connection/frames.py",
+        "connection/declared_types.py",
+        "connection/profiling.py",
+        "connection/saving.py",
+        "jupyter",
+    },
     "numpy": {
         "connection/frames.py",
         "connection/column_values.py",

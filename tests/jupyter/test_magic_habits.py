@@ -148,3 +148,52 @@ def test_the_place_in_a_long_line_is_cut_around_it(flights):
     assert len(shown) < 120
     assert shown[caret.index("^") :].startswith("nope")
     assert flights.sql("INSERT INTO carriers VALUES ('UA', 'again')").place == []
+
+
+def test_all_results_of_a_cell(flights):
+    """``--all`` shows the rows of every statement with their number, and assigns a list of them."""
+    ran = flights.sql("SELECT 1 AS a; BEGIN; SELECT 2 AS b UNION SELECT 3; COMMIT", "--all -o got")
+    first, second = (each["text/plain"] for each in ran.displayed)
+    assert "result 1 of 2, 1 row" in first
+    assert "result 2 of 2, 2 rows" in second
+    assert [list(frame.columns) for frame in flights.names["got"]] == [["a"], ["b"]]
+    assert ran.value is flights.names["got"][1]
+    flights.sql("SELECT 1; SELECT 2", "--all quiet <<")
+    assert [len(frame) for frame in flights.names["quiet"]] == [1, 1]
+    assert "0 results" in flights.sql("BEGIN; ROLLBACK", "--all").text
+    assert flights.sql("SELECT 1; SELEC", "--all -o never").success is False
+    assert "never" not in flights.names
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_rows_go_into_a_file(flights, form):
+    """``--csv`` and ``--parquet`` write the rows and say how many, how large, and where."""
+    ran = flights.sql(
+        "SELECT * FROM carriers; SELECT id, origin FROM flights ORDER BY id", f"--{form} got.{form}"
+    )
+    assert ran.value is None
+    assert f"wrote got.{form}, " in ran.text
+    assert "4,000 rows" in ran.text
+    read = pd.read_csv if form == "csv" else pd.read_parquet
+    back = read(f"got.{form}")
+    assert (len(back), list(back.columns)) == (4_000, ["id", "origin"])
+    assert "no statement returned rows" in flights.sql("BEGIN; ROLLBACK", f"--{form} none.{form}").line
+    assert "does not go with" in flights.sql("SELECT 1", f"--{form} a.x --arrow").line
+    assert "does not go with" in flights.sql("SELECT 1", f"--{form} a.x -o df").line
+
+
+def test_frames_of_the_notebook_are_tables(flights):
+    """``FROM :frame`` and ``IN :ids`` in a cell take the notebook's variables, local ones too."""
+    flights.names["wanted"] = pd.DataFrame({"carrier": ["UA"], "label": ["blue"]})
+    flights.names["ids"] = [1, 2, 3]
+    frame = flights.sql(
+        "SELECT name, label FROM carriers JOIN :wanted USING (carrier);"
+        "SELECT count(*) AS n FROM flights JOIN :wanted w ON w.carrier = flights.carrier WHERE id IN :ids"
+    ).value
+    assert frame["n"].tolist() == [1]
+    flights.good(
+        "def g(local):\n    frame = %turso_sync sql SELECT sum(a) AS s FROM :local\n    return frame"
+    )
+    flights.names["other"] = pd.DataFrame({"a": [40, 2]})
+    assert flights.good("g(other)").value["s"].tolist() == [42]
+    assert "write IN :ids" in flights.sql("SELECT :ids").line

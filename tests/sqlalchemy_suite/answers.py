@@ -17,6 +17,7 @@ from turso_sync_nb.connection.dialect import TursoSyncDialect
 registry.register("sqlite.turso_sync_nb", "turso_sync_nb.connection.dialect", "TursoSyncDialect")
 TursoSyncDialect.load_provisioning = SQLiteDialect_pysqlite.load_provisioning
 
+
 def names_in(text: str) -> list[str]:
     """Return the words of ``text``."""
     return text.split()

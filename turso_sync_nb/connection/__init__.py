@@ -20,6 +20,7 @@
 | ``rows_now.py``, ``column_values.py`` | rows by many keys at once; a column for SQLite's binder |
 | ``review.py``, ``undo.py`` | rows that wait, come or clash; a pushed transaction undone |
 | ``local_tables.py`` | frames and lists of the caller as tables of one query |
+| ``saving.py`` | rows into CSV and Parquet files |
 | ``profiling.py`` | what columns hold |
 | ``fetching.py`` | how much is fetched, and ahead of need |
 | ``statements.py`` | what kind of statement a text is |

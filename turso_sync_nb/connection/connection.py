@@ -18,11 +18,12 @@ from turso_sync_nb.connection.cursor import Cursor
 from turso_sync_nb.connection.drop_in import DropInMixin
 from turso_sync_nb.connection.editing import Editor, EditReport, OnChanged
 from turso_sync_nb.connection.fetching import FetchingMixin
-from turso_sync_nb.connection.frames import Columns, frame_of_rows
+from turso_sync_nb.connection.frames import Columns, frame_of_rows, gathered_by_column
 from turso_sync_nb.connection.functions import FunctionsMixin
 from turso_sync_nb.connection.local_tables import find_local_tables, local_tables
 from turso_sync_nb.connection.parameters import Parameters, bindings
 from turso_sync_nb.connection.results import QueryResult
+from turso_sync_nb.connection.saving import saving
 from turso_sync_nb.connection.session import Session
 from turso_sync_nb.connection.sql_errors import numbered
 from turso_sync_nb.connection.statements import split
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from turso_sync_nb.connection.facts import Facts
+    from turso_sync_nb.connection.frames import Declared
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.engine.reports import BootstrapReport, Cost
 
@@ -193,6 +195,22 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
                 if not (rows := cursor.fetchmany(chunksize)):
                     return
 
+    def query_to_file(
+        self, sql: str, path: str | os.PathLike[str], parameters: Parameters | None = None
+    ) -> int:
+        """Write the rows of ``sql`` into a ``.csv`` or ``.parquet`` file as they come; return how many.
+
+        Memory holds some rows at a time. A file of that name is replaced once all of them are there.
+
+        Raises:
+            UsageError: the file cannot be written, or a column holds values that it has no one type for.
+            ProgrammingError: no statement of ``sql`` returns rows.
+        """
+        with saving(path) as rows:
+            if self.run(sql, parameters, gather=rows.of).columns is None:
+                raise ProgrammingError("query: the statement returns no rows; use execute() for it")
+        return rows.count
+
     def run(
         self,
         sql: str,
@@ -201,15 +219,15 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
         timeout_s: float | None = None,
         max_fetch: int | str | None = None,
         offline: bool = False,
-        gather: Callable[[int], Columns] = Columns,
+        gather: Callable[[Declared], Columns] = gathered_by_column,
     ) -> QueryResult:
         """Run the text of a cell: any number of statements, no transaction opened unasked.
 
         Named parameters may come from any mapping, asked for just the names that the statements use. After
         ``timeout_s`` seconds SQLite stops (a fetch under way is waited for) and ``InterruptError`` is raised.
         ``max_fetch`` and ``offline`` limit what is fetched, as :meth:`fetching` does. ``gather`` makes
-        what takes the rows of a statement, given how many columns they have. A frame or a list among named
-        parameters is a table: ``FROM :frame``, ``IN :ids``.
+        what takes the rows of a statement, given its columns with their declared types. A frame or a list
+        among named parameters is a table: ``FROM :frame``, ``IN :ids``.
         """
         if max_fetch is not None or offline:
             with self.fetching(max_fetch=max_fetch, offline=offline):
@@ -232,7 +250,7 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
             nonlocal columns, gathered
             description = cursor.get_description()
             if description:
-                columns, gathered = description, gather(len(description))
+                columns, gathered = description, gather(description)
             return True
 
         def step(facts: Facts) -> None:

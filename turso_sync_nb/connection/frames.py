@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    Declared: TypeAlias = Sequence[tuple[str, str | None]]
+    """Columns of a statement, each with its declared type."""
+
     Part: TypeAlias = pa.Array | list[Any]
     """Values of one column, of so many rows: an array where all are of one type, else as they are."""
 
@@ -47,6 +50,11 @@ ROWS_TOGETHER: Final = 2_000
 
 PANDAS_WITH_STR: Final = 3
 """The first major version of pandas whose text columns have a type of their own."""
+
+
+def gathered_by_column(columns: Declared) -> Columns:
+    """Return what takes the rows of a statement with these columns."""
+    return Columns(len(columns))
 
 
 def frame_of_rows(

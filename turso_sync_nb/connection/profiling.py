@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from turso_sync_nb.connection.connection import Connection
-    from turso_sync_nb.connection.frames import Part
+    from turso_sync_nb.connection.frames import Declared, Part
     from turso_sync_nb.engine.reports import QueryReport
 
 KEPT_BYTES_MAX: Final = 500_000_000
@@ -92,8 +92,8 @@ def profile_table(
         source, sampled = _sample(db, table, sample)
     made: list[_Summaries] = []
 
-    def gather(width: int) -> _Summaries:
-        made.append(_Summaries(width))
+    def gather(columns: Declared) -> _Summaries:
+        made.append(_Summaries(len(columns)))
         return made[-1]
 
     db.run(f"SELECT {listed} {source}", gather=gather)

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import apsw
 
+from turso_sync_nb.connection.frames import gathered_by_column
+from turso_sync_nb.connection.saving import saving
 from turso_sync_nb.connection.statements import is_blank, split
 from turso_sync_nb.errors import Error, UsageError
 from turso_sync_nb.jupyter.arguments import Arguments, Grammar, Option, showable
@@ -26,15 +28,17 @@ from turso_sync_nb.jupyter.identifiers import with_identifiers
 from turso_sync_nb.jupyter.notebook import Notebook, check_variable_name
 from turso_sync_nb.jupyter.parameters import UNNAMED_HINT, Variables, sql_in_variable
 from turso_sync_nb.jupyter.places import shown_path
-from turso_sync_nb.jupyter.rendering import footer, format_seconds
+from turso_sync_nb.jupyter.rendering import count_of, footer, format_seconds
 from turso_sync_nb.jupyter.schema import column_names, function_names, table_names
 from turso_sync_nb.jupyter.suggestions import did_you_mean
 from turso_sync_nb.units import PAGE_SIZE, format_size, parse_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from turso_sync_nb.connection.frames import Columns, Declared
     from turso_sync_nb.connection.results import QueryResult
+    from turso_sync_nb.connection.saving import Format
     from turso_sync_nb.public_connection import Connection
     from turso_sync_nb.widgets.watch import Watch
 
@@ -42,7 +46,18 @@ LISTENING: Final = (
     Option(("--remote",), "", "listen to the remote too, and say when it has something new"),
     Option(("--pull",), "", "pull that at once, not amid a transaction or while a grid is half edited"),
 )
-NOT_WATCHED: Final = ("out", "atomic", "arrow", "polars", "dry_run", "timeout", "verbose")
+NOT_WATCHED: Final = (
+    "all",
+    "csv",
+    "parquet",
+    "out",
+    "atomic",
+    "arrow",
+    "polars",
+    "dry_run",
+    "timeout",
+    "verbose",
+)
 """Options of a cell that mean nothing when its rows are shown live."""
 
 SQL_OPTIONS: Final = (
@@ -51,6 +66,9 @@ SQL_OPTIONS: Final = (
     Option(("--atomic",), "", "all statements or none: an error undoes what the cell did"),
     Option(("--arrow",), "", "a pyarrow Table in place of a DataFrame"),
     Option(("--polars",), "", "a polars DataFrame in place of pandas' one"),
+    Option(("--all",), "", "show the rows of every statement; -o takes a list of them"),
+    Option(("--csv",), "FILE", "write the rows into a CSV file as they come, in place of a DataFrame"),
+    Option(("--parquet",), "FILE", "write the rows into a Parquet file as they come"),
     Option(("--identifiers",), "", "{name} in the SQL is the variable's text as a quoted identifier"),
     Option(("--max-fetch",), "SIZE", "stop before more than that is fetched: 2MB, 512KiB"),
     Option(("--offline",), "", "stop in place of fetching anything"),
@@ -85,6 +103,7 @@ class Cell:
     """The SQL of a cell and the place of its result.
 
     ``quiet``: into the variable only; ``atomic``: all or nothing; ``identifiers``: ``{name}`` is replaced.
+    ``every``: the rows of all statements; ``file``: the rows go there, in ``form``.
     ``max_fetch`` is a size, as :meth:`Connection.fetching` takes it. ``remote`` and ``pull`` are a watched
     cell's, as :meth:`Connection.watch` takes them.
     """
@@ -96,6 +115,9 @@ class Cell:
     atomic: bool = False
     identifiers: bool = False
     kind: Kind = "pandas"
+    every: bool = False
+    file: str | None = None
+    form: Format = "csv"
     timeout_s: float | None = None
     max_fetch: str | None = None
     offline: bool = False
@@ -140,6 +162,8 @@ def make_cell(arguments: Arguments, target: str | None, sql: str) -> Cell:
     kinds: list[Kind] = [kind for kind in ("arrow", "polars") if arguments.has(kind)]
     if len(kinds) > 1:
         raise UsageError("name the result: --arrow and --polars exclude each other", hint="keep one of them")
+    forms: list[Format] = [form for form in ("csv", "parquet") if arguments.has(form)]
+    _check_file(arguments, forms, name)
     timeout = arguments.get("timeout")
     return Cell(
         sql,
@@ -149,6 +173,9 @@ def make_cell(arguments: Arguments, target: str | None, sql: str) -> Cell:
         atomic=arguments.has("atomic"),
         identifiers=arguments.has("identifiers"),
         kind=kinds[0] if kinds else "pandas",
+        every=arguments.has("all"),
+        file=arguments.get(forms[0]) if forms else None,
+        form=forms[0] if forms else "csv",
         timeout_s=None if timeout is None else parse_seconds(timeout),
         max_fetch=arguments.get("max_fetch"),
         offline=arguments.has("offline"),
@@ -158,6 +185,16 @@ def make_cell(arguments: Arguments, target: str | None, sql: str) -> Cell:
         remote=arguments.has("remote"),
         pull=arguments.has("pull"),
     )
+
+
+def _check_file(arguments: Arguments, forms: Sequence[Format], name: str | None) -> None:
+    """Refuse what has no meaning where the rows go into a file."""
+    refused = [f"--{key}" for key in ("arrow", "polars", "all") if arguments.has(key)]
+    if len(forms) > 1 or (forms and (refused or name is not None)):
+        other = "--parquet" if len(forms) > 1 else refused[0] if refused else "a name for the result"
+        raise UsageError(
+            f"write the rows to a file: --{forms[0]} does not go with {other}", hint="keep one of them"
+        )
 
 
 def _check_watched(arguments: Arguments, target: str | None) -> None:
@@ -201,10 +238,11 @@ def run(notebook: Notebook, cell: Cell) -> Any:
     cell = replace(cell, sql=sql_in_variable(cell.sql, notebook.variables))
     if cell.identifiers:
         cell = replace(cell, sql=with_identifiers(cell.sql, notebook.variables))
-    if cell.dry_run:
-        return _dry_run(notebook, db, cell)
-    if cell.watch:
-        return _watched(notebook, db, cell)
+    for is_wanted, other in (
+        (cell.dry_run, _dry_run), (cell.watch, _watched), (cell.file, _saved), (cell.every, _every),
+    ):  # fmt: skip
+        if is_wanted:
+            return other(notebook, db, cell)
     result = executed(db, cell, Variables(notebook.variables))
     frame = _made(result, cell.kind)
     rows = None if frame is None else len(frame)
@@ -228,6 +266,62 @@ def run(notebook: Notebook, cell: Cell) -> Any:
         notebook.say(" · ".join(notes))
         return frame
     return notebook.shown(frame, notes)
+
+
+def _saved(notebook: Notebook, db: Connection, cell: Cell) -> None:
+    """Write the rows into a file, and say how many.
+
+    Raises:
+        UsageError: no statement returned rows; what they did is done.
+    """
+    path = Path(cell.file or "").expanduser()
+    with saving(path, cell.form) as rows:
+        result = executed(db, cell, Variables(notebook.variables), rows.of)
+        if result.columns is None:
+            raise UsageError(
+                f"write {cell.form}: no statement returned rows", hint=f"leave --{cell.form} out"
+            )
+    noted = footer(
+        result.report, in_transaction=db.in_transaction, rows=rows.count, pending=db.pending_changes
+    )
+    notebook.say(f"wrote {shown_path(path)}, {format_size(path.stat().st_size)} · {noted}")
+
+
+def _every(notebook: Notebook, db: Connection, cell: Cell) -> Any:
+    """Show the rows of each statement that returns any; return the last ones, or assign a list of all."""
+    gathered: list[tuple[Declared, Columns]] = []
+
+    def gather(columns: Declared) -> Columns:
+        gathered.append((columns, gathered_by_column(columns)))
+        return gathered[-1][1]
+
+    result = executed(db, cell, Variables(notebook.variables), gather)
+    results = [
+        replace(result, columns=names, declared=declared, gathered=rows)
+        for columns, rows in gathered
+        for names, declared in [zip(*columns, strict=True)]
+    ]
+    frames = [_made(each, cell.kind) for each in results]
+    note = footer(
+        result.report, in_transaction=db.in_transaction, rows=None, pending=db.pending_changes,
+        verbose=cell.verbose,
+    )  # fmt: skip
+    if cell.out is not None:
+        notebook.assign(cell.out, frames)
+    if cell.quiet or not frames:
+        notebook.say(f"{count_of(len(frames), 'result')} · {note}")
+        return None
+    for at, frame in enumerate(frames):
+        notes = [f"result {at + 1} of {len(frames)}, {count_of(len(frame), 'row')}"]
+        if at == len(frames) - 1:
+            notes.append(note)
+        if cell.kind == "pandas":
+            notebook.shown(frame, [" · ".join(notes)])
+        else:
+            notebook.say(" · ".join(notes))
+        if at < len(frames) - 1:
+            notebook.show(frame)
+    return frames[-1]
 
 
 def _watched(notebook: Notebook, db: Connection, cell: Cell) -> Watch:
@@ -299,15 +393,21 @@ def _made(result: QueryResult, kind: Kind) -> Any:
     return polars.from_arrow(table)
 
 
-def executed(db: Connection, cell: Cell, values: Mapping[str, Any]) -> QueryResult:
+def executed(
+    db: Connection,
+    cell: Cell,
+    values: Mapping[str, Any],
+    gather: Callable[[Declared], Columns] = gathered_by_column,
+) -> QueryResult:
     """Run the cell's SQL; an error or a stop gets its line, with what became of an open transaction."""
     was_open, changed_before = db.in_transaction, db.total_changes
     started_s = time.monotonic()
     try:
         with db.atomic() if cell.atomic else nullcontext():
             return db.run(
-                cell.sql, values, timeout_s=cell.timeout_s, max_fetch=cell.max_fetch, offline=cell.offline
-            )
+                cell.sql, values, timeout_s=cell.timeout_s, max_fetch=cell.max_fetch, offline=cell.offline,
+                gather=gather,
+            )  # fmt: skip
     except KeyboardInterrupt as error:
         seconds = format_seconds(time.monotonic() - started_s)
         fate = _fate(was_open=was_open, is_open=db.in_transaction)

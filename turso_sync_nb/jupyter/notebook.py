@@ -69,6 +69,10 @@ class Notebook:
         """Show several lines of text as one output."""
         display(lines_bundle(lines), raw=True)
 
+    def show(self, value: object) -> None:
+        """Show a value in the cell's output, before what the cell returns."""
+        display(value)
+
     def warn(self, line: str) -> None:
         """Show one line on the error stream; the cell goes on."""
         print(f"warning: {visible(line, LINE_LENGTH_MAX)}", file=sys.stderr)  # noqa: T201 - the error stream

@@ -101,7 +101,8 @@ _ALL: Final = (
     Subcommand(
         "sql",
         Grammar(
-            "%turso_sync sql [-o NAME] [--on CONNECTION] [--atomic] [--timeout 5s] [NAME <<] SQL",
+            "%turso_sync sql [-o NAME] [--on CONNECTION] [--atomic] [--all] [--csv FILE] [--timeout 5s]"
+            " [NAME <<] SQL",
             cells.SQL_OPTIONS,
         ),
         "run SQL that fits on the line",
