@@ -227,3 +227,43 @@ def test_a_table_that_is_never_pushed_stays_so(server, replica, work):
     )
     name = "sketches" if work == "renamed" else "drafts"
     assert mine.execute(f"SELECT x FROM {name}").fetchall() == [(1,), (2,)]
+
+
+def test_a_trigger_into_a_table_that_is_never_pushed_stays_here(server, replica, caplog):
+    """It says so; what it did to tables that are pushed arrives once, and it survives pulls and renames."""
+    mine, yours = replica("mine", tables_ignore=["drafts"]), replica("yours")
+    run(
+        mine,
+        "CREATE TABLE drafts (x)",
+        (
+            "CREATE TRIGGER g AFTER INSERT ON kv BEGIN "
+            "INSERT INTO drafts VALUES (new.k); INSERT INTO bare VALUES ('by g', new.k); END"
+        ),
+        "INSERT INTO kv VALUES ('a', 1)",
+    )
+    assert "trigger g writes to a table that is never pushed" in caplog.text
+    assert list(mine.changes()["table"]) == ["kv", "bare"]
+    run(yours, "INSERT INTO kv VALUES ('theirs', 1)")
+    yours.push()
+    mine.pull()
+    run(mine, "ALTER TABLE kv RENAME TO pairs", "INSERT INTO pairs VALUES ('b', 2)")
+    assert "trigger g" in mine.push().note
+    run(yours, "INSERT INTO bare VALUES ('news', 1)")
+    yours.push()
+    mine.pull()
+    run(mine, "INSERT INTO pairs VALUES ('c', 3)")
+    mine.push()
+    yours.pull()
+    assert mine.execute("SELECT x FROM drafts").fetchall() == [("a",), ("b",), ("c",)]
+    by_trigger = "SELECT y FROM bare WHERE x = 'by g' ORDER BY 1"
+    for db in (mine, yours):
+        assert db.execute(by_trigger).fetchall() == [("a",), ("b",), ("c",)]
+    assert yours.execute("SELECT name FROM sqlite_schema WHERE name IN ('g', 'drafts')").fetchall() == []
+    run(mine, "DROP TRIGGER g", "INSERT INTO pairs VALUES ('d', 4)")
+    mine.push()
+    run(yours, "INSERT INTO bare VALUES ('news', 2)")
+    yours.push()
+    mine.pull()
+    assert mine.execute("SELECT count(*) FROM drafts").fetchall() == [(3,)]
+    assert mine.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'g'").fetchall() == [(0,)]
+    assert mine.changes().empty

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.changes import tape
-from turso_sync_nb.changes.ddl import Objects, packed_details, schema_changes
+from turso_sync_nb.changes.ddl import Objects, is_into_any, packed_details, schema_changes
 from turso_sync_nb.changes.definitions import dropped
 from turso_sync_nb.changes.names import BOOKKEEPING, PREFIX, TAPE, folded, is_internal, quoted
 from turso_sync_nb.changes.nested import Nested
@@ -56,6 +56,8 @@ class Capture:
         """The user's setting; in force where it can make a difference."""
         self.installations = 0
         """Times that all triggers were made anew or removed."""
+        self.notes: list[str] = []
+        """Sentences for the user about statements that ran."""
         self._raw = raw
         self._ignored = frozenset(folded(name) for name in ignored)
         self._next_transaction = next_transaction
@@ -197,7 +199,8 @@ class Capture:
             return self._schema
         tape.create(self._raw)
         self._ignored |= tape.ignored_names(self._raw)
-        self._schema = schema = read_schema(self._raw, self._ignored)
+        kept = tape.kept_triggers(self._raw)
+        self._schema = schema = read_schema(self._raw, self._ignored, kept)
         self._install(schema)
         self._known = self._cookies()
         return schema
@@ -299,7 +302,13 @@ class Capture:
                 f"make {name}: names that begin with {PREFIX} are this package's own",
                 hint="choose another name",
             )
-        for change in schema_changes(sql, before, after, self._ignored, seen):
+        kept = self._schema.kept if self._schema else frozenset[str]()
+        for change in schema_changes(sql, before, after, self._ignored, kept=kept, seen=seen):
+            if change.kind == "create" and is_into_any(change.now[0], self._ignored):
+                self.notes.append(
+                    f"trigger {change.name} writes to a table that is never pushed: it stays here, and what "
+                    "it does to other tables is pushed as changes of their rows"
+                )
             if change.kind == "rename_table" and folded(change.to) in self._ignored and not change.ignored:
                 tape.ignore(self._raw, change.name)  # rebuilt: what it was made of is not pushed either
                 change = change.changed(ignored=True)  # noqa: PLW2901 - the same change, marked
@@ -333,8 +342,8 @@ class Capture:
 def own_depths(schema: Schema, writes: Writes) -> dict[str, frozenset[int]]:
     """Return the trigger depths at which a statement changes each table itself, as far as they are not 0.
 
-    What INSTEAD OF triggers do is the statement's own, however many views lie on each other; so is what
-    triggers of a table do that is never pushed: the other side does neither.
+    What triggers do that the other side does not run is the statement's own, however many of them call each
+    other.
 
     Raises:
         UsageError: an ordinary trigger changes the same table at the same depth.
@@ -348,7 +357,7 @@ def own_depths(schema: Schema, writes: Writes) -> dict[str, frozenset[int]]:
         for table, trigger in writes:
             owner = schema.trigger_owners.get(folded(trigger or ""))
             for is_own in (is_own for name, is_own in level if name == owner):
-                passes = is_own and (owner in schema.views or owner in schema.ignored)
+                passes = is_own and schema.is_run_here_alone(trigger)
                 reached.add((folded(table), passes))
                 (depths if passes else effects).setdefault(folded(table), set()).add(depth)
         if not reached or reached == level:
@@ -357,8 +366,8 @@ def own_depths(schema: Schema, writes: Writes) -> dict[str, frozenset[int]]:
     for table in depths.keys() & effects.keys() & schema.tables.keys():
         if depths[table] & effects[table]:
             raise UsageError(
-                f"write to {table} through a view: an ordinary trigger changes it at the same depth, so its "
-                "changes cannot be told from the statement's",
+                f"write to {table} through a view or a trigger that is not pushed: an ordinary trigger "
+                "changes it at the same depth, so its changes cannot be told from the statement's",
                 hint="write to the table itself",
             )
     return {table: frozenset(found) for table, found in depths.items() if found != {0}}
@@ -366,10 +375,9 @@ def own_depths(schema: Schema, writes: Writes) -> dict[str, frozenset[int]]:
 
 def own_sets(schema: Schema, set_columns: SetColumns) -> dict[str, tuple[str, ...]]:
     """Return the columns that a statement itself sets, by table; those that INSTEAD OF triggers set too."""
-    passing = schema.views | schema.ignored
     found: dict[str, set[str]] = {}
     for table, column, trigger in set_columns:
-        if trigger is None or schema.trigger_owners.get(folded(trigger)) in passing:
+        if trigger is None or schema.is_run_here_alone(trigger):
             found.setdefault(table, set()).add(column)
     return {table: tuple(sorted(columns)) for table, columns in found.items()}
 

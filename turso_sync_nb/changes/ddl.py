@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from turso_sync_nb.changes.definitions import written_by_trigger
 from turso_sync_nb.changes.model import Definition, SchemaChange
 from turso_sync_nb.changes.names import folded, is_internal, is_reserved, quoted
 from turso_sync_nb.changes.rows_seen import RowsSeen  # noqa: TC001 - msgspec reads the annotation
@@ -66,15 +67,22 @@ class Objects:
 
 
 def schema_changes(
-    sql: str, before: Objects, after: Objects, ignored: Collection[str], seen: RowsSeen | None = None
+    sql: str,
+    before: Objects,
+    after: Objects,
+    ignored: Collection[str],
+    *,
+    kept: Collection[str] = (),
+    seen: RowsSeen | None = None,
 ) -> Iterator[SchemaChange]:
-    """Yield what the statement ``sql`` did, without ids; ``seen`` are the rows that it dropped."""
+    """Yield what the statement ``sql`` did, without ids; ``seen`` are the rows that it dropped.
+
+    ``ignored`` tables are never pushed, nor are triggers that write to them; ``kept`` are such triggers.
+    """
     was, now = before.differing(after), after.differing(before)
     if first_word(sql) == "ALTER":
-        if was or now:
-            altered = _altered(sql, before, after)
-            is_ignored = folded(altered.name) in ignored
-            yield altered.changed(ignored=is_ignored, was=was, now=now, seen=seen)
+        altered = _altered(sql, before, after)
+        yield from _alterations(altered.changed(seen=seen, was=was, now=now), ignored, kept)
         return
     owners = {one.name for one in was if one.type in ("table", "view")}
     for one in was:
@@ -84,16 +92,41 @@ def schema_changes(
                 f"DROP {one.type.upper()} IF EXISTS {quoted(one.name)}",
                 "drop",
                 one.name,
-                ignored=folded(one.table) in ignored,
+                ignored=folded(one.table) in ignored or _is_kept(one, kept),
                 was=was,
                 seen=seen,
             )
     for one in now:
-        created = _CREATE.sub(lambda match: f"CREATE {match[1]} IF NOT EXISTS ", one.sql, count=1)
-        yield SchemaChange(0, created, "create", one.name, ignored=folded(one.table) in ignored, now=(one,))
+        yield _created(one, is_ignored=folded(one.table) in ignored or is_into_any(one, ignored))
     for name, old, new in zip(PRAGMAS, before.pragmas, after.pragmas, strict=True):
         if old != new:
             yield SchemaChange(0, f"PRAGMA {name} = {new}", "pragma", name)
+
+
+def is_into_any(one: Definition, tables: Collection[str]) -> bool:
+    """Return whether ``one`` is a trigger that writes to one of ``tables``."""
+    return one.type == "trigger" and not written_by_trigger(one.sql).isdisjoint(tables)
+
+
+def _is_kept(one: Definition, kept: Collection[str]) -> bool:
+    return one.type == "trigger" and folded(one.name) in kept
+
+
+def _created(one: Definition, *, is_ignored: bool) -> SchemaChange:
+    created = _CREATE.sub(lambda match: f"CREATE {match[1]} IF NOT EXISTS ", one.sql, count=1)
+    return SchemaChange(0, created, "create", one.name, ignored=is_ignored, now=(one,))
+
+
+def _alterations(
+    altered: SchemaChange, ignored: Collection[str], kept: Collection[str]
+) -> Iterator[SchemaChange]:
+    """Yield what an ALTER did; triggers that are not pushed are made anew as it left them."""
+    was, now = (tuple(one for one in each if not _is_kept(one, kept)) for each in (altered.was, altered.now))
+    if altered.was or altered.now:
+        yield altered.changed(ignored=folded(altered.name) in ignored, was=was, now=now)
+    for one in altered.now:
+        if _is_kept(one, kept):
+            yield _created(one, is_ignored=True)
 
 
 def _altered(sql: str, before: Objects, after: Objects) -> SchemaChange:

@@ -88,6 +88,8 @@ class Schema:
     actions: tuple[ForeignKeyAction, ...]
     ignored: frozenset[str]
     """Tables that are never pushed."""
+    kept: frozenset[str]
+    """Triggers that are never pushed."""
     trigger_owners: dict[str, str]
     """The table or view of each trigger in main; both names in lower case."""
 
@@ -95,14 +97,23 @@ class Schema:
         """Return the place of each column in a row of ``table``, generated ones counted; in lower case."""
         return self.tables.positions(table)
 
+    def is_run_here_alone(self, trigger: str | None) -> bool:
+        """Return whether the other side does not run ``trigger``, so that what it does is sent.
+
+        It is an INSTEAD OF trigger, one of a table that is never pushed, or never pushed itself.
+        """
+        name = folded(trigger or "")
+        owner = self.trigger_owners.get(name)
+        return owner in self.views or owner in self.ignored or name in self.kept
+
     @property
     def is_plain(self) -> bool:
         """Return whether a statement changes just the rows it names."""
         return not self.triggers and not self.actions
 
 
-def read_schema(raw: apsw.Connection, ignored: Collection[str]) -> Schema:
-    """Return what is in main now; ``ignored`` names tables that are never pushed.
+def read_schema(raw: apsw.Connection, ignored: Collection[str], kept: Collection[str] = ()) -> Schema:
+    """Return what is in main now; ``ignored`` names tables that are never pushed, ``kept`` triggers.
 
     Its tables are read one by one as they are asked for, under the schema that is in force then.
     """
@@ -129,6 +140,7 @@ def read_schema(raw: apsw.Connection, ignored: Collection[str]) -> Schema:
         temp_triggers=frozenset(folded(name) for name, _ in temp),
         actions=_actions(raw),
         ignored=frozenset(names),
+        kept=frozenset(kept),
         trigger_owners={
             folded(name): folded(table) for name, table in _user_triggers(raw, "main.sqlite_schema")
         },

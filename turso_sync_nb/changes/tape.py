@@ -18,6 +18,7 @@ import apsw
 import msgspec
 
 from turso_sync_nb.changes.ddl import details_of, packed_details
+from turso_sync_nb.changes.definitions import object_type
 from turso_sync_nb.changes.model import (
     RawText,
     RowChange,
@@ -272,6 +273,21 @@ def ignored_names(raw: apsw.Connection) -> set[str]:
     """Return the folded names that tables which are never pushed were given here."""
     query = f"SELECT packed FROM {TAPE} WHERE op = {Op.SCHEMA:d} AND v4 AND v1 = 'rename_table'"
     return {folded(details_of(packed)["to"]) for (packed,) in raw.execute(query)}
+
+
+def kept_triggers(raw: apsw.Connection) -> dict[str, str]:
+    """Return the triggers that were made here and are never pushed: their texts by folded names."""
+    query = f"SELECT v0, v1, v2 FROM {TAPE} WHERE op = {Op.SCHEMA:d} AND v4 ORDER BY id"
+    rows: list[Any] = raw.execute(query).fetchall()
+    kept: dict[str, str] = {}
+    for sql, kind, name in rows:
+        if object_type(sql) != "trigger":
+            continue
+        if kind == "create":
+            kept[folded(name)] = sql
+        else:
+            kept.pop(folded(name), None)
+    return kept
 
 
 def ignore(raw: apsw.Connection, table: str) -> None:

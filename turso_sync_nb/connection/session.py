@@ -7,6 +7,7 @@ to be looked at again, is run *at once*: without entering the gate, whose verbs 
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from turso_sync_nb.connection.facts import Facts
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.storage.prefetch.speculative_db import LocalTable
+
+_LOG: Final = logging.getLogger("turso_sync_nb.connect")
 
 _ITEMS: Final = "turso_sync_nb_items"
 """Savepoint around the items of an executemany."""
@@ -236,6 +239,7 @@ class Session(Reopenable):
             self.capture.statement(sql, facts, lambda: self._accounted(sql, facts, work))
             if alone:
                 self.do("COMMIT")
+            self._tell_notes()
         except BaseException as error:
             if alone and self.raw.in_transaction:
                 self.do("COMMIT" if is_undone_by_sqlite(error) else "ROLLBACK")
@@ -292,6 +296,13 @@ class Session(Reopenable):
             f"run {shortened(sql)}: it changed rows that were not captured, and its transaction was rolled "
             "back; write them with INSERT, UPDATE or DELETE"
         )
+
+    def _tell_notes(self) -> None:
+        """Have the log and the next report say what is to be known of the statement."""
+        while self.capture.notes:
+            note = self.capture.notes.pop()
+            _LOG.warning("%s", note)
+            self._replica.note(note)
 
     @contextmanager
     def all_or_nothing(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ since are a conflict. What was made here and removed here again leaves alone wha
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -42,6 +43,8 @@ class SchemaReplay:
         self._lifetimes = lifetimes(applied)
         self._left_out: set[int] = set()
         self._unmade: dict[str, Transaction] = {}
+        self._kept: dict[str, str] = {}
+        """Triggers that are never pushed, made at the end: what they did is on the tape as changes."""
 
     def leaves_out(self, change: Change) -> bool:
         """Return whether ``change`` is of an object that was removed again, whose name others took."""
@@ -57,6 +60,9 @@ class SchemaReplay:
             self._need_table(change)
             if self._is_done(change):
                 return None
+        if change.ignored and object_type(change.sql) == "trigger":
+            self._keep(change)
+            return change
         before = Objects.of(self._raw, with_columns=False)
         try:
             self._raw.execute(change.sql)
@@ -64,6 +70,18 @@ class SchemaReplay:
             raise self._conflict(change, str(error)) from None
         after = Objects.of(self._raw, with_columns=False)
         return change.changed(was=before.differing(after), now=after.differing(before))
+
+    def _keep(self, change: SchemaChange) -> None:
+        if change.kind == "create":
+            self._kept[folded(change.name)] = change.sql
+        else:
+            self._kept.pop(folded(change.name), None)
+
+    def end(self) -> None:
+        """Make the triggers that are never pushed; one whose table is gone went with it."""
+        for sql in self._kept.values():
+            with suppress(apsw.SQLError):
+                self._raw.execute(sql)
 
     def not_applied(self, transaction: Transaction) -> None:
         """Note that the tables are not there which ``transaction`` makes, renames and removes."""
