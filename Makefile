@@ -20,7 +20,7 @@ help:
 	@echo "make lab          the same data in JupyterLab"
 	@echo "make test         lint, types, layering, tests; PARALLEL=: one process"
 	@echo "make test-fast    tests alone, without browser, Binder and random work"
-	@echo "make soak         simulated replicas under faults for an hour, then random work; SOAK_SECONDS=, SEED="
+	@echo "make soak         simulated replicas under faults for an hour, then random schema changes and work; SOAK_SECONDS=, SEED="
 	@echo "make bench        speed, side by side with pyturso on one tursodb, into docs/bench.md; CASES='wire scan': parts"
 	@echo "make bench-large  2 GB: memory while bootstrapping, speed of a pull; 10 GB: a lookup (21 GB of disk)"
 	@echo "make pictures     the README's pictures of the widgets, from a JupyterLab in Chromium"
@@ -64,7 +64,9 @@ test-fast: $(READY) $(PEERS)
 
 soak: $(READY) $(PEERS)
 	$(BIN)/python tests/simulation/soak.py $(SOAK_SECONDS) $(SEED)
-	TSN_SOAK=1 $(BIN)/pytest tests/sync/test_random_work.py tests/sync/test_random_sql.py --hypothesis-show-statistics $(PYTEST_ARGS)
+	PYTHONPATH=tests:tests/sync $(BIN)/python tests/sync/random_ddl.py embedded $$(($(SOAK_SECONDS) / 4)) $(SEED)
+	PYTHONPATH=tests:tests/sync $(BIN)/python tests/sync/random_ddl.py tursodb $$(($(SOAK_SECONDS) / 4)) $(SEED)
+	TSN_SOAK=1 $(BIN)/pytest tests/sync/test_random_work.py tests/sync/test_random_sql.py tests/sync/test_random_triggers.py --hypothesis-show-statistics $(PYTEST_ARGS)
 
 bench: $(READY) $(PEERS) $(FLIGHTS)
 	@PYTHONPATH=tests $(BIN)/python bench/run.py $(FLIGHTS) $(CASES)

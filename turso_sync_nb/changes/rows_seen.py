@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 ROWS_MAX: Final = 100_000
 """Rows that are remembered one by one: 800 kB of hashes."""
 
+_IS_TABLE: Final = (
+    "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE)"
+)
 _HASH_BYTES: Final = 8
 _MODULUS: Final = 1_000_003
 
@@ -92,6 +95,8 @@ def _where(column: str | None) -> str:
 
 def _columns(raw: apsw.Connection, table: str, column: str | None) -> list[str]:
     """Return the stored columns of a table; with ``column`` its key and that; none if it is not there."""
+    if not raw.execute(_IS_TABLE, (table,)).get:
+        return []  # SQLite cannot list the columns of a view on what is not there
     query = "SELECT name, pk FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0"
     found: list[Any] = raw.execute(query, (table,)).fetchall()
     if column is None:
