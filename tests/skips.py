@@ -1,4 +1,4 @@
-"""When a test may skip: for one of three peers that this machine lacks, and for nothing else.
+"""When a test may skip: for a peer that this machine lacks, and for nothing else.
 
 TSN_REQUIRE_ALL=1 turns even those skips into failures.
 """
@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import pytest
 
-PEERS_THAT_MAY_MISS = ("browser", "tursodb", "pyturso")
+PEERS_THAT_MAY_MISS = ("browser", "tursodb", "pyturso", "npm", "libsql")
 REQUIRE_ALL = os.environ.get("TSN_REQUIRE_ALL") == "1"
 
 

@@ -119,3 +119,16 @@ def test_an_error_amid_rows(server):
         "step_begin", "row", "step_error", "step_begin", "row", "step_end",
     ]  # fmt: skip
     assert entries[2]["error"]["code"] == "NOT_FINITE"
+
+
+@pytest.mark.parametrize("text", [ENDLESS, "SELECT 0"], ids=["left amid rows", "left at its end"])
+def test_a_client_that_wants_one_row_goes_on(server, text):
+    """Its connection ends amid the answer; the transaction is as it was under the baton of the first line."""
+    stream = Stream(server.url, "v3")
+    stream.send(execute("BEGIN IMMEDIATE"), execute("INSERT INTO t(a, b) VALUES (1000, 'mine')"))
+    body = {"baton": stream.baton, "batch": {"steps": [{"stmt": {"sql": text}}]}}
+    with httpx.Client() as client, client.stream("POST", server.url + "/v3/cursor", json=body) as response:
+        stream.baton = json.loads(next(response.iter_lines()))["baton"]
+    assert kinds(stream.send(execute("INSERT INTO t(a, b) VALUES (1001, 'mine')"))) == ["ok"]
+    assert kinds(stream.send(execute("COMMIT"), {"type": "close"})) == ["ok", "ok"]
+    assert values(server.url, "SELECT count(*) FROM t WHERE b = 'mine'") == [("2",)]

@@ -40,7 +40,7 @@ class Session:
         stopping: When set, whatever runs is interrupted.
 
     Attributes:
-        is_closed: Whether the client has closed it.
+        is_closed: Whether it has ended: no body goes on with it.
         stored_bytes: What the stored texts take.
     """
 
@@ -104,7 +104,7 @@ class Session:
             self._runner = None
             raise
 
-    def _end_body(self) -> None:
+    def end_body(self) -> None:
         """Close the connection unless something is on it that another one cannot be given."""
         runner = self._running()
         if not (self.is_closed or (runner.is_autocommit and not runner.guard.must_stay)):
@@ -143,7 +143,7 @@ class Session:
                 answers.append(_CLOSED if self.is_closed else (yield from self._answer(request, following)))
             except StatementError as error:
                 answers.append(_sql_error(error))
-        self._end_body()
+        self.end_body()
         yield answers
 
     def entries(self, batch: hrana.Batch, *, may_write: bool) -> Iterator[Wishes | Entry]:
@@ -166,7 +166,7 @@ class Session:
             except StatementError as failure:
                 yield hrana.StepFailed(number, _sql_error(failure))
                 progress.ended(ok=False)
-        self._end_body()
+        self.end_body()
 
     def _answer(
         self, request: hrana.Request, following: Iterable[str]

@@ -57,7 +57,7 @@ class SqlFace:
     async def pipeline(self, _http: Request, body: bytes) -> Response:
         """Run the requests of one body on its stream, and answer with what each gave."""
         requests, baton = await self._read(partial(hrana.decode_request, body))
-        stream = self.streams.take(baton)
+        stream = await self.streams.take(baton)
         async with self.ending(stream):
             may_write = stream.may_write
             answers = await self._step(stream, stream.session.answer(requests, may_write=may_write)) or []
@@ -70,7 +70,7 @@ class SqlFace:
     async def cursor(self, http: Request, body: bytes) -> Response:
         """Run a batch on its stream, and answer line by line as it runs."""
         batch, baton = await self._read(partial(hrana.decode_cursor, body))
-        return _CursorAnswer(self, http, self.streams.take(baton), batch)
+        return _CursorAnswer(self, http, await self.streams.take(baton), batch)
 
     async def stateless(self, kind: str, _http: Request, body: bytes) -> Response:
         """Run one statement or batch (``kind``) on its own, and answer with its result alone.
@@ -79,7 +79,7 @@ class SqlFace:
             RefusedError: it failed, or leaves a transaction open, which is rolled back.
         """
         request = await self._read(partial(hrana.decode_stateless, body, kind))
-        stream = self.streams.take(None)
+        stream = await self.streams.take(None)
         async with self.ending(stream):
             (answer,) = await self._step(stream, stream.session.answer([request], may_write=False)) or []
             if stream.session.in_transaction:
@@ -106,6 +106,12 @@ class SqlFace:
         except (ProtocolError, RefusedError) as error:
             await self.streams.end(stream)
             yield hrana.encode_cursor_error(hrana.SqlError(str(error), getattr(error, "code", None)))
+
+    async def leave_off(self, stream: Stream, baton: str) -> None:
+        """Keep the stream of a cursor whose client reads no more of it, as some do that want one row."""
+        await self._read(stream.leave_off)
+        if await self._next_baton(stream) is not None:
+            self.streams.keep(baton, stream)
 
     @contextlib.asynccontextmanager
     async def ending(self, stream: Stream) -> AsyncIterator[None]:
@@ -172,13 +178,17 @@ class _CursorAnswer(Response):
     async def _send_pieces(self, send: Send) -> None:
         head = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         await send(head)
-        baton = self._face.streams.new_baton()
-        async with contextlib.aclosing(self._face.pieces(self._stream, self._batch, baton)) as pieces:
-            async for piece in pieces:
-                with anyio.move_on_after(self._face.limits.stalled_seconds) as stalled:
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-                if stalled.cancelled_caught or await self._http.is_disconnected():
-                    return
+        with self._face.streams.announced() as baton:
+            async with contextlib.aclosing(self._face.pieces(self._stream, self._batch, baton)) as pieces:
+                async for piece in pieces:
+                    with anyio.move_on_after(self._face.limits.stalled_seconds) as stalled:
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    if stalled.cancelled_caught:
+                        return
+                    if await self._http.is_disconnected():
+                        break
+            if not self._stream.is_kept and await self._http.is_disconnected():
+                await self._face.leave_off(self._stream, baton)
         await send({"type": "http.response.body", "body": b""})
 
 

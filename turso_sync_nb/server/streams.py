@@ -10,6 +10,7 @@ thread. A stream is either with the body that took it or here, never both.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections import OrderedDict
 from collections.abc import Generator
@@ -53,10 +54,18 @@ class Stream:
         self.steps: Iterator[object] = iter(())
         self.transaction_until: float | None = None
 
+    def leave_off(self) -> None:
+        """End what runs; what is open stays open."""
+        if isinstance(self.steps, Generator):
+            self.steps.close()
+        if self.session.has_connection:
+            self.session.end_body()
+
     def close(self) -> None:
         """End what runs, roll back what is open and close the connection; may be repeated."""
         if isinstance(self.steps, Generator):
             self.steps.close()
+        self.session.is_closed = True
         self.session.close_connection()
 
 
@@ -102,11 +111,22 @@ class Streams:
         self._idle: OrderedDict[str, Stream] = OrderedDict()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._expired: OrderedDict[str, None] = OrderedDict()
+        self._announced: dict[str, anyio.Event] = {}
         self._holding = 0
         self._stored_bytes = 0
         self._closing: set[asyncio.Task[None]] = set()
 
-    def take(self, baton: str | None) -> Stream:
+    @contextlib.contextmanager
+    def announced(self) -> Iterator[str]:
+        """Give a baton that a client may use already; whoever brings it waits for the end of the block."""
+        baton = self.new_baton()
+        self._announced[baton] = anyio.Event()
+        try:
+            yield baton
+        finally:
+            self._announced.pop(baton).set()
+
+    async def take(self, baton: str | None) -> Stream:
         """Return the stream that ``baton`` names, or a new one for None.
 
         Raises:
@@ -114,6 +134,9 @@ class Streams:
         """
         if baton is None:
             return Stream(self._new_session())
+        if coming := self._announced.get(baton):
+            with anyio.move_on_after(self._limits.stream_seconds):
+                await coming.wait()
         if baton in self._idle:
             return self._remove(baton)
         if baton in self._expired:

@@ -1,0 +1,42 @@
+// Ledger scenarios through @tursodatabase/sync, two replicas; tells the test what came of each.
+import { connect } from "@tursodatabase/sync";
+import { begun, restarted, tell } from "./telling.mjs";
+
+const { url, token, folder } = begun();
+const partialSyncExperimental = { bootstrapStrategy: { kind: "prefix", length: 16 * 1024 }, segmentSize: 4096 };
+const db = await connect({ path: `${folder}/whole.db`, url, authToken: token });
+await db.exec("CREATE TABLE entry (id INTEGER PRIMARY KEY, who TEXT NOT NULL, amount INTEGER)");
+await db.exec("CREATE TABLE filler (id INTEGER PRIMARY KEY, text)");
+const fill = await db.prepare("INSERT INTO filler (text) VALUES (?)");
+for (let at = 0; at < 200; at++) await fill.run("-".repeat(2000));
+const add = async (on, who, amount) => (await on.prepare("INSERT INTO entry (who, amount) VALUES (?, ?)")).run(who, amount);
+const sum = async (on) => (await (await on.prepare("SELECT sum(amount) AS s FROM entry")).get()).s;
+await add(db, "batch", 3);
+await db.push();
+
+const other = await connect({ path: `${folder}/part.db`, url, authToken: token, partialSyncExperimental });
+tell("pulled", await sum(other));
+const before = (await other.stats()).networkReceivedBytes;
+tell("only a part was fetched", before < 200_000);
+tell("fetched as it is read", (await (await other.prepare("SELECT length(text) AS l FROM filler WHERE id = 150")).get()).l);
+await db.exec("BEGIN");
+await add(db, "rolled back", 1000);
+await db.exec("ROLLBACK");
+await db.exec("BEGIN");
+await add(db, "committed", 600);
+await db.exec("COMMIT");
+await db.push();
+tell("news", await other.pull());
+tell("committed", await sum(other));
+await db.exec("ALTER TABLE entry ADD COLUMN note TEXT");
+await db.exec("UPDATE entry SET note = 'migrated' WHERE amount = 600");
+await db.push();
+await other.pull();
+tell("migrated", (await (await other.prepare("SELECT note FROM entry WHERE amount = 600")).get()).note);
+await add(db, "after", 20);
+await restarted();
+await db.push();
+await other.pull();
+tell("goes on", await sum(other));
+await db.close();
+await other.close();
