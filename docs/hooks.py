@@ -49,8 +49,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def magics() -> str:
     """Return the reference of the magics, from the table that parses them."""
     parts = [
-        ("# Magics\n\n`%load_ext turso_sync_nb` brings them. "
-        "`%turso_sync help NAME` shows the same in a notebook.\n")
+        (
+            "# Magics\n\n`%load_ext turso_sync_nb` brings them. "
+            "`%turso_sync help NAME` shows the same in a notebook.\n"
+        )
     ]
     for each in SUBCOMMANDS.values():
         parts.append(f"## {each.name}\n\n    {each.grammar.usage}\n\n{each.summary.capitalize()}.\n")

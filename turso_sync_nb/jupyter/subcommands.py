@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import UsageError
-from turso_sync_nb.jupyter import alias, cells, connecting, describing, profiling, syncing, widgets, writing
+from turso_sync_nb.jupyter import (
+    alias,
+    cells,
+    connecting,
+    describing,
+    doctor,
+    profiling,
+    syncing,
+    widgets,
+    writing,
+)
 from turso_sync_nb.jupyter.arguments import Arguments, Grammar, Option, parse, parse_before_sql, showable
 from turso_sync_nb.jupyter.suggestions import did_you_mean
 
@@ -228,6 +238,12 @@ _ALL: Final = (
         "show the rows of a query, asked again when something changed",
         widgets.watch,
         takes_sql=True,
+    ),
+    Subcommand(
+        "doctor",
+        Grammar("%turso_sync doctor", (_ON,)),
+        "check versions, files, disk, clock, remote and waiting changes; say what to do",
+        doctor.doctor,
     ),
     Subcommand(
         "alias",
