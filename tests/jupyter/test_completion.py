@@ -39,7 +39,7 @@ def offered(flights):
     [
         ("%turso_sync pu|", ["pull", "push"]),
         ("x = %turso_sync sch|", ["schema"]),
-        ("y = 1\n%turso_sync ex|", ["explain"]),
+        ("y = 1\n%turso_sync expla|", ["explain"]),
         ("%turso_sync push --sk|", ["--skip-refused"]),
         ("%turso_sync connect a.db --wh|", ["--whole"]),
         ("%%turso_sync --at|", ["--atomic"]),

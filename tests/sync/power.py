@@ -164,9 +164,11 @@ class Recorder:
             del self.files[name]
             self.note("unlink", name=name)
 
-    def _path_open(self, real: Callable[..., Any], path: Path, mode: str = "r", *more: Any) -> Any:
+    def _path_open(
+        self, real: Callable[..., Any], path: Path, mode: str = "r", *more: Any, **how: Any
+    ) -> Any:
         if not self.known(path) or mode != "wb":
-            return real(path, mode, *more)
+            return real(path, mode, *more, **how)
         return _Writer(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644))
 
 

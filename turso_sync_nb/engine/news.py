@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pyroaring import BitMap
 
 from turso_sync_nb.engine.bootstrap import verify_first_page
-from turso_sync_nb.engine.fetch import FETCH_ATTEMPTS, FIRST_PAGE, check_revision, comparable, fetch_pages
+from turso_sync_nb.engine.fetch import FETCH_ATTEMPTS, FIRST_PAGE, check_revision, fetch_pages
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError, RevisionGoneError
 from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.storage.pages.next_base import NextBase
@@ -170,9 +170,13 @@ def _doubt(replica: Replica, news: News) -> str:
 
 
 def _at_any_time(page: PageId, data: bytes) -> bytes:
-    """Return a page; of page 0 what is left without the change counter, and the version that wrote it."""
-    data = comparable(page, data)
-    return data if page else data[:22] + data[26:90] + data[98:]
+    """Return a page; page 0 without what a copy of the same content changes there.
+
+    These are the change counter, the schema cookie (SQLite's backup raises it) and the version that wrote it.
+    """
+    if page:
+        return data
+    return data[:18] + data[20:24] + data[28:40] + data[44:92] + data[100:]
 
 
 def _received(replica: Replica, answer: PullAnswer, expected: BitMap, resident: BitMap) -> News:
