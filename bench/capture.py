@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PAIRS: Final = 9
 PYTURSO_LIMIT: Final = 0.5
+SINGLE_LIMIT: Final = 0.4
 PLAIN_LIMIT: Final = 3.0
 COPIED: Final = 200_000
 MEMORY_LIMIT_BYTES: Final = 300 * 10**6
@@ -94,7 +95,7 @@ def singly(url: str) -> list[Figure]:
             lambda: _warm(lambda path: turso.sync.connect(path, remote_url=url), work),
             pairs=PAIRS,
         )
-        return compared(what, mine, other, peer="pyturso", limit=PYTURSO_LIMIT)
+        return compared(what, mine, other, peer="pyturso", limit=SINGLE_LIMIT)
 
     return [
         figure(f"{SINGLE:,} inserts, one by one", _insert_singly),

@@ -53,8 +53,10 @@ def error_of(call) -> str:
     try:
         call()
     except Exception as error:  # noqa: BLE001 - compared with another library's
-        known = (sqlite3.IntegrityError, tsn.IntegrityError)
-        return "IntegrityError" if isinstance(error, known) else type(error).__name__
+        for name in ("IntegrityError", "OperationalError"):
+            if isinstance(error, (getattr(sqlite3, name), getattr(tsn, name))):
+                return name
+        return type(error).__name__
     return ""
 
 
@@ -110,6 +112,14 @@ def trigger_by_a_sibling(db) -> None:
         trigger_made(other)
 
 
+def prepared_in_vain(db) -> None:
+    """Ask for a table that is not there, for which triggers are removed; then write to another table."""
+    db.execute("CREATE TABLE IF NOT EXISTS u (x)")
+    work(db, 2)
+    assert error_of(lambda: db.execute("SELECT * FROM absent")) == "OperationalError"
+    db.execute("INSERT INTO u VALUES (1)")
+
+
 def shadowed(db) -> None:
     """Let a TEMP table take the name."""
     db.execute("CREATE TEMP TABLE t (id INTEGER PRIMARY KEY, a, b)")
@@ -144,6 +154,7 @@ def autocommit(db) -> None:
         made_anew,
         trigger_made,
         trigger_by_a_sibling,
+        prepared_in_vain,
         shadowed,
         no_longer_shadowed,
         committed,
@@ -235,6 +246,8 @@ def test_an_authorizer_is_asked_about_known_texts(pair):
     mine.set_authorizer(lambda action, *_: sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_UPDATE else 0)
     with pytest.raises(tsn.DatabaseError, match="not authorized"):
         mine.execute(UPDATE, ("u", 1))
+    mine.set_authorizer(lambda action, *_: sqlite3.SQLITE_IGNORE if action == sqlite3.SQLITE_READ else 0)
+    assert mine.execute(SELECT, ("a", 9)).fetchall() == []
     mine.set_authorizer(None)
     assert mine.execute(UPDATE, ("u", 1)).rowcount == 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 from contextlib import closing
@@ -240,7 +241,13 @@ def test_an_operation_without_capture_is_noticed(own, operation, monkeypatch):
         capturing, "plain_triggers", lambda shape: (one for one in made(shape) if missing not in one)
     )
     mine, _ = own
-    for sql in ("INSERT INTO t VALUES (9, 'n', 9)", "UPDATE t SET a = 'x' WHERE id = 1", "DELETE FROM t"):
+    for sql in (
+        "INSERT INTO t VALUES (9, 'n', 9)",
+        "INSERT INTO t (a) VALUES ('key assigned by SQLite'), ('and another')",
+        "INSERT INTO t (id, a) VALUES (NULL, 'one assigned'), (77, 'one not')",
+        "UPDATE t SET a = 'x' WHERE id = 1",
+        "DELETE FROM t",
+    ):
         if sql.lower().startswith(operation):
             with pytest.raises(tsn.NotSupportedError, match="not every change of it was captured"):
                 mine.execute(sql)
@@ -324,9 +331,91 @@ def test_a_statement_taken_for_reading_is_noticed(own, monkeypatch):
     mine, _ = own
     monkeypatch.setattr("turso_sync_nb.connection.facts.WRITES", frozenset())
     before = mine.execute("SELECT * FROM t").fetchall()
-    with pytest.raises(tsn.NotSupportedError, match="changed rows that were not captured"):
+    with pytest.raises(tsn.NotSupportedError, match="made changes that were not captured"):
         mine.execute("DELETE FROM t")
     assert mine.execute("SELECT * FROM t").fetchall() == before
+
+
+@pytest.mark.parametrize("trigger", ["", "CREATE TRIGGER g AFTER INSERT ON kv BEGIN DELETE FROM bare; END"])
+def test_rows_that_stay_after_a_failure_are_accounted_for(own, trigger, monkeypatch):
+    """OR FAIL leaves the rows before the one that failed: without capture these are rolled back too."""
+    mine, yours = own
+    mine.execute(trigger or "CREATE TABLE beside (x)")
+    failing = "INSERT OR FAIL INTO t VALUES (9, 'kept', 9), (1, 'dup', 1), (10, 'never', 10)"
+    for _ in range(2):
+        with pytest.raises(tsn.IntegrityError):
+            mine.execute(failing)
+        assert mine.execute("DELETE FROM t WHERE id = 9").rowcount == 1
+    with pytest.raises(tsn.IntegrityError):
+        mine.execute(failing)
+    with pytest.raises(tsn.ProgrammingError):
+        mine.execute("INSERT INTO t VALUES (?, ?, ?)", (1,))
+    mine.commit()
+    mine.push()
+    yours.pull()
+    assert yours.execute("SELECT a FROM t WHERE id > 8").fetchall() == [("kept",)]
+    for made in ("plain_triggers", "nested_triggers"):
+        monkeypatch.setattr(capturing, made, lambda _shape: iter(()))
+    mine.execute("CREATE INDEX again ON t (b)")
+    mine.commit()
+    with pytest.raises(tsn.NotSupportedError, match=r"INSERT OR FAIL .* not every change"):
+        mine.execute("INSERT OR FAIL INTO t VALUES (11, 'lost', 11), (1, 'dup', 1)")
+    assert not mine.in_transaction
+    assert mine.execute("SELECT count(*) FROM t WHERE id = 11").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    "sql", ["CREATE TABLE made (x)", "DROP TABLE kv", "CREATE INDEX i ON t (a)", "PRAGMA user_version = 9"]
+)
+@pytest.mark.parametrize("begin", ["", "BEGIN", "BEGIN IMMEDIATE"])
+def test_a_commit_of_what_nobody_knows_is_refused(own, sql, begin, monkeypatch):
+    """A statement that SQLite calls a write, of which nothing is on the tape and no row counts."""
+    mine, _ = own
+    schema = "SELECT name FROM sqlite_schema WHERE name NOT LIKE 'turso%' ORDER BY 1"
+    before = mine.execute(schema).fetchall(), mine.execute("PRAGMA user_version").fetchone()
+    monkeypatch.setattr("turso_sync_nb.connection.facts.WRITES", frozenset())
+    monkeypatch.setattr("turso_sync_nb.connection.facts.PRAGMAS", ())
+
+    def run() -> None:
+        for text in filter(None, (begin, sql)):
+            mine.execute(text)
+        mine.commit()
+
+    with pytest.raises(tsn.NotSupportedError, match=f"run {re.escape(sql)}: .* rolled back"):
+        run()
+    assert not mine.in_transaction
+    assert (mine.execute(schema).fetchall(), mine.execute("PRAGMA user_version").fetchone()) == before
+    monkeypatch.undo()
+    mine.execute("CREATE TABLE captured (x)")
+    assert mine.changes()["table"].tolist() == ["captured"]
+
+
+def test_recursive_triggers_are_as_they_were_set_last(own):
+    """Also when one text sets it again; OFF is refused nowhere, ON where main has triggers, each time."""
+    mine, _ = own
+    mine.execute("UPDATE t SET a = 'x'")
+    mine.commit()
+    for value in ("ON", "OFF", "ON", "OFF", "ON"):
+        mine.execute(f"PRAGMA recursive_triggers = {value}")
+    for text in FAMILY[:2]:
+        mine.execute(text)
+    for value in ("ON", "OFF", "ON", "OFF"):
+        mine.execute(f"PRAGMA recursive_triggers = {value}")
+        mine.execute("DELETE FROM parent")
+        mine.commit()
+        assert mine.execute("PRAGMA recursive_triggers").fetchone() == (int(value == "ON"),)
+    mine.execute("PRAGMA recursive_triggers = ON")
+    mine.execute("CREATE TRIGGER g AFTER INSERT ON kv BEGIN DELETE FROM bare; END")
+    mine.execute("DELETE FROM t")
+    mine.commit()
+    assert mine.execute("PRAGMA recursive_triggers").fetchone() == (0,)
+    for value in ("ON", "OFF", "ON", "OFF"):
+        if value == "ON":
+            with pytest.raises(tsn.UsageError, match="recursive_triggers: refused"):
+                mine.execute("PRAGMA recursive_triggers = ON")
+        else:
+            mine.execute("PRAGMA recursive_triggers = OFF")
+        assert mine.execute("PRAGMA recursive_triggers").fetchone() == (0,)
 
 
 def test_what_ordinary_programs_do_passes_the_accounts(own):
@@ -338,6 +427,8 @@ def test_what_ordinary_programs_do_passes_the_accounts(own):
         "INSERT INTO t VALUES (7, 'seven', 70), (8, 'eight', 80)",
         "CREATE TABLE copied AS SELECT * FROM t",
         "ANALYZE",
+        "PRAGMA optimize(-1)",
+        "REINDEX",
         "PRAGMA user_version = 5",
         "CREATE TEMP TABLE own (x)",
         "INSERT INTO own VALUES (1)",

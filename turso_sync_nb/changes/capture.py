@@ -134,11 +134,17 @@ class Capture:
         """Whether main had virtual tables when something was last written."""
         return self._schema is not None and bool(self._schema.virtual)
 
-    def account(self, sql: str, word: str, all_changed: int, changed: int) -> None:
+    @property
+    def has_begun(self) -> bool:
+        """Whether the open transaction is named on the tape."""
+        return self._begun
+
+    def account(self, sql: str, word: str, all_changed: int, changed: int, *, is_first: bool) -> None:
         """Check that what the statement ``sql`` changed is on the tape.
 
         ``all_changed`` counts the rows of SQLite's ``total_changes()``, which the tape's own are among;
-        ``changed`` those of ``changes()``, which has neither the tape's nor what triggers did.
+        ``changed`` those of ``changes()``, which has neither the tape's nor what triggers did. ``is_first``:
+        it was not run under the same triggers in this transaction before.
 
         Raises:
             NotSupportedError: it is not; the caller rolls the transaction back.
@@ -149,6 +155,8 @@ class Capture:
             is_whole = self._nested.is_matched
         else:
             is_whole = all_changed - changed >= changed * (_ROWS_OF_UPDATE if word == "UPDATE" else 1)
+            if is_first and changed and all_changed == changed * 2:
+                is_whole = not self._is_marked()  # marks of keys alone, or rows alone: a row ends them
             if all_changed > changed * 2 and all_changed != changed * 3:
                 self._begun = False  # a mark of a key may be left over: the next statement begins anew
         if not is_whole:
@@ -156,6 +164,10 @@ class Capture:
                 f"run {sql.strip()[:80]}: not every change of it was captured, so its transaction was rolled "
                 "back; please report the statement and its table"
             )
+
+    def _is_marked(self) -> bool:
+        """Return whether the last row of the tape is the mark of a key, whose row has not followed."""
+        return bool(self._raw.execute(f"SELECT op = {Op.AUTO} FROM {TAPE} ORDER BY id DESC LIMIT 1").get)
 
     def transaction_ended(self) -> None:
         """Begin a new transaction on the tape with the next statement."""
@@ -165,24 +177,21 @@ class Capture:
         """After a rollback, whole or to a savepoint: look at everything again."""
         self._known, self._begun = None, False
 
-    def took(self, recursive_triggers: str) -> bool:
-        """Note the user's setting; say whether it must not come into force, being ours for now."""
-        self.recursive_triggers = int(recursive_triggers.lower() in ("1", "on", "true", "yes"))
-        return self._known is not None and self._nested is None
-
-    def refuse_recursion(self) -> None:
-        """Refuse ``recursive_triggers`` where main has triggers: the remote's do not call themselves.
+    def set_recursive_triggers(self, *, on: bool) -> None:
+        """Note the user's setting, which is in force while ours is not.
 
         Raises:
-            UsageError: main has triggers.
+            UsageError: main has triggers; those of the remote do not call themselves.
         """
-        if self._raw.execute("SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE type = 'trigger')").get:
-            self.recursive_triggers = 0
-            self._raw.pragma("recursive_triggers", 0)  # SQLite has set it when it prepared the text
+        has_triggers = "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE type = 'trigger')"
+        if on and self._raw.execute(has_triggers).get:
             raise UsageError(
                 "set PRAGMA recursive_triggers: refused here, the remote's triggers do not call themselves",
                 hint="a recursive query (WITH RECURSIVE) does without triggers",
             )
+        self.recursive_triggers = int(on)
+        if self._known is None or self._nested is not None:
+            self._raw.pragma("recursive_triggers", self.recursive_triggers)
 
     def uninstall(self) -> None:
         """Remove our triggers, before TEMP objects are copied to another connection."""
@@ -216,7 +225,8 @@ class Capture:
         remove_triggers(self._raw)
         self._followed.clear()
         self._shapes = {}
-        self._raw.pragma("recursive_triggers", 1 if schema.is_plain else self.recursive_triggers)
+        users = self.recursive_triggers if not schema.trigger_owners else 0
+        self._raw.pragma("recursive_triggers", 1 if schema.is_plain else users)
         if schema.is_plain:
             self._raw.preupdate_hook(None)
             self._nested = None

@@ -120,6 +120,7 @@ class Cursor(RowFactoryMixin):
 
         def run(facts: Facts) -> None:
             with session.all_or_nothing(), closing(session.raw.cursor()) as raw:
+                session.items_changed = 0  # of items that fail none stays
                 session.prefetch_for(sql, facts, checked, lambda: done)
                 try:
                     deque(raw.executemany(sql, bound()), maxlen=0)

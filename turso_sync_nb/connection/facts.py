@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 FACTS_MAX: Final = 1_000
 """Texts of which facts are kept."""
 
+_ON: Final = frozenset({"1", "on", "true", "yes"})
+"""Values by which a pragma is switched on."""
+
 _VACUUM_INTO: Final = re.compile(r"\bINTO\b", re.IGNORECASE)
 
 
@@ -53,8 +56,10 @@ class Facts(Written):
     writes_elsewhere: bool = False
     is_transaction: bool = False
     """Whether it begins or ends a transaction: virtual tables may then write what they held back."""
-    is_recursive: bool = False
-    """Whether it sets ``PRAGMA recursive_triggers``."""
+    is_unlisted: bool = False
+    """Whether SQLite says that it writes, and the authorizer was asked about no table for it."""
+    recursive_triggers: bool | None = None
+    """The setting of ``PRAGMA recursive_triggers`` that it makes, if it makes one."""
     has_more: bool = False
     """Whether the text holds a further statement."""
 
@@ -79,13 +84,15 @@ class Noted:
     def __init__(self) -> None:
         self._writes: set[tuple[str, str | None]] = set()
         self._set_columns: set[tuple[str, str, str | None]] = set()
-        self._elsewhere = self._transaction = self._recursive = False
+        self._elsewhere = self._transaction = self._is_listed = False
+        self._recursive: bool | None = None
 
     def begin(self) -> None:
         """Forget what was said of another text."""
         self._writes.clear()
         self._set_columns.clear()
-        self._elsewhere = self._transaction = self._recursive = False
+        self._elsewhere = self._transaction = self._is_listed = False
+        self._recursive = None
 
     def action(
         self, code: int, first: str | None, second: str | None, database: str | None, trigger: str | None
@@ -96,14 +103,25 @@ class Noted:
                 self._writes.add((first or "", trigger))
                 if code == apsw.SQLITE_UPDATE and second:
                     self._set_columns.add((folded(first or ""), folded(second), trigger))
-            elif not is_internal(first or ""):
-                self._elsewhere = True
+            else:
+                self._is_listed = True
+                self._elsewhere |= not is_internal(first or "")
         elif code in (apsw.SQLITE_TRANSACTION, apsw.SQLITE_SAVEPOINT):
             self._transaction = True
-        elif code == apsw.SQLITE_PRAGMA and (first or "").lower() == "recursive_triggers":
-            self._recursive = second is not None
-        elif code == apsw.SQLITE_PRAGMA and second is not None and (first or "").lower() in PRAGMAS:
-            self._writes.add(((first or "").lower(), None))
+        elif code == apsw.SQLITE_PRAGMA:
+            self._pragma((first or "").lower(), second)
+
+    def _pragma(self, name: str, value: str | None) -> None:
+        if name == "recursive_triggers" and value is not None:
+            self._recursive = value.lower() in _ON
+        elif name in PRAGMAS and value is not None:
+            self._writes.add((name, None))
+        elif name == "optimize":  # it writes statistics, which are no change to push
+            self._is_listed = True
+
+    @property
+    def _is_explained(self) -> bool:
+        return bool(self._writes or self._transaction or self._is_listed)
 
     def facts(self, word: str, info: apsw.ext.QueryDetails) -> Facts:
         """Return the facts of a text that begins with ``word``; an explained statement writes nothing."""
@@ -122,7 +140,8 @@ class Noted:
             concerns_rows=word in CONCERNING_ROWS,
             writes_elsewhere=self._elsewhere,
             is_transaction=self._transaction,
-            is_recursive=self._recursive,
+            is_unlisted=not (info.is_readonly or info.is_explain or self._is_explained),
+            recursive_triggers=self._recursive,
             has_more=not is_blank(info.query_remaining or ""),
         )
 

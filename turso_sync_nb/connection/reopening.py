@@ -41,6 +41,8 @@ class Reopenable:
         self.closed = False
         self.known_good: dict[str, Facts] = {}
         """Texts that were run under the state in force and can be run once more without looking."""
+        self.unlisted = ""
+        """The first statement of the open transaction that wrote nobody knows to what."""
         self.reader: apsw.Cursor | None = None
         """An idle cursor for a statement that reads, while nobody has it."""
         self.lazy: LazyFile | None = None
@@ -66,6 +68,7 @@ class Reopenable:
         raw.set_progress_handler(self.deadline.is_late, PROGRESS_STEPS)
         raw.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
         raw.set_rollback_hook(lambda: self._rolled_back(capture))
+        raw.set_commit_hook(lambda: self._refuses_commit(raw, capture))
         raw.authorizer = self._authorize
         return raw, capture
 
@@ -73,6 +76,11 @@ class Reopenable:
         """Look at everything again: the schema that facts and triggers were made for may be another now."""
         capture.forget()
         self.forget_facts()
+
+    def _refuses_commit(self, raw: apsw.Connection, capture: Capture) -> bool:
+        """Return whether an unlisted statement may have written to main, and the tape has nothing of it."""
+        is_written = raw.txn_state("main") == apsw.SQLITE_TXN_WRITE
+        return bool(self.unlisted) and is_written and not capture.has_begun
 
     def forget_facts(self) -> None:
         """Ask SQLite again what each text does."""
@@ -195,6 +203,11 @@ class Reopenable:
         for make in self._recorded.values():
             make(new)
         self._lost = luggage.put_onto(new)
+        self._own = True
+        try:
+            new.pragma("recursive_triggers", self.capture.recursive_triggers)
+        finally:
+            self._own = False
         self.forget_facts()
 
     # What is allowed
@@ -207,7 +220,7 @@ class Reopenable:
             name = (first or "").lower()
             if name in REFUSED_PRAGMAS and not self._own:
                 raise UsageError(f"set PRAGMA {name}: refused here", hint=REFUSED_PRAGMAS[name])
-            if name == "recursive_triggers" and not self._own and self.capture.took(second):
+            if name == "recursive_triggers" and not self._own:  # the session sets it, each time it is run
                 return int(apsw.SQLITE_IGNORE)
         if action == apsw.SQLITE_ATTACH:
             self._attached = True

@@ -196,8 +196,8 @@ class Session(Reopenable):
         facts = self._facts_of(sql)
         if alone:
             facts.refuse_more()
-        if facts.is_recursive:
-            self.capture.refuse_recursion()
+        if facts.recursive_triggers is not None:
+            self._set_recursive_triggers(on=facts.recursive_triggers)
         if self.raw.in_transaction:
             return facts
         if facts.writes or facts.word in ("BEGIN", "SAVEPOINT"):
@@ -206,6 +206,13 @@ class Session(Reopenable):
             self.do(self._implicit_begin(facts))
             facts = self._facts_of(sql)  # another connection may have committed meanwhile
         return facts
+
+    def _set_recursive_triggers(self, *, on: bool) -> None:
+        self._own = True
+        try:
+            self.capture.set_recursive_triggers(on=on)
+        finally:
+            self._own = False
 
     def _facts_of(self, sql: str) -> Facts:
         """Return the facts of ``sql`` under the schema that its transaction sees, or will see.
@@ -251,10 +258,20 @@ class Session(Reopenable):
     def _accounted(self, sql: str, facts: Facts, work: Callable[[Facts], object]) -> None:
         before, self.items_changed = self.unaccounted, None
         self._own = False
-        work(facts)
+        try:
+            work(facts)
+        except BaseException:
+            self._account_what_stayed(sql, facts, self.unaccounted - before)
+            raise
         changed = self.raw.changes() if self.items_changed is None else self.items_changed
-        self.account(sql, facts, self.unaccounted - before, changed)
+        self.account(sql, facts, self.unaccounted - before, changed, is_first=True)
         self._own = True
+
+    def _account_what_stayed(self, sql: str, facts: Facts, all_changed: int) -> None:
+        """Check a statement that failed: rows before the one that failed stay after OR FAIL."""
+        changed = self.raw.changes() if all_changed else 0  # else those of the statement before may be told
+        if self.items_changed is None and changed and self.raw.in_transaction:
+            self.account(sql, facts, all_changed, changed, is_first=True)
 
     @property
     def unaccounted(self) -> int:
@@ -264,20 +281,24 @@ class Session(Reopenable):
         """
         return self.raw.total_changes() - self.accounted_for
 
-    def account(self, sql: str, facts: Facts, all_changed: int, changed: int) -> None:
+    def account(
+        self, sql: str, facts: Facts, all_changed: int, changed: int, *, is_first: bool = False
+    ) -> None:
         """Roll the transaction back if not every change of ``sql`` is on the tape.
 
         Raises:
             NotSupportedError: it is not.
         """
         try:
-            self.capture.account(sql, facts.word, all_changed, changed)
+            self.capture.account(sql, facts.word, all_changed, changed, is_first=is_first)
         except NotSupportedError:
             self.do("ROLLBACK")
             raise
 
     def _uncaptured(self, sql: str, facts: Facts, work: Callable[[Facts], object]) -> None:
         before = self.unaccounted
+        if facts.is_unlisted:
+            self.unlisted = self.unlisted or sql
         work(facts)
         # full-text indexes write their own tables before they are read, and at a transaction's end
         may_count = facts.may_count or self.capture.has_virtual_tables
@@ -292,8 +313,11 @@ class Session(Reopenable):
         """
         if self.raw.in_transaction:
             self.do("ROLLBACK")
+        self._tell_uncaptured(sql)
+
+    def _tell_uncaptured(self, sql: str) -> NoReturn:
         raise NotSupportedError(
-            f"run {shortened(sql)}: it changed rows that were not captured, and its transaction was rolled "
+            f"run {shortened(sql)}: it made changes that were not captured, and its transaction was rolled "
             "back; write them with INSERT, UPDATE or DELETE"
         )
 
@@ -327,6 +351,7 @@ class Session(Reopenable):
         if facts.is_changing or (self.writing and facts.word == "WITH"):
             self.rows_changed += self.raw.changes()
         if not in_transaction:
+            self.unlisted = ""
             self.capture.transaction_ended()
             if self._changed_schema:
                 self._count_schema_change()
@@ -395,6 +420,11 @@ class Session(Reopenable):
         A Ctrl-C can be raised where SQLite has done half a statement and does not undo it (``lazy_vfs``
         says where): then the whole transaction is rolled back, as SQLite does after an I/O error.
         """
+        unlisted = self.unlisted
+        if not self.raw.in_transaction:
+            self.unlisted = ""
+            if unlisted and getattr(error, "extendedresult", 0) == apsw.SQLITE_CONSTRAINT_COMMITHOOK:
+                self._tell_uncaptured(unlisted)
         explained = translated(error)
         if self.writing and isinstance(error, KeyboardInterrupt) and self.raw.in_transaction:
             self.do("ROLLBACK")
