@@ -22,7 +22,9 @@ CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT NOT NULL, age INTEGER, u 
 INSERT INTO person VALUES (1, 'Ada', 36, 'a'), (2, 'Bob', NULL, 'b'), (3, 'Cleo', 9007199254740993, 'c');
 CREATE TABLE pair (a TEXT, b INTEGER, v, g AS (v || '!'), PRIMARY KEY (b, a));
 INSERT INTO pair VALUES ('x', 1, NULL), ('x', 2, ''), ('y', 1, x'00ff');
-CREATE TABLE bare (x);
+CREATE TABLE bare (x, y DEFAULT 7, z AS (x || '!'));
+INSERT INTO bare (x, y) VALUES ('a', 1), ('a', 1), ('b', NULL), (NULL, 2.5);
+CREATE TABLE hidden (rowid, oid, _rowid_);
 CREATE TABLE loose (k TEXT PRIMARY KEY, v);
 INSERT INTO loose VALUES (NULL, 1);
 CREATE VIEW seen AS SELECT * FROM person;
@@ -106,6 +108,62 @@ def test_booleans_dates_and_moments(db):
     ]  # fmt: skip
 
 
+def test_a_table_without_a_key_is_edited_by_rowid(db):
+    """Its rowid is the first column; equal rows are told apart, new rows get numbers and defaults."""
+    frame = db.edit_frame("bare")
+    assert list(frame.columns) == ["rowid", "x", "y"]
+    frame.loc[1, "x"] = "second"
+    frame = frame[frame["x"] != "b"]
+    new = pd.DataFrame({"rowid": [None, 77], "x": ["new", "given"]}, dtype=object)
+    report = db.apply(pd.concat([frame.astype(object), new]), of=frame, delete=True)
+    assert report == EditReport(inserted=2, updated=1, deleted=1)
+    rows = db.execute("SELECT x, y FROM bare ORDER BY rowid").fetchall()
+    assert rows == [("a", 1), ("second", 1), (None, 2.5), ("new", 7), ("given", 7)]
+    assert not db.apply(db.edit_frame("bare"))
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        "UPDATE bare SET y = 5 WHERE rowid = 3",
+        "DELETE FROM bare WHERE rowid = 3",
+        "UPDATE bare SET rowid = rowid + 10",
+        "UPDATE bare SET y = '1' WHERE rowid = 3",
+    ],
+)
+def test_a_rowid_that_is_another_rows_is_flagged(db, meanwhile):
+    """The whole old row guards an edit by rowid: one changed in any column, moved or gone stays."""
+    frame = db.edit_frame("bare")
+    frame.loc[2, "x"] = "mine"
+    db.execute(meanwhile)
+    before = db.execute("SELECT rowid, x, y FROM bare").fetchall()
+    assert db.preview(frame)["changed"].notna().all()
+    with pytest.raises(tsn.ConflictError, match="rowid=3"):
+        db.apply(frame)
+    assert db.apply(frame, on_changed="skip") == EditReport(skipped=1)
+    assert db.execute("SELECT rowid, x, y FROM bare").fetchall() == before
+
+
+def test_rows_by_rowid_are_guarded_across_a_pull(embedded, source, connect):
+    """A pull that puts another row under the number flags the edit; an equal row is written and pushed."""
+    server = embedded(source)
+    mine, yours = connect(server.url), connect(server.url)
+    frame = mine.edit_frame("bare")
+    yours.execute("DELETE FROM bare WHERE x = 'b'")
+    yours.execute("INSERT INTO bare (rowid, x) VALUES (3, 'other')")
+    yours.commit()
+    yours.push()
+    mine.pull()
+    frame.loc[0, "y"], frame.loc[2, "x"] = 9, "mine"
+    with pytest.raises(tsn.ConflictError, match="rowid=3"):
+        mine.apply(frame)
+    assert mine.apply(frame, on_changed="skip") == EditReport(updated=1, skipped=1)
+    mine.push()
+    yours.pull()
+    got = yours.execute("SELECT x, y FROM bare ORDER BY y").fetchall()
+    assert got == [("a", 1), (None, 2.5), ("other", 7), ("a", 9)]
+
+
 def test_where_leaves_the_others_alone(db):
     """Rows outside of ``where`` are not deleted, whatever is."""
     frame = db.edit_frame("person", where="id < :top", parameters={"top": 3})
@@ -168,7 +226,7 @@ def test_composite_keys_null_and_blobs(db):
     ("table", "reason"),
     [
         ("seen", "view"),
-        ("bare", "no primary key"),
+        ("hidden", "no primary key"),
         ("nothing", "no such table"),
         ("loose", "NULL in its key"),
     ],

@@ -352,10 +352,11 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
         """Return rows of ``table`` to be edited with pandas and given to :meth:`apply`.
 
         ``where`` is SQL: ``edit_frame("person", where="city = :city", parameters={"city": "Bern"})``. Rows
-        outside it are never touched. Generated columns are left out. Types follow the rules of ``query``.
+        outside it are never touched. Generated columns are left out; a table without a primary key comes with
+        its rowid, and the whole old row guards an edit. Types follow the rules of ``query``.
 
         Raises:
-            UsageError: no such table, or none whose rows a primary key names: views, virtual tables.
+            UsageError: no such table, or one without rows of its own: views, virtual tables.
         """
         return self._editor.edit_frame(self, table, where, parameters)
 

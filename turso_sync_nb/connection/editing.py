@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from turso_sync_nb.changes.names import quoted
+from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.connection.edits import ATTRIBUTE, Edit, RowEdit
 from turso_sync_nb.connection.frames import frame_of_rows, no_collecting
 from turso_sync_nb.connection.rows_now import rows_now
@@ -31,6 +31,10 @@ EDITS_KEPT: Final = 8
 _KIND: Final = "SELECT type FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE"
 _COLUMNS: Final = "SELECT name, upper(type), pk FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0"
 _DEFAULTED: Final = "SELECT name FROM pragma_table_info(?, 'main') WHERE dflt_value IS NOT NULL"
+
+_HAS_COLUMN: Final = "SELECT 1 FROM pragma_table_xinfo(?, 'main') WHERE name = ? COLLATE NOCASE"
+
+ROWID_NAMES: Final = ("rowid", "_rowid_", "oid")
 
 OnChanged = Literal["raise", "skip", "overwrite"]
 
@@ -83,14 +87,24 @@ class Editor:
         self, db: Connection, table: str, where: str | None = None, parameters: Parameters | None = None
     ) -> pd.DataFrame:
         """Return rows of ``table``; see the method of that name on :class:`Connection`."""
-        columns, key, auto_key = editable(db, table)
+        columns, key, auto_key = editable(db, table, by_rowid=True)
         defaulted = {name for (name,) in db.run(_DEFAULTED, (table,)).rows}
+        is_by_rowid = folded(key[0]) in ROWID_NAMES and not db.run(_HAS_COLUMN, (table, key[0])).rows
         listed = ", ".join(map(quoted, columns))
         condition = _condition(db, table, where, parameters) if where else ""
         result = db.run(f"SELECT {listed} FROM main.{quoted(table)}{condition}", parameters)
         kinds = zip(columns, result.declared, strict=True)
         days = frozenset(name for name, declared in kinds if (declared or "").upper() == "DATE")
-        edit = Edit(table, columns, key, result.rows, auto_key=auto_key, days=days, defaulted=defaulted)
+        edit = Edit(
+            table,
+            columns,
+            key,
+            result.rows,
+            auto_key=auto_key,
+            days=days,
+            defaulted=defaulted,
+            is_by_rowid=is_by_rowid,
+        )
         frame = frame_of_rows(columns, result.declared, result.rows)
         frame.attrs[ATTRIBUTE] = edit.number
         self._edits[edit.number] = edit
@@ -173,21 +187,34 @@ def write_edits(
     return EditReport(counts["insert"], counts["update"], counts["delete"], len(edits) - len(written))
 
 
-def editable(db: Connection, table: str) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
-    """Return the columns of a table, its key, and whether SQLite assigns that."""
+def editable(
+    db: Connection, table: str, *, by_rowid: bool = False
+) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
+    """Return the columns of a table, its key, and whether SQLite assigns that.
+
+    ``by_rowid``: a table without a primary key has its rowid as the first column, and as its key.
+
+    Raises:
+        UsageError: its rows cannot be named.
+    """
     kind = next((kind for (kind,) in db.run(_KIND, (table,)).rows), None)
     if kind != "table":
         what = "there is no such table" if kind is None else f"it is a {kind}, without rows of its own"
         raise UsageError(f"edit {table}: {what}", hint="edit the table that holds the rows")
     rows: list[Any] = db.run(_COLUMNS, (table,)).rows
     keyed = sorted((place, name, kind) for name, kind, place in rows if place)
+    names = tuple(name for name, _, _ in rows)
+    if not keyed and by_rowid:
+        taken = set(map(folded, names))
+        if rowid := next((name for name in ROWID_NAMES if name not in taken), None):
+            return (rowid, *names), (rowid,), True
     if not keyed:
         raise UsageError(
             f"edit {table}: it has no primary key, so nothing names its rows",
             hint="use INSERT, UPDATE and DELETE",
         )
     auto_key = len(keyed) == 1 and keyed[0][2] == "INTEGER"
-    return tuple(name for name, _, _ in rows), tuple(name for _, name, _ in keyed), auto_key
+    return names, tuple(name for _, name, _ in keyed), auto_key
 
 
 def _condition(db: Connection, table: str, where: str, parameters: Parameters | None) -> str:
@@ -229,7 +256,7 @@ def _underneath(
         else:
             moved = [name for name, was in one.old.items() if not _alike(row[place[name]], was)]
             if moved and one.operation == "update":
-                is_same = all(_alike(row[place[name]], one.new[name]) for name in moved)
+                is_same = all(name in one.new and _alike(row[place[name]], one.new[name]) for name in moved)
                 moved = [] if is_same else moved
             yield {name: row[place[name]] for name in moved} or None
 

@@ -60,6 +60,7 @@ class Edit:
         auto_key: bool,
         days: frozenset[str] = frozenset(),
         defaulted: Collection[str] | None = None,
+        is_by_rowid: bool = False,
     ) -> None:
         self.number = next(_numbers)
         self.table = table
@@ -67,7 +68,11 @@ class Edit:
         self.key = key
         self.auto_key = auto_key
         self.days = days
-        self.defaulted = frozenset(columns if defaulted is None else defaulted)
+        self.is_by_rowid = is_by_rowid
+        """Whether rows are named by rowid, which is theirs until a pull: the whole old row guards it."""
+        self.defaulted = frozenset(columns if defaulted is None else defaulted) | (
+            set(key) if is_by_rowid else set()
+        )
         """Columns that an insert leaves out where no value is given; others are NULL then as well."""
         self._places = [columns.index(name) for name in key]
         self.rows = {self.key_of(row): row for row in rows}
@@ -134,7 +139,10 @@ class Edit:
                 if was != value and not _same(value, was):
                     old, new = changes.setdefault(number, ({}, {}))
                     old[name], new[name] = was, _as_integer(value) if whole else value
-        return [RowEdit("update", keys[number], *changes[number]) for number in sorted(changes)]
+        return [
+            RowEdit("update", keys[number], self.row(keys[number]) if self.is_by_rowid else old, new)
+            for number, (old, new) in sorted(changes.items(), key=lambda each: each[0])
+        ]
 
     def _insert(self, key: Key, values: dict[str, Any]) -> RowEdit:
         if None in key and not self.auto_key:
@@ -143,6 +151,9 @@ class Edit:
                 hint="give each new row a key of its own",
             )
         given = {name: self._fitting(name, value) for name, value in values.items() if value is not None}
+        if self.is_by_rowid:  # SQLite's own number, which no other replica knows
+            given.pop(self.key[0], None)
+            return RowEdit("insert", (None,), {}, given)
         return RowEdit("insert", self._as_key(key), {}, given)
 
     def _as_key(self, key: Key) -> Key:
