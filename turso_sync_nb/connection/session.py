@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger("turso_sync_nb.connect")
 
+ENDING: Final = frozenset({"COMMIT", "END", "RELEASE"})
+"""First words of statements that may commit."""
+
 _ITEMS: Final = "turso_sync_nb_items"
 """Savepoint around the items of an executemany."""
 
@@ -199,8 +202,11 @@ class Session(Reopenable):
         if facts.recursive_triggers is not None:
             self._set_recursive_triggers(on=facts.recursive_triggers)
         if self.raw.in_transaction:
+            if facts.word in ENDING:
+                self._replica.folder.check_there()
             return facts
         if facts.writes or facts.word in ("BEGIN", "SAVEPOINT"):
+            self._replica.folder.check_there()
             self._begin_tape()
         if begins and self.isolation_level and facts.is_changing:
             self.do(self._implicit_begin(facts))

@@ -37,6 +37,7 @@ def export(replica: Replica, path: str | os.PathLike[str]) -> None:
         )
     if ReplicaFolder.is_replica(target.parent):
         raise UsageError(f"export to {target}: inside a replica folder", hint="choose a place outside of it")
+    replica.folder.check_there()
     if replica.eviction is None:  # else what is here is limited, and comes as it is copied
         replica.loader.fill_up()
     unfinished = target.with_name(f"{target.name}.unfinished-{os.getpid()}")

@@ -299,6 +299,7 @@ class Replica:
             ReplicaError: the last pull could not be finished.
         """
         self._finish_publication()
+        self.folder.check_there()
         if self.folder.journal.exists():
             raise ReplicaBrokenError(
                 f"open {self.folder.main}: a rollback journal lies beside it, left by another program",
@@ -445,6 +446,7 @@ class Replica:
         """
         try:
             if not self._is_at_rest:
+                self.folder.check_there()
                 self._leave_files()
         except KeyboardInterrupt:
             raise

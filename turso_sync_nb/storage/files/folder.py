@@ -171,6 +171,18 @@ class ReplicaFolder:
             )
         return folder
 
+    def check_there(self) -> None:
+        """Refuse to go on where the folder is gone: SQLite would write to files that have no name any more.
+
+        Raises:
+            ReplicaError: it was removed.
+        """
+        if not self.main.exists():
+            raise ReplicaError(
+                f"use replica {self.path}: its folder was removed while it was open",
+                hint="connect again: it is fetched anew; what waited to be pushed went with the folder",
+            )
+
     def discard(self) -> None:
         """Remove what was made here for a replica that came to nothing; may be repeated.
 
