@@ -257,7 +257,8 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
             self._session.prefetch_for(statement, facts, [bound])
             with closing(self._session.raw.cursor()) as raw:
                 raw.exec_trace = before_first_step
-                executed = raw.execute(statement, bound)
+                # prepared anew: a statement that APSW kept would describe columns of an earlier schema
+                executed = raw.execute(statement, bound, can_cache=False)
                 gathered.take(executed)
 
         changed_before = self._session.rows_changed

@@ -9,6 +9,7 @@ what it is.
 | ``BOOLEAN`` | 0 and 1 | ``bool`` | ``bool``; with NULL ``boolean`` |
 | ``DATE`` | ``2024-01-31`` | ``date32`` | objects: ``datetime.date`` |
 | ``TIMESTAMP``, ``DATETIME`` | ``2024-01-31 12:30:00[.123456]`` | ``timestamp[us]`` | ``datetime64[us]`` |
+| the same, finer than that | ``2024-01-31 12:30:00.123456789`` | ``timestamp[ns]`` | ``datetime64[ns]`` |
 | the same, one offset in all | ``2024-01-31 12:30:00+05:45`` | ``timestamp[us, tz]`` | the same |
 """
 
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 
 _BOOLEANS: Final = frozenset({"BOOL", "BOOLEAN"})
 _MOMENTS: Final = frozenset({"DATETIME", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"})
-_OFFSET: Final = re.compile(r":\d\d(?:\.\d{6})?([+-])([01]\d|2[0-3]):([0-5]\d)$")
+_OFFSET: Final = re.compile(r":\d\d(?:\.\d{6}(?:\d{3})?)?([+-])([01]\d|2[0-3]):([0-5]\d)$")
 _US_IN_MINUTE: Final = 60_000_000
+_NS_IN_US: Final = 1_000
 
 
 def as_declared(array: pa.ChunkedArray, declared: str | None) -> pa.ChunkedArray:
@@ -82,16 +84,31 @@ def _moments(text: pa.ChunkedArray) -> pa.ChunkedArray:
     first = next((str(value) for value in text if value.is_valid), "")
     offset = _OFFSET.search(first)
     if not offset:
-        return _if_same(text.cast(pa.timestamp("us")), text)
+        return _wall_clock(text)
     sign, hours, minutes = offset.groups()
     suffix = f"{sign}{hours}:{minutes}"
     east = int(f"{sign}1") * (int(hours) * 60 + int(minutes)) * _US_IN_MINUTE
     wall = pc.utf8_slice_codeunits(text, 0, stop=-len(suffix))
-    moments = _if_same(wall.cast(pa.timestamp("us")), wall)
+    moments = _wall_clock(wall)
     if moments is wall or not pc.all(pc.ends_with(text, suffix)).as_py() or suffix == "-00:00":
         return text
-    zone = "UTC" if suffix == "+00:00" else suffix
-    return pc.subtract(moments.cast(pa.int64()), east).cast(pa.timestamp("us", zone))
+    zone, unit = "UTC" if suffix == "+00:00" else suffix, moments.type.unit
+    east *= _NS_IN_US if unit == "ns" else 1
+    return pc.subtract(moments.cast(pa.int64()), east).cast(pa.timestamp(unit, zone))
+
+
+def _wall_clock(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return moments without a zone, to the nanosecond where a value has that."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        return _if_same(text.cast(pa.timestamp("us")), text)
+    except pa.ArrowInvalid:
+        moments = text.cast(pa.timestamp("ns"))
+        written = pc.replace_substring_regex(moments.cast(text.type), r"\.0{9}$", "")
+        written = pc.replace_substring_regex(written, r"(\.\d{6})000$", r"\1")
+        return moments if written.equals(text) else text
 
 
 def _if_same(values: pa.ChunkedArray, text: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -280,7 +280,7 @@ def declared_type(series: pd.Series[Any]) -> str:
     Where values of several types are in it, none is declared, and SQLite keeps each as it is.
     """
     kind = getattr(series.dtype, "kind", "O")
-    if kind in _KINDS:
+    if kind in _KINDS and not str(series.dtype).startswith("date32"):  # Arrow's days have the kind of moments
         return _KINDS[kind]
     values = [
         value for value, absent in zip(series.tolist(), series.isna().tolist(), strict=True) if not absent
