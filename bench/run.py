@@ -22,6 +22,7 @@ import lookup
 import memory
 import push_pull
 import scan
+import server as serving
 from data import without_an_index
 from figures import table
 from peers import ServerProcess, tursodb_server
@@ -38,6 +39,7 @@ PARTS: Final[dict[str, Callable[[ServerProcess, Path], list[Figure]]]] = {
     "scan": lambda server, database: scan.figures(server.url, database),
     "capture": lambda *_: capture.figures(),
     "sync": lambda *_: push_pull.figures(),
+    "server": lambda *_: serving.figures(),
     "cells": lambda *_: cells.figures(),
     "memory": lambda server, _: memory.figures(server.url),
 }
