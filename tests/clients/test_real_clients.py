@@ -42,6 +42,12 @@ CLIENTS = {
     },
     "serverless.mjs": SQL,
     "libsql_python.py": {**SQL, "one row amid a transaction": 103},
+    "sqlalchemy_orm.py": {
+        **{name: value for name, value in SQL.items() if name != "rows"},
+        "tables": ["entry", "kept"],
+        "one row amid a transaction": 103,
+        "values": VALUES,
+    },
     "sync.mjs": {
         "pulled": 3,
         "only a part was fetched": True,
@@ -60,8 +66,9 @@ LEFT = [("batch", 3), ("committed", 600), ("after", 20)]
 def command(script: str) -> list[str]:
     """Return what runs ``script``; skip where it or its client is not installed."""
     if script.endswith(".py"):
-        if importlib.util.find_spec("libsql") is None:
-            miss("libsql: not installed")
+        for package in ("libsql", "sqlalchemy_libsql"):
+            if importlib.util.find_spec(package) is None:
+                miss(f"libsql: {package} is not installed")
         return [sys.executable, str(HERE / script)]
     if which("node") is None or not (HERE.parent / "node_modules/@libsql/client").exists():
         miss("npm: no clients; run npm ci --prefix tests")
