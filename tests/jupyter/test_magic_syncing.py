@@ -154,6 +154,23 @@ def test_replay_shows_the_session_as_a_script(two, tmp_path):
     assert "showing 20: %turso_sync replay FILE.sql" in two.good("%turso_sync replay").text
 
 
+def test_pulled_shows_what_came(two):
+    """By table, and the rows of one; a line counts those that had been pushed from here."""
+    two.sql("UPDATE carriers SET name = 'mine' WHERE carrier = 'UA'")
+    two.good("%turso_sync push")
+    two.good("%turso_sync pull --on yours")
+    two.sql("UPDATE carriers SET name = 'yours' WHERE carrier = 'UA'", "--on yours")
+    two.good("%turso_sync push --on yours")
+    two.good("%turso_sync pull")
+    ran = two.good("%turso_sync pulled")
+    assert ran.value.to_numpy().tolist() == [["carriers", 0, 1, 0, 1]]
+    assert "1 row overwrote what had been pushed from here" in ran.text
+    rows = two.good("%turso_sync pulled carriers").value
+    assert rows[["operation", "old", "new"]].to_numpy().tolist() == [
+        ["update", {"name": "mine"}, {"name": "yours"}]
+    ]
+
+
 def test_diff_shows_both_sides_before_anything_moves(two):
     """A frame by table and key, and a line that counts; the push and the pull then do just that."""
     two.sql("UPDATE carriers SET name = 'mine' WHERE carrier = 'UA'")

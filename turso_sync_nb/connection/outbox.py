@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.changes.conflicts import Conflict
     from turso_sync_nb.changes.model import Change, Image, Shape, Transaction
+    from turso_sync_nb.engine.pulled import PulledChange
 
 _CHANGES: Final = ("transaction", "change", "table", "key", "operation", "old", "new", "state", "reason")
 _DIFFERENCES: Final = ("by", "table", "key", "operation", "old", "new", "meets")
+_PULLED: Final = ("table", "came", "changed", "went", "overwrote")
+_CAME: Final = {"insert": "came", "update": "changed", "delete": "went"}
+_PULLED_ROWS: Final = ("table", "key", "operation", "old", "new", "overwrote")
 _CONFLICTS: Final = (
     "transaction", "table", "key", "operation", "kind", "base", "local", "remote", "settled_by", "time",
 )  # fmt: skip
@@ -51,6 +55,29 @@ def differences_frame(outgoing: Iterable[Change], incoming: Iterable[Change]) ->
         for table, key, operation, old, new in [_described(change)]
     ]
     return frame_of_rows(_DIFFERENCES, ("TEXT", "TEXT", None, "TEXT", None, None, "BOOLEAN"), rows)
+
+
+def pulled_frame(changes: Iterable[PulledChange]) -> pd.DataFrame:
+    """Return one row for each table in which a pull changed rows, with how many of each kind."""
+    counts: dict[str, dict[str, int]] = {}
+    for one in changes:
+        if isinstance(one.change, RowChange):
+            of_table = counts.setdefault(one.change.shape.table, dict.fromkeys(_PULLED[1:], 0))
+            of_table[_CAME[one.change.op]] += 1
+            of_table["overwrote"] += one.overwrote
+    rows = [(table, *of_table.values()) for table, of_table in sorted(counts.items())]
+    return frame_of_rows(_PULLED, ("TEXT", "INTEGER", "INTEGER", "INTEGER", "INTEGER"), rows)
+
+
+def pulled_rows_frame(changes: Iterable[PulledChange], table: str | None) -> pd.DataFrame:
+    """Return one row for each row or part of the schema that a pull changed, of ``table`` alone if given."""
+    rows = [
+        (name, key, operation, *_differing(one.change, old, new), one.overwrote)
+        for one in changes
+        for name, key, operation, old, new in [_described(one.change)]
+        if table is None or folded(name) == folded(table)
+    ]
+    return frame_of_rows(_PULLED_ROWS, ("TEXT", None, "TEXT", None, None, "BOOLEAN"), rows)
 
 
 def _row_key(change: Change) -> Any:

@@ -12,7 +12,13 @@ from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.net import net
 from turso_sync_nb.changes.schema import read_schema
 from turso_sync_nb.changes.script import script
-from turso_sync_nb.connection.outbox import changes_frame, conflicts_frame, differences_frame
+from turso_sync_nb.connection.outbox import (
+    changes_frame,
+    conflicts_frame,
+    differences_frame,
+    pulled_frame,
+    pulled_rows_frame,
+)
 from turso_sync_nb.connection.review import Review, deciding, reviewed, schema_lines
 from turso_sync_nb.connection.sql_errors import explaining
 from turso_sync_nb.connection.undo import put_row, undo
@@ -23,6 +29,7 @@ from turso_sync_nb.engine.news import are_there
 from turso_sync_nb.engine.position import find_out
 from turso_sync_nb.engine.pull import Settling, pull, rebase
 from turso_sync_nb.engine.pull_preview import PullPreview, preview_pull
+from turso_sync_nb.engine.pulled import pulled
 from turso_sync_nb.engine.push import push
 from turso_sync_nb.engine.stepwise import RemoteChanges, apply_changes, wait_changes
 from turso_sync_nb.engine.verify import verify
@@ -114,6 +121,34 @@ class SyncMixin:
         self._session.check_open()
         with explaining():
             return apply_changes(self._replica, changes, self._settling("apply_changes"))
+
+    def pulled(self) -> pd.DataFrame:
+        """Return how many rows the last pull of this process changed here, one row for each table.
+
+        Columns: table, came, changed, went, overwrote. ``overwrote`` counts rows whose value had been pushed
+        from here by this process and is another one now. What was pushed from here and came back is no
+        change. Nothing is asked of the remote by a whole replica; a partial one tells of pages that are here,
+        and may fetch some that lead to their rows.
+
+        Raises:
+            UsageError: this process pulled nothing, or the first pages came with it.
+        """
+        self._session.check_open()
+        with explaining():
+            return pulled_frame(pulled(self._replica))
+
+    def pulled_rows(self, table: str | None = None) -> pd.DataFrame:
+        """Return the rows that the last pull of this process changed here, all or those of ``table``.
+
+        Columns: table, key, operation, old, new, overwrote; of an update the columns that differ are shown.
+        A change of the schema has its SQL in ``new``.
+
+        Raises:
+            UsageError: as for :meth:`pulled`.
+        """
+        self._session.check_open()
+        with explaining():
+            return pulled_rows_frame(pulled(self._replica), table)
 
     def has_news(self, wait_s: float = 0.0) -> bool:
         """Return whether the remote has something that a pull would bring; nothing is fetched.

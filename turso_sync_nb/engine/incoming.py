@@ -87,6 +87,17 @@ def changes_between(replica: Replica, news: News) -> tuple[tuple[Change, ...], i
         return tuple(run.changes()), run.unplaced
 
 
+def compared(
+    before: Snapshot, after: Snapshot, sent: BitMap, kept: BitMap
+) -> tuple[tuple[Change, ...], int]:
+    """Return what turns one state into the other, and how many pages were not placed.
+
+    They differ at most in the pages ``sent``; those in ``kept`` are here.
+    """
+    run = _Comparison(_State(before), _State(after), sent, kept)
+    return tuple(run.changes()), run.unplaced
+
+
 @contextmanager
 def two_states(replica: Replica, news: News) -> Iterator[tuple[_State, _State]]:
     """Give the base image in force, and the next one."""

@@ -20,6 +20,7 @@ from turso_sync_nb.engine import bookkeeping, position
 from turso_sync_nb.engine.fetch import FIRST_PAGE, PagesAt, another_database
 from turso_sync_nb.engine.local import Local, read_local_work, waiting_id
 from turso_sync_nb.engine.news import News, fetched
+from turso_sync_nb.engine.pulled import LastPull
 from turso_sync_nb.engine.replay import Replayed, replay
 from turso_sync_nb.engine.reports import PullReport
 from turso_sync_nb.engine.salvage import saved_local_work
@@ -138,7 +139,7 @@ def in_force(replica: Replica, news: News, settling: Settling) -> Replayed:
 
     Ctrl-C is deferred but where that may take long, so that every connection is taken up again.
     """
-    folder, store = replica.folder, replica.store
+    folder, store, revision = replica.folder, replica.store, replica.metadata.revision
     with (
         replica.gate.closed(settling.verb, settling.caller, WAIT_FOR_OTHERS_S),
         defer_sigint() as deferral,
@@ -147,11 +148,16 @@ def in_force(replica: Replica, news: News, settling: Settling) -> Replayed:
         with deferral.allowed():
             local = saved_local_work(folder) or _local_work(replica)
             here = _Here(local, _known_clients(replica) if news.doubt else {})
+            last_pull = LastPull.begin(replica, news)
         with publication(folder, store, news.next_base, news.keep) as publishing:
             with deferral.allowed():
                 metadata, replayed, acknowledged = _on_next_base(replica, publishing, news, settling, here)
             came_on("putting it in force")
             replica.moved_on(publishing.commit(metadata))
+        if last_pull is not None:
+            last_pull.end(replica)
+        if news.revision != revision:
+            replica.last_pull = last_pull
         if local is not None:
             replica.session.arrived(one for one in local.transactions if one.last_id <= acknowledged)
         folder.salvage.unlink(missing_ok=True)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from pyroaring import BitMap
 
     from turso_sync_nb.engine.hydration import Hydration
+    from turso_sync_nb.engine.pulled import LastPull
     from turso_sync_nb.engine.remote import Remote
     from turso_sync_nb.engine.reports import BootstrapReport
     from turso_sync_nb.storage.files.folder import ReplicaFolder
@@ -87,6 +88,8 @@ class Replica:
     """Whether the remote does; ``None`` as long as it was not tried."""
     unanswered: bool = field(default=True, init=False)
     """Whether a push may be on its way whose answer was not heard; of another process's nobody knows."""
+    last_pull: LastPull | None = field(default=None, init=False)
+    """The states before and after the last pull of this process."""
     opening_note: str = field(default="", init=False)
     """The note of the last connect about the saved configuration."""
     eviction: Eviction | None = field(default=None, init=False)

@@ -151,6 +151,12 @@ _ALL: Final = (
         syncing.changes,
     ),
     Subcommand(
+        "pulled",
+        Grammar("%turso_sync pulled [TABLE]", (_ON,), 0, 1),
+        "how many rows the last pull brought, changed and took away, by table; the rows of a table",
+        syncing.pulled,
+    ),
+    Subcommand(
         "diff",
         Grammar("%turso_sync diff", (_ON,)),
         "show what a push would send and a pull would change, by table and key",

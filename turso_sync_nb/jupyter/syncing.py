@@ -106,6 +106,14 @@ def diff(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     return notebook.shown(frame, [" · ".join(counts)])
 
 
+def pulled(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
+    """Return what the last pull changed here, by table, or the rows of one table."""
+    db, table = _db(notebook, arguments), arguments.word(0)
+    frame = db.pulled() if table is None else db.pulled_rows(table)
+    overwrote = count_of(int(frame["overwrote"].sum()), "row")
+    return notebook.shown(frame, [f"{overwrote} overwrote what had been pushed from here"])
+
+
 def conflicts(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     """Return the conflicts seen so far."""
     frame = _db(notebook, arguments).conflicts()

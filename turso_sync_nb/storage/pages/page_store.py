@@ -298,6 +298,12 @@ class PageStore:
         with self._lock:
             return self.read(page) if page in self.page_map.resident else None
 
+    def read_past(self, page: int) -> bytes | None:
+        """Return a page past the base image's end, as a native checkpoint wrote it, or None without one."""
+        with self._lock, self._explained("read"):
+            data = self._file.xRead(PAGE_SIZE, page * PAGE_SIZE) if page >= self.page_map.db_pages else b""
+        return data if len(data) == PAGE_SIZE else None
+
     def base(self, page: PageId) -> bytes:
         """Return the base content of ``page``: what the remote has, whatever a checkpoint wrote over it.
 
