@@ -46,7 +46,7 @@ KEPT_PAGES_MAX: Final = 65_536
 """Pages (256 MiB) that a pull keeps aside at most; what a larger one changed is not told."""
 
 _SIZE: Final = slice(28, 32)
-"""Where page 0 says how many pages the database has."""
+"""The field of page 0 that says how many pages the database has."""
 
 
 class _Kept:
