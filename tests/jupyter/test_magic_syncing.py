@@ -154,7 +154,7 @@ def test_replay_shows_the_session_as_a_script(two, tmp_path):
     assert "showing 20: %turso_sync replay FILE.sql" in two.good("%turso_sync replay").text
 
 
-def test_pulled_shows_what_came(two):
+def test_arrived_shows_what_came(two):
     """By table, and the rows of one; a line counts those that had been pushed from here."""
     two.sql("UPDATE carriers SET name = 'mine' WHERE carrier = 'UA'")
     two.good("%turso_sync push")
@@ -162,10 +162,10 @@ def test_pulled_shows_what_came(two):
     two.sql("UPDATE carriers SET name = 'yours' WHERE carrier = 'UA'", "--on yours")
     two.good("%turso_sync push --on yours")
     two.good("%turso_sync pull")
-    ran = two.good("%turso_sync pulled")
+    ran = two.good("%turso_sync arrived")
     assert ran.value.to_numpy().tolist() == [["carriers", 0, 1, 0, 1]]
     assert "1 row overwrote what had been pushed from here" in ran.text
-    rows = two.good("%turso_sync pulled carriers").value
+    rows = two.good("%turso_sync arrived carriers").value
     assert rows[["operation", "old", "new"]].to_numpy().tolist() == [
         ["update", {"name": "mine"}, {"name": "yours"}]
     ]

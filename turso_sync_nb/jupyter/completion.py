@@ -145,7 +145,7 @@ def _words_at(line: _Line, subcommand: str, place: int, names: list[str]) -> Ite
     match subcommand, place:
         case (("use" | "close"), 0):
             return [(name, "instance") for name in names]
-        case ("schema" | "profile" | "edit" | "pulled", 0) | ("write", 1):
+        case ("schema" | "profile" | "edit" | "arrived", 0) | ("write", 1):
             with _here(line.db) as db:
                 return [(name, "class") for name in _table_names(db)]
         case "write", 0:

@@ -151,10 +151,10 @@ _ALL: Final = (
         syncing.changes,
     ),
     Subcommand(
-        "pulled",
-        Grammar("%turso_sync pulled [TABLE]", (_ON,), 0, 1),
+        "arrived",
+        Grammar("%turso_sync arrived [TABLE]", (_ON,), 0, 1),
         "how many rows the last pull brought, changed and took away, by table; the rows of a table",
-        syncing.pulled,
+        syncing.arrived,
     ),
     Subcommand(
         "diff",

@@ -106,7 +106,7 @@ def diff(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     return notebook.shown(frame, [" · ".join(counts)])
 
 
-def pulled(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
+def arrived(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     """Return what the last pull changed here, by table, or the rows of one table."""
     db, table = _db(notebook, arguments), arguments.word(0)
     frame = db.pulled() if table is None else db.pulled_rows(table)
