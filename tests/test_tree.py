@@ -32,7 +32,7 @@ PUBLIC = {
     "RemoteError", "RemoteFailedError", "RemoteRefusedError", "RemoteUnreachableError",
     "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError", "RevisionGoneError", "Rewrite", "Row",
     "SKIP", "StoppedError", "SyncError", "Time", "TimeFromTicks", "Timestamp", "TimestampFromTicks",
-    "UsageError", "VerifyReport", "Warning", "aio", "apilevel", "connect", "paramstyle",
+    "UsageError", "VerifyReport", "Warning", "aio", "apilevel", "connect", "connect_at", "paramstyle",
     "read_metadata", "server", "sqlite_version", "sqlite_version_info", "threadsafety",
 }  # fmt: skip
 

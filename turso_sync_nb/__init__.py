@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from turso_sync_nb import aio, server
-    from turso_sync_nb.api import connect
+    from turso_sync_nb.api import connect, connect_at
     from turso_sync_nb.connection.batches import BatchResult
     from turso_sync_nb.connection.cursor import Cursor
     from turso_sync_nb.connection.drop_in import sqlite_version, sqlite_version_info
@@ -82,6 +82,7 @@ paramstyle: Final = "qmark"
 _LOADED_WHEN_USED: Final = {
     "BatchResult": "turso_sync_nb.connection.batches",
     "connect": "turso_sync_nb.api",
+    "connect_at": "turso_sync_nb.api",
     "Connection": "turso_sync_nb.public_connection",
     "ConnectionSync": "turso_sync_nb.public_connection",
     "Cursor": "turso_sync_nb.connection.cursor",
@@ -103,8 +104,8 @@ __all__ = [
     "RemoteError", "RemoteFailedError", "RemoteRefusedError", "RemoteUnreachableError",
     "ReplicaBrokenError", "ReplicaBusyError", "ReplicaError", "RevisionGoneError", "Rewrite", "Row",
     "StoppedError", "SyncError", "Time", "TimeFromTicks", "Timestamp", "TimestampFromTicks", "UsageError",
-    "VerifyReport", "Warning", "aio", "apilevel", "connect", "paramstyle", "read_metadata", "server",
-    "sqlite_version", "sqlite_version_info", "threadsafety",
+    "VerifyReport", "Warning", "aio", "apilevel", "connect", "connect_at", "paramstyle", "read_metadata",
+    "server", "sqlite_version", "sqlite_version_info", "threadsafety",
 ]  # fmt: skip
 
 

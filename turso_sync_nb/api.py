@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,8 +25,9 @@ from turso_sync_nb.connection.arguments import (
 )
 from turso_sync_nb.connection.sql_errors import translated
 from turso_sync_nb.connection.syncing import SyncOptions
+from turso_sync_nb.engine.configuration import read_metadata
 from turso_sync_nb.engine.ensure import ensure
-from turso_sync_nb.engine.opening import ReplicaOptions, open_replica
+from turso_sync_nb.engine.opening import MEMORY, ReplicaOptions, open_pinned, open_replica
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncQueryBootstrap, RemoteEncryptionCipher
 from turso_sync_nb.public_connection import Connection
@@ -33,7 +35,6 @@ from turso_sync_nb.remote.http import HttpRemote, checked_transport
 from turso_sync_nb.secret import Secret
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable
 
     from turso_sync_nb.changes.conflicts import Policies
@@ -161,6 +162,63 @@ def connect(
     if connection.opening_note:
         LOG.warning(connection.opening_note)
     return connection
+
+
+def connect_at(
+    path_or_url: Text | os.PathLike[str],
+    revision: str,
+    *,
+    auth_token: Text = None,
+    remote_encryption_key: str | Secret | None = None,
+    compress: bool | None = None,
+    transport: object = None,
+) -> Connection:
+    """Return a connection that reads the remote as it was at ``revision``, whatever happens there meanwhile.
+
+    Pages arrive as queries touch them, in a private folder that goes with the connection. It does not write,
+    pull or push; TEMP tables work, and ``export()`` makes a file of that state. ``Connection.history`` names
+    revisions, ``Connection.at`` does this with an open connection's remote.
+
+    Args:
+        path_or_url: the folder of a replica, whose saved address is used, or the address itself.
+        revision: as the remote names it.
+        auth_token: as for :func:`connect`, and so are the other options.
+        remote_encryption_key: base64 key of an encrypted remote database.
+        compress: ask for compressed pages.
+        transport: an httpx transport that carries the requests.
+
+    Raises:
+        RevisionGoneError: the remote does not hold it.
+        UsageError: there is no replica in the folder, or it has no saved address.
+        RemoteError, ProtocolError: the remote did not answer, or not as the protocol says.
+    """
+    place, auth_token = Secret(path_or_url), Secret.of(auth_token)
+    del path_or_url  # it may hold a token
+    remote_encryption_key = Secret.of(remote_encryption_key)
+    url = place if place.use(_is_address) else _saved_address(place)
+    check_kinds(MEMORY, url, auth_token)
+    carried: dict[str, Any] = {"transport": checked_transport(transport)} if transport is not None else {}
+    remote = HttpRemote(url, auth_token, encryption_key=remote_encryption_key, compress=compress, **carried)
+    return Connection(open_pinned(remote, revision), None)
+
+
+def _is_address(place: object) -> bool:
+    return callable(place) or "://" in str(place)
+
+
+def _saved_address(place: Secret) -> Secret:
+    """Return the address saved with the replica in the folder ``place``."""
+    folder = place.reveal()
+    if not isinstance(folder, str | os.PathLike):
+        raise UsageError("read a revision: no folder and no URL was given", hint="give one of them")
+    saved = read_metadata(folder)
+    url = saved.saved_configuration.remote_url if saved else None
+    if url is None:
+        reason = "its address is not saved" if saved else "there is no replica"
+        raise UsageError(
+            f"read a revision of {folder}: {reason}", hint="give the database's URL in place of the folder"
+        )
+    return Secret(url)
 
 
 def _ensure_bootstrap_query(replica: Replica, partial: PartialSyncOpts | None) -> None:

@@ -171,6 +171,19 @@ def test_arrived_shows_what_came(two):
     ]
 
 
+def test_a_revision_is_read_by_at(two):
+    """History lists it, at reads it in a connection of its own, diff compares two; use goes back."""
+    two.sql("UPDATE carriers SET name = 'new' WHERE carrier = 'UA'", "--on yours")
+    two.good("%turso_sync push --on yours")
+    two.good("%turso_sync pull")
+    first, second = two.good("%turso_sync history").value["revision"]
+    assert "%turso_sync use" in two.good(f"%turso_sync at {first}").text
+    ask = "SELECT name FROM carriers WHERE carrier = 'UA'"
+    assert two.sql(ask).value["name"].tolist() != ["new"]
+    assert "nothing else" in two.sql("DELETE FROM carriers").line
+    assert len(two.good(f"%turso_sync diff {first} {second}").value) == 1
+
+
 def test_diff_shows_both_sides_before_anything_moves(two):
     """A frame by table and key, and a line that counts; the push and the pull then do just that."""
     two.sql("UPDATE carriers SET name = 'mine' WHERE carrier = 'UA'")

@@ -31,6 +31,7 @@ from turso_sync_nb.connection.syncing import SyncMixin, SyncOptions
 from turso_sync_nb.connection.writing import Mode, write_frame
 from turso_sync_nb.engine import tree_costs
 from turso_sync_nb.engine.export import export
+from turso_sync_nb.engine.opening import open_pinned
 from turso_sync_nb.engine.reports import QueryReport, Stats
 from turso_sync_nb.errors import ProgrammingError, UsageError
 from turso_sync_nb.storage.files.signals import defer_sigint
@@ -141,6 +142,18 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
         except BaseException:
             self._replica.release()
             raise
+
+    def at(self, revision: str) -> Self:
+        """Return a further connection, which reads the remote as it was at ``revision``; close it by itself.
+
+        It reads lazily and does not write; see :func:`turso_sync_nb.connect_at`.
+
+        Raises:
+            RevisionGoneError: the remote does not hold that revision.
+            RemoteError, ProtocolError: the remote did not answer, or not as the protocol says.
+        """
+        self._session.check_open()
+        return type(self)(open_pinned(self._replica.need_remote().beside(), revision), None)
 
     def cursor(self, factory: type[Cursor] = Cursor) -> Cursor:
         """Return a new cursor."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.changes.conflicts import Conflict
     from turso_sync_nb.changes.model import Change, Image, Shape, Transaction
     from turso_sync_nb.engine.pulled import PulledChange
+    from turso_sync_nb.storage.files.metadata import Metadata
 
 _CHANGES: Final = ("transaction", "change", "table", "key", "operation", "old", "new", "state", "reason")
 _DIFFERENCES: Final = ("by", "table", "key", "operation", "old", "new", "meets")
@@ -78,6 +79,22 @@ def pulled_rows_frame(changes: Iterable[PulledChange], table: str | None) -> pd.
         if table is None or folded(name) == folded(table)
     ]
     return frame_of_rows(_PULLED_ROWS, ("TEXT", None, "TEXT", None, None, "BOOLEAN"), rows)
+
+
+def revisions_frame(changes: Iterable[Change]) -> pd.DataFrame:
+    """Return one row for each row or part of the schema that differs between two revisions."""
+    rows = [
+        (table, key, operation, *_differing(change, old, new))
+        for change in changes
+        for table, key, operation, old, new in [_described(change)]
+    ]
+    return frame_of_rows(_PULLED_ROWS[:-1], ("TEXT", None, "TEXT", None, None), rows)
+
+
+def history_frame(metadata: Metadata) -> pd.DataFrame:
+    """Return one row for each revision that the metadata remember."""
+    rows = [(one.revision, utc(one.unix_time), one is metadata.seen[-1]) for one in metadata.seen]
+    return frame_of_rows(("revision", "time", "current"), ("TEXT", None, "BOOLEAN"), rows)
 
 
 def _row_key(change: Change) -> Any:

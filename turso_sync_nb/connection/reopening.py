@@ -15,10 +15,11 @@ import apsw
 
 from turso_sync_nb.changes.capture import Capture
 from turso_sync_nb.changes.names import is_internal
-from turso_sync_nb.connection.allowed import REFUSED_PRAGMAS, refuse_inner_file
+from turso_sync_nb.connection.allowed import REFUSED_PRAGMAS, WRITES, refuse_inner_file
 from turso_sync_nb.connection.carrying import Luggage
 from turso_sync_nb.connection.deadline import PROGRESS_STEPS, Deadline
 from turso_sync_nb.connection.facts import Facts, KnownFacts
+from turso_sync_nb.engine.pinned import refuse_pinned
 from turso_sync_nb.errors import ReplicaError, UsageError
 
 if TYPE_CHECKING:
@@ -222,6 +223,8 @@ class Reopenable:
                 raise UsageError(f"set PRAGMA {name}: refused here", hint=REFUSED_PRAGMAS[name])
             if name == "recursive_triggers" and not self._own:  # the session sets it, each time it is run
                 return int(apsw.SQLITE_IGNORE)
+        if self._replica.pinned is not None and action in WRITES and database == "main" and not self._own:
+            refuse_pinned(self._replica, "write")
         if action == apsw.SQLITE_ATTACH:
             self._attached = True
             refuse_inner_file(first or "")

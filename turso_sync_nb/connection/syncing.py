@@ -16,8 +16,10 @@ from turso_sync_nb.connection.outbox import (
     changes_frame,
     conflicts_frame,
     differences_frame,
+    history_frame,
     pulled_frame,
     pulled_rows_frame,
+    revisions_frame,
 )
 from turso_sync_nb.connection.review import Review, deciding, reviewed, schema_lines
 from turso_sync_nb.connection.sql_errors import explaining
@@ -26,6 +28,7 @@ from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.checkpoint import checkpoint
 from turso_sync_nb.engine.incoming import incoming
 from turso_sync_nb.engine.news import are_there
+from turso_sync_nb.engine.pinned import changes_of_revisions, refuse_pinned
 from turso_sync_nb.engine.position import find_out
 from turso_sync_nb.engine.pull import Settling, pull, rebase
 from turso_sync_nb.engine.pull_preview import PullPreview, preview_pull
@@ -89,6 +92,7 @@ class SyncMixin:
             ReplicaError: the server at the address is another database, or lost what it acknowledged.
         """
         self._session.check_open()
+        refuse_pinned(self._replica, "pull")
         with explaining():
             return pull(
                 self._replica,
@@ -105,6 +109,7 @@ class SyncMixin:
             ReplicaError: the server at the address is another database.
         """
         self._session.check_open()
+        refuse_pinned(self._replica, "wait_changes")
         with explaining():
             return wait_changes(self._replica, self._options.long_poll_timeout_ms)
 
@@ -119,6 +124,7 @@ class SyncMixin:
             ReplicaBusyError, ConflictError: as for :meth:`pull`; they can be applied again.
         """
         self._session.check_open()
+        refuse_pinned(self._replica, "apply_changes")
         with explaining():
             return apply_changes(self._replica, changes, self._settling("apply_changes"))
 
@@ -179,6 +185,7 @@ class SyncMixin:
             RemoteError, ProtocolError: the remote did not answer, or not as the protocol says.
         """
         self._session.check_open()
+        refuse_pinned(self._replica, "push")
         if self._session.in_transaction:
             self._replica.gate.refuse_caller("push", self._session)
         with explaining():
@@ -218,6 +225,7 @@ class SyncMixin:
     def checkpoint(self) -> CheckpointReport:
         """Move the log into the database file, keeping what a pull needs to take it back."""
         self._session.check_open()
+        refuse_pinned(self._replica, "checkpoint")
         with explaining():
             return checkpoint(self._replica, self._session)
 
@@ -267,8 +275,20 @@ class SyncMixin:
         with explaining():
             return conflicts_frame(outbox.conflicts(self._replica))
 
-    def diff(self) -> pd.DataFrame:
+    def history(self) -> pd.DataFrame:
+        """Return the revisions at which this replica was, the latest last: up to 100, each with its time.
+
+        Columns: revision, time, current. They can be read with :meth:`at` and compared with :meth:`diff` as
+        long as the remote holds them. Nothing is asked of it.
+        """
+        self._session.check_open()
+        return history_frame(self._replica.metadata)
+
+    def diff(self, old: str | None = None, new: str | None = None) -> pd.DataFrame:
         """Return what a push would send and what a pull would change, by table and key; nothing moves.
+
+        With ``old``, a revision: what is different at the revision ``new``, or on the remote now. Columns
+        are table, key, operation, old, new then.
 
         Columns: by (push, pull), table, key, operation, old, new, meets (the other side changes the same
         row). Several changes of a row are one, of updates the columns that differ are shown. What a pull
@@ -281,6 +301,9 @@ class SyncMixin:
             RevisionGoneError: it does not know our revision any more; pull.
         """
         self._session.check_open()
+        if old is not None:
+            with explaining():
+                return revisions_frame(changes_of_revisions(self._replica, old, new))
         with explaining():
             news = incoming(self._replica)
             waiting = outbox.transactions(self._replica)

@@ -11,6 +11,7 @@
 | ``unreadable.py`` | a schema that SQLite cannot read, refused by the object's name |
 | ``verify.py`` | the replica and the remote compared, and made equal again |
 | ``incoming.py``, ``keyed_pages.py`` | what a pull would change; rows WITHOUT ROWID on pages |
+| ``pinned.py`` | one revision, read lazily; two of them compared |
 | ``pulled.py`` | the rows that the last pull changed |
 | ``pull_preview.py`` | the outcome of a pull, beforehand |
 | ``ensure.py``, ``query_selector.py`` | the pages that one query touches; named by the remote |

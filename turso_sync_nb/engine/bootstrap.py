@@ -203,7 +203,7 @@ class _Run:
                 store.put(source.fetch(pages))
             self._refuse_unreadable(store)
         store.flush()
-        ready = metadata.changed(phase="ready", last_pull_unix_time=int(time.time()))
+        ready = metadata.at(metadata.revision, int(time.time())).changed(phase="ready")
         save_metadata(self.folder, ready)
         return ready
 

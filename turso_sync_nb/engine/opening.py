@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.engine.bootstrap import Bootstrapped, bootstrap
 from turso_sync_nb.engine.configuration import configured, is_moved, move_to, prove_address
+from turso_sync_nb.engine.pinned import PREFIX_BYTES, pinned
 from turso_sync_nb.engine.pull import Settling, pull, rebase
 from turso_sync_nb.engine.replica import Replica
 from turso_sync_nb.engine.salvage import save_local_work
@@ -67,6 +68,8 @@ class ReplicaOptions:
     pages_per_request: int | None = None
     reserved_bytes: int = 0
     """Bytes at the end of each page of a database that is begun here, for the remote's encryption."""
+    pinned: str | None = None
+    """The one revision to read, in a private folder; None: the newest, and those to come."""
     lock_timeout_s: float = LOCK_TIMEOUT_S
     pages_resident_max: int | None = None
     """Pages that may be here; as long as this process has the replica. ``None``: all of them."""
@@ -114,6 +117,20 @@ def open_replica(path: str | os.PathLike[str], options: ReplicaOptions, make_rem
         if private:
             shutil.rmtree(folder.parent)
         raise
+
+
+def open_pinned(remote: Remote, revision: str) -> Replica:
+    """Return a replica that reads ``remote`` at ``revision``, in a private folder; it closes the remote.
+
+    Raises:
+        UsageError: no revision is given.
+        RevisionGoneError: the remote does not hold it.
+        RemoteError, ProtocolError: the bootstrap failed.
+    """
+    if not isinstance(revision, str) or not revision:
+        raise UsageError("read a revision: none was given", hint="db.history() lists revisions")
+    first = PartialSyncOpts(PartialSyncPrefixBootstrap(PREFIX_BYTES))
+    return open_replica(MEMORY, ReplicaOptions(partial_sync=first, pinned=revision), lambda _: remote)
 
 
 def _retain(folder: Path) -> None:
@@ -185,6 +202,8 @@ def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -
         if remote:
             undo.callback(remote.close)
         metadata = configured(saved, options.partial_sync) if saved else _new_metadata(options)
+        if options.pinned is not None and remote and not saved:
+            metadata = pinned(metadata, remote, options.pinned)
         damage = _changed_by_others(folder, metadata) if metadata.phase == "ready" else ""
         if damage:
             metadata = _without_base(folder, lock, metadata, remote, damage)
@@ -200,7 +219,7 @@ def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -
         if damage and report:
             note = f"{damage}: the database was fetched again, changes made here were kept"
             report = replace(report, note="; ".join(filter(None, [note, report.note])))
-        replica = Replica(folder, lock, ready.metadata, ready.store, remote, report)
+        replica = Replica(folder, lock, ready.metadata, ready.store, remote, report, options.pinned)
         if options.pages_resident_max is not None:
             replica.limit(options.pages_resident_max)
             undo.callback(replica.eviction.close if replica.eviction else lambda: None)

@@ -254,12 +254,13 @@ def _suspended(replica: Replica) -> Iterator[None]:
 
 
 def _moved_on(replica: Replica, news: News) -> Metadata:
-    metadata = replica.metadata
+    metadata, now = replica.metadata, int(time.time())
+    if news.revision != metadata.revision:
+        metadata = metadata.at(news.revision, now)
     return metadata.changed(
-        revision=news.revision,
         database=news.database or metadata.database,
         db_pages=news.next_base.db_pages,
-        last_pull_unix_time=int(time.time()),
+        last_pull_unix_time=now,
         pushed_since_pull=metadata.pushed_since_pull and replica.unanswered,
     )
 

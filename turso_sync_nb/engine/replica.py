@@ -78,6 +78,8 @@ class Replica:
     store: PageStore
     remote: Remote | None
     bootstrap_report: BootstrapReport | None
+    pinned: str | None = None
+    """The revision that it reads and never leaves; None: it is pulled and written to."""
     release: Callable[[], None] = lambda: None
     """Give up one use of this replica; the last one closes it."""
     retain: Callable[[], None] = lambda: None

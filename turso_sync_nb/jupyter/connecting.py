@@ -46,6 +46,7 @@ CONNECT_OPTIONS: Final = (
     Option(("--token-env",), "VARIABLE", f"read the token from this variable (default: {VARIABLE})"),
     Option(("--token",), "TOKEN", "the token itself; it is saved in the notebook"),
 )
+AT_OPTIONS: Final = (Option(("--as",), "NAME", "call the connection NAME (default: the other's, and _at)"),)
 CLOSE_OPTIONS: Final = (Option(("--all",), "", "close every connection"),)
 
 _STOPPED_HINT: Final = "what has arrived is kept, run the cell again to go on"
@@ -118,6 +119,18 @@ def _unlogged() -> Iterator[None]:
         yield
     finally:
         LOG.disabled = former
+
+
+def at(notebook: Notebook, arguments: Arguments) -> None:
+    """Open a connection that reads the remote at one revision, and use it; the others stay open."""
+    former = notebook.connections.get(arguments.get("on"), notebook.variables)
+    revision = arguments.words[0]
+    db = former.db.at(revision)
+    name = arguments.get("as") or f"{former.name}_at"
+    _close_former(notebook, name)
+    notebook.connections.put(Named(name, db))
+    back = f"%turso_sync use {former.name} goes back"
+    notebook.say(f"using {name}, which reads {former.name} at {revision} · {back}")
 
 
 def use(notebook: Notebook, arguments: Arguments) -> None:

@@ -87,6 +87,18 @@ _ALL: Final = (
     Subcommand(
         "use", Grammar("%turso_sync use NAME", (), 1, 1), "choose the connection for cells", connecting.use
     ),
+    Subcommand(
+        "at",
+        Grammar("%turso_sync at REVISION [--as NAME]", (_ON, *connecting.AT_OPTIONS), 1, 1),
+        "read the database as it was at a revision, as history lists them",
+        connecting.at,
+    ),
+    Subcommand(
+        "history",
+        Grammar("%turso_sync history", (_ON,)),
+        "list the revisions at which the replica was",
+        syncing.history,
+    ),
     Subcommand("status", Grammar("%turso_sync status"), "list the open connections", describing.status),
     Subcommand("tables", Grammar("%turso_sync tables", (_ON,)), "list tables and views", describing.tables),
     Subcommand(
@@ -158,8 +170,8 @@ _ALL: Final = (
     ),
     Subcommand(
         "diff",
-        Grammar("%turso_sync diff", (_ON,)),
-        "show what a push would send and a pull would change, by table and key",
+        Grammar("%turso_sync diff [OLD [NEW]]", (_ON,), 0, 2),
+        "show what a push would send and a pull would change, by table and key; or compare two revisions",
         syncing.diff,
     ),
     Subcommand(

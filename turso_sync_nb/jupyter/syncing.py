@@ -96,7 +96,10 @@ def changes(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
 
 
 def diff(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
-    """Return what a push would send and what a pull would change."""
+    """Return what a push would send and what a pull would change, or what two revisions differ in."""
+    if arguments.words:
+        frame = _db(notebook, arguments).diff(arguments.words[0], arguments.word(1))
+        return notebook.shown(frame, [count_of(len(frame), "difference")])
     frame = _db(notebook, arguments).diff()
     counts = [f"{by}: {count_of(int((frame['by'] == by).sum()), 'difference')}" for by in ("push", "pull")]
     if both := int(frame.loc[frame["by"] == "pull", "meets"].sum()):
@@ -112,6 +115,11 @@ def arrived(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     frame = db.pulled() if table is None else db.pulled_rows(table)
     overwrote = count_of(int(frame["overwrote"].sum()), "row")
     return notebook.shown(frame, [f"{overwrote} overwrote what had been pushed from here"])
+
+
+def history(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
+    """Return the revisions at which the replica was."""
+    return notebook.shown(_db(notebook, arguments).history())
 
 
 def conflicts(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:

@@ -56,6 +56,17 @@ class FileStamp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return (now.size, now.mtime_ns) == (self.size, self.mtime_ns)
 
 
+class RevisionSeen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A revision at which a replica was, and the time at which it came there."""
+
+    revision: str
+    unix_time: Count
+
+
+REVISIONS_SEEN_MAX: Final = 100
+"""Revisions that the metadata remember: about 5 KB."""
+
+
 class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The state in force. Sizes in bytes unless they say pages, times in Unix seconds.
 
@@ -69,6 +80,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ``copied``: this replica was restored or copied, and rows that wait here may be on the remote already.
     ``log``: the salts of the log that holds commits, empty if none does. ``waiting_id``: an id that the tape
     has reached while anything on it waits, 0 if nothing does, ``None`` if an older release did not say.
+    ``seen``: the revisions it was at, the latest last.
     """
 
     client_id: str
@@ -93,6 +105,12 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     next_bytes: Count = 0
     log: str = ""
     waiting_id: Count | None = None
+    seen: tuple[RevisionSeen, ...] = ()
+
+    def at(self, revision: str, unix_time: int) -> Metadata:
+        """Return this at another revision, which it came to at ``unix_time``."""
+        seen = (*self.seen, RevisionSeen(revision, unix_time))[-REVISIONS_SEEN_MAX:]
+        return self.changed(revision=revision, last_pull_unix_time=unix_time, seen=seen)
 
     def changed(self, **changes: Any) -> Metadata:
         """Return this with ``changes`` to its fields; nothing is saved."""
