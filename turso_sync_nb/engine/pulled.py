@@ -42,8 +42,8 @@ class PulledChange:
     overwrote: bool
 
 
-KEPT_PAGES_MAX: Final = 65_536
-"""Pages (256 MiB) that a pull keeps aside at most; what a larger one changed is not told."""
+KEPT_PAGES_MAX: Final = 32_768
+"""Pages (128 MiB) that a pull keeps aside at most; what a larger one changed is not told."""
 
 _SIZE: Final = slice(28, 32)
 """The field of page 0 that says how many pages the database has."""
@@ -53,7 +53,7 @@ class _Kept:
     """The pages of one state that later ones may not have, in a file of their own."""
 
     def __init__(self, folder: Path, name: str, replica: Replica, pages: BitMap) -> None:
-        self.file = PageFile(folder / name, compressed=True)
+        self.file = PageFile(folder / name)
         store = replica.store
         with CommittedPages(replica.folder, store) as state:
             first_page = state.read(FIRST_PAGE) or b""
@@ -135,7 +135,7 @@ def _removed(folder: Path) -> None:
 
 def _nothing() -> UsageError:
     return UsageError(
-        "tell what a pull changed: this process pulled nothing, the first pages alone, or more than 256 MiB",
+        "tell what a pull changed: this process pulled nothing, the first pages alone, or more than 128 MiB",
         hint="ask after a pull that brought something",
     )
 
