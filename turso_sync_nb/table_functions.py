@@ -7,6 +7,7 @@ and percentile functions are built into the SQLite that APSW brings.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import apsw
@@ -32,7 +33,23 @@ def register(connection: apsw.Connection) -> None:
     connection.create_module(
         MODULE, _Series(), use_bestindex_object=True, eponymous=True, eponymous_only=True, read_only=True
     )
-    apsw.sqlite_extra.load(connection, "regexp")
+    if (regexp := _regexp()) is None:
+        return
+    setting = apsw.SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION
+    connection.config(setting, 1)
+    try:
+        connection.load_extension(regexp)
+    finally:
+        connection.config(setting, 0)
+
+
+@cache
+def _regexp() -> str | None:
+    """Return the file of SQLite's REGEXP, or None if this APSW was built without it.
+
+    It is looked for once: a connection that the end of the interpreter closes cannot.
+    """
+    return apsw.sqlite_extra.path("regexp") if apsw.sqlite_extra.has("regexp") else None
 
 
 class _Series:

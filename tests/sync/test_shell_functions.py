@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import subprocess
+import sys
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -106,3 +108,18 @@ def test_a_schema_that_calls_them_is_read_and_written(embedded, on, tmp_path):
     assert mine.execute("SELECT * FROM mail").fetchall() == [(1, "a@b"), (2, "c@d"), (3, "e@f")]
     assert yours.execute("SELECT * FROM mail").fetchall() == [(1, "a@b"), (2, "c@d"), (3, "e@f")]
     assert mine.diff().empty
+
+
+def test_a_program_that_does_not_close_ends_quietly(embedded, source, tmp_path):
+    """The end of the interpreter closes the connection, and nothing is printed about it."""
+    code = """
+import sys, turso_sync_nb as tsn
+db = tsn.connect(sys.argv[1], sys.argv[2], isolation_level=None)
+db.execute("INSERT INTO kv SELECT 'k' || value, 1 FROM generate_series(1, 3)")
+"""
+    url = embedded(source).url
+    command = [sys.executable, "-c", code, str(tmp_path / "r"), url]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stderr == ""
+    with closing(tsn.connect(tmp_path / "r", url)) as db:
+        assert len(db.changes()) == 3
