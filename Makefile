@@ -6,7 +6,7 @@ PYTHON ?= python3
 SOAK_SECONDS ?= 3600
 SEED ?= 1000
 PARALLEL ?= -n 2 --dist loadfile
-SLOW := browser connection/test_dialect.py simulation test_binder.py sync/test_random_sql.py sync/test_random_work.py
+SLOW := browser connection/test_dialect.py simulation test_binder.py sync/test_random_sql.py
 BIN := .venv/bin
 READY := .venv/.ready
 PEERS := tests/node_modules/.package-lock.json
@@ -20,7 +20,7 @@ help:
 	@echo "make lab          the same data in JupyterLab"
 	@echo "make test         lint, types, layering, tests; PARALLEL=: one process"
 	@echo "make test-fast    tests alone, without browser, Binder and random work"
-	@echo "make soak         simulated replicas under faults for an hour, then random schema changes and work; SOAK_SECONDS=, SEED="
+	@echo "make soak         simulated replicas under faults for an hour, mutations, random SQL; SOAK_SECONDS=, SEED="
 	@echo "make bench        speed, side by side with pyturso on one tursodb, into docs/bench.md; CASES='wire scan': parts"
 	@echo "make bench-large  2 GB: memory while bootstrapping, speed of a pull; 10 GB: a lookup (21 GB of disk)"
 	@echo "make pictures     the README's pictures of the widgets, from a JupyterLab in Chromium"
@@ -64,9 +64,10 @@ test-fast: $(READY) $(PEERS)
 
 soak: $(READY) $(PEERS)
 	$(BIN)/python tests/simulation/soak.py $(SOAK_SECONDS) $(SEED)
+	$(BIN)/python tests/simulation/mutations.py
 	PYTHONPATH=tests:tests/sync $(BIN)/python tests/sync/random_ddl.py embedded $$(($(SOAK_SECONDS) / 4)) $(SEED)
 	PYTHONPATH=tests:tests/sync $(BIN)/python tests/sync/random_ddl.py tursodb $$(($(SOAK_SECONDS) / 4)) $(SEED)
-	TSN_SOAK=1 $(BIN)/pytest tests/sync/test_random_work.py tests/sync/test_random_sql.py tests/sync/test_random_triggers.py --hypothesis-show-statistics $(PYTEST_ARGS)
+	TSN_SOAK=1 $(BIN)/pytest tests/sync/test_random_sql.py tests/sync/test_random_triggers.py --hypothesis-show-statistics $(PYTEST_ARGS)
 
 bench: $(READY) $(PEERS) $(FLIGHTS)
 	@PYTHONPATH=tests $(BIN)/python bench/run.py $(FLIGHTS) $(CASES)

@@ -1,24 +1,89 @@
-"""The oracle: rows that only one replica writes, counters of a trigger, and what was told of the rest."""
+"""The oracle: plain SQLite beside each replica's own tables, and few rules for the tables in which all meet.
+
+Own tables are touched by one replica alone, so whatever the others do and whatever fails, they are as plain
+SQLite has them after the same statements: here at any moment, on the server after each push that succeeded.
+Where replicas meet, a row is known by its *token*, which one statement wrote once.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-SCHEMA = """
-CREATE TABLE own (who INTEGER, n INTEGER, v, w, PRIMARY KEY (who, n));
-CREATE TABLE total (who INTEGER PRIMARY KEY, n INTEGER NOT NULL);
-CREATE TABLE shared (id INTEGER PRIMARY KEY, token TEXT, a, b);
-CREATE TABLE bare (who, v);
-CREATE TRIGGER counted AFTER INSERT ON own BEGIN UPDATE total SET n = n + 1 WHERE who = new.who; END;
-INSERT INTO total VALUES (0, 0), (1, 0), (2, 0);
-"""
-OWNED = ("own", "total", "bare")
+import apsw
+from programs import UNCOMPARED, Names, log_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    Run = Callable[[str], list[tuple[Any, ...]]]
+
+COUNTED: Final = -1
+"""Of table ``total``: the line of all replicas together."""
+
+
+class Mirror:
+    """Plain SQLite that gets the statements for the tables of one replica."""
+
+    def __init__(self, who: int) -> None:
+        self.names = Names(who)
+        pattern = self.names.prefix.replace("_", "[_]") + "*"
+        self._schema = (
+            f"SELECT type, name, sql FROM sqlite_schema WHERE tbl_name GLOB '{pattern}' AND sql IS NOT NULL"
+        )
+        self.raw = apsw.Connection(":memory:")
+        self.raw.execute(log_schema(self.names))
+
+    def run(self, sql: str, arguments: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement; return its rows."""
+        return list(self.raw.execute(sql, arguments))
+
+    def rollback(self) -> None:
+        """End the transaction, if one is open, without keeping it."""
+        if self.raw.in_transaction:
+            self.raw.execute("ROLLBACK")
+
+    def difference(self, run: Run) -> str:
+        """Return how another place differs from this one; empty when it does not."""
+        wanted, seen = sorted(self.run(self._schema)), sorted(run(self._schema))
+        if wanted != seen:
+            return f"schema {_only(seen, wanted)}, wrote {_only(wanted, seen)}"
+        for kind, name, _ in wanted:
+            if kind != "table":
+                continue
+            columns = [column for (column,) in self.run(f"SELECT name FROM pragma_table_xinfo('{name}')")]
+            named = ", ".join(f'"{column}"' for column in columns if column not in UNCOMPARED)
+            query = f'SELECT {named} FROM "{name}"'
+            want, have = (sorted(map(repr, place(query))) for place in (self.run, run))
+            if want != have:
+                return f"{name} {_only(have, want)}, wrote {_only(want, have)}"
+        return ""
+
+    def adopt(self, run: Run) -> None:
+        """Take the state of another place."""
+        schema = run(self._schema)
+        self.raw = apsw.Connection(":memory:")
+        for wanted in ("table", "index", "view", "trigger"):
+            for kind, name, sql in schema:
+                if kind == wanted:
+                    self.raw.execute(sql)
+                    if kind == "table":
+                        self._copy(run, name)
+        if self.run("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'"):
+            self.raw.execute("DELETE FROM sqlite_sequence")
+            for line in run("SELECT name, seq FROM sqlite_sequence"):
+                self.run("INSERT INTO sqlite_sequence VALUES (?, ?)", line)
+
+    def _copy(self, run: Run, table: str) -> None:
+        listed = self.run(f"SELECT name FROM pragma_table_xinfo('{table}') WHERE hidden = 0")
+        names = ", ".join(f'"{column}"' for (column,) in listed)
+        for row in run(f'SELECT {names} FROM "{table}"'):
+            self.run(f'INSERT INTO "{table}" ({names}) VALUES ({", ".join("?" * len(row))})', row)
 
 
 @dataclass
 class Rows:
-    """What one replica made of the tables in which nobody else touches its rows."""
+    """What one replica made of the rows that nobody else touches, in tables that all have."""
 
     own: dict[int, tuple[Any, Any]] = field(default_factory=dict)
     bare: list[Any] = field(default_factory=list)
@@ -28,45 +93,79 @@ class Rows:
         """Return another one that is equal."""
         return Rows(dict(self.own), list(self.bare), self.total)
 
-    def seen(self, who: int) -> dict[str, list[str]]:
-        """Return the rows as a replica is to show them."""
-        return {
+    def difference(self, who: int, run: Run) -> str:
+        """Return how another place differs; empty when it does not."""
+        wanted = {
             "own": sorted(repr((who, n, *row)) for n, row in self.own.items()),
             "bare": sorted(repr((who, v)) for v in self.bare),
             "total": [repr((who, self.total))],
         }
+        for table, want in wanted.items():
+            have = sorted(map(repr, run(f"SELECT * FROM {table} WHERE who = {who}")))
+            if want != have:
+                return f"{table} {_only(have, want)}, wrote {_only(want, have)}"
+        return ""
 
 
 @dataclass
-class Model:
-    """The state of one replica's user: committed rows, those of an open transaction, tokens it gave out."""
+class Meeting:
+    """What is known of rows that all replicas touch."""
 
-    who: int
-    committed: Rows = field(default_factory=Rows)
-    open: Rows | None = None
     tokens: set[str] = field(default_factory=set)
-    """Of rows of ``shared`` whose insertion was committed here."""
-    waiting: set[str] = field(default_factory=set)
-    """The same, of the open transaction."""
+    """Of rows whose insertion was committed."""
     deleted: set[str] = field(default_factory=set)
-    """Of rows of ``shared`` that were deleted here, committed or not."""
+    """Of rows that a statement deleted, committed or not, or whose table it dropped."""
+    keys: dict[str, int] = field(default_factory=dict)
+    """The key of a row of ``shared`` that was inserted under a key of the user's."""
+    parents: dict[str, str] = field(default_factory=dict)
+    """The token of the parent that a row of ``child`` was written for."""
+    hits: int = 0
+    """How often the counter was raised."""
+    is_revised: bool = False
+    """Whether a user gave a transaction up or took one up: its keys may have been used meanwhile."""
+    told: str = ""
+    """What lists said that are gone: of replicas that were restored."""
 
-    @property
-    def rows(self) -> Rows:
-        """What is read now."""
-        return self.committed if self.open is None else self.open
+    def wrong(self, run: Run, told: str) -> str:
+        """Return what is wrong with the server's rows, when nothing waits; empty when nothing is."""
+        shared, parents = run("SELECT id, token FROM shared"), run("SELECT id, token FROM parent")
+        children = run("SELECT token, parent FROM child")
+        there = {token for _, token in shared + parents} | {token for token, _ in children}
+        there |= {token for (token,) in run("SELECT token FROM claim")} | self._fought(run)
+        for token in sorted(self.tokens - self.deleted - there):
+            if repr(token) not in told + self.told:
+                return f"the row {token} vanished, and nothing lists it"
+        for key, token in shared:
+            if token in self.keys and self.keys[token] != key:
+                return f"the row {token} was written under key {self.keys[token]}, and has {key}"
+        by_key = dict(parents)
+        for token, key in children:
+            meant, found = self.parents.get(token), by_key.get(key)
+            if found is not None and found != meant and meant not in self.deleted:
+                return f"the child {token} of {meant} points at {found}"
+        return ""
 
-    def begin(self) -> None:
-        """Open a transaction."""
-        self.open = self.committed.copy()
+    def check_conflict(self, who: int, conflict: dict[str, Any]) -> None:
+        """See that a replica's rows that all stood in its own database are not in each other's way."""
+        rows = [conflict["local"], conflict["remote"]]
+        tokens = {str(row.get("token")) for row in rows if isinstance(row, dict)}
+        own = {token for token in tokens - self.deleted if token.startswith(f"{who}-")}
+        is_overwritten = conflict["kind"] == "key taken" and "new key" not in str(conflict["settled_by"])
+        if is_overwritten and len(own) > 1 and not self.is_revised:
+            raise AssertionError(f"rows {sorted(own)} of replica {who} were given one key")
 
-    def commit(self) -> None:
-        """Keep what the transaction did."""
-        if self.open is not None:
-            self.committed, self.open = self.open, None
-        self.tokens |= self.waiting
-        self.waiting = set()
+    def _fought(self, run: Run) -> set[str]:
+        tables = [name for (name,) in run("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        names = [name for name in tables if name.startswith("fought")]
+        return {row[0] for name in names for row in run(f'SELECT token FROM "{name}"')}
 
-    def rollback(self) -> None:
-        """Forget it."""
-        self.open, self.waiting = None, set()
+
+def _only(some: Iterable[Any], others: Iterable[Any]) -> str:
+    left = list(others)
+    found = []
+    for one in some:
+        if one in left:
+            left.remove(one)
+        else:
+            found.append(one)
+    return repr([str(one)[:200] for one in found])[:500]

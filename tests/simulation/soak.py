@@ -8,7 +8,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from world import failure_of, shrunk, steps_of
+from runs import failure_of, shrunk
+from world import steps_of
 
 STEPS = 500
 

@@ -1,4 +1,4 @@
-"""One seed decides all: statements, verbs, policies, faults of network and disk, and who acts when.
+"""One seed decides all: schemas, statements, verbs, policies, faults, and who acts when.
 
 Three replicas and their server run in this process and this thread. A run is a list of steps made from the
 seed; each can be taken in any state, so a run that fails is shrunk by leaving steps out. A *kill* is the
@@ -9,39 +9,46 @@ was in memory is not. Power loss is not simulated here (``tests/sync/power.py`` 
 from __future__ import annotations
 
 import random
-import shutil
+import signal
 import uuid
 from collections import Counter
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from unittest import mock
 
 import apsw
-from model import OWNED, SCHEMA, Model
-from wire import NETWORK_FAULTS, Wire
+import faults
+import meeting
+import programs
+from model import COUNTED, Meeting
+from peer import Peer, WrongError
+from wire import Wire
 
 import turso_sync_nb as tsn
 from turso_sync_nb import api as connecting
-from turso_sync_nb.engine import checkpoint as checkpointing
-from turso_sync_nb.engine import opening, replica
+from turso_sync_nb.engine import opening, pull, replica
+from turso_sync_nb.engine.fetch import RemotePages
 from turso_sync_nb.remote.http import HttpRemote
 from turso_sync_nb.remote.retry import RetryPolicy
 from turso_sync_nb.server.database import Database
 from turso_sync_nb.server.limits import DEFAULT_LIMITS
-from turso_sync_nb.storage.vfs import publication
+from turso_sync_nb.server.served_file import ServedFile
+from turso_sync_nb.storage.files import failpoints
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 REPLICAS: Final = 3
-POLICIES: Final = ("last-push-wins", "remote-wins")
-VALUES: Final = (None, 0, -1, 2.5, "", "text", b"\0\xff", "long " * 1500)
+SERVER_DEPTH_MAX: Final = 100
+"""How deep an expression may be on the server: as on ``tursodb``."""
 
 STEPS: Final = (
-    *("write", 30), *("shared", 12), *("begin", 4), *("commit", 5), *("rollback", 1),
-    *("push", 3), *("pull", 4), *("sync", 2), *("checkpoint", 1), *("reopen", 1),
-    *("network", 3), *("disk", 1), *("kill", 1), *("verify", 1),
+    *("rows", 12), *("statement", 26), *("fight", 12), *("schema", 4), *("begin", 4), *("commit", 5),
+    *("rollback", 1), *("savepoint", 2), *("push", 3), *("pull", 4), *("sync", 2), *("checkpoint", 1),
+    *("reopen", 1), *("revise", 1), *("network", 3), *("disk", 1), *("kill", 1), *("stop", 1),
+    *("exchange", 1), *("unreadable", 1), *("backup", 1), *("beside", 2), *("verify", 1),
 )  # fmt: skip
 
 
@@ -53,14 +60,6 @@ class Step(NamedTuple):
     number: int
 
 
-class WrongError(AssertionError):
-    """The state of a replica, or of the server, is not what the model says."""
-
-
-class KilledError(Exception):
-    """The process ends here, as far as this replica is concerned."""
-
-
 def steps_of(seed: int, count: int) -> list[Step]:
     """Return the run of ``seed``."""
     chance = random.Random(seed)
@@ -69,101 +68,80 @@ def steps_of(seed: int, count: int) -> list[Step]:
     return [Step(str(kind), chance.randrange(REPLICAS), chance.getrandbits(32)) for kind in drawn]
 
 
-class Peer:
-    """A replica, its model, and the folder in which it is just now."""
-
-    def __init__(self, world: World, who: int) -> None:
-        self.world, self.who, self.model, self.lives = world, who, Model(who), 0
-        self.policy = world.chance.choice(POLICIES)
-        self.partial = world.chance.random() < 1 / 3
-        self.open()
-
-    @property
-    def folder(self) -> Path:
-        """The replica's folder in its present life."""
-        return self.world.folder / f"replica-{self.who}-{self.lives}"
-
-    def open(self) -> None:
-        """Connect."""
-        prefix = tsn.PartialSyncPrefixBootstrap(length=8192)
-        self.db = tsn.connect(
-            self.folder,
-            "http://127.0.0.1:1",
-            isolation_level=None,
-            conflict_policy=self.policy,
-            partial_sync=tsn.PartialSyncOpts(bootstrap_strategy=prefix) if self.partial else None,
-        )
-
-    def killed(self) -> None:
-        """Go on with the files as they are, without what was in memory."""
-        before, old = self.folder, self.db
-        self.lives += 1
-        if not self.folder.exists():
-            shutil.copytree(before, self.folder)
-        with suppress(tsn.Error):
-            old.close()
-        shutil.rmtree(before)
-        self.model.rollback()
-        self.open()
-
-    def read(self, table: str) -> list[str]:
-        """Return this replica's own rows of a table, as it shows them."""
-        sql = f"SELECT * FROM {table} WHERE who = ?"
-        return sorted(map(repr, self.db.execute(sql, (self.who,)).fetchall()))
-
-
 class World:
     """The server and its replicas."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.seed = folder, seed
         self.chance = random.Random(f"world {seed}")
+        self.known = Meeting()
         self.faults: Counter[str] = Counter()
+        self.now_s = 0.0
         self.point = 0
         self.at_point: Callable[[], None] | None = None
+        self.is_unreadable = False
         self._held = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as held:
             held.enter_context(self._deterministic())
             raw = apsw.Connection(str(self.folder / "served.db"))
-            raw.execute(SCHEMA)
+            raw.execute(meeting.schema(self.chance))
+            for who in range(REPLICAS):
+                raw.execute(programs.log_schema(programs.Names(who)))
             raw.close()
             self.database = held.enter_context(Database(self.folder / "served.db", DEFAULT_LIMITS))
             self.wire = Wire(self.database)
+            transforms = self.chance.random() < 1 / 4
             self.peers: list[Peer] = []
+            held.callback(lambda: [peer.close() for peer in self.peers])
             for who in range(REPLICAS):
-                self.peers.append(Peer(self, who))
-            held.callback(lambda: [peer.db.close() for peer in self.peers])
+                self.peers.append(Peer(who, self.folder, self.chance, transforms=transforms))
             self._held = held.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
+        failpoints.handler = None
+        faults.heal(self)
         self._held.close()
 
     @contextmanager
     def _deterministic(self) -> Iterator[None]:
-        """Take chance, identities, waits, the network and crash points from this world."""
+        """Take chance, time, identities, waits, the network and crash points from this world."""
 
         def remote(url: Any, *arguments: Any, **options: Any) -> HttpRemote:
             options |= {"transport": self.wire, "retry": RetryPolicy(attempts=1), "compress": False}
             return HttpRemote(url, *arguments, **options)
 
+        def shallow(connect: Any, file: ServedFile) -> apsw.Connection:
+            raw: apsw.Connection = connect(file)
+            raw.limit(apsw.SQLITE_LIMIT_EXPR_DEPTH, SERVER_DEPTH_MAX)
+            return raw
+
+        random.seed(self.seed)
+        pages = partial(RemotePages, clock=lambda: self.now_s, chance=self.chance)
+        failpoints.handler = self._reached
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         with (
             mock.patch.object(connecting, "HttpRemote", remote),
+            mock.patch.object(replica, "RemotePages", pages),
             mock.patch.object(replica.random, "SystemRandom", return_value=self.chance),
+            mock.patch.object(replica, "BUSY_TIMEOUT_MS", 0),
+            mock.patch.object(pull, "WAIT_FOR_OTHERS_S", 0),
             mock.patch.object(opening.uuid, "uuid4", self._uuid),
-            mock.patch.object(publication, "failpoint", self._reached),
-            mock.patch.object(checkpointing, "failpoint", self._reached),
+            mock.patch.object(ServedFile, "connect", lambda file, do=ServedFile.connect: shallow(do, file)),
             mock.patch("os.fsync", return_value=None),
         ):
-            yield
+            try:
+                yield
+            finally:
+                signal.signal(signal.SIGINT, before)
 
     def _uuid(self) -> uuid.UUID:
         return uuid.UUID(int=self.chance.getrandbits(128))
 
     def _reached(self, _where: str) -> None:
-        if self.at_point is not None:
+        if self.at_point is not None and not self.wire.is_answering:
             self.point -= 1
             if self.point == 0:
                 act, self.at_point = self.at_point, None
@@ -173,242 +151,244 @@ class World:
 
     def take(self, step: Step) -> None:
         """Do one step, and look at the replica that did it."""
-        peer = self.peers[step.who]
+        peer, chance = self.peers[step.who], random.Random(step.number)
+        self.now_s += chance.choice((0.0, 0.1, 3.0))
+        struck = self.wire.met.total() + self.faults.total()
         try:
-            getattr(self, f"_{step.kind}")(peer, random.Random(step.number))
-        except KilledError:
-            peer.killed()
-        except (tsn.RemoteError, tsn.ConflictError, tsn.ReplicaError):
+            getattr(self, f"_{step.kind}")(peer, chance)
+        except faults.KilledError as killed:
+            peer.live_on_in(killed.files)
+        except (tsn.ConflictError, tsn.ReplicaBusyError):
             pass  # told; what must hold is looked at below and at the end
-        self._look(peer)
+        except (tsn.RemoteError, tsn.ProtocolError, tsn.ReplicaError) as error:
+            if self.wire.met.total() + self.faults.total() == struck and not self._is_disturbed:
+                raise WrongError(f"replica {peer.who} says though nothing failed: {error}") from error
+        if not (self.wire.faults and peer.is_partial) and not (self._is_disturbed and peer.is_partial):
+            peer.look()  # unless a read may need the network
 
-    def _look(self, peer: Peer) -> None:
-        """Compare what the replica shows with what its user did."""
-        if self.wire.faults and peer.partial:
-            return  # a read may need the network
-        wanted = peer.model.rows.seen(peer.who)
-        for table in OWNED:
-            if (seen := peer.read(table)) != wanted[table]:
-                raise WrongError(
-                    f"replica {peer.who} shows {table} {_short(seen)}, wrote {_short(wanted[table])}"
-                )
+    @property
+    def _is_disturbed(self) -> bool:
+        return self.is_unreadable or self.wire.is_other
 
-    def _write(self, peer: Peer, chance: random.Random) -> None:
-        rows, who, n = peer.model.rows.copy(), peer.who, chance.randrange(8)
-        one, two = chance.choice(VALUES), chance.choice(VALUES)
-        match chance.randrange(6):
-            case 0 | 1 if n not in rows.own:
-                sql, arguments = "INSERT INTO own VALUES (?, ?, ?, ?)", (who, n, one, two)
-                rows.own[n], rows.total = (one, two), rows.total + 1
-            case 0 | 1 | 2 if n in rows.own:
-                sql, arguments = "UPDATE own SET v = ? WHERE who = ? AND n = ?", (one, who, n)
-                rows.own[n] = (one, rows.own[n][1])
-            case 3:
-                sql, arguments = "DELETE FROM own WHERE who = ? AND n = ?", (who, n)
-                rows.own.pop(n, None)
-            case 4:
-                sql, arguments = "INSERT INTO bare VALUES (?, ?)", (who, one)
-                rows.bare.append(one)
-            case _:
-                sql, arguments = "UPDATE own SET w = ? WHERE who = ?", (two, who)
-                rows.own = {key: (row[0], two) for key, row in rows.own.items()}
-        self._run(
-            peer,
-            sql,
-            arguments,
-            lambda: setattr(peer.model, "open" if peer.model.open else "committed", rows),
-        )
+    def _rows(self, peer: Peer, chance: random.Random) -> None:
+        meeting.write_rows(peer, chance)
 
-    def _shared(self, peer: Peer, chance: random.Random) -> None:
-        if peer.model.open is not None:
-            return  # a transaction is of rows that are fought over, or of others
-        token, at = f"{peer.who}-{chance.getrandbits(30)}", chance.randrange(1, 12)
-        match chance.randrange(4):
-            case 0 | 1:
-                sql, arguments = "INSERT INTO shared (token, a) VALUES (?, ?)", (token, chance.randrange(9))
-                self._run(peer, sql, arguments, lambda: peer.model.tokens.add(token))
-            case 2:
-                self._run(peer, "UPDATE shared SET a = ?, b = a WHERE id = ?", (chance.randrange(9), at), int)
-            case _:
-                gone = {row[0] for row in peer.db.execute("SELECT token FROM shared WHERE id = ?", (at,))}
-                self._run(
-                    peer, "DELETE FROM shared WHERE id = ?", (at,), lambda: peer.model.deleted.update(gone)
-                )
+    def _statement(self, peer: Peer, chance: random.Random) -> None:
+        if not peer.is_restored:
+            found = programs.tables(peer.mirror.run, peer.mirror.names)
+            peer.write_own(*programs.statement(chance, found, peer.mirror.names))
 
-    def _run(self, peer: Peer, sql: str, arguments: tuple[Any, ...], done: Callable[[], object]) -> None:
-        """Run a statement; when it fails its transaction is gone, as the message says."""
-        try:
-            peer.db.execute(sql, arguments)
-        except BaseException:
-            if peer.model.open is not None and not peer.db.in_transaction:
-                peer.model.rollback()
-            raise
-        done()
+    def _fight(self, peer: Peer, chance: random.Random) -> None:
+        if not peer.in_transaction:  # a transaction is of rows that are fought over, or of others
+            meeting.Fight(peer, self.known, chance).step()
 
-    def _begin(self, peer: Peer, _: random.Random) -> None:
-        if peer.model.open is None:
-            peer.db.execute("BEGIN")
-            peer.model.begin()
+    def _schema(self, peer: Peer, chance: random.Random) -> None:
+        if not peer.in_transaction:
+            meeting.Fight(peer, self.known, chance).schema_step()
+
+    def _begin(self, peer: Peer, chance: random.Random) -> None:
+        if not peer.in_transaction and not peer.is_restored:
+            peer.db = chance.choice(peer.dbs)
+            peer.begin(chance.choice(("BEGIN", "BEGIN IMMEDIATE")))
+
+    def _savepoint(self, peer: Peer, chance: random.Random) -> None:
+        """Do something within a savepoint, and keep it or not."""
+        if not peer.in_transaction:
+            return
+        peer.write_own("SAVEPOINT s", ())
+        for _ in range(chance.randrange(1, 4)):
+            self._statement(peer, chance)
+        if peer.in_transaction:
+            if chance.randrange(2):
+                peer.write_own("ROLLBACK TO s", ())
+            peer.write_own("RELEASE s", ())
 
     def _commit(self, peer: Peer, _: random.Random) -> None:
-        if peer.model.open is not None:
-            peer.db.execute("COMMIT")
-            peer.model.commit()
+        if peer.in_transaction:
+            peer.commit()
 
     def _rollback(self, peer: Peer, _: random.Random) -> None:
-        if peer.model.open is not None:
-            peer.db.execute("ROLLBACK")
-            peer.model.rollback()
+        if peer.in_transaction:
+            peer.rollback()
 
-    def _push(self, peer: Peer, _: random.Random) -> None:
-        self._commit(peer, _)
-        peer.db.push()
-        self._acknowledged(peer)
+    def _push(self, peer: Peer, chance: random.Random) -> None:
+        self._commit(peer, chance)
+        sent = peer.db.push()
+        if self.wire.is_other and sent.transactions:
+            raise WrongError(f"replica {peer.who} pushed into another database")
+        self.acknowledged(peer)
 
-    def _acknowledged(self, peer: Peer) -> None:
-        """What a push said to have sent is on the server, whatever anybody else does."""
-        wanted = peer.model.committed.seen(peer.who)
-        for table in OWNED:
-            found = self.database_rows(f"SELECT * FROM {table} WHERE who = {peer.who}")
-            if found != wanted[table]:
-                raise WrongError(f"pushed {table} {_short(wanted[table])}, the server has {_short(found)}")
+    def acknowledged(self, peer: Peer) -> None:
+        """See that what a push said to have sent is on the server, whatever anybody else does."""
+        if peer.is_restored or peer.in_transaction:
+            return
+        wrong = peer.rows.difference(peer.who, self.rows) or peer.mirror.difference(self.rows)
+        if wrong:
+            raise WrongError(f"pushed by replica {peer.who}: the server has {wrong}")
 
-    def database_rows(self, sql: str) -> list[str]:
-        """Return rows of the served database, in order, past the wire."""
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return rows of the served database, past the wire."""
         raw = apsw.Connection(str(self.database.path), flags=apsw.SQLITE_OPEN_READWRITE)
         raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         try:
-            return sorted(map(repr, raw.execute(sql).fetchall()))
+            if self.is_unreadable:
+                raw.execute("PRAGMA writable_schema = ON")
+            return list(raw.execute(sql))
         finally:
             raw.close()
 
-    def _pull(self, peer: Peer, _: random.Random) -> None:
-        self._commit(peer, _)
-        peer.db.pull()
+    def _pull(self, peer: Peer, chance: random.Random) -> None:
+        self._commit(peer, chance)
+        pulled = peer.db.pull()
+        if self.wire.is_other and pulled.pages:
+            raise WrongError(f"replica {peer.who} pulled pages of another database")
+        if peer.is_restored and not peer.db.pending_changes and not self._is_disturbed:
+            self.adopt(peer)
+
+    def adopt(self, peer: Peer) -> None:
+        """Take what a restored replica has after a pull for what its user did."""
+        listed = peer.run(f"SELECT n, v, w FROM own WHERE who = {peer.who}")
+        peer.rows.own = {n: (v, w) for n, v, w in listed}
+        peer.rows.bare = [v for (v,) in peer.run(f"SELECT v FROM bare WHERE who = {peer.who}")]
+        ((peer.rows.total,),) = peer.run(f"SELECT n FROM total WHERE who = {peer.who}")
+        peer.mirror.adopt(peer.run)
+        peer.mirror.raw.execute(f"PRAGMA foreign_keys = {int(peer.enforces)}")
+        peer.is_restored = False
+        self.acknowledged(peer)
 
     def _sync(self, peer: Peer, chance: random.Random) -> None:
         self._push(peer, chance)
-        peer.db.pull()
+        self._pull(peer, chance)
 
-    def _checkpoint(self, peer: Peer, _: random.Random) -> None:
-        self._commit(peer, _)
+    def _checkpoint(self, peer: Peer, chance: random.Random) -> None:
+        self._commit(peer, chance)
         peer.db.checkpoint()
 
     def _reopen(self, peer: Peer, _: random.Random) -> None:
-        peer.model.rollback()
-        peer.db.close()
+        peer.close()
         peer.open()
 
+    def _revise(self, peer: Peer, chance: random.Random) -> None:
+        """Give up, take up again or edit a transaction in which replicas met."""
+        self._commit(peer, chance)
+        if met := self._in_which_replicas_met(peer):
+            self.known.is_revised = True
+            with suppress(tsn.UsageError):  # it has reached the remote
+                chance.choice((peer.db.skip, peer.db.retry, peer.db.retry))(chance.choice(met))
+
+    def _in_which_replicas_met(self, peer: Peer) -> list[int]:
+        """Return the transactions of a replica that touch nothing that it has to itself."""
+        own, found = {"own", "total", "bare", "hits"}, []
+        for number, rows in peer.db.changes().groupby("transaction"):
+            names = set(rows["table"])
+            if not (names & own or any(name.startswith(peer.mirror.names.prefix) for name in names)):
+                found.append(int(number))
+        return found
+
+    def _verify(self, peer: Peer, chance: random.Random) -> None:
+        self._commit(peer, chance)
+        report = peer.db.verify(sample=4)
+        if not report and not self._is_disturbed:
+            raise WrongError(f"replica {peer.who} differs from the server: {report.differences[:3]}")
+
+    def _beside(self, peer: Peer, chance: random.Random) -> None:
+        """Read on another connection of the replica, halfway, while a verb is called."""
+        if peer.is_double and not peer.in_transaction:
+            other = next(db for db in peer.dbs if db is not peer.db)
+            cursor = other.execute("SELECT * FROM total")
+            cursor.fetchone()
+            try:
+                chance.choice([self._push, self._pull, self._checkpoint])(peer, chance)
+            finally:
+                cursor.fetchall()
+
+    # Faults
+
     def _network(self, _: Peer, chance: random.Random) -> None:
-        self.wire.faults.extend([*[""] * chance.randrange(3), chance.choice(NETWORK_FAULTS)])
+        faults.network(self, chance)
 
     def _disk(self, peer: Peer, chance: random.Random) -> None:
-        def fail() -> None:
-            self.faults["disk full"] += 1
-            raise tsn.ReplicaError("write: the disk is full")
-
-        self._at_some_point(peer, chance, fail)
+        faults.disk(self, peer, chance)
 
     def _kill(self, peer: Peer, chance: random.Random) -> None:
-        def die() -> None:
-            self.faults["killed amid a verb"] += 1
-            after = self.folder / f"replica-{peer.who}-{peer.lives + 1}"
-            shutil.copytree(peer.folder, after)
-            raise KilledError
+        faults.kill(self, peer, chance)
 
-        if chance.random() < 1 / 3:
-            self.faults["killed"] += 1
-            raise KilledError
-        self._at_some_point(peer, chance, die)
+    def _stop(self, peer: Peer, chance: random.Random) -> None:
+        faults.stop(self, peer, chance)
 
-    def _at_some_point(self, peer: Peer, chance: random.Random, act: Callable[[], None]) -> None:
-        """Have ``act`` done at a crash point of a verb."""
-        self.point, self.at_point = chance.randrange(1, 9), act
-        try:
-            chance.choice([self._pull, self._sync, self._checkpoint])(peer, chance)
-        finally:
-            self.at_point = None
+    def _exchange(self, _: Peer, __: random.Random) -> None:
+        faults.exchange(self)
 
-    def _verify(self, peer: Peer, _: random.Random) -> None:
-        report = peer.db.verify(sample=4)
-        if not report:
-            raise WrongError(f"replica {peer.who} differs from the server: {report.differences[:3]}")
+    def _unreadable(self, _: Peer, __: random.Random) -> None:
+        faults.unreadable(self)
+
+    def _backup(self, peer: Peer, chance: random.Random) -> None:
+        faults.backup(self, peer, chance)
+
+    def some_verb(self, peer: Peer, chance: random.Random) -> None:
+        """Do one of the verbs that change files."""
+        chance.choice([self._pull, self._sync, self._checkpoint])(peer, chance)
 
     # The end
 
     def settle(self) -> None:
         """Without faults everybody pushes and pulls; then all is equal, and nothing was lost untold."""
         self.wire.faults.clear()
-        for _ in range(3):
+        faults.heal(self)
+        self.now_s += 3
+        for turn in range(3):
             for peer in self.peers:
-                self._commit(peer, self.chance)
-                for number in sorted({*peer.db.changes()["transaction"]} if _ else ()):
-                    with suppress(tsn.Error):
-                        peer.db.skip(int(number))
-                with suppress(tsn.ConflictError):
-                    peer.db.push(skip_refused=True)
-                peer.db.pull()
-        there = {table: self.database_rows(f"SELECT * FROM {table}") for table in (*OWNED, "shared")}
+                self._settled(peer, gives_up=turn > 0)
+        there = self.contents(self.rows)
         for peer in self.peers:
-            self._look(peer)
-            self._acknowledged(peer)
-            for table, rows in there.items():
-                seen = sorted(map(repr, peer.db.execute(f"SELECT * FROM {table}").fetchall()))
-                if seen != rows:
-                    raise WrongError(
-                        f"in the end replica {peer.who} has {table} {_short(seen)}, the server {_short(rows)}"
-                    )
-            if not peer.db.verify(sample=None):
-                raise WrongError(f"in the end replica {peer.who} differs from the server")
-        self._tokens(there["shared"])
+            peer.look()
+            self.acknowledged(peer)
+            here = self.contents(peer.run)
+            if differs := [name for name in here.keys() | there.keys() if here.get(name) != there.get(name)]:
+                name = min(differs)
+                raise WrongError(
+                    f"in the end replica {peer.who} has {name} {str(here.get(name))[:300]}, "
+                    f"the server {str(there.get(name))[:300]}"
+                )
+            if report := peer.db.verify(sample=None):
+                continue
+            raise WrongError(
+                f"in the end replica {peer.who} differs from the server: {report.differences[:3]}"
+            )
+        self._met()
 
-    def _tokens(self, shared: list[str]) -> None:
-        """A row of ``shared`` that was committed is there, was deleted by somebody, or is listed."""
-        deleted = set().union(*(peer.model.deleted for peer in self.peers))
-        lists = [frame for peer in self.peers for frame in (peer.db.changes(), peer.db.conflicts())]
-        told = repr([frame.to_numpy().tolist() for frame in lists])
+    def _settled(self, peer: Peer, *, gives_up: bool) -> None:
+        self._commit(peer, self.chance)
+        for number in self._in_which_replicas_met(peer) if gives_up else ():
+            with suppress(tsn.ConflictError, tsn.UsageError):
+                peer.db.skip(number)
+        with suppress(tsn.ConflictError):
+            peer.db.push(skip_refused=True)
+        with suppress(tsn.ConflictError):
+            self._pull(peer, self.chance)
+
+    def _met(self) -> None:
+        told = "".join(peer.told() for peer in self.peers)
         for peer in self.peers:
-            for token in peer.model.tokens - deleted:
-                if not any(repr(token) in row for row in shared) and token not in told:
-                    raise WrongError(f"the row {token} of replica {peer.who} vanished, and nothing lists it")
+            for conflict in peer.db.conflicts().to_dict("records"):
+                self.known.check_conflict(peer.who, conflict)
+        if wrong := self.known.wrong(self.rows, told):
+            raise WrongError(wrong)
+        ((counted, hits),) = self.rows(
+            f"SELECT (SELECT n FROM total WHERE who = {COUNTED}), (SELECT n FROM hits)"
+        )
+        if counted != sum(peer.rows.total for peer in self.peers):
+            raise WrongError(f"{counted} rows were counted, {[peer.rows.total for peer in self.peers]} made")
+        if hits != self.known.hits:
+            raise WrongError(f"{hits} hits were counted, {self.known.hits} made")
 
-
-def _short(rows: list[str]) -> str:
-    return repr([row[:40] for row in rows])[:300]
-
-
-def failure_of(seed: int, steps: list[Step], folder: Path) -> tuple[str, Counter[str]]:
-    """Run ``steps`` in ``folder``; return what went wrong, if anything did, and the faults that struck."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    at, world = -1, World(folder, seed)
-    try:
-        with world:
-            for at, step in enumerate(steps):  # noqa: B007 - an error is told with it
-                world.take(step)
-            at = len(steps)
-            world.settle()
-            return "", world.faults + world.wire.met
-    except Exception as error:  # noqa: BLE001 - any error is what is looked for
-        return f"step {at}: {type(error).__name__}: {error}"[:600], world.faults
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def shrunk(seed: int, steps: list[Step], folder: Path) -> list[Step]:
-    """Return fewer steps that go wrong in the same way, by leaving parts out."""
-
-    def kind(failure: str) -> str:
-        return failure.partition(": ")[2].partition(":")[0]
-
-    wanted, size = kind(failure_of(seed, steps, folder)[0]), len(steps) // 2
-    while size:
-        at = 0
-        while at < len(steps):
-            fewer = steps[:at] + steps[at + size :]
-            if kind(failure_of(seed, fewer, folder)[0]) == wanted:
-                steps = fewer
-            else:
-                at += size
-        size //= 2
-    return steps
+    def contents(self, run: Callable[[str], list[tuple[Any, ...]]]) -> dict[str, list[str]]:
+        """Return the schema and all rows of a place."""
+        schema = [
+            row
+            for row in run("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
+            if not row[1].startswith(("turso_", "sqlite_"))
+        ]
+        found = {name: sorted(map(repr, run(f'SELECT * FROM "{name}"'))) for kind, name, _ in schema
+                 if kind == "table"}  # fmt: skip
+        return {"(schema)": sorted(map(repr, schema)), **found}

@@ -1,9 +1,9 @@
 """Random SQL on several replicas of one remote: nothing is lost, nothing comes twice, all end alike.
 
-Where ``test_random_work`` knows its few tables, here tables, columns, indexes and triggers come and go
-everywhere. What is certain all the same: what a user wrote is what a user reads until news arrive; a replica
-without changes of its own is the remote; a row that one replica alone makes (a token in each transaction, a
-label under a key that SQLite chose) is there once, or its transaction is listed as not applied.
+Tables, columns, indexes and triggers come and go everywhere. What is certain all the same: what a user wrote
+is what a user reads until news arrive; a replica without changes of its own is the remote; a row that one
+replica alone makes (a token in each transaction, a label under a key that SQLite chose) is there once, or its
+transaction is listed as not applied.
 """
 
 from __future__ import annotations
