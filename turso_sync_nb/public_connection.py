@@ -68,19 +68,20 @@ class Connection(_Connection):
         self._session.check_open()
         return ReviewWidget(self, self._replica)
 
-    def edit(self, table: str) -> TableEditor:
+    def edit(self, table: str, where: str = "") -> TableEditor:
         """Return a widget: the rows of ``table``, read as they are scrolled to, edited and applied as one.
 
-        A view, or a table without a key, is shown and cannot be edited.
+        They can be searched, filtered and sorted, all of them, by SQL. ``where``, an SQL condition, limits
+        them. A view, or a table without a key, is shown and cannot be edited.
 
         Raises:
-            UsageError: there is no such table.
+            UsageError: there is no such table, or ``where`` is not one condition.
         """
         from turso_sync_nb.widgets.editor import TableEditor
         from turso_sync_nb.widgets.table_rows import TableRows
 
         self._session.check_open()
-        return TableEditor(self, self._replica, TableRows.of(self, table))
+        return TableEditor(self, self._replica, TableRows.of(self, table, where))
 
     def watch(
         self,

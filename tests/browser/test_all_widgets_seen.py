@@ -60,7 +60,7 @@ def test_axe_finds_nothing_wrong(shown, theme):
     page.locator(".tsn-editor .tsn-cell").nth(7).click()
     page.keyboard.press("Delete")
     page.locator(".tsn-staged").wait_for()
-    page.get_by_role("button", name="Apply").click()
+    page.get_by_role("button", name="Apply", exact=True).click()
     page.locator('.tsn-cell[aria-invalid="true"]').wait_for()
     for widget in WIDGETS:
         page.locator(f".tsn-{widget}").scroll_into_view_if_needed()

@@ -83,7 +83,7 @@ def test_axe_finds_nothing_wrong_there(place_of, widgets, lab_shots, look, broug
     page.locator(".tsn-editor .tsn-cell").nth(7).click()
     page.keyboard.press("Delete")
     place.wait(page.locator(".tsn-staged"))
-    page.get_by_role("button", name="Apply").click()
+    page.get_by_role("button", name="Apply", exact=True).click()
     place.wait(page.locator('.tsn-cell[aria-invalid="true"]'))
     if brought:
         page.screenshot(path=lab_shots / f"{'-'.join(look)}.png", full_page=True)
@@ -119,7 +119,7 @@ def test_widgets_work_there(place_of, widgets, db, kind):
     page.keyboard.type("Ada")
     page.keyboard.press("Enter")
     place.wait(page.locator(".tsn-staged", has_text="Ada"))
-    page.get_by_role("button", name="Apply").click()
+    page.get_by_role("button", name="Apply", exact=True).click()
     place.wait(page.get_by_text("applied: 0 added, 1 changed, 0 deleted"))
     place.wait(page.locator(".tsn-watch .tsn-new", has_text="Ada"))
     page.get_by_role("button", name="Push", exact=True).click()

@@ -106,7 +106,7 @@ def test_errors_are_in_their_cells_and_nothing_is_written(db, items):
     assert "INTEGER" in staged(items)[row_id(1)]["errors"]["n"]
     put(items, row_id(1), "n", "9223372036854775808")
     assert "64 bits" in staged(items)[row_id(1)]["errors"]["n"]
-    assert "1 cells hold" in apply(items)
+    assert "1 cell holds" in apply(items)
     put(items, row_id(1), "n", "5")
     put(items, row_id(2), "name", "one")
     assert "UNIQUE" in apply(items)
@@ -166,7 +166,7 @@ def test_text_over_a_blob_is_an_error_in_its_cell(db, items):
     """As a paste may bring it; NULL may be put there."""
     put(items, row_id(1), "b", "text")
     assert "a blob" in staged(items)[row_id(1)]["errors"]["b"]
-    assert "1 cells hold" in apply(items)
+    assert "1 cell holds" in apply(items)
     put(items, row_id(1), "b", None)
     assert apply(items) == "applied: 0 added, 1 changed, 0 deleted"
     assert db.execute("SELECT b FROM item WHERE id = 1").fetchone() == (None,)

@@ -217,6 +217,15 @@ def editable(
     return names, tuple(name for _, name, _ in keyed), auto_key
 
 
+def check_condition(db: Connection, table: str, where: str) -> None:
+    """Refuse a ``where`` that is not one SQL condition without parameters.
+
+    Raises:
+        UsageError: it is not.
+    """
+    _condition(db, table, where, None)
+
+
 def _condition(db: Connection, table: str, where: str, parameters: Parameters | None) -> str:
     """Return the WHERE of one expression.
 

@@ -243,7 +243,7 @@ _ALL: Final = (
     ),
     Subcommand(
         "edit",
-        Grammar("%turso_sync edit TABLE", (_ON,), 1, 1),
+        Grammar("%turso_sync edit TABLE [--where SQL]", (_ON, *widgets.EDIT_OPTIONS), 1, 1),
         "edit a table in a grid; what is staged is applied as one transaction",
         widgets.edit,
     ),

@@ -6,11 +6,12 @@ Rules of this file: nothing but the way from a line to the connection's method, 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.connection.statements import is_blank
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter import cells
+from turso_sync_nb.jupyter.arguments import Option
 
 if TYPE_CHECKING:
     from turso_sync_nb.jupyter.arguments import Arguments
@@ -44,9 +45,12 @@ def review(notebook: Notebook, arguments: Arguments) -> ReviewWidget:
     return _db(notebook, arguments).review_widget()
 
 
+EDIT_OPTIONS: Final = (Option(("--where",), "SQL", "show only rows that meet this condition, in quotes"),)
+
+
 def edit(notebook: Notebook, arguments: Arguments) -> TableEditor:
     """Return the editor of a table."""
-    return _db(notebook, arguments).edit(arguments.words[0])
+    return _db(notebook, arguments).edit(arguments.words[0], arguments.get("where") or "")
 
 
 def watch(notebook: Notebook, arguments: Arguments) -> object:

@@ -8,6 +8,7 @@
 | ``review`` | what waits, comes and clashes, and what a pull leaves |
 | ``explore`` | tables, their size and share here; columns with profiles |
 | ``editor`` | a table in a grid, edited |
+| ``arrangement`` | rows found, filtered and sorted by SQL, in pages by key |
 | ``table_rows`` | rows in pages, by key |
 | ``staging`` | edits that wait to be applied |
 | ``values`` | SQLite's values as JSON, and from what was typed |

@@ -15,9 +15,12 @@ import apsw
 
 from turso_sync_nb.connection.editing import write_edits
 from turso_sync_nb.errors import ConflictError, UsageError
+from turso_sync_nb.widgets.arrangement import Arrangement
 from turso_sync_nb.widgets.live import LiveWidget, line_of, script
+from turso_sync_nb.widgets.remote_news import pushed
 from turso_sync_nb.widgets.snapshots import line, table
 from turso_sync_nb.widgets.staging import Staging
+from turso_sync_nb.widgets.table_rows import AS_IT_IS
 from turso_sync_nb.widgets.values import typed, wire
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ ROWS_REMEMBERED: Final = 2_000
 """Rows whose values are kept as the old ones of an edit: more than any view shows."""
 
 SNAPSHOT_ROWS: Final = 20
+PREVIEWED_MAX: Final = 100
 
 _COLUMN_OF: Final = re.compile(r"(?:failed:|column) (?:\w+\.)?([^.,]+)$")
 """The part of SQLite's constraint message that names the column."""
@@ -54,10 +58,14 @@ class TableEditor(LiveWidget):
         self.rows = rows
         self.title = f"edit {rows.table}"
         self.staging = Staging(rows)
+        self._arranged = AS_IT_IS
         self._sent: OrderedDict[str, tuple[Row, Row]] = OrderedDict()
         self._typed_into: set[str] = set()
         self.handlers |= {
             "page": self._page,
+            "arrange": self._arrange,
+            "go": self._go,
+            "preview": lambda _content: self._preview(),
             "typing": self._typing,
             "set": self._set,
             "add": lambda _content: self._step(self.staging.add),
@@ -80,7 +88,8 @@ class TableEditor(LiveWidget):
         ]  # fmt: skip
         return {
             "type": "table", "name": self.rows.table, "columns": columns, "readonly": self.rows.readonly,
-            "by_number": not self.rows.order,
+            "by_number": not self.rows.order, "key": list(self.rows.order), "where": self.rows.where,
+            "has_remote": self.replica.remote_url is not None,
             **self._staged(), **self._rows_of(db, "from", ()),
         }, ()  # fmt: skip
 
@@ -120,14 +129,82 @@ class TableEditor(LiveWidget):
 
     def _rows_of(self, db: Connection, direction: Any, place: Row) -> Content:
         limit = 2 * PAGE_ROWS if direction in ("from", "last") else PAGE_ROWS
-        found = self.rows.page(db, direction, place, limit)
-        rows = [(self._id(at), [wire(value) for value in row]) for at, row in found]
+        found = self.rows.page(db, direction, place, limit, self._arranged)
+        ids = [self.rows.key_of(at, self._arranged) for at, _ in found]
+        rows = [
+            (self._id(key), [wire(value) for value in row]) for key, (_, row) in zip(ids, found, strict=True)
+        ]
         for (row, _), remembered in zip(rows, found, strict=True):
             self._sent[row] = remembered
             self._sent.move_to_end(row)
         while len(self._sent) > ROWS_REMEMBERED:
             self._sent.popitem(last=False)
         return {"direction": direction, "rows": rows, "end": len(found) < limit}
+
+    def _arrange(self, content: Content) -> None:
+        """Find, filter and sort all rows, and count them; in a thread, where it can be cancelled."""
+        known = self.rows.declared
+        filters = {str(name): str(text) for name, text in content["filters"].items() if text}
+        sort = str(content["sort"] or "")
+        if not {*filters, *([sort] if sort else [])} <= known.keys():
+            raise UsageError("sort or filter: there is no such column")
+        arranged = Arrangement(
+            tuple(filters.items()), str(content["search"]).strip(), sort, bool(content["descending"])
+        )
+        arranged.condition(known)  # what makes no sense is said before anything is read
+        self._arranged = arranged
+
+        def find(db: Connection) -> str:
+            self.send({"type": "rows", **self._rows_of(db, "from", ())})
+            if not (arranged.filters or arranged.search):
+                return "all rows"
+            count = self.rows.count(db, arranged)
+            return f"{count:,} row{' matches' if count == 1 else 's match'}"
+
+        self.work("find", find)
+
+    def _go(self, content: Content) -> None:
+        """Show rows from a key on, in the order of the key."""
+        order, texts = self.rows.order, [text.strip() for text in str(content["key"]).split(",")]
+        if len(texts) != len(order):
+            named = ", ".join(order) or "no key"
+            raise UsageError(f"go to a row: its key is {named}", hint="write its values, commas between them")
+        place = tuple(
+            typed(text, self.rows.declared.get(name, "INTEGER"))
+            for text, name in zip(texts, order, strict=True)
+        )
+        self._arranged = AS_IT_IS
+        with closing(self.db.sibling()) as db:
+            message = self._rows_of(db, "from", place)
+            at_start = not self.rows.page(db, "before", place, 1)
+        found = bool(message["rows"]) and message["rows"][0][0] == self._id(place)
+        self.send({"type": "rows", **message, "start": at_start, "plain": True})
+        if not found:
+            self.tell(
+                f"{self.rows.table} has no row {', '.join(texts)}: the next ones are shown", failed=True
+            )
+
+    def _preview(self) -> None:
+        """Send each staged change as a line for each column, old and new."""
+        self.send(
+            {
+                "type": "preview",
+                "changes": [
+                    {
+                        "operation": each.operation,
+                        "key": ", ".join(
+                            f"{name} {_text(each.old[name])}" for name in self.rows.order if name in each.old
+                        ),
+                        "columns": [
+                            [name, _text(each.old.get(name)), _text(value)]
+                            for name, value in each.new.items()
+                        ],
+                    }
+                    for each in list(self.staging.rows.values())[:PREVIEWED_MAX]
+                ],
+                "in_all": len(self.staging.rows),
+            }
+        )
 
     @staticmethod
     def _id(place: Row) -> str:
@@ -225,7 +302,8 @@ class TableEditor(LiveWidget):
         self._refuse_readonly()
         wrong = sum(len(each.errors) for each in self.staging.rows.values() if any(each.errors))
         if wrong:
-            raise UsageError(f"apply: {wrong} cells hold what cannot be written", hint="they say why")
+            cells = "1 cell holds" if wrong == 1 else f"{wrong} cells hold"
+            raise UsageError(f"apply: {cells} what cannot be written", hint="each says why")
         edit, edits = self.staging.edits()
         ids = {id(one): row for row, one in edits.items()}
         writing: list[RowEdit] = []
@@ -242,9 +320,10 @@ class TableEditor(LiveWidget):
         self.staging.discard()
         self._tell_staged()
         skipped = f", {report.skipped} skipped" if report.skipped else ""
-        return (
+        done = (
             f"applied: {report.inserted} added, {report.updated} changed, {report.deleted} deleted{skipped}"
         )
+        return f"{done} · {pushed(db.push())}" if content.get("push") else done
 
     def _put_error(self, row: str | None, error: apsw.Error) -> None:
         if row is None:
@@ -264,3 +343,10 @@ class TableEditor(LiveWidget):
         shown = [row for _, row in found]
         waiting = f"{len(self.staging.rows)} staged rows" if self.staging.rows else "the first rows"
         return line(self.rows.readonly or waiting) + table(names, shown)
+
+
+def _text(value: Any) -> str:
+    """Return a value for a reader."""
+    if isinstance(value, bytes):
+        return f"blob of {len(value):,} bytes"
+    return "NULL" if value is None else str(value) or "''"

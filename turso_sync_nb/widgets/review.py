@@ -50,7 +50,8 @@ class ReviewWidget(LiveWidget):
         self._keep: dict[tuple[str, tuple[Any, ...]], Any] = {}
         self._rows: dict[str, ReviewedRow] = {}
         self._offline = ""
-        self._is_known = False
+        self._known: Review | None = None
+        """The last answer, as long as nothing changed here."""
         self.handlers |= {
             "look": lambda _content: self.work("look", self._ask),
             "keep": self._decide,
@@ -63,16 +64,18 @@ class ReviewWidget(LiveWidget):
     # What views are told
 
     def whole(self, db: Connection) -> Message:
-        """Return the half that is known here."""
-        self._is_known = False
-        return self._message(db, db.review_offline())
+        """Return what the remote answered if nothing changed since, else the half that is known here."""
+        if self._known is None or self.has_changed():
+            self._known = None
+            return self._message(db, db.review_offline())
+        return self._message(db, self._known)
 
     def news(self) -> None:
         """Return nothing: all is looked at again after cells and work."""
 
     def looked_again(self, db: Connection) -> Message | None:
-        """Have views ask, or return what is known here."""
-        return None if self._is_known else self.whole(db)
+        """Return what is known; views ask for the rest."""
+        return self.whole(db)
 
     def has_changed(self) -> bool:
         """Return whether something was written or pulled since the last look."""
@@ -90,7 +93,7 @@ class ReviewWidget(LiveWidget):
             found, self._offline = db.review(self._keep), ""
         except RemoteError as error:
             found, self._offline = db.review_offline(), f"offline: {error.args[0]}"
-        self._is_known = True
+        self._known = found
         self._post(*self._message(db, found))
         return self._offline
 
@@ -102,7 +105,7 @@ class ReviewWidget(LiveWidget):
         waiting, settled = db.waiting, db.settled
         content: Content = {
             "type": "review",
-            "known": self._is_known and not self._offline,
+            "known": self._known is not None and not self._offline,
             "offline": self._offline,
             "refused": review.refused,
             "clashes": [self._row(row) for row in clashes[:LISTED_MAX]],
@@ -154,7 +157,7 @@ class ReviewWidget(LiveWidget):
 
     def _pull(self, db: Connection) -> str:
         said = pulled(db.pull(keep=self._keep))
-        self._keep, self._is_known = {}, False
+        self._keep, self._known = {}, None
         return said
 
     def _undo(self, content: Content) -> None:
@@ -162,7 +165,7 @@ class ReviewWidget(LiveWidget):
 
         def undo(db: Connection) -> str:
             rows = db.undo(number)
-            self._is_known = False
+            self._known = None
             return f"undo: transaction {number} is undone here, {rows:,} row{'' if rows == 1 else 's'}"
 
         self.work("undo", undo)
@@ -171,7 +174,7 @@ class ReviewWidget(LiveWidget):
         number, side = int(content["number"]), str(content["side"])
 
         def settle(db: Connection) -> str:
-            self._is_known = False
+            self._known = None
             return db.settle(number, side)
 
         self.work("settle", settle)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from turso_sync_nb.changes.names import quoted
-from turso_sync_nb.connection.editing import editable
+from turso_sync_nb.connection.editing import check_condition, editable
 from turso_sync_nb.errors import UsageError
+from turso_sync_nb.widgets.arrangement import Arrangement, beyond
 
 if TYPE_CHECKING:
     from turso_sync_nb.connection.connection import Connection
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     Row = tuple[Any, ...]
 
 Direction = Literal["from", "after", "before", "last"]
+
+AS_IT_IS: Final = Arrangement()
 
 _COLUMNS: Final = """
 SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(?, 'main') WHERE hidden <> 1 ORDER BY cid
@@ -46,14 +49,17 @@ class TableRows:
     order: tuple[str, ...]
     auto_key: bool
     readonly: str
+    where: str = ""
 
     @classmethod
-    def of(cls, db: Connection, table: str) -> TableRows:
-        """Return the table or view of that name.
+    def of(cls, db: Connection, table: str, where: str = "") -> TableRows:
+        """Return the table or view of that name, of which only rows that meet ``where`` are shown.
 
         Raises:
-            UsageError: there is none.
+            UsageError: there is none, or ``where`` is not one SQL condition.
         """
+        if where:
+            check_condition(db, table, where)
         found: list[Any] = db.run(_COLUMNS, (table,)).rows
         if not found:
             raise UsageError(f"edit {table}: there is no such table", hint="%turso_sync tables lists them")
@@ -64,45 +70,86 @@ class TableRows:
         try:
             _, order, auto_key = editable(db, table)
         except UsageError as error:
-            return cls(table, columns, _rowid(db, table, columns), auto_key=False, readonly=str(error))
-        return cls(table, columns, order, auto_key, "")
+            return cls(
+                table, columns, _rowid(db, table, columns), auto_key=False, readonly=str(error), where=where
+            )
+        return cls(table, columns, order, auto_key, "", where)
 
     @property
     def stored(self) -> tuple[str, ...]:
         """The columns that can be written."""
         return tuple(column.name for column in self.columns if not column.readonly)
 
-    def page(self, db: Connection, direction: Direction, place: Row, limit: int) -> list[tuple[Row, Row]]:
-        """Return up to ``limit`` rows, each with its place, in the table's order whatever the direction.
+    @property
+    def declared(self) -> dict[str, str]:
+        """The columns with their declared types."""
+        return {column.name: column.declared for column in self.columns}
+
+    def page(
+        self, db: Connection, direction: Direction, place: Row, limit: int, arranged: Arrangement = AS_IT_IS
+    ) -> list[tuple[Row, Row]]:
+        """Return up to ``limit`` rows, each with its place, in order whatever the direction.
 
         ``from``: at and after ``place``; an empty one is the beginning, and no row is before it.
         """
-        listed = ", ".join([*map(quoted, self.order), *(quoted(column.name) for column in self.columns)])
+        condition, values = self._condition(arranged)
         if not self.order:
-            return self._numbered(db, listed, direction, place, limit)
+            return self._numbered(db, direction, place, limit, arranged)
         backwards = direction in ("before", "last")
-        names = ", ".join(map(quoted, self.order))
-        order = ", ".join(f"{quoted(name)} DESC" if backwards else quoted(name) for name in self.order)
+        order = arranged.order(self.order)
+        terms = [term for term, _ in order]
+        by = ", ".join(f"{term} DESC" if descends != backwards else term for term, descends in order)
         sign = {"from": ">=", "after": ">", "before": "<", "last": ""}[direction]
-        keyed = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in self.order)
-        bound = place if sign else ()
-        beyond = f" AND ({names}) {sign} ({', '.join('?' * len(place))})" if bound else ""
-        where = f"WHERE {keyed}{beyond}"
-        sql = f"SELECT {listed} FROM main.{quoted(self.table)} {where} ORDER BY {order} LIMIT {limit}"
-        rows = db.run(sql, bound).rows
-        placed = [(row[: len(self.order)], row[len(self.order) :]) for row in rows]
+        if place and sign:
+            more, bound = self._beyond(arranged, place, sign)
+            condition, values = f"{condition} AND {more}", [*values, *bound]
+        listed = ", ".join([*terms, *(quoted(column.name) for column in self.columns)])
+        sql = f"SELECT {listed} {self._source} WHERE {condition} ORDER BY {by} LIMIT {limit}"
+        placed = [(row[: len(terms)], row[len(terms) :]) for row in db.run(sql, values).rows]
         return placed[::-1] if backwards else placed
 
+    def key_of(self, place: Row, arranged: Arrangement) -> Row:
+        """Return the key in a place."""
+        if not arranged.sort or not self.order:
+            return place
+        rest = iter(place[2:])
+        return tuple(place[1] if name == arranged.sort else next(rest) for name in self.order)
+
+    def count(self, db: Connection, arranged: Arrangement) -> int:
+        """Return how many rows there are as they are arranged."""
+        condition, values = self._condition(arranged)
+        return int(db.run(f"SELECT count(*) {self._source} WHERE {condition}", values).rows[0][0])
+
+    @property
+    def _source(self) -> str:
+        return f"FROM main.{quoted(self.table)}"
+
+    def _condition(self, arranged: Arrangement) -> tuple[str, list[Any]]:
+        condition, values = arranged.condition(self.declared)
+        keyed = [f"{quoted(name)} IS NOT NULL" for name in self.order]
+        within = [f"(\n{self.where}\n)"] if self.where else []
+        return " AND ".join([condition, *keyed, *within]), values
+
+    def _beyond(self, arranged: Arrangement, place: Row, sign: str) -> tuple[str, list[Any]]:
+        if arranged.sort:
+            return beyond(arranged.order(self.order), place, sign)
+        names = ", ".join(map(quoted, self.order))  # one comparison, for which SQLite uses the key
+        return f"({names}) {sign} ({', '.join('?' * len(place))})", list(place)
+
     def _numbered(
-        self, db: Connection, listed: str, direction: Direction, place: Row, limit: int
+        self, db: Connection, direction: Direction, place: Row, limit: int, arranged: Arrangement
     ) -> list[tuple[Row, Row]]:
+        condition, values = self._condition(arranged)
         at = place[0] if place else 0
         first = {"from": at, "after": at + 1 if place else 0, "before": max(at - limit, 0), "last": 0}[
             direction
         ]
         limit = min(limit, at) if direction == "before" else limit
-        sql = f"SELECT {listed} FROM main.{quoted(self.table)} LIMIT {limit} OFFSET {first}"
-        return [((first + number,), row) for number, row in enumerate(db.run(sql).rows)]
+        by = ", ".join(f"{term} DESC" if descends else term for term, descends in arranged.order(()))
+        listed = ", ".join(quoted(column.name) for column in self.columns)
+        sql = f"SELECT {listed} {self._source} WHERE {condition} {f'ORDER BY {by}' if by else ''}"
+        rows = db.run(f"{sql} LIMIT {limit} OFFSET {first}", values).rows
+        return [((first + number,), row) for number, row in enumerate(rows)]
 
 
 def _rowid(db: Connection, table: str, columns: tuple[Column, ...]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 // The editor: a grid of at most ROWS_MAX rows, read as it is scrolled. What is staged is kept in the kernel.
 
 const ROWS_MAX = 60;
+const ARRANGE_AFTER_MS = 300;
 const NEAR = 120;  // pixels from an end at which the next page is asked for
 
 /** Whether a column is declared to hold numbers, by SQLite's rules: those stand to the right. */
@@ -11,31 +12,56 @@ function render({ model, el }) {
   let columns = [], readonly = "", paging = "", rows = [], staged = {}, atFirst = true, atLast = false, asked = "", lastKey = [];
   let scrolledTo = 0;  // what is out of sight, and so out of the page, forgets where it was scrolled to
   let at = { id: null, row: 0, column: 0 };  // the cell that has the focus, found again by its row's id
+  let adding = false;
   let input = null, later = [];  // while a cell is typed into, nothing is drawn: messages wait
   const waiting = (handle) => (message) => (input ? later.push(() => handle(message)) : handle(message));
 
-  const { send: tell, wish: send, foot, close } = connect(model, el, "table", { table: begin, rows: waiting(take), staged: waiting(restage), stale: waiting(reload), said, conflict: () => offer(true) });
+  const { send: tell, wish: send, foot, close } = connect(model, el, "table", { table: begin, rows: waiting(take), staged: waiting(restage), stale: waiting(reload), said, conflict: () => offer(true), preview: showPreview });
   const summary = h("div", { class: "tsn-summary" });
   const action = (label, onclick, title) => h("button", { type: "button", onclick, title }, label);
   const buttons = {
-    add: action("Add row", () => send("add"), "a new row, at the end"),
+    add: action("Add row", () => ((adding = true), send("add")), "a new row, at the end"),
     remove: action("Delete row", () => current() && send("delete", { rows: [current().id] }), "or take it up again (Ctrl+Delete)"),
     nothing: action(NULL_TEXT, () => setHere(null), "set the cell to NULL (Delete)"),
     undo: action("Undo", () => send("undo"), "Ctrl+Z"),
     discard: action("Discard", () => send("discard"), "give up what is staged"),
+    preview: action("Preview", () => send("preview"), "what Apply would write"),
     apply: action("Apply", () => send("apply"), "as one transaction"),
+    applyAndPush: action("Apply and push", () => send("apply", { push: true }), "as one transaction, then send what waits"),
   };
+  const previewed = h("div", { class: "tsn-preview", role: "status" });
   const over = action("Overwrite", () => send("apply", { on_changed: "overwrite" }), "write over what was changed underneath");
   const skip = action("Keep theirs", () => send("apply", { on_changed: "skip" }), "leave out rows that were changed underneath");
+  // Finding: by SQL over all rows, in the kernel
+  const choice = { filters: {}, search: "", sort: null, descending: false };
+  let arranging;
+  const arrange = () => {
+    clearTimeout(arranging);
+    lastKey = [];
+    send("arrange", choice);
+  };
+  const soon = (change) => (event) => {
+    change(event.target.value);
+    clearTimeout(arranging);
+    arranging = setTimeout(arrange, ARRANGE_AFTER_MS);
+  };
+  const search = h("input", { type: "search", placeholder: "find in all columns", "aria-label": "find in all columns", oninput: soon((text) => (choice.search = text)) });
+  const goTo = h("input", { placeholder: "go to key", "aria-label": "go to key", onkeydown: (event) => event.key === "Enter" && goTo.value && send("go", { key: goTo.value }) });
+  const filtersOn = action("Filter", () => {
+    filters.hidden = !filters.hidden;
+    filtersOn.setAttribute("aria-pressed", String(!filters.hidden));
+  }, "a row of filters under the names");
+  const filters = h("div", { role: "row", class: "tsn-filters", hidden: true });
+  const finding = h("div", { class: "tsn-buttons tsn-finding", role: "group", "aria-label": "find" }, search, goTo, filtersOn);
   const bar = h("div", { class: "tsn-buttons", role: "group", "aria-label": "edit" }, ...Object.values(buttons), over, skip);
   const head = h("div", { role: "row", class: "tsn-head", "aria-rowindex": "1" });
   const body = h("div", { role: "rowgroup" });
-  const grid = h("div", { role: "grid", class: "tsn-grid", "aria-rowcount": "-1" }, h("div", { role: "rowgroup" }, head), body);
+  const grid = h("div", { role: "grid", class: "tsn-grid", "aria-rowcount": "-1" }, h("div", { role: "rowgroup" }, head, filters), body);
   const where = h("div", { class: "tsn-where" });
   const scroller = h("div", { class: "tsn-scroller", onscroll: scrolled }, grid);
   grid.addEventListener("keydown", pressed);
   grid.addEventListener("paste", pasted);
-  el.append(summary, bar, scroller, where, foot.element);
+  el.append(summary, finding, bar, previewed, scroller, where, foot.element);
   offer(false);
 
   function offer(conflict) {
@@ -44,7 +70,8 @@ function render({ model, el }) {
 
   function said(message) {
     foot.said(message);
-    dim(buttons.apply, message.busy || readonly || !Object.keys(staged).length);
+    for (const button of [buttons.apply, buttons.applyAndPush]) dim(button, message.busy || readonly || !Object.keys(staged).length);
+    if (message.failed) toError();
     if (message.busy) offer(false);
   }
 
@@ -55,15 +82,45 @@ function render({ model, el }) {
     paging = message.by_number ? " · a far page is slow: all before it is read" : "";
     grid.setAttribute("aria-label", `rows of ${message.name}`);
     grid.setAttribute("aria-readonly", readonly ? "true" : "false");
-    head.replaceChildren(...columns.map((column) => h("div", { role: "columnheader", class: isNumeric(column) ? "tsn-number" : null, title: [column.type, column.key && "key", column.readonly].filter(Boolean).join(" · ") }, column.name)));
+    head.replaceChildren(...columns.map((column) => h("div", { role: "columnheader", class: isNumeric(column) ? "tsn-number" : null, title: [column.type, column.key && "key", column.readonly].filter(Boolean).join(" · ") },
+      h("button", { type: "button", class: "tsn-sort", title: `sort by ${column.name}`, onclick: () => sortBy(column.name) }, column.name))));
+    filters.replaceChildren(...columns.map((column) => h("div", { role: "gridcell" }, h("input", { "aria-label": `filter ${column.name}`, placeholder: "> 5, = x, part", oninput: soon((text) => (choice.filters[column.name] = text)) }))));
+    goTo.placeholder = `go to ${message.key.join(", ")}`;
+    goTo.hidden = !message.key.length;
+    where.dataset.where = message.where;
+    buttons.applyAndPush.hidden = !message.has_remote;
     grid.style.setProperty("--tsn-columns", columns.length);
     for (const button of Object.values(buttons)) dim(button, readonly);
     summary.dataset.name = message.name;
     take(message);
   }
 
-  function take({ direction, rows: found, end }) {
+  function sortBy(name) {
+    if (choice.sort !== name) Object.assign(choice, { sort: name, descending: false });
+    else if (!choice.descending) choice.descending = true;
+    else Object.assign(choice, { sort: null, descending: false });
+    markSort();
+    arrange();
+  }
+
+  function markSort() {
+    [...head.children].forEach((cell, place) => {
+      if (columns[place].name === choice.sort) cell.setAttribute("aria-sort", choice.descending ? "descending" : "ascending");
+      else cell.removeAttribute("aria-sort");
+    });
+  }
+
+  /** Show the whole table again, in its own order. */
+  function plainly() {
+    Object.assign(choice, { filters: {}, search: "", sort: null, descending: false });
+    search.value = "";
+    for (const input of filters.querySelectorAll("input")) input.value = "";
+    markSort();
+  }
+
+  function take({ direction, rows: found, end, start, plain }) {
     asked = "";
+    if (plain) plainly();
     const taken = found.map(([id, cells]) => ({ id, cells }));
     const top = scroller.scrollTop;
     if (direction === "after") {
@@ -85,7 +142,8 @@ function render({ model, el }) {
       scroller.scrollTop = top + heightOf(taken.length);
     } else {
       rows = taken;
-      atFirst = direction === "from" ? !lastKey.length : end;
+      atFirst = start ?? (direction === "from" ? !lastKey.length : end);
+      scroller.scrollTop = 0;
       atLast = direction === "last" || end;
       lastKey = [];
       draw();
@@ -106,6 +164,7 @@ function render({ model, el }) {
 
   function scrolled() {
     scrolledTo = scroller.scrollTop;
+    if (staged[at.id]?.operation === "insert" && grid.contains(document.activeElement)) return;  // it stays in sight
     if (scroller.scrollTop + scroller.clientHeight > scroller.scrollHeight - NEAR && !atLast && rows.length) ask("after", rows.at(-1).id);
     else if (scroller.scrollTop < NEAR && !atFirst && rows.length) ask("before", rows[0].id);
   }
@@ -116,8 +175,34 @@ function render({ model, el }) {
   }
 
   function restage(message) {
+    const before = Object.keys(staged);
     staged = message.staged;
+    previewed.replaceChildren();
     draw();
+    const added = Object.keys(staged).filter((id) => staged[id].operation === "insert" && !before.includes(id));
+    if (adding && added.length === 1) {
+      const row = listed().findIndex((each) => each.id === added[0]);
+      scroller.scrollTop = scroller.scrollHeight;
+      go(row, Math.max(columns.findIndex((column) => !column.readonly && !(column.key && /INT/i.test(column.type))), 0));
+    }
+    adding = false;
+  }
+
+  /** Go to the first cell that cannot be written. */
+  function toError() {
+    for (const [index, row] of listed().entries()) {
+      const errors = staged[row.id]?.errors ?? {};
+      const place = columns.findIndex((column) => column.name in errors);
+      if (place >= 0) return go(index, place);
+    }
+  }
+
+  function showPreview({ changes, in_all: all }) {
+    const words = { insert: "added", update: "changed", delete: "removed" };
+    previewed.replaceChildren(...changes.map(({ operation, key, columns: values }) => h("div", {}, `${key} ${words[operation]}`.trim(),
+      h("ul", {}, ...values.map(([name, was, now]) => h("li", {}, `${name} `, ...(operation === "insert" ? [] : [h("del", {}, was), " → "]), h("ins", {}, now)))))),
+      all > changes.length ? `${count(all - changes.length, "more row")}` : "");
+    if (!changes.length) previewed.textContent = "nothing is staged";
   }
 
   /** The rows in view: those of the table, and at its end those to be added. */
@@ -134,7 +219,7 @@ function render({ model, el }) {
     summary.textContent = `${summary.dataset.name} · ${readonly || (unapplied ? `${count(unapplied, "row")} staged, not applied` : "nothing staged")}${paging}`;
     const drawn = listed();
     body.replaceChildren(...drawn.map(drawRow));
-    for (const button of [buttons.apply, buttons.discard]) dim(button, !unapplied);
+    for (const button of [buttons.preview, buttons.apply, buttons.applyAndPush, buttons.discard]) dim(button, !unapplied);
     if (!unapplied) offer(false);
     const found = drawn.findIndex((row) => row.id === at.id);
     at.row = found < 0 ? Math.min(at.row, Math.max(drawn.length - 1, 0)) : found;
@@ -199,7 +284,7 @@ function render({ model, el }) {
   }
 
   function pressed(event) {
-    if (input) return;
+    if (input || !event.target.closest("[role=gridcell]") || event.target.closest("input")) return;
     const { row, column } = at, command = event.ctrlKey || event.metaKey;
     const moves = { ArrowUp: [row - 1, column], ArrowDown: [row + 1, column], ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1], Home: [row, 0], End: [row, columns.length - 1], PageUp: [row - 10, column], PageDown: [row + 10, column] };
     if (command && event.key === "Home") ask("from");
@@ -261,7 +346,7 @@ function render({ model, el }) {
 
   /** Tab-separated lines, as spreadsheets give them, go into the cells from here on; what is over becomes new rows. */
   function pasted(event) {
-    if (input) return;
+    if (input || event.target.closest("input")) return;
     event.preventDefault();
     event.stopPropagation();
     const lines = event.clipboardData.getData("text/plain").replace(/\r?\n$/, "").split(/\r?\n/).map((each) => each.split("\t"));

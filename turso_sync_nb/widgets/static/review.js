@@ -2,20 +2,28 @@
 
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-review");
-  const { wish, foot, close } = connect(model, { review: show });
-  let asked = false;
+  const { wish, foot, close } = connect(model, el, "review", { review: show, said });
+  let looking = false;  // until the remote answers, or does not
+  const look = () => {
+    looking = true;
+    wish("look");
+  };
   const act = (label, onclick, title) => h("button", { type: "button", onclick, title }, label);
   const sentence = h("div", { class: "tsn-sentence", role: "status" });
   const pull = act("Pull", () => wish("pull"), "bring what comes, as shown below");
   const push = act("Push", () => wish("push"), "send what waits");
-  const bar = h("div", { class: "tsn-buttons", role: "group", "aria-label": "review" }, pull, push, act("Look again", () => wish("look"), "ask the remote"));
+  const bar = h("div", { class: "tsn-buttons", role: "group", "aria-label": "review" }, pull, push, act("Look again", look, "ask the remote"));
   const parts = h("div");
   el.append(sentence, bar, parts, foot.element);
+
+  function said(message) {
+    foot.said(message);
+    if (message.failed) looking = false;
+  }
 
   const rows = (number) => count(number, "row");
 
   function show(message) {
-    el.classList.add(LIVE);
     if (message.busy !== undefined) foot.said({ busy: message.busy });
     const { clashes, coming, waiting } = message;
     const comes = message.coming_in_all + clashes.length + message.schema_coming.length;
@@ -35,10 +43,8 @@ function render({ model, el }) {
       ...part("Comes with a pull", [...message.schema_coming.map((sql) => h("div", {}, h("code", {}, sql))), ...coming.map(incoming)], message.coming_in_all > coming.length ? `${rows(message.coming_in_all - coming.length)} more` : ""),
       ...part("Conflicts that were settled", message.settled.map(settled), "", true),
       ...part("Pushed from here", message.pushed.map((each) => transaction(each, false)), "", true));
-    if (!asked) {
-      asked = true;
-      wish("look");
-    } else if (!message.known && !message.offline && message.busy === undefined) wish("look");
+    if (message.known || message.offline) looking = false;
+    else if (!looking) look();
   }
 
   function part(title, children, more = "", folded = false) {
