@@ -1,4 +1,4 @@
-"""The place of an SQL error in its cell: the line, a caret under the word, and what it may have meant."""
+"""The place of a syntax error in its cell: the line, a caret under the word, and what it may have meant."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ _WIDTH: Final = 100
 _LETTERS_MIN: Final = 4
 """Letters of a keyword that is suggested: shorter ones are close to anything."""
 
+_OF_SYNTAX: Final = ("syntax error", "incomplete input", "unrecognized token")
+"""Errors that have a place; others name a table, a column or a value, and stay one line."""
+
 _NEAR: Final = re.compile(r'near "(\w+)": syntax error')
 _KEYWORDS: Final = tuple(sorted(word for word in apsw.keywords if len(word) >= _LETTERS_MIN))
 
@@ -31,7 +34,7 @@ def place_of(error: apsw.Error, sql: str) -> Sequence[str]:
     The error knows the number of its statement, and its offset in bytes within that.
     """
     number, offset = error.__dict__.get("statement_number"), getattr(error, "error_offset", -1)
-    if number is None:
+    if number is None or not any(kind in str(error) for kind in _OF_SYNTAX):
         return ()
     start = end = 0
     statement = ""
