@@ -87,6 +87,7 @@ def test_a_frame_is_a_table_of_the_statement(db, make):
         ("SELECT count(*) FROM t JOIN :f ON t.n = f.id", 4),
         ("SELECT count(*) FROM t LEFT JOIN :f ON t.n = f.id WHERE f.id NOTNULL", 4),
         ("SELECT count(*) FROM t LEFT JOIN :f ON f.name = t.n", 4),
+        ("SELECT count(f.id) FROM t LEFT JOIN :f ON t.v = f.name", 3),
         ("SELECT ':f' || count(*) -- FROM :f\n FROM /* :f */ :f", ":f4"),
         ("SELECT f.rowid FROM :f WHERE f.name = 'Bob'", 3),
         ("SELECT count(*) FROM :f WHERE day >= '2024-02'", 2),
