@@ -2,7 +2,7 @@
 
 That is so in the order in which they are pushed, where each replica changes rows of its own and triggers keep
 what both add to: logs, counters, totals. Left out are what is excepted: moments, the order of parents' and
-children's logs, and statements that read what the other one's triggers made.
+children's logs, statements that read what the other one's triggers made, and those that would fail for it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ _BODIES = {
     "insert": (
         "INSERT INTO log (m) VALUES ('{at}i' || new.id || ifnull(new.v, ''))",
         "INSERT INTO cnt VALUES (ifnull(new.v, '-'), 1) ON CONFLICT (k) DO UPDATE SET n = n + 1",
-        "INSERT OR IGNORE INTO cnt VALUES ('{at}', 0); UPDATE cnt SET n = n + 1 WHERE k = '{at}'",
+        (
+            "INSERT OR IGNORE INTO cnt VALUES ('{at}' || new.id, 0); "
+            "UPDATE cnt SET n = n + 1 WHERE k = '{at}' || new.id"
+        ),
         "UPDATE acc SET total = total + new.id",
         "UPDATE e SET slug = lower(new.k) WHERE id = new.id",
         "INSERT OR IGNORE INTO e (id, k) VALUES (0, 'first'); INSERT INTO log (m) VALUES ('{at}' || new.k)",
@@ -49,7 +52,10 @@ _BODIES = {
         "INSERT INTO log (m) VALUES ('{at}u' || old.id || ifnull(new.v, ''))",
         "UPDATE acc SET total = total + new.id - old.id + 1",
         "UPDATE e SET n = n + 1 WHERE id = new.id",
-        "INSERT OR REPLACE INTO cnt VALUES ('{at}', ifnull((SELECT n FROM cnt WHERE k = '{at}'), 0) + 1)",
+        (
+            "INSERT OR REPLACE INTO cnt SELECT '{at}' || new.id, ifnull(max(n), 0) + 1 FROM cnt "
+            "WHERE k = '{at}' || new.id"
+        ),
         "SELECT RAISE(IGNORE) WHERE new.v = 'no'",
     ),
     "delete": (

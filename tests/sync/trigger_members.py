@@ -143,6 +143,37 @@ MEMBERS = {
             "INSERT INTO t (a) VALUES ('x') ON CONFLICT (a) DO UPDATE SET a = 'xx'",
         ),
     ),
+    "a BEFORE trigger that changes the row": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, k UNIQUE, v, n DEFAULT 0)",
+            "CREATE TABLE log (n INTEGER PRIMARY KEY, m)",
+            "CREATE TRIGGER b BEFORE UPDATE ON t BEGIN UPDATE t SET n = n + 1 WHERE id = new.id; END",
+            "CREATE TRIGGER i BEFORE INSERT ON t BEGIN UPDATE t SET v = 'seen' WHERE id = new.id; END",
+            "CREATE TRIGGER o AFTER UPDATE OF n ON t BEGIN INSERT INTO log (m) VALUES (new.n); END",
+            "INSERT INTO t (id, k, v) VALUES (1, 1, 'a'), (2, 2, 'b'), (3, 3, 'c')",
+        ),
+        (
+            "UPDATE t SET v = 'x' WHERE id = 1",
+            "UPDATE t SET v = v",
+            "UPDATE t SET n = n",
+            "INSERT OR REPLACE INTO t (id, k) VALUES (2, 20)",
+            "DELETE FROM t WHERE id = 1",
+        ),
+    ),
+    "an upsert under OR IGNORE": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, v)",
+            "CREATE TABLE cnt (k TEXT PRIMARY KEY, n)",
+            (
+                "CREATE TRIGGER i AFTER INSERT ON t BEGIN "
+                "INSERT INTO cnt VALUES (new.v, 1) ON CONFLICT (k) DO UPDATE SET n = n + 1; END"
+            ),
+        ),
+        (
+            "INSERT OR IGNORE INTO t VALUES (1, 'a'), (2, 'a'), (2, 'b')",
+            "INSERT OR REPLACE INTO t VALUES (3, 'a')",
+        ),
+    ),
     "the rowid set": (
         (
             "CREATE TABLE t (a, b)",

@@ -8,6 +8,7 @@ doubt two definitions differ.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from turso_sync_nb.changes.names import folded
@@ -184,6 +185,12 @@ def writes_rows(trigger: str) -> bool:
     words = [token.text for token in tokens(trigger) if not token.is_name]
     body = words[words.index("begin") :] if "begin" in words else []
     return not {"insert", "update", "replace"}.isdisjoint(body)
+
+
+def has_upsert(trigger: str) -> bool:
+    """Return whether a CREATE TRIGGER has an INSERT with ON CONFLICT."""
+    words = [token.text for token in tokens(trigger) if not token.is_name]
+    return any(pair == ("on", "conflict") for pair in pairwise(words))
 
 
 def columns_waited_for(trigger: str) -> frozenset[str] | None:

@@ -112,7 +112,8 @@ class Reader:
         elif packed is not None:
             self._take_replaced(_replaced(change_id, shape, unpacked(packed), by_action=by_action))
         if kind in (_NEW, _UPDATE):
-            change = RowChange(change_id, shape, "update", old, image, by_action=by_action, sets=self.sets)
+            before = _as_statement_found(shape, old, image, self.sets)
+            change = RowChange(change_id, shape, "update", before, image, by_action=by_action, sets=self.sets)
         elif kind == _DELETE:
             by_replace = bool(flags & BY_REPLACE)
             change = RowChange(
@@ -147,8 +148,10 @@ class Reader:
         (self.early if is_early else self.changes).append(change.changed(outcome="carried", early=is_early))
 
     def _take_replaced(self, victims: Iterable[RowChange]) -> None:
+        early, self.early = self.early, []  # of the change that they make way for
         for gone in victims:
             self._take_own(self._with_derived(gone, frozenset()))
+        self.early = early
 
     def _take_own(self, change: RowChange) -> None:
         """Take a change; its row holds what the statement put into it, until a trigger changes that."""
@@ -200,3 +203,17 @@ def _replaced(change_id: int, shape: Shape, victims: list[Image], *, by_action: 
     """Yield the rows that an OR REPLACE removed to make room for the change ``change_id``."""
     for at, victim in enumerate(victims, -len(victims)):
         yield RowChange(change_id + at, shape, "delete", victim, None, by_action=by_action, by_replace=True)
+
+
+def _as_statement_found(shape: Shape, old: Image | None, new: Image, sets: frozenset[str]) -> Image | None:
+    """Return the old row of an update as its statement found it, after what BEFORE triggers did to the row.
+
+    SQLite's ``old`` is the row before them. Columns that the statement does not set are as afterwards.
+    """
+    if not sets or old is None or not usable_key(shape, old):
+        return old
+    key = shape.key if shape.auto_key else ()  # it may have been set as the rowid
+    return tuple(
+        was if folded(name) in sets or at in key else to
+        for at, (name, was, to) in enumerate(zip(shape.columns, old, new, strict=True))
+    )

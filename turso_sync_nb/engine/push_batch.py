@@ -96,7 +96,7 @@ def pieces_of(
             yield from run.end()
         if is_ignored(change):
             continue
-        alone = _alone_pieces(transaction, change, transform)
+        alone = _alone_pieces(transaction, change, transform, around)
         if isinstance(change, SchemaChange) or alone is not None:
             yield from alone or ()
             continue
@@ -120,14 +120,14 @@ def _with_victims(
 
 
 def _alone_pieces(
-    transaction: Transaction, change: Change, transform: Transform | None
+    transaction: Transaction, change: Change, transform: Transform | None, around: Surroundings
 ) -> tuple[Piece, ...] | None:
     """Return the statements of a change that goes with no other one; ``None`` if it may go with others."""
     if isinstance(change, SchemaChange):
         return (Piece(transaction, (change,), Stmt(change.sql, want_rows=False)),)
     _refuse_raw_text(transaction, change)
     if change.outcome != "changed":
-        return (_tried(transaction, change),)
+        return (_tried(transaction, change.changed(conflict=around.conflict_of(change))),)
     verdict = transform(change) if transform and not change.by_action else None
     if isinstance(verdict, Rewrite):
         return (Piece(transaction, (change,), Stmt(verdict.sql, verdict.parameters, want_rows=False)),)

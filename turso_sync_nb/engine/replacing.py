@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes import to_sql
-from turso_sync_nb.changes.definitions import object_type, writes_rows
+from turso_sync_nb.changes.definitions import has_upsert, object_type, writes_rows
 from turso_sync_nb.changes.model import RowChange, SchemaChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.schema import uniques_of
@@ -29,18 +29,23 @@ class Surroundings:
     """The triggers, indexes and foreign keys that statements meet; names of tables in lower case.
 
     ``triggered`` tables have triggers, so the order of their rows matters. ``writing`` ones have triggers
-    that write rows: those do with rows in their way what the statement does. ``uniques`` are those of tables
+    that write rows: those do with rows in their way what the statement does. ``upserting`` ones have an
+    upsert in a trigger, whose DO UPDATE ``tursodb`` ignores under OR IGNORE. ``uniques`` are those of tables
     on which rows are replaced; a table with an index on an expression is not among them, nor one
     whose names, columns or indexes change in the same batch: they are no more what they were.
     """
 
     triggered: frozenset[str] = frozenset()
     writing: frozenset[str] = frozenset()
+    upserting: frozenset[str] = frozenset()
     uniques: Mapping[str, Uniques] = field(default_factory=dict)
 
     def conflict_of(self, change: RowChange) -> Conflict:
         """Return the conflict algorithm with which ``change`` is sent: where nobody can tell, none."""
-        return change.conflict if folded(change.shape.table) in self.writing else ""
+        table = folded(change.shape.table)
+        if table not in self.writing or (change.conflict == "ignore" and table in self.upserting):
+            return ""
+        return change.conflict
 
     def replaces(self, victims: Sequence[RowChange], change: RowChange) -> bool:
         """Return whether ``change`` is sent as REPLACE."""
@@ -65,8 +70,10 @@ def surroundings(raw: apsw.Connection, transactions: Iterable[Transaction]) -> S
     }
     found = {name: uniques_of(raw, table) for name, table in replaced.items() if name not in altered}
     known = {name: uniques for name, uniques in found.items() if uniques is not None}
+    triggered = frozenset(folded(table) for table, _ in triggers)
     writing = frozenset(folded(table) for table, sql in triggers if writes_rows(sql))
-    return Surroundings(frozenset(folded(table) for table, _ in triggers), writing, known)
+    upserting = frozenset(folded(table) for table, sql in triggers if has_upsert(sql))
+    return Surroundings(triggered, writing, upserting, known)
 
 
 def _tables(change: SchemaChange) -> Iterator[str]:
