@@ -12,7 +12,9 @@ Up to ``LISTED_BYTES_MAX`` of rows are sent to be compared; of more, a digest (s
 
 from __future__ import annotations
 
+import re
 from contextlib import closing, contextmanager
+from functools import reduce
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
@@ -47,7 +49,18 @@ _RULES: Final = ("collate", "check(", "references", "unique", "primarykey", "def
 """The rules that a table's definition may not lose. When an ALTER rewrites it, ``tursodb`` omits sizes of
 types and names of constraints, and puts a column's rules in another order."""
 
-_COLUMNS: Final = "(SELECT group_concat(lower(name) || ' ' || \"notnull\", ',') FROM pragma_table_info(?))"
+CHECKS_MAX: Final = 20
+"""CHECKs of a table whose texts are compared; of more the number alone."""
+
+_DEFAULT: Final = reduce(
+    lambda text, mark: f"replace({text}, {mark}, '')",
+    ("' '", "'('", "')'", "''''", "'\"'"),
+    "ifnull(lower(dflt_value), '')",
+)
+_COLUMNS: Final = (
+    "(SELECT group_concat(lower(name) || ' ' || \"notnull\" || ' ' || "
+    f"{_DEFAULT}, ',') FROM pragma_table_info(?))"
+)
 
 _Key = tuple[bool, str]
 
@@ -181,30 +194,9 @@ class _Conditions:
 
     def end(self) -> Iterator[Piece]:
         """Yield the conditions on what the batch leaves."""
-        squeezed = "sql"
-        for mark in _SQUEEZED:
-            squeezed = f"replace({squeezed}, {mark}, '')"
-        squeezed = f"lower({squeezed})"
-        for words, other in _SPELLINGS:
-            squeezed = f"replace({squeezed}, '{words}', '{other}')"
-        text = f"(SELECT {squeezed} FROM sqlite_schema WHERE {_IN_SPACE})"
-        counted = " || ' ' || ".join(
-            f"((length({squeezed}) - length(replace({squeezed}, '{word}', ''))) / {len(word)})"
-            for word in _RULES
-        )
-        rules = f"(SELECT {counted} FROM sqlite_schema WHERE {_IN_SPACE})"
         for key, one in self._left.items():
             transaction, change = self._owners[key]
-            named, wanted = (one.name, int(key[0])), _squeeze(one.sql)
-            condition = f"{text} IN (?, ?)"
-            arguments: Image = (*named, wanted, _squeeze(without_comments(one.sql)))
-            if key in self._reference_added:  # tursodb makes it a constraint of the table
-                condition = f"length({text}) - length(replace({text}, 'collate', '')) = ?"
-                arguments = (*named, *named, len(wanted) - len(wanted.replace("collate", "")))
-            elif one.type == "table" and (columns := _columns_of(one)):
-                counts = " ".join(str(wanted.count(word)) for word in _RULES)
-                condition = f"({condition} OR ({_COLUMNS} = ? AND {rules} = ?))"
-                arguments = (*arguments, one.name, columns, *named, counts)
+            condition, arguments = defined_so(one, has_reference=key in self._reference_added)
             found = f"the remote would have another definition of {one.type} {one.name} than is here"
             yield _piece(condition, arguments, found, transaction, change, after=True)
 
@@ -220,6 +212,54 @@ def _piece(
 ) -> Piece:  # fmt: skip
     stmt = Stmt(f"SELECT {to_sql.one_or_fail(condition)}", arguments, want_rows=False)  # type: ignore[arg-type] # no RawText
     return Piece(transaction, (change,), stmt, unmet=found, after=after)
+
+
+def defined_so(one: Definition, *, has_reference: bool = False) -> to_sql.Sql:
+    """Return the condition that the remote defines ``one`` so, by its text or, of a table, by all its parts.
+
+    ``has_reference``: a column with REFERENCES was added; ``tursodb`` makes it a constraint of the table.
+    """
+    squeezed = _squeezed("sql")
+    text = f"(SELECT {squeezed} FROM sqlite_schema WHERE {_IN_SPACE})"
+    named, wanted = (one.name, int(one.type == "trigger")), _squeeze(one.sql)
+    if has_reference:
+        condition = f"length({text}) - length(replace({text}, 'collate', '')) = ?"
+        return condition, (*named, *named, len(wanted) - len(wanted.replace("collate", "")))
+    condition = f"{text} IN (?, ?)"
+    arguments: Image = (*named, wanted, _squeeze(without_comments(one.sql)))
+    if one.type != "table" or not (columns := _columns_of(one)):
+        return condition, arguments
+    counted = " || ' ' || ".join(
+        f"((length({squeezed}) - length(replace({squeezed}, '{word}', ''))) / {len(word)})" for word in _RULES
+    )
+    rules = f"(SELECT {counted} FROM sqlite_schema WHERE {_IN_SPACE})"
+    checks = list(_checks(wanted))[:CHECKS_MAX]
+    has_all = "".join(f" AND instr({text}, ?) > 0" for _ in checks)
+    counts = " ".join(str(wanted.count(word)) for word in _RULES)
+    parts = (one.name, columns, *named, counts, *(part for check in checks for part in (*named, check)))
+    return f"({condition} OR ({_COLUMNS} = ? AND {rules} = ?{has_all}))", (*arguments, *parts)
+
+
+def _checks(squeezed: str) -> Iterator[str]:
+    """Yield each CHECK with its expression."""
+    for found in re.finditer(r"check\(", squeezed):
+        depth, is_text = 0, False
+        for at in range(found.end() - 1, len(squeezed)):
+            is_text ^= squeezed[at] == "'"
+            depth += 0 if is_text else {"(": 1, ")": -1}.get(squeezed[at], 0)
+            if not depth and not is_text:
+                yield squeezed[found.start() : at + 1]
+                break
+
+
+def _squeezed(expression: str) -> str:
+    """Return the expression for a definition in small letters without space and quotes."""
+    for mark in _SQUEEZED:
+        expression = f"replace({expression}, {mark}, '')"
+    expression = f"lower({expression})"
+    for words, other in _SPELLINGS:
+        expression = f"replace({expression}, '{words}', '{other}')"
+    return expression
 
 
 def _key(one: Definition) -> _Key:
