@@ -163,3 +163,19 @@ def late(own: LocalServer) -> Callable[[Way, httpx.Request], httpx.Response]:
         return way.send(request)
 
     return fault
+
+
+def test_large_values_fit_into_bodies(source, tmp_path):
+    """Rows of a megabyte each arrive at a server whose bodies hold few of them."""
+    with (
+        LocalServer(source, limits=Limits(pipeline_request_bytes=4 * 2**20)) as own,
+        closing(tsn.connect(tmp_path / "mine", own.url)) as db,
+        closing(tsn.connect(tmp_path / "yours", own.url)) as yours,
+    ):
+        db.executemany("INSERT INTO bare VALUES (?, 0)", [(bytes([at]) * 10**6,) for at in range(6)])
+        db.execute("UPDATE bare SET x = zeroblob(1000000) WHERE y = 0")
+        db.commit()
+        db.push()
+        yours.pull()
+        found = yours.execute("SELECT count(*), sum(length(x)) FROM bare WHERE y = 0").fetchall()
+        assert found == [(6, 6 * 10**6)]

@@ -29,6 +29,9 @@ ROWS_MAX: Final = 500
 ARGUMENTS_MAX: Final = 30_000
 """Of one statement; SQLite's own limit is 32766 arguments."""
 
+STATEMENT_BYTES_MAX: Final = 2**20
+"""Bytes of texts and blobs after which a statement takes no further row: it has to fit into one body."""
+
 _FAIL_UNLESS: Final = f"SELECT {to_sql.one_or_fail('changes() = ?')}"
 """Fails unless the statement before it changed so many rows (counts in answers are 0 on tursodb)."""
 
@@ -175,6 +178,7 @@ class _Run:
         self._following: list[Piece] = []
         self._changed: frozenset[str] = frozenset()
         self._keys: set[Any] = set()
+        self._bytes = 0
         self._key_of: Callable[[Image], Any] | None = None
         """Gives what tells apart the rows that are changed; ``None`` where that cannot be told."""
 
@@ -189,7 +193,8 @@ class _Run:
             or _form(change) != _form(first)
         ):
             return False
-        if count == ROWS_MAX or (count + 1) * 2 * len(change.shape.columns) > ARGUMENTS_MAX:
+        arguments = (count + 1) * 2 * len(change.shape.columns)
+        if count == ROWS_MAX or arguments > ARGUMENTS_MAX or self._bytes > STATEMENT_BYTES_MAX:
             return False
         if change.op == "insert":
             return True
@@ -201,7 +206,9 @@ class _Run:
     def add(self, change: RowChange) -> None:
         """Take ``change``, which goes with the others."""
         if not self._changes:
-            self._changed, self._key_of = _changed(change), _telling_apart(change)
+            self._changed, self._key_of, self._bytes = _changed(change), _telling_apart(change), 0
+        for image in (change.old, change.new):
+            self._bytes += sum(len(value) for value in image or () if isinstance(value, str | bytes))
         self._changes.append(change)
         if self._key_of is not None:
             self._keys.add(self._key_of(_image(change.old)))
