@@ -125,7 +125,7 @@ class World:
         with (
             mock.patch.object(connecting, "HttpRemote", remote),
             mock.patch.object(replica, "RemotePages", pages),
-            mock.patch.object(replica.random, "SystemRandom", return_value=self.chance),
+            mock.patch.object(random, "SystemRandom", return_value=self.chance),
             mock.patch.object(replica, "BUSY_TIMEOUT_MS", 0),
             mock.patch.object(pull, "WAIT_FOR_OTHERS_S", 0),
             mock.patch.object(opening.uuid, "uuid4", self._uuid),

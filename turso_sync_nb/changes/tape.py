@@ -11,6 +11,7 @@ bookkeeping names one. The *floor* is the border that was acknowledged last.
 
 from __future__ import annotations
 
+import random
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -52,6 +53,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from turso_sync_nb.changes.model import Image, State
+
+BLOCK_IDS: Final = 2**20
+"""Ids of a block; each process that opens a replica begins in a block of its own (:func:`begin_block`)."""
+
+_BLOCKS_MAX: Final = 2**22
+"""Blocks that such a begin may leave out: two copies of a replica do not meet in one by chance."""
 
 _NOT_COUNTED: Final = (Op.FLOOR, Op.BEGIN, Op.AUTO, Op.OLD)
 
@@ -164,6 +171,11 @@ def acknowledged(raw: apsw.Connection) -> int:
 def jump(raw: apsw.Connection, to: int) -> None:
     """Make the next id greater than ``to``."""
     _set_floor(raw, acknowledged(raw), max(to, last_id(raw) + 1))
+
+
+def begin_block(raw: apsw.Connection) -> None:
+    """Make the next id one of a block that no copy of this replica has, as far as chance goes."""
+    jump(raw, (last_id(raw) // BLOCK_IDS + random.SystemRandom().randrange(1, _BLOCKS_MAX)) * BLOCK_IDS)
 
 
 def _set_floor(raw: apsw.Connection, change_id: int, own_id: int) -> None:

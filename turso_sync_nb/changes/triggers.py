@@ -26,6 +26,7 @@ from turso_sync_nb.changes.nested import (
     VICTIMS,
 )
 from turso_sync_nb.changes.tape_format import Op
+from turso_sync_nb.changes.to_sql import conjunction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +67,7 @@ def plain_triggers(shape: Shape) -> Iterator[str]:
         marker = f"INSERT INTO {TAPE} (op, shape) VALUES ({Op.AUTO:d}, {shape.id});"
         unknown = f"WHEN new.{key} = {KEY_TO_COME}"
         yield _trigger(shape, "auto", f"BEFORE INSERT ON {_on(shape)} {unknown}", marker)
+    yield from _one_of_equal_rows(shape)
     yield _trigger(shape, "insert", f"AFTER INSERT ON {_on(shape)}", row(Op.INSERT, new))
     yield _trigger(shape, "delete", f"AFTER DELETE ON {_on(shape)}", row(Op.DELETE, old))
     yield _trigger(shape, "update", f"AFTER UPDATE ON {_on(shape)}", row(Op.OLD, old) + row(Op.NEW, new))
@@ -91,6 +93,7 @@ def nested_triggers(shape: Shape) -> Iterator[str]:
         number = len(TRIES) * shape.id + TRIES.index(what)
         return f"UPDATE {ATTEMPTS} SET {values} WHERE id = {number};"
 
+    yield from _one_of_equal_rows(shape)
     yield _trigger(shape, "try_insert", f"BEFORE INSERT ON {_on(shape)}", tried("INSERT", "new"))
     both = tried("OLD", "old") + tried("UPDATE", "new")
     yield _trigger(shape, "try_update", f"BEFORE UPDATE ON {_on(shape)}", both)
@@ -103,6 +106,23 @@ def nested_triggers(shape: Shape) -> Iterator[str]:
     yield _trigger(shape, "insert", f"AFTER INSERT ON {_on(shape)}", inserted)
     yield _trigger(shape, "delete", f"AFTER DELETE ON {_on(shape)}", deleted)
     yield _trigger(shape, "update", f"AFTER UPDATE ON {_on(shape)}", updated)
+
+
+def _one_of_equal_rows(shape: Shape) -> Iterator[str]:
+    """Yield triggers that refuse to change one of several equal rows where no name reaches the rowid.
+
+    No statement could do that on the remote to one of them alone.
+    """
+    if shape.rowid_name is not None:
+        return
+    unnamed = " OR ".join(f"old.{quoted(shape.columns[at])} IS NULL" for at in shape.key)
+    equal = conjunction([f"{quoted(name)} IS old.{quoted(name)} COLLATE BINARY" for name in shape.columns])
+    table = shape.table.replace("'", "''")
+    what = f"equal rows of {table}: no key tells them apart, and no name reaches the rowid"
+    refuse = f"SELECT RAISE(ABORT, '{what}') WHERE EXISTS (SELECT 1 FROM {_on(shape)} WHERE {equal});"
+    for event in ("DELETE", "UPDATE"):
+        when = f"AFTER {event} ON {_on(shape)} WHEN {unnamed}"
+        yield _trigger(shape, f"equal_{event.lower()}", when, refuse)
 
 
 def _trigger(shape: Shape, name: str, event: str, body: str) -> str:

@@ -4,6 +4,7 @@
 | --- | --- |
 | ``remote.py`` | what the engine needs of a remote, declared and not implemented |
 | ``fetch.py`` | pages of one revision, all that were asked for or an error |
+| ``lineage.py`` | the ids that a replica and its copies have pushed |
 | ``bootstrap.py`` | the first pages of a new replica, resumable |
 | ``configuration.py`` | address, segment size and prefetch given again: proven, saved |
 | ``news.py``, ``pull.py``, ``replay.py`` | news, brought into force; what was made here, again on top |

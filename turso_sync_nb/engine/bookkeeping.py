@@ -25,6 +25,13 @@ CREATE: Final = Stmt(
 )
 
 
+class CopiedError(Exception):
+    """The remote has changes of this client that are not ours: this replica was restored or copied.
+
+    A pull settles which of those that wait here it has.
+    """
+
+
 class Position(NamedTuple):
     """The last change of one client that the remote has; zeros if it has none."""
 

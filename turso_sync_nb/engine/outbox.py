@@ -12,6 +12,7 @@ from turso_sync_nb.changes import tape, to_sql
 from turso_sync_nb.changes.model import RowChange, SchemaChange, is_ignored, is_shown
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.read_row import read_row
+from turso_sync_nb.engine.bookkeeping import CopiedError
 from turso_sync_nb.errors import ConflictError, UsageError
 
 if TYPE_CHECKING:
@@ -84,7 +85,12 @@ def conflicts(replica: Replica) -> list[Conflict]:
 
 def waiting(replica: Replica) -> list[Transaction]:
     """Return what a push sends: pending transactions, those of tables that are never pushed left out."""
-    return [one for one in transactions_as_made(replica) if one.state == "pending" and _is_sent(one)]
+    return sent_of(transactions_as_made(replica))
+
+
+def sent_of(everything: Iterable[Transaction]) -> list[Transaction]:
+    """Return the transactions of ``everything`` that a push sends."""
+    return [one for one in everything if one.state == "pending" and _is_sent(one)]
 
 
 def refused(replica: Replica) -> list[Transaction]:
@@ -195,7 +201,10 @@ def revised(
     """
     with replica.verb():
         if replica.metadata.pushed_since_pull:
-            find_out(replica)
+            try:
+                find_out(replica)
+            except CopiedError:
+                rebase()
         with database(replica) as raw:
             before = list(tape.transactions(raw)) if tape.exists(raw) else []
         states = {one.number: one.state for one in before}

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import apsw
 
 from turso_sync_nb.changes import tape
-from turso_sync_nb.engine import bookkeeping, outbox
-from turso_sync_nb.engine.bookkeeping import Position
+from turso_sync_nb.changes.model import is_ignored
+from turso_sync_nb.engine import bookkeeping, lineage, outbox
+from turso_sync_nb.engine.bookkeeping import CopiedError, Position
 from turso_sync_nb.errors import ReplicaBusyError, ReplicaError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from turso_sync_nb.changes.model import Transaction
+    from turso_sync_nb.engine.lineage import Pushed
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.storage.files.metadata import Metadata
 
@@ -33,6 +38,7 @@ def agreed(replica: Replica) -> Position:
     """Find out what the remote has of ours, and strike that off.
 
     Raises:
+        CopiedError: it has changes of this client that were not made here.
         ReplicaError: it lacks what it had acknowledged.
         ReplicaBusyError: a connection here is amid a write, so nothing can be struck off.
         RemoteError, ProtocolError: no answer, or one that makes no sense.
@@ -53,9 +59,11 @@ def agreed(replica: Replica) -> Position:
             hint="check the address; nothing was sent, and nothing that waits was lost",
         )
     if theirs.pull_gen > metadata.pull_gen or theirs.change_id not in borders | {floor}:
-        _take_new_identity(replica)
-        return Position()
+        raise CopiedError
     if theirs.change_id > floor:
+        pushed = lineage.read_remote(replica.need_remote(), metadata)
+        if passed_over(waiting, pushed, theirs.change_id):
+            raise CopiedError
         if not acknowledge(replica, theirs.change_id):
             raise ReplicaBusyError(
                 "strike off what the remote has: another connection here is amid a write",
@@ -72,7 +80,7 @@ def find_out(replica: Replica) -> None:
     bring what is revised now. Afterwards the replica knows whether the base image has all that was pushed.
 
     Raises:
-        ReplicaError, RemoteError, ProtocolError: as :func:`agreed`.
+        CopiedError, ReplicaError, RemoteError, ProtocolError: as :func:`agreed`.
     """
     if replica.unanswered:
         generation = replica.metadata.pull_gen + 1
@@ -98,18 +106,47 @@ def acknowledge(replica: Replica, border: int) -> bool:
     return True
 
 
+def passed_over(waiting: Iterable[Transaction], pushed: Pushed, change_id: int) -> bool:
+    """Return whether the push that acknowledged ``change_id`` left out what waits here: a copy made it."""
+    return pushed.ends_at(change_id) and any(
+        one.state == "pending" and one.last_id <= change_id and not pushed.has(one)
+        for one in waiting
+        if not all(map(is_ignored, one.changes))
+    )
+
+
 def renamed(metadata: Metadata) -> Metadata:
     """Return the metadata of a replica that turned out to be a restored or copied one."""
     name = metadata.client_id[: -len(str(uuid.uuid4())) - 1]
-    return metadata.changed(client_id=f"{name}-{uuid.uuid4()}", copied=True)
+    return metadata.changed(client_id=f"{name}-{uuid.uuid4()}", lineage=lineage.lineage_of(metadata))
 
 
-def _take_new_identity(replica: Replica) -> None:
-    """Go on as another client: the remote has changes of this one that are not ours."""
-    with outbox.changing(replica) as raw:
-        tape.acknowledge(raw, 0)
-    now = renamed(replica.metadata)
-    replica.save(client_id=now.client_id, copied=True)
-    replica.note(
-        "this replica was restored or copied: it goes on under a new client id, with every change kept"
-    )
+_UNCERTAIN: Final = (
+    "this replica was restored or copied, and the remote may have it already: look there; "
+    "retry() sends it, skip() gives it up"
+)
+
+
+def settled(
+    waiting: Iterable[Transaction], pushed: Pushed, own_ids_from: int | None, *, is_transformed: bool
+) -> list[Transaction]:
+    """Return what is left of the list of a restored or copied replica: what ``pushed`` has is taken off.
+
+    Where that is not known, the rows do not tell by themselves, and the ids are not this process's own, a
+    transaction is set aside.
+    """
+    left: list[Transaction | None] = []
+    for one in waiting:
+        if one.state == "skipped":
+            left.append(one)
+        elif pushed.has(one):
+            left.append(tape.unacknowledged(one.changed(state="pending"), one.last_id))
+        elif (
+            pushed.knows(one)
+            or (own_ids_from is not None and one.last_id > own_ids_from)
+            or (lineage.tells_by_itself(one) and not is_transformed)
+        ):
+            left.append(one)
+        else:
+            left.append(one.changed(state="aside", reason=_UNCERTAIN))
+    return [one for one in left if one]

@@ -16,7 +16,7 @@ import apsw
 
 from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.changes.conflicts import DEFAULT
-from turso_sync_nb.engine import bookkeeping, position
+from turso_sync_nb.engine import bookkeeping, lineage, position
 from turso_sync_nb.engine.fetch import FIRST_PAGE, PagesAt, another_database
 from turso_sync_nb.engine.local import Local, read_local_work, waiting_id
 from turso_sync_nb.engine.news import News, fetched
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.changes.conflicts import Policies
     from turso_sync_nb.engine.gate import Member
+    from turso_sync_nb.engine.lineage import Pushed
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.options import Transform
     from turso_sync_nb.storage.files.metadata import Metadata
@@ -189,9 +190,9 @@ def _on_next_base(
             _refuse_stranger(replica, raw, here.clients, news.doubt)
     if local is not None:
         came_on("replaying local changes")
-        metadata, local = _reconciled(replica, raw, metadata, local)
+        metadata, local = _reconciled(replica, raw, metadata, local, settling)
         acknowledged = local.acknowledged
-        replayed = _replayed(raw, local, settling, copied=metadata.copied)
+        replayed = _replayed(raw, local, settling)
         metadata = metadata.changed(waiting_id=waiting_id(raw))
     if replayed.applied:
         metadata = metadata.changed(pull_gen=metadata.pull_gen + 1)
@@ -266,7 +267,7 @@ def _moved_on(replica: Replica, news: News) -> Metadata:
 
 
 def _reconciled(
-    replica: Replica, raw: apsw.Connection, metadata: Metadata, local: Local
+    replica: Replica, raw: apsw.Connection, metadata: Metadata, local: Local, settling: Settling
 ) -> tuple[Metadata, Local]:
     """Strike off what the remote has of ours already, by its own bookkeeping in the state it sent.
 
@@ -281,19 +282,40 @@ def _reconciled(
             hint="check the address; nothing was changed here, and nothing that waits to be pushed was lost",
         )
     borders = {local.acknowledged, *(one.last_id for one in local.transactions)}
-    if change_id not in borders or pull_gen > metadata.pull_gen:
-        replica.note(
-            "this replica was restored or copied: it goes on under a new client id, with every change kept"
-        )
-        return position.renamed(metadata), replace(local, acknowledged=0)
+    pushed = lineage.read_local(raw, metadata)
+    if (
+        change_id not in borders
+        or pull_gen > metadata.pull_gen
+        or position.passed_over(local.transactions, pushed, change_id)
+    ):
+        return _reconciled_copy(replica, metadata, local, pushed, settling)
     waiting = [left for one in local.transactions if (left := tape.unacknowledged(one, change_id))]
     return metadata, replace(local, transactions=waiting, acknowledged=change_id)
 
 
-def _replayed(raw: apsw.Connection, local: Local, settling: Settling, *, copied: bool) -> Replayed:
+def _reconciled_copy(
+    replica: Replica, metadata: Metadata, local: Local, pushed: Pushed, settling: Settling
+) -> tuple[Metadata, Local]:
+    """Go on as another client, with what the remote has not of what waits in a restored or copied replica."""
+    is_transformed = settling.transform is not None
+    left = position.settled(local.transactions, pushed, replica.own_ids_from, is_transformed=is_transformed)
+    was_there = sum(map(pushed.has, local.transactions))
+    replica.note(
+        "this replica was restored or copied: it goes on under a new client id, with every change kept"
+        + (f" but {was_there} transactions that the remote has" if was_there else "")
+    )
+    before = {one.number for one in local.transactions if one.state == "aside"}
+    if doubtful := sum(one.state == "aside" and one.number not in before for one in left):
+        replica.note(
+            f"{doubtful} transactions may be on the remote already: they are set aside, see changes()"
+        )
+    return position.renamed(metadata), replace(local, transactions=left, acknowledged=0)
+
+
+def _replayed(raw: apsw.Connection, local: Local, settling: Settling) -> Replayed:
     """Do the local changes again, and write the tape anew, in one transaction."""
     raw.execute("BEGIN IMMEDIATE")
-    replayed = replay(raw, local.transactions, settling.policies, settling.transform, copied=copied)
+    replayed = replay(raw, local.transactions, settling.policies, settling.transform)
     tape.create(raw)
     tape.write(raw, replayed.transactions, local.acknowledged)
     tape.jump(raw, local.last_id)

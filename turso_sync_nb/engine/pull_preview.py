@@ -76,8 +76,7 @@ def _replayed(
     waiting = [left for one in local.transactions if (left := tape.unacknowledged(one, acknowledged))]
     raw.execute("BEGIN IMMEDIATE")
     try:
-        copied = replica.metadata.copied
-        replayed = replay(raw, waiting, settling.policies, settling.transform, copied=copied)
+        replayed = replay(raw, waiting, settling.policies, settling.transform)
         return PullPreview(incoming, replayed, _rows(raw, _changes_of(incoming.changes, waiting, replayed)))
     except ConflictError as error:
         return PullPreview(incoming, refused=str(error))

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final
 from turso_sync_nb.changes.model import RowChange, is_shown
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.script import named
-from turso_sync_nb.engine import outbox, position, used_keys
-from turso_sync_nb.engine.bookkeeping import Position
+from turso_sync_nb.engine import lineage, outbox, position, used_keys
+from turso_sync_nb.engine.bookkeeping import CopiedError, Position
 from turso_sync_nb.engine.push_batch import Failure, Piece, UnsendableError, pieces_of, send
 from turso_sync_nb.engine.replacing import surroundings
 from turso_sync_nb.engine.reports import PushReport
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from turso_sync_nb.changes.model import Change, Transaction
+    from turso_sync_nb.engine.lineage import Interval
     from turso_sync_nb.engine.replacing import Surroundings
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.engine.reports import PullReport
@@ -134,6 +135,8 @@ def _until_done(run: _Push, rebase: Callable[[], PullReport]) -> int:
             news = rebase()
             conflicts += news.conflicts
             run.is_based = True
+            if news.note:
+                run.replica.note(news.note)
             if not news.applied:
                 raise run.stuck(moved) from None
         else:
@@ -170,34 +173,41 @@ class _Push:
         self._recognise()
         at = position.expected(self.replica)
         if not self.skip_refused and outbox.refused(self.replica):
-            at = position.agreed(self.replica)
+            at = self._agreed()
             outbox.take_up_refused(self.replica)
-        if waiting := outbox.waiting(self.replica):
+        everything = outbox.transactions_as_made(self.replica)
+        if outbox.sent_of(everything):
             try:
-                self._send(waiting, at)
+                self._send(everything, at)
             except _UnexpectedPositionError:
                 pass
             else:
                 return
-        at = position.agreed(self.replica)
+        at = self._agreed()
         try:
-            self._send(outbox.waiting(self.replica), at)
+            self._send(outbox.transactions_as_made(self.replica), at)
         except _UnexpectedPositionError:
             raise _MovedOnError("another process pushed under this client id") from None
 
-    def _send(self, waiting: list[Transaction], at: Position) -> None:
+    def _agreed(self) -> Position:
+        try:
+            return position.agreed(self.replica)
+        except CopiedError:
+            raise _MovedOnError("this replica was restored or copied") from None
+
+    def _send(self, everything: list[Transaction], at: Position) -> None:
+        waiting = outbox.sent_of(everything)
         self.to_send = max(self.to_send, len(waiting))
         for batch in self._batches(waiting):
-            at = self._sent(batch, at)
-        if self.replica.metadata.copied:
-            self.replica.save(copied=False)
+            intervals = lineage.of_batch(everything, batch, at.change_id)
+            at = self._sent(batch, at, intervals)
 
     def arrived(self) -> str:
         """Say how much of what was to be sent the remote has, as far as it tells that soon."""
         try:
             with self.remote.within(FOUND_OUT_WITHIN_S):
                 self._recognise()
-                position.agreed(self.replica)
+                self._agreed()
             left = len(outbox.waiting(self.replica))
         except (SyncError, _MovedOnError, KeyboardInterrupt):
             return "whether all of it arrived is not known, the next push finds out"
@@ -248,7 +258,7 @@ class _Push:
         if batch:
             yield batch
 
-    def _sent(self, batch: list[Transaction], at: Position) -> Position:
+    def _sent(self, batch: list[Transaction], at: Position, intervals: list[Interval]) -> Position:
         """Send one batch; return where the remote is then."""
         replica, border = self.replica, batch[-1].last_id
         after = Position(replica.metadata.pull_gen, border)
@@ -266,8 +276,11 @@ class _Push:
             failpoint("push: before sending")
             came_on("sending")
             replica.unanswered = True
-            client_id = replica.metadata.client_id
-            failure = send(self.remote, client_id, pieces, expected=at, after=after, guards=guards)
+            client_id, name = replica.metadata.client_id, lineage.lineage_of(replica.metadata)
+            notes = lineage.note(name, intervals, at.change_id)
+            failure = send(
+                self.remote, client_id, pieces, expected=at, after=after, guards=guards, notes=notes
+            )
             replica.unanswered = False
             if failure is None or failure.piece is None or len(failure.piece.changes) == 1:
                 break

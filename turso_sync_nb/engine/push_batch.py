@@ -317,10 +317,11 @@ def send(
     expected: Position,
     after: Position,
     guards: Sequence[Stmt] = (),
+    notes: Sequence[Stmt] = (),
 ) -> Failure | None:
     """Do all of it in one transaction on the remote, or nothing; return the step that failed.
 
-    The bookkeeping must be at ``expected``, and is at ``after`` then; none of ``guards`` may fail.
+    The bookkeeping must be at ``expected``, and is at ``after`` then, with ``notes``; no guard may fail.
 
     Raises:
         RemoteError, ProtocolError: nobody knows whether it was done.
@@ -334,7 +335,7 @@ def send(
         if piece.rows is not None:
             owners[len(stmts)] = piece, True
             stmts.append(Stmt(_FAIL_UNLESS, (piece.rows,), want_rows=False))
-    stmts.append(bookkeeping.advance(client_id, after))
+    stmts += [*notes, bookkeeping.advance(client_id, after)]
     done = chain.in_transaction(remote, client_id, stmts)
     if isinstance(done, chain.Failure):
         if done.at in owners:

@@ -57,13 +57,10 @@ def replay(
     transactions: Iterable[Transaction],
     policies: Policies,
     transform: Transform | None,
-    *,
-    copied: bool = False,
 ) -> Replayed:
     """Do ``transactions`` again on ``raw``, inside its open transaction.
 
-    Triggers of the database fire, as they did; foreign keys are the remote's to judge. ``copied``: rows that
-    were inserted here under a key of SQLite's choice, and are there alike, are the same rows.
+    Triggers of the database fire, as they did; foreign keys are the remote's to judge.
 
     Raises:
         ConflictError: a conflict whose policy is ``reject``.
@@ -73,7 +70,7 @@ def replay(
     everything = list(transactions)
     applied = [change for one in everything if one.state in _APPLIED for change in one.changes]
     schema = SchemaReplay(raw, applied)
-    run = _Replay(raw, everything, policies, transform, schema, copied=copied)
+    run = _Replay(raw, everything, policies, transform, schema)
     for transaction in everything:
         run.transaction(transaction)
     run.end()
@@ -88,12 +85,9 @@ class _Replay:
         policies: Policies,
         transform: Transform | None,
         schema: SchemaReplay,
-        *,
-        copied: bool,
     ) -> None:
         self.raw = raw
         self.schema = schema
-        self.copied = copied
         self.policies = policies
         self.transform = transform
         self.result = Replayed()
@@ -265,7 +259,7 @@ class _Replay:
             else:
                 self.unmade.pop(_identity(change.shape, new), None)
                 return change
-        if taken_by is not None and same_image(taken_by, new) and (self.copied or not auto):
+        if taken_by is not None and same_image(taken_by, new) and not auto:
             return None  # the other side has this very row
         if auto:
             moved = self.renumbering.renumbered(change)

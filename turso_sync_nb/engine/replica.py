@@ -6,7 +6,6 @@ A replica with every page here runs on SQLite's native VFS, otherwise on the laz
 from __future__ import annotations
 
 import itertools
-import random
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -61,9 +60,6 @@ BUSY_TIMEOUT_MS: Final = 5_000
 RECOGNISED_WITHIN_S: Final = 2.0
 """Seconds that an open waits for the remote before it opens without it."""
 
-ID_JUMP_MAX: Final = 2**32
-"""Room for the jump of change ids: two copies of a replica do not meet in it by chance."""
-
 OPEN_FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
 """Settings that ATTACH inherits too."""
 
@@ -108,6 +104,8 @@ class Replica:
         self._notes: list[str] = []
         self._changeable: set[tuple[str, str]] = set()
         self._tape_begun = False
+        self.own_ids_from: int | None = None
+        """The id above which every change was made by this process; none was made yet if None."""
         self.schema_changes = 0
         """Rises with each change of the schema by a connection of this process, and with its commit."""
         self._is_at_rest = False
@@ -193,7 +191,9 @@ class Replica:
                 )
                 self._transactions = itertools.count(used + 1)
                 self.session.begins(used + 1)
-                tape.jump(raw, tape.last_id(raw) + random.SystemRandom().randrange(1, ID_JUMP_MAX))
+                if self.own_ids_from is None:
+                    tape.begin_block(raw)
+                    self.own_ids_from = tape.last_id(raw)
                 raw.execute("COMMIT")
             except BaseException:
                 if raw.in_transaction:

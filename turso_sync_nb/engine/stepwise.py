@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from turso_sync_nb.changes import tape
-from turso_sync_nb.engine import bookkeeping
+from turso_sync_nb.engine import bookkeeping, lineage
 from turso_sync_nb.engine.fetch import PagesAt
 from turso_sync_nb.engine.news import News, fetched
 from turso_sync_nb.engine.outbox import database
@@ -132,6 +132,7 @@ def _complete(replica: Replica, news: News) -> None:
     source = _Noting(PagesAt(replica.need_remote, news.revision), arrived)
     with Snapshot(next_base.db_pages, next_base.pages | news.keep, read, source) as state:
         bookkeeping.read_local(state.raw, replica.metadata.client_id)
+        lineage.read_local(state.raw, replica.metadata)
     next_base.put(arrived.items())
 
 

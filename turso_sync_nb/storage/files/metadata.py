@@ -77,7 +77,8 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ``next_bytes``: the file of the next base image's pages, while publishing.
     ``pull_gen`` counts the pulls that replayed local changes, for the remote's bookkeeping.
     ``pushed_since_pull``: the remote may have changes of ours that the base image has not.
-    ``copied``: this replica was restored or copied, and rows that wait here may be on the remote already.
+    ``copied``: written by earlier releases. ``lineage``: the first client id of a restored or copied replica,
+    empty while that is the present one.
     ``log``: the salts of the log that holds commits, empty if none does. ``waiting_id``: an id that the tape
     has reached while anything on it waits, 0 if nothing does, ``None`` if an older release did not say.
     ``seen``: the revisions it was at, the latest last.
@@ -97,6 +98,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     pull_gen: Count = 0
     pushed_since_pull: bool = False
     copied: bool = False
+    lineage: str = ""
     last_pull_unix_time: Count | None = None
     last_push_unix_time: Count | None = None
     stamp: FileStamp | None = None

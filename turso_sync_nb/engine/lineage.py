@@ -1,0 +1,176 @@
+"""Record on the remote what a replica and its copies have pushed, so that a restored copy knows.
+
+Rows without a key, and rows whose key SQLite assigned, do not tell by themselves whether they were sent. So a
+push notes the interval of borders that it sent, in further rows of the bookkeeping's table, which every Turso
+client reads by its own client id alone. ``LINEAGE#FIRST`` is an interval: ``pull_gen`` its first border,
+``change_id`` its last. ``LINEAGE#`` has in ``change_id`` the id up to which nothing is known. A *lineage* is
+a replica with all its copies: the client id of the first.
+
+Every transaction of the lineage with its border in an interval was pushed. For that, ids are made in blocks:
+each process that opens a replica begins in a block of its own, so a copy never makes an id in an interval of
+the other. An interval stays in one block, and ends before a transaction that is not sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from turso_sync_nb.changes.model import RowChange, is_ignored
+from turso_sync_nb.changes.names import BOOKKEEPING, has_table
+from turso_sync_nb.changes.tape import BLOCK_IDS
+from turso_sync_nb.changes.to_sql import usable_key
+from turso_sync_nb.engine.chain import ask
+from turso_sync_nb.errors import ProtocolError
+from turso_sync_nb.protocol.pipeline import Execute, ExecuteResponse, Stmt
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    import apsw
+
+    from turso_sync_nb.changes.model import Change, Transaction
+    from turso_sync_nb.engine.remote import Remote
+    from turso_sync_nb.storage.files.metadata import Metadata
+
+INTERVALS_MAX: Final = 64
+"""Intervals that the remote keeps of a lineage, the newest ones: about one for each process that pushed."""
+
+_OF_LINEAGE: Final = "client_id > ? AND client_id < ?"
+_SELECT: Final = (
+    f"SELECT pull_gen, change_id, client_id FROM {BOOKKEEPING} WHERE client_id >= ? AND client_id < ?"
+)
+
+
+class Interval(NamedTuple):
+    """Borders whose transactions were all pushed; ``goes_on``: the end of the one that it lengthens, or 0."""
+
+    first: int
+    last: int
+    goes_on: int = 0
+
+
+def of_batch(everything: Iterable[Transaction], batch: Collection[Transaction], floor: int) -> list[Interval]:
+    """Return the intervals of ``batch``, which is a part of ``everything``; up to ``floor`` all was sent."""
+    sent, found = {one.number for one in batch}, [Interval(0, floor)]
+    is_next = floor > 0
+    for one in everything:
+        if one.last_id <= floor or all(map(is_ignored, one.changes)):
+            continue
+        if one.number not in sent:
+            is_next = False
+            continue
+        before = found[-1]
+        if is_next and before.last // BLOCK_IDS == one.last_id // BLOCK_IDS:
+            goes_on = before.goes_on if before.first else floor
+            found[-1] = Interval(before.first or one.last_id, one.last_id, goes_on)
+        else:
+            found.append(Interval(one.last_id, one.last_id))
+        is_next = True
+    return [one for one in found if one.first][-INTERVALS_MAX:]
+
+
+def note(lineage: str, intervals: Sequence[Interval], floor: int) -> list[Stmt]:
+    """Return the statements that note ``intervals``; what was sent up to ``floor`` is not noted."""
+    own, low, high = f"{lineage}#", f"{lineage}#", f"{lineage}$"
+    insert = f"INSERT INTO {BOOKKEEPING} (client_id, pull_gen, change_id)"
+    stmts = []
+    if any(not one.goes_on for one in intervals):
+        stmts.append(Stmt(f"{insert} VALUES (?, 0, ?) ON CONFLICT (client_id) DO NOTHING", (own, floor)))
+    for one in intervals:
+        lengthened = f"FROM {BOOKKEEPING} WHERE {_OF_LINEAGE} AND change_id = ?"
+        stmts.append(
+            Stmt(
+                f"{insert} VALUES (ifnull((SELECT client_id {lengthened}), ?), "
+                f"ifnull((SELECT pull_gen {lengthened}), ?), ?) "
+                "ON CONFLICT (client_id) DO UPDATE SET change_id = excluded.change_id",
+                (low, high, one.goes_on, f"{own}{one.first}", low, high, one.goes_on, one.first, one.last),
+            )
+        )
+    if len(stmts) > len(intervals):  # a new one may be one too many
+        last_too_many = (
+            f"SELECT change_id FROM {BOOKKEEPING} WHERE {_OF_LINEAGE} "
+            f"ORDER BY change_id DESC LIMIT 1 OFFSET {INTERVALS_MAX}"
+        )
+        stmts.append(
+            Stmt(
+                f"UPDATE {BOOKKEEPING} SET change_id = max(change_id, ifnull(({last_too_many}), 0)) "
+                "WHERE client_id = ?",
+                (low, high, own),
+            )
+        )
+        stmts.append(
+            Stmt(
+                f"DELETE FROM {BOOKKEEPING} WHERE {_OF_LINEAGE} "
+                f"AND change_id <= (SELECT change_id FROM {BOOKKEEPING} WHERE client_id = ?)",
+                (low, high, own),
+            )
+        )
+    return stmts
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """The noted intervals of a lineage; nothing is known of ids up to ``unknown``."""
+
+    intervals: tuple[tuple[int, int], ...]
+    unknown: int
+
+    @classmethod
+    def of(cls, rows: Iterable[Any], lineage: str) -> Pushed:
+        """Return what ``rows`` of the bookkeeping say."""
+        noted = {str(client): (first, last) for first, last, client in rows}
+        _, unknown = noted.pop(f"{lineage}#", (0, 2**63 - 1))
+        return cls(tuple(noted.values()), unknown)
+
+    def ends_at(self, change_id: int) -> bool:
+        """Return whether the push that acknowledged ``change_id`` was noted."""
+        return any(last == change_id for _, last in self.intervals)
+
+    def has(self, one: Transaction) -> bool:
+        """Return whether ``one`` was pushed, as far as is known."""
+        return any(first <= one.last_id <= last for first, last in self.intervals)
+
+    def knows(self, one: Transaction) -> bool:
+        """Return whether it is certain that ``one`` was pushed, or that it was not."""
+        return self.has(one) or one.last_id > self.unknown
+
+
+def read_local(raw: apsw.Connection, metadata: Metadata) -> Pushed:
+    """Return the intervals in the state that ``raw`` shows."""
+    name = lineage_of(metadata)
+    rows = raw.execute(_SELECT, (f"{name}#", f"{name}$")) if has_table(raw, BOOKKEEPING) else ()
+    return Pushed.of(rows, name)
+
+
+def read_remote(remote: Remote, metadata: Metadata) -> Pushed:
+    """Ask the remote for the intervals.
+
+    Raises:
+        RemoteError: no answer.
+        ProtocolError: an answer that makes no sense.
+    """
+    name = lineage_of(metadata)
+    (answer,) = ask(remote, Execute(Stmt(_SELECT, (f"{name}#", f"{name}$"))))
+    if not isinstance(answer, ExecuteResponse):
+        raise ProtocolError("ask what was pushed: the answer is no table", hint="push again")
+    return Pushed.of(answer.result.rows, name)
+
+
+def lineage_of(metadata: Metadata) -> str:
+    """Return the name of a replica's lineage."""
+    return metadata.lineage or metadata.client_id
+
+
+def tells_by_itself(one: Transaction) -> bool:
+    """Return whether ``one`` can be sent again without harm: the remote's rows show that it was done."""
+    return all(map(_tells, one.changes))
+
+
+def _tells(change: Change) -> bool:
+    if not isinstance(change, RowChange) or is_ignored(change):
+        return True
+    image = change.new if change.old is None else change.old
+    is_assigned = change.op == "insert" and change.auto_key and change.shape.auto_key
+    has_key = image is not None and usable_key(change.shape, image)
+    return has_key and not is_assigned and change.outcome == "changed"
