@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,22 +23,71 @@ def conflict(replica: Callable[..., tsn.Connection], policy: Any) -> tsn.Connect
     return mine
 
 
-@pytest.mark.parametrize("whose", ["same connection", "another connection"])
+def in_a_thread(query: Callable[[], Any]) -> Any:
+    """Return what ``query`` returns in another thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(query).result(timeout=30)
+
+
+@pytest.mark.parametrize("how", ["same connection", "another connection", "another thread"])
 @pytest.mark.parametrize("verb", ["pull", "push"])
-def test_a_policy_that_queries_the_replica_is_told(replica, whose, verb):
-    """A query of the replica within the function is refused at once; afterwards the replica works."""
+def test_a_policy_may_query_the_replica(replica, how, verb):
+    """It sees the state before the pull, whichever connection or thread it asks; what it returns counts."""
     asked: list[tsn.Connection] = []
+    seen: list[Any] = []
 
     def policy(base: Any, local: Any, remote: Any) -> Any:
-        asked[0].execute("SELECT * FROM t").fetchall()
+        def query() -> Any:
+            return asked[0].execute("SELECT a FROM t WHERE id = 1").fetchall()
+
+        seen.append(in_a_thread(query) if how == "another thread" else query())
+        return {**local, "a": f"{local['a']} and {remote['a']}"}
+
+    mine = conflict(replica, policy)
+    asked.append(mine if how == "same connection" else replica("mine"))
+    getattr(mine, verb)()
+    assert seen == [[("mine",)]]
+    assert asked[0].execute("SELECT a FROM t WHERE id = 1").fetchall() == [("mine and yours",)]
+    mine.push()
+    assert replica("other").execute("SELECT a FROM t WHERE id = 1").fetchall() == [("mine and yours",)]
+
+
+def test_others_go_on_while_a_policy_takes_long(replica):
+    """While it is asked, other connections read and write; what they write is replayed too."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def policy(base: Any, local: Any, remote: Any) -> Any:
+        begun.set()
+        assert go_on.wait(30)
         return local
 
     mine = conflict(replica, policy)
-    asked.append(mine if whose == "same connection" else replica("mine"))
-    with pytest.raises(tsn.ReplicaBusyError, match="query the replica: a pull has it"):
-        getattr(mine, verb)()
+    sibling = replica("mine")
+    with ThreadPoolExecutor(1) as pool:
+        pulled = pool.submit(mine.pull)
+        assert begun.wait(30)
+        sibling.execute("INSERT INTO kv VALUES ('meanwhile', 1)")
+        go_on.set()
+        assert pulled.result(timeout=30).conflicts == 1
+    mine.push()
+    assert replica("other").execute("SELECT v FROM kv WHERE k = 'meanwhile'").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("verb", ["pull", "push", "checkpoint"])
+def test_a_policy_that_begins_a_verb_is_told(replica, verb):
+    """A verb within the function is refused at once; the change is kept, and the replica works."""
+    asked: list[tsn.Connection] = []
+
+    def policy(base: Any, local: Any, remote: Any) -> Any:
+        getattr(asked[0], verb)()
+        return local
+
+    mine = conflict(replica, policy)
+    asked.append(mine)
+    with pytest.raises(tsn.ReplicaBusyError, match="waits for the function"):
+        mine.pull()
     assert len(mine.changes()) == 1
-    assert asked[0].execute("SELECT a FROM t WHERE id = 1").fetchall() == [("mine",)]
+    assert mine.execute("SELECT a FROM t WHERE id = 1").fetchall() == [("mine",)]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@
 | --- | --- |
 | ``remote.py`` | what the engine needs of a remote, declared and not implemented |
 | ``fetch.py`` | pages of one revision, all that were asked for or an error |
+| ``verbs.py`` | one verb at a time |
+| ``asking.py``, ``user_policy.py``, ``user_transform.py`` | a user's functions, asked while nothing waits |
 | ``lineage.py`` | the ids that a replica and its copies have pushed |
 | ``bootstrap.py`` | the first pages of a new replica, resumable |
 | ``configuration.py`` | address, segment size and prefetch given again: proven, saved |
@@ -21,7 +23,6 @@
 | ``schema_guards.py``, ``schema_replay.py`` | changes of the schema: conditions of a push; on a newer base |
 | ``chain.py`` | statements on the remote, all or nothing; answers that are to what was asked |
 | ``bookkeeping.py``, ``position.py`` | what has arrived; nothing changes state before that is known |
-| ``user_policy.py`` | a user's policy function, asked |
 | ``used_keys.py`` | keys of AUTOINCREMENT tables that the remote has used |
 | ``checkpoint.py`` | the log into the database file |
 | ``outbox.py`` | what waits to be pushed, and how a user revises it |

@@ -17,6 +17,7 @@ import apsw
 from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.changes.conflicts import DEFAULT
 from turso_sync_nb.engine import bookkeeping, lineage, position
+from turso_sync_nb.engine.asking import Asking, UnansweredError
 from turso_sync_nb.engine.fetch import FIRST_PAGE, PagesAt, another_database
 from turso_sync_nb.engine.local import Local, read_local_work, waiting_id
 from turso_sync_nb.engine.news import News, fetched
@@ -25,7 +26,7 @@ from turso_sync_nb.engine.replay import Replayed, replay
 from turso_sync_nb.engine.reports import PullReport
 from turso_sync_nb.engine.salvage import saved_local_work
 from turso_sync_nb.engine.unreadable import SCHEMA_COOKIE, named_if_unreadable, parse
-from turso_sync_nb.errors import ReplicaError, SyncError
+from turso_sync_nb.errors import ConflictError, ReplicaError, SyncError
 from turso_sync_nb.progress import came_on
 from turso_sync_nb.storage.files.signals import defer_sigint
 from turso_sync_nb.storage.pages.next_base import NextBase
@@ -138,7 +139,24 @@ def rebase(replica: Replica, settling: Settling) -> Replayed:
 def in_force(replica: Replica, news: News, settling: Settling) -> Replayed:
     """Replay the local changes on ``news`` and put both in force.
 
+    A user's functions are asked in between, while every connection may go on; then it begins again.
+    """
+    answers = Asking()
+    while True:
+        try:
+            return _published(replica, news, settling, answers)
+        except UnansweredError:
+            with replica.verbs.asking():
+                answers.ask()
+
+
+def _published(replica: Replica, news: News, settling: Settling, answers: Asking) -> Replayed:
+    """Do what :func:`in_force` says, unless a question is open.
+
     Ctrl-C is deferred but where that may take long, so that every connection is taken up again.
+
+    Raises:
+        UnansweredError: one is; nothing was done.
     """
     folder, store, revision = replica.folder, replica.store, replica.metadata.revision
     with (
@@ -148,7 +166,7 @@ def in_force(replica: Replica, news: News, settling: Settling) -> Replayed:
     ):
         with deferral.allowed():
             local = saved_local_work(folder) or _local_work(replica)
-            here = _Here(local, _known_clients(replica) if news.doubt else {})
+            here = _Here(local, _known_clients(replica) if news.doubt else {}, answers)
             last_pull = LastPull.begin(replica, news)
         with publication(folder, store, news.next_base, news.keep) as publishing:
             with deferral.allowed():
@@ -172,6 +190,7 @@ class _Here:
     local: Local | None
     clients: dict[str, int]
     """The remote's bookkeeping in its base image, where that is to be compared."""
+    answers: Asking
 
 
 def _on_next_base(
@@ -192,7 +211,7 @@ def _on_next_base(
         came_on("replaying local changes")
         metadata, local = _reconciled(replica, raw, metadata, local, settling)
         acknowledged = local.acknowledged
-        replayed = _replayed(raw, local, settling)
+        replayed = _replayed(raw, local, settling, here.answers)
         metadata = metadata.changed(waiting_id=waiting_id(raw))
     if replayed.applied:
         metadata = metadata.changed(pull_gen=metadata.pull_gen + 1)
@@ -312,10 +331,15 @@ def _reconciled_copy(
     return position.renamed(metadata), replace(local, transactions=left, acknowledged=0)
 
 
-def _replayed(raw: apsw.Connection, local: Local, settling: Settling) -> Replayed:
+def _replayed(raw: apsw.Connection, local: Local, settling: Settling, answers: Asking) -> Replayed:
     """Do the local changes again, and write the tape anew, in one transaction."""
     raw.execute("BEGIN IMMEDIATE")
-    replayed = replay(raw, local.transactions, settling.policies, settling.transform)
+    try:
+        replayed = replay(raw, local.transactions, settling.policies, settling.transform, answers)
+    except ConflictError:
+        answers.refuse_open()  # the answers may settle it
+        raise
+    answers.refuse_open()
     tape.create(raw)
     tape.write(raw, replayed.transactions, local.acknowledged)
     tape.jump(raw, local.last_id)

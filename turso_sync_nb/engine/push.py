@@ -24,6 +24,7 @@ from turso_sync_nb.engine.push_batch import Failure, Piece, UnsendableError, pie
 from turso_sync_nb.engine.replacing import surroundings
 from turso_sync_nb.engine.reports import PushReport
 from turso_sync_nb.engine.schema_guards import BaseIsOldError, conditions
+from turso_sync_nb.engine.user_transform import verdict_of
 from turso_sync_nb.errors import (
     ConflictError,
     RemoteFailedError,
@@ -32,6 +33,7 @@ from turso_sync_nb.errors import (
     StoppedError,
     SyncError,
 )
+from turso_sync_nb.options import SKIP
 from turso_sync_nb.progress import came_on
 from turso_sync_nb.storage.files.failpoints import failpoint
 
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.replacing import Surroundings
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.engine.reports import PullReport
-    from turso_sync_nb.options import Transform
+    from turso_sync_nb.options import Rewrite, Skip, Transform
 
 ATTEMPTS_MAX: Final = 5
 """Pulls within one push before it gives up on a remote that keeps moving."""
@@ -112,6 +114,7 @@ def push(
         return PushReport(
             transactions=run.transactions,
             changes=run.changes,
+            skipped=run.skipped,
             requests=after.requests - before.requests,
             sent_bytes=after.sent_bytes - before.sent_bytes,
             received_bytes=after.received_bytes - before.received_bytes,
@@ -156,13 +159,16 @@ class _Push:
         self.replica = replica
         self.remote = replica.need_remote()
         self.threshold = threshold
-        self.transform = transform
+        self.transform = self._verdict if transform else None
+        self._asked = transform
+        self._verdicts: dict[int, tuple[RowChange, Rewrite | Skip | None]] = {}
         self.skip_refused = skip_refused
         self.is_based = False
         """Whether nothing was sent since this push pulled."""
         self.to_send = 0
         self.transactions = 0
         self.changes = 0
+        self.skipped = 0
 
     def once(self) -> None:
         """Send everything that waits, batch by batch.
@@ -293,11 +299,34 @@ class _Push:
             replica.note(
                 "sent; a transaction that is open here keeps the list of changes from being trimmed yet"
             )
-        replica.session.arrived(batch)
+        self._count(batch)
         failpoint("push: acknowledged")
-        self.transactions += len(batch)
-        self.changes += sum(is_shown(change) for one in batch for change in one.changes)
         return after
+
+    def _count(self, batch: list[Transaction]) -> None:
+        """Count what of ``batch`` the remote has; a change that the transform skipped it has not."""
+        for one in batch:
+            skipped = [change for change in one.changes if self._is_skipped(change)]
+            sent = (
+                tuple(change for change in one.changes if change not in skipped) if skipped else one.changes
+            )
+            self.skipped += len(skipped)
+            self.changes += sum(map(is_shown, sent))
+            if any(map(is_shown, sent)):
+                self.transactions += 1
+                self.replica.session.arrived([one.changed(changes=sent)])
+
+    def _verdict(self, change: RowChange) -> Rewrite | Skip | None:
+        """Ask the transform about ``change``, once for each form of it."""
+        known = self._verdicts.get(change.id)
+        if self._asked and (known is None or known[0] is not change):
+            with self.replica.verbs.asking():
+                known = self._verdicts[change.id] = change, verdict_of(self._asked, change)
+        return known[1] if known else None
+
+    def _is_skipped(self, change: Change) -> bool:
+        known = self._verdicts.get(change.id)
+        return known is not None and known[1] is SKIP
 
     def _pieces(self, batch: list[Transaction], apart: set[int], around: Surroundings) -> list[Piece]:
         try:

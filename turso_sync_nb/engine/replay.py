@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
@@ -22,7 +23,9 @@ from turso_sync_nb.changes.read_row import read_row
 from turso_sync_nb.changes.renumbering import NoFreeKeyError, Renumbering
 from turso_sync_nb.changes.schema import uniques_of
 from turso_sync_nb.engine import user_policy
+from turso_sync_nb.engine.asking import at_once
 from turso_sync_nb.engine.schema_replay import SchemaConflictError, SchemaReplay
+from turso_sync_nb.engine.user_transform import verdict_of
 from turso_sync_nb.errors import ConflictError
 from turso_sync_nb.options import SKIP, Rewrite
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.changes.conflicts import Kind, Policies, Row
     from turso_sync_nb.changes.model import Change, Image, Operation, Shape, Transaction
     from turso_sync_nb.changes.model import Conflict as ConflictClause
+    from turso_sync_nb.engine.asking import Asking
     from turso_sync_nb.options import Transform
 
 _APPLIED: Final = ("pending", "refused")
@@ -57,20 +61,21 @@ def replay(
     transactions: Iterable[Transaction],
     policies: Policies,
     transform: Transform | None,
+    answer: Asking | None = None,
 ) -> Replayed:
     """Do ``transactions`` again on ``raw``, inside its open transaction.
 
-    Triggers of the database fire, as they did; foreign keys are the remote's to judge.
+    Triggers of the database fire, as they did; foreign keys are the remote's to judge. ``answer``
+    collects the questions to a user's functions; without it they are asked at once.
 
     Raises:
         ConflictError: a conflict whose policy is ``reject``.
-        UsageError: a policy raised, or returned no row.
-        Exception: what a transform of the user raised.
+        UsageError: a policy or transform raised, or returned what is of no use.
     """
     everything = list(transactions)
     applied = [change for one in everything if one.state in _APPLIED for change in one.changes]
     schema = SchemaReplay(raw, applied)
-    run = _Replay(raw, everything, policies, transform, schema)
+    run = _Replay(raw, everything, policies, transform, schema, answer=answer or at_once)
     for transaction in everything:
         run.transaction(transaction)
     run.end()
@@ -85,10 +90,13 @@ class _Replay:
         policies: Policies,
         transform: Transform | None,
         schema: SchemaReplay,
+        *,
+        answer: Any,
     ) -> None:
         self.raw = raw
         self.schema = schema
         self.policies = policies
+        self.answer = answer
         self.transform = transform
         self.result = Replayed()
         self.renumbering = Renumbering(raw, transactions)
@@ -231,7 +239,8 @@ class _Replay:
             return self._carried(change) if change.outcome == "carried" else self._attempt(change)
         self._need_parents(change)
         if self.transform and not change.by_action:
-            verdict = self.transform(change)
+            question = ("transform", change.id, change.op, repr(change.old), repr(change.new))
+            verdict = self.answer(question, partial(verdict_of, self.transform, change), None)
             if verdict is SKIP:
                 return None
             if isinstance(verdict, Rewrite):
@@ -413,7 +422,9 @@ class _Replay:
             )
         if callable(policy):
             rows = [_as_row(shape, image) for image in (change.old, local, remote)]
-            wanted, settled_by = user_policy.settled_by(policy, shape, *rows), user_policy.name_of(policy)
+            ask = partial(user_policy.settled_by, policy, shape, *rows)
+            wanted: Image | None = self.answer(("policy", folded(shape.table), repr(rows)), ask, local)
+            settled_by = user_policy.name_of(policy)
         elif policy == "remote-wins":
             wanted, settled_by = remote if remote_wins is None else remote_wins, policy
         else:

@@ -24,6 +24,7 @@ from turso_sync_nb.engine.observers import Observers
 from turso_sync_nb.engine.remote_support import check_changed, check_held
 from turso_sync_nb.engine.reports import Cost, Stats
 from turso_sync_nb.engine.session_log import SessionLog
+from turso_sync_nb.engine.verbs import Verbs
 from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError, SyncError
 from turso_sync_nb.options import SEGMENT_SIZE_DEFAULT
 from turso_sync_nb.storage.files.metadata import FileStamp, load_metadata, save_metadata
@@ -97,8 +98,7 @@ class Replica:
 
     def __post_init__(self) -> None:
         self.gate = Gate()
-        self._verbs = threading.RLock()
-        self._verbs_running = 0
+        self.verbs = Verbs()
         self._metadata_lock = threading.RLock()
         self._transactions = itertools.count(1)
         self._notes: list[str] = []
@@ -154,14 +154,10 @@ class Replica:
 
     @contextmanager
     def verb(self) -> Iterator[None]:
-        """Do one verb at a time: a pull, a push, a checkpoint; those of other threads wait."""
-        with self._verbs:
-            self._verbs_running += 1
-            try:
-                self._finish_publication()  # before the files that it needs are begun anew
-                yield
-            finally:
-                self._verbs_running -= 1
+        """Do one verb at a time, what an earlier one left unfinished first."""
+        with self.verbs.one():
+            self._finish_publication()  # before the files that it needs are begun anew
+            yield
 
     def next_transaction(self) -> int:
         """Return a number for a transaction, of which no other is in use."""
@@ -257,7 +253,8 @@ class Replica:
 
     def note(self, text: str) -> None:
         """Keep a sentence for the report of the verb under way."""
-        self._notes.append(text)
+        if text not in self._notes:  # a replay that begins again says it again
+            self._notes.append(text)
 
     def take_note(self) -> str:
         """Return what was noted since the last time."""
@@ -393,17 +390,12 @@ class Replica:
         """
         if not (self.eviction and self.eviction.is_due and self.remote):
             return
-        if not self._verbs.acquire(blocking=False):
-            return
-        try:
-            if self._verbs_running:
-                return
-            self.save(stamp=None)
-            with defer_sigint():
-                self.eviction.evict(self.loader.in_flight)
-            self.watchers.tell()
-        finally:
-            self._verbs.release()
+        with self.verbs.none() as is_idle:
+            if is_idle:
+                self.save(stamp=None)
+                with defer_sigint():
+                    self.eviction.evict(self.loader.in_flight)
+                self.watchers.tell()
 
     # Figures
 

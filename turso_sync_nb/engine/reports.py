@@ -55,7 +55,11 @@ class PullReport:
 
 @dataclass(frozen=True)
 class PushReport:
-    """The result of a push; true if it sent anything. ``conflicts`` were met and settled on the way."""
+    """The result of a push; true if it sent anything.
+
+    ``conflicts`` were met and settled on the way. ``skipped`` changes were held back by the transform: they
+    are not on the remote, and wait no more.
+    """
 
     transactions: int
     changes: int
@@ -65,6 +69,7 @@ class PushReport:
     seconds: float
     conflicts: int = 0
     note: str = ""
+    skipped: int = 0
 
     def __bool__(self) -> bool:
         return self.transactions > 0

@@ -18,9 +18,9 @@ _HINT: Final = (
 )
 
 
-def name_of(policy: Settle) -> str:
-    """Return what to call a policy function."""
-    return getattr(policy, "__name__", "a function")
+def name_of(function: object) -> str:
+    """Return what to call a user's function."""
+    return getattr(function, "__name__", "a function")
 
 
 def settled_by(
@@ -48,7 +48,7 @@ def settled_by(
             hint="return one of the rows it was given, or a changed copy",
         )
     for column, value in chosen.items():
-        if not _is_storable(value):
+        if not is_storable(value):
             raise UsageError(
                 f"{where}: it returned {type(value).__name__} {value!r:.60} for column {column}, "
                 "which SQLite cannot hold",
@@ -62,7 +62,8 @@ def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def _is_storable(value: Any) -> bool:
+def is_storable(value: Any) -> bool:
+    """Return whether SQLite and the protocol can hold ``value``."""
     if type(value) is str:
         return not any(0xD800 <= ord(letter) < 0xE000 for letter in value)  # noqa: PLR2004 - surrogates
     if type(value) in (int, bool):

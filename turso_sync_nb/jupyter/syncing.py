@@ -214,6 +214,8 @@ def _pushed(report: PushReport, db: Connection) -> str:
     else:
         transactions = count_of(report.transactions, "transaction")
         parts = [f"push: {count_of(report.changes, 'change')} in {transactions} sent"]
+    if report.skipped:
+        parts.append(f"{count_of(report.skipped, 'change')} skipped by the transform")
     if report.conflicts:
         parts.append(f"{count_of(report.conflicts, 'conflict')}: %turso_sync conflicts")
     if left := db.pending_changes:

@@ -79,6 +79,8 @@ def pushed(report: PushReport) -> str:
     """Return a line about a push."""
     sent = f"{report.changes:,} change{'' if report.changes == 1 else 's'} sent"
     parts = [f"push: {sent}" if report else "push: nothing to send"]
+    if report.skipped:
+        parts.append(f"{report.skipped:,} skipped by the transform")
     return _line(parts, report)
 
 
