@@ -132,6 +132,42 @@ def test_what_the_first_life_gave_up_is_not_lost(replica, backups):
     assert mine.changes().empty
 
 
+MEANT = {
+    "a child": "INSERT INTO ch VALUES (1, {key}, 'child')",
+    "an update": "UPDATE t SET a = 'changed' WHERE id = {key}",
+    "a delete": "DELETE FROM t WHERE id = {key}",
+}
+
+
+@pytest.mark.parametrize("meant", MEANT)
+def test_a_row_that_got_another_key_is_no_other_row(replica, backups, meant):
+    """Work on a row that was sent under another key does not meet the row that has its old one."""
+    theirs = replica("theirs")
+    theirs.execute("CREATE TABLE ch (id INTEGER PRIMARY KEY, tid REFERENCES t (id), x)")
+    theirs.push()
+    mine = waiting_twice(replica, backups, WORK["an assigned key"])
+    mine.push()
+    mine.close()
+    mine = backups.restored()
+    ((key,),) = mine.execute("SELECT id FROM t WHERE a = 'w'").fetchall()
+    mine.execute(MEANT[meant].format(key=key))
+    report = mine.push()
+    assert "another key" in report.note
+    (waits,) = mine.changes().to_dict("records")
+    assert waits["state"] == "aside"
+    assert "another key: edit_change()" in waits["reason"]
+    theirs.pull()
+    assert theirs.execute(f"SELECT a FROM t WHERE id = {key}").fetchall() == [("theirs",)]
+    assert theirs.execute("SELECT * FROM ch").fetchall() == []
+    if meant == "a child":
+        ((now,),) = mine.execute("SELECT id FROM t WHERE a = 'w'").fetchall()
+        mine.edit_change(int(waits["change"]), tid=now)
+        mine.retry(int(waits["transaction"]))
+        mine.push()
+        theirs.pull()
+        assert theirs.execute("SELECT a FROM ch JOIN t ON t.id = tid").fetchall() == [("w",)]
+
+
 def test_a_copy_of_an_open_replica(replica, tmp_path, backups):
     """The folder is copied while it is in use; both go on, and each row arrives once."""
     mine = replica("mine")

@@ -6,7 +6,7 @@
 | ``fetch.py`` | pages of one revision, all that were asked for or an error |
 | ``verbs.py`` | one verb at a time |
 | ``asking.py``, ``user_policy.py``, ``user_transform.py`` | a user's functions, asked while nothing waits |
-| ``lineage.py`` | the ids that a replica and its copies have pushed |
+| ``lineage.py``, ``copies.py`` | what a replica and its copies have pushed; a copy's list settled by it |
 | ``bootstrap.py`` | the first pages of a new replica, resumable |
 | ``configuration.py`` | address, segment size and prefetch given again: proven, saved |
 | ``news.py``, ``pull.py``, ``replay.py`` | news, brought into force; what was made here, again on top |

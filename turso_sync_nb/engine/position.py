@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import apsw
 
@@ -119,34 +119,3 @@ def renamed(metadata: Metadata) -> Metadata:
     """Return the metadata of a replica that turned out to be a restored or copied one."""
     name = metadata.client_id[: -len(str(uuid.uuid4())) - 1]
     return metadata.changed(client_id=f"{name}-{uuid.uuid4()}", lineage=lineage.lineage_of(metadata))
-
-
-_UNCERTAIN: Final = (
-    "this replica was restored or copied, and the remote may have it already: look there; "
-    "retry() sends it, skip() gives it up"
-)
-
-
-def settled(
-    waiting: Iterable[Transaction], pushed: Pushed, own_ids_from: int | None, *, is_transformed: bool
-) -> list[Transaction]:
-    """Return what is left of the list of a restored or copied replica: what ``pushed`` has is taken off.
-
-    Where that is not known, the rows do not tell by themselves, and the ids are not this process's own, a
-    transaction is set aside.
-    """
-    left: list[Transaction | None] = []
-    for one in waiting:
-        if one.state == "skipped":
-            left.append(one)
-        elif pushed.has(one):
-            left.append(tape.unacknowledged(one.changed(state="pending"), one.last_id))
-        elif (
-            pushed.knows(one)
-            or (own_ids_from is not None and one.last_id > own_ids_from)
-            or (lineage.tells_by_itself(one) and not is_transformed)
-        ):
-            left.append(one)
-        else:
-            left.append(one.changed(state="aside", reason=_UNCERTAIN))
-    return [one for one in left if one]

@@ -16,7 +16,7 @@ import apsw
 
 from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.changes.conflicts import DEFAULT
-from turso_sync_nb.engine import bookkeeping, lineage, position
+from turso_sync_nb.engine import bookkeeping, copies, lineage, position
 from turso_sync_nb.engine.asking import Asking, UnansweredError
 from turso_sync_nb.engine.fetch import FIRST_PAGE, PagesAt, another_database
 from turso_sync_nb.engine.local import Local, read_local_work, waiting_id
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.changes.conflicts import Policies
     from turso_sync_nb.engine.gate import Member
-    from turso_sync_nb.engine.lineage import Pushed
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.options import Transform
     from turso_sync_nb.storage.files.metadata import Metadata
@@ -307,26 +306,27 @@ def _reconciled(
         or pull_gen > metadata.pull_gen
         or position.passed_over(local.transactions, pushed, change_id)
     ):
-        return _reconciled_copy(replica, metadata, local, pushed, settling)
+        settle = copies.Settling(
+            raw, pushed, replica.own_ids_from, is_transformed=settling.transform is not None
+        )
+        return _reconciled_copy(replica, metadata, local, settle)
     waiting = [left for one in local.transactions if (left := tape.unacknowledged(one, change_id))]
     return metadata, replace(local, transactions=waiting, acknowledged=change_id)
 
 
 def _reconciled_copy(
-    replica: Replica, metadata: Metadata, local: Local, pushed: Pushed, settling: Settling
+    replica: Replica, metadata: Metadata, local: Local, settle: copies.Settling
 ) -> tuple[Metadata, Local]:
     """Go on as another client, with what the remote has not of what waits in a restored or copied replica."""
-    is_transformed = settling.transform is not None
-    left = position.settled(local.transactions, pushed, replica.own_ids_from, is_transformed=is_transformed)
-    was_there = sum(map(pushed.has, local.transactions))
+    left = settle.left_of(local)
+    but = f" but {settle.taken_off} transactions that the remote has" if settle.taken_off else ""
     replica.note(
-        "this replica was restored or copied: it goes on under a new client id, with every change kept"
-        + (f" but {was_there} transactions that the remote has" if was_there else "")
+        f"this replica was restored or copied: it goes on under a new client id, with every change kept{but}"
     )
-    before = {one.number for one in local.transactions if one.state == "aside"}
-    if doubtful := sum(one.state == "aside" and one.number not in before for one in left):
+    if settle.set_aside:
         replica.note(
-            f"{doubtful} transactions may be on the remote already: they are set aside, see changes()"
+            f"{settle.set_aside} transactions may be on the remote already, or mean a row that has another "
+            "key there: they are set aside, see changes()"
         )
     return position.renamed(metadata), replace(local, transactions=left, acknowledged=0)
 
