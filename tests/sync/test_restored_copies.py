@@ -132,6 +132,25 @@ def test_what_the_first_life_gave_up_is_not_lost(replica, backups):
     assert mine.changes().empty
 
 
+def test_what_the_first_life_took_up_again_arrives_once(replica, backups):
+    """A transaction that was given up, passed by others and taken up again is known to an old backup."""
+    mine = waiting_twice(replica, backups, WORK["a row without a key"])
+    number = int(mine.changes()["transaction"].iloc[0])
+    mine.skip(number)
+    mine.execute("INSERT INTO kv VALUES ('passes', 1)")
+    mine.push()
+    mine.retry(number)
+    mine.close()
+    mine = replica("mine")
+    mine.push()
+    mine.close()
+    mine = backups.restored()
+    mine.push()
+    assert mine.changes().empty
+    found = replica("yours").execute("SELECT count(*) FROM bare WHERE x = 'w'").fetchall()
+    assert found == [(1,)]
+
+
 MEANT = {
     "a child": "INSERT INTO ch VALUES (1, {key}, 'child')",
     "an update": "UPDATE t SET a = 'changed' WHERE id = {key}",

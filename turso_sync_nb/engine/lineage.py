@@ -50,8 +50,16 @@ class Interval(NamedTuple):
     goes_on: int = 0
 
 
-def of_batch(everything: Iterable[Transaction], batch: Collection[Transaction], floor: int) -> list[Interval]:
-    """Return the intervals of ``batch``, which is a part of ``everything``; up to ``floor`` all was sent."""
+def of_batch(
+    everything: Iterable[Transaction],
+    batch: Collection[Transaction],
+    floor: int,
+    former: Iterable[tuple[int, int]] = (),
+) -> list[Interval]:
+    """Return the intervals of ``batch``, which is a part of ``everything``; up to ``floor`` all was sent.
+
+    ``former``: borders that transactions had before they were taken up again, each with its number.
+    """
     sent, found = {one.number for one in batch}, [Interval(0, floor)]
     is_next = floor > 0
     for one in everything:
@@ -67,7 +75,8 @@ def of_batch(everything: Iterable[Transaction], batch: Collection[Transaction], 
         else:
             found.append(Interval(one.last_id, one.last_id))
         is_next = True
-    return [one for one in found if one.first][-INTERVALS_MAX:]
+    renewed = [Interval(border, border) for number, border in former if number in sent]
+    return [*renewed, *(one for one in found if one.first)][-INTERVALS_MAX:]
 
 
 def note(lineage: str, intervals: Sequence[Interval], floor: int) -> list[Stmt]:

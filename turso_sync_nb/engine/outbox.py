@@ -128,6 +128,8 @@ def make_pending(replica: Replica, number: int) -> None:
         if one.last_id > tape.acknowledged(raw):
             tape.set_state(raw, number, "pending")
             return
+        former = (*replica.metadata.former_borders, (number, one.last_id))
+        replica.save(former_borders=former)  # a copy of this replica knows it by that one
         renewed = one.changed(state="pending", reason="")
         _write(raw, [*(each for each in everything if each is not one), renewed], renumber=renewed)
 

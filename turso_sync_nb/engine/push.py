@@ -205,7 +205,8 @@ class _Push:
         waiting = outbox.sent_of(everything)
         self.to_send = max(self.to_send, len(waiting))
         for batch in self._batches(waiting):
-            intervals = lineage.of_batch(everything, batch, at.change_id)
+            former = self.replica.metadata.former_borders
+            intervals = lineage.of_batch(everything, batch, at.change_id, former)
             at = self._sent(batch, at, intervals)
 
     def arrived(self) -> str:
@@ -300,6 +301,9 @@ class _Push:
                 "sent; a transaction that is open here keeps the list of changes from being trimmed yet"
             )
         self._count(batch)
+        numbers = {one.number for one in batch}
+        former = tuple(each for each in replica.metadata.former_borders if each[0] not in numbers)
+        replica.save(former_borders=former)
         failpoint("push: acknowledged")
         return after
 
