@@ -93,10 +93,12 @@ class Reopenable:
         self.known_good.clear()
 
     def _use(self, raw: apsw.Connection, capture: Capture) -> None:
-        """Go on with ``raw``."""
+        """Go on with ``raw``, which has been given what was waiting for it."""
         self.look_again()
-        self.writer, self.reader = raw.cursor(), None
-        self.raw, self.capture, self.lazy = raw, capture, self._replica.lazy_file(raw)
+        writer, lazy = raw.cursor(), self._replica.lazy_file(raw)
+        # no call between these: a Ctrl-C that comes leaves them as they were, or all of them new
+        self.writer, self.reader, self.lazy = writer, None, lazy
+        self.raw, self.capture, self._luggage = raw, capture, None
 
     @contextmanager
     def allowed(self, budget: FetchBudget) -> Iterator[None]:
@@ -149,11 +151,12 @@ class Reopenable:
         old, (new, capture) = self.raw, self._open()
         try:
             self._furnish(new, Luggage(old, parked=False))
+            capture.recursive_triggers = self.capture.recursive_triggers
+            self._use(new, capture)
         except BaseException:
-            self._replica.close_database(new)
+            if self.raw is not new:
+                self._replica.close_database(new)
             raise
-        capture.recursive_triggers = self.capture.recursive_triggers
-        self._use(new, capture)
         self._replica.close_database(old)
 
     def suspend(self) -> None:
@@ -193,12 +196,12 @@ class Reopenable:
         try:
             if self._luggage:
                 self._furnish(new, self._luggage)
+            capture.recursive_triggers = self.capture.recursive_triggers
+            self._use(new, capture)
         except BaseException:
-            self._replica.close_database(new)
+            if self.raw is not new:
+                self._replica.close_database(new)
             raise
-        capture.recursive_triggers = self.capture.recursive_triggers
-        self._use(new, capture)
-        self._luggage = None
 
     def _furnish(self, new: apsw.Connection, luggage: Luggage) -> None:
         for make in self._recorded.values():
