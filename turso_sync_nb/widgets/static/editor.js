@@ -34,10 +34,11 @@ function render({ model, el }) {
   const skip = action("Keep theirs", () => send("apply", { on_changed: "skip" }), "leave out rows that were changed underneath");
   // Finding: by SQL over all rows, in the kernel
   const choice = { filters: {}, search: "", sort: null, descending: false };
-  let arranging;
+  let arranging, toTop = false;
   const arrange = () => {
     clearTimeout(arranging);
     lastKey = [];
+    toTop = true;
     send("arrange", choice);
   };
   const soon = (change) => (event) => {
@@ -143,7 +144,8 @@ function render({ model, el }) {
     } else {
       rows = taken;
       atFirst = start ?? (direction === "from" ? !lastKey.length : end);
-      scroller.scrollTop = 0;
+      if (plain || toTop) scroller.scrollTop = 0;
+      toTop = false;
       atLast = direction === "last" || end;
       lastKey = [];
       draw();
