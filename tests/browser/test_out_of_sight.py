@@ -36,12 +36,15 @@ def shown(own_page, people, request):
 @pytest.mark.parametrize("mode", ["full", "contentVisibility"])
 def test_out_of_sight_and_back(shown, mode):
     """What happened meanwhile is seen: pages that arrived, another theme; the editor is where it was."""
-    page = shown.page
+    page, editor = shown.page, 2 + [*WIDGETS].index("editor")
     set_theme(shown, "JupyterLab Light")
     page.locator(".tsn-page-map canvas").wait_for()
     before = page.evaluate(SEEN)
     assert before["colours"] > 3
+    page.evaluate(GO_TO, editor)
+    page.locator(".tsn-editor .tsn-scroller").wait_for()
     page.locator(".tsn-editor .tsn-scroller").evaluate("each => each.scrollTop = 200")
+    page.wait_for_timeout(500)
     page.evaluate(GO_TO, 10)
     if mode == "full":
         page.locator(".tsn-page-map").wait_for(state="hidden")
@@ -54,7 +57,8 @@ def test_out_of_sight_and_back(shown, mode):
     page.screenshot(path=shown.server.shots / f"back-in-sight-{mode}.png")
     assert after["colours"] > 3
     assert after["box"] - 14 < after["width"] <= after["box"]
-    page.evaluate(GO_TO, 4)
+    page.evaluate(GO_TO, editor)
+    page.locator(".tsn-editor .tsn-scroller").wait_for()
     assert page.locator(".tsn-editor .tsn-scroller").evaluate("each => each.scrollTop") == 200
     assert "disconnected" not in page.locator(".tsn-editor").inner_text()
     set_theme(shown, "JupyterLab Light")
