@@ -110,8 +110,9 @@ def test_beside_other_sql_magics(others, ours_first, kernel_with, flights_url):
         assert "'name'" in said["text"]
 
 
-def test_jupysql_on_a_replica(kernel_with, flights_url):
+def test_jupysql_on_a_replica(kernel_with, embedded, flights_file):
     """``%sql`` takes an engine of the replica by its URL alone; what it writes waits to be pushed."""
+    flights_url = embedded(flights_file).url  # its own: it is written to
     with kernel_with(overlay("sql", *OTHERS["sql"][0])) as kernel:
         kernel.good(LOAD)
         kernel.good(f"%turso_sync connect flights.db {flights_url}")
