@@ -460,3 +460,22 @@ def test_a_schema_of_the_remote_calls_no_function_of_the_users(own):
     assert yours.execute("SELECT leak(a) FROM t").fetchall()
     yours.create_function("leak", 1, str.upper, innocuous=True)
     assert ("ONE",) in yours.execute("SELECT * FROM spying").fetchall()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DROP INDEX IF EXISTS nowhere",
+        "DROP VIEW IF EXISTS nowhere",
+        "DROP TABLE IF EXISTS nowhere",
+        "DROP TRIGGER IF EXISTS nowhere",
+        "CREATE TABLE IF NOT EXISTS kv (x)",
+    ],
+)
+def test_a_schema_change_that_has_nothing_to_do_is_committed(sql, replica):
+    """Alone in a transaction that took the write lock it is no write that was missed."""
+    db = replica("mine")
+    db.execute("BEGIN IMMEDIATE")
+    db.execute(sql)
+    db.execute("COMMIT")
+    assert db.pending_changes == 0

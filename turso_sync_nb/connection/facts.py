@@ -18,7 +18,7 @@ import apsw.ext
 from turso_sync_nb.changes.ddl import PRAGMAS
 from turso_sync_nb.changes.definitions import conflict_algorithm
 from turso_sync_nb.changes.names import folded, is_internal
-from turso_sync_nb.changes.sql_text import first_word, is_blank
+from turso_sync_nb.changes.sql_text import first_word, is_blank, without_lead
 from turso_sync_nb.changes.written import Written
 from turso_sync_nb.connection.allowed import WRITES
 from turso_sync_nb.connection.statements import CHANGING, CONCERNING_ROWS
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     Columns = tuple[tuple[str, str | None], ...]
     Description = tuple[tuple[str, None, None, None, None, None, None], ...]
+
+_IF_EXISTS: Final = re.compile(r"\w+\s+(\w+\s+){1,3}?IF\s+(NOT\s+)?EXISTS\b", re.IGNORECASE)
 
 FACTS_MAX: Final = 1_000
 """Texts of which facts are kept."""
@@ -76,6 +78,11 @@ class Facts(Written):
         """
         if self.has_more:
             raise ProgrammingError("execute SQL: one statement at a time here; executescript runs several")
+
+
+def _may_do_nothing(word: str, info: apsw.ext.QueryDetails) -> bool:
+    is_schema = word in ("CREATE", "DROP")
+    return is_schema and bool(_IF_EXISTS.match(without_lead(info.first_query)))
 
 
 class Noted:
@@ -140,7 +147,10 @@ class Noted:
             concerns_rows=word in CONCERNING_ROWS,
             writes_elsewhere=self._elsewhere,
             is_transaction=self._transaction,
-            is_unlisted=not (info.is_readonly or info.is_explain or self._is_explained),
+            # IF EXISTS that leaves nothing to do is a write to SQLite, and the authorizer is asked nothing
+            is_unlisted=not (
+                info.is_readonly or info.is_explain or self._is_explained or _may_do_nothing(word, info)
+            ),
             recursive_triggers=self._recursive,
             has_more=not is_blank(info.query_remaining or ""),
         )
