@@ -13,7 +13,7 @@ PEERS := tests/node_modules/.package-lock.json
 FLIGHTS := .demo/nycflights.db
 PROTO := turso_sync_nb/protocol/pull_updates.proto
 
-.PHONY: help demo lab test test-fast soak lint proto bench bench-large pictures docs
+.PHONY: help demo lab test test-fast soak lint proto mutations bench bench-large pictures docs
 
 help:
 	@echo "make demo         run notebooks/01_first_replica.ipynb on real data, print its results"
@@ -21,6 +21,7 @@ help:
 	@echo "make test         lint, types, layering, tests; PARALLEL=: one process"
 	@echo "make test-fast    tests alone, without browser, Binder and random work"
 	@echo "make soak         simulated replicas under faults for an hour, mutations, random SQL; SOAK_SECONDS=, SEED="
+	@echo "make mutations    take fixes out one by one: does the simulation see it?"
 	@echo "make bench        speed, side by side with pyturso on one tursodb, into docs/bench.md; CASES='wire scan': parts"
 	@echo "make bench-large  2 GB: memory while bootstrapping, speed of a pull; 10 GB: a lookup (21 GB of disk)"
 	@echo "make pictures     the README's pictures of the widgets, from a JupyterLab in Chromium"
@@ -64,10 +65,12 @@ test-fast: $(READY) $(PEERS)
 
 soak: $(READY) $(PEERS)
 	$(BIN)/python tests/simulation/soak.py $(SOAK_SECONDS) $(SEED)
-	$(BIN)/python tests/simulation/mutations.py
 	PYTHONPATH=tests:tests/sync $(BIN)/python tests/sync/random_ddl.py embedded $$(($(SOAK_SECONDS) / 4)) $(SEED)
 	PYTHONPATH=tests:tests/sync $(BIN)/python tests/sync/random_ddl.py tursodb $$(($(SOAK_SECONDS) / 4)) $(SEED)
 	TSN_SOAK=1 $(BIN)/pytest tests/sync/test_random_sql.py tests/sync/test_random_triggers.py tests/simulation/test_outbox_runs.py --hypothesis-show-statistics $(PYTEST_ARGS)
+
+mutations: $(READY) $(PEERS)
+	$(BIN)/python tests/simulation/mutations.py
 
 bench: $(READY) $(PEERS) $(FLIGHTS)
 	@PYTHONPATH=tests $(BIN)/python bench/run.py $(FLIGHTS) $(CASES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,6 +93,13 @@ def test_files_are_named_for_what_they_hold() -> None:
     named = {path: {*path.relative_to(ROOT).parts, path.stem} for path in tracked()}
     vague = [path for path, names in named.items() if names & NAMES_THAT_SAY_NOTHING]
     assert vague == []
+
+
+def test_modules_of_tests_have_names_of_their_own() -> None:
+    """No two folders of tests have a module of one name: the first one imported would be both."""
+    files = tracked("tests/*.py")
+    twice = Counter(path.name for path in files if path.name != "conftest.py")
+    assert [name for name, count in twice.items() if count > 1] == []
 
 
 def test_nothing_is_left_over() -> None:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from unittest import mock
 
 import apsw
-import faults
 import meeting
 import programs
+import world_faults
 from model import COUNTED, Meeting
 from peer import Peer, WrongError
 from wire import Wire
@@ -102,7 +102,7 @@ class World:
 
     def __exit__(self, *_: object) -> None:
         failpoints.handler = None
-        faults.heal(self)
+        world_faults.heal(self)
         self._held.close()
 
     @contextmanager
@@ -156,7 +156,7 @@ class World:
         struck = self.wire.met.total() + self.faults.total()
         try:
             getattr(self, f"_{step.kind}")(peer, chance)
-        except faults.KilledError as killed:
+        except world_faults.KilledError as killed:
             peer.live_on_in(killed.files)
         except (tsn.ConflictError, tsn.ReplicaBusyError):
             pass  # told; what must hold is looked at below and at the end
@@ -305,25 +305,25 @@ class World:
     # Faults
 
     def _network(self, _: Peer, chance: random.Random) -> None:
-        faults.network(self, chance)
+        world_faults.network(self, chance)
 
     def _disk(self, peer: Peer, chance: random.Random) -> None:
-        faults.disk(self, peer, chance)
+        world_faults.disk(self, peer, chance)
 
     def _kill(self, peer: Peer, chance: random.Random) -> None:
-        faults.kill(self, peer, chance)
+        world_faults.kill(self, peer, chance)
 
     def _stop(self, peer: Peer, chance: random.Random) -> None:
-        faults.stop(self, peer, chance)
+        world_faults.stop(self, peer, chance)
 
     def _exchange(self, _: Peer, __: random.Random) -> None:
-        faults.exchange(self)
+        world_faults.exchange(self)
 
     def _unreadable(self, _: Peer, __: random.Random) -> None:
-        faults.unreadable(self)
+        world_faults.unreadable(self)
 
     def _backup(self, peer: Peer, chance: random.Random) -> None:
-        faults.backup(self, peer, chance)
+        world_faults.backup(self, peer, chance)
 
     def some_verb(self, peer: Peer, chance: random.Random) -> None:
         """Do one of the verbs that change files."""
@@ -334,7 +334,7 @@ class World:
     def settle(self) -> None:
         """Without faults everybody pushes and pulls; then all is equal, and nothing was lost untold."""
         self.wire.faults.clear()
-        faults.heal(self)
+        world_faults.heal(self)
         self.now_s += 3
         for turn in range(3):
             for peer in self.peers:

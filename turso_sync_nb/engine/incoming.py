@@ -87,9 +87,7 @@ def changes_between(replica: Replica, news: News) -> tuple[tuple[Change, ...], i
         return tuple(run.changes()), run.unplaced
 
 
-def compared(
-    before: Snapshot, after: Snapshot, sent: BitMap, kept: BitMap
-) -> tuple[tuple[Change, ...], int]:
+def compared(before: Snapshot, after: Snapshot, sent: BitMap, kept: BitMap) -> tuple[tuple[Change, ...], int]:
     """Return what turns one state into the other, and how many pages were not placed.
 
     They differ at most in the pages ``sent``; those in ``kept`` are here.

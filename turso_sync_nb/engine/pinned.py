@@ -84,9 +84,7 @@ def changes_of_revisions(replica: Replica, old: str, new: str | None) -> tuple[C
         remote, need_remote = replica.need_remote(), replica.need_remote
         later = PageFile(Path(folder) / "later", compressed=True)
         held.callback(later.discard)
-        newest, changed = _changed_since(
-            remote, old, new, later, in_order=_are_in_order(replica, old, new)
-        )
+        newest, changed = _changed_since(remote, old, new, later, in_order=_are_in_order(replica, old, new))
         states = (old, new or newest)
         here = [replica.store.base_pages if one == replica.metadata.revision else BitMap() for one in states]
         at_later = [later.pages if one == newest else BitMap() for one in states]
@@ -106,9 +104,7 @@ def changes_of_revisions(replica: Replica, old: str, new: str | None) -> tuple[C
         )
         unchanged = BitMap(range(sizes[0])) - changed
         after = held.enter_context(
-            Snapshot(
-                sizes[1], here[1] | at_later[1] | unchanged, reads(1), PagesAt(need_remote, states[1])
-            )
+            Snapshot(sizes[1], here[1] | at_later[1] | unchanged, reads(1), PagesAt(need_remote, states[1]))
         )
         before.fetch(changed & BitMap(range(sizes[0])))
         after.fetch(changed & BitMap(range(sizes[1])))
