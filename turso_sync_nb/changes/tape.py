@@ -267,7 +267,8 @@ _ANYTHING_KEPT: Final = (
 def count(raw: apsw.Connection) -> int:
     """Return how many changes a push would send: pending and refused ones, ignored tables left out."""
     replaced = (
-        f"{_ANYTHING_KEPT} OR EXISTS (SELECT 1 FROM {TAPE} WHERE packed IS NOT NULL AND op <> {Op.UPDATE:d})"
+        f"{_ANYTHING_KEPT} OR EXISTS (SELECT 1 FROM {TAPE}"
+        f" WHERE packed IS NOT NULL AND op NOT IN ({Op.UPDATE:d}, {Op.SCHEMA:d}))"
     )
     if not raw.execute(replaced).get:
         counted = ", ".join(str(int(op)) for op in Op if op not in _NOT_COUNTED)
