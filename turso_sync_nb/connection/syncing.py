@@ -195,6 +195,7 @@ class SyncMixin:
                 transform=self._options.transform,
                 skip_refused=skip_refused,
                 rebase=lambda: pull(self._replica, self._settling("push")),
+                replay=lambda: rebase(self._replica, self._settling("push")),
             )
 
     def sync(self) -> tuple[PushReport, PullReport]:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.changes.model import Change, Transaction
     from turso_sync_nb.engine.lineage import Interval
     from turso_sync_nb.engine.replacing import Surroundings
+    from turso_sync_nb.engine.replay import Replayed
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.engine.reports import PullReport
     from turso_sync_nb.options import Rewrite, Skip, Transform
@@ -80,9 +81,10 @@ class _UnexpectedPositionError(Exception):
 class _MovedOnError(Exception):
     """The remote is not where it was; the text says by what this was seen, ``piece`` at which change."""
 
-    def __init__(self, message: str, piece: Piece | None = None) -> None:
+    def __init__(self, message: str, piece: Piece | None = None, *, is_copied: bool = False) -> None:
         super().__init__(message)
         self.piece = piece
+        self.is_copied = is_copied
 
 
 def push(
@@ -92,6 +94,7 @@ def push(
     transform: Transform | None,
     skip_refused: bool,
     rebase: Callable[[], PullReport],
+    replay: Callable[[], Replayed],
 ) -> PushReport:
     """Send what waits; returns when the remote has all of it, or raises.
 
@@ -105,7 +108,7 @@ def push(
         started_s, before = time.perf_counter(), replica.need_remote().traffic.snapshot()
         run = _Push(replica, operations_threshold, transform, skip_refused=skip_refused)
         try:
-            conflicts = _until_done(run, rebase)
+            conflicts = _until_done(run, rebase, replay)
         except (KeyboardInterrupt, StoppedError) as error:
             became = run.arrived()
             error.args = (became if isinstance(error, KeyboardInterrupt) else f"push: stopped; {became}",)
@@ -124,8 +127,11 @@ def push(
         )
 
 
-def _until_done(run: _Push, rebase: Callable[[], PullReport]) -> int:
-    """Push, pulling in between as often as the remote has moved on; return the conflicts met."""
+def _until_done(run: _Push, rebase: Callable[[], PullReport], replay: Callable[[], Replayed]) -> int:
+    """Push, pulling in between as often as the remote has moved on; return the conflicts met.
+
+    A restored or copied replica that is up to date has nothing to pull: ``replay`` settles its list.
+    """
     conflicts = attempts = 0
     while attempts < ATTEMPTS_MAX:
         try:
@@ -140,8 +146,10 @@ def _until_done(run: _Push, rebase: Callable[[], PullReport]) -> int:
             run.is_based = True
             if news.note:
                 run.replica.note(news.note)
-            if not news.applied:
+            if not news.applied and not moved.is_copied:
                 raise run.stuck(moved) from None
+            if not news.applied:
+                conflicts += len(replay().conflicts)
         else:
             return conflicts
     raise ConflictError(
@@ -199,7 +207,7 @@ class _Push:
         try:
             return position.agreed(self.replica)
         except CopiedError:
-            raise _MovedOnError("this replica was restored or copied") from None
+            raise _MovedOnError("this replica was restored or copied", is_copied=True) from None
 
     def _send(self, everything: list[Transaction], at: Position) -> None:
         waiting = outbox.sent_of(everything)
