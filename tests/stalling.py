@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import select
+import selectors
 import socket
 import socketserver
 import threading
@@ -41,16 +41,18 @@ class StallingRemote:
     def _relay(self, client: socket.socket) -> None:
         with socket.create_connection(self._upstream) as upstream:
             other = {client: upstream, upstream: client}
-            while True:
-                ready, _, _ = select.select(list(other), [], [])
-                for side in ready:
-                    data = side.recv(65536)
-                    if not data:
-                        return
-                    if side is client and self.stalled.is_set():
-                        self.asked.set()
-                        continue
-                    other[side].sendall(data)
+            with selectors.DefaultSelector() as either:  # select() knows no descriptor above 1023
+                for side in other:
+                    either.register(side, selectors.EVENT_READ, other[side])
+                while True:
+                    for key, _ in either.select():
+                        data = key.fileobj.recv(65536)
+                        if not data:
+                            return
+                        if key.fileobj is client and self.stalled.is_set():
+                            self.asked.set()
+                            continue
+                        key.data.sendall(data)
 
     def __enter__(self) -> Self:
         self._thread.start()
