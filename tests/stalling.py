@@ -42,8 +42,8 @@ class StallingRemote:
         with socket.create_connection(self._upstream) as upstream:
             other = {client: upstream, upstream: client}
             with selectors.DefaultSelector() as either:  # select() knows no descriptor above 1023
-                for side in other:
-                    either.register(side, selectors.EVENT_READ, other[side])
+                for side, far in other.items():
+                    either.register(side, selectors.EVENT_READ, far)
                 while True:
                     for key, _ in either.select():
                         data = key.fileobj.recv(65536)
