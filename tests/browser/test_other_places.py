@@ -196,7 +196,11 @@ def test_taken_out_of_the_page_and_put_back(place_of, widgets, db):
     page = place.page
     show_all(place, widgets)
     light = page.evaluate(PIXEL)
-    page.locator(".tsn-editor .tsn-scroller").evaluate("each => each.scrollTop = 200")
+    page.locator(".tsn-editor .tsn-scroller").evaluate(
+        "each => new Promise(done => {"
+        " each.addEventListener('scroll', () => requestAnimationFrame(done), {once: true});"
+        " each.scrollTop = 200 })"
+    )
     page.evaluate("main = document.querySelector('main'), cells = [...main.children], main.replaceChildren()")
     page.wait_for_timeout(100)
     place.set_theme("dark")
