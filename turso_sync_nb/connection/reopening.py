@@ -148,15 +148,8 @@ class Reopenable:
         anything fails.
         """
         self.capture.uninstall()
-        old, (new, capture) = self.raw, self._open()
-        try:
-            self._furnish(new, Luggage(old, parked=False))
-            capture.recursive_triggers = self.capture.recursive_triggers
-            self._use(new, capture)
-        except BaseException:
-            if self.raw is not new:
-                self._replica.close_database(new)
-            raise
+        old = self.raw
+        self._exchange(Luggage(old, parked=False))
         self._replica.close_database(old)
 
     def suspend(self) -> None:
@@ -192,10 +185,14 @@ class Reopenable:
     def resume(self) -> None:
         """Take the replica's files up again; until that is done, the next statement tries it again."""
         self._replica.close_database(self.raw)
+        self._exchange(self._luggage)
+
+    def _exchange(self, luggage: Luggage | None) -> None:
+        """Put a new connection with ``luggage`` in force; it is closed again when anything fails."""
         new, capture = self._open()
         try:
-            if self._luggage:
-                self._furnish(new, self._luggage)
+            if luggage:
+                self._furnish(new, luggage)
             capture.recursive_triggers = self.capture.recursive_triggers
             self._use(new, capture)
         except BaseException:
