@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import random_rows
+from random_rows import RESOLUTIONS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
@@ -22,9 +25,7 @@ WIDE: Final = 60
 UNCOMPARED: Final = ("moment",)
 """Columns whose values each side makes for itself."""
 
-_KEYS: Final = (1, 2, 3, 4, 5, "a", "b", "A")
 _VALUES: Final = (None, 0, 1, 2, -1, 1.0, 0.5, "", "a", "A", "b", "ä", b"\0\x7f", 2**53 + 1, "x" * 3000)
-_RESOLUTIONS: Final = ("", "", "", "", "OR REPLACE ", "OR REPLACE ", "OR IGNORE ", "OR FAIL ", "OR ROLLBACK ")
 _COLUMNS: Final = ("c0", "c1", "c2", "c3")
 _BEFORE: Final = ("", "", "", "", "", "", "", "\ufeff", "/* c */ ", "-- c\n", "  ")
 
@@ -121,29 +122,15 @@ def statement(rnd: Random, found: list[Table], names: Names) -> Statement:
 
 
 def _value(rnd: Random, table: Table, column: str) -> Any:
-    return rnd.choice(_KEYS) if column in table.key else rnd.choice(_VALUES)
+    return random_rows.value(rnd, table, column, _VALUES)
 
 
 def _insert(rnd: Random, table: Table) -> Statement:
-    columns = list(table.columns)
-    if (table.auto_key and rnd.randrange(2)) or rnd.randrange(6) == 0:
-        columns.remove(table.key[0] if table.key else columns[0])
-    if not columns:
-        return f'INSERT INTO "{table.name}" DEFAULT VALUES', ()
-    count = rnd.choice((1, 1, 1, 2, 3))
-    row = "(" + ", ".join("?" * len(columns)) + ")"
-    names = ", ".join(f'"{column}"' for column in columns)
-    arguments = [_value(rnd, table, column) for _ in range(count) for column in columns]
-    sql = f'INSERT {rnd.choice(_RESOLUTIONS)}INTO "{table.name}" ({names}) VALUES {", ".join([row] * count)}'
-    return sql, tuple(arguments)
+    return random_rows.insert(rnd, table, _VALUES)
 
 
 def _upsert(rnd: Random, table: Table) -> Statement:
-    names = ", ".join(f'"{column}"' for column in table.columns)
-    column = rnd.choice(table.columns)
-    sql = f'INSERT INTO "{table.name}" ({names}) VALUES ({", ".join("?" * len(table.columns))}) ON CONFLICT '
-    sql += f'DO UPDATE SET "{column}" = excluded."{column}"' if rnd.randrange(4) else "DO NOTHING"
-    return sql, tuple(_value(rnd, table, column) for column in table.columns)
+    return random_rows.upsert(rnd, table, _VALUES)
 
 
 def _copy(rnd: Random, table: Table) -> Statement:
@@ -152,7 +139,7 @@ def _copy(rnd: Random, table: Table) -> Statement:
     if (table.key and not table.auto_key) or not chosen:
         return _insert(rnd, table)
     names = ", ".join(f'"{column}"' for column in chosen)
-    resolution = rnd.choice(_RESOLUTIONS)
+    resolution = rnd.choice(RESOLUTIONS)
     begin = "WITH one AS (SELECT 1) " if rnd.randrange(3) == 0 else ""
     select = f'SELECT {names} FROM "{table.name}" {table.order} LIMIT 3'
     return f'{begin}INSERT {resolution}INTO "{table.name}" ({names}) {select}', ()
@@ -161,7 +148,7 @@ def _copy(rnd: Random, table: Table) -> Statement:
 def _update(rnd: Random, table: Table) -> Statement:
     column, other = rnd.choice(table.columns), rnd.choice(table.columns)
     where, arguments, is_one = _where(rnd, table)
-    resolution = rnd.choice(_RESOLUTIONS) if is_one else ""
+    resolution = rnd.choice(RESOLUTIONS) if is_one else ""
     if rnd.randrange(4) == 0 and (is_one or column not in table.unique):
         setting, value = rnd.choice((f"\"{column}\" || '+'", f'"{column}" + 1', "NULL", f'"{column}"')), ()
     else:

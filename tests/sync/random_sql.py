@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import random_rows
+from random_rows import RESOLUTIONS
+
 from turso_sync_nb.changes.names import is_internal
 
 if TYPE_CHECKING:
@@ -21,9 +24,7 @@ if TYPE_CHECKING:
 KEPT = ("tokens", "labels", "echo", "ballast")
 """Tables that the test has rules of its own for."""
 
-_KEYS = (1, 2, 3, 4, 5, "a", "b", "A")
 _VALUES = (None, 0, 1, 2, -1, 1.0, 0.5, -0.0, "", "a", "A", "b", "ä", b"\0\x7f", 2**53 + 1, "x" * 3000)
-_RESOLUTIONS = ("", "", "", "", "OR REPLACE ", "OR REPLACE ", "OR IGNORE ", "OR FAIL ", "OR ROLLBACK ")
 _NAMES = ("n1", "n2", "n3")
 _COLUMNS = ("c0", "c1", "c2", "c3")
 
@@ -92,29 +93,15 @@ def row_statement(rnd: Random, found: list[Table]) -> Statement:
 
 
 def _value(rnd: Random, table: Table, column: str) -> Any:
-    return rnd.choice(_KEYS) if column in table.key else rnd.choice(_VALUES)
+    return random_rows.value(rnd, table, column, _VALUES)
 
 
 def _insert(rnd: Random, table: Table) -> Statement:
-    columns = list(table.columns)
-    if (table.auto_key and rnd.randint(0, 1)) or rnd.randint(0, 5) == 0:
-        columns.remove(table.key[0] if table.key else columns[0])
-    if not columns:
-        return f'INSERT INTO "{table.name}" DEFAULT VALUES', ()
-    count = rnd.choice((1, 1, 1, 2, 3))
-    row = "(" + ", ".join("?" * len(columns)) + ")"
-    names = ", ".join(f'"{column}"' for column in columns)
-    arguments = [_value(rnd, table, column) for _ in range(count) for column in columns]
-    sql = f'INSERT {rnd.choice(_RESOLUTIONS)}INTO "{table.name}" ({names}) VALUES {", ".join([row] * count)}'
-    return sql, tuple(arguments)
+    return random_rows.insert(rnd, table, _VALUES)
 
 
 def _upsert(rnd: Random, table: Table) -> Statement:
-    names = ", ".join(f'"{column}"' for column in table.columns)
-    column = rnd.choice(table.columns)
-    sql = f'INSERT INTO "{table.name}" ({names}) VALUES ({", ".join("?" * len(table.columns))}) ON CONFLICT '
-    sql += f'DO UPDATE SET "{column}" = excluded."{column}"' if rnd.randint(0, 3) else "DO NOTHING"
-    return sql, tuple(_value(rnd, table, column) for column in table.columns)
+    return random_rows.upsert(rnd, table, _VALUES)
 
 
 def _copy(rnd: Random, table: Table) -> Statement:
@@ -126,9 +113,7 @@ def _copy(rnd: Random, table: Table) -> Statement:
         return f'INSERT INTO "{table.name}" DEFAULT VALUES', ()
     names = ", ".join(f'"{column}"' for column in chosen)
     order = "ORDER BY rowid LIMIT 3" if table.has_rowid else "LIMIT 3"
-    sql = (
-        f'INSERT {rnd.choice(_RESOLUTIONS)}INTO "{table.name}" ({names}) SELECT {names} FROM "{table.name}" '
-    )
+    sql = f'INSERT {rnd.choice(RESOLUTIONS)}INTO "{table.name}" ({names}) SELECT {names} FROM "{table.name}" '
     return sql + order, ()
 
 
@@ -139,7 +124,7 @@ def _update(rnd: Random, table: Table) -> Statement:
         setting, value = rnd.choice((f"\"{column}\" || '+'", f'"{column}" + 1', "NULL")), ()
     else:
         setting, value = "?", (_value(rnd, table, column),)
-    sql = f'UPDATE {rnd.choice(_RESOLUTIONS)}"{table.name}" SET "{column}" = {setting}{where}'
+    sql = f'UPDATE {rnd.choice(RESOLUTIONS)}"{table.name}" SET "{column}" = {setting}{where}'
     return sql, (*value, *arguments)
 
 
