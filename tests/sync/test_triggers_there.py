@@ -256,16 +256,19 @@ def test_a_full_text_index_kept_by_triggers(embedded, tmp_path):
         far.execute("INSERT INTO fts (fts) VALUES ('integrity-check')")
 
 
-def as_on_plain_sqlite(start_server, tmp_path, schema, statements, *, together) -> None:
-    """Run ``statements`` on plain SQLite and on a replica; compare that with the remote and all replicas."""
-    source = tmp_path / "source.db"
+def served_and_plain(start_server, tmp_path, schema) -> tuple[str, sqlite3.Connection]:
+    """Return the address of a server whose database has ``schema``, and plain SQLite that has it too."""
+    source, plain = tmp_path / "source.db", sqlite3.connect(":memory:", isolation_level=None)
     with closing(apsw.Connection(str(source))) as raw:
         for sql in schema:
             raw.execute(sql)
-    url = start_server(source).url
-    plain = sqlite3.connect(":memory:", isolation_level=None)
-    for sql in schema:
-        plain.execute(sql)
+            plain.execute(sql)
+    return start_server(source).url, plain
+
+
+def as_on_plain_sqlite(start_server, tmp_path, schema, statements, *, together) -> None:
+    """Run ``statements`` on plain SQLite and on a replica; compare that with the remote and all replicas."""
+    url, plain = served_and_plain(start_server, tmp_path, schema)
     with closing(tsn.connect(tmp_path / "mine", url, isolation_level=None)) as mine:
         for sql in statements:
             fails = [_fails(each, sql) for each in (plain, mine)]
@@ -318,13 +321,8 @@ STAMPED = {
 @pytest.mark.parametrize("name", STAMPED)
 def test_what_a_trigger_made_is_no_guard(remote_server, tmp_path, name, meanwhile):
     """A column that a trigger fills with the time or a random value is no conflict; both sides are equal."""
-    source = tmp_path / "source.db"
-    with closing(apsw.Connection(str(source))) as raw:
-        for sql in NOW:
-            raw.execute(sql)
-    url = remote_server(source).url
-    plain = sqlite3.connect(":memory:", isolation_level=None)
-    for sql in (*NOW, *STAMPED[name]):
+    url, plain = served_and_plain(remote_server, tmp_path, NOW)
+    for sql in STAMPED[name]:
         plain.execute(sql)
     with (
         closing(tsn.connect(tmp_path / "mine", url, isolation_level=None)) as mine,
