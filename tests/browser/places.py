@@ -20,6 +20,14 @@ PAGES = Path(__file__).parent / "places"
 AXE = Path(__file__).parent.parent / "node_modules" / "axe-core" / "axe.min.js"
 DEADLINE_S = 30.0
 
+DRAWN = """async () => {
+    const frame = () => new Promise(requestAnimationFrame);
+    await frame(), await frame();
+    await Promise.allSettled(document.getAnimations().map(each => each.finished));
+    await frame(), await frame(), await frame();
+}"""
+"""Waits until a theme is drawn: transitions begin in the next frame, and widgets draw after their end."""
+
 
 class Place:
     """A page ``kind`` (its file's name) in one of its themes; ``complaints`` are what it logged as errors."""
@@ -39,6 +47,7 @@ class Place:
         """Change the theme as the place does, and wait until everything was drawn anew."""
         self.page.evaluate("name => setTheme(name)", theme)
         self.page.wait_for_timeout(100)
+        self.page.evaluate(DRAWN)  # a busy machine draws later than that
 
     def show_snapshot(self, widget: Any) -> None:
         """Show what a saved notebook keeps of a widget."""
