@@ -157,11 +157,11 @@ class Reopenable:
 
         Stopped at any point, it leaves the connection as it was, or to be resumed.
         """
+        self.look_again()  # first: a text that runs without looking would pass by what waits to be resumed
         if self._luggage is None:
             with suppress(apsw.CorruptError):  # a schema that cannot be read has no triggers of ours
                 self.capture.uninstall()
             self._luggage = Luggage(self.raw, parked=True)
-        self.look_again()
         self._replica.close_database(self.raw)
 
     def _take_up(self) -> None:
