@@ -12,7 +12,7 @@ import pytest
 
 import turso_sync_nb as tsn
 from turso_sync_nb.connection.column_values import UnboundValueError, column_values
-from turso_sync_nb.connection.editing import EditReport
+from turso_sync_nb.connection.frame_editing import EditReport
 from turso_sync_nb.connection.parameters import as_day, bindable
 
 if TYPE_CHECKING:

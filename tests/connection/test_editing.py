@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import turso_sync_nb as tsn
-from turso_sync_nb.connection.editing import EditReport
+from turso_sync_nb.connection.frame_editing import EditReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,11 +12,11 @@
 | ``session.py`` | cursors, statements and transactions of one connection |
 | ``reopening.py`` | the APSW connection in force, and how it is opened again unseen |
 | ``facts.py`` | SQLite's account of a text, kept |
-| ``allowed.py`` | what it refuses |
-| ``carrying.py`` | what moves from one APSW connection to the next |
+| ``authorizer.py`` | what it refuses |
+| ``session_state.py`` | what moves from one APSW connection to the next |
 | ``syncing.py``, ``outbox.py`` | pull, push and what waits; as frames |
-| ``awaiting.py`` | the verbs as coroutines |
-| ``editing.py``, ``edits.py``, ``writing.py`` | a table edited as a DataFrame; a DataFrame into a table |
+| ``async_verbs.py`` | the verbs as coroutines |
+| ``frame_editing.py``, ``frame_diff.py``, ``writing.py`` | a table edited as a DataFrame; a DataFrame into a table |
 | ``rows_now.py``, ``column_values.py`` | rows by many keys at once; a column for SQLite's binder |
 | ``review.py``, ``undo.py`` | rows that wait, come or clash; a pushed transaction undone |
 | ``local_tables.py`` | frames and lists of the caller as tables of one query |

@@ -13,11 +13,11 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
-from turso_sync_nb.connection.awaiting import Awaiting
+from turso_sync_nb.connection.async_verbs import AsyncVerbs
 from turso_sync_nb.connection.cursor import Cursor
 from turso_sync_nb.connection.drop_in import DropInMixin
-from turso_sync_nb.connection.editing import Editor, EditReport, OnChanged
 from turso_sync_nb.connection.fetching import FetchingMixin
+from turso_sync_nb.connection.frame_editing import EditReport, FrameEdits, OnChanged
 from turso_sync_nb.connection.frames import Columns, frame_of_rows, gathered_by_column
 from turso_sync_nb.connection.functions import FunctionsMixin
 from turso_sync_nb.connection.local_tables import find_local_tables, local_tables
@@ -68,8 +68,8 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
         self.opening_note = replica.opening_note
         self.last_report = QueryReport()
         self._released = False
-        self._editor = Editor()
-        self._awaiting: Awaiting | None = None
+        self._frame_edits = FrameEdits()
+        self._async_verbs: AsyncVerbs | None = None
         self._replica = replica
         self._options = options or SyncOptions()
         self._session = Session(replica, self._options.tables_ignore)
@@ -287,11 +287,11 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
         return QueryResult(names if columns else None, declared, gathered, self.last_report)
 
     @property
-    def aio(self) -> Awaiting:
+    def aio(self) -> AsyncVerbs:
         """The verbs to ``await``: ``frame = await db.aio.query(sql)``; widgets answer meanwhile."""
-        if self._awaiting is None:
-            self._awaiting = Awaiting(self)
-        return self._awaiting
+        if self._async_verbs is None:
+            self._async_verbs = AsyncVerbs(self)
+        return self._async_verbs
 
     def interrupt(self) -> None:
         """Stop what another thread is doing here, SQL or waiting for the remote; nothing if it is neither.
@@ -372,7 +372,7 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
         Raises:
             UsageError: no such table, or one without rows of its own: views, virtual tables.
         """
-        return self._editor.edit_frame(self, table, where, parameters)
+        return self._frame_edits.edit_frame(self, table, where, parameters)
 
     def preview(
         self, frame: pd.DataFrame, *, of: pd.DataFrame | None = None, delete: bool = False
@@ -383,7 +383,7 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
         or ``None``. Rows that ``frame`` lacks are ``kept``, with ``delete`` they are a ``delete``. Arguments
         and errors as for :meth:`apply`.
         """
-        return self._editor.preview(self, frame, of=of, delete=delete)
+        return self._frame_edits.preview(self, frame, of=of, delete=delete)
 
     def apply(
         self,
@@ -407,7 +407,7 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
             UsageError: not a frame of :meth:`edit_frame`, or one with rows that cannot be written.
             IntegrityError: a constraint; nothing was written.
         """
-        return self._editor.apply(self, frame, of=of, delete=delete, on_changed=on_changed)
+        return self._frame_edits.apply(self, frame, of=of, delete=delete, on_changed=on_changed)
 
     def write_frame(self, frame: pd.DataFrame, table: str, mode: Mode = "append") -> int:
         """Write the rows of ``frame`` into ``table`` and return how many; all of them or none.
@@ -442,8 +442,8 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
         if self.closed:
             return
         with defer_sigint():
-            if self._awaiting is not None:
-                self._awaiting.close()
+            if self._async_verbs is not None:
+                self._async_verbs.close()
             self._replica.listening.end(self)
             self._session.close()
             self._replica.release()

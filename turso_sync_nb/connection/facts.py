@@ -20,7 +20,7 @@ from turso_sync_nb.changes.definitions import conflict_algorithm
 from turso_sync_nb.changes.names import folded, is_internal
 from turso_sync_nb.changes.sql_text import first_word, is_blank, without_lead
 from turso_sync_nb.changes.written import Written
-from turso_sync_nb.connection.allowed import WRITES
+from turso_sync_nb.connection.authorizer import WRITES
 from turso_sync_nb.connection.statements import CHANGING, CONCERNING_ROWS
 from turso_sync_nb.errors import ProgrammingError, UsageError
 

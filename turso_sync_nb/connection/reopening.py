@@ -15,10 +15,10 @@ import apsw
 
 from turso_sync_nb.changes.capture import Capture
 from turso_sync_nb.changes.names import is_internal
-from turso_sync_nb.connection.allowed import REFUSED_PRAGMAS, WRITES, refuse_inner_file
-from turso_sync_nb.connection.carrying import Luggage
+from turso_sync_nb.connection.authorizer import REFUSED_PRAGMAS, WRITES, refuse_inner_file
 from turso_sync_nb.connection.deadline import PROGRESS_STEPS, Deadline
 from turso_sync_nb.connection.facts import Facts, KnownFacts
+from turso_sync_nb.connection.session_state import SessionState
 from turso_sync_nb.engine.pinned import refuse_pinned
 from turso_sync_nb.errors import ReplicaError, UsageError
 
@@ -57,7 +57,7 @@ class Reopenable:
         self._attached = False
         self._own = False
         self._facts = KnownFacts()
-        self._luggage: Luggage | None = None
+        self._saved_state: SessionState | None = None
         """The state to put onto the next connection; set while the files are released."""
         self._lost: list[str] = []
         """Databases that could not be attached again, until the user was told."""
@@ -98,7 +98,7 @@ class Reopenable:
         writer, lazy = raw.cursor(), self._replica.lazy_file(raw)
         # no call between these: a Ctrl-C that comes leaves them as they were, or all of them new
         self.writer, self.reader, self.lazy = writer, None, lazy
-        self.raw, self.capture, self._luggage = raw, capture, None
+        self.raw, self.capture, self._saved_state = raw, capture, None
 
     @contextmanager
     def allowed(self, budget: FetchBudget) -> Iterator[None]:
@@ -130,7 +130,7 @@ class Reopenable:
     def forget(self, key: tuple[Any, ...], unmake: Callable[[apsw.Connection], object]) -> None:
         """Undo what was recorded under ``key``, on this connection and for those to come."""
         self._recorded.pop(key, None)
-        if not self.closed and self._luggage is None:
+        if not self.closed and self._saved_state is None:
             unmake(self.raw)
 
     def set_authorizer(self, authorizer: Callable[..., int] | None) -> None:
@@ -149,7 +149,7 @@ class Reopenable:
         """
         self.capture.uninstall()
         old = self.raw
-        self._exchange(Luggage(old, parked=False))
+        self._exchange(SessionState(old, in_memory_copy=False))
         self._replica.close_database(old)
 
     def suspend(self) -> None:
@@ -158,15 +158,15 @@ class Reopenable:
         Stopped at any point, it leaves the connection as it was, or to be resumed.
         """
         self.look_again()  # first: a text that runs without looking would pass by what waits to be resumed
-        if self._luggage is None:
+        if self._saved_state is None:
             with suppress(apsw.CorruptError):  # a schema that cannot be read has no triggers of ours
                 self.capture.uninstall()
-            self._luggage = Luggage(self.raw, parked=True)
+            self._saved_state = SessionState(self.raw, in_memory_copy=True)
         self._replica.close_database(self.raw)
 
     def _take_up(self) -> None:
         """Resume what a stopped verb left suspended."""
-        if self._luggage is not None:
+        if self._saved_state is not None:
             self.resume()
 
     def _tell_lost(self) -> None:
@@ -185,14 +185,14 @@ class Reopenable:
     def resume(self) -> None:
         """Take the replica's files up again; until that is done, the next statement tries it again."""
         self._replica.close_database(self.raw)
-        self._exchange(self._luggage)
+        self._exchange(self._saved_state)
 
-    def _exchange(self, luggage: Luggage | None) -> None:
-        """Put a new connection with ``luggage`` in force; it is closed again when anything fails."""
+    def _exchange(self, state: SessionState | None) -> None:
+        """Put a new connection with ``state`` in force; it is closed again when anything fails."""
         new, capture = self._open()
         try:
-            if luggage:
-                self._furnish(new, luggage)
+            if state:
+                self._furnish(new, state)
             capture.recursive_triggers = self.capture.recursive_triggers
             self._use(new, capture)
         except BaseException:
@@ -200,10 +200,10 @@ class Reopenable:
                 self._replica.close_database(new)
             raise
 
-    def _furnish(self, new: apsw.Connection, luggage: Luggage) -> None:
+    def _furnish(self, new: apsw.Connection, state: SessionState) -> None:
         for make in self._recorded.values():
             make(new)
-        self._lost = luggage.put_onto(new)
+        self._lost = state.put_onto(new)
         self._own = True
         try:
             new.pragma("recursive_triggers", self.capture.recursive_triggers)

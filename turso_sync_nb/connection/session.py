@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 import apsw
 
-from turso_sync_nb.connection.allowed import check_held, detach_inner_files
+from turso_sync_nb.connection.authorizer import check_held, detach_inner_files
 from turso_sync_nb.connection.facts import FACTS_MAX
 from turso_sync_nb.connection.reopening import Reopenable
 from turso_sync_nb.connection.sql_errors import is_undone_by_sqlite, translated, with_note
@@ -94,7 +94,7 @@ class Session(Reopenable):
             )
         self.thread = thread
         self.deadline.begin()
-        if self._luggage is not None:
+        if self._saved_state is not None:
             with self.gate.running(self):  # not amid another thread's verb, which has the files
                 self._take_up()
 

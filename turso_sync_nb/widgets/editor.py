@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
-from turso_sync_nb.connection.editing import write_edits
+from turso_sync_nb.connection.frame_editing import write_edits
 from turso_sync_nb.errors import ConflictError, UsageError
 from turso_sync_nb.widgets.arrangement import Arrangement
 from turso_sync_nb.widgets.live import LiveWidget, line_of, script
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from turso_sync_nb.connection.connection import Connection
-    from turso_sync_nb.connection.edits import RowEdit
+    from turso_sync_nb.connection.frame_diff import RowEdit
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.widgets.live import Content, Message
     from turso_sync_nb.widgets.snapshots import Block

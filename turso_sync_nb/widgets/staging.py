@@ -6,7 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from turso_sync_nb.connection.edits import Edit, RowEdit
+from turso_sync_nb.connection.frame_diff import FrameBaseline, RowEdit
 
 if TYPE_CHECKING:
     from turso_sync_nb.widgets.table_rows import TableRows
@@ -86,18 +86,18 @@ class Staging:
         else:
             self.rows[row] = Staged("delete", key, old)
 
-    def edits(self) -> tuple[Edit, dict[str, RowEdit]]:
+    def edits(self) -> tuple[FrameBaseline, dict[str, RowEdit]]:
         """Return what is to be written: deletes first, then updates, then inserts, each by its row's id."""
         order = ("delete", "update", "insert")
         waiting = sorted(self.rows.items(), key=lambda each: order.index(each[1].operation))
-        edit = Edit(
+        baseline = FrameBaseline(
             self._rows.table,
             self._rows.stored,
             self._rows.order,
             [tuple(staged.old.values()) for staged in self.rows.values() if staged.old],
             auto_key=self._rows.auto_key,
         )
-        return edit, {row: self._row_edit(staged) for row, staged in waiting}
+        return baseline, {row: self._row_edit(staged) for row, staged in waiting}
 
     def _row_edit(self, staged: Staged) -> RowEdit:
         if staged.operation == "delete":

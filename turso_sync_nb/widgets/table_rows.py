@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from turso_sync_nb.changes.names import quoted
-from turso_sync_nb.connection.editing import check_condition, editable
+from turso_sync_nb.connection.frame_editing import check_condition, editable
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.widgets.arrangement import Arrangement, beyond
 

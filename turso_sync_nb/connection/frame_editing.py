@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from turso_sync_nb.changes.names import folded, quoted
-from turso_sync_nb.connection.edits import ATTRIBUTE, Edit, RowEdit
+from turso_sync_nb.connection.frame_diff import ATTRIBUTE, FrameBaseline, RowEdit
 from turso_sync_nb.connection.frames import frame_of_rows, no_collecting
 from turso_sync_nb.connection.rows_now import rows_now
 from turso_sync_nb.errors import ConflictError, Error, UsageError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from turso_sync_nb.connection.connection import Connection
-    from turso_sync_nb.connection.edits import Key
+    from turso_sync_nb.connection.frame_diff import Key
     from turso_sync_nb.connection.parameters import Parameters
 
 EDITS_KEPT: Final = 8
@@ -77,11 +77,11 @@ class EditReport:
         )
 
 
-class Editor:
+class FrameEdits:
     """The frames of one connection that can be applied."""
 
     def __init__(self) -> None:
-        self._edits: dict[int, Edit] = {}
+        self._baselines: dict[int, FrameBaseline] = {}
 
     def edit_frame(
         self, db: Connection, table: str, where: str | None = None, parameters: Parameters | None = None
@@ -95,7 +95,7 @@ class Editor:
         result = db.run(f"SELECT {listed} FROM main.{quoted(table)}{condition}", parameters)
         kinds = zip(columns, result.declared, strict=True)
         days = frozenset(name for name, declared in kinds if (declared or "").upper() == "DATE")
-        edit = Edit(
+        baseline = FrameBaseline(
             table,
             columns,
             key,
@@ -106,21 +106,21 @@ class Editor:
             is_by_rowid=is_by_rowid,
         )
         frame = frame_of_rows(columns, result.declared, result.rows)
-        frame.attrs[ATTRIBUTE] = edit.number
-        self._edits[edit.number] = edit
-        while len(self._edits) > EDITS_KEPT:
-            del self._edits[next(iter(self._edits))]
+        frame.attrs[ATTRIBUTE] = baseline.number
+        self._baselines[baseline.number] = baseline
+        while len(self._baselines) > EDITS_KEPT:
+            del self._baselines[next(iter(self._baselines))]
         return frame
 
     def preview(
         self, db: Connection, frame: pd.DataFrame, *, of: pd.DataFrame | None = None, delete: bool = False
     ) -> pd.DataFrame:
         """Return what :meth:`apply` would write; see the method of that name on :class:`Connection`."""
-        edit = self._edit_of(frame, of)
-        edits = edit.differences(frame, delete=delete)
-        changed = _underneath(edit, edits, _rows_now(db, edit, edits))
+        baseline = self._baseline_of(frame, of)
+        edits = baseline.differences(frame, delete=delete)
+        changed = _underneath(baseline, edits, _rows_now(db, baseline, edits))
         rows = [
-            (one.operation, dict(zip(edit.key, one.key, strict=True)), dict(one.old) or None,
+            (one.operation, dict(zip(baseline.key, one.key, strict=True)), dict(one.old) or None,
              dict(one.new) or None, underneath)
             for one, underneath in zip(edits, changed, strict=True)
         ]  # fmt: skip
@@ -139,18 +139,18 @@ class Editor:
         """Write what was changed; see the method of that name on :class:`Connection`."""
         if on_changed not in ("raise", "skip", "overwrite"):
             raise UsageError(f"apply: on_changed={on_changed!r}", hint="use raise, skip or overwrite")
-        edit = self._edit_of(frame, of)
+        baseline = self._baseline_of(frame, of)
         with no_collecting():
-            edits = edit.differences(frame, delete=delete)
+            edits = baseline.differences(frame, delete=delete)
             changes = [one for one in edits if one.operation != "kept"]
-            report = write_edits(db, edit, changes, on_changed)
-        del self._edits[edit.number]
-        return replace(report, kept=len(edits) - len(changes), taken=len(edit.rows))
+            report = write_edits(db, baseline, changes, on_changed)
+        del self._baselines[baseline.number]
+        return replace(report, kept=len(edits) - len(changes), taken=len(baseline.rows))
 
-    def _edit_of(self, frame: pd.DataFrame, of: pd.DataFrame | None) -> Edit:
+    def _baseline_of(self, frame: pd.DataFrame, of: pd.DataFrame | None) -> FrameBaseline:
         number = (frame if of is None else of).attrs.get(ATTRIBUTE)
-        if number in self._edits:
-            return self._edits[number]
+        if number in self._baselines:
+            return self._baselines[number]
         if number is None and of is None:
             raise UsageError(
                 "apply: pandas lost track of the frame that this one was made from",
@@ -164,7 +164,7 @@ class Editor:
 
 def write_edits(
     db: Connection,
-    edit: Edit,
+    baseline: FrameBaseline,
     edits: Sequence[RowEdit],
     on_changed: OnChanged,
     about_to: Callable[[RowEdit], None] | None = None,
@@ -176,13 +176,13 @@ def write_edits(
         IntegrityError: a constraint.
     """
     with db.atomic():
-        now = _rows_now(db, edit, edits)
-        pairs = list(zip(edits, _underneath(edit, edits, now), strict=True))
+        now = _rows_now(db, baseline, edits)
+        pairs = list(zip(edits, _underneath(baseline, edits, now), strict=True))
         if on_changed == "raise" and (changed := [one for one, moved in pairs if moved is not None]):
-            raise _refused(edit, changed)
+            raise _refused(baseline, changed)
         written = [one for one, moved in pairs if on_changed == "overwrite" or moved is None]
-        for sql, group in _statements(edit, written, now.keys()):
-            _run(db, edit, sql, group, about_to)
+        for sql, group in _statements(baseline, written, now.keys()):
+            _run(db, baseline, sql, group, about_to)
     counts = Counter(one.operation for one in written)
     return EditReport(counts["insert"], counts["update"], counts["delete"], len(edits) - len(written))
 
@@ -243,23 +243,25 @@ def _condition(db: Connection, table: str, where: str, parameters: Parameters | 
     return f" WHERE (\n{where}\n)"
 
 
-def _rows_now(db: Connection, edit: Edit, edits: Sequence[RowEdit]) -> Mapping[Key, tuple[Any, ...]]:
+def _rows_now(
+    db: Connection, baseline: FrameBaseline, edits: Sequence[RowEdit]
+) -> Mapping[Key, tuple[Any, ...]]:
     """Return the rows that ``edits`` are about, as they are now, by key."""
     keys = {one.key for one in edits if one.operation != "kept" and None not in one.key}
-    return rows_now(db, edit.table, edit.columns, edit.key, keys)
+    return rows_now(db, baseline.table, baseline.columns, baseline.key, keys)
 
 
 def _underneath(
-    edit: Edit, edits: Sequence[RowEdit], now: Mapping[Key, tuple[Any, ...]]
+    baseline: FrameBaseline, edits: Sequence[RowEdit], now: Mapping[Key, tuple[Any, ...]]
 ) -> Iterator[dict[str, Any] | None]:
     """Yield what is in the way of each edit: columns of the row as they are now, none if it is gone."""
-    place = {name: at for at, name in enumerate(edit.columns)}
+    place = {name: at for at, name in enumerate(baseline.columns)}
     for one in edits:
         row = now.get(one.key)
         if one.operation == "kept":
             yield None
         elif one.operation == "insert":
-            yield None if row is None else dict(zip(edit.columns, row, strict=True))
+            yield None if row is None else dict(zip(baseline.columns, row, strict=True))
         elif row is None:
             yield {} if one.operation == "update" else None
         else:
@@ -271,7 +273,7 @@ def _underneath(
 
 
 def _statements(
-    edit: Edit, edits: Sequence[RowEdit], there: Collection[Key]
+    baseline: FrameBaseline, edits: Sequence[RowEdit], there: Collection[Key]
 ) -> Iterator[tuple[str, list[RowEdit]]]:
     """Yield the statements that write ``edits``, each with the rows that it is for.
 
@@ -281,26 +283,30 @@ def _statements(
     known: dict[tuple[str, ...], list[RowEdit]] = {}
     for one in edits:
         if one.operation != "delete" and one.key not in there:
-            sql = _insert(edit, _whole(edit, one))
+            sql = _insert(baseline, _whole(baseline, one))
             if not groups or groups[-1][0] != sql:
                 groups.append((sql, []))
             groups[-1][1].append(one)
             continue
         names = tuple(one.new)
         if names not in known:
-            sql = _delete(edit) if one.operation == "delete" else _update(edit, names)
+            sql = _delete(baseline) if one.operation == "delete" else _update(baseline, names)
             groups.append((sql, known.setdefault(names, [])))
         known[names].append(one)
     yield from groups
 
 
 def _run(
-    db: Connection, edit: Edit, sql: str, edits: Sequence[RowEdit], about_to: Callable[[RowEdit], None] | None
+    db: Connection,
+    baseline: FrameBaseline,
+    sql: str,
+    edits: Sequence[RowEdit],
+    about_to: Callable[[RowEdit], None] | None,
 ) -> None:
     """Write ``edits`` with ``sql``; one whose row is gone, by a trigger or foreign key, is inserted."""
     operation = sql.partition(" ")[0]
     if operation == "INSERT":
-        values = [tuple(_whole(edit, one).values()) for one in edits]
+        values = [tuple(_whole(baseline, one).values()) for one in edits]
     else:
         values = [(*one.new.values(), *one.key) for one in edits]
 
@@ -311,30 +317,32 @@ def _run(
 
     written = db.executemany(sql, values if about_to is None else told(about_to)).rowcount
     if operation == "UPDATE" and written < len(edits):
-        there = _rows_now(db, edit, edits)
-        for again, gone in _statements(edit, [one for one in edits if one.key not in there], there):
-            _run(db, edit, again, gone, about_to)
+        there = _rows_now(db, baseline, edits)
+        for again, gone in _statements(baseline, [one for one in edits if one.key not in there], there):
+            _run(db, baseline, again, gone, about_to)
 
 
-def _whole(edit: Edit, one: RowEdit) -> dict[str, Any]:
+def _whole(baseline: FrameBaseline, one: RowEdit) -> dict[str, Any]:
     """Return the values that an insert of the row gives."""
-    given = {**edit.row(one.key), **one.new}
-    return {name: given.get(name) for name in edit.columns if name in given or name not in edit.defaulted}
+    given = {**baseline.row(one.key), **one.new}
+    return {
+        name: given.get(name) for name in baseline.columns if name in given or name not in baseline.defaulted
+    }
 
 
-def _insert(edit: Edit, values: Mapping[str, Any]) -> str:
+def _insert(baseline: FrameBaseline, values: Mapping[str, Any]) -> str:
     names, places = ", ".join(map(quoted, values)), ", ".join("?" * len(values))
     what = f"({names}) VALUES ({places})" if values else "DEFAULT VALUES"
-    return f"INSERT INTO main.{quoted(edit.table)} {what}"
+    return f"INSERT INTO main.{quoted(baseline.table)} {what}"
 
 
-def _update(edit: Edit, names: Sequence[str]) -> str:
+def _update(baseline: FrameBaseline, names: Sequence[str]) -> str:
     settings = ", ".join(f"{quoted(name)} = ?" for name in names)
-    return f"UPDATE main.{quoted(edit.table)} SET {settings} WHERE {_named(edit.key)}"
+    return f"UPDATE main.{quoted(baseline.table)} SET {settings} WHERE {_named(baseline.key)}"
 
 
-def _delete(edit: Edit) -> str:
-    return f"DELETE FROM main.{quoted(edit.table)} WHERE {_named(edit.key)}"
+def _delete(baseline: FrameBaseline) -> str:
+    return f"DELETE FROM main.{quoted(baseline.table)} WHERE {_named(baseline.key)}"
 
 
 def _named(key: Sequence[str]) -> str:
@@ -345,9 +353,9 @@ def _alike(one: Any, other: Any) -> bool:
     return bool(type(one) is type(other) and one == other)
 
 
-def _refused(edit: Edit, changed: Sequence[RowEdit]) -> ConflictError:
-    rows = "; ".join(edit.shown(one.key) for one in changed[:3]) + ("; …" if len(changed) > 3 else "")  # noqa: PLR2004 - a line
+def _refused(baseline: FrameBaseline, changed: Sequence[RowEdit]) -> ConflictError:
+    rows = "; ".join(baseline.shown(one.key) for one in changed[:3]) + ("; …" if len(changed) > 3 else "")  # noqa: PLR2004 - a line
     return ConflictError(
-        f"apply to {edit.table}: changed underneath since the frame was taken: {rows}",
+        f"apply to {baseline.table}: changed underneath since the frame was taken: {rows}",
         hint='preview() shows how; on_changed="skip" leaves them, "overwrite" does not',
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.connection.cursor import Cursor
-    from turso_sync_nb.connection.editing import EditReport
+    from turso_sync_nb.connection.frame_editing import EditReport
     from turso_sync_nb.connection.parameters import Parameters
     from turso_sync_nb.connection.results import QueryResult
     from turso_sync_nb.connection.writing import Mode
@@ -38,7 +38,7 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
-class Awaiting:
+class AsyncVerbs:
     """The verbs; made by a connection. Arguments, results and errors are those of the plain ones."""
 
     def __init__(self, db: Connection) -> None:

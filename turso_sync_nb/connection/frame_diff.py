@@ -44,7 +44,7 @@ class RowEdit:
     new: Mapping[str, Any]
 
 
-class Edit:
+class FrameBaseline:
     """A table's rows as they were when a frame of them was taken.
 
     ``rows`` are by key, in the order of ``columns``; generated columns are not among these.

@@ -23,10 +23,10 @@ _PRAGMAS: Final = (
 PAGES_PER_STEP: Final = 10_000
 
 
-class Luggage:
-    """Taken from one connection, put onto another. ``parked`` survives the first one's end."""
+class SessionState:
+    """Taken from one connection, put onto another. ``in_memory_copy`` survives the first one's end."""
 
-    def __init__(self, old: apsw.Connection, *, parked: bool) -> None:
+    def __init__(self, old: apsw.Connection, *, in_memory_copy: bool) -> None:
         self._pragmas = {name: old.pragma(name) for name in _PRAGMAS}
         # this pragma has no getter
         self._case_sensitive_like = old.execute("SELECT 'a' LIKE 'A'").get == 0
@@ -36,9 +36,9 @@ class Luggage:
             (str(schema), str(file)) for _, schema, file in listed if schema not in ("main", "temp")
         ]
         self._has_temp = bool(old.execute("SELECT EXISTS (SELECT 1 FROM temp.sqlite_schema)").get)
-        self._source = self._parked(old) if parked else old
+        self._source = self._copy_in_memory(old) if in_memory_copy else old
 
-    def _parked(self, old: apsw.Connection) -> apsw.Connection | None:
+    def _copy_in_memory(self, old: apsw.Connection) -> apsw.Connection | None:
         """Return a connection that holds what is in memory; ``None`` when nothing is."""
         in_memory = [schema for schema, file in self._attached if not file]
         if not in_memory and not self._has_temp:
