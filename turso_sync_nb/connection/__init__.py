@@ -16,7 +16,7 @@
 | ``session_state.py`` | what moves from one APSW connection to the next |
 | ``syncing.py``, ``outbox.py`` | pull, push and what waits; as frames |
 | ``async_verbs.py`` | the verbs as coroutines |
-| ``frame_editing.py``, ``frame_diff.py``, ``writing.py`` | a table edited as a DataFrame; a DataFrame into a table |
+| ``frame_editing.py``, ``frame_diff.py``, ``writing.py`` | a table edited as a frame; a frame into a table |
 | ``rows_now.py``, ``column_values.py`` | rows by many keys at once; a column for SQLite's binder |
 | ``review.py``, ``undo.py`` | rows that wait, come or clash; a pushed transaction undone |
 | ``local_tables.py`` | frames and lists of the caller as tables of one query |
