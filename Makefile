@@ -64,13 +64,13 @@ test-fast: $(READY) $(PEERS)
 	$(BIN)/pytest $(PARALLEL) $(foreach part,$(SLOW),--ignore=tests/$(part)) $(PYTEST_ARGS)
 
 soak: $(READY) $(PEERS)
-	$(BIN)/python tests/simulation/soak.py $(SOAK_SECONDS) $(SEED)
+	PYTHONPATH=tests $(BIN)/python tests/simulation/soak.py $(SOAK_SECONDS) $(SEED)
 	PYTHONPATH=tests:tests/sync $(BIN)/python tests/sync/random_ddl.py embedded $$(($(SOAK_SECONDS) / 4)) $(SEED)
 	PYTHONPATH=tests:tests/sync $(BIN)/python tests/sync/random_ddl.py tursodb $$(($(SOAK_SECONDS) / 4)) $(SEED)
 	TSN_SOAK=1 $(BIN)/pytest tests/sync/test_random_sql.py tests/sync/test_random_triggers.py tests/simulation/test_outbox_runs.py --hypothesis-show-statistics $(PYTEST_ARGS)
 
 mutations: $(READY) $(PEERS)
-	$(BIN)/python tests/simulation/mutations.py
+	PYTHONPATH=tests $(BIN)/python tests/simulation/mutations.py
 
 bench: $(READY) $(PEERS) $(FLIGHTS)
 	@PYTHONPATH=tests $(BIN)/python bench/run.py $(FLIGHTS) $(CASES)
