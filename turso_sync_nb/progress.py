@@ -18,14 +18,14 @@ PAGES: Final = "pages"
 _listener: Final[ContextVar[Tell | None]] = ContextVar("listener", default=None)
 
 
-def came_on(what: str, amount: int = 0) -> None:
+def report_progress(what: str, amount: int = 0) -> None:
     """Tell of bytes ``RECEIVED`` or ``SENT``, of ``PAGES`` that arrived, or of a phase that begins."""
     if tell := _listener.get():
         tell(what, amount)
 
 
 @contextmanager
-def told(tell: Tell) -> Iterator[None]:
+def progress_to(tell: Tell) -> Iterator[None]:
     """Call ``tell`` in the block with what comes on, in this thread.
 
     It must be quick and must not raise: it may be called while SQLite waits for a page.

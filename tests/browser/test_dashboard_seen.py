@@ -14,14 +14,14 @@ from turso_sync_nb.jupyter import connection
 replica = connection()._replica
 began = time.monotonic()
 for number in range(10_000):
-    replica.watchers.tell(replica.store.page_map.resident)
+    replica.observers.notify(replica.store.page_map.resident)
     if number % 4 == 0:
         time.sleep(0.001)
 print("storm took", time.monotonic() - began)
 """
 LEFT = """
 import threading
-print("left:", len(connection()._replica.watchers), len(get_ipython().events.callbacks["post_run_cell"]),
+print("left:", len(connection()._replica.observers), len(get_ipython().events.callbacks["post_run_cell"]),
       [each.name for each in threading.enumerate() if "turso" in each.name])
 """
 

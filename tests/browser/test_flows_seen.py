@@ -10,7 +10,7 @@ LOAD = "%load_ext turso_sync_nb"
 DB = "from turso_sync_nb.jupyter import connection; db = connection()"
 LEFT = """
 import threading
-print("left:", len(db._replica.watchers), len(db._replica.listening.holds),
+print("left:", len(db._replica.observers), len(db._replica.listener.pull_blockers),
       len(get_ipython().events.callbacks["post_run_cell"]),
       [each.name for each in threading.enumerate() if "turso" in each.name])
 """

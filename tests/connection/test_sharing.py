@@ -233,12 +233,12 @@ def test_sibling_shares_the_replica_and_outlives_its_maker(remote_server: Callab
     connect().close()
 
 
-def test_watchers_are_told_of_pages_commits_and_verbs(remote_server: Callable, people, connect) -> None:
+def test_observers_are_told_of_pages_commits_and_verbs(remote_server: Callable, people, connect) -> None:
     """Pages that arrive are named; commits, pushes and pulls are told of; a SELECT is not."""
     db = connect(remote_server(people).url, **lazily())
     told = []
-    watchers = db._replica.watchers
-    watchers.add(told.append)
+    observers = db._replica.observers
+    observers.add(told.append)
     before = set(db._replica.store.page_map.resident)
     db.query("SELECT count(*) FROM person")
     assert set().union(*told) == set(db._replica.store.page_map.resident) - before
@@ -252,7 +252,7 @@ def test_watchers_are_told_of_pages_commits_and_verbs(remote_server: Callable, p
         told.clear()
         happens()
         assert None in told
-    watchers.discard(told.append)
+    observers.discard(told.append)
     told.clear()
     db.pull()
     assert told == []

@@ -106,7 +106,7 @@ def test_replaced_server_with_an_equal_first_page(tursodb: Callable, people, con
     db.close()
     other = tursodb(make_people(tmp_path / "other.db", seed=8))
     again = connect(other.url)
-    again._replica.pages._chance = random.Random(5)
+    again._replica.remote_pages._chance = random.Random(5)
     with pytest.raises(tsn.ReplicaError, match="another database"):
         again.execute("SELECT total(person) FROM visit").fetchall()
 

@@ -12,17 +12,17 @@ import pytest
 from peers import wait_until
 
 import turso_sync_nb as tsn
-from turso_sync_nb.engine.listening import Want
+from turso_sync_nb.engine.remote_listener import Subscription
 
 SOON_S = 15.0
 
 ENDS_WHILE_LISTENING = """
 import sys, time
 import turso_sync_nb as tsn
-from turso_sync_nb.engine.listening import Want
+from turso_sync_nb.engine.remote_listener import Subscription
 db = tsn.connect(sys.argv[1], sys.argv[2])
-db._replica.listening.want("me", Want(db, lambda heard: print(heard.kind, flush=True)))
-while db._replica.listening.heard.kind == "off":
+db._replica.listener.subscribe("me", Subscription(db, lambda heard: print(heard.kind, flush=True)))
+while db._replica.listener.status.kind == "off":
     time.sleep(0.01)
 """
 
@@ -32,8 +32,8 @@ class Ear:
 
     def __init__(self, db, *, pulls=False):
         self.heard = []
-        self.listening = db._replica.listening
-        self._want = Want(db, self.heard.append, (lambda: self._pull(db)) if pulls else None)
+        self.listening = db._replica.listener
+        self._subscription = Subscription(db, self.heard.append, (lambda: self._pull(db)) if pulls else None)
 
     @staticmethod
     def _pull(db):
@@ -42,12 +42,12 @@ class Ear:
 
     def listen(self):
         """Begin."""
-        self.listening.want(self, self._want)
+        self.listening.subscribe(self, self._subscription)
         return self
 
     def leave(self):
         """End."""
-        self.listening.leave(self)
+        self.listening.unsubscribe(self)
 
     def wait_for(self, kind, text=""):
         """Wait until the last thing heard is this."""
@@ -59,8 +59,8 @@ class Ear:
 @pytest.fixture
 def quick(monkeypatch):
     """Short times between questions."""
-    monkeypatch.setattr("turso_sync_nb.engine.listening.EVERY_S", 0.2)
-    monkeypatch.setattr("turso_sync_nb.engine.listening.PAUSE_S", 0.05)
+    monkeypatch.setattr("turso_sync_nb.engine.remote_listener.EVERY_S", 0.2)
+    monkeypatch.setattr("turso_sync_nb.engine.remote_listener.PAUSE_S", 0.05)
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_a_long_poll_is_one_request_and_ends_at_once(embedded, source, tmp_path)
 
 def test_a_remote_that_does_not_wait_is_asked_now_and_then(tursodb, source, tmp_path, monkeypatch):
     """Tursodb answers at once: there is a pause before the next question."""
-    monkeypatch.setattr("turso_sync_nb.engine.listening.EVERY_S", 0.5)
+    monkeypatch.setattr("turso_sync_nb.engine.remote_listener.EVERY_S", 0.5)
     with closing(tsn.connect(tmp_path / "mine", tursodb(source).url)) as mine:
         before = mine.stats()
         ear = Ear(mine).listen()
@@ -158,7 +158,7 @@ def test_news_are_pulled_but_not_under_an_open_transaction(replica, mine, quick)
 def test_a_hold_keeps_the_pull_back(replica, mine, quick):
     """As long as it says why."""
     reasons = ["somebody"]
-    mine._replica.listening.holds.add(lambda: reasons[0])
+    mine._replica.listener.pull_blockers.add(lambda: reasons[0])
     ear = Ear(mine, pulls=True).listen()
     push_a_row(replica("yours"))
     ear.wait_for("news", "the pull waits for somebody")

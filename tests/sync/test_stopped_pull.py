@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import turso_sync_nb as tsn
-from turso_sync_nb.engine.pull import Settling, pull
+from turso_sync_nb.engine.pull import PullOptions, pull
 from turso_sync_nb.storage.files.signals import defer_sigint
 from turso_sync_nb.storage.vfs import publication
 
@@ -142,7 +142,7 @@ def test_a_verb_finishes_what_an_earlier_one_began(replica, monkeypatch):
             db.pull()
     far.execute("INSERT INTO kv VALUES ('more', ?)", ("long" * 9000,))
     far.push()
-    pull(db._replica, Settling())
+    pull(db._replica, PullOptions())
     assert db.execute("SELECT k FROM kv ORDER BY k").fetchall() == [("more",), ("news",), ("x",)]
 
 

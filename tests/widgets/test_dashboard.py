@@ -113,7 +113,7 @@ def test_a_storm_of_fetches_is_paced(db, view):
     view.messages.clear()
     began = time.monotonic()
     for number in range(10_000):
-        db._replica.watchers.tell(pages if number % 2 else None)
+        db._replica.observers.notify(pages if number % 2 else None)
         if number % 5 == 0:
             time.sleep(0.001)
     seconds = time.monotonic() - began

@@ -153,9 +153,9 @@ def test_nothing_is_left_when_the_last_view_closes(db):
     widget.receive({"type": "open", "view": "two"})
     view.fetch("person")
     view.says("close")
-    assert len(db._replica.watchers) == 1
+    assert len(db._replica.observers) == 1
     widget.receive({"type": "close", "view": "two"})
-    assert len(db._replica.watchers) == 0
+    assert len(db._replica.observers) == 0
     view.messages.clear()
     db.query("SELECT count(*) FROM person")
     assert view.messages == []
@@ -173,11 +173,11 @@ def test_ten_thousand_events_are_four_updates_a_second_and_the_last_one_arrives(
         for number in range(10_000):
             if number < len(absent):
                 db._replica.store.page_map.add_resident(absent[number], absent[number] + 1)
-            db._replica.watchers.tell(None)
+            db._replica.observers.notify(None)
             if number % 100 == 0:
                 time.sleep(0.02)
         while time.monotonic() < stop:
-            db._replica.watchers.tell(None)
+            db._replica.observers.notify(None)
             time.sleep(0.001)
 
     thread = threading.Thread(target=storm)

@@ -19,8 +19,8 @@ SOON_S = 15.0
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Short times between questions."""
-    monkeypatch.setattr("turso_sync_nb.engine.listening.EVERY_S", 0.2)
-    monkeypatch.setattr("turso_sync_nb.engine.listening.PAUSE_S", 0.05)
+    monkeypatch.setattr("turso_sync_nb.engine.remote_listener.EVERY_S", 0.2)
+    monkeypatch.setattr("turso_sync_nb.engine.remote_listener.PAUSE_S", 0.05)
 
 
 @pytest.fixture

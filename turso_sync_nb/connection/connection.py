@@ -444,7 +444,7 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
         with defer_sigint():
             if self._async_verbs is not None:
                 self._async_verbs.close()
-            self._replica.listening.end(self)
+            self._replica.listener.end(self)
             self._session.close()
             self._replica.release()
             self._released = True
@@ -478,14 +478,14 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
 
     def _cost(self, *, anew: bool = False) -> Cost:
         """Return the counters; those of tables and indexes begin ``anew``."""
-        with self._replica.gate.running(self._session):  # not while another thread's pull has the files
+        with self._replica.gate.statement(self._session):  # not while another thread's pull has the files
             if anew:
                 tree_costs.begin(self._replica.lazy_file(self._session.raw))
             return self._replica.cost(self._session.raw)
 
     def _by_tree(self, report: QueryReport) -> QueryReport:
         """Add to ``report`` what was read of each table and index, if anything was fetched for that."""
-        with self._replica.gate.running(self._session):
+        with self._replica.gate.statement(self._session):
             file = self._replica.lazy_file(self._session.raw)
             if file is None or not file.requests:
                 return report

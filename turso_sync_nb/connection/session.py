@@ -73,7 +73,7 @@ class Session(Reopenable):
         """The part of captured statements, with their rows of the tape, in SQLite's ``total_changes()``."""
         self._changed_schema = False
         """Whether the open transaction did, so that its end makes facts of other connections old."""
-        with self.gate.passing(self, BUSY_TIMEOUT_MS / 1000):
+        with self.gate.opening(self, BUSY_TIMEOUT_MS / 1000):
             self._use(*self._open())
             self.gate.members.add(self)
 
@@ -95,7 +95,7 @@ class Session(Reopenable):
         self.thread = thread
         self.deadline.begin()
         if self._saved_state is not None:
-            with self.gate.running(self):  # not amid another thread's verb, which has the files
+            with self.gate.statement(self):  # not amid another thread's verb, which has the files
                 self._take_up()
 
     def prefetch_for(
@@ -115,7 +115,7 @@ class Session(Reopenable):
 
     def close(self) -> None:
         """Close the cursors and the connection, rolling back what is open; may be repeated."""
-        with self.gate.passing(self, BUSY_TIMEOUT_MS / 1000):
+        with self.gate.opening(self, BUSY_TIMEOUT_MS / 1000):
             self.gate.members.discard(self)
             self.look_again()
             for cursor in list(self.cursors):
@@ -363,7 +363,7 @@ class Session(Reopenable):
                 self._count_schema_change()
             self._changed_schema = False
             if self.writing or facts.word in ("COMMIT", "END", "RELEASE"):
-                self._replica.watchers.tell()
+                self._replica.observers.notify()
         if facts.word == "ROLLBACK":
             self.capture.forget()
         if facts.word in CHANGING_THE_SCHEMA:

@@ -26,14 +26,14 @@ from turso_sync_nb.connection.sql_errors import explaining
 from turso_sync_nb.connection.undo import put_row, undo
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.checkpoint import checkpoint
-from turso_sync_nb.engine.incoming import incoming
-from turso_sync_nb.engine.news import are_there
 from turso_sync_nb.engine.pinned import changes_of_revisions, refuse_pinned
 from turso_sync_nb.engine.position import find_out
-from turso_sync_nb.engine.pull import Settling, pull, rebase
+from turso_sync_nb.engine.pull import PullOptions, pull, rebase
 from turso_sync_nb.engine.pull_preview import PullPreview, preview_pull
 from turso_sync_nb.engine.pulled import pulled
 from turso_sync_nb.engine.push import push
+from turso_sync_nb.engine.remote_update import has_update
+from turso_sync_nb.engine.state_diff import diff_with_remote
 from turso_sync_nb.engine.stepwise import RemoteChanges, apply_changes, wait_changes
 from turso_sync_nb.engine.verify import verify
 from turso_sync_nb.errors import NotSupportedError, UsageError
@@ -96,7 +96,7 @@ class SyncMixin:
         with explaining():
             return pull(
                 self._replica,
-                replace(self._settling(keep=keep), wait_ms=self._options.long_poll_timeout_ms),
+                replace(self._pull_options(keep=keep), wait_ms=self._options.long_poll_timeout_ms),
             )
 
     def wait_changes(self) -> RemoteChanges:
@@ -126,7 +126,7 @@ class SyncMixin:
         self._session.check_open()
         refuse_pinned(self._replica, "apply_changes")
         with explaining():
-            return apply_changes(self._replica, changes, self._settling("apply_changes"))
+            return apply_changes(self._replica, changes, self._pull_options("apply_changes"))
 
     def pulled(self) -> pd.DataFrame:
         """Return how many rows the last pull of this process changed here, one row for each table.
@@ -169,7 +169,7 @@ class SyncMixin:
         if not 0 <= wait_s <= NEWS_WAIT_MAX_S:
             raise UsageError(f"wait {wait_s:g} s for news: too long", hint=f"wait up to {NEWS_WAIT_MAX_S} s")
         with explaining():
-            return are_there(self._replica, wait_s)
+            return has_update(self._replica, wait_s)
 
     def push(self, *, skip_refused: bool = False) -> PushReport:
         """Send the changes made here, each transaction whole; true when anything was sent.
@@ -194,8 +194,8 @@ class SyncMixin:
                 operations_threshold=self._options.push_operations_threshold,
                 transform=self._options.transform,
                 skip_refused=skip_refused,
-                rebase=lambda: pull(self._replica, self._settling("push")),
-                replay=lambda: rebase(self._replica, self._settling("push")),
+                rebase=lambda: pull(self._replica, self._pull_options("push")),
+                replay=lambda: rebase(self._replica, self._pull_options("push")),
             )
 
     def sync(self) -> tuple[PushReport, PullReport]:
@@ -221,7 +221,7 @@ class SyncMixin:
         if sample is not None and sample < 1:
             raise UsageError(f"verify a sample of {sample} pages", hint="give a number, or None for all")
         with explaining():
-            return verify(self._replica, self._settling("verify"), sample=sample, repair=repair)
+            return verify(self._replica, self._pull_options("verify"), sample=sample, repair=repair)
 
     def checkpoint(self) -> CheckpointReport:
         """Move the log into the database file, keeping what a pull needs to take it back."""
@@ -306,7 +306,7 @@ class SyncMixin:
             with explaining():
                 return revisions_frame(changes_of_revisions(self._replica, old, new))
         with explaining():
-            news = incoming(self._replica)
+            news = diff_with_remote(self._replica)
             waiting = outbox.transactions(self._replica)
             sent = net(change for one in waiting if one.state == "pending" for change in one.changes)
             frame = differences_frame(sent, outbox.not_here_yet(self._replica, news.changes))
@@ -325,7 +325,7 @@ class SyncMixin:
         """
         self._session.check_open()
         with explaining():
-            preview = preview_pull(self._replica, self._settling(keep=keep))
+            preview = preview_pull(self._replica, self._pull_options(keep=keep))
             return self._reviewed(preview)
 
     def review_offline(self) -> Review:
@@ -363,7 +363,7 @@ class SyncMixin:
             if one.number == transaction and one.state != "skipped":
                 self.skip(transaction)
                 return len(one.changes)
-        pushed = next((one for one in self._replica.session.pushed if one.number == transaction), None)
+        pushed = next((one for one in self._replica.pushed_log.pushed if one.number == transaction), None)
         if pushed is None:
             raise UsageError(
                 f"undo transaction {transaction}: this process neither pushed it nor has it waiting",
@@ -411,7 +411,7 @@ class SyncMixin:
     @property
     def pushed(self) -> list[Transaction]:
         """The transactions that this process pushed, the oldest first."""
-        return list(self._replica.session.pushed)
+        return list(self._replica.pushed_log.pushed)
 
     def script(self) -> str:
         """Return what this process wrote as an SQL script, pushed or not, in the order of the remote.
@@ -421,7 +421,7 @@ class SyncMixin:
         """
         self._session.check_open()
         with explaining():
-            log, waiting = self._replica.session, outbox.transactions(self._replica)
+            log, waiting = self._replica.pushed_log, outbox.transactions(self._replica)
             lines = script([*log.pushed, *filter(log.is_ours, waiting)], pushed=len(log.pushed))
             if log.forgotten:
                 lines = chain([f"-- {log.forgotten} earlier transactions are not kept"], lines)
@@ -463,10 +463,10 @@ class SyncMixin:
                 transaction,
                 revise,
                 find_out=find_out,
-                rebase=lambda: rebase(self._replica, self._settling(verb)),
+                rebase=lambda: rebase(self._replica, self._pull_options(verb)),
             )
 
-    def _settling(self, verb: str = "pull", *, keep: Keep | None = None) -> Settling:
+    def _pull_options(self, verb: str = "pull", *, keep: Keep | None = None) -> PullOptions:
         policies = self._options.conflict_policy
         if keep:
             with self._session.running():
@@ -474,4 +474,4 @@ class SyncMixin:
                 shapes = {table: tables[folded(table)] for table, _ in keep if folded(table) in tables}
             keys = {table: tuple(one.columns[at] for at in one.key) for table, one in shapes.items()}
             policies = deciding(policies, keep, keys)
-        return Settling(policies, self._options.transform, self._session, verb)
+        return PullOptions(policies, self._options.transform, self._session, verb)

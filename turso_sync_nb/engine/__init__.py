@@ -9,11 +9,11 @@
 | ``lineage.py``, ``copies.py`` | what a replica and its copies have pushed; a copy's list settled by it |
 | ``bootstrap.py`` | the first pages of a new replica, resumable |
 | ``configuration.py`` | address, segment size and prefetch given again: proven, saved |
-| ``news.py``, ``pull.py``, ``replay.py`` | news, brought into force; what was made here, again on top |
-| ``stepwise.py`` | news kept aside, put in force later without a request |
+| ``remote_update.py``, ``pull.py``, ``replay.py`` | the remote's newer pages; local changes again on top |
+| ``stepwise.py`` | an update kept aside, put in force later without a request |
 | ``unreadable.py`` | a schema that SQLite cannot read, refused by the object's name |
 | ``verify.py`` | the replica and the remote compared, and made equal again |
-| ``incoming.py``, ``keyed_pages.py`` | what a pull would change; rows WITHOUT ROWID on pages |
+| ``state_diff.py``, ``keyed_pages.py`` | what a pull would change; rows WITHOUT ROWID on pages |
 | ``pinned.py`` | one revision, read lazily; two of them compared |
 | ``pulled.py`` | the rows that the last pull changed |
 | ``pull_preview.py`` | the outcome of a pull, beforehand |
@@ -26,9 +26,9 @@
 | ``used_keys.py`` | keys of AUTOINCREMENT tables that the remote has used |
 | ``checkpoint.py`` | the log into the database file |
 | ``outbox.py`` | what waits to be pushed, and how a user revises it |
-| ``session_log.py`` | what this process wrote and pushed |
+| ``pushed_log.py`` | what this process wrote and pushed |
 | ``remote_support.py`` | what the remote cannot hold |
-| ``local.py``, ``salvage.py`` | what was made here, read, and saved from files that others changed |
+| ``local_changes.py``, ``salvage.py`` | what was made here, read, and saved from files that others changed |
 | ``gate.py`` | every connection idle while files are published |
 | ``replica.py`` | a replica folder while this process owns it |
 | ``hydration.py`` | the rest, in the background |

@@ -105,7 +105,7 @@ def prove_address(replica: Replica, saved_url: str | None) -> str:
     told = f"the address was {saved_url}, is now {remote.saved_url}"
     try:
         with remote.within(PROVEN_WITHIN_S):
-            replica.pages.recognise()
+            replica.remote_pages.recognise()
     except SyncError as error:
         return f"{told}; {_NOT_SAVED} ({error.args[0]})"
     replica.save(remote_url=remote.saved_url)

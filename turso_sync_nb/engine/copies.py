@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.changes.model import SqlValue, Transaction
     from turso_sync_nb.engine.lineage import Pushed
-    from turso_sync_nb.engine.local import Local
+    from turso_sync_nb.engine.local_changes import LocalChanges
 
 _UNCERTAIN: Final = (
     "this replica was restored or copied, and the remote may have it already: look there; "
@@ -30,7 +30,7 @@ Row = tuple[str, "SqlValue"]
 """A table and the rowid of one of its rows."""
 
 
-class Settling:
+class SentCopies:
     """One replica's list on the state that ``raw`` shows, of which ``pushed`` tells.
 
     ``own_ids_from``: the ids above it are this process's own. ``is_transformed``: nobody knows what is sent.
@@ -47,7 +47,7 @@ class Settling:
         self.taken_off = 0
         self.set_aside = 0
 
-    def left_of(self, local: Local) -> list[Transaction]:
+    def left_of(self, local: LocalChanges) -> list[Transaction]:
         """Return what is left of the list.
 
         A transaction is set aside where it is not known whether it was sent and its rows do not tell; and
@@ -82,7 +82,7 @@ class Settling:
                 )
         return ""
 
-    def _elsewhere(self, local: Local) -> Iterator[tuple[Row, int]]:
+    def _elsewhere(self, local: LocalChanges) -> Iterator[tuple[Row, int]]:
         """Yield the rows that were sent and are not under their keys, each with its transaction."""
         for one in local.transactions:
             for change in one.changes if self._pushed.has(one) else ():

@@ -49,18 +49,18 @@ class Gate:
         self._changed = threading.Condition()
         self._running: Counter[Member] = Counter()
         self._waiting = 0
-        self._closed = False
-        self._closer = 0
+        self._is_quiesced = False
+        self._quiescer = 0
 
     @contextmanager
-    def passing(self, member: Member, timeout_s: float) -> Iterator[None]:
+    def opening(self, member: Member, timeout_s: float) -> Iterator[None]:
         """Open or close the files of ``member``: not while another thread's verb has the gate.
 
         That is waited for no longer than ``timeout_s``: in a forked child it would never end.
         """
         with self._changed:
-            closer = threading.get_ident()
-            self._changed.wait_for(lambda: not self._closed or self._closer == closer, timeout_s)
+            quiescer = threading.get_ident()
+            self._changed.wait_for(lambda: not self._is_quiesced or self._quiescer == quiescer, timeout_s)
             self._running[member] += 1
         try:
             yield
@@ -72,7 +72,7 @@ class Gate:
                 self._changed.notify_all()
 
     @contextmanager
-    def running(self, member: Member) -> Iterator[None]:
+    def statement(self, member: Member) -> Iterator[None]:
         """Run a statement of ``member``; waits while a verb has the gate, or waits for it."""
         self.enter(member)
         try:
@@ -87,12 +87,14 @@ class Gate:
             ReplicaBusyError: a function that this thread's verb asks (a conflict policy) would wait for it.
         """
         with self._changed:
-            if self._closed and self._closer == threading.get_ident():
+            if self._is_quiesced and self._quiescer == threading.get_ident():
                 raise ReplicaBusyError(
                     "query the replica: a pull has it, and waits for the function that asks",
                     hint="settle a conflict by the rows that the function is given",
                 )
-            while member not in self._running and (self._closed or (self._waiting and not member.doing())):
+            while member not in self._running and (
+                self._is_quiesced or (self._waiting and not member.doing())
+            ):
                 self._changed.wait(POLL_S)
             self._running[member] = self._running.get(member, 0) + 1
 
@@ -105,7 +107,7 @@ class Gate:
             self._changed.notify_all()
 
     @contextmanager
-    def closed(self, verb: str, caller: Member | None, timeout_s: float) -> Iterator[None]:
+    def quiesced(self, verb: str, caller: Member | None, timeout_s: float) -> Iterator[None]:
         """Keep every connection idle for the block.
 
         Raises:
@@ -118,17 +120,17 @@ class Gate:
             self.is_wanted = True
             try:
                 self._wait(verb, timeout_s)
-                self._closed = True
-                self._closer = threading.get_ident()
+                self._is_quiesced = True
+                self._quiescer = threading.get_ident()
             finally:
                 self._waiting -= 1
-                self.is_wanted = self._closed or self._waiting > 0
+                self.is_wanted = self._is_quiesced or self._waiting > 0
                 self._changed.notify_all()
         try:
             yield
         finally:
             with self._changed:
-                self._closed = False
+                self._is_quiesced = False
                 self.is_wanted = self._waiting > 0
                 self._changed.notify_all()
 
@@ -151,9 +153,9 @@ class Gate:
 
     def _wait(self, verb: str, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
-        while self._closed or (busy := self._busy()):
+        while self._is_quiesced or (busy := self._busy()):
             if time.monotonic() > deadline:
-                what = "another verb" if self._closed else busy
+                what = "another verb" if self._is_quiesced else busy
                 raise ReplicaBusyError(
                     f"{verb}: waited {timeout_s:g} s for another connection here, which is in {what}",
                     hint="end its transaction, close its cursors, and try again",

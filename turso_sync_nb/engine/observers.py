@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from pyroaring import BitMap
 
-    Told = Callable[[BitMap | None], None]
+    Callback = Callable[[BitMap | None], None]
 
 
 class Observers:
@@ -24,22 +24,22 @@ class Observers:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._told: tuple[Told, ...] = ()
+        self._callbacks: tuple[Callback, ...] = ()
 
-    def add(self, told: Told) -> None:
-        """Tell ``told`` from now on."""
+    def add(self, callback: Callback) -> None:
+        """Tell ``callback`` from now on."""
         with self._lock:
-            self._told = (*self._told, told)
+            self._callbacks = (*self._callbacks, callback)
 
-    def discard(self, told: Told) -> None:
-        """Tell ``told`` no more; may be repeated."""
+    def discard(self, callback: Callback) -> None:
+        """Tell ``callback`` no more; may be repeated."""
         with self._lock:
-            self._told = tuple(each for each in self._told if each != told)
+            self._callbacks = tuple(each for each in self._callbacks if each != callback)
 
     def __len__(self) -> int:
-        return len(self._told)
+        return len(self._callbacks)
 
-    def tell(self, pages: BitMap | None = None) -> None:
+    def notify(self, pages: BitMap | None = None) -> None:
         """Tell everyone."""
-        for told in self._told:
-            told(pages)
+        for callback in self._callbacks:
+            callback(pages)

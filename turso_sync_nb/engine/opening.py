@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from turso_sync_nb.engine.bootstrap import Bootstrapped, bootstrap
 from turso_sync_nb.engine.configuration import configured, is_moved, move_to, prove_address
 from turso_sync_nb.engine.pinned import PREFIX_BYTES, pinned
-from turso_sync_nb.engine.pull import Settling, pull, rebase
+from turso_sync_nb.engine.pull import PullOptions, pull, rebase
 from turso_sync_nb.engine.replica import Replica
 from turso_sync_nb.engine.salvage import save_local_work
 from turso_sync_nb.errors import (
@@ -235,10 +235,10 @@ def _catch_up(replica: Replica, options: ReplicaOptions) -> str:
     Returns what to tell about it: without an answer of the remote it goes on as it is.
     """
     if replica.folder.salvage.exists():
-        rebase(replica, Settling())
+        rebase(replica, PullOptions())
     elif not replica.metadata.revision and options.bootstrap_if_empty and replica.remote:
         try:
-            pull(replica, Settling())
+            pull(replica, PullOptions())
         except RemoteUnreachableError as error:
             return "" if error.paused else f"nothing of the remote is here yet: {error.args[0]}"
     return ""

@@ -88,7 +88,7 @@ def fetch_owned(
             break
         if pages_max is not None and fetched + len(absent) > pages_max:
             return OwnedFetch(fetched, len(absent))
-        fetched += replica.store.put(replica.pages.fetch(absent))
+        fetched += replica.store.put(replica.remote_pages.fetch(absent))
     replica.store.flush()
     return OwnedFetch(fetched, 0)
 

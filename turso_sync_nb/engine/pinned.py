@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from pyroaring import BitMap
 
 from turso_sync_nb.engine.fetch import FIRST_PAGE, PagesAt, check_revision, fetch_pages
-from turso_sync_nb.engine.incoming import compared
+from turso_sync_nb.engine.state_diff import compared
 from turso_sync_nb.errors import RevisionGoneError, UsageError
 from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.storage.pages.page_file import PageFile

@@ -69,7 +69,7 @@ def agreed(replica: Replica) -> Position:
                 "strike off what the remote has: another connection here is amid a write",
                 hint="end its transaction and try again; nothing was sent",
             )
-        replica.session.arrived(one for one in waiting if one.last_id <= theirs.change_id)
+        replica.pushed_log.arrived(one for one in waiting if one.last_id <= theirs.change_id)
     return theirs
 
 

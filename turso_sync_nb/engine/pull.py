@@ -19,15 +19,15 @@ from turso_sync_nb.changes.conflicts import DEFAULT
 from turso_sync_nb.engine import bookkeeping, copies, lineage, position
 from turso_sync_nb.engine.asking import Asking, UnansweredError
 from turso_sync_nb.engine.fetch import FIRST_PAGE, PagesAt, another_database
-from turso_sync_nb.engine.local import Local, read_local_work, waiting_id
-from turso_sync_nb.engine.news import News, fetched
+from turso_sync_nb.engine.local_changes import LocalChanges, read_local_changes, waiting_id
 from turso_sync_nb.engine.pulled import LastPull
+from turso_sync_nb.engine.remote_update import RemoteUpdate, fetch_update
 from turso_sync_nb.engine.replay import Replayed, replay
 from turso_sync_nb.engine.reports import PullReport
-from turso_sync_nb.engine.salvage import saved_local_work
+from turso_sync_nb.engine.salvage import saved_local_changes
 from turso_sync_nb.engine.unreadable import SCHEMA_COOKIE, named_if_unreadable, parse
 from turso_sync_nb.errors import ConflictError, ReplicaError, SyncError
-from turso_sync_nb.progress import came_on
+from turso_sync_nb.progress import report_progress
 from turso_sync_nb.storage.files.signals import defer_sigint
 from turso_sync_nb.storage.pages.next_base import NextBase
 from turso_sync_nb.storage.vfs.publication import publication
@@ -47,7 +47,7 @@ WAIT_FOR_OTHERS_S: Final = 5.0
 
 
 @dataclass(frozen=True)
-class Settling:
+class PullOptions:
     """The options of settling conflicts between local and remote changes."""
 
     policies: Policies = DEFAULT
@@ -57,10 +57,10 @@ class Settling:
     verb: str = "pull"
     """The verb that the user called."""
     wait_ms: int | None = None
-    """Seconds that the remote is asked to wait for news."""
+    """Milliseconds that the remote is asked to wait for an update."""
 
 
-def pull(replica: Replica, settling: Settling) -> PullReport:
+def pull(replica: Replica, options: PullOptions) -> PullReport:
     """Bring what is new on the remote; the report is true when there was something.
 
     Raises:
@@ -70,27 +70,27 @@ def pull(replica: Replica, settling: Settling) -> PullReport:
         ReplicaError: the server at the address is another database, or lost what it had acknowledged.
     """
     replica.need_remote()
-    return brought(replica, settling, lambda: fetched(replica, settling.wait_ms))
+    return brought(replica, options, lambda: fetch_update(replica, options.wait_ms))
 
 
-def brought(replica: Replica, settling: Settling, news_of: Callable[[], News | None]) -> PullReport:
-    """Put in force what ``news_of`` returns, if anything; the rest is as :func:`pull` says."""
+def brought(replica: Replica, options: PullOptions, fetch: Callable[[], RemoteUpdate | None]) -> PullReport:
+    """Put in force what ``fetch`` returns, if anything; the rest is as :func:`pull` says."""
     with replica.verb(), ExitStack() as undo:
         started_s, before = time.perf_counter(), replica.stats()
-        replica.gate.refuse_caller(settling.verb, settling.caller)
+        replica.gate.refuse_caller(options.verb, options.caller)
         with _saying_so_if_stopped(replica):
-            news = news_of()
-            if news is None:
+            update = fetch()
+            if update is None:
                 _note_pull(replica)
                 replayed, pages = Replayed(), 0
             else:
-                undo.callback(news.next_base.discard)
-                pages = len(news.next_base.pages)
-                replayed = in_force(replica, news, settling)
+                undo.callback(update.next_base.discard)
+                pages = len(update.next_base.pages)
+                replayed = in_force(replica, update, options)
         after = replica.stats()
         return PullReport(
             pages=pages,
-            applied=news is not None,
+            applied=update is not None,
             replayed=replayed.applied,
             conflicts=len(replayed.conflicts),
             set_aside=replayed.set_aside,
@@ -114,7 +114,7 @@ def _saying_so_if_stopped(replica: Replica) -> Iterator[None]:
         raise
 
 
-def rebase(replica: Replica, settling: Settling) -> Replayed:
+def rebase(replica: Replica, options: PullOptions) -> Replayed:
     """Do the local changes again, on the base image in force; pull first if that lacks what was pushed.
 
     Raises:
@@ -122,34 +122,34 @@ def rebase(replica: Replica, settling: Settling) -> Replayed:
         ReplicaBusyError, ConflictError: as :func:`pull`.
     """
     with replica.verb(), ExitStack() as undo:
-        replica.gate.refuse_caller(settling.verb, settling.caller)
-        news = fetched(replica) if replica.metadata.pushed_since_pull else None
-        if news is None:
+        replica.gate.refuse_caller(options.verb, options.caller)
+        update = fetch_update(replica) if replica.metadata.pushed_since_pull else None
+        if update is None:
             metadata = replica.metadata
             keep = replica.store.base_pages
-            news = News(metadata.revision, NextBase(replica.folder, metadata.db_pages), keep)
-        undo.callback(news.next_base.discard)
-        return in_force(replica, news, settling)
+            update = RemoteUpdate(metadata.revision, NextBase(replica.folder, metadata.db_pages), keep)
+        undo.callback(update.next_base.discard)
+        return in_force(replica, update, options)
 
 
 # Bringing it into force
 
 
-def in_force(replica: Replica, news: News, settling: Settling) -> Replayed:
-    """Replay the local changes on ``news`` and put both in force.
+def in_force(replica: Replica, update: RemoteUpdate, options: PullOptions) -> Replayed:
+    """Replay the local changes on ``update`` and put both in force.
 
     A user's functions are asked in between, while every connection may go on; then it begins again.
     """
     answers = Asking()
     while True:
         try:
-            return _published(replica, news, settling, answers)
+            return _published(replica, update, options, answers)
         except UnansweredError:
             with replica.verbs.asking():
                 answers.ask()
 
 
-def _published(replica: Replica, news: News, settling: Settling, answers: Asking) -> Replayed:
+def _published(replica: Replica, update: RemoteUpdate, options: PullOptions, answers: Asking) -> Replayed:
     """Do what :func:`in_force` says, unless a question is open.
 
     Ctrl-C is deferred but where that may take long, so that every connection is taken up again.
@@ -159,25 +159,25 @@ def _published(replica: Replica, news: News, settling: Settling, answers: Asking
     """
     folder, store, revision = replica.folder, replica.store, replica.metadata.revision
     with (
-        replica.gate.closed(settling.verb, settling.caller, WAIT_FOR_OTHERS_S),
+        replica.gate.quiesced(options.verb, options.caller, WAIT_FOR_OTHERS_S),
         defer_sigint() as deferral,
         _suspended(replica),
     ):
         with deferral.allowed():
-            local = saved_local_work(folder) or _local_work(replica)
-            here = _Here(local, _known_clients(replica) if news.doubt else {}, answers)
-            last_pull = LastPull.begin(replica, news)
-        with publication(folder, store, news.next_base, news.keep) as publishing:
+            local = saved_local_changes(folder) or _local_changes(replica)
+            here = _Here(local, _known_clients(replica) if update.doubt else {}, answers)
+            last_pull = LastPull.begin(replica, update)
+        with publication(folder, store, update.next_base, update.keep) as publishing:
             with deferral.allowed():
-                metadata, replayed, acknowledged = _on_next_base(replica, publishing, news, settling, here)
-            came_on("putting it in force")
+                metadata, replayed, acknowledged = _on_next_base(replica, publishing, update, options, here)
+            report_progress("putting it in force")
             replica.moved_on(publishing.commit(metadata))
         if last_pull is not None:
             last_pull.end(replica)
-        if news.revision != revision:
+        if update.revision != revision:
             replica.last_pull = last_pull
         if local is not None:
-            replica.session.arrived(one for one in local.transactions if one.last_id <= acknowledged)
+            replica.pushed_log.arrived(one for one in local.transactions if one.last_id <= acknowledged)
         folder.salvage.unlink(missing_ok=True)
     return replayed
 
@@ -186,51 +186,51 @@ def _published(replica: Replica, news: News, settling: Settling, answers: Asking
 class _Here:
     """The replica's state before a publication."""
 
-    local: Local | None
+    local: LocalChanges | None
     clients: dict[str, int]
     """The remote's bookkeeping in its base image, where that is to be compared."""
     answers: Asking
 
 
 def _on_next_base(
-    replica: Replica, publishing: Publication, news: News, settling: Settling, here: _Here
+    replica: Replica, publishing: Publication, update: RemoteUpdate, options: PullOptions, here: _Here
 ) -> tuple[Metadata, Replayed, int]:
     """Do on the view of the next base what is to be seen there; return also what the remote acknowledged."""
     local = here.local
-    metadata, replayed, acknowledged = _moved_on(replica, news), Replayed(), 0
-    if local is not None or news.doubt or _has_other_schema(replica, news):
-        with named_if_unreadable(settling.verb):
-            was_asked = news.revision != replica.metadata.revision
-            source = PagesAt(replica.need_remote, news.revision) if was_asked else replica.pages
+    metadata, replayed, acknowledged = _moved_on(replica, update), Replayed(), 0
+    if local is not None or update.doubt or _has_other_schema(replica, update):
+        with named_if_unreadable(options.verb):
+            was_asked = update.revision != replica.metadata.revision
+            source = PagesAt(replica.need_remote, update.revision) if was_asked else replica.remote_pages
             raw = publishing.scratch(source)
             parse(raw)
-        if news.doubt:
-            _refuse_stranger(replica, raw, here.clients, news.doubt)
+        if update.doubt:
+            _refuse_stranger(replica, raw, here.clients, update.doubt)
     if local is not None:
-        came_on("replaying local changes")
-        metadata, local = _reconciled(replica, raw, metadata, local, settling)
+        report_progress("replaying local changes")
+        metadata, local = _reconciled(replica, raw, metadata, local, options)
         acknowledged = local.acknowledged
-        replayed = _replayed(raw, local, settling, here.answers)
+        replayed = _replayed(raw, local, options, here.answers)
         metadata = metadata.changed(waiting_id=waiting_id(raw))
     if replayed.applied:
         metadata = metadata.changed(pull_gen=metadata.pull_gen + 1)
     return metadata, replayed, acknowledged
 
 
-def _has_other_schema(replica: Replica, news: News) -> bool:
+def _has_other_schema(replica: Replica, update: RemoteUpdate) -> bool:
     """Return whether the schema may be another one, by its cookie."""
-    if FIRST_PAGE not in news.next_base.pages:
+    if FIRST_PAGE not in update.next_base.pages:
         return False
     if FIRST_PAGE not in replica.store.base_pages:
         return True
-    now, then = news.next_base.read(FIRST_PAGE), replica.store.base(FIRST_PAGE)
+    now, then = update.next_base.read(FIRST_PAGE), replica.store.base(FIRST_PAGE)
     return now[SCHEMA_COOKIE] != then[SCHEMA_COOKIE]
 
 
-def _local_work(replica: Replica) -> Local | None:
+def _local_changes(replica: Replica) -> LocalChanges | None:
     """Return what was made here; on a base image that SQLite cannot read, nothing was."""
     try:
-        return read_local_work(replica)
+        return read_local_changes(replica)
     except apsw.CorruptError:
         if replica.metadata.waiting_id != 0:
             raise
@@ -272,21 +272,21 @@ def _suspended(replica: Replica) -> Iterator[None]:
         yield
 
 
-def _moved_on(replica: Replica, news: News) -> Metadata:
+def _moved_on(replica: Replica, update: RemoteUpdate) -> Metadata:
     metadata, now = replica.metadata, int(time.time())
-    if news.revision != metadata.revision:
-        metadata = metadata.at(news.revision, now)
+    if update.revision != metadata.revision:
+        metadata = metadata.at(update.revision, now)
     return metadata.changed(
-        database=news.database or metadata.database,
-        db_pages=news.next_base.db_pages,
+        database=update.database or metadata.database,
+        db_pages=update.next_base.db_pages,
         last_pull_unix_time=now,
         pushed_since_pull=metadata.pushed_since_pull and replica.unanswered,
     )
 
 
 def _reconciled(
-    replica: Replica, raw: apsw.Connection, metadata: Metadata, local: Local, settling: Settling
-) -> tuple[Metadata, Local]:
+    replica: Replica, raw: apsw.Connection, metadata: Metadata, local: LocalChanges, options: PullOptions
+) -> tuple[Metadata, LocalChanges]:
     """Strike off what the remote has of ours already, by its own bookkeeping in the state it sent.
 
     Raises:
@@ -306,8 +306,8 @@ def _reconciled(
         or pull_gen > metadata.pull_gen
         or position.passed_over(local.transactions, pushed, change_id)
     ):
-        settle = copies.Settling(
-            raw, pushed, replica.own_ids_from, is_transformed=settling.transform is not None
+        settle = copies.SentCopies(
+            raw, pushed, replica.own_ids_from, is_transformed=options.transform is not None
         )
         return _reconciled_copy(replica, metadata, local, settle)
     waiting = [left for one in local.transactions if (left := tape.unacknowledged(one, change_id))]
@@ -315,8 +315,8 @@ def _reconciled(
 
 
 def _reconciled_copy(
-    replica: Replica, metadata: Metadata, local: Local, settle: copies.Settling
-) -> tuple[Metadata, Local]:
+    replica: Replica, metadata: Metadata, local: LocalChanges, settle: copies.SentCopies
+) -> tuple[Metadata, LocalChanges]:
     """Go on as another client, with what the remote has not of what waits in a restored or copied replica."""
     left = settle.left_of(local)
     but = f" but {settle.taken_off} transactions that the remote has" if settle.taken_off else ""
@@ -331,11 +331,11 @@ def _reconciled_copy(
     return position.renamed(metadata), replace(local, transactions=left, acknowledged=0)
 
 
-def _replayed(raw: apsw.Connection, local: Local, settling: Settling, answers: Asking) -> Replayed:
+def _replayed(raw: apsw.Connection, local: LocalChanges, options: PullOptions, answers: Asking) -> Replayed:
     """Do the local changes again, and write the tape anew, in one transaction."""
     raw.execute("BEGIN IMMEDIATE")
     try:
-        replayed = replay(raw, local.transactions, settling.policies, settling.transform, answers)
+        replayed = replay(raw, local.transactions, options.policies, options.transform, answers)
     except ConflictError:
         answers.refuse_open()  # the answers may settle it
         raise

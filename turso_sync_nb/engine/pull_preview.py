@@ -17,17 +17,17 @@ from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.net import row_key
 from turso_sync_nb.changes.read_row import read_row
 from turso_sync_nb.engine import bookkeeping
-from turso_sync_nb.engine.incoming import Incoming, changes_between, two_states
-from turso_sync_nb.engine.local import Local, read_local_work
-from turso_sync_nb.engine.news import every_change
+from turso_sync_nb.engine.local_changes import LocalChanges, read_local_changes
+from turso_sync_nb.engine.remote_update import fetch_all_changed
 from turso_sync_nb.engine.replay import Replayed, replay
+from turso_sync_nb.engine.state_diff import StateDiff, changes_between, two_states
 from turso_sync_nb.errors import ConflictError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from turso_sync_nb.changes.model import Change, Image, Transaction
-    from turso_sync_nb.engine.pull import Settling
+    from turso_sync_nb.engine.pull import PullOptions
     from turso_sync_nb.engine.replica import Replica
 
 
@@ -39,13 +39,13 @@ class PullPreview:
     is no such row. ``refused`` says why the pull would be refused; then nothing would move.
     """
 
-    incoming: Incoming = field(default_factory=Incoming)
+    incoming: StateDiff = field(default_factory=StateDiff)
     replayed: Replayed = field(default_factory=Replayed)
     rows: dict[Any, Image | None] = field(default_factory=dict)
     refused: str = ""
 
 
-def preview_pull(replica: Replica, settling: Settling) -> PullPreview:
+def preview_pull(replica: Replica, options: PullOptions) -> PullPreview:
     """Return the outcome of the next pull; nothing moves.
 
     Raises:
@@ -56,27 +56,27 @@ def preview_pull(replica: Replica, settling: Settling) -> PullPreview:
     with replica.verb(), ExitStack() as undo:
         if not replica.metadata.revision:
             raise UsageError("preview a pull: nothing is here yet", hint="pull first")
-        local = read_local_work(replica)
-        news = every_change(replica)
-        if news is None:
+        local = read_local_changes(replica)
+        update = fetch_all_changed(replica)
+        if update is None:
             return PullPreview()
-        undo.callback(news.next_base.discard)
-        incoming = Incoming(*changes_between(replica, news))
+        undo.callback(update.next_base.discard)
+        incoming = StateDiff(*changes_between(replica, update))
         if local is None:
             return PullPreview(incoming, rows=_as_they_come(incoming.changes))
-        _, after = undo.enter_context(two_states(replica, news))
-        return _replayed(after.raw, replica, local, incoming, settling)
+        _, after = undo.enter_context(two_states(replica, update))
+        return _replayed(after.raw, replica, local, incoming, options)
 
 
 def _replayed(
-    raw: apsw.Connection, replica: Replica, local: Local, incoming: Incoming, settling: Settling
+    raw: apsw.Connection, replica: Replica, local: LocalChanges, incoming: StateDiff, options: PullOptions
 ) -> PullPreview:
     """Replay what the remote does not have yet, read the rows, and roll back."""
     _, acknowledged = bookkeeping.read_local(raw, replica.metadata.client_id)
     waiting = [left for one in local.transactions if (left := tape.unacknowledged(one, acknowledged))]
     raw.execute("BEGIN IMMEDIATE")
     try:
-        replayed = replay(raw, waiting, settling.policies, settling.transform)
+        replayed = replay(raw, waiting, options.policies, options.transform)
         return PullPreview(incoming, replayed, _rows(raw, _changes_of(incoming.changes, waiting, replayed)))
     except ConflictError as error:
         return PullPreview(incoming, refused=str(error))

@@ -20,7 +20,7 @@ from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.net import row_key
 from turso_sync_nb.changes.to_sql import differing
 from turso_sync_nb.engine.fetch import FIRST_PAGE, PagesAt
-from turso_sync_nb.engine.incoming import compared
+from turso_sync_nb.engine.state_diff import compared
 from turso_sync_nb.errors import SyncError, UsageError
 from turso_sync_nb.storage.format.wal_pages import wal_pages
 from turso_sync_nb.storage.pages.committed import CommittedPages
@@ -30,7 +30,7 @@ from turso_sync_nb.units import PageId
 
 if TYPE_CHECKING:
     from turso_sync_nb.changes.model import Change, Transaction
-    from turso_sync_nb.engine.news import News
+    from turso_sync_nb.engine.remote_update import RemoteUpdate
     from turso_sync_nb.engine.replica import Replica
 
 
@@ -78,23 +78,23 @@ class LastPull:
         self._finalizer = weakref.finalize(self, _removed, folder)
 
     @classmethod
-    def begin(cls, replica: Replica, news: News) -> LastPull | None:
-        """Keep the pages that ``news`` or replaying may change; None for a first or huge pull, or on failure.
+    def begin(cls, replica: Replica, update: RemoteUpdate) -> LastPull | None:
+        """Keep the pages that ``update`` or replaying may change; None for a first or huge pull, on failure.
 
         No connection uses the files.
         """
-        if not replica.metadata.revision or news.revision == replica.metadata.revision:
+        if not replica.metadata.revision or update.revision == replica.metadata.revision:
             return None
-        if len(news.next_base.pages) > KEPT_PAGES_MAX:
+        if len(update.next_base.pages) > KEPT_PAGES_MAX:
             return None
         folder = Path(tempfile.mkdtemp(prefix="turso-sync-nb-"))
         try:
-            sent = news.next_base.pages | wal_pages(replica.folder) | replica.store.undo.pages
+            sent = update.next_base.pages | wal_pages(replica.folder) | replica.store.undo.pages
             before = _Kept(folder, "before", replica, sent)
         except (SyncError, OSError):
             _removed(folder)
             return None
-        return cls(folder, before, BitMap(sent), list(replica.session.pushed))
+        return cls(folder, before, BitMap(sent), list(replica.pushed_log.pushed))
 
     def end(self, replica: Replica) -> None:
         """Keep the log that the pull made."""

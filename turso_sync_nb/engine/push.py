@@ -34,7 +34,7 @@ from turso_sync_nb.errors import (
     SyncError,
 )
 from turso_sync_nb.options import SKIP
-from turso_sync_nb.progress import came_on
+from turso_sync_nb.progress import report_progress
 from turso_sync_nb.storage.files.failpoints import failpoint
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ class _Push:
         """
         if self.replica.metadata.revision:
             try:
-                self.replica.pages.recognise()
+                self.replica.remote_pages.recognise()
             except RevisionGoneError:
                 raise _MovedOnError("the remote does not know our revision any more") from None
 
@@ -286,10 +286,10 @@ class _Push:
             # after a transform nobody knows what becomes of the keys
             guards = used_keys.guards(raw, batch) if self.transform is None else []
         while True:
-            came_on("preparing")
+            report_progress("preparing")
             pieces = [*head, *self._pieces(batch, apart, around), *end]
             failpoint("push: before sending")
-            came_on("sending")
+            report_progress("sending")
             replica.unanswered = True
             client_id, name = replica.metadata.client_id, lineage.lineage_of(replica.metadata)
             notes = lineage.note(name, intervals, at.change_id)
@@ -326,7 +326,7 @@ class _Push:
             self.changes += sum(map(is_shown, sent))
             if any(map(is_shown, sent)):
                 self.transactions += 1
-                self.replica.session.arrived([one.changed(changes=sent)])
+                self.replica.pushed_log.arrived([one.changed(changes=sent)])
 
     def _verdict(self, change: RowChange) -> Rewrite | Skip | None:
         """Ask the transform about ``change``, once for each form of it."""

@@ -18,12 +18,12 @@ from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.engine.checkpoint import move_log
 from turso_sync_nb.engine.fetch import RemotePages
 from turso_sync_nb.engine.gate import Gate
-from turso_sync_nb.engine.listening import Listening
-from turso_sync_nb.engine.local import last_waiting
+from turso_sync_nb.engine.local_changes import last_waiting
 from turso_sync_nb.engine.observers import Observers
+from turso_sync_nb.engine.pushed_log import PushedLog
+from turso_sync_nb.engine.remote_listener import RemoteListener
 from turso_sync_nb.engine.remote_support import check_changed, check_held
 from turso_sync_nb.engine.reports import Cost, Stats
-from turso_sync_nb.engine.session_log import SessionLog
 from turso_sync_nb.engine.verbs import Verbs
 from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError, SyncError
 from turso_sync_nb.options import SEGMENT_SIZE_DEFAULT
@@ -109,18 +109,18 @@ class Replica:
         self.schema_changes = 0
         """Rises with each change of the schema by a connection of this process, and with its commit."""
         self._is_at_rest = False
-        self.session = SessionLog()
-        self.watchers = Observers()
-        self.listening = Listening(self)
+        self.pushed_log = PushedLog()
+        self.observers = Observers()
+        self.listener = RemoteListener(self)
         self.store.arrived = self._arrived
-        self.pages = RemotePages(self.need_remote, self.metadata.revision, self.store)
+        self.remote_pages = RemotePages(self.need_remote, self.metadata.revision, self.store)
         if self.bootstrap_report:
-            self.pages.recognised()
+            self.remote_pages.recognised()
 
     def _arrived(self, pages: BitMap) -> None:
         if self.eviction:
             self.eviction.arrived(pages)
-        self.watchers.tell(pages)
+        self.observers.notify(pages)
 
     @property
     def path(self) -> Path:
@@ -186,7 +186,7 @@ class Replica:
                     tape.last_transaction(raw), conflicts.last_transaction(raw), next(self._transactions)
                 )
                 self._transactions = itertools.count(used + 1)
-                self.session.begins(used + 1)
+                self.pushed_log.begins(used + 1)
                 if self.own_ids_from is None:
                     tape.begin_block(raw)
                     self.own_ids_from = tape.last_id(raw)
@@ -230,7 +230,7 @@ class Replica:
             if metadata != self.metadata:
                 save_metadata(self.folder, metadata)
                 self.metadata = metadata
-                self.watchers.tell()
+                self.observers.notify()
 
     def check_held(self, sql: str) -> None:
         """Refuse a CREATE of something that the remote says it cannot hold; offline nobody can say.
@@ -265,9 +265,9 @@ class Replica:
         """Go on from ``metadata``, which came into force with its base image."""
         self.metadata = metadata
         self._tape_begun = self._tape_begun and metadata.writing
-        self.pages.moved_on(metadata.revision)
+        self.remote_pages.moved_on(metadata.revision)
         self.store.go_on()
-        self.watchers.tell()
+        self.observers.notify()
 
     def _finish_publication(self) -> None:
         """Finish a publication that an error or Ctrl-C stopped past its commit point, if there is one.
@@ -325,7 +325,7 @@ class Replica:
     def _lazy_vfs(self) -> LazyVFS:
         if self._vfs is None:
             kept = Kept(self.eviction, self.make_room) if self.eviction else None
-            self._vfs = LazyVFS(self.folder, self.store, self.pages, *self._fetch_sizes(), kept=kept)
+            self._vfs = LazyVFS(self.folder, self.store, self.remote_pages, *self._fetch_sizes(), kept=kept)
         return self._vfs
 
     def _fetch_sizes(self) -> tuple[int, int]:
@@ -380,7 +380,7 @@ class Replica:
                 suppress(SyncError),
                 self.remote.within(RECOGNISED_WITHIN_S),
             ):  # where it cannot be fetched again, what is here is all there is
-                self.pages.recognise()
+                self.remote_pages.recognise()
                 self.make_room()
 
     def make_room(self) -> None:
@@ -395,7 +395,7 @@ class Replica:
                 self.save(stamp=None)
                 with defer_sigint():
                     self.eviction.evict(self.loader.in_flight)
-                self.watchers.tell()
+                self.observers.notify()
 
     # Figures
 
@@ -461,7 +461,7 @@ class Replica:
         waits_to = last_waiting(self)
         clean = ended and self._log_is_moved()
         self.store.close()
-        url = self.remote.saved_url if self.remote and self.pages.known else None
+        url = self.remote.saved_url if self.remote and self.remote_pages.known else None
         stamped = self.metadata.changed(
             stamp=FileStamp.of(self.folder.main) if clean else None,
             writing=not clean,

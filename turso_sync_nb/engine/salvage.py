@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from turso_sync_nb.changes import conflicts, tape
-from turso_sync_nb.engine.local import Local, read_local_work
+from turso_sync_nb.engine.local_changes import LocalChanges, read_local_changes
 from turso_sync_nb.engine.replica import Replica
 from turso_sync_nb.errors import ReplicaBrokenError, ReplicaError
 from turso_sync_nb.storage.files.durable import explained, sync_file, sync_folder
@@ -82,7 +82,7 @@ def _lost(folder: ReplicaFolder, what: str) -> ReplicaBrokenError:
 
 def _read(
     folder: ReplicaFolder, lock: ReplicaLock, metadata: Metadata, remote: Remote | None
-) -> Local | None:
+) -> LocalChanges | None:
     page_map = PageMap.load(folder.page_map)
     if page_map is None:
         if metadata.bootstrap.kind != "whole":
@@ -91,14 +91,14 @@ def _read(
         page_map.add_resident(0, metadata.db_pages)
     store = PageStore(folder, page_map)
     try:
-        return read_local_work(Replica(folder, lock, metadata, store, remote, None))
+        return read_local_changes(Replica(folder, lock, metadata, store, remote, None))
     finally:
         store.close()
 
 
-def saved_local_work(folder: ReplicaFolder) -> Local | None:
+def saved_local_changes(folder: ReplicaFolder) -> LocalChanges | None:
     """Return what :func:`save_local_work` saved; ``None`` when there is nothing."""
     if not folder.salvage.exists():
         return None
     with closing(apsw.Connection(str(folder.salvage), flags=apsw.SQLITE_OPEN_READONLY)) as raw:
-        return Local.of(raw)
+        return LocalChanges.of(raw)

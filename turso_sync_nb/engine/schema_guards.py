@@ -101,7 +101,7 @@ def _base_image(replica: Replica) -> Iterator[apsw.Connection | None]:
         yield None
         return
     store = replica.store
-    with Snapshot(replica.metadata.db_pages, store.base_pages, store.base, replica.pages) as base:
+    with Snapshot(replica.metadata.db_pages, store.base_pages, store.base, replica.remote_pages) as base:
         yield base.raw
 
 

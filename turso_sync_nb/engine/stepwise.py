@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from turso_sync_nb.changes import tape
 from turso_sync_nb.engine import bookkeeping, lineage
 from turso_sync_nb.engine.fetch import PagesAt
-from turso_sync_nb.engine.news import News, fetched
 from turso_sync_nb.engine.outbox import database
 from turso_sync_nb.engine.pull import brought
+from turso_sync_nb.engine.remote_update import RemoteUpdate, fetch_update
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.storage.pages.next_base import NextBase
 from turso_sync_nb.storage.pages.page_file import PageFile
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from pyroaring import BitMap
 
-    from turso_sync_nb.engine.pull import Settling
+    from turso_sync_nb.engine.pull import PullOptions
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.engine.reports import PullReport
 
@@ -42,16 +42,16 @@ class RemoteChanges:
     They stay as they are when the remote moves on. Memory holds none of their pages.
     """
 
-    def __init__(self, replica: Replica, news: News | None) -> None:
-        self.revision = news.revision if news else replica.metadata.revision
+    def __init__(self, replica: Replica, update: RemoteUpdate | None) -> None:
+        self.revision = update.revision if update else replica.metadata.revision
         """The remote's name of the state that they lead to."""
-        self.pages = len(news.next_base.pages) if news else 0
+        self.pages = len(update.next_base.pages) if update else 0
         """The number of pages that differ."""
-        self._news = news
+        self._update = update
         self._origin = origin_of(replica)
         self._file: PageFile | None = None
-        if news:
-            self._keep(news.next_base)
+        if update:
+            self._keep(update.next_base)
 
     def _keep(self, next_base: NextBase) -> None:
         folder = Path(tempfile.mkdtemp(prefix="turso-sync-nb-"))
@@ -61,7 +61,7 @@ class RemoteChanges:
 
     def empty(self) -> bool:
         """Return whether there is nothing to apply."""
-        return self._news is None
+        return self._update is None
 
     def __bool__(self) -> bool:
         return not self.empty()
@@ -69,13 +69,13 @@ class RemoteChanges:
     def __repr__(self) -> str:
         return f"<turso_sync_nb.RemoteChanges to {self.revision!r}, {self.pages} pages>"
 
-    def news(self, replica: Replica) -> News | None:
+    def take_update(self, replica: Replica) -> RemoteUpdate | None:
         """Return them as news of ``replica``.
 
         Raises:
             UsageError: they are outdated, were applied, or are another replica's.
         """
-        if self._news is None:
+        if self._update is None:
             return None
         if self._origin != origin_of(replica) or self._file is None:
             raise UsageError(
@@ -83,9 +83,9 @@ class RemoteChanges:
                 "state that they were fetched for is not the present one",
                 hint="call wait_changes() again",
             )
-        next_base = NextBase(replica.folder, self._news.next_base.db_pages)
+        next_base = NextBase(replica.folder, self._update.next_base.db_pages)
         next_base.put((page, self._file.read(page)) for page in map(PageId, self._file.pages))
-        return replace(self._news, next_base=next_base, keep=self._news.keep & replica.store.base_pages)
+        return replace(self._update, next_base=next_base, keep=self._update.keep & replica.store.base_pages)
 
 
 def _discarded(file: PageFile, folder: Path) -> None:
@@ -111,26 +111,26 @@ def wait_changes(replica: Replica, wait_ms: int | None = None) -> RemoteChanges:
     """
     with replica.verb():
         replica.need_remote()
-        news = fetched(replica, wait_ms)
+        update = fetch_update(replica, wait_ms)
         try:
-            if news and not replica.is_whole:
-                _complete(replica, news)
-            return RemoteChanges(replica, news)
+            if update and not replica.is_whole:
+                _complete(replica, update)
+            return RemoteChanges(replica, update)
         finally:
-            if news:
-                news.next_base.discard()
+            if update:
+                update.next_base.discard()
 
 
-def _complete(replica: Replica, news: News) -> None:
-    """Add to ``news`` the pages of schema and bookkeeping, which are read when it comes into force."""
-    store, next_base = replica.store, news.next_base
+def _complete(replica: Replica, update: RemoteUpdate) -> None:
+    """Add to ``update`` the pages of schema and bookkeeping, which are read when it comes into force."""
+    store, next_base = replica.store, update.next_base
     arrived: dict[PageId, bytes] = {}
 
     def read(page: PageId) -> bytes:
         return next_base.read(page) if page in next_base.pages else store.base(page)
 
-    source = _Noting(PagesAt(replica.need_remote, news.revision), arrived)
-    with Snapshot(next_base.db_pages, next_base.pages | news.keep, read, source) as state:
+    source = _Noting(PagesAt(replica.need_remote, update.revision), arrived)
+    with Snapshot(next_base.db_pages, next_base.pages | update.keep, read, source) as state:
         bookkeeping.read_local(state.raw, replica.metadata.client_id)
         lineage.read_local(state.raw, replica.metadata)
     next_base.put(arrived.items())
@@ -150,7 +150,7 @@ class _Noting:
             yield page, data
 
 
-def apply_changes(replica: Replica, changes: RemoteChanges, settling: Settling) -> PullReport:
+def apply_changes(replica: Replica, changes: RemoteChanges, options: PullOptions) -> PullReport:
     """Put ``changes`` in force, with what was made here on top.
 
     The remote is asked only for pages of a partial replica that its own changes need and that are absent.
@@ -159,6 +159,6 @@ def apply_changes(replica: Replica, changes: RemoteChanges, settling: Settling) 
         UsageError: they are outdated.
         ReplicaBusyError, ConflictError: as for a pull; nothing moved.
     """
-    report = brought(replica, settling, lambda: changes.news(replica))
-    replica.pages.doubt()
+    report = brought(replica, options, lambda: changes.take_update(replica))
+    replica.remote_pages.doubt()
     return report

@@ -22,10 +22,10 @@ from turso_sync_nb.changes.schema import read_schema
 from turso_sync_nb.changes.to_sql import usable_key
 from turso_sync_nb.engine.chain import ask
 from turso_sync_nb.engine.fetch import FIRST_PAGE, comparable, fetch_pages
-from turso_sync_nb.engine.incoming import changes_between
-from turso_sync_nb.engine.news import News, are_there, since
-from turso_sync_nb.engine.pull import Settling, in_force
+from turso_sync_nb.engine.pull import PullOptions, in_force
+from turso_sync_nb.engine.remote_update import RemoteUpdate, fetch_update_with, has_update
 from turso_sync_nb.engine.reports import Difference, VerifyReport
+from turso_sync_nb.engine.state_diff import changes_between
 from turso_sync_nb.errors import ReplicaError, UsageError
 from turso_sync_nb.protocol.pipeline import Execute, ExecuteResponse, SqlError, Stmt
 from turso_sync_nb.storage.pages.next_base import NextBase
@@ -50,7 +50,7 @@ OTHER_DATABASE_SHARE: Final = 0.5
 _SCHEMA: Final = "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
 
 
-def verify(replica: Replica, settling: Settling, *, sample: int | None, repair: bool) -> VerifyReport:
+def verify(replica: Replica, options: PullOptions, *, sample: int | None, repair: bool) -> VerifyReport:
     """Compare; ``sample`` pages, all that are here if ``None``. ``repair``: fetch again what differs.
 
     Raises:
@@ -70,7 +70,7 @@ def verify(replica: Replica, settling: Settling, *, sample: int | None, repair: 
         if run.differences or run.differing:
             run.compare_pages(here)
         run.name_pages()
-        repaired = run.repair(settling) if repair and run.differing else 0
+        repaired = run.repair(options) if repair and run.differing else 0
         if run.compared < len(here):
             run.left_out.append(f"{len(here) - run.compared} pages that are here, beyond the sample")
         if absent := replica.metadata.db_pages - len(here):
@@ -131,7 +131,7 @@ class _Run:
         try:
             theirs.put(fetch_pages(replica.need_remote(), metadata.revision, self.differing))
             keep = replica.store.base_pages - self.differing
-            changes, unplaced = changes_between(replica, News(metadata.revision, theirs, keep))
+            changes, unplaced = changes_between(replica, RemoteUpdate(metadata.revision, theirs, keep))
         except (apsw.Error, ReplicaError) as error:
             changes, unplaced = (), len(self.differing)
             self.left_out.append(f"rows on the pages that differ, for they cannot be read here: {error}")
@@ -142,7 +142,7 @@ class _Run:
         pages = f"{len(self.differing)} pages differ, page {self.differing.min()} first"
         self.differences += [*named, *([Difference("", None, "pages", pages)] if rowless else [])]
 
-    def repair(self, settling: Settling) -> int:
+    def repair(self, options: PullOptions) -> int:
         """Fetch the pages that differ again, with what else is new; local changes are replayed on them."""
         if len(self.differing) > self.compared * OTHER_DATABASE_SHARE and self.compared > 1:
             raise ReplicaError(
@@ -150,11 +150,11 @@ class _Run:
                 "has another database",
                 hint="check the address, or connect under a new name; nothing was changed here",
             )
-        news = since(self.replica, self.differing)
+        update = fetch_update_with(self.replica, self.differing)
         try:
-            in_force(self.replica, news, settling)
+            in_force(self.replica, update, options)
         finally:
-            news.next_base.discard()
+            update.next_base.discard()
         return len(self.differing)
 
     # Contents
@@ -165,12 +165,12 @@ class _Run:
         if not replica.is_whole:
             self.left_out.append("rows by table: not all of the database is here")
             return
-        if are_there(replica):
+        if has_update(replica):
             self.left_out.append("rows by table: the remote has news, which a pull brings")
             return
         found: list[Difference] = []
         store = replica.store
-        with Snapshot(replica.metadata.db_pages, store.base_pages, store.base, replica.pages) as base:
+        with Snapshot(replica.metadata.db_pages, store.base_pages, store.base, replica.remote_pages) as base:
             try:
                 found += self._schema(base.raw)
                 for shape in read_schema(base.raw, ()).tables.values():
@@ -178,7 +178,7 @@ class _Run:
                         found += self._table(base.raw, shape)
             except apsw.Error as error:
                 found.append(Difference("", None, "unreadable", str(error)))
-        if are_there(replica):
+        if has_update(replica):
             self.left_out.append("rows by table: the remote changed meanwhile")
             return
         self.differences += found

@@ -299,7 +299,7 @@ def _here(db: Connection) -> Iterator[Connection]:
     if replica.is_whole:
         yield db
         return
-    with replica.gate.running(db._session):  # noqa: SLF001 - as above
+    with replica.gate.statement(db._session):  # noqa: SLF001 - as above
         raw = replica.open_database(offline=True)
         try:
             yield cast("Connection", raw)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from IPython.display import display
 
 from turso_sync_nb.jupyter.rendering import format_seconds, line_bundle
-from turso_sync_nb.progress import RECEIVED, SENT, told
+from turso_sync_nb.progress import RECEIVED, SENT, progress_to
 from turso_sync_nb.units import format_size
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def progress_line(doing: str) -> Iterator[None]:
     """Show how the block comes on, if it takes long: ``pull: downloaded 4.2 MB in 1.20 s``."""
     line = _Line(doing)
     try:
-        with told(line.moved):
+        with progress_to(line.moved):
             yield
     finally:
         line.end()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from turso_sync_nb.progress import RECEIVED, SENT, came_on
+from turso_sync_nb.progress import RECEIVED, SENT, report_progress
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class Traffic:
         """Count ``length`` bytes of a request's body."""
         with self._lock:
             self._sent_bytes += length
-        came_on(SENT, length)
+        report_progress(SENT, length)
 
     def received(self, length: int) -> None:
         """Count ``length`` bytes of an answer's body."""
         with self._lock:
             self._received_bytes += length
-        came_on(RECEIVED, length)
+        report_progress(RECEIVED, length)
 
     def snapshot(self) -> TrafficCount:
         """Return the counts of this moment."""

@@ -23,7 +23,7 @@ Rules of this layer:
 
 - Data travels in custom messages, never in traits: traits are saved with the notebook.
 - No timer and no thread in the kernel but a verb under way, and listening to the remote if it is asked for.
-  Events come from the replica's watchers and the notebook's cells; a view answers each update once, a while
+  Events come from the replica's observers and the notebook's cells; a view answers each update once, a while
   later, which brings what happened meanwhile.
 - The user's connection is never touched. Work is done on a sibling, made for it and closed after it.
 """

@@ -97,7 +97,7 @@ class Dashboard(RemoteNewsWidget):
     def sentence(self) -> str:
         """Return how things stand in one line: ``"Up to date · 2 changes wait · 37 % here · listening"``."""
         stats = self._stats()
-        parts = [_REMOTE.get(self.heard.kind) or _since(stats.last_pull_unix_time)]
+        parts = [_REMOTE.get(self.remote_status.kind) or _since(stats.last_pull_unix_time)]
         changes, conflicts = stats.cdc_operations, self._conflicts
         waiting = f"{changes:,} change{' waits' if changes == 1 else 's wait'}"
         parts.append(waiting if changes else "nothing waits")

@@ -103,13 +103,13 @@ class TableEditor(LiveWidget):
 
     def _open_view(self, content: Content) -> None:
         super()._open_view(content)
-        self.replica.listening.holds.add(self._half_edited)
+        self.replica.listener.pull_blockers.add(self._half_edited)
 
     def _close_view(self, content: Content) -> None:
         super()._close_view(content)
         self._typed_into.discard(str(content.get("view")))
         if not self.views:
-            self.replica.listening.holds.discard(self._half_edited)
+            self.replica.listener.pull_blockers.discard(self._half_edited)
 
     def _typing(self, content: Content) -> None:
         """Keep whether a view has a cell that is being typed into."""

@@ -4,7 +4,7 @@ A view says ``open`` and ``close``. An update goes out when something happened, 
 each is answered by ``more`` a while later, and if something happened meanwhile, that goes out then. So the
 last state always arrives, and nothing is sent, polled or waited for while nothing happens.
 
-Messages arrive in whatever thread the kernel takes them in (subshells), and watchers tell in the thread that
+Messages arrive in whatever thread the kernel takes them in (subshells), and observers tell in the thread that
 does something, perhaps holding locks: there nobody waits for the widget's lock. ipykernel 7.0 can send from a
 thread of ours only in the context of one of its own, so that of the last message is kept for it.
 """
@@ -169,7 +169,7 @@ class LiveWidget(anywidget.AnyWidget):
 
     def _open_view(self, content: Content) -> None:
         if not self.views:
-            self.replica.watchers.add(self.told)
+            self.replica.observers.add(self.replica_changed)
             self._listen_to_cells(register=True)
         self.views.add(str(content.get("view")))
         self._unanswered = 0
@@ -181,7 +181,7 @@ class LiveWidget(anywidget.AnyWidget):
     def _close_view(self, content: Content) -> None:
         self.views.discard(str(content.get("view")))
         if not self.views:
-            self.replica.watchers.discard(self.told)
+            self.replica.observers.discard(self.replica_changed)
             self._listen_to_cells(register=False)
 
     def _listen_to_cells(self, *, register: bool) -> None:
@@ -196,7 +196,7 @@ class LiveWidget(anywidget.AnyWidget):
 
     # Updates
 
-    def told(self, pages: BitMap | None) -> None:
+    def replica_changed(self, pages: BitMap | None) -> None:
         """Take note of an event, and send what is new if the last time is long enough ago.
 
         Unless a message is being made: then the answer to that brings this too.

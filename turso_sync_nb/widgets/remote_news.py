@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from turso_sync_nb.engine.listening import Heard, Want
+from turso_sync_nb.engine.remote_listener import RemoteStatus, Subscription
 from turso_sync_nb.widgets.live import LiveWidget
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class RemoteNewsWidget(LiveWidget):
             replica.need_remote()
         super().__init__(db, replica)
         self.listens = remote or pull
-        self.heard = Heard("off")
+        self.remote_status = RemoteStatus("off")
         self._pulls = pull
         self.handlers |= {
             "listen": self._choose,
@@ -40,7 +40,7 @@ class RemoteNewsWidget(LiveWidget):
     def _close_view(self, content: Content) -> None:
         super()._close_view(content)
         if not self.views:
-            self.replica.listening.leave(self)
+            self.replica.listener.unsubscribe(self)
 
     def _choose(self, content: Content) -> None:
         """Do as a view's boxes are ticked; a pull of news needs that they are heard."""
@@ -51,17 +51,17 @@ class RemoteNewsWidget(LiveWidget):
     def _listen(self) -> None:
         if self.listens:
             pull = self._pull_unasked if self._pulls else None
-            self.replica.listening.want(self, Want(self.db, self._show_heard, pull))
+            self.replica.listener.subscribe(self, Subscription(self.db, self._show_status, pull))
         else:
-            self.replica.listening.leave(self)
-            self._show_heard(Heard("off"))
+            self.replica.listener.unsubscribe(self)
+            self._show_status(RemoteStatus("off"))
 
-    def _show_heard(self, heard: Heard) -> None:
+    def _show_status(self, status: RemoteStatus) -> None:
         """Tell every view what is known of the remote, and what is chosen."""
-        self.heard = heard
+        self.remote_status = status
         self.send(
             {"type": "remote", "listens": self.listens, "pulls": self._pulls,
-             "kind": heard.kind, "text": heard.text}
+             "kind": status.kind, "text": status.text}
         )  # fmt: skip
 
     def _pull_unasked(self) -> None:

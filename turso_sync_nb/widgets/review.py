@@ -86,7 +86,7 @@ class ReviewWidget(LiveWidget):
     def _seen_now(self) -> tuple[object, ...]:
         log = self.replica.folder.wal
         written = (log.stat().st_size, log.stat().st_mtime_ns) if log.exists() else None
-        return self.replica.metadata.revision, written, len(self.replica.session.pushed)
+        return self.replica.metadata.revision, written, len(self.replica.pushed_log.pushed)
 
     def _ask(self, db: Connection) -> str:
         try:

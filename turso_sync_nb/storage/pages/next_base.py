@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from turso_sync_nb.errors import ProtocolError
-from turso_sync_nb.progress import PAGES, came_on
+from turso_sync_nb.progress import PAGES, report_progress
 from turso_sync_nb.storage.pages.page_file import PageFile
 from turso_sync_nb.storage.pages.page_store import admitted
 
@@ -50,7 +50,7 @@ class NextBase:
                     f"read page {page}: it came twice", hint="try again; the server's answers are damaged"
                 )
             here.add(page)
-            came_on(PAGES, 1)
+            report_progress(PAGES, 1)
             yield page, admitted(page, data, self.db_pages)
 
     def read(self, page: PageId) -> bytes:

@@ -22,7 +22,7 @@ import apsw
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import ProtocolError, ReplicaBrokenError, ReplicaError
-from turso_sync_nb.progress import PAGES, came_on
+from turso_sync_nb.progress import PAGES, report_progress
 from turso_sync_nb.storage.files.durable import explained, sync_folder
 from turso_sync_nb.storage.files.folder import SQLITE_MAGIC
 from turso_sync_nb.storage.pages.page_map import PageMap
@@ -198,7 +198,7 @@ class PageStore:
             if self._unflushed >= UNFLUSHED_PAGES_MAX:
                 self.flush()
         if absent:
-            came_on(PAGES, written)
+            report_progress(PAGES, written)
             self.arrived(absent)
         return written
 

@@ -14,7 +14,7 @@ CHANGES_KEPT: Final = 100_000
 """Changes that are remembered once they are pushed; beyond it the oldest transactions are forgotten."""
 
 
-class SessionLog:
+class PushedLog:
     """Begins with the process's first write. Memory is bounded; ``forgotten`` counts what that cost."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ from turso_sync_nb.changes.names import is_internal, quoted
 from turso_sync_nb.changes.schema import read_schema
 from turso_sync_nb.engine.fetch import PagesAt
 from turso_sync_nb.engine.keyed_pages import KINDS, KeyedPages, condition_of, first_known
-from turso_sync_nb.engine.news import every_change
+from turso_sync_nb.engine.remote_update import fetch_all_changed
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.storage.format.btree import INDEX_INTERIOR, INDEX_LEAF, TABLE_INTERIOR, TABLE_LEAF
 from turso_sync_nb.storage.format.overflow import free_pages, next_overflow, usable_bytes
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.changes.model import Change, Image, Shape, SqlValue
     from turso_sync_nb.engine.keyed_pages import Key
-    from turso_sync_nb.engine.news import News
+    from turso_sync_nb.engine.remote_update import RemoteUpdate
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.storage.format.btree import Node
 
@@ -50,7 +50,7 @@ Rows = dict[Any, "Image"]
 
 
 @dataclass(frozen=True)
-class Incoming:
+class StateDiff:
     """The changes of the next pull, local changes aside.
 
     ``unplaced`` pages hold parts of long values, of rows that are not here; which rows was not looked up.
@@ -60,7 +60,7 @@ class Incoming:
     unplaced: int = 0
 
 
-def incoming(replica: Replica) -> Incoming:
+def diff_with_remote(replica: Replica) -> StateDiff:
     """Ask the remote what the next pull would bring, and compare; nothing moves.
 
     Raises:
@@ -71,19 +71,19 @@ def incoming(replica: Replica) -> Incoming:
     with replica.verb():
         if not replica.metadata.revision:
             raise UsageError("compare with the remote: nothing is here yet", hint="pull first")
-        news = every_change(replica)
-        if news is None:
-            return Incoming()
+        update = fetch_all_changed(replica)
+        if update is None:
+            return StateDiff()
         try:
-            return Incoming(*changes_between(replica, news))
+            return StateDiff(*changes_between(replica, update))
         finally:
-            news.next_base.discard()
+            update.next_base.discard()
 
 
-def changes_between(replica: Replica, news: News) -> tuple[tuple[Change, ...], int]:
-    """Return what turns the base image in force into ``news``, and how many pages were not placed."""
-    with two_states(replica, news) as (before, after):
-        run = _Comparison(before, after, news.next_base.pages, news.keep)
+def changes_between(replica: Replica, update: RemoteUpdate) -> tuple[tuple[Change, ...], int]:
+    """Return what turns the base image in force into ``update``, and how many pages were not placed."""
+    with two_states(replica, update) as (before, after):
+        run = _Comparison(before, after, update.next_base.pages, update.keep)
         return tuple(run.changes()), run.unplaced
 
 
@@ -97,18 +97,18 @@ def compared(before: Snapshot, after: Snapshot, sent: BitMap, kept: BitMap) -> t
 
 
 @contextmanager
-def two_states(replica: Replica, news: News) -> Iterator[tuple[_State, _State]]:
+def two_states(replica: Replica, update: RemoteUpdate) -> Iterator[tuple[_State, _State]]:
     """Give the base image in force, and the next one."""
     store, base = replica.store, replica.store.base_pages
-    changed = news.next_base.pages
+    changed = update.next_base.pages
     with (
-        Snapshot(replica.metadata.db_pages, base, store.base, replica.pages) as before,
+        Snapshot(replica.metadata.db_pages, base, store.base, replica.remote_pages) as before,
         Snapshot(
-            news.next_base.db_pages,
+            update.next_base.db_pages,
             changed | BitMap(range(replica.metadata.db_pages)),
             # what did not change is fetched once, for both
-            lambda page: news.next_base.read(page) if page in changed else before.read(page),
-            PagesAt(replica.need_remote, news.revision),
+            lambda page: update.next_base.read(page) if page in changed else before.read(page),
+            PagesAt(replica.need_remote, update.revision),
         ) as after,
     ):
         within = BitMap(range(before.db_pages))

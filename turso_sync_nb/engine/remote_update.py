@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class News:
+class RemoteUpdate:
     """The remote's answer: the next base image, and the pages of the present one that stay valid in it."""
 
     revision: str
@@ -38,7 +38,7 @@ class News:
     """The reason to take the remote for another database: it does not know our revision, and differs."""
 
 
-def fetched(replica: Replica, wait_ms: int | None = None) -> News | None:
+def fetch_update(replica: Replica, wait_ms: int | None = None) -> RemoteUpdate | None:
     """Fetch what changed since our revision; ``None`` when nothing did.
 
     A remote that knows how to waits ``wait_ms`` for news; others answer at once.
@@ -46,7 +46,7 @@ def fetched(replica: Replica, wait_ms: int | None = None) -> News | None:
     if not replica.metadata.revision:
         return _first(replica)
     try:
-        replica.pages.recognise()
+        replica.remote_pages.recognise()
     except RevisionGoneError:
         return _all_again(replica)
     resident = replica.store.base_pages
@@ -60,13 +60,13 @@ def fetched(replica: Replica, wait_ms: int | None = None) -> News | None:
         if replica.metadata.database not in ("", answer.database):
             return _all_again(replica)
         expected = BitMap(range(answer.header.db_pages)) if whole else resident
-        news = _received(replica, answer, expected, resident)
+        update = _received(replica, answer, expected, resident)
     if whole:
-        _need(news, BitMap(range(replica.metadata.db_pages, news.next_base.db_pages)))
-    return news
+        _need(update, BitMap(range(replica.metadata.db_pages, update.next_base.db_pages)))
+    return update
 
 
-def are_there(replica: Replica, wait_s: float = 0.0, remote: Remote | None = None) -> bool:
+def has_update(replica: Replica, wait_s: float = 0.0, remote: Remote | None = None) -> bool:
     """Return whether the remote has another revision than ours; wait so long for it, if the remote can.
 
     ``remote`` is asked in place of the replica's own. Nothing is fetched. Other verbs may run meanwhile.
@@ -79,38 +79,38 @@ def are_there(replica: Replica, wait_s: float = 0.0, remote: Remote | None = Non
         return answer.header.revision not in (revision, replica.metadata.revision)
 
 
-def since(replica: Replica, again: BitMap) -> News:
+def fetch_update_with(replica: Replica, again: BitMap) -> RemoteUpdate:
     """Fetch what changed since our revision, and the pages ``again`` whether they changed or not."""
     revision, resident = replica.metadata.revision, replica.store.base_pages
     request = PullRequest(client_revision=revision, pages=resident)
     with replica.need_remote().pull_updates(request) as answer:
         newest = answer.header.revision
         if newest == revision:
-            news = News(revision, NextBase(replica.folder, replica.metadata.db_pages), resident)
+            update = RemoteUpdate(revision, NextBase(replica.folder, replica.metadata.db_pages), resident)
         else:
-            news = _received(replica, answer, resident, resident)
+            update = _received(replica, answer, resident, resident)
     try:
-        inside = BitMap(range(news.next_base.db_pages)) - BitMap([LOCK_PAGE])
+        inside = BitMap(range(update.next_base.db_pages)) - BitMap([LOCK_PAGE])
         grown = (
-            BitMap(range(replica.metadata.db_pages, news.next_base.db_pages))
+            BitMap(range(replica.metadata.db_pages, update.next_base.db_pages))
             if replica.is_whole
             else BitMap()
         )
-        wanted = ((again | grown) & inside) - news.next_base.pages
-        news.next_base.put(fetch_pages(replica.need_remote(), newest, wanted))
+        wanted = ((again | grown) & inside) - update.next_base.pages
+        update.next_base.put(fetch_pages(replica.need_remote(), newest, wanted))
     except BaseException:
-        news.next_base.discard()
+        update.next_base.discard()
         raise
-    return news
+    return update
 
 
-def every_change(replica: Replica) -> News | None:
+def fetch_all_changed(replica: Replica) -> RemoteUpdate | None:
     """Fetch every page that changed since our revision, those that are not here too; ``None``: none did.
 
     Raises:
         RevisionGoneError: the remote does not know our revision any more.
     """
-    replica.pages.recognise()
+    replica.remote_pages.recognise()
     request = PullRequest(client_revision=replica.metadata.revision)
     with replica.need_remote().pull_updates(request) as answer:
         if answer.header.revision == replica.metadata.revision:
@@ -119,20 +119,20 @@ def every_change(replica: Replica) -> News | None:
         return _received(replica, answer, every, replica.store.base_pages)
 
 
-def _first(replica: Replica) -> News:
+def _first(replica: Replica) -> RemoteUpdate:
     """Fetch what a replica that was put off begins with."""
     plan = replica.metadata.bootstrap
     wanted = BitMap(range(pages_of_bytes(plan.length))) if plan.kind == "prefix" else None
     request = PullRequest(pages=wanted, query=plan.query)
     with replica.need_remote().pull_updates(request) as answer:
         every = BitMap(range(answer.header.db_pages))
-        news = _received(replica, answer, every if wanted is None else every & wanted, BitMap())
+        update = _received(replica, answer, every if wanted is None else every & wanted, BitMap())
     if plan.kind != "query":
-        _need(news, every if wanted is None else every & wanted)
-    return news
+        _need(update, every if wanted is None else every & wanted)
+    return update
 
 
-def _all_again(replica: Replica) -> News:
+def _all_again(replica: Replica) -> RemoteUpdate:
     """Fetch every page that is here anew: the remote does not know our revision any more."""
     resident = replica.store.base_pages
     whole = replica.is_whole
@@ -140,27 +140,27 @@ def _all_again(replica: Replica) -> News:
     with replica.need_remote().pull_updates(request) as answer:
         every = BitMap(range(answer.header.db_pages))
         wanted = every if whole else every & resident
-        news = _received(replica, answer, wanted, BitMap())
-    _need(news, wanted)
+        update = _received(replica, answer, wanted, BitMap())
+    _need(update, wanted)
     replica.note("the remote no longer held our revision: every page was fetched anew")
-    return replace(news, doubt=_doubt(replica, news))
+    return replace(update, doubt=_doubt(replica, update))
 
 
-def _doubt(replica: Replica, news: News) -> str:
-    """Compare all that is here with ``news``; say by what they look like two databases, if they do.
+def _doubt(replica: Replica, update: RemoteUpdate) -> str:
+    """Compare all that is here with ``update``; say by what they look like two databases, if they do.
 
     A server that names its database tells by that. Of others, and of one that was moved, only what is all
     the same here and there is beyond doubt.
     """
-    ours, theirs = replica.metadata.database, news.database
+    ours, theirs = replica.metadata.database, update.database
     if ours and ours == theirs:
         return ""
     store, compared = replica.store, replica.store.base_pages
     differing = [
         page
         for page in map(PageId, compared)
-        if page not in news.next_base.pages
-        or _at_any_time(page, news.next_base.read(page)) != _at_any_time(page, store.base(page))
+        if page not in update.next_base.pages
+        or _at_any_time(page, update.next_base.read(page)) != _at_any_time(page, store.base(page))
     ]
     if differing:
         return f"it does not know our revision, and {len(differing)} of {len(compared)} pages differ"
@@ -179,7 +179,7 @@ def _at_any_time(page: PageId, data: bytes) -> bytes:
     return data[:18] + data[20:24] + data[28:40] + data[44:92] + data[100:]
 
 
-def _received(replica: Replica, answer: PullAnswer, expected: BitMap, resident: BitMap) -> News:
+def _received(replica: Replica, answer: PullAnswer, expected: BitMap, resident: BitMap) -> RemoteUpdate:
     """Take an answer's pages into a next base image; one that breaks off is completed."""
     header = answer.header
     next_base = NextBase(replica.folder, header.db_pages)
@@ -194,7 +194,7 @@ def _received(replica: Replica, answer: PullAnswer, expected: BitMap, resident: 
         next_base.discard()
         raise
     keep = resident & BitMap(range(min(header.db_pages, replica.metadata.db_pages)))
-    return News(header.revision, next_base, keep, answer.database)
+    return RemoteUpdate(header.revision, next_base, keep, answer.database)
 
 
 def _complete(replica: Replica, next_base: NextBase, revision: str, expected: BitMap) -> None:
@@ -227,13 +227,13 @@ def _only(pages: Iterator[tuple[PageId, bytes]], expected: BitMap) -> Iterator[t
         yield page_id, data
 
 
-def _need(news: News, wanted: BitMap) -> None:
+def _need(update: RemoteUpdate, wanted: BitMap) -> None:
     """Refuse an answer without pages that it must have had."""
-    missing = wanted - news.next_base.pages - BitMap([LOCK_PAGE])
+    missing = wanted - update.next_base.pages - BitMap([LOCK_PAGE])
     if missing:
-        news.next_base.discard()
+        update.next_base.discard()
         raise RemoteFailedError(
-            f"pull revision {news.revision!r}: the remote left out {len(missing)} of its pages, "
+            f"pull revision {update.revision!r}: the remote left out {len(missing)} of its pages, "
             f"page {missing.min()} first",
             hint="try again; tursodb serves only what is in its WAL: restart it on a complete database",
         )

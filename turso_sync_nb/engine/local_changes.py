@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Local:
+class LocalChanges:
     """The tape and the list of conflicts, in memory."""
 
     transactions: list[Transaction]
@@ -59,10 +59,10 @@ def last_waiting(replica: Replica) -> int | None:
         return known
 
 
-def read_local_work(replica: Replica) -> Local | None:
+def read_local_changes(replica: Replica) -> LocalChanges | None:
     """Return what was made here; ``None`` when nothing ever was."""
     raw = replica.open_database()
     try:
-        return Local.of(raw) if tape.exists(raw) else None
+        return LocalChanges.of(raw) if tape.exists(raw) else None
     finally:
         replica.close_database(raw)

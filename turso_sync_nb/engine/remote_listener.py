@@ -2,8 +2,8 @@
 
 A remote that can is asked to wait for news (long poll); one that answers at once is asked every ``EVERY_S``.
 Nothing is fetched, unless somebody also wants a pull to be made of news. That waits as long as a connection
-of the process is in the middle of something, or one of ``holds`` says what a user is. A remote that is away
-is asked again after a while that doubles.
+of the process is in the middle of something, or one of ``pull_blockers`` names one.
+A remote that is away is asked again after a while that doubles.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import apsw
 
-from turso_sync_nb.engine import news
+from turso_sync_nb.engine import remote_update
 from turso_sync_nb.errors import Error, StoppedError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ END_WAIT_S: Final = 1.0
 
 
 @dataclass(frozen=True)
-class Heard:
+class RemoteStatus:
     """The state of the remote as heard: not asked, nothing new, something new, or no answer."""
 
     kind: Literal["off", "nothing", "news", "away"]
@@ -50,90 +50,98 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Want:
+class Subscription:
     """Somebody's wish to be told, as long as ``owner`` (a connection) is open; ``pull`` is made of news."""
 
     owner: object
-    told: Callable[[Heard], object]
+    callback: Callable[[RemoteStatus], object]
     """Called in any thread; must not wait."""
     pull: Callable[[], object] | None = None
 
 
-class Listening:
+class RemoteListener:
     """One for each replica; safe for threads. There is a thread only while there are wants."""
 
     def __init__(self, replica: Replica) -> None:
-        self.heard = Heard("off")
-        self.holds: set[Callable[[], str]] = set()
+        self.status = RemoteStatus("off")
+        self.pull_blockers: set[Callable[[], str]] = set()
         """Each says why a pull that nobody asked for has to wait; an empty text: it need not."""
         self._replica = replica
         self._lock = threading.Lock()
-        self._wants: dict[Hashable, Want] = {}
-        self._asking: _Asking | None = None
+        self._subscriptions: dict[Hashable, Subscription] = {}
+        self._polling: _PollingThread | None = None
 
-    def want(self, who: Hashable, want: Want) -> None:
+    def subscribe(self, who: Hashable, subscription: Subscription) -> None:
         """Tell ``who`` from now on, in place of what it wanted before.
 
         Raises:
             RemoteUnreachableError: there is no remote.
         """
         with self._lock:
-            if self._asking is None:
-                self._asking = _Asking(self._replica, self)
-            self._wants[who] = want
-            self._asking.wake.set()
-        want.told(self.heard)
+            if self._polling is None:
+                self._polling = _PollingThread(self._replica, self)
+            self._subscriptions[who] = subscription
+            self._polling.wake.set()
+        subscription.callback(self.status)
 
-    def leave(self, who: Hashable) -> None:
+    def unsubscribe(self, who: Hashable) -> None:
         """Tell ``who`` no more; does not wait for the thread, whose request is ended. May be repeated."""
         self._drop([who])
 
     def end(self, owner: object) -> None:
         """Drop what was wanted on behalf of ``owner``, and wait for the thread if nothing is left."""
-        whose = [who for who, want in list(self._wants.items()) if want.owner is owner]
+        whose = [
+            who for who, subscription in list(self._subscriptions.items()) if subscription.owner is owner
+        ]
         thread = self._drop(whose, "the connection is closed")
         if thread is not None and thread is not threading.current_thread():
             thread.join(END_WAIT_S)
 
     def _drop(self, whose: list[Hashable], why: str = "") -> threading.Thread | None:
         with self._lock:
-            dropped = [self._wants.pop(who) for who in whose if who in self._wants]
-            ended = None if self._wants else self._asking
+            dropped = [self._subscriptions.pop(who) for who in whose if who in self._subscriptions]
+            ended = None if self._subscriptions else self._polling
             if ended is not None:
-                self._asking, self.heard = None, Heard("off")
+                self._polling, self.status = None, RemoteStatus("off")
                 ended.end()
-        for want in dropped:
-            want.told(Heard("off", why))
+        for subscription in dropped:
+            subscription.callback(RemoteStatus("off", why))
         return ended.thread if ended else None
 
-    def say(self, asking: _Asking, heard: Heard) -> None:
-        """Tell everyone what ``asking`` heard, unless that is not in force any more or they know it."""
+    def publish(self, polling: _PollingThread, status: RemoteStatus) -> None:
+        """Tell everyone what ``polling`` heard, unless that is not in force any more or they know it."""
         with self._lock:
-            if asking is not self._asking or heard == self.heard:
+            if polling is not self._polling or status == self.status:
                 return
-            self.heard = heard
-            wants = list(self._wants.values())
-        for want in wants:
-            want.told(heard)
+            self.status = status
+            subscriptions = list(self._subscriptions.values())
+        for subscription in subscriptions:
+            subscription.callback(status)
 
     def pull(self) -> Callable[[], object] | None:
         """Return how to make a pull of news, if somebody wants one."""
         with self._lock:
-            return next((want.pull for want in self._wants.values() if want.pull), None)
+            return next(
+                (subscription.pull for subscription in self._subscriptions.values() if subscription.pull),
+                None,
+            )
 
-    def held(self) -> str:
+    def blocker_text(self) -> str:
         """Say what a pull has to wait for; empty: nothing."""
-        return next(filter(None, (hold() for hold in list(self.holds))), "") or self._replica.gate.busy()
+        return (
+            next(filter(None, (blocks() for blocks in list(self.pull_blockers))), "")
+            or self._replica.gate.busy()
+        )
 
 
-class _Asking:
+class _PollingThread:
     """One thread that asks, from the first want to the last one's end."""
 
-    def __init__(self, replica: Replica, listening: Listening) -> None:
+    def __init__(self, replica: Replica, listener: RemoteListener) -> None:
         self.wake = threading.Event()
         self.thread = threading.Thread(target=self._run, name="turso-sync-nb listening", daemon=True)
         self._replica = replica
-        self._listening = listening
+        self._listener = listener
         self._remote = replica.need_remote().beside()
         self._ended = threading.Event()
         self._failures = 0
@@ -146,15 +154,15 @@ class _Asking:
         self._remote.end()
 
     def _run(self) -> None:
-        self._replica.watchers.add(self._told)
+        self._replica.observers.add(self._replica_changed)
         try:
             while not self._ended.is_set():
                 self._ask()
         finally:
-            self._replica.watchers.discard(self._told)
+            self._replica.observers.discard(self._replica_changed)
             self._remote.close()
 
-    def _told(self, pages: BitMap | None) -> None:
+    def _replica_changed(self, pages: BitMap | None) -> None:
         if pages is None:
             self.wake.set()
 
@@ -164,32 +172,34 @@ class _Asking:
         How things stand is asked first, then for a change of it.
         """
         began_s = time.monotonic()
-        waits = self._listening.heard.kind == "nothing"
+        waits = self._listener.status.kind == "nothing"
         try:
-            has_news = news.are_there(self._replica, WAIT_S if waits else 0.0, self._remote)
+            has_update = remote_update.has_update(self._replica, WAIT_S if waits else 0.0, self._remote)
         except StoppedError:
             return
         except (Error, OSError) as error:
             self._ended.wait(self._failed("away", error))
             return
         self._failures = 0
-        if has_news:
-            self._see_to_news()
+        if has_update:
+            self._handle_update()
             self._ended.wait(PAUSE_S)
         else:
-            self._listening.say(self, Heard("nothing"))
+            self._listener.publish(self, RemoteStatus("nothing"))
             self._ended.wait(max(began_s + EVERY_S - time.monotonic(), 0) if waits else 0)
 
-    def _see_to_news(self) -> None:
+    def _handle_update(self) -> None:
         """Say so, and pull if that is wanted; return when this replica has moved on, by whomever."""
         revision = self._replica.metadata.revision
         while not self._ended.is_set() and self._replica.metadata.revision == revision:
             self.wake.clear()
-            pull = self._listening.pull()
-            held = self._listening.held() if pull else ""
-            self._listening.say(self, Heard("news", f"the pull waits for {held}" if held else ""))
-            wait_s = PAUSE_S if held else None
-            if pull and not held:
+            pull = self._listener.pull()
+            blocker_text = self._listener.blocker_text() if pull else ""
+            self._listener.publish(
+                self, RemoteStatus("news", f"the pull waits for {blocker_text}" if blocker_text else "")
+            )
+            wait_s = PAUSE_S if blocker_text else None
+            if pull and not blocker_text:
                 try:
                     pull()
                 except (Error, apsw.Error, OSError) as error:
@@ -204,5 +214,5 @@ class _Asking:
         self._failures += 1
         wait_s = min(2.0 ** (self._failures - 1), BACK_OFF_MAX_S)
         text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        self._listening.say(self, Heard(kind, f"{text}; asked again in {wait_s:.0f} s"))
+        self._listener.publish(self, RemoteStatus(kind, f"{text}; asked again in {wait_s:.0f} s"))
         return wait_s
