@@ -324,43 +324,113 @@ def test_a_frame_is_applied_once(db):
         db.apply(frame, on_changed="never")
 
 
+NOT_ONE_CONDITION = [
+    "id = 1; DROP TABLE person",
+    "1; DELETE FROM person",
+    "1;",
+    "1 --\n; DELETE FROM person",
+    "1 /* \n */ ; DELETE FROM person",
+    "1); DELETE FROM person; SELECT (1",
+    "1) OR (1",
+    "1) AND (id < 3",
+    "id = 0) OR (id = 1",
+    "1)\n--\nOR\n/* ( */(1",
+    "id = ')' ) OR (')' = ')'",
+    "abs(id)) OR ((1)",
+    "(1",
+    "1)",
+    ")(",
+    "1) --",
+    "1) /*",
+    "1, 1",
+    "1), (1",
+    "id = 1 THEN 1 WHEN 1",
+    "1) THEN 2 WHEN (1",
+    "1 THEN 1 END OR CASE WHEN 1",
+    "1) UNION SELECT id, name, age, u FROM person WHERE (1",
+    "1 UNION SELECT 1",
+    "SELECT 1",
+    "1) ORDER BY (id",
+    "1 ORDER BY id",
+    "1) LIMIT (1",
+    "1 LIMIT 1",
+    "1) GROUP BY (id",
+    "count(*) > 1",
+    "1 /*",
+    "1 --\x00\n",
+    "'a",
+    '"a',
+    "id ==",
+    "-- nothing",
+    " ",
+    "missing = 1",
+]
+
+
+@pytest.mark.parametrize("take", ["edit_frame", "edit"])
+def test_where_is_one_expression(db, take):
+    """Another statement, a clause, a list, or what closes the condition is refused, and nothing is done."""
+    before = people(db)
+    for where in NOT_ONE_CONDITION:
+        try:
+            getattr(db, take)("person", where=where)
+            said = "it was taken"
+        except tsn.UsageError as error:
+            said = str(error)
+        assert said.startswith("edit person: where= is not one condition: "), where
+        assert said.endswith("(write what follows WHERE, values as :name with parameters=)")
+        assert "\n" not in said
+    assert people(db) == before
+    assert db.changes().empty
+    assert not db.in_transaction
+
+
+def test_where_is_text(db):
+    """The mask by which pandas filters is no SQL: one line says what to write."""
+    mask = db.query("SELECT id FROM person")["id"] < 3
+    for take in (db.edit_frame, db.edit):
+        with pytest.raises(tsn.UsageError, match="is SQL, not a Series"):
+            take("person", where=mask)
+    assert len(db.edit_frame("person", where="")) == len(db.edit_frame("person"))
+
+
 @pytest.mark.parametrize(
     "where",
     [
-        "id = 1; DROP TABLE person",
-        "1; DELETE FROM person",
-        "1 --\n; DELETE FROM person",
-        "1); DELETE FROM person; SELECT (1",
-        "1) UNION SELECT id, name, age, u FROM person WHERE (1",
-        "1) ORDER BY (id",
-        "1) LIMIT (1",
-        "1 /*",
-        "id ==",
+        "id < 3 -- two",
+        "id < 3 /* two ;) */",
+        "name <> 'a;b' AND id < 3",
+        "name <> ') OR (' AND id < 3",
+        "id IN (SELECT id FROM person WHERE id < 3)",
+        "EXISTS (SELECT 1 FROM person AS other WHERE other.id = person.id + 1 AND other.id < 4)",
+        "(id) < (3)",
+        "(id, 1) < (3, 0)",
+        "(1) AND (id < 3)",
+        "CASE WHEN id < 3 THEN 1 END",
+        "CASE id WHEN 1 THEN 1 WHEN 2 THEN 1 ELSE 0 END",
+        "id BETWEEN 1 AND 2",
+        "\n id\n < 3\n",
+        'person.id < 3 AND [id] < 3 AND `id` < 3 AND "id" < 3',
     ],
 )
-def test_where_is_one_expression(db, where):
-    """A second statement, or a clause that closes the condition, is refused, and nothing of it is done."""
-    before = people(db)
-    with pytest.raises(tsn.UsageError, match="not one condition") as caught:
-        db.edit_frame("person", where=where)
-    assert caught.value.hint
-    assert people(db) == before
-    assert db.changes().empty
-
-
-def test_where_that_closes_the_condition_elsewhere(db):
-    """What fits into the check by closing its CASE fits nowhere else."""
-    with pytest.raises(tsn.Error, match="THEN"):
-        db.edit_frame("person", where="1) THEN 2 WHEN (1")
+def test_where_takes_any_expression(db, where):
+    """Comments, strings with a semicolon or a parenthesis, subqueries, CASE."""
+    assert list(db.edit_frame("person", where=where)["id"]) == [1, 2]
+    assert len(db.edit("person", where=where).rows.page(db, "from", (), 9)) == 2
 
 
 @pytest.mark.parametrize(
-    "where",
-    ["id < 3 -- two", "name <> 'a;b' AND id < 3", "id IN (SELECT id FROM person WHERE id < 3)", "(id) < (3)"],
+    ("where", "parameters"),
+    [
+        ("id < ?", (3,)),
+        ("id < :top", {"top": 3}),
+        ("id IN :ids", {"ids": [1, 2]}),
+        ("name IN (SELECT name FROM :names)", {"names": pd.DataFrame({"name": ["Ada", "Bob"]})}),
+    ],
 )
-def test_where_takes_any_expression(db, where):
-    """Comments, strings with a semicolon, subqueries."""
-    assert list(db.edit_frame("person", where=where)["id"]) == [1, 2]
+def test_where_takes_values(db, where, parameters):
+    """By place, by name, and as lists and frames."""
+    assert list(db.edit_frame("person", where=where, parameters=parameters)["id"]) == [1, 2]
 
 
 VALUES = st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text() | st.binary()

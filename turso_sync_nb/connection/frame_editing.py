@@ -14,7 +14,8 @@ from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.connection.frame_diff import ATTRIBUTE, FrameBaseline, RowEdit
 from turso_sync_nb.connection.frames import frame_of_rows, no_collecting
 from turso_sync_nb.connection.rows_now import rows_now
-from turso_sync_nb.errors import ConflictError, Error, UsageError
+from turso_sync_nb.connection.statements import shortened, split
+from turso_sync_nb.errors import ConflictError, Error, ProgrammingError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -91,7 +92,8 @@ class FrameEdits:
         defaulted = {name for (name,) in db.run(_DEFAULTED, (table,)).rows}
         is_by_rowid = folded(key[0]) in ROWID_NAMES and not db.run(_HAS_COLUMN, (table, key[0])).rows
         listed = ", ".join(map(quoted, columns))
-        condition = _condition(db, table, where, parameters) if where else ""
+        check_condition(db, table, where, parameters)
+        condition = f" WHERE (\n{where}\n)" if where else ""
         result = db.run(f"SELECT {listed} FROM main.{quoted(table)}{condition}", parameters)
         kinds = zip(columns, result.declared, strict=True)
         days = frozenset(name for name, declared in kinds if (declared or "").upper() == "DATE")
@@ -217,30 +219,35 @@ def editable(
     return names, tuple(name for _, name, _ in keyed), auto_key
 
 
-def check_condition(db: Connection, table: str, where: str) -> None:
-    """Refuse a ``where`` that is not one SQL condition without parameters.
+def check_condition(
+    db: Connection, table: str, where: str | None, parameters: Parameters | None = None
+) -> None:
+    """Refuse a ``where`` that is neither empty nor one SQL condition.
+
+    It has to be one expression twice: in parentheses, where no second one and no clause fits, and without
+    them between WHEN and THEN, where nothing can close a parenthesis that it did not open.
 
     Raises:
         UsageError: it is not.
     """
-    _condition(db, table, where, None)
-
-
-def _condition(db: Connection, table: str, where: str, parameters: Parameters | None) -> str:
-    """Return the WHERE of one expression.
-
-    Only one expression can stand in CASE WHEN; what closes the parenthesis there does not fit after WHERE.
-    """
-    probe = f"EXPLAIN SELECT CASE WHEN (\n{where}\n) THEN 1 END FROM main.{quoted(table)}"
-    try:
-        db.execute(probe, () if parameters is None else parameters).close()
-    except Error as error:
-        reason = str(error)
+    if where is None or (isinstance(where, str) and not where):
+        return
+    if not isinstance(where, str):
         raise UsageError(
-            f"edit {table}: where= is not one condition: {reason}",
-            hint="write what follows WHERE, values as :name with parameters=",
-        ) from None
-    return f" WHERE (\n{where}\n)"
+            f"edit {table}: where= is SQL, not a {type(where).__name__}",
+            hint='write it as text: where="price > 20"; a frame is filtered after it was taken',
+        )
+    for form in (f"(\n{where}\n)", f"CASE WHEN\n{where}\nTHEN 1 END"):
+        probe = f"EXPLAIN SELECT 1 FROM main.{quoted(table)} WHERE {form}"
+        try:
+            if len(list(split(probe))) > 1:
+                raise ProgrammingError("a statement follows")
+            db.run(probe, parameters)
+        except Error as error:
+            raise UsageError(
+                f"edit {table}: where= is not one condition: {shortened(str(error))}",
+                hint="write what follows WHERE, values as :name with parameters=",
+            ) from None
 
 
 def _rows_now(

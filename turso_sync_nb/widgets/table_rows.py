@@ -58,8 +58,7 @@ class TableRows:
         Raises:
             UsageError: there is none, or ``where`` is not one SQL condition.
         """
-        if where:
-            check_condition(db, table, where)
+        check_condition(db, table, where)
         found: list[Any] = db.run(_COLUMNS, (table,)).rows
         if not found:
             raise UsageError(f"edit {table}: there is no such table", hint="%turso_sync tables lists them")
