@@ -60,6 +60,9 @@ def run(database: Path) -> None:
     )
     with serving(database) as url:
         os.environ["TSN_DEMO_URL"] = url
+        os.environ["PYTHONPATH"] = os.pathsep.join(
+            filter(None, (str(NOTEBOOKS), os.environ.get("PYTHONPATH")))
+        )
         try:
             client.execute()
         finally:
