@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import turso_sync_nb as tsn
+from turso_sync_nb.engine import verbs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,21 +75,53 @@ def test_others_go_on_while_a_policy_takes_long(replica):
     assert replica("other").execute("SELECT v FROM kv WHERE k = 'meanwhile'").fetchall() == [(1,)]
 
 
-@pytest.mark.parametrize("verb", ["pull", "push", "checkpoint"])
-def test_a_policy_that_begins_a_verb_is_told(replica, verb):
-    """A verb within the function is refused at once; the change is kept, and the replica works."""
+WITHIN = [("pull", "pull"), ("push", "pull"), ("checkpoint", "pull"), ("pull", "push"), ("pull", "review")]
+
+
+@pytest.mark.parametrize("how", ["same thread", "another thread", "another connection's thread"])
+@pytest.mark.parametrize(("verb", "asks"), WITHIN)
+def test_a_policy_that_begins_a_verb_is_told(replica, monkeypatch, verb, asks, how):
+    """A verb within the function is refused in whatever thread; the change is kept, the replica works."""
+    monkeypatch.setattr(verbs, "FUNCTION_WAIT_S", 0.1)
     asked: list[tsn.Connection] = []
 
     def policy(base: Any, local: Any, remote: Any) -> Any:
-        getattr(asked[0], verb)()
+        begin = getattr(asked[0], verb)
+        begin() if how == "same thread" else in_a_thread(begin)
         return local
 
     mine = conflict(replica, policy)
-    asked.append(mine)
+    asked.append(mine if "another connection" not in how else replica("mine"))
     with pytest.raises(tsn.ReplicaBusyError, match="waits for the function"):
-        mine.pull()
+        getattr(mine, asks)()
     assert len(mine.changes()) == 1
     assert mine.execute("SELECT a FROM t WHERE id = 1").fetchall() == [("mine",)]
+    getattr(replica("mine"), verb)()
+
+
+@pytest.mark.parametrize("loop", ["its own", "the caller's"])
+def test_a_policy_that_awaits_its_own_connection_is_told(replica, monkeypatch, loop):
+    """What it awaits would wait for the verb that waits for it: refused, and the change is kept."""
+    monkeypatch.setattr(verbs, "FUNCTION_WAIT_S", 0.1)
+    asked: list[Any] = []
+
+    def policy(base: Any, local: Any, remote: Any) -> Any:
+        mine, running = asked
+        query = mine.aio.query("SELECT 1")
+        if loop == "its own":
+            asyncio.run(query)
+        else:
+            asyncio.run_coroutine_threadsafe(query, running).result(30)
+        return local
+
+    async def pull() -> None:
+        asked.append(asyncio.get_running_loop())
+        await asked[0].aio.pull()
+
+    asked.append(conflict(replica, policy))
+    with pytest.raises(tsn.ReplicaBusyError, match="waits for the function"):
+        asyncio.run(pull())
+    assert len(asked[0].changes()) == 1
 
 
 @pytest.mark.parametrize(

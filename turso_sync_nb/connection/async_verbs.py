@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+from turso_sync_nb.engine.verbs import busy_with_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +46,7 @@ class AsyncVerbs:
     def __init__(self, db: Connection) -> None:
         self._db = db
         self._session = db._session  # noqa: SLF001 - one unit with its connection
+        self._verbs = db._replica.verbs  # noqa: SLF001 - one unit with its connection
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="turso-sync-nb await")
         self._running = threading.Lock()
 
@@ -100,7 +103,7 @@ class AsyncVerbs:
         future = asyncio.wrap_future(job)
         try:
             while not (await asyncio.wait([future], timeout=AWAKE_S))[0]:
-                pass
+                self._refuse_if_waited_for(job, token)
             return future.result()
         except asyncio.CancelledError:
             if job.cancel():
@@ -108,6 +111,16 @@ class AsyncVerbs:
             else:
                 await self._stopped(future)
             raise
+
+    def _refuse_if_waited_for(self, job: Future[Any], token: object) -> None:
+        """Give up what has not begun while a function of the verb before it may be waiting for it.
+
+        Raises:
+            ReplicaBusyError: it was given up.
+        """
+        if self._verbs.waits_for_function and job.cancel():
+            self._session.awaited.discard(token)
+            raise busy_with_function()
 
     async def _stopped(self, future: asyncio.Future[Any]) -> None:
         """Wait until the verb has stopped; it may be between two things that can be stopped."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pyroaring import BitMap
 
-from turso_sync_nb.errors import UsageError
+from turso_sync_nb.errors import ReplicaBusyError, UsageError
 from turso_sync_nb.units import PAGE_SIZE, format_size
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ class Hydration:
             while not self._stop.is_set() and (rest := self._replica.store.page_map.absent()):
                 if self._replica.loader.is_busy:
                     self._stop.wait(PAUSE_S)  # a reader waits for a page: that one first
-                else:
+                    continue
+                with suppress(ReplicaBusyError):  # a verb waits long for a user's function
                     self._part(BitMap(rest[:PART_PAGES]))
             self._replica.store.flush()
         except Exception as error:  # noqa: BLE001 - told by wait()

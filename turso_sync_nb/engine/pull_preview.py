@@ -76,7 +76,8 @@ def _replayed(
     waiting = [left for one in local.transactions if (left := tape.unacknowledged(one, acknowledged))]
     raw.execute("BEGIN IMMEDIATE")
     try:
-        replayed = replay(raw, waiting, options.policies, options.transform)
+        with replica.verbs.asking():
+            replayed = replay(raw, waiting, options.policies, options.transform)
         return PullPreview(incoming, replayed, _rows(raw, _changes_of(incoming.changes, waiting, replayed)))
     except ConflictError as error:
         return PullPreview(incoming, refused=str(error))

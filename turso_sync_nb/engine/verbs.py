@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import ReplicaBusyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+FUNCTION_WAIT_S: Final = 5.0
+"""Seconds after which a verb waits no longer for one whose function (a policy, a transform) still works: the
+function may be waiting for it, in another thread."""
 
 
 class Verbs:
@@ -18,26 +24,33 @@ class Verbs:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._running = 0
-        self._is_asking = False
+        self._asking_since = math.inf
 
     @contextmanager
     def one(self) -> Iterator[None]:
         """Do a verb in the block; those of other threads wait.
 
         Raises:
-            ReplicaBusyError: a function that this thread's verb asks begins it.
+            ReplicaBusyError: a function that a verb asks begins it, or may wait for the thread that does.
         """
-        with self._lock:
-            if self._is_asking:
-                raise ReplicaBusyError(
-                    "begin a verb: another one waits for the function that calls it",
-                    hint="a conflict policy or transform may query the replica, and not pull, push or revise",
-                )
+        while not self._lock.acquire(timeout=FUNCTION_WAIT_S):
+            if self.waits_for_function:
+                raise busy_with_function()
+        try:
+            if self._asking_since != math.inf:
+                raise busy_with_function()
             self._running += 1
             try:
                 yield
             finally:
                 self._running -= 1
+        finally:
+            self._lock.release()
+
+    @property
+    def waits_for_function(self) -> bool:
+        """Whether the verb under way has waited long for a user's function."""
+        return time.monotonic() - self._asking_since >= FUNCTION_WAIT_S
 
     @contextmanager
     def none(self) -> Iterator[bool]:
@@ -53,8 +66,16 @@ class Verbs:
     @contextmanager
     def asking(self) -> Iterator[None]:
         """Ask a user's functions in the block, amid a verb: they may not begin another one."""
-        self._is_asking = True
+        self._asking_since = time.monotonic()
         try:
             yield
         finally:
-            self._is_asking = False
+            self._asking_since = math.inf
+
+
+def busy_with_function() -> ReplicaBusyError:
+    """Return the error for who may be waited for by the function that the verb under way asks."""
+    return ReplicaBusyError(
+        "begin a verb: another one waits for the function that calls it",
+        hint="a conflict policy or transform may query the replica, and not pull, push or revise",
+    )
