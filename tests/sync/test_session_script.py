@@ -7,7 +7,7 @@ import pytest
 from faulty import lost_after
 
 import turso_sync_nb as tsn
-from turso_sync_nb.engine import session_log
+from turso_sync_nb.engine import pushed_log
 
 
 def contents(db: tsn.Connection | apsw.Connection) -> list[list[tuple[object, ...]]]:
@@ -62,7 +62,7 @@ def test_what_an_earlier_session_wrote_is_not_in_it(replica):
 
 def test_memory_is_bounded(replica, monkeypatch):
     """The oldest are forgotten, and the script says so."""
-    monkeypatch.setattr(session_log, "CHANGES_KEPT", 3)
+    monkeypatch.setattr(pushed_log, "CHANGES_KEPT", 3)
     mine = replica("mine")
     for number in range(4):
         mine.executemany("INSERT INTO kv VALUES (?, ?)", [(f"a{number}", 0), (f"b{number}", 0)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import turso_sync_nb as tsn
-from turso_sync_nb.engine import news
+from turso_sync_nb.engine import remote_update
 
 VALUES = [None, 0, -1, 2**63 - 1, 1.5, -0.25, 1e300, "", "a", "é😀", "x" * 9000, b"", b"\0\xff", float("inf")]
 
@@ -24,14 +24,14 @@ def fill(db):
 
 def losing_pull(db, monkeypatch, lost):
     """Pull an answer that ends well without its last ``lost`` pages, as a server can give it."""
-    whole = news._only
+    whole = remote_update._only
 
     def short(pages, expected):
         every = list(whole(pages, expected))
         yield from every[: len(every) - lost]
 
     with monkeypatch.context() as patched:
-        patched.setattr(news, "_only", short)
+        patched.setattr(remote_update, "_only", short)
         assert db.pull()
 
 
