@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import apsw
 import pytest
 
-from turso_sync_nb.changes.model import RowChange, SchemaChange, Shape, Transaction
+from turso_sync_nb.changes.model import RowChange, SchemaChange, TableSchema, Transaction
 from turso_sync_nb.engine.replay import Replayed, replay
 from turso_sync_nb.errors import ConflictError
 from turso_sync_nb.options import SKIP, Rewrite
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.changes.model import Change, Image
 
-T = Shape(1, "t", ("id", "a", "b"), key=(0,), auto_key=True, rowid_name="rowid")
-CHILD = Shape(2, "child", ("id", "parent"), key=(0,), auto_key=True, rowid_name="rowid")
-BARE = Shape(3, "bare", ("x", "y"), key=(), rowid_name="rowid")
+T = TableSchema(1, "t", ("id", "a", "b"), key=(0,), auto_key=True, rowid_name="rowid")
+CHILD = TableSchema(2, "child", ("id", "parent"), key=(0,), auto_key=True, rowid_name="rowid")
+BARE = TableSchema(3, "bare", ("x", "y"), key=(), rowid_name="rowid")
 
 
 @pytest.fixture
@@ -36,17 +36,17 @@ def base() -> Iterator[apsw.Connection]:
         yield raw
 
 
-def insert(new: Image, shape: Shape = T, **more: object) -> RowChange:
+def insert(new: Image, shape: TableSchema = T, **more: object) -> RowChange:
     """Return the change that an INSERT of ``new`` makes."""
     return RowChange(1, shape, "insert", None, new, **more)
 
 
-def update(old: Image, new: Image, shape: Shape = T, **more: object) -> RowChange:
+def update(old: Image, new: Image, shape: TableSchema = T, **more: object) -> RowChange:
     """Return the change from ``old`` to ``new``."""
     return RowChange(2, shape, "update", old, new, **more)
 
 
-def delete(old: Image, shape: Shape = T, **more: object) -> RowChange:
+def delete(old: Image, shape: TableSchema = T, **more: object) -> RowChange:
     """Return the change that removes ``old``."""
     return RowChange(3, shape, "delete", old, None, **more)
 
@@ -211,7 +211,7 @@ def test_row_without_key_is_one_of_equal_rows(base, run):
 def test_added_column_that_is_there_already(base, run):
     """ADD COLUMN on both sides is no error, and our later rows have values in it."""
     base.execute("ALTER TABLE t ADD COLUMN c")
-    wide = Shape(9, "t", ("id", "a", "b", "c"), key=(0,), auto_key=True, rowid_name="rowid")
+    wide = TableSchema(9, "t", ("id", "a", "b", "c"), key=(0,), auto_key=True, rowid_name="rowid")
     done = run(
         SchemaChange(1, "ALTER TABLE t ADD COLUMN c", "add_column", "t", "c"),
         insert((2, "two", 20, "see"), wide),

@@ -29,9 +29,9 @@ def statements(monkeypatch) -> list[int]:
     sent: list[int] = []
     real = push_module.send
 
-    def send(remote: Any, client_id: Any, pieces: Any, **others: Any) -> Any:
-        sent.extend(len(piece.changes) for piece in pieces)
-        return real(remote, client_id, pieces, **others)
+    def send(remote: Any, client_id: Any, statements: Any, **others: Any) -> Any:
+        sent.extend(len(statement.changes) for statement in statements)
+        return real(remote, client_id, statements, **others)
 
     monkeypatch.setattr(push_module, "send", send)
     return sent

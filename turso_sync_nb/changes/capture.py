@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from turso_sync_nb.changes.model import SchemaChange, Shape
+    from turso_sync_nb.changes.model import SchemaChange, TableSchema
     from turso_sync_nb.changes.rows_seen import RowsSeen
     from turso_sync_nb.changes.written import SetColumns, Writes, Written
 
@@ -64,7 +64,7 @@ class Capture:
         self._clock = clock
         self._known: tuple[int, int] | None = None
         self._schema: Schema | None = None
-        self._shapes: dict[str, Shape] = {}
+        self._shapes: dict[str, TableSchema] = {}
         self._followed: set[tuple[str, Writes]] = set()
         """First words and writes of statements for which all is ready under the schema in force."""
         self._nested: Nested | None = None
@@ -247,12 +247,12 @@ class Capture:
             self._make_triggers(schema.tables[name], schema)
         self._known = self._cookies()
 
-    def _make_triggers(self, table: Shape, schema: Schema) -> Shape:
+    def _make_triggers(self, table: TableSchema, schema: Schema) -> TableSchema:
         """Make the triggers of one table and return its shape with an id; none if it cannot be captured."""
         if _unfit(table):
             return table
         tape.widen(self._raw, len(table.columns))
-        shape = table.changed(id=tape.shape_id(self._raw, table))
+        shape = table.changed(id=tape.table_schema_id(self._raw, table))
         self._shapes[folded(table.table)] = shape
         for trigger in (plain_triggers if schema.is_plain else nested_triggers)(shape):
             self._raw.execute(trigger)
@@ -340,7 +340,7 @@ class Capture:
             ),
         )  # fmt: skip
 
-    def _copy_rows(self, shape: Shape) -> None:
+    def _copy_rows(self, shape: TableSchema) -> None:
         names = "".join(f", v{at}" for at in range(len(shape.columns)))
         columns = "".join(f", {quoted(column)}" for column in shape.columns)
         self._raw.execute(
@@ -392,7 +392,7 @@ def own_sets(schema: Schema, set_columns: SetColumns) -> dict[str, tuple[str, ..
     return {table: tuple(sorted(columns)) for table, columns in found.items()}
 
 
-def _unfit(shape: Shape) -> tuple[str, str] | None:
+def _unfit(shape: TableSchema) -> tuple[str, str] | None:
     """Return why changes of a table cannot be captured, and what to do; ``None`` when they can."""
     if len(shape.columns) > COLUMNS_MAX:
         return f"it has {len(shape.columns)} columns, {COLUMNS_MAX} can be captured", "split it in two"

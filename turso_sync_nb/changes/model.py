@@ -47,7 +47,7 @@ class _Part(Struct, frozen=True):
         return replace(self, **changes)
 
 
-class Shape(_Part, frozen=True):
+class TableSchema(_Part, frozen=True):
     """A table as it was when changes to it were made.
 
     ``columns`` are the stored ones, generated ones left out. ``key`` holds positions in ``columns``, in the
@@ -80,7 +80,7 @@ class RowChange(_Part, frozen=True, gc=False):
     """
 
     id: int
-    shape: Shape
+    shape: TableSchema
     op: Operation
     old: Image | None
     new: Image | None

@@ -38,7 +38,7 @@ from turso_sync_nb.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from turso_sync_nb.changes.model import Conflict, Image, Operation, Shape
+    from turso_sync_nb.changes.model import Conflict, Image, Operation, TableSchema
     from turso_sync_nb.changes.schema import ForeignKeyAction, Schema
 
 OWN: Final = f"{PREFIX}own"
@@ -68,7 +68,7 @@ class _Event:
     """One change that the hook saw; it stays listed until a trigger of ours has asked about it."""
 
     id: int
-    shape: Shape
+    shape: TableSchema
     op: str
     rowid: int
     depth: int
@@ -81,7 +81,7 @@ class _Event:
 class _Attempt:
     """A row that the statement itself tries to change."""
 
-    shape: Shape
+    shape: TableSchema
     op: str
     depth: int
     old: Image | None
@@ -97,10 +97,10 @@ class Nested:
     """Follows the statements of one connection; made anew when the schema changes."""
 
     def __init__(self, raw: apsw.Connection, schema: Schema) -> None:
-        self._by_name: dict[str, Shape] = {}
+        self._by_name: dict[str, TableSchema] = {}
         self._tables = schema.tables
         self._unfollowed = False
-        self._shapes: dict[int, Shape] = {}
+        self._shapes: dict[int, TableSchema] = {}
         self._width = 0
         self._tried_old: Image | None = None
         self._actions = schema.actions
@@ -160,7 +160,7 @@ class Nested:
         """Whether each change that the hook saw was asked about by a trigger of ours."""
         return not self._events and not self._unfollowed and not self._unread
 
-    def follow(self, shape: Shape) -> None:
+    def follow(self, shape: TableSchema) -> None:
         """Listen for changes of one more table, which has triggers of ours now."""
         self._by_name[folded(shape.table)] = shape
         self._shapes[shape.id] = shape
@@ -249,7 +249,7 @@ class Nested:
 
     # Attempts
 
-    def _sets_of(self, shape: Shape) -> tuple[str, ...]:
+    def _sets_of(self, shape: TableSchema) -> tuple[str, ...]:
         """Return the columns that the statement sets in a table with triggers."""
         table = folded(shape.table)
         return self._set_columns.get(table, ()) if table in self._triggered else ()
@@ -276,7 +276,7 @@ class Nested:
         new = None if op == "DELETE" else image
         self._attempts.append(_Attempt(shape, op, depth, old, new, is_auto))
 
-    def _image_tried(self, update: apsw.PreUpdate, shape: Shape) -> Image:
+    def _image_tried(self, update: apsw.PreUpdate, shape: TableSchema) -> Image:
         try:
             return (update.new or ())[1 : 1 + len(shape.columns)]
         except UnicodeDecodeError:  # the other side could not be sent such a text either
@@ -359,7 +359,7 @@ class Nested:
         places = self._tables.positions(folded(event.shape.table))
         return tuple(event.old[places[folded(name)]] for name in event.shape.columns)
 
-    def _check_replaceable(self, shape: Shape) -> None:
+    def _check_replaceable(self, shape: TableSchema) -> None:
         """Refuse to replace rows where the other side cannot be asked which rows would make way.
 
         Raises:

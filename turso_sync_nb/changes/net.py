@@ -11,10 +11,10 @@ from turso_sync_nb.changes.to_sql import differing, key_of, usable_key
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from turso_sync_nb.changes.model import Change, Image, Shape
+    from turso_sync_nb.changes.model import Change, Image, TableSchema
 
 
-def row_key(shape: Shape, image: Image) -> tuple[Any, ...] | None:
+def row_key(shape: TableSchema, image: Image) -> tuple[Any, ...] | None:
     """Return what names a row among all rows; ``None`` when its key does not."""
     if not usable_key(shape, image):
         return None

@@ -11,10 +11,10 @@ from turso_sync_nb.changes.tape import decoded
 if TYPE_CHECKING:
     import apsw
 
-    from turso_sync_nb.changes.model import Image, Shape
+    from turso_sync_nb.changes.model import Image, TableSchema
 
 
-def read_row(raw: apsw.Connection, shape: Shape, image: Image) -> Image | None:
+def read_row(raw: apsw.Connection, shape: TableSchema, image: Image) -> Image | None:
     """Return the row that ``image`` names, in the columns of ``shape``; ``None`` when there is none."""
     sql, arguments = to_sql.select(shape, image)
     try:

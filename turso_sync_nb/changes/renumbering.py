@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from turso_sync_nb.changes.model import Image, Shape, SqlValue, Transaction
+    from turso_sync_nb.changes.model import Image, SqlValue, TableSchema, Transaction
 
 ROWID_MAX: Final = 2**63 - 1
 """SQLite's highest rowid; when it is taken, SQLite draws free ones by chance."""
@@ -94,7 +94,7 @@ class Renumbering:
         self._exchanges.append(_Exchange(self._now, table, old, new))
         return change.changed(new=(*change.new[:at], new, *change.new[at + 1 :]))
 
-    def _free_key(self, shape: Shape) -> int:
+    def _free_key(self, shape: TableSchema) -> int:
         table, name = quoted(shape.table), folded(shape.table)
         column = quoted(shape.columns[shape.key[0]])
         there = int(self._raw.execute(f"SELECT ifnull(max({column}), 0) FROM {table}").get)
@@ -182,7 +182,7 @@ class Renumbering:
 
     def _with_keys(
         self,
-        shape: Shape,
+        shape: TableSchema,
         image: Image,
         keys: dict[str, dict[SqlValue, SqlValue]],
         without: list[tuple[str, str]],
@@ -197,11 +197,11 @@ class Renumbering:
 
     # Which columns hold keys
 
-    def _own(self, shape: Shape) -> list[tuple[str, str]]:
+    def _own(self, shape: TableSchema) -> list[tuple[str, str]]:
         """Return the column that is the row's own key, as :meth:`_pointing` lists it."""
         return [(shape.columns[shape.key[0]], folded(shape.table))] if shape.auto_key else []
 
-    def _pointing(self, shape: Shape) -> list[tuple[str, str]]:
+    def _pointing(self, shape: TableSchema) -> list[tuple[str, str]]:
         """Return the columns of a table that hold keys, each with the table whose keys they are."""
         table = folded(shape.table)
         if table not in self._parents:
@@ -229,7 +229,7 @@ def _row_changes(transactions: Iterable[Transaction]) -> Iterator[RowChange]:
                 yield change
 
 
-def _own_key(shape: Shape, image: Image | None) -> SqlValue:
+def _own_key(shape: TableSchema, image: Image | None) -> SqlValue:
     """Return the rowid that an image has as its key; ``None`` where it has none."""
     return image[shape.key[0]] if image is not None and shape.auto_key else None
 

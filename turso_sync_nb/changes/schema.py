@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.changes.model import Shape
+from turso_sync_nb.changes.model import TableSchema
 from turso_sync_nb.changes.names import PREFIX, folded, is_internal
 
 if TYPE_CHECKING:
@@ -39,21 +39,21 @@ class ForeignKeyAction:
     to: tuple[str, ...]
 
 
-class Tables(Mapping[str, Shape]):
+class Tables(Mapping[str, TableSchema]):
     """The tables of main by name in lower case; each is read when it is asked for, and then known."""
 
     def __init__(self, raw: apsw.Connection, listed: dict[str, tuple[str, bool]], ignored: set[str]) -> None:
         self._raw = raw
         self._listed = listed
         self._ignored = ignored
-        self._shapes: dict[str, Shape] = {}
+        self._shapes: dict[str, TableSchema] = {}
         self._positions: dict[str, dict[str, int]] = {}
 
-    def __getitem__(self, name: str) -> Shape:
+    def __getitem__(self, name: str) -> TableSchema:
         known = self._shapes.get(name)
         if known is None:
             table, without_rowid = self._listed[name]
-            known = self._shapes[name] = _shape(
+            known = self._shapes[name] = _read_table(
                 self._raw, table, without_rowid=without_rowid, ignored=name in self._ignored
             )
         return known
@@ -152,7 +152,7 @@ def _user_triggers(raw: apsw.Connection, place: str) -> list[tuple[str, str]]:
     return [(name, table) for name, table in rows if not name.startswith(PREFIX)]
 
 
-def _shape(raw: apsw.Connection, table: str, *, without_rowid: bool, ignored: bool) -> Shape:
+def _read_table(raw: apsw.Connection, table: str, *, without_rowid: bool, ignored: bool) -> TableSchema:
     query = "SELECT name, upper(type), pk FROM pragma_table_xinfo(?, 'main') WHERE hidden = ?"
     stored: list[Any] = raw.execute(query, (table, _STORED)).fetchall()
     columns = tuple(name for name, _, _ in stored)
@@ -161,7 +161,7 @@ def _shape(raw: apsw.Connection, table: str, *, without_rowid: bool, ignored: bo
     is_integer = len(key) == 1 and stored[key[0]][1] == "INTEGER" and not without_rowid
     lowered = {folded(name) for name in columns}
     free = None if without_rowid else next((name for name in _ROWID_NAMES if name not in lowered), None)
-    return Shape(
+    return TableSchema(
         id=0,
         table=table,
         columns=columns,

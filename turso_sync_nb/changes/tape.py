@@ -5,8 +5,8 @@ SQLite stores them. The triggers that write it (``triggers``) are plain SQL; so 
 there, and a row that begins a transaction goes before its changes. What Python writes (:func:`write`) takes
 one row for a change, under the id that it had.
 
-Ids go up and are never used again. A *border* is the id of a transaction's last change: the remote's
-bookkeeping names one. The *floor* is the border that was acknowledged last.
+Ids go up and are never used again. A transaction is named by the id of its last change,
+its *last change id*: the remote's bookkeeping names one, the *acknowledged id*.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from turso_sync_nb.changes.model import (
     RawText,
     RowChange,
     SchemaChange,
-    Shape,
+    TableSchema,
     Transaction,
     is_ignored,
     is_shown,
@@ -60,7 +60,7 @@ BLOCK_IDS: Final = 2**20
 _BLOCKS_MAX: Final = 2**22
 """Blocks that such a begin may leave out: two copies of a replica do not meet in one by chance."""
 
-_NOT_COUNTED: Final = (Op.FLOOR, Op.BEGIN, Op.AUTO, Op.OLD)
+_NOT_COUNTED: Final = (Op.ACKNOWLEDGED, Op.BEGIN, Op.AUTO, Op.OLD)
 
 
 # The tables
@@ -116,9 +116,9 @@ def _value_columns(raw: apsw.Connection) -> int:
     return count - len(FIXED)
 
 
-def shape_id(raw: apsw.Connection, shape: Shape) -> int:
+def table_schema_id(raw: apsw.Connection, shape: TableSchema) -> int:
     """Return the id under which ``shape`` is kept, keeping it if it is not yet; its own id says nothing."""
-    values = _shape_row(shape)
+    values = _table_schema_row(shape)
     match = " AND ".join(f"{name} IS ?" for name in SHAPE)
     for (known,) in raw.execute(f"SELECT id FROM {SHAPES} WHERE {match}", values):
         return int(known)
@@ -126,16 +126,16 @@ def shape_id(raw: apsw.Connection, shape: Shape) -> int:
     return raw.last_insert_rowid()
 
 
-def _shape_row(shape: Shape) -> tuple[Any, ...]:
+def _table_schema_row(shape: TableSchema) -> tuple[Any, ...]:
     columns, key = (msgspec.json.encode(each).decode() for each in (shape.columns, shape.key))
     flags = (int(shape.ignored), int(shape.on_conflict))
     return shape.table, columns, key, int(shape.auto_key), shape.rowid_name, *flags
 
 
-def _shapes(raw: apsw.Connection) -> dict[int, Shape]:
+def _table_schemas(raw: apsw.Connection) -> dict[int, TableSchema]:
     rows = raw.execute(f"SELECT id, {', '.join(SHAPE)} FROM {SHAPES}")
     return {
-        number: Shape(
+        number: TableSchema(
             number,
             table,
             msgspec.json.decode(columns, type=tuple[str, ...]),
@@ -163,14 +163,14 @@ def last_transaction(raw: apsw.Connection) -> int:
 
 
 def acknowledged(raw: apsw.Connection) -> int:
-    """Return the border that the remote acknowledged last, 0 when it never did."""
-    found = raw.execute(f"SELECT v0 FROM {TAPE} WHERE op = {Op.FLOOR}").get
+    """Return the last change id that the remote acknowledged, 0 when it never did."""
+    found = raw.execute(f"SELECT v0 FROM {TAPE} WHERE op = {Op.ACKNOWLEDGED}").get
     return int(found or 0)
 
 
 def jump(raw: apsw.Connection, to: int) -> None:
     """Make the next id greater than ``to``."""
-    _set_floor(raw, acknowledged(raw), max(to, last_id(raw) + 1))
+    _set_acknowledged(raw, acknowledged(raw), max(to, last_id(raw) + 1))
 
 
 def begin_block(raw: apsw.Connection) -> None:
@@ -178,9 +178,9 @@ def begin_block(raw: apsw.Connection) -> None:
     jump(raw, (last_id(raw) // BLOCK_IDS + random.SystemRandom().randrange(1, _BLOCKS_MAX)) * BLOCK_IDS)
 
 
-def _set_floor(raw: apsw.Connection, change_id: int, own_id: int) -> None:
-    raw.execute(f"DELETE FROM {TAPE} WHERE op = {Op.FLOOR}")
-    values = (own_id, int(Op.FLOOR), change_id, FORMAT)
+def _set_acknowledged(raw: apsw.Connection, change_id: int, own_id: int) -> None:
+    raw.execute(f"DELETE FROM {TAPE} WHERE op = {Op.ACKNOWLEDGED}")
+    values = (own_id, int(Op.ACKNOWLEDGED), change_id, FORMAT)
     raw.execute(f"INSERT INTO {TAPE} (id, op, v0, v1) VALUES (?, ?, ?, ?)", values)
 
 
@@ -190,7 +190,7 @@ def _check_format(raw: apsw.Connection) -> None:
     Raises:
         ReplicaBrokenError: it is one.
     """
-    found = raw.execute(f"SELECT v1 FROM {TAPE} WHERE op = {Op.FLOOR:d}").get
+    found = raw.execute(f"SELECT v1 FROM {TAPE} WHERE op = {Op.ACKNOWLEDGED:d}").get
     if found is not None and found > FORMAT:
         raise ReplicaBrokenError(
             f"read captured changes: their format is {found}, this release knows {FORMAT}",
@@ -211,7 +211,7 @@ def transactions(raw: apsw.Connection, *, after: int = 0) -> Iterator[Transactio
         number: (state, reason)
         for number, state, reason in raw.execute(f"SELECT number, state, reason FROM {TRANSACTIONS}")
     }
-    for one in Reader(_shapes(raw)).transactions(_rows(raw)):
+    for one in Reader(_table_schemas(raw)).transactions(_rows(raw)):
         state, reason = states.get(one.number, ("pending", ""))
         if one.last_id > after or state != "pending" or any(map(is_ignored, one.changes)):
             yield one.changed(state=state, reason=reason)
@@ -313,7 +313,7 @@ def ignore(raw: apsw.Connection, table: str) -> None:
 
 
 def acknowledge(raw: apsw.Connection, change_id: int) -> None:
-    """Trim what the remote has, up to the border ``change_id``: it is the floor from now on.
+    """Trim what the remote has, up to ``change_id``: that is the acknowledged id from now on.
 
     Transactions that are refused, aside or skipped stay, and so does what is never pushed. What triggers made
     stays noted until the next pull: the remote's triggers made something else, which is no conflict.
@@ -321,13 +321,13 @@ def acknowledge(raw: apsw.Connection, change_id: int) -> None:
     last = last_id(raw)
     if not raw.execute(_ANYTHING_KEPT).get:
         _trim(raw, change_id)
-        _set_floor(raw, change_id, last + 1)
+        _set_acknowledged(raw, change_id, last + 1)
         return
     kept = [one for one in transactions(raw) if one.last_id <= change_id]
     remaining = [left for one in kept if (left := unacknowledged(one, change_id))]
     _trim(raw, change_id)
     _write_changes(raw, remaining)
-    _set_floor(raw, change_id, last + 1)
+    _set_acknowledged(raw, change_id, last + 1)
 
 
 def _trim(raw: apsw.Connection, change_id: int) -> None:
@@ -336,7 +336,7 @@ def _trim(raw: apsw.Connection, change_id: int) -> None:
 
 
 def unacknowledged(transaction: Transaction, change_id: int) -> Transaction | None:
-    """Return what of ``transaction`` stays when the border ``change_id`` is acknowledged."""
+    """Return what of ``transaction`` stays when ``change_id`` is acknowledged."""
     if transaction.last_id > change_id or transaction.state != "pending":
         return transaction
     ignored = tuple(change for change in transaction.changes if is_ignored(change))
@@ -350,17 +350,17 @@ def set_state(raw: apsw.Connection, number: int, state: State, reason: str = "")
         raw.execute(f"INSERT INTO {TRANSACTIONS} VALUES (?, ?, ?)", (number, state, reason))
 
 
-def write(raw: apsw.Connection, transactions: Iterable[Transaction], floor: int) -> None:
+def write(raw: apsw.Connection, transactions: Iterable[Transaction], acknowledged_id: int) -> None:
     """Fill an empty tape; ids and states as given, shapes kept as needed."""
     everything = list(transactions)
     _write_changes(raw, everything)
     for one in everything:
         set_state(raw, one.number, one.state, one.reason)
-    _set_floor(raw, floor, last_id(raw) + 1)
+    _set_acknowledged(raw, acknowledged_id, last_id(raw) + 1)
 
 
 def _write_changes(raw: apsw.Connection, transactions: Iterable[Transaction]) -> None:
-    numbers: dict[Shape, int] = {}
+    numbers: dict[TableSchema, int] = {}
     for one in transactions:
         for change in one.changes:
             if isinstance(change, SchemaChange):
@@ -370,13 +370,13 @@ def _write_changes(raw: apsw.Connection, transactions: Iterable[Transaction]) ->
                 continue
             if change.shape not in numbers:
                 widen(raw, len(change.shape.columns))
-                numbers[change.shape] = shape_id(raw, change.shape)
+                numbers[change.shape] = table_schema_id(raw, change.shape)
             op, image, packed = _as_row(change)
             fixed = (change.id, op, numbers[change.shape], one.number, one.unix_time, packed)
             _insert(raw, fixed, image)
-        if all(change.id != one.last_id for change in one.changes):  # its border stays all the same
-            border = f"INSERT OR IGNORE INTO {TAPE} (id, op, txn, unix_time) VALUES (?, ?, ?, ?)"
-            raw.execute(border, (one.last_id, int(Op.BEGIN), one.number, one.unix_time))
+        if all(change.id != one.last_id for change in one.changes):  # its last change id stays on the tape
+            insert = f"INSERT OR IGNORE INTO {TAPE} (id, op, txn, unix_time) VALUES (?, ?, ?, ?)"
+            raw.execute(insert, (one.last_id, int(Op.BEGIN), one.number, one.unix_time))
 
 
 def put(raw: apsw.Connection, change: RowChange) -> None:

@@ -29,7 +29,7 @@ SHAPE: Final = ("tbl", "columns", "key", "auto_key", "rowid_name", "ignored", "o
 class Op(IntEnum):
     """The kind of a row on the tape."""
 
-    FLOOR = 0  # v0: the id that was acknowledged last; v1: the format, none of format 1
+    ACKNOWLEDGED = 0  # v0: the id that was acknowledged last; v1: the format, none of format 1
     BEGIN = 1  # txn, unix_time: what follows belongs to that transaction, and AUTO before it is void
     AUTO = 2  # the key of the next insert into the table of ``shape`` was assigned by SQLite
     INSERT = 3

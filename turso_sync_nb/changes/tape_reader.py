@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.ddl import details_of
-from turso_sync_nb.changes.model import RowChange, SchemaChange, Shape, Transaction
+from turso_sync_nb.changes.model import RowChange, SchemaChange, TableSchema, Transaction
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.packed import UpdateDetails, names_in, unpacked
 from turso_sync_nb.changes.tape_format import (
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _BEFORE_VALUES: Final = len(FIXED)
 
 # Plain integers for the loop over every row: a member of an enumeration is looked up in its class each time.
-_FLOOR, _BEGIN, _AUTO, _SCHEMA = int(Op.FLOOR), int(Op.BEGIN), int(Op.AUTO), int(Op.SCHEMA)
+_FLOOR, _BEGIN, _AUTO, _SCHEMA = int(Op.ACKNOWLEDGED), int(Op.BEGIN), int(Op.AUTO), int(Op.SCHEMA)
 _DELETE, _OLD, _NEW, _UPDATE = int(Op.DELETE), int(Op.OLD), int(Op.NEW), int(Op.UPDATE)
 _INSERT_AUTO = int(Op.INSERT_AUTO)
 
@@ -45,7 +45,7 @@ _FORMS: Final = min(OUTCOMES["same"], CONFLICTS["ignore"])
 class Reader:
     """Turns rows of the tape into transactions."""
 
-    shapes: dict[int, Shape]
+    shapes: dict[int, TableSchema]
     number: int | None = None
     unix_time: int = 0
     changes: list[Change] = field(default_factory=list)
@@ -189,7 +189,7 @@ class Reader:
             derived |= self.derived.get(key, frozenset())
         return change.changed(derived=derived) if derived else change
 
-    def _shape(self, number: int) -> Shape:
+    def _shape(self, number: int) -> TableSchema:
         try:
             return self.shapes[number]
         except KeyError:
@@ -199,13 +199,17 @@ class Reader:
             ) from None
 
 
-def _replaced(change_id: int, shape: Shape, victims: list[Image], *, by_action: bool) -> Iterator[RowChange]:
+def _replaced(
+    change_id: int, shape: TableSchema, victims: list[Image], *, by_action: bool
+) -> Iterator[RowChange]:
     """Yield the rows that an OR REPLACE removed to make room for the change ``change_id``."""
     for at, victim in enumerate(victims, -len(victims)):
         yield RowChange(change_id + at, shape, "delete", victim, None, by_action=by_action, by_replace=True)
 
 
-def _as_statement_found(shape: Shape, old: Image | None, new: Image, sets: frozenset[str]) -> Image | None:
+def _as_statement_found(
+    shape: TableSchema, old: Image | None, new: Image, sets: frozenset[str]
+) -> Image | None:
     """Return the old row of an update as its statement found it, after what BEFORE triggers did to the row.
 
     SQLite's ``old`` is the row before them. Columns that the statement does not set are as afterwards.

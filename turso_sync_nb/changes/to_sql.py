@@ -16,7 +16,7 @@ from turso_sync_nb.changes.names import folded, quoted
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from turso_sync_nb.changes.model import Conflict, Image, RowChange, Shape, SqlValue
+    from turso_sync_nb.changes.model import Conflict, Image, RowChange, SqlValue, TableSchema
 
 Sql: TypeAlias = "tuple[str, tuple[SqlValue, ...]]"
 """A statement and what fills its ``?``, in order; none of them is a ``RawText`` or infinite."""
@@ -36,7 +36,7 @@ _ROWS: Final = "turso_sync_nb_rows"
 """The name of a list of rows within a statement."""
 
 
-def insert(shape: Shape, rows: Sequence[Image], *, conflict: Conflict = "") -> Sql:
+def insert(shape: TableSchema, rows: Sequence[Image], *, conflict: Conflict = "") -> Sql:
     """Return the statement that inserts ``rows``, at least one; all of them or none.
 
     ``conflict`` says what is done with rows in the way, and what triggers do with those in theirs.
@@ -68,7 +68,7 @@ def attempt(change: RowChange) -> Sql:
     return tried
 
 
-def update_rows(shape: Shape, rows: Sequence[tuple[Image, Image]], changed: Sequence[int]) -> Sql:
+def update_rows(shape: TableSchema, rows: Sequence[tuple[Image, Image]], changed: Sequence[int]) -> Sql:
     """Return the statement that turns each first row into its second.
 
     They differ in the columns at the positions ``changed``, which are not the key's; those must still be as
@@ -90,7 +90,7 @@ def update_rows(shape: Shape, rows: Sequence[tuple[Image, Image]], changed: Sequ
     return f"{update} FROM ({listed}) AS {_ROWS} WHERE {where}", arguments
 
 
-def delete_rows(shape: Shape, rows: Sequence[Image]) -> Sql:
+def delete_rows(shape: TableSchema, rows: Sequence[Image]) -> Sql:
     """Return the statement that deletes ``rows``, if all of them is as it was; each has a key that names it.
 
     The table's rowid can be reached.
@@ -105,7 +105,7 @@ def delete_rows(shape: Shape, rows: Sequence[Image]) -> Sql:
     return f"DELETE FROM {_target(shape)} WHERE {rowid} IN ({found})", arguments
 
 
-def _target(shape: Shape) -> str:
+def _target(shape: TableSchema) -> str:
     """Return the table's name as an UPDATE or DELETE begins with it: in lower case.
 
     ``tursodb`` finds no table by a name with capitals there, if the condition names the table too.
@@ -113,14 +113,14 @@ def _target(shape: Shape) -> str:
     return quoted(folded(shape.table))
 
 
-def naming_columns(shape: Shape) -> tuple[str, ...]:
+def naming_columns(shape: TableSchema) -> tuple[str, ...]:
     """Return the columns that find the remote's own rows: the rowid, or the key of a table without."""
     if shape.rowid_name is not None:
         return (shape.rowid_name,)
     return tuple(shape.columns[at] for at in shape.key)
 
 
-def count_rows(shape: Shape, rows: Sequence[Image], column: str | None) -> Sql:
+def count_rows(shape: TableSchema, rows: Sequence[Image], column: str | None) -> Sql:
     """Return the query for how many of ``rows`` are in the table as listed, or in ``column`` alone.
 
     A row has the values of :func:`naming_columns` first.
@@ -138,11 +138,11 @@ def count_rows(shape: Shape, rows: Sequence[Image], column: str | None) -> Sql:
     return f"SELECT count(*) FROM ({listed}) AS {_ROWS} JOIN {quoted(shape.table)} ON {where}", arguments
 
 
-def _conflict_clause(shape: Shape, conflict: Conflict) -> str:
+def _conflict_clause(shape: TableSchema, conflict: Conflict) -> str:
     return {"": _aborting(shape), "ignore": " OR IGNORE", "replace": " OR REPLACE"}[conflict]
 
 
-def _aborting(shape: Shape) -> str:
+def _aborting(shape: TableSchema) -> str:
     """Return what keeps a table from removing or passing over a row of somebody else.
 
     Not said without need: what a statement says so, triggers' statements do too.
@@ -164,7 +164,7 @@ def _listed(rows: Sequence[Image]) -> Sql:
     return f"VALUES {', '.join(groups)}", tuple(arguments)
 
 
-def _as_listed(shape: Shape, order: Sequence[int]) -> str:
+def _as_listed(shape: TableSchema, order: Sequence[int]) -> str:
     """Return the condition that a row is the listed one: the key first, then columns that are as listed."""
     keys = len(shape.key)
     return conjunction(
@@ -176,7 +176,7 @@ def _as_listed(shape: Shape, order: Sequence[int]) -> str:
     )
 
 
-def update(shape: Shape, old: Image, new: Image, *, guarded: bool) -> Sql | None:
+def update(shape: TableSchema, old: Image, new: Image, *, guarded: bool) -> Sql | None:
     """Return the statement that turns the row ``old`` into ``new``; ``None`` when they do not differ.
 
     Only columns that differ are set. ``guarded``: those columns must still be as in ``old``.
@@ -186,7 +186,7 @@ def update(shape: Shape, old: Image, new: Image, *, guarded: bool) -> Sql | None
 
 
 def guarded_update(
-    shape: Shape,
+    shape: TableSchema,
     old: Image,
     new: Image,
     guards: Collection[str],
@@ -249,7 +249,7 @@ def is_carried_by_key(change: RowChange) -> bool:
     return usable_key(shape, new) and not is_key_set and (change.old is not None or not shape.auto_key)
 
 
-def check_there(shape: Shape, image: Image, guards: Collection[str]) -> Sql:
+def check_there(shape: TableSchema, image: Image, guards: Collection[str]) -> Sql:
     """Return the query that fails unless there is the row ``image`` with ``guards`` as in it."""
     arguments: list[SqlValue] = []
     where = _where(shape, image, guards, arguments)
@@ -258,7 +258,7 @@ def check_there(shape: Shape, image: Image, guards: Collection[str]) -> Sql:
 
 
 def check_in_the_way(
-    shape: Shape, new: Image, old: Image | None, uniques: Iterable[Sequence[str]], count: int
+    shape: TableSchema, new: Image, old: Image | None, uniques: Iterable[Sequence[str]], count: int
 ) -> Sql:
     """Return the query that fails unless ``count`` rows have a key of ``new``, ``old`` itself not counted."""
     arguments: list[SqlValue] = []
@@ -280,19 +280,19 @@ def one_or_fail(condition: str) -> str:
     return f"CASE WHEN {condition} THEN 1 ELSE abs(-9223372036854775807 - 1) END"
 
 
-def delete(shape: Shape, old: Image, *, guarded: bool) -> Sql:
+def delete(shape: TableSchema, old: Image, *, guarded: bool) -> Sql:
     """Return the statement that deletes the row ``old``; ``guarded``: all of it must be as in ``old``."""
     return guarded_delete(shape, old, shape.columns if guarded else ())
 
 
-def guarded_delete(shape: Shape, old: Image, guards: Collection[str]) -> Sql:
+def guarded_delete(shape: TableSchema, old: Image, guards: Collection[str]) -> Sql:
     """Return the statement that deletes the row ``old``; the columns ``guards`` must be as in it."""
     arguments: list[SqlValue] = []
     where = _where(shape, old, guards, arguments)
     return f"DELETE FROM {_target(shape)} WHERE {where}", tuple(arguments)
 
 
-def select(shape: Shape, image: Image) -> Sql:
+def select(shape: TableSchema, image: Image) -> Sql:
     """Return the query for all columns of the row with the key of ``image``.
 
     Without a usable key: of the rows that equal ``image``.
@@ -306,7 +306,7 @@ def select(shape: Shape, image: Image) -> Sql:
     return f"SELECT {columns} FROM {quoted(shape.table)} WHERE {where}", tuple(arguments)
 
 
-def exists(shape: Shape, image: Image) -> Sql:
+def exists(shape: TableSchema, image: Image) -> Sql:
     """Return the query that has a row if there is one with the usable key of ``image``.
 
     It names no column but those of the key, so it can be asked of a table as it was before.
@@ -327,17 +327,17 @@ def conjunction(terms: Sequence[str]) -> str:
     return f"({conjunction(terms[:half])}) AND ({conjunction(terms[half:])})"
 
 
-def usable_key(shape: Shape, image: Image) -> bool:
+def usable_key(shape: TableSchema, image: Image) -> bool:
     """Return whether the declared key names the row ``image``: SQLite lets parts of most keys be NULL."""
     return bool(shape.key) and None not in [image[at] for at in shape.key]
 
 
-def key_of(shape: Shape, image: Image) -> Image:
+def key_of(shape: TableSchema, image: Image) -> Image:
     """Return the values of the declared key, in its order."""
     return tuple([image[at] for at in shape.key])
 
 
-def differing(shape: Shape, old: Image, new: Image) -> frozenset[str]:
+def differing(shape: TableSchema, old: Image, new: Image) -> frozenset[str]:
     """Return the columns in which two images of one row differ."""
     return frozenset(
         [
@@ -355,7 +355,7 @@ def same_value(one: SqlValue, other: SqlValue) -> bool:
     return not isinstance(one, float) or math.copysign(1, one) == math.copysign(1, float(other))  # type: ignore[arg-type] # the same type
 
 
-def _where(shape: Shape, image: Image, guards: Collection[str], arguments: list[SqlValue]) -> str:
+def _where(shape: TableSchema, image: Image, guards: Collection[str], arguments: list[SqlValue]) -> str:
     """Return the condition that is true for the one row ``image`` while ``guards`` are as in it."""
     table = quoted(shape.table)
     if not usable_key(shape, image):
@@ -373,7 +373,7 @@ def _where(shape: Shape, image: Image, guards: Collection[str], arguments: list[
     return conjunction(terms)
 
 
-def _equal(shape: Shape, image: Image, arguments: list[SqlValue]) -> str:
+def _equal(shape: TableSchema, image: Image, arguments: list[SqlValue]) -> str:
     """Return the condition that is true for rows that equal ``image``, their types too."""
     terms = []
     for name, value in zip(shape.columns, image, strict=True):
@@ -391,7 +391,7 @@ def _is(column: str, value: SqlValue, arguments: list[SqlValue]) -> str:
     return f"{column} IS {_value(value, arguments)}{binary}"
 
 
-def _column(shape: Shape, name: str) -> str:
+def _column(shape: TableSchema, name: str) -> str:
     """Return a column's name with its table's: alone, in quotes, it is a text where the column is gone."""
     return f"{quoted(shape.table)}.{quoted(name)}"
 

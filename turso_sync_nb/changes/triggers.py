@@ -31,7 +31,7 @@ from turso_sync_nb.changes.to_sql import conjunction
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from turso_sync_nb.changes.model import Shape
+    from turso_sync_nb.changes.model import TableSchema
 
 
 def remove_triggers(raw: apsw.Connection) -> None:
@@ -54,7 +54,7 @@ def _remove_orphan(raw: apsw.Connection, name: str) -> None:
         raw.config(apsw.SQLITE_DBCONFIG_WRITABLE_SCHEMA, 0)
 
 
-def plain_triggers(shape: Shape) -> Iterator[str]:
+def plain_triggers(shape: TableSchema) -> Iterator[str]:
     """Yield the statements that make the triggers of one table."""
     names, new = _values(shape, "new")
     _, old = _values(shape, "old")
@@ -73,7 +73,7 @@ def plain_triggers(shape: Shape) -> Iterator[str]:
     yield _trigger(shape, "update", f"AFTER UPDATE ON {_on(shape)}", row(Op.OLD, old) + row(Op.NEW, new))
 
 
-def nested_triggers(shape: Shape) -> Iterator[str]:
+def nested_triggers(shape: TableSchema) -> Iterator[str]:
     """Yield the statements that make the triggers of one table whose changes may be effects of others."""
     names, new = _values(shape, "new")
     _, old = _values(shape, "old")
@@ -108,7 +108,7 @@ def nested_triggers(shape: Shape) -> Iterator[str]:
     yield _trigger(shape, "update", f"AFTER UPDATE ON {_on(shape)}", updated)
 
 
-def _one_of_equal_rows(shape: Shape) -> Iterator[str]:
+def _one_of_equal_rows(shape: TableSchema) -> Iterator[str]:
     """Yield triggers that refuse to change one of several equal rows where no name reaches the rowid.
 
     No statement could do that on the remote to one of them alone.
@@ -125,14 +125,14 @@ def _one_of_equal_rows(shape: Shape) -> Iterator[str]:
         yield _trigger(shape, f"equal_{event.lower()}", when, refuse)
 
 
-def _trigger(shape: Shape, name: str, event: str, body: str) -> str:
+def _trigger(shape: TableSchema, name: str, event: str, body: str) -> str:
     return f"CREATE TEMP TRIGGER {PREFIX}{shape.id}_{name} {event} BEGIN {body} END"
 
 
-def _on(shape: Shape) -> str:
+def _on(shape: TableSchema) -> str:
     return f"main.{quoted(shape.table)}"
 
 
-def _values(shape: Shape, row: str) -> tuple[str, str]:
+def _values(shape: TableSchema, row: str) -> tuple[str, str]:
     names = "".join(f", v{at}" for at in range(len(shape.columns)))
     return names, "".join(f", {row}.{quoted(column)}" for column in shape.columns)

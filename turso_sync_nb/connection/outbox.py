@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from turso_sync_nb.changes.conflicts import Conflict
-    from turso_sync_nb.changes.model import Change, Image, Shape, Transaction
+    from turso_sync_nb.changes.model import Change, Image, TableSchema, Transaction
     from turso_sync_nb.engine.pulled import PulledChange
     from turso_sync_nb.storage.files.metadata import Metadata
 
@@ -128,13 +128,13 @@ def _described(change: Change) -> tuple[Any, ...]:
     )
 
 
-def _key(shape: Shape, image: Image | None) -> dict[str, Any] | None:
+def _key(shape: TableSchema, image: Image | None) -> dict[str, Any] | None:
     if image is None or not shape.key:
         return None
     return {shape.columns[at]: image[at] for at in shape.key}
 
 
-def _row(shape: Shape, image: Image | None) -> dict[str, Any] | None:
+def _row(shape: TableSchema, image: Image | None) -> dict[str, Any] | None:
     return None if image is None else dict(zip(shape.columns, image, strict=True))
 
 

@@ -1,6 +1,6 @@
 """Keep the remote's bookkeeping: the last change of each client, written with the changes themselves.
 
-The table is every Turso client's. ``change_id`` is the border of our last transaction there; ``pull_gen`` how
+The table is every Turso client's. ``change_id`` is the last change id of ours there; ``pull_gen`` how
 often local changes had been replayed by then.
 """
 

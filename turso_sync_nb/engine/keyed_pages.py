@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from turso_sync_nb.changes.model import Shape
+    from turso_sync_nb.changes.model import TableSchema
     from turso_sync_nb.storage.format.btree import Node
     from turso_sync_nb.storage.format.records import Value
     from turso_sync_nb.storage.vfs.snapshot import Snapshot
@@ -37,7 +37,7 @@ class KeyedPages:
     """The index pages of one state; ``tables`` are those WITHOUT ROWID, each with its root."""
 
     def __init__(
-        self, snapshot: Snapshot, usable: int, tables: Sequence[tuple[Shape, PageId]], roots: BitMap
+        self, snapshot: Snapshot, usable: int, tables: Sequence[tuple[TableSchema, PageId]], roots: BitMap
     ) -> None:
         self._snapshot = snapshot
         self._usable = usable
@@ -56,14 +56,14 @@ class KeyedPages:
             self._owners[node.page] = found
         return self._owners[node.page]
 
-    def _owner_if(self, node: Node, shape: Shape) -> str | None:
+    def _owner_if(self, node: Node, shape: TableSchema) -> str | None:
         """Return the table if the page is of its b-tree."""
         record = index_record(node, 0, len(shape.key), self._snapshot.read) if node.cells else b""
         key = first_values(record, len(shape.key))
         is_own = self._may_be_of(record, key, shape) and self._is_on_way(shape, key, node.page)
         return shape.table if is_own else None
 
-    def _may_be_of(self, record: bytes, key: Key, shape: Shape) -> bool:
+    def _may_be_of(self, record: bytes, key: Key, shape: TableSchema) -> bool:
         """Say whether a table may have such a record, by the number of values and the key's affinities."""
         if not len(shape.key) <= value_count(record) <= len(shape.columns):
             return False
@@ -72,7 +72,7 @@ class KeyedPages:
             for value, is_numeric in zip(key, self._numeric[shape.table], strict=True)
         )
 
-    def _is_on_way(self, shape: Shape, key: Key, page: int) -> bool:
+    def _is_on_way(self, shape: TableSchema, key: Key, page: int) -> bool:
         """Look ``key`` up in a table; say whether ``page`` was read, and keep whose the read pages are."""
         with self._snapshot.noted() as pages:
             condition, values = condition_of(shape, key)
@@ -85,13 +85,13 @@ class KeyedPages:
                 self._owners |= dict.fromkeys(node.children, shape.table)
         return page in pages
 
-    def keys_on(self, node: Node, shape: Shape) -> set[Key]:
+    def keys_on(self, node: Node, shape: TableSchema) -> set[Key]:
         """Return the keys of the rows on one page."""
         count = len(shape.key)
         records = (index_record(node, number, count, self._snapshot.read) for number in range(node.cells))
         return {first_values(record, count) for record in records} if node.kind in KINDS else set()
 
-    def keys_below(self, page: PageId, shape: Shape) -> set[Key]:
+    def keys_below(self, page: PageId, shape: TableSchema) -> set[Key]:
         """Return the keys of the rows on a page and below it."""
         waiting, seen = [page], BitMap()
         found: set[Key] = set()
@@ -124,7 +124,7 @@ def first_known(questions: Iterable[Callable[[], Any]]) -> Any:
     return None
 
 
-def _are_numeric(raw: apsw.Connection, shape: Shape) -> list[bool]:
+def _are_numeric(raw: apsw.Connection, shape: TableSchema) -> list[bool]:
     """Say of each column of the key whether it may hold numbers: not with text affinity (datatype3, 3.1)."""
     declared: list[Any] = raw.execute(
         "SELECT name, upper(type) FROM pragma_table_xinfo(?)", (shape.table,)
@@ -136,7 +136,7 @@ def _are_numeric(raw: apsw.Connection, shape: Shape) -> list[bool]:
     ]
 
 
-def condition_of(shape: Shape, key: Key) -> tuple[str, list[int | float | bytes | None]]:
+def condition_of(shape: TableSchema, key: Key) -> tuple[str, list[int | float | bytes | None]]:
     """Return the SQL that a row has ``key``, and its values: a text is bound as its bytes.
 
     The ``+`` leaves the cast no affinity, with which SQLite would not use the key.

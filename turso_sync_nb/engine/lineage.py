@@ -1,14 +1,14 @@
 """Record on the remote what a replica and its copies have pushed, so that a restored copy knows.
 
 Rows without a key, and rows whose key SQLite assigned, do not tell by themselves whether they were sent. So a
-push notes the interval of borders that it sent, in further rows of the bookkeeping's table, which every Turso
-client reads by its own client id alone. ``LINEAGE#FIRST`` is an interval: ``pull_gen`` its first border,
-``change_id`` its last. ``LINEAGE#`` has in ``change_id`` the id up to which nothing is known. A *lineage* is
-a replica with all its copies: the client id of the first.
+push notes the interval of last change ids that it sent, in further rows of the bookkeeping's table, which
+every Turso client reads by its own client id alone. ``LINEAGE#FIRST`` is an interval: ``pull_gen`` its first
+id, ``change_id`` its last. ``LINEAGE#`` has in ``change_id`` the id up to which nothing is known. A *lineage*
+is a replica with all its copies: the client id of the first.
 
-Every transaction of the lineage with its border in an interval was pushed. For that, ids are made in blocks:
-each process that opens a replica begins in a block of its own, so a copy never makes an id in an interval of
-the other. An interval stays in one block, and ends before a transaction that is not sent.
+Every transaction of the lineage with its last change id in an interval was pushed. For that, ids are made in
+blocks: each process that opens a replica begins in a block of its own, so a copy never makes an id in an
+interval of the other. An interval stays in one block, and ends before a transaction that is not sent.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ _SELECT: Final = (
 
 
 class Interval(NamedTuple):
-    """Borders whose transactions were all pushed; ``goes_on``: the end of the one that it lengthens, or 0."""
+    """Last change ids whose transactions were all pushed.
+
+    ``goes_on``: the end of the interval that it lengthens, or 0.
+    """
 
     first: int
     last: int
@@ -53,39 +56,42 @@ class Interval(NamedTuple):
 def of_batch(
     everything: Iterable[Transaction],
     batch: Collection[Transaction],
-    floor: int,
+    acknowledged_id: int,
     former: Iterable[tuple[int, int]] = (),
 ) -> list[Interval]:
-    """Return the intervals of ``batch``, which is a part of ``everything``; up to ``floor`` all was sent.
+    """Return the intervals of ``batch``, which is a part of ``everything``.
 
-    ``former``: borders that transactions had before they were taken up again, each with its number.
+    Everything up to ``acknowledged_id`` was sent. ``former``: last change ids that transactions had before
+    they were taken up again, each with its number.
     """
-    sent, found = {one.number for one in batch}, [Interval(0, floor)]
-    is_next = floor > 0
+    sent, found = {one.number for one in batch}, [Interval(0, acknowledged_id)]
+    is_next = acknowledged_id > 0
     for one in everything:
-        if one.last_id <= floor or all(map(is_ignored, one.changes)):
+        if one.last_id <= acknowledged_id or all(map(is_ignored, one.changes)):
             continue
         if one.number not in sent:
             is_next = False
             continue
         before = found[-1]
         if is_next and before.last // BLOCK_IDS == one.last_id // BLOCK_IDS:
-            goes_on = before.goes_on if before.first else floor
+            goes_on = before.goes_on if before.first else acknowledged_id
             found[-1] = Interval(before.first or one.last_id, one.last_id, goes_on)
         else:
             found.append(Interval(one.last_id, one.last_id))
         is_next = True
-    renewed = [Interval(border, border) for number, border in former if number in sent]
+    renewed = [Interval(last_id, last_id) for number, last_id in former if number in sent]
     return [*renewed, *(one for one in found if one.first)][-INTERVALS_MAX:]
 
 
-def note(lineage: str, intervals: Sequence[Interval], floor: int) -> list[Stmt]:
-    """Return the statements that note ``intervals``; what was sent up to ``floor`` is not noted."""
+def note(lineage: str, intervals: Sequence[Interval], acknowledged_id: int) -> list[Stmt]:
+    """Return the statements that note ``intervals``; what was sent up to ``acknowledged_id`` is not noted."""
     own, low, high = f"{lineage}#", f"{lineage}#", f"{lineage}$"
     insert = f"INSERT INTO {BOOKKEEPING} (client_id, pull_gen, change_id)"
     stmts = []
     if any(not one.goes_on for one in intervals):
-        stmts.append(Stmt(f"{insert} VALUES (?, 0, ?) ON CONFLICT (client_id) DO NOTHING", (own, floor)))
+        stmts.append(
+            Stmt(f"{insert} VALUES (?, 0, ?) ON CONFLICT (client_id) DO NOTHING", (own, acknowledged_id))
+        )
     for one in intervals:
         lengthened = f"FROM {BOOKKEEPING} WHERE {_OF_LINEAGE} AND change_id = ?"
         stmts.append(

@@ -173,13 +173,13 @@ def _edited(change: RowChange, new: dict[str, Any]) -> RowChange:
 
 def _write(raw: apsw.Connection, everything: list[Transaction], renumber: Transaction | None = None) -> None:
     """Write the tape anew; ``renumber``, the last one, gets new ids."""
-    floor, last = tape.acknowledged(raw), tape.last_id(raw)
+    acknowledged_id, last = tape.acknowledged(raw), tape.last_id(raw)
     if renumber is not None:
         changes = tuple(change.changed(id=last + 2 * at) for at, change in enumerate(renumber.changes, 2))
         everything[-1] = renumber.changed(changes=changes, last_id=changes[-1].id)
         last = changes[-1].id
     tape.clear(raw)
-    tape.write(raw, everything, floor)
+    tape.write(raw, everything, acknowledged_id)
     tape.jump(raw, last)
 
 

@@ -48,19 +48,19 @@ def agreed(replica: Replica) -> Position:
     with outbox.database(replica) as raw:
         if not tape.exists(raw):
             return theirs
-        floor = tape.acknowledged(raw)
-        as_expected = theirs.change_id == floor and theirs.pull_gen <= metadata.pull_gen
+        acknowledged_id = tape.acknowledged(raw)
+        as_expected = theirs.change_id == acknowledged_id and theirs.pull_gen <= metadata.pull_gen
         waiting = [] if as_expected else list(tape.transactions(raw))
-    borders = {one.last_id for one in waiting}
-    if theirs.change_id < floor:
+    last_ids = {one.last_id for one in waiting}
+    if theirs.change_id < acknowledged_id:
         raise ReplicaError(
-            f"push: the remote acknowledged our change {floor}, and knows of "
+            f"push: the remote acknowledged our change {acknowledged_id}, and knows of "
             f"{theirs.change_id or 'none'} now: the server was restored from a backup, or is another one",
             hint="check the address; nothing was sent, and nothing that waits was lost",
         )
-    if theirs.pull_gen > metadata.pull_gen or theirs.change_id not in borders | {floor}:
+    if theirs.pull_gen > metadata.pull_gen or theirs.change_id not in last_ids | {acknowledged_id}:
         raise CopiedError
-    if theirs.change_id > floor:
+    if theirs.change_id > acknowledged_id:
         pushed = lineage.read_remote(replica.need_remote(), metadata)
         if passed_over(waiting, pushed, theirs.change_id):
             raise CopiedError
@@ -94,11 +94,11 @@ def find_out(replica: Replica) -> None:
         replica.save(pushed_since_pull=False)
 
 
-def acknowledge(replica: Replica, border: int) -> bool:
-    """Strike off what is pending up to ``border``, and say whether that could be written now."""
+def acknowledge(replica: Replica, last_change_id: int) -> bool:
+    """Strike off what is pending up to ``last_change_id``, and say whether that could be written now."""
     try:
         with outbox.changing(replica) as raw:
-            tape.acknowledge(raw, border)
+            tape.acknowledge(raw, last_change_id)
     except apsw.BusyError:
         return False
     finally:

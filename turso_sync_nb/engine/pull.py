@@ -299,10 +299,10 @@ def _reconciled(
             f"{change_id or 'none'}: the server was restored from a backup, or is another one",
             hint="check the address; nothing was changed here, and nothing that waits to be pushed was lost",
         )
-    borders = {local.acknowledged, *(one.last_id for one in local.transactions)}
+    last_ids = {local.acknowledged, *(one.last_id for one in local.transactions)}
     pushed = lineage.read_local(raw, metadata)
     if (
-        change_id not in borders
+        change_id not in last_ids
         or pull_gen > metadata.pull_gen
         or position.passed_over(local.transactions, pushed, change_id)
     ):

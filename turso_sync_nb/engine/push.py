@@ -6,7 +6,7 @@ the conflict and rewrites the tape, and the push begins again. A transaction tha
 another reason stays, with that reason.
 
 What became of an answer that was lost is known by the remote's own bookkeeping: written in the same
-transaction as the changes, it names the border up to which the remote has them.
+transaction as the changes, it names the last change id up to which the remote has them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.script import named
 from turso_sync_nb.engine import lineage, outbox, position, used_keys
 from turso_sync_nb.engine.bookkeeping import CopiedError, Position
-from turso_sync_nb.engine.push_batch import Failure, Piece, UnsendableError, pieces_of, send
+from turso_sync_nb.engine.push_batch import Failure, PushStatement, UnsendableError, send, statements_of
 from turso_sync_nb.engine.replacing import surroundings
 from turso_sync_nb.engine.reports import PushReport
 from turso_sync_nb.engine.schema_guards import BaseIsOldError, conditions
@@ -79,11 +79,13 @@ class _UnexpectedPositionError(Exception):
 
 
 class _MovedOnError(Exception):
-    """The remote is not where it was; the text says by what this was seen, ``piece`` at which change."""
+    """The remote is not where it was; the text says by what this was seen, ``statement`` at which change."""
 
-    def __init__(self, message: str, piece: Piece | None = None, *, is_copied: bool = False) -> None:
+    def __init__(
+        self, message: str, statement: PushStatement | None = None, *, is_copied: bool = False
+    ) -> None:
         super().__init__(message)
-        self.piece = piece
+        self.statement = statement
         self.is_copied = is_copied
 
 
@@ -234,10 +236,10 @@ class _Push:
 
     def stuck(self, moved: _MovedOnError) -> ConflictError:
         """Return the error for a remote that differs, though it has nothing new."""
-        if moved.piece is None:
+        if moved.statement is None:
             return ConflictError(f"push: {moved}", hint="nothing is lost; push again")
         message = f"{moved}, and a pull brought nothing new"
-        return self._refused(moved.piece.transaction, moved.piece.changes[0], message)
+        return self._refused(moved.statement.transaction, moved.statement.changes[0], message)
 
     # Where the remote is
 
@@ -275,36 +277,36 @@ class _Push:
 
     def _sent(self, batch: list[Transaction], at: Position, intervals: list[Interval]) -> Position:
         """Send one batch; return where the remote is then."""
-        replica, border = self.replica, batch[-1].last_id
-        after = Position(replica.metadata.pull_gen, border)
+        replica, last_change_id = self.replica, batch[-1].last_id
+        after = Position(replica.metadata.pull_gen, last_change_id)
         is_old = replica.metadata.pushed_since_pull and not self.is_based
         head, end = conditions(replica, batch, is_old=is_old)
         replica.save(pushed_since_pull=True)  # an answer may get lost
-        apart: set[int] = set()
+        split_ids: set[int] = set()
         with outbox.database(replica) as raw:
             around = surroundings(raw, batch)
             # after a transform nobody knows what becomes of the keys
             guards = used_keys.guards(raw, batch) if self.transform is None else []
         while True:
             report_progress("preparing")
-            pieces = [*head, *self._pieces(batch, apart, around), *end]
+            statements = [*head, *self._statements(batch, split_ids, around), *end]
             failpoint("push: before sending")
             report_progress("sending")
             replica.unanswered = True
             client_id, name = replica.metadata.client_id, lineage.lineage_of(replica.metadata)
             notes = lineage.note(name, intervals, at.change_id)
             failure = send(
-                self.remote, client_id, pieces, expected=at, after=after, guards=guards, notes=notes
+                self.remote, client_id, statements, expected=at, after=after, guards=guards, notes=notes
             )
             replica.unanswered = False
-            if failure is None or failure.piece is None or len(failure.piece.changes) == 1:
+            if failure is None or failure.statement is None or len(failure.statement.changes) == 1:
                 break
-            apart |= {change.id for change in failure.piece.changes}  # which of them is it?
+            split_ids |= {change.id for change in failure.statement.changes}  # which of them is it?
         self.is_based = False
         failpoint("push: answered")
         if failure is not None:
             raise self._meaning(failure, batch)
-        if not position.acknowledge(replica, border):
+        if not position.acknowledge(replica, last_change_id):
             replica.note(
                 "sent; a transaction that is open here keeps the list of changes from being trimmed yet"
             )
@@ -340,9 +342,15 @@ class _Push:
         known = self._verdicts.get(change.id)
         return known is not None and known[1] is SKIP
 
-    def _pieces(self, batch: list[Transaction], apart: set[int], around: Surroundings) -> list[Piece]:
+    def _statements(
+        self, batch: list[Transaction], split_ids: set[int], around: Surroundings
+    ) -> list[PushStatement]:
         try:
-            return [piece for one in batch for piece in pieces_of(one, self.transform, apart, around)]
+            return [
+                statement
+                for one in batch
+                for statement in statements_of(one, self.transform, split_ids, around)
+            ]
         except UnsendableError as error:
             raise self._refused(error.transaction, error.change, str(error)) from None
 
@@ -350,8 +358,8 @@ class _Push:
 
     def _meaning(self, failure: Failure, batch: list[Transaction]) -> Exception:
         """Return what to raise for a failing step; nothing was applied."""
-        if failure.piece is not None:
-            return self._meaning_of_piece(failure, failure.piece)
+        if failure.statement is not None:
+            return self._meaning_of_statement(failure, failure.statement)
         if failure.where == "begin":
             return RemoteFailedError(
                 f"push: the remote would not begin: {failure.message}", hint="it is busy; push again"
@@ -366,20 +374,20 @@ class _Push:
             f"push: the remote refused its bookkeeping: {failure.message}", hint="may this token write?"
         )
 
-    def _meaning_of_piece(self, failure: Failure, piece: Piece) -> Exception:
-        (change,) = piece.changes
+    def _meaning_of_statement(self, failure: Failure, statement: PushStatement) -> Exception:
+        (change,) = statement.changes
         what = named(change)
-        if piece.unmet and "overflow" in failure.message:
-            if piece.after:
-                return self._refused(piece.transaction, change, piece.unmet)
-            return _MovedOnError(f"{piece.unmet} on the remote", piece)
+        if statement.unmet and "overflow" in failure.message:
+            if statement.after:
+                return self._refused(statement.transaction, change, statement.unmet)
+            return _MovedOnError(f"{statement.unmet} on the remote", statement)
         if failure.is_guard and isinstance(change, RowChange):
-            return _MovedOnError(f"{_UNLIKE_HERE[change.outcome, change.op == 'insert']} {what}", piece)
+            return _MovedOnError(f"{_UNLIKE_HERE[change.outcome, change.op == 'insert']} {what}", statement)
         if _LACKS.search(failure.message):
-            return _MovedOnError(failure.message, piece)
+            return _MovedOnError(failure.message, statement)
         if isinstance(change, RowChange) and _is_key_taken(change, failure.message):
-            return _MovedOnError(f"the remote has a row with the key of {what}", piece)
-        return self._refused(piece.transaction, change, failure.message)
+            return _MovedOnError(f"the remote has a row with the key of {what}", statement)
+        return self._refused(statement.transaction, change, failure.message)
 
     def _refused(self, one: Transaction | None, change: Change | None, message: str) -> ConflictError:
         """Mark the transaction refused, and return the error that says so."""

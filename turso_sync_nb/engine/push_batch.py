@@ -11,7 +11,7 @@ from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, is_ign
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.script import named
 from turso_sync_nb.engine import bookkeeping, chain
-from turso_sync_nb.engine.replacing import ALONE, checks, parted, statement
+from turso_sync_nb.engine.replacing import ALONE, checks, parted, replace_statement
 from turso_sync_nb.errors import ProtocolError
 from turso_sync_nb.options import SKIP, Rewrite
 from turso_sync_nb.protocol.pipeline import Stmt
@@ -46,7 +46,7 @@ class UnsendableError(Exception):
 
 
 @dataclass(frozen=True)
-class Piece:
+class PushStatement:
     """One statement for one change, or for several of one table."""
 
     transaction: Transaction
@@ -62,28 +62,28 @@ class Piece:
 
 @dataclass(frozen=True)
 class Failure:
-    """The step that failed: a piece of ours, or none of them (``where`` says which step)."""
+    """The step that failed: a statement of ours, or none of them (``where`` says which step)."""
 
     where: str
     message: str
-    piece: Piece | None = None
+    statement: PushStatement | None = None
     is_guard: bool = False
 
 
-def pieces_of(
+def statements_of(
     transaction: Transaction,
     transform: Transform | None,
-    apart: Container[int] = (),
+    split_ids: Container[int] = (),
     around: Surroundings = ALONE,
-) -> Iterator[Piece]:
+) -> Iterator[PushStatement]:
     """Yield the statements that do ``transaction`` on the remote; ignored tables are left out.
 
-    Changes whose ids are in ``apart`` get a statement each.
+    Changes whose ids are in ``split_ids`` get a statement each.
 
     Raises:
         UnsendableError: a value cannot be sent.
     """
-    run = _Run(transaction, around)
+    run = StatementMerger(transaction, around)
     for victims, change in _with_victims(transaction, transform, around):
         if isinstance(change, RowChange) and change.outcome == "carried":
             if not to_sql.is_carried_by_key(change):
@@ -94,17 +94,17 @@ def pieces_of(
             yield from run.end()
             yield from _replacing(transaction, victims, change, around)
             continue
-        joins = transform is None and change.id not in apart and run.takes(change)
+        joins = transform is None and change.id not in split_ids and run.takes(change)
         if not joins:
             yield from run.end()
         if is_ignored(change):
             continue
-        alone = _alone_pieces(transaction, change, transform, around)
+        alone = _own_statements(transaction, change, transform, around)
         if isinstance(change, SchemaChange) or alone is not None:
             yield from alone or ()
             continue
         run.add(change)
-        if not joins and (transform or change.id in apart):
+        if not joins and (transform or change.id in split_ids):
             yield from run.end()
     yield from run.end()
 
@@ -122,50 +122,54 @@ def _with_victims(
             yield victims, change
 
 
-def _alone_pieces(
+def _own_statements(
     transaction: Transaction, change: Change, transform: Transform | None, around: Surroundings
-) -> tuple[Piece, ...] | None:
+) -> tuple[PushStatement, ...] | None:
     """Return the statements of a change that goes with no other one; ``None`` if it may go with others."""
     if isinstance(change, SchemaChange):
-        return (Piece(transaction, (change,), Stmt(change.sql, want_rows=False)),)
+        return (PushStatement(transaction, (change,), Stmt(change.sql, want_rows=False)),)
     _refuse_raw_text(transaction, change)
     if change.outcome != "changed":
         return (_tried(transaction, change.changed(conflict=around.conflict_of(change))),)
     verdict = transform(change) if transform and not change.by_action else None
     if isinstance(verdict, Rewrite):
-        return (Piece(transaction, (change,), Stmt(verdict.sql, verdict.parameters, want_rows=False)),)
+        return (
+            PushStatement(transaction, (change,), Stmt(verdict.sql, verdict.parameters, want_rows=False)),
+        )
     return () if verdict is SKIP else None
 
 
-def _carried(transaction: Transaction, change: RowChange, rows: int | None) -> Piece:
+def _carried(transaction: Transaction, change: RowChange, rows: int | None) -> PushStatement:
     """Return the statement that sets what a trigger filled by chance."""
     sql, arguments = to_sql.carry(change)
     stmt = Stmt(sql, arguments, want_rows=False)  # type: ignore[arg-type] # no RawText
-    return Piece(transaction, (change,), stmt, rows)
+    return PushStatement(transaction, (change,), stmt, rows)
 
 
-def _tried(transaction: Transaction, change: RowChange) -> Piece:
+def _tried(transaction: Transaction, change: RowChange) -> PushStatement:
     """Return the statement that fires the triggers of a row that it does not change."""
     sql, arguments = to_sql.attempt(change)
     stmt = Stmt(sql, arguments, want_rows=False)  # type: ignore[arg-type] # no RawText
-    return Piece(transaction, (change,), stmt, rows=int(change.outcome == "same"))
+    return PushStatement(transaction, (change,), stmt, rows=int(change.outcome == "same"))
 
 
 def _replacing(
     transaction: Transaction, victims: list[RowChange], change: RowChange, around: Surroundings
-) -> Iterator[Piece]:
+) -> Iterator[PushStatement]:
     """Yield a statement that replaces ``victims`` on the remote, after its checks."""
     for each in (*victims, change):
         _refuse_raw_text(transaction, each)
     for sql, arguments in checks(victims, change, around):
         stmt = Stmt(sql, arguments)  # type: ignore[arg-type] # no RawText
-        yield Piece(transaction, (change,), stmt, unmet=f"other rows are in the way of {named(change)}")
-    if done := statement(change):
+        yield PushStatement(
+            transaction, (change,), stmt, unmet=f"other rows are in the way of {named(change)}"
+        )
+    if done := replace_statement(change):
         stmt = Stmt(done[0], done[1], want_rows=False)  # type: ignore[arg-type] # no RawText
-        yield Piece(transaction, (change,), stmt, rows=1)
+        yield PushStatement(transaction, (change,), stmt, rows=1)
 
 
-class _Run:
+class StatementMerger:
     """Changes of one kind to rows of one table, next to each other, that one statement can do.
 
     Inserts; deletes, and updates of the same columns, of rows that have a key each. No row comes twice.
@@ -175,7 +179,7 @@ class _Run:
         self._transaction = transaction
         self._around = around
         self._changes: list[RowChange] = []
-        self._following: list[Piece] = []
+        self._following: list[PushStatement] = []
         self._changed: frozenset[str] = frozenset()
         self._keys: set[Any] = set()
         self._bytes = 0
@@ -213,7 +217,7 @@ class _Run:
         if self._key_of is not None:
             self._keys.add(self._key_of(_image(change.old)))
 
-    def end(self) -> Iterator[Piece]:
+    def end(self) -> Iterator[PushStatement]:
         """Yield the statement that does them, and begin anew."""
         changes, self._changes, self._keys = self._changes, [], set()
         if changes:
@@ -221,11 +225,11 @@ class _Run:
         yield from self._following
         self._following = []
 
-    def follow(self, piece: Piece) -> None:
-        """Have ``piece`` done after the statement that is being put together."""
-        self._following.append(piece)
+    def follow(self, statement: PushStatement) -> None:
+        """Have ``statement`` done after the statement that is being put together."""
+        self._following.append(statement)
 
-    def _joined(self, changes: list[RowChange]) -> Iterator[Piece]:
+    def _joined(self, changes: list[RowChange]) -> Iterator[PushStatement]:
         first, shape = changes[0], changes[0].shape
         count: int | None = len(changes)
         sql: to_sql.Sql | None
@@ -243,7 +247,7 @@ class _Run:
             sql = to_sql.update_rows(shape, rows, places)
         if sql is not None:
             stmt = Stmt(sql[0], sql[1], want_rows=False)  # type: ignore[arg-type] # no RawText
-            yield Piece(self._transaction, tuple(changes), stmt, count)
+            yield PushStatement(self._transaction, tuple(changes), stmt, count)
 
 
 def _form(change: RowChange) -> tuple[str, ...]:
@@ -312,7 +316,7 @@ def _refuse_raw_text(transaction: Transaction, change: RowChange) -> None:
 def send(
     remote: Remote,
     client_id: str,
-    pieces: Sequence[Piece],
+    statements: Sequence[PushStatement],
     *,
     expected: Position,
     after: Position,
@@ -328,13 +332,13 @@ def send(
     """
     stmts: list[Stmt] = [bookkeeping.CREATE, bookkeeping.guard(client_id, expected), *guards]
     guarding = range(len(stmts) - len(guards), len(stmts))
-    owners: dict[int | None, tuple[Piece, bool]] = {}
-    for piece in pieces:
-        owners[len(stmts)] = piece, False
-        stmts.append(piece.stmt)
-        if piece.rows is not None:
-            owners[len(stmts)] = piece, True
-            stmts.append(Stmt(_FAIL_UNLESS, (piece.rows,), want_rows=False))
+    owners: dict[int | None, tuple[PushStatement, bool]] = {}
+    for statement in statements:
+        owners[len(stmts)] = statement, False
+        stmts.append(statement.stmt)
+        if statement.rows is not None:
+            owners[len(stmts)] = statement, True
+            stmts.append(Stmt(_FAIL_UNLESS, (statement.rows,), want_rows=False))
     stmts += [*notes, bookkeeping.advance(client_id, after)]
     done = chain.in_transaction(remote, client_id, stmts)
     if isinstance(done, chain.Failure):

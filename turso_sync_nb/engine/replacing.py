@@ -115,7 +115,7 @@ def checks(victims: list[RowChange], change: RowChange, around: Surroundings) ->
     yield to_sql.check_in_the_way(change.shape, change.new or (), change.old, uniques, len(victims))
 
 
-def statement(change: RowChange) -> to_sql.Sql | None:
+def replace_statement(change: RowChange) -> to_sql.Sql | None:
     """Return the statement that does ``change`` and replaces what is in its way."""
     if change.old is None:
         return to_sql.insert(change.shape, [change.new or ()], conflict="replace")

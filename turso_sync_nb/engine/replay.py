@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from turso_sync_nb.changes.conflicts import Kind, Policies, Row
-    from turso_sync_nb.changes.model import Change, Image, Operation, Shape, Transaction
+    from turso_sync_nb.changes.model import Change, Image, Operation, TableSchema, Transaction
     from turso_sync_nb.changes.model import Conflict as ConflictClause
     from turso_sync_nb.engine.asking import Asking
     from turso_sync_nb.options import Transform
@@ -452,7 +452,7 @@ class _Replay:
 
     # SQL
 
-    def _row(self, shape: Shape, image: Image) -> Image | None:
+    def _row(self, shape: TableSchema, image: Image) -> Image | None:
         """Return the row that ``image`` names, in the columns of ``shape``; ``None`` when there is none."""
         return read_row(self.raw, shape, image)
 
@@ -467,7 +467,7 @@ def _there(image: Image | None) -> Image:
     return image
 
 
-def _identity(shape: Shape, image: Image) -> tuple[object, ...]:
+def _identity(shape: TableSchema, image: Image) -> tuple[object, ...]:
     """Return what names a row among all: its table, and its key or else all of it."""
     named = [image[at] for at in shape.key] if to_sql.usable_key(shape, image) else image
     return (folded(shape.table), *named)
@@ -485,10 +485,10 @@ def _chose_key(maker: Transaction, table: str, key: object) -> bool:
     )
 
 
-def _key(shape: Shape, change: RowChange) -> str:
+def _key(shape: TableSchema, change: RowChange) -> str:
     image = _there(change.new if change.old is None else change.old)
     return ", ".join(f"{shape.columns[at]}={image[at]!r}" for at in shape.key) or "(no key)"
 
 
-def _as_row(shape: Shape, image: Image | None) -> Row | None:
+def _as_row(shape: TableSchema, image: Image | None) -> Row | None:
     return None if image is None else dict(zip(shape.columns, image, strict=True))

@@ -25,14 +25,14 @@ from turso_sync_nb.changes.model import Definition, SchemaChange
 from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.changes.rows_seen import digest_query
 from turso_sync_nb.changes.schema import read_schema
-from turso_sync_nb.engine.push_batch import ARGUMENTS_MAX, ROWS_MAX, Piece
+from turso_sync_nb.engine.push_batch import ARGUMENTS_MAX, ROWS_MAX, PushStatement
 from turso_sync_nb.protocol.pipeline import Stmt
 from turso_sync_nb.storage.vfs.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from turso_sync_nb.changes.model import Image, Shape, Transaction
+    from turso_sync_nb.changes.model import Image, TableSchema, Transaction
     from turso_sync_nb.engine.replica import Replica
 
 LISTED_BYTES_MAX: Final = 2**20
@@ -71,7 +71,7 @@ class BaseIsOldError(Exception):
 
 def conditions(
     replica: Replica, batch: list[Transaction], *, is_old: bool
-) -> tuple[list[Piece], list[Piece]]:
+) -> tuple[list[PushStatement], list[PushStatement]]:
     """Return the conditions at the head and at the end of a batch; none if it changes no schema.
 
     ``is_old``: something was pushed since the base image was pulled.
@@ -109,7 +109,7 @@ class _Conditions:
     """Walks over the schema changes of a batch, knowing what each name stands for."""
 
     def __init__(self, raw: apsw.Connection | None, *, is_old: bool) -> None:
-        self.head: list[Piece] = []
+        self.head: list[PushStatement] = []
         self._raw = raw
         self._is_old = is_old
         self._base = {_key(one): one for one in _definitions(raw)}
@@ -192,26 +192,26 @@ class _Conditions:
         found = f"what is on {base.name} changed"
         self._add(condition, (base.name, count), found, transaction, change)
 
-    def end(self) -> Iterator[Piece]:
+    def end(self) -> Iterator[PushStatement]:
         """Yield the conditions on what the batch leaves."""
         for key, one in self._left.items():
             transaction, change = self._owners[key]
             condition, arguments = defined_so(one, has_reference=key in self._reference_added)
             found = f"the remote would have another definition of {one.type} {one.name} than is here"
-            yield _piece(condition, arguments, found, transaction, change, after=True)
+            yield _condition_statement(condition, arguments, found, transaction, change, after=True)
 
     def _add(
         self, condition: str, arguments: Image, found: str, transaction: Transaction, change: SchemaChange
     ) -> None:
-        self.head.append(_piece(condition, arguments, found, transaction, change))
+        self.head.append(_condition_statement(condition, arguments, found, transaction, change))
 
 
-def _piece(
+def _condition_statement(
     condition: str, arguments: Image, found: str, transaction: Transaction, change: SchemaChange,
     *, after: bool = False,
-) -> Piece:  # fmt: skip
+) -> PushStatement:  # fmt: skip
     stmt = Stmt(f"SELECT {to_sql.one_or_fail(condition)}", arguments, want_rows=False)  # type: ignore[arg-type] # no RawText
-    return Piece(transaction, (change,), stmt, unmet=found, after=after)
+    return PushStatement(transaction, (change,), stmt, unmet=found, after=after)
 
 
 def defined_so(one: Definition, *, has_reference: bool = False) -> to_sql.Sql:
@@ -327,7 +327,7 @@ def _as_in_base(raw: apsw.Connection, table: str, column: str | None) -> Iterato
         yield f"({sql}) = ?", (*arguments, len(part))
 
 
-def _listed(raw: apsw.Connection, shape: Shape, column: str | None, where: str) -> list[Image] | None:
+def _listed(raw: apsw.Connection, shape: TableSchema, column: str | None, where: str) -> list[Image] | None:
     """Return the rows of the base image, each after what names it; ``None`` if they are too many to send."""
     names = [quoted(name) for name in to_sql.naming_columns(shape)]
     values = [quoted(column)] if column else [quoted(name) for name in shape.columns]

@@ -32,7 +32,7 @@ from turso_sync_nb.units import PageId
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from turso_sync_nb.changes.model import Change, Image, Shape, SqlValue
+    from turso_sync_nb.changes.model import Change, Image, SqlValue, TableSchema
     from turso_sync_nb.engine.keyed_pages import Key
     from turso_sync_nb.engine.remote_update import RemoteUpdate
     from turso_sync_nb.engine.replica import Replica
@@ -212,7 +212,7 @@ class _State:
                 yield from node.rowids
                 waiting += map(PageId, node.children if node.kind == TABLE_INTERIOR else ())
 
-    def rows(self, shape: Shape, columns: tuple[str, ...], places: Iterable[Any] | None) -> Rows:
+    def rows(self, shape: TableSchema, columns: tuple[str, ...], places: Iterable[Any] | None) -> Rows:
         """Return the rows at ``places``, all for ``None``: by rowid, by key where there is no rowid."""
         listed = ", ".join(map(quoted, columns))
         if shape.rowid_name is None:
@@ -231,7 +231,7 @@ class _State:
             for row in self._fetched(chosen, (json.dumps(some),))
         }
 
-    def _with_keys(self, sql: str, shape: Shape, keys: Iterable[Key]) -> Iterator[Any]:
+    def _with_keys(self, sql: str, shape: TableSchema, keys: Iterable[Key]) -> Iterator[Any]:
         for key in keys:
             condition, values = condition_of(shape, key)
             yield from self._fetched(f"{sql} WHERE {condition}", values)
@@ -277,7 +277,7 @@ class _Comparison:
             if before.get((kind, name)) != sql:
                 yield SchemaChange(0, sql, "alter" if (kind, name) in before else "create", name)
 
-    def _of_table(self, there: Shape | None, shape: Shape, places: Places) -> Iterator[RowChange]:
+    def _of_table(self, there: TableSchema | None, shape: TableSchema, places: Places) -> Iterator[RowChange]:
         new = self.after.rows(shape, shape.columns, places)
         common = shape.columns if there is None else tuple(c for c in shape.columns if c in there.columns)
         old = {} if there is None else self.before.rows(there, common, places)

@@ -10,7 +10,7 @@ from turso_sync_nb.errors import Error, UsageError
 
 if TYPE_CHECKING:
     from turso_sync_nb.changes.conflicts import Row, Settle
-    from turso_sync_nb.changes.model import Image, Shape
+    from turso_sync_nb.changes.model import Image, TableSchema
 
 _INTEGERS: Final = range(-(2**63), 2**63)
 _HINT: Final = (
@@ -24,7 +24,7 @@ def name_of(function: object) -> str:
 
 
 def settled_by(
-    policy: Settle, shape: Shape, base: Row | None, local: Row | None, remote: Row | None
+    policy: Settle, shape: TableSchema, base: Row | None, local: Row | None, remote: Row | None
 ) -> Image | None:
     """Return the row that ``policy`` chose; ``None``: there is to be none.
 

@@ -35,7 +35,7 @@ from turso_sync_nb.units import LOCK_PAGE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from turso_sync_nb.changes.model import Change, Shape
+    from turso_sync_nb.changes.model import Change, TableSchema
     from turso_sync_nb.engine.replica import Replica
 
 KEYS_IN_RANGE: Final = 4096
@@ -204,7 +204,7 @@ class _Run:
             if ours != theirs:
                 yield Difference(str(name), None, "schema", f"here {ours!r}, there {theirs!r}")
 
-    def _table(self, raw: apsw.Connection, shape: Shape) -> Iterator[Difference]:
+    def _table(self, raw: apsw.Connection, shape: TableSchema) -> Iterator[Difference]:
         """Compare rows and digests of the key ranges of one table."""
         sql = _digests(shape)
         there = self._ask(sql)
@@ -224,7 +224,7 @@ def _by_range(rows: Iterable[Any]) -> dict[int, tuple[int, Any]]:
     return {part: (count, digest) for part, count, digest in rows}
 
 
-def _range(shape: Shape, part: int) -> dict[str, Any] | None:
+def _range(shape: TableSchema, part: int) -> dict[str, Any] | None:
     """Return the keys of a range as a user names them."""
     if shape.rowid_name is None:
         return None
@@ -243,7 +243,7 @@ def _difference(change: Change) -> Difference:
     return Difference(shape.table, {shape.columns[at]: image[at] for at in shape.key}, "row", said)
 
 
-def _digests(shape: Shape) -> str:
+def _digests(shape: TableSchema) -> str:
     """Return the query for a number, rows and digest of each key range; both engines compute it alike."""
     table = quoted(shape.table)
     rowid = f"{table}.{shape.rowid_name}" if shape.rowid_name else ""

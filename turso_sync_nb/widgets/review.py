@@ -18,7 +18,7 @@ from turso_sync_nb.widgets.remote_news import pulled, pushed
 from turso_sync_nb.widgets.snapshots import line, table
 
 if TYPE_CHECKING:
-    from turso_sync_nb.changes.model import Change, Image, Shape, Transaction
+    from turso_sync_nb.changes.model import Change, Image, TableSchema, Transaction
     from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.connection.review import Review, ReviewedRow
     from turso_sync_nb.engine.replica import Replica
@@ -265,5 +265,5 @@ def _change(change: Change) -> Content:
     return {"operation": change.op, "table": shape.table, "key": key, "columns": shown}
 
 
-def _of(shape: Shape, image: Image | None, name: str) -> Any:
+def _of(shape: TableSchema, image: Image | None, name: str) -> Any:
     return None if image is None else image[shape.columns.index(name)]
