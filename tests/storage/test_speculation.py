@@ -71,6 +71,43 @@ def test_as_many_requests_as_steps_that_depend_on_each_other(sql, requests, wast
     assert reader.asked(sql) == []
 
 
+LARGE = {
+    "SELECT sum(length(note)) FROM item WHERE shop BETWEEN 77 AND 96": 3,
+    "SELECT length(note) FROM item WHERE shop BETWEEN 77 AND 96 ORDER BY shop DESC": 3,
+    "SELECT sum(length(note)) FROM item WHERE shop BETWEEN 20 AND 260": 3,
+    "SELECT sum(length(note)) FROM item WHERE shop IN (3, 90, 180)": 3,
+    "SELECT count(o.note) FROM item AS i JOIN item AS o USING (shop) WHERE i.id BETWEEN 9000 AND 9019": 5,
+    "SELECT sum(length(note)) FROM item WHERE shop < 12 OR id BETWEEN 3000 AND 3500": 3,
+    f"SELECT sum(length(note)) FROM item WHERE id IN ({', '.join(map(str, range(5, ROWS, 25)))})": 6,
+    "SELECT sum(length(note)) FROM item WHERE id BETWEEN 5000 AND 25000": 6,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sql", LARGE)
+def test_never_more_requests_or_pages_than_by_evidence(sql, store_pages, partial) -> None:
+    """Rows of many pages: beyond what one guess may ask for, and by more entries than an index's leaf has."""
+    asked, given = [], []
+    for reading in (Foreseeing, Reading):
+        replica = partial(store_pages, reading.__name__, here=PREFIX, segment_pages=1)
+        with closing(replica.open(READONLY)) as db:
+            asked.append(len(reading(replica, db).asked(sql)))
+            given.append(len(replica.source.given))
+    assert asked[0] == LARGE[sql]
+    assert asked[0] <= asked[1]
+    assert given[0] <= given[1]
+
+
+def test_a_large_guess_that_was_cut_short_is_the_last(reader, monkeypatch) -> None:
+    """The next one would compute all of it again: what follows goes by what was read, each page once."""
+    monkeypatch.setattr("turso_sync_nb.storage.prefetch.speculative_db.STEPS_MAX", 2_000)
+    sql = "SELECT sum(length(note)) FROM item WHERE shop BETWEEN 0 AND 40"
+    asked = reader.asked(sql)
+    assert asked[:4] == [11, 256, 349, 1]
+    assert len(asked) <= 9
+    assert len(reader.replica.source.given) == len(set(reader.replica.source.given))
+    assert reader.rows(sql) == [(41 * 100 * 110,)]
+
+
 def test_absent_roots_come_together(store_pages, partial: Callable[..., Partial]) -> None:
     """All trees that a statement opens are known before its first read: their roots are one request."""
     replica = partial(store_pages, here=[0], segment_pages=1)

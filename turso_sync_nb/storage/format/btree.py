@@ -21,6 +21,7 @@ INDEX_LEAF: Final = 10
 TABLE_LEAF: Final = 13
 
 INTERIORS: Final = frozenset({INDEX_INTERIOR, TABLE_INTERIOR})
+INDEXES: Final = frozenset({INDEX_INTERIOR, INDEX_LEAF})
 
 _FILE_HEADER: Final = 100
 _INTEGER_SIZES: Final = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}
@@ -189,8 +190,10 @@ class Node:
 
     @cached_property
     def sought(self) -> tuple[int, ...]:
-        """The rows that the entries of this index leaf lead to, sorted."""
-        return tuple(sorted(entry[1] for entry in self.entries if entry))
+        """The rows that the entries of this index page lead to, in no order; none on any other page."""
+        if self.kind == INDEX_INTERIOR:
+            return tuple(entry[1] for entry in map(self.entry_between, range(self.cells)) if entry)
+        return tuple(entry[1] for entry in self.entries if entry)
 
     def entry_between(self, number: int) -> tuple[bytes, int] | None:
         """Return the entry between two children of this index page, as those of a leaf are."""

@@ -89,6 +89,7 @@ class PageStore:
         """Called with pages just after they were put; must be quick and must not raise."""
         self.undo = UndoFile(folder)
         self._folder = folder
+        self._main = folder.main
         self._lock = threading.RLock()
         self._unflushed = 0
         self._sync_failed = False
@@ -358,7 +359,7 @@ class PageStore:
                 self.undo.close()
 
     def _explained(self, doing: str) -> AbstractContextManager[None]:
-        return explained_disk(doing, self._folder.main)
+        return explained_disk(doing, self._main)
 
 
 @contextmanager

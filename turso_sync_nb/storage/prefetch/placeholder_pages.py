@@ -13,15 +13,15 @@ an index it is not known.
 from __future__ import annotations
 
 import struct
-from bisect import bisect_left, bisect_right, insort
-from itertools import chain, islice
+from bisect import bisect_left, bisect_right
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.storage.format.btree import INDEX_LEAF, TABLE_INTERIOR, TABLE_LEAF
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from turso_sync_nb.storage.format.btree import Node
     from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
@@ -38,8 +38,8 @@ BEYOND: Final = 1 << 20
 LEVELS_MAX: Final = 20
 """Levels of a b-tree, as SQLite can read it."""
 
-LEAVES_MAX: Final = 32
-"""Leaves of indexes, of those read last, whose entries lead to rows of a leaf."""
+SOUGHT_MAX: Final = 1 << 17
+"""Rows that entries of indexes lead to and that are remembered (1 MiB, and as much to sort)."""
 
 EVERY_MAX: Final = 128
 """Rows of a leaf, of those that may be there."""
@@ -60,18 +60,25 @@ class PlaceholderPages:
     def __init__(self, trees: KnownTrees, *, counted: bool) -> None:
         self._trees = trees
         self._counted = counted
-        self._leaves: dict[int, Node] = {}
-        self._bounding: list[int] = []
+        self._noted: dict[int, bytes] = {}
+        self._sought: list[int] = []
+        self._is_sorted = True
+        self.noted_last = 0, 0
+        """The two pages of indexes that were taken note of last."""
 
-    def note(self, leaf: Node) -> None:
-        """Take note of a leaf of an index that was read: its entries lead to rows."""
-        known = self._leaves.pop(leaf.page, leaf)
-        self._leaves[leaf.page] = known if known.data == leaf.data else leaf
+    def note(self, node: Node) -> None:
+        """Take note of a page of an index that was read: its entries lead to rows."""
+        if self._noted.get(node.page) == node.data or len(self._sought) > SOUGHT_MAX:
+            return
+        self._noted[node.page] = node.data
+        self.noted_last = self.noted_last[1], node.page
+        self._sought += node.sought
+        self._is_sorted = False
 
     @property
-    def leaves(self) -> int:
-        """The number of index leaves recorded."""
-        return len(self._leaves)
+    def noted(self) -> int:
+        """The number of pages of indexes that were taken note of."""
+        return len(self._noted)
 
     def leaf(self, page: int) -> bytes | None:
         """Return a leaf in place of ``page``; ``None`` where nothing here says what it is."""
@@ -92,7 +99,11 @@ class PlaceholderPages:
         every = _every(before, last) if self._counted else ()
         room = self._trees.usable - _LEAF_HEADER.size
         cells: dict[int, bytes] = {}
-        for rowid in chain((first, end), every, self._sought_within(first, end)):
+        if not self._is_sorted:
+            self._sought.sort()
+            self._is_sorted = True
+        sought = self._sought[bisect_left(self._sought, first) : bisect_right(self._sought, end)]
+        for rowid in chain((first, end), every, sought):
             if rowid not in cells:
                 cells[rowid] = cell = _varint(len(_NULLS)) + _varint(rowid) + _NULLS
                 room -= len(cell) + _POINTER.size
@@ -100,15 +111,8 @@ class PlaceholderPages:
                 break
         return [cells[rowid] for rowid in sorted(cells)]
 
-    def _sought_within(self, first: int, last: int) -> Iterator[int]:
-        """Yield rows from ``first`` to ``last`` that entries lead to, those of the leaf read last first."""
-        latest = islice(reversed(self._leaves.values()), LEAVES_MAX)
-        for rowids in chain([self._bounding], (leaf.sought for leaf in latest)):
-            yield from rowids[bisect_left(rowids, first) : bisect_right(rowids, last)]
-
     def _entry(self, node: Node, number: int) -> bytes:
-        if entry := node.entry_between(number):
-            insort(self._bounding, entry[1])
+        self.note(node)
         return node.entry_bytes(number)
 
     def _bound(self, parent: Node, page: int, after: int) -> Bound | None:
@@ -144,10 +148,6 @@ def _every(before: Bound | None, last: Bound | None) -> Sequence[int]:
         earlier, first = before[0].keys[before[1] - 1 : before[1] + 1]
         return range(first + 1, first + 1 + min((first - earlier) // 8, EVERY_MAX))
     return ()
-
-
-def _within(rowids: Sequence[int], first: int, last: int) -> Sequence[int]:
-    return rowids[bisect_left(rowids, first) : bisect_right(rowids, last)]
 
 
 def _page(kind: int, cells: Sequence[bytes], usable: int) -> bytes:

@@ -69,6 +69,7 @@ class Speculation:
         self._trees = trees
         self._pages_max = pages_max
         self._suspected_max = 0
+        self._is_cut = False
         self._db: SpeculativeDb | None = None
         self._sql = ""
         self._roots = BitMap()
@@ -83,6 +84,7 @@ class Speculation:
         It is run with each of ``items``; ``done`` returns with how many of them it is done.
         """
         self._sql, self._items, self._done, self._suspected_max = sql, items, done, 0
+        self._is_cut = False
 
     def end(self) -> None:
         """Forget the statement."""
@@ -90,6 +92,8 @@ class Speculation:
 
     def pages_for(self, page: int) -> BitMap:
         """Return the absent pages that the statement needs next, ``page`` among them; empty if unknown."""
+        if self._is_cut:
+            self.end()
         done = self._done()
         items = self._items[done : done + ITEMS_MAX]
         if not items:
@@ -150,18 +154,25 @@ class Speculation:
 
     def _runs(self, db: SpeculativeDb, items: Sequence[Bindings]) -> bool:
         """Run it once; return whether another run would get no further."""
-        leaves = db.placeholders.leaves
+        noted = db.placeholders.noted
         try:
             db.run(self._sql, items)
-        except apsw.CorruptError:
-            return db.placeholders.leaves == leaves
+        except apsw.CorruptError:  # a row that an entry leads to was not on a placeholder made before
+            db.note_ahead()
+            if db.placeholders.noted > noted:
+                return False
+            self._gives_up(db)
         except apsw.InterruptError:  # it takes long; what it came to is known
             if not db.wanted:
                 raise
-            return True
+            self._gives_up(db)
         except (apsw.IOError, apsw.ConstraintError):  # a page whose role is unknown; a row of a placeholder
             return True
         return True
+
+    def _gives_up(self, db: SpeculativeDb) -> None:
+        """Let evidence decide after a large guess that was cut short: the next one would begin anew."""
+        self._is_cut = len(db.wanted) >= PAGES_MAX
 
 
 class _NotKnownError(Exception):

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import apsw
 
 from turso_sync_nb import table_functions
-from turso_sync_nb.storage.format.btree import INDEX_LEAF, INTERIORS, Node
+from turso_sync_nb.storage.format.btree import INDEXES, INTERIORS, Node
 from turso_sync_nb.storage.pages.committed import CommittedPages, Frames
 from turso_sync_nb.storage.prefetch.placeholder_pages import PlaceholderPages, overflow_page
 from turso_sync_nb.units import PAGE_SIZE
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 STEPS_MAX: Final = 50_000
 """Virtual-machine steps (about 3 ms) of one speculative run: beyond it a fetch costs less."""
+
+PAGES_EACH: Final = 256
+"""Pages for which one speculative run may take so many steps: more where more are to be found."""
 
 STEPS_BETWEEN: Final = 1_000
 """Steps between two checks of the limit."""
@@ -94,7 +98,8 @@ class SpeculativeDb:
 
     def begin(self, most: int) -> CommittedPages:
         """Record up to ``most`` absent pages; use the returned pages in ``with`` around the run."""
-        self.wanted, self._most, self._steps_left = {}, most, STEPS_MAX
+        self.wanted, self._most = {}, most
+        self._steps_left = STEPS_MAX * max(1, most // PAGES_EACH)
         self._pages = CommittedPages(self._folder, self._store, self._frames)
         return self._pages
 
@@ -116,6 +121,15 @@ class SpeculativeDb:
             if self.raw.in_transaction:
                 self.raw.execute("ROLLBACK")
             self.raw.release_memory()  # placeholders are read once
+
+    def note_ahead(self) -> None:
+        """Take note of index leaves before they are read: as many as were, in the order of the last two."""
+        before, last = self.placeholders.noted_last
+        step = -1 if next(self._trees.beside(last, 1), None) == before else 1
+        following = self._trees.beside(last, step)
+        for node in map(self._trees.node, islice(following, self.placeholders.noted)):
+            if node:
+                self.placeholders.note(node)
 
     def _is_long(self) -> bool:
         self._steps_left -= STEPS_BETWEEN
@@ -142,7 +156,7 @@ class SpeculativeDb:
         node = self._last = Node(page, data, self._trees.usable)
         if node.kind in INTERIORS:
             self._trees.note(node)
-        elif node.kind == INDEX_LEAF:
+        if node.kind in INDEXES:
             self.placeholders.note(node)
         return data
 
