@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Self
 from turso_sync_nb.connection.async_verbs import AsyncVerbs
 from turso_sync_nb.connection.cursor import Cursor
 from turso_sync_nb.connection.drop_in import DropInMixin
+from turso_sync_nb.connection.exit import close_at_exit
 from turso_sync_nb.connection.fetching import FetchingMixin
 from turso_sync_nb.connection.frame_editing import EditReport, FrameEdits, OnChanged
 from turso_sync_nb.connection.frames import Columns, frame_of_rows, gathered_by_column
@@ -73,6 +74,7 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
         self._replica = replica
         self._options = options or SyncOptions()
         self._session = Session(replica, self._options.tables_ignore)
+        close_at_exit(self)
         self.isolation_level = isolation_level
 
     # Facts
