@@ -100,12 +100,12 @@ def test_a_widget_whose_kernel_is_gone_says_so(shown):
     page.get_by_text("pull: nothing new").wait_for()
     page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
     for widget in WIDGETS:
-        page.locator(f".tsn-{widget} .tsn-said", has_text=said).wait_for()
+        page.locator(f".tsn-{widget} .tsn-status", has_text=said).wait_for()
     shown.run_all()
     page.get_by_text(said).first.wait_for(state="detached")
     page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     page.locator(".tsn-dashboard").get_by_role("button", name="Pull", exact=True).click()
-    page.locator(".tsn-dashboard .tsn-said", has_text=said).wait_for()
+    page.locator(".tsn-dashboard .tsn-status", has_text=said).wait_for()
 
 
 def test_saved_notebook_shows_snapshots_without_a_kernel(shown, browser):

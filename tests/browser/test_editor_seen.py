@@ -111,7 +111,7 @@ def test_what_is_not_edited_says_why(shown):
         fixed.click()
         assert reason in page.locator(".tsn-editor .tsn-where").inner_text()
         page.keyboard.press("Enter")
-        assert page.locator(".tsn-editor .tsn-said").inner_text() == reason
+        assert page.locator(".tsn-editor .tsn-status").inner_text() == reason
     assert cell(page, 3, "name").get_attribute("aria-readonly") is None
     page.screenshot(path=shown.server.shots / "editor-fixed.png")
 

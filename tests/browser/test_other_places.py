@@ -114,7 +114,7 @@ def test_widgets_work_there(place_of, widgets, db, kind):
     show_all(place, widgets)
     page = place.page
     page.get_by_role("button", name="fetch person", exact=True).click()
-    place.wait(page.locator(".tsn-page-map .tsn-said", has_text=": downloaded "))
+    place.wait(page.locator(".tsn-page-map .tsn-status", has_text=": downloaded "))
     page.locator(".tsn-editor .tsn-cell").nth(7).click()
     page.keyboard.type("Ada")
     page.keyboard.press("Enter")
@@ -181,7 +181,7 @@ def test_keyboard_alone(place_of, widgets, db):
     place.carry()
     assert page.evaluate(FOCUSED) == "fetch person"
     page.keyboard.press("Enter")
-    place.wait(page.locator(".tsn-page-map .tsn-said", has_text=": downloaded "))
+    place.wait(page.locator(".tsn-page-map .tsn-status", has_text=": downloaded "))
     place.wait(page.locator(".tsn-page-map tbody:not(:has([aria-label='fetch person']))"))
     assert page.evaluate(FOCUSED) == "Pages by table and index"
     page.get_by_role("button", name="Sync", exact=True).focus()

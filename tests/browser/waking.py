@@ -22,7 +22,7 @@ def receive(self, content, buffers=()):
         heard(self, content, buffers)
 def send(self, content, buffers=None):
     time.sleep(0.02)
-    if lost.get(self, [0, 0])[1] and content.get("type") not in ("said", "heard", "remote"):
+    if lost.get(self, [0, 0])[1] and content.get("type") not in ("status", "ack", "remote"):
         lost[self][1] -= 1
     else:
         sent(self, content, buffers)

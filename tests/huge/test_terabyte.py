@@ -159,7 +159,7 @@ def test_the_page_map(db, monkeypatch):
         widget.receive({"type": "open", "view": "one"})
         name_there(db, LAST_ID // 2)
         widget.look_again()
-    (whole, buffers), *_, (delta, changes) = [each for each in sent if each[0]["type"] != "said"]
+    (whole, buffers), *_, (delta, changes) = [each for each in sent if each[0]["type"] != "status"]
     assert whole["pages"] == DB_PAGES
     assert -(-DB_PAGES // whole["pages_per_cell"]) <= 2**20
     assert sum(map(sum, whole["counts"])) == sum(map(sum, delta["counts"])) == DB_PAGES

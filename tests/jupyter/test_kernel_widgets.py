@@ -130,9 +130,9 @@ def clicking(request, wheel_path_env, tmp_path, embedded, flights_file) -> Itera
 
 def test_a_click_amid_a_query_is_answered_or_waits(clicking):
     """A pull while a cell queries for 3 s: done amid it where the kernel hears, right after it elsewhere."""
-    ended_s = clicking.slow_cell(3, {"kind": "do", "verb": "pull", "wish": "one"})
-    heard_s = clicking.when(type="heard", wish="one")
-    clicking.until(lambda: clicking.last("said").startswith("pull: nothing new"))
+    ended_s = clicking.slow_cell(3, {"kind": "do", "verb": "pull", "request": "one"})
+    heard_s = clicking.when(type="ack", request="one")
+    clicking.until(lambda: clicking.last("status").startswith("pull: nothing new"))
     if clicking.subshell:
         assert heard_s < ended_s - 1
     else:
@@ -144,21 +144,21 @@ def test_cancel_amid_a_query_stops_what_a_click_began(clicking):
     """A pull that the remote does not answer is stopped, amid the query or right after it."""
     clicking.remote.stalled.set()
     clicking.says("do", verb="pull")
-    clicking.until(lambda: clicking.last("said") == "pull …")
+    clicking.until(lambda: clicking.last("status") == "pull …")
     assert clicking.remote.asked.wait(30)
-    ended_s = clicking.slow_cell(2, {"kind": "cancel", "wish": "two"})
-    assert (clicking.when(type="heard", wish="two") < ended_s) == bool(clicking.subshell)
-    clicking.until(lambda: clicking.last("said") == "pull: stopped")
+    ended_s = clicking.slow_cell(2, {"kind": "cancel", "request": "two"})
+    assert (clicking.when(type="ack", request="two") < ended_s) == bool(clicking.subshell)
+    clicking.until(lambda: clicking.last("status") == "pull: stopped")
     clicking.remote.stalled.clear()
     clicking.kernel.good("%turso_sync pull")
 
 
 def test_what_happens_in_a_thread_of_the_user_s_is_told(clicking):
     """Pages that arrive by hydration, and news of the remote, are sent from threads of no message."""
-    clicking.says("listen", listens=True, pulls=True, wish="three")
+    clicking.says("listen", listens=True, pulls=True, request="three")
     clicking.when(type="remote", kind="nothing")
     clicking.cell("hydration = db.hydrate(); hydration.wait(30)")
     clicking.cell("db.execute('UPDATE carriers SET name = carrier'); db.commit(); db.push()")
-    clicking.until(lambda: clicking.last("said").startswith("pull: "))
+    clicking.until(lambda: clicking.last("status").startswith("pull: "))
     clicking.cell("db.close()")
     clicking.when(type="remote", kind="off", text="the connection is closed")

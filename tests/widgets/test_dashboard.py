@@ -86,7 +86,7 @@ def test_one_verb_at_a_time_and_cancel_stops_it(db, view):
     view.widget.work("count", wait)
     assert begun.wait(10)
     view.says("do", verb="pull")
-    assert view.of("said")[-1][0]["text"] == "pull: count is not done yet"
+    assert view.of("status")[-1][0]["text"] == "pull: count is not done yet"
     time.sleep(0.2)
     view.says("cancel")
     assert view.wait_until_done()["text"] == "count: stopped"
@@ -107,7 +107,7 @@ def test_a_verb_that_fails_is_a_line(db, view, monkeypatch):
 
 def test_a_storm_of_fetches_is_paced(db, view):
     """Ten thousand events in about two seconds are at most four updates a second; the last one arrives."""
-    view.says("more")
+    view.says("ready")
     before = sum(count for _, count, _ in view.of("figures")[-1][0]["arrivals"])
     pages = db._replica.store.page_map.resident
     view.messages.clear()
@@ -118,7 +118,7 @@ def test_a_storm_of_fetches_is_paced(db, view):
             time.sleep(0.001)
     seconds = time.monotonic() - began
     assert len(view.messages) <= 4 * seconds + 1
-    view.says("more")
+    view.says("ready")
     arrived = sum(count for _, count, _ in view.of("figures")[-1][0]["arrivals"])
     assert arrived == before + 5_000 * len(pages)
 
@@ -144,8 +144,8 @@ def test_messages_may_arrive_in_any_thread_while_a_cell_runs(db, view):
             view.says("open")
             view.says("do", verb="pull" if number % 2 else "push")
             view.wait_until_done()
-            view.says("more")
-            failed.extend(message for message, _ in view.of("said") if message["failed"])
+            view.says("ready")
+            failed.extend(message for message, _ in view.of("status") if message["failed"])
 
     thread = threading.Thread(target=subshell)
     thread.start()
@@ -176,7 +176,7 @@ def test_pages_on_their_way_are_told_before_they_come(db, view):
     """How many a query waits for; none any more when they came."""
     time.sleep(PAUSE_S)
     db.execute("SELECT count(*) FROM visit").fetchall()
-    view.says("more")
+    view.says("ready")
     told = [message["on_their_way"] for message, _ in view.of("figures")]
     assert (told[0], told[-1]) == (0, 0)
     assert max(told) > 0

@@ -144,10 +144,10 @@ def test_undo_paste_and_the_old_value_again(items):
 def test_a_step_that_fails_is_none(items):
     """Of a paste over a row that is not known nothing is staged, and there is nothing to undo."""
     items.says("set", cells=[[row_id(1), "name", "uno"], [row_id(99), "name", "x"]])
-    assert "too long ago" in items.of("said")[-1][0]["text"]
+    assert "too long ago" in items.of("status")[-1][0]["text"]
     items.says("delete", rows=[row_id(2), row_id(99)])
     items.says("undo")
-    assert items.of("said")[-1][0]["text"] == "undo: nothing is left to undo"
+    assert items.of("status")[-1][0]["text"] == "undo: nothing is left to undo"
     assert staged(items) == {}
 
 
@@ -187,8 +187,8 @@ def test_what_cannot_be_edited_says_why(items, table, name, reason):
     (message, _) = view.of("table")[0]
     assert message["rows"]
     put(view, message["rows"][0][0], message["columns"][-1]["name"], "1")
-    assert reason in view.of("said")[-1][0]["text"]
-    assert view.of("said")[-1][0]["failed"]
+    assert reason in view.of("status")[-1][0]["text"]
+    assert view.of("status")[-1][0]["failed"]
 
 
 @pytest.mark.parametrize("name", ["person", "visit", 'odd "table"', "adult"])

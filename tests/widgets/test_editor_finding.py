@@ -70,7 +70,7 @@ def test_pages_are_those_of_sql(db, person, arranged):
     page = arrange(person, filters, search, sort, descending=descending)
     if filters or search:
         plural = "" if len(wanted) == 1 else "s"
-        assert f"{len(wanted):,} row{plural} match" in person.of("said")[-1][0]["text"]
+        assert f"{len(wanted):,} row{plural} match" in person.of("status")[-1][0]["text"]
     found = ids(page)
     while not page["end"] and len(found) < 4_000:
         person.says("page", direction="after", anchor=page["rows"][-1][0])
@@ -91,7 +91,7 @@ def test_a_filter_that_makes_no_sense_is_said(person):
     before = len(person.of("rows"))
     for filters, sort in (({"score": "> high"}, None), ({"gone": "x"}, None), ({}, "gone")):
         person.says("arrange", filters=filters, search="", sort=sort, descending=False)
-        assert person.of("said")[-1][0]["failed"]
+        assert person.of("status")[-1][0]["failed"]
     assert len(person.of("rows")) == before
 
 
@@ -105,9 +105,9 @@ def test_a_key_is_gone_to(db, person):
     db.commit()
     person.says("go", key="2600")
     assert ids(person.of("rows")[-1][0])[0] == 2601
-    assert "has no row 2600" in person.of("said")[-1][0]["text"]
+    assert "has no row 2600" in person.of("status")[-1][0]["text"]
     person.says("go", key="1, 2")
-    assert "its key is id" in person.of("said")[-1][0]["text"]
+    assert "its key is id" in person.of("status")[-1][0]["text"]
     with view_of(db.edit("visit")) as visits:
         key = db.execute("SELECT person, at FROM visit ORDER BY 1 DESC, 2 LIMIT 1").fetchone()
         visits.says("go", key=f"{key[0]}, {key[1]}")

@@ -54,7 +54,7 @@ def test_a_column_opens_its_profile(db, view):
     view.says("profile", name="person", column="gone", sure=True)
     assert view.wait_until_done()["failed"]
     view.says("columns", name="gone")
-    assert "explore gone: it is gone" in view.of("said")[-1][0]["text"]
+    assert "explore gone: it is gone" in view.of("status")[-1][0]["text"]
 
 
 def test_much_is_asked_for_first(tmp_path):
@@ -75,7 +75,7 @@ def test_much_is_asked_for_first(tmp_path):
             view.says("profile", name="large", column="id", sample=True)
             view.wait_until_done()
             assert view.of("profile")[-1][0]["sampled"] == "a sample from 100 places"
-            assert not view.of("said")[-1][0]["failed"]
+            assert not view.of("status")[-1][0]["failed"]
             view.says("fetch", name="large", sure=True)
             assert "large: downloaded" in view.wait_until_done()["text"]
             view.wait_for(lambda: view.of("tables")[-1][0]["tables"][0]["rows"] == 5000)

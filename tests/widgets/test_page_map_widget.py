@@ -110,8 +110,8 @@ def test_a_click_fetches_one_table_and_leaves_the_users_connection_alone(db, see
     by_visit = [state for state, owner in zip(seen.states, seen.owners, strict=True) if owner == "visit"]
     assert len(by_visit) > 10
     assert ABSENT not in by_visit
-    assert "visit: " in seen.of("said")[-1][0]["text"]
-    assert not seen.of("said")[-1][0]["busy"]
+    assert "visit: " in seen.of("status")[-1][0]["text"]
+    assert not seen.of("status")[-1][0]["busy"]
 
 
 def test_what_is_large_is_asked_about(db, seen, monkeypatch):
@@ -137,11 +137,11 @@ def test_a_failed_fetch_is_one_line(db, seen, monkeypatch):
     with monkeypatch.context() as broken:
         broken.setattr(db._replica, "remote", None)
         seen.fetch("person")
-    said = seen.of("said")[-1][0]
+    said = seen.of("status")[-1][0]
     assert said["failed"]
     assert "\n" not in said["text"]
     seen.fetch("person")
-    assert not seen.of("said")[-1][0]["failed"]
+    assert not seen.of("status")[-1][0]["failed"]
 
 
 def test_nothing_is_left_when_the_last_view_closes(db):
@@ -184,7 +184,7 @@ def test_ten_thousand_events_are_four_updates_a_second_and_the_last_one_arrives(
     thread.start()
     thread.join()
     assert 1 <= len(seen.messages) <= 10
-    seen.says("more")
+    seen.says("ready")
     assert ABSENT not in seen.states or len(absent) > 10_000
 
 
@@ -192,4 +192,4 @@ def test_a_closed_connection_is_said(db, seen):
     """A view that opens then is told so in a line."""
     db.close()
     seen.says("open")
-    assert "closed" in seen.of("said")[-1][0]["text"]
+    assert "closed" in seen.of("status")[-1][0]["text"]

@@ -135,8 +135,8 @@ def test_a_pull_waits_for_an_open_transaction_and_for_a_half_edited_grid(db, ope
     db.commit()
     wait_for(dashboard, kind="nothing")
     assert name_of_2(db) == "theirs"
-    assert "pull: up to date" in dashboard.of("said")[-1][0]["text"]
-    editor.says("more")
+    assert "pull: up to date" in dashboard.of("status")[-1][0]["text"]
+    editor.says("ready")
     assert editor.of("stale")
 
 
@@ -155,12 +155,12 @@ def test_what_another_widget_pulled_is_looked_at(db, opened, push_theirs):
     """After a pull from elsewhere the answer to the next update brings rows, owners and pending changes."""
     editor, pages = opened(db.edit("person")), opened(db.page_map())
     for view in (editor, pages):
-        view.says("more")
+        view.says("ready")
         view.messages.clear()
     push_theirs("theirs")
     db.pull()
     for view in (editor, pages):
-        view.says("more")
+        view.says("ready")
     assert editor.of("stale")
 
 
@@ -172,7 +172,7 @@ def test_without_a_remote_it_is_refused(tmp_path):
         view = View(db.dashboard())
         view.says("open")
         view.says("listen", listens=True, pulls=False)
-        assert "without a remote" in view.of("said")[-1][0]["text"]
+        assert "without a remote" in view.of("status")[-1][0]["text"]
         view.says("close")
         view.widget.close()
 
@@ -181,8 +181,8 @@ def test_a_wish_is_heard_before_it_is_done(db, opened):
     """The view that waits is told; what nobody waits for is not answered."""
     view = opened(db.dashboard())
     view.messages.clear()
-    view.says("do", verb="pull", wish="one 1")
-    assert view.messages[0][0] == {"type": "heard", "wish": "one 1"}
+    view.says("do", verb="pull", request="one 1")
+    assert view.messages[0][0] == {"type": "ack", "request": "one 1"}
     view.wait_until_done()
-    view.says("more")
-    assert len(view.of("heard")) == 1
+    view.says("ready")
+    assert len(view.of("ack")) == 1

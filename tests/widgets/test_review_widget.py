@@ -96,7 +96,7 @@ def test_undo_and_settling_anew(both):
         assert not view.wait_until_done()["failed"]
         assert db.execute("SELECT count(*) FROM visit").fetchone()[0] > visits
         view.says("keep", row="gone", side="mine")
-        assert "not under review any more" in view.of("said")[-1][0]["text"]
+        assert "not under review any more" in view.of("status")[-1][0]["text"]
         db.push()
         yours.pull()
         assert yours.execute("SELECT name FROM person WHERE id = 1").fetchone() == ("mine",)

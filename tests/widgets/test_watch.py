@@ -69,7 +69,7 @@ def test_nothing_is_asked_when_nothing_changed(db, watch):
 def test_what_cannot_be_watched_is_a_line(db, watch, sql):
     """A write is refused and nothing is written; an SQL error is one line."""
     view = watch(sql)
-    assert view.of("said")[-1][0]["failed"]
+    assert view.of("status")[-1][0]["failed"]
     assert db.query("SELECT count(*) AS n FROM person")["n"].tolist() == [3001]
 
 

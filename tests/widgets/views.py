@@ -25,15 +25,15 @@ class View:
     def wait_until_done(self) -> dict[str, Any]:
         """Wait for the end of what is done in a thread; return the line about it."""
         self.wait_for(
-            lambda: self.of("said") and not self.of("said")[-1][0]["busy"] and not self.widget.doing
+            lambda: self.of("status") and not self.of("status")[-1][0]["busy"] and not self.widget.doing
         )
-        return self.of("said")[-1][0]
+        return self.of("status")[-1][0]
 
     def wait_for(self, condition: Callable[[], object]) -> None:
         """Wait until a condition holds."""
         deadline = time.monotonic() + 30
         while not condition():
-            assert time.monotonic() < deadline, self.of("said")
+            assert time.monotonic() < deadline, self.of("status")
             time.sleep(0.01)
 
     def of(self, kind: str) -> list[tuple[dict[str, Any], list[bytes]]]:

@@ -197,7 +197,7 @@ class ResultRows:
             reason = "it is there already" if isinstance(error, FileExistsError) else error.strerror
             raise UsageError(f"save {shown_path(path)}: {reason}", hint="name a new file") from error
         text = f"saved {count_of(len(rows), 'row')} to {shown_path(path)}"
-        return {"type": "said", "text": text, "failed": False, "busy": ""}
+        return {"type": "status", "text": text, "failed": False, "busy": ""}
 
 
 def _write_csv(rows: pd.DataFrame, file: Any) -> None:

@@ -1,7 +1,7 @@
 """Provide what widgets share: views, paced updates, work in a thread, a snapshot for a saved notebook.
 
 A view says ``open`` and ``close``. An update goes out when something happened, at most every ``PAUSE_S``;
-each is answered by ``more`` a while later, and if something happened meanwhile, that goes out then. So the
+each is answered by ``ready`` a while later, and if something happened meanwhile, that goes out then. So the
 last state always arrives, and nothing is sent, polled or waited for while nothing happens.
 
 Messages arrive in whatever thread the kernel takes them in (subshells), and observers tell in the thread that
@@ -76,7 +76,7 @@ class LiveWidget(anywidget.AnyWidget):
         self.handlers: dict[str, Callable[[Content], None]] = {
             "open": self._open_view,
             "close": self._close_view,
-            "more": self._more,
+            "ready": self._ready,
             "cancel": lambda _content: self.cancel(),
         }
         self._dirty = False
@@ -145,14 +145,14 @@ class LiveWidget(anywidget.AnyWidget):
     def receive(self, content: Content, buffers: Sequence[Any] = ()) -> None:
         """Do what a view asks; an error is told to it in a line.
 
-        A user's wish is answered before it is done: a view that hears nothing says that it waits.
+        A user's request is acknowledged before it is done: a view without an ack says that it waits.
         """
         handler = self.handlers.get(str(content.get("type")))
         if handler is None:
             return
         self._context = copy_context()
-        if "wish" in content:
-            self.send({"type": "heard", "wish": content["wish"]})
+        if "request" in content:
+            self.send({"type": "ack", "request": content["request"]})
         try:
             with self.lock:
                 handler({**content, "buffers": buffers} if buffers else content)
@@ -165,7 +165,7 @@ class LiveWidget(anywidget.AnyWidget):
 
     def tell(self, text: str, *, failed: bool = False, **more: Any) -> None:
         """Show a line in every view."""
-        self.send({"type": "said", "text": text, "failed": failed, "busy": self.doing, **more})
+        self.send({"type": "status", "text": text, "failed": failed, "busy": self.doing, **more})
 
     def _open_view(self, content: Content) -> None:
         if not self.views:
@@ -224,7 +224,7 @@ class LiveWidget(anywidget.AnyWidget):
         """Whether a pull came since the last look, whoever made it."""
         return self.replica.metadata.revision != self._revision
 
-    def _more(self, _content: Content) -> None:
+    def _ready(self, _content: Content) -> None:
         self._unanswered = 0
         if self._moved_on and not self.db.closed:
             self._post_look()

@@ -32,10 +32,10 @@ class ResultTable(anywidget.AnyWidget):
 
     def receive(self, content: Content) -> None:
         """Send what ``answer`` replies to a view; an error is a line at its foot."""
-        if "wish" in content:
-            self.send({"type": "heard", "wish": content["wish"]})
+        if "request" in content:
+            self.send({"type": "ack", "request": content["request"]})
         try:
             for reply in self._answer(content):
                 self.send(reply)
         except EXPECTED as error:
-            self.send({"type": "said", "text": line_of(error), "failed": True, "busy": ""})
+            self.send({"type": "status", "text": line_of(error), "failed": True, "busy": ""})

@@ -42,9 +42,9 @@ function moment(unixTime) {
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-dashboard");
   let updates = 0;
-  const { wish, foot, close } = connect(model, el, "figures", { figures: show, said, remote: (message) => news.remote(message) });
-  const news = remoteLine(wish, false);
-  const buttons = VERBS.map((verb) => h("button", { type: "button", onclick: () => wish("do", { verb }) }, verb[0].toUpperCase() + verb.slice(1)));
+  const { request, foot, close } = connect(model, el, "figures", { figures: show, status, remote: (message) => news.remote(message) });
+  const news = remoteLine(request, false);
+  const buttons = VERBS.map((verb) => h("button", { type: "button", onclick: () => request("do", { verb }) }, verb[0].toUpperCase() + verb.slice(1)));
   const sentence = h("div", { class: "tsn-sentence", role: "status" });
   const summary = h("div", { class: "tsn-summary" });
   const shown = [];  // [value's element, what gives its text]
@@ -64,15 +64,15 @@ function render({ model, el }) {
   el.append(sentence, summary, h("div", { class: "tsn-buttons", role: "group", "aria-label": "verbs" }, ...buttons), news.element, figures,
     details, h("div", { class: "tsn-beside" }, timeline, table), foot.element);
 
-  function said(message) {
-    foot.said(message);
+  function status(message) {
+    foot.status(message);
     for (const button of buttons) dim(button, message.busy);
   }
 
   function show({ sentence: text, figures, on_their_way, arrivals, path, remote, busy }) {
     const now = { ...figures, on_their_way };
     el.dataset.updates = ++updates;
-    if (busy !== undefined) said({ busy });
+    if (busy !== undefined) status({ busy });
     summary.textContent = `${path} · ${remote ?? "no remote"}`;
     sentence.textContent = text;
     for (const [value, textOf] of shown) value.textContent = textOf(now);

@@ -16,7 +16,7 @@ function render({ model, el }) {
   let input = null, later = [];  // while a cell is typed into, nothing is drawn: messages wait
   const waiting = (handle) => (message) => (input ? later.push(() => handle(message)) : handle(message));
 
-  const { send: tell, wish: send, foot, close } = connect(model, el, "table", { table: begin, rows: waiting(take), staged: waiting(restage), stale: waiting(reload), said, conflict: () => offer(true), preview: showPreview });
+  const { send: tell, request: send, foot, close } = connect(model, el, "table", { table: begin, rows: waiting(take), staged: waiting(restage), stale: waiting(reload), status, conflict: () => offer(true), preview: showPreview });
   const summary = h("div", { class: "tsn-summary" });
   const action = (label, onclick, title) => h("button", { type: "button", onclick, title }, label);
   const buttons = {
@@ -69,8 +69,8 @@ function render({ model, el }) {
     over.hidden = skip.hidden = !conflict;
   }
 
-  function said(message) {
-    foot.said(message);
+  function status(message) {
+    foot.status(message);
     for (const button of [buttons.apply, buttons.applyAndPush]) dim(button, message.busy || readonly || !Object.keys(staged).length);
     if (message.failed) toError();
     if (message.busy) offer(false);
@@ -311,13 +311,13 @@ function render({ model, el }) {
 
   function setHere(text) {
     const reason = reasonNot();
-    if (reason) said({ text: reason, failed: true });
+    if (reason) status({ text: reason, failed: true });
     else if (current()) send("set", { cells: [[current().id, columns[at.column].name, text]] });
   }
 
   function edit(begun) {
     const reason = reasonNot(), cell = cellAt(), row = current();
-    if (reason || !cell) return said({ text: reason, failed: true });
+    if (reason || !cell) return status({ text: reason, failed: true });
     const column = columns[at.column].name;
     const value = staged[row.id]?.new[column] ?? row.cells[at.column];
     const old = value == null ? "" : typeof value === "string" ? value : value[1];

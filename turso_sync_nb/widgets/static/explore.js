@@ -5,7 +5,7 @@ const LISTED_MAX = 60;
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-explore");
   let tables = [], shown = "";
-  const { wish, foot, close } = connect(model, el, "tables", { tables: list, columns, profile, first, ask });
+  const { request, foot, close } = connect(model, el, "tables", { tables: list, columns, profile, first, ask });
   const summary = h("div", { class: "tsn-summary" });
   const search = h("input", { type: "search", placeholder: "find a table", "aria-label": "find a table", oninput: draw });
   const body = h("tbody");
@@ -41,8 +41,8 @@ function render({ model, el }) {
   // One table
 
   const title = h("h4"), told = h("div"), asked = h("div", { class: "tsn-asked", role: "status" });
-  const rowsButton = h("button", { type: "button", onclick: () => wish("first", { name: shown }) }, "First rows");
-  const fetchButton = h("button", { type: "button", onclick: () => wish("fetch", { name: shown, sure: false }) }, "Fetch");
+  const rowsButton = h("button", { type: "button", onclick: () => request("first", { name: shown }) }, "First rows");
+  const fetchButton = h("button", { type: "button", onclick: () => request("fetch", { name: shown, sure: false }) }, "Fetch");
   const grid = h("tbody"), firstRows = h("div", { class: "tsn-scroller", tabindex: "0", role: "region", "aria-label": "first rows" }), lines = h("ul"), sql = h("pre");
   one.append(title, told, h("div", { class: "tsn-buttons", role: "group", "aria-label": "of this table" }, rowsButton, fetchButton), asked, firstRows,
     h("table", {}, h("thead", {}, h("tr", {}, ...["column", "type", ""].map((name) => h(name ? "th" : "td", name ? { scope: "col" } : {}, name)))), grid),
@@ -58,7 +58,7 @@ function render({ model, el }) {
     draw();
     if (name) {
       headOf(name);
-      wish("columns", { name });
+      request("columns", { name });
     }
   }
 
@@ -70,13 +70,13 @@ function render({ model, el }) {
     fetchButton.hidden = !table.total || table.here >= table.total;
   }
 
-  function columns({ name, columns: found, lines: said, sql: text }) {
+  function columns({ name, columns: found, lines: notes, sql: text }) {
     if (name !== shown) return;
     grid.replaceChildren(...found.flatMap((column) => [
-      h("tr", {}, h("th", { scope: "row" }, h("button", { type: "button", class: "tsn-link", title: `profile ${column.name}`, onclick: () => wish("profile", { name, column: column.name }) }, column.name)),
+      h("tr", {}, h("th", { scope: "row" }, h("button", { type: "button", class: "tsn-link", title: `profile ${column.name}`, onclick: () => request("profile", { name, column: column.name }) }, column.name)),
         h("td", {}, column.type || "any"), h("td", {}, [column.key && "key", column.notnull && "not null", column.made && "generated"].filter(Boolean).join(", "))),
       h("tr", { hidden: true, "data-profile": column.name }, h("td", { colspan: "3" }))]));
-    lines.replaceChildren(...said.map((each) => h("li", {}, each)));
+    lines.replaceChildren(...notes.map((each) => h("li", {}, each)));
     sql.textContent = text ?? "";
   }
 
@@ -106,7 +106,7 @@ function render({ model, el }) {
   function ask({ what, name, column, bytes }) {
     const done = (type, content) => () => {
       asked.replaceChildren();
-      wish(type, { name, column, ...content });
+      request(type, { name, column, ...content });
     };
     const choose = (label, onclick) => h("button", { type: "button", onclick }, label);
     asked.replaceChildren(`${what === "fetch" ? name : `${name}.${column}`}: ${size(bytes)} of it ${bytes === 1 ? "is" : "are"} not here. `,

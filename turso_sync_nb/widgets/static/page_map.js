@@ -89,7 +89,7 @@ function render({ model, el }) {
   const names = ["name", "kind", "known", "here", "changed", "last cell", ""];
   const table = h("table", {}, h("caption", {}, "Pages by table and index"),
     h("thead", {}, h("tr", {}, ...names.map((name, at) => h(name ? "th" : "td", name ? { scope: "col", class: at > 1 ? "tsn-number" : null } : {}, name)))), rows);
-  const { wish, foot, close } = connect(model, el, "whole", {
+  const { request, foot, close } = connect(model, el, "whole", {
     whole(message, [stateBytes, ownerBytes]) {
       const began = performance.now();
       owners = message.owners;
@@ -101,7 +101,7 @@ function render({ model, el }) {
       owned = new Uint16Array(states.length);
       readWhole(stateBytes, states);
       readWhole(ownerBytes, owned);
-      foot.said({ busy: message.busy });
+      foot.status({ busy: message.busy });
       recolour();
       performance.measure("tsn-page-map-whole", { start: began });
     },
@@ -114,7 +114,7 @@ function render({ model, el }) {
       performance.measure("tsn-page-map-delta", { start: began, detail: stateBytes.length + ownerBytes.length });
     },
     ask: askFirst,
-    said,
+    status,
   });
   const question = h("span", { role: "status" });
   const ask = h("div", { class: "tsn-foot tsn-ask", hidden: true }, question,
@@ -189,12 +189,12 @@ function render({ model, el }) {
   function fetchOwner(owner) {
     const { kind, name } = owners[owner - 1] ?? {};
     if (kind === "table" || kind === "index") fetchNamed(name, false);
-    else foot.said({ text: "nothing that is here tells whose page that is" });
+    else foot.status({ text: "nothing that is here tells whose page that is" });
   }
 
   function fetchNamed(name, sure) {
     ask.hidden = true;
-    wish("fetch", { name, sure });
+    request("fetch", { name, sure });
   }
 
   function askFirst(message) {
@@ -203,8 +203,8 @@ function render({ model, el }) {
     ask.hidden = false;
   }
 
-  function said(message) {
-    foot.said(message);
+  function status(message) {
+    foot.status(message);
     if (message.busy) ask.hidden = true;
   }
 

@@ -4,12 +4,12 @@ const SEARCH_AFTER_MS = 250;
 
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-result");
-  const { wish, foot, close } = connect(model, el, "head", { head, rows, summary, whole });
+  const { request, foot, close } = connect(model, el, "head", { head, rows, summary, whole });
   const choice = { sort: null, descending: false, filters: {}, search: "" };
   let columns = [], shown = [], first = 0, total = 0, perPage = 20, later;
   const headRow = h("tr"), sums = h("tr", { class: "tsn-sums" }), filters = h("tr", { class: "tsn-filters" }), body = h("tbody");
   const table = h("table", {}, h("thead", {}, headRow, sums, filters), body);
-  const said = h("span", { class: "tsn-summary", role: "status" });
+  const position = h("span", { class: "tsn-summary", role: "status" });
   const note = h("div", { class: "tsn-notes" });
   const search = h("input", { type: "search", placeholder: "search", "aria-label": "search all columns", oninput: () => soon(() => (choice.search = search.value)) });
   const filtersOn = button("Filter", () => {
@@ -21,9 +21,9 @@ function render({ model, el }) {
     on: button("›", () => ask(first + perPage), "next page"), end: button("»", () => ask(Math.floor((total - 1) / perPage) * perPage), "last page") };
   const file = h("input", { value: "result.csv", "aria-label": "file to save to, .csv or .parquet" });
   const save = h("details", { class: "tsn-save" }, h("summary", {}, "Save"), h("span", {}, file,
-    button("Save", () => wish("save", { ...choice, path: file.value }), "save all rows that match")));
+    button("Save", () => request("save", { ...choice, path: file.value }), "save all rows that match")));
   el.append(
-    h("div", { class: "tsn-buttons", role: "group", "aria-label": "rows" }, search, filtersOn, pager.start, pager.back, pager.on, pager.end, said,
+    h("div", { class: "tsn-buttons", role: "group", "aria-label": "rows" }, search, filtersOn, pager.start, pager.back, pager.on, pager.end, position,
       button("Copy", () => copy(asCsv()), "copy this page as CSV"), button("Markdown", () => copy(asMarkdown()), "copy this page as Markdown"), save),
     h("div", { class: "tsn-scroller", tabindex: "0", role: "region", "aria-label": "rows of the result" }, table), note, foot.element);
 
@@ -37,7 +37,7 @@ function render({ model, el }) {
     later = setTimeout(() => ask(0), SEARCH_AFTER_MS);
   }
 
-  const ask = (from) => wish("rows", { ...choice, first: Math.max(from, 0), count: perPage });
+  const ask = (from) => request("rows", { ...choice, first: Math.max(from, 0), count: perPage });
 
   function head(message) {
     columns = message.columns;
@@ -50,7 +50,7 @@ function render({ model, el }) {
     filters.replaceChildren(...columns.map((column, at) => h("td", {}, h("input", { "aria-label": `filter ${column.name}`, placeholder: "> 5, = x, part",
       oninput: (event) => soon(() => (choice.filters[at] = event.target.value)) }))));
     ask(0);
-    columns.forEach((_, at) => wish("summary", { column: at }));
+    columns.forEach((_, at) => request("summary", { column: at }));
   }
 
   function sortBy(at) {
@@ -67,13 +67,13 @@ function render({ model, el }) {
   function rows(message) {
     ({ first, total } = message);
     shown = message.rows;
-    foot.said({ text: "", failed: false, busy: "" });
+    foot.status({ text: "", failed: false, busy: "" });
     body.replaceChildren(...message.rows.map((row, line) => h("tr", {}, ...row.map(([kind, text], at) => {
       const cut = text.endsWith("…");
       return h("td", { class: kind === "number" ? "tsn-number" : `tsn-${kind}` }, cut ? h("button", { type: "button", class: "tsn-more",
-        onclick: () => wish("whole", { row: message.places[line], column: at }), title: "show all of it" }, text) : text);
+        onclick: () => request("whole", { row: message.places[line], column: at }), title: "show all of it" }, text) : text);
     }))));
-    said.textContent = total ? `${(first + 1).toLocaleString("en")}–${(first + shown.length).toLocaleString("en")} of ${count(total, "row")}` : "no row matches";
+    position.textContent = total ? `${(first + 1).toLocaleString("en")}–${(first + shown.length).toLocaleString("en")} of ${count(total, "row")}` : "no row matches";
     const atStart = first === 0, atEnd = first + shown.length >= total;
     dim(pager.start, atStart), dim(pager.back, atStart), dim(pager.on, atEnd), dim(pager.end, atEnd);
   }
@@ -91,11 +91,11 @@ function render({ model, el }) {
   }
 
   function whole({ text }) {
-    foot.said({ text, failed: false, busy: "" });
+    foot.status({ text, failed: false, busy: "" });
   }
 
   function copy(text) {
-    const done = (ok) => foot.said({ text: ok ? `copied ${count(shown.length, "row")}` : "the browser does not allow copying here", failed: !ok, busy: "" });
+    const done = (ok) => foot.status({ text: ok ? `copied ${count(shown.length, "row")}` : "the browser does not allow copying here", failed: !ok, busy: "" });
     if (!navigator.clipboard) return done(false);
     navigator.clipboard.writeText(text).then(() => done(true), () => done(false));
   }

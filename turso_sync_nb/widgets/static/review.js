@@ -2,29 +2,29 @@
 
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-review");
-  const { wish, foot, close } = connect(model, el, "review", { review: show, said });
+  const { request, foot, close } = connect(model, el, "review", { review: show, status });
   let looking = false;  // until the remote answers, or does not
   const look = () => {
     looking = true;
-    wish("look");
+    request("look");
   };
   const act = (label, onclick, title) => h("button", { type: "button", onclick, title }, label);
   const sentence = h("div", { class: "tsn-sentence", role: "status" });
-  const pull = act("Pull", () => wish("pull"), "bring what comes, as shown below");
-  const push = act("Push", () => wish("push"), "send what waits");
+  const pull = act("Pull", () => request("pull"), "bring what comes, as shown below");
+  const push = act("Push", () => request("push"), "send what waits");
   const bar = h("div", { class: "tsn-buttons", role: "group", "aria-label": "review" }, pull, push, act("Look again", look, "ask the remote"));
   const parts = h("div");
   el.append(sentence, bar, parts, foot.element);
 
-  function said(message) {
-    foot.said(message);
+  function status(message) {
+    foot.status(message);
     if (message.failed) looking = false;
   }
 
   const rows = (number) => count(number, "row");
 
   function show(message) {
-    if (message.busy !== undefined) foot.said({ busy: message.busy });
+    if (message.busy !== undefined) foot.status({ busy: message.busy });
     const { clashes, coming, waiting } = message;
     const comes = message.coming_in_all + clashes.length + message.schema_coming.length;
     sentence.textContent = [
@@ -62,7 +62,7 @@ function render({ model, el }) {
   }
 
   function transaction({ number, age, state, reason, undone, changes, in_all: all }, waits) {
-    const undo = act("Undo", () => wish("undo", { transaction: number }), waits ? "take it back here; it will not be pushed" : "do the opposite, as a change that waits");
+    const undo = act("Undo", () => request("undo", { transaction: number }), waits ? "take it back here; it will not be pushed" : "do the opposite, as a change that waits");
     return h("div", { class: "tsn-card" },
       h("div", { class: "tsn-card-head" }, h("strong", {}, `transaction ${number}`), ` ${age}${state ? ` · ${state}` : ""}${reason ? ` · ${reason}` : ""} `, ...(undone ? [] : [undo])),
       ...changes.map((each) => h("div", {}, each.sql ? h("code", {}, each.sql) : `${each.table} ${each.key} ${OPERATIONS[each.operation]}`,
@@ -78,7 +78,7 @@ function render({ model, el }) {
 
   function clash(row) {
     const name = `side ${row.id}`;
-    const choice = (side, label) => h("label", {}, h("input", { type: "radio", name, checked: row.side === side, onchange: () => wish("keep", { row: row.id, side }) }), ` ${label}`);
+    const choice = (side, label) => h("label", {}, h("input", { type: "radio", name, checked: row.side === side, onchange: () => request("keep", { row: row.id, side }) }), ` ${label}`);
     const left = row.stays === false ? "no row" : null;
     return h("div", { class: "tsn-card" },
       h("div", { class: "tsn-card-head" }, h("strong", {}, `${row.table} ${row.key}`), ` ${OPERATIONS[row.mine]} by you, ${OPERATIONS[row.theirs]} by others`),
@@ -93,7 +93,7 @@ function render({ model, el }) {
     const side = (name, lines) => h("div", {}, h("em", {}, `${name}: `), lines.join(", "));
     return h("div", { class: "tsn-card" },
       h("div", { class: "tsn-card-head" }, h("strong", {}, `${table} ${key}`), ` ${kind} · ${how} · ${age} `,
-        act("Keep mine", () => wish("settle", { number, side: "mine" }), "as a change that waits"), " ", act("Keep theirs", () => wish("settle", { number, side: "theirs" }), "as a change that waits")),
+        act("Keep mine", () => request("settle", { number, side: "mine" }), "as a change that waits"), " ", act("Keep theirs", () => request("settle", { number, side: "theirs" }), "as a change that waits")),
       side("was", base), side("mine", mine), side("theirs", theirs));
   }
 

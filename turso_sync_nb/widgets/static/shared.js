@@ -1,10 +1,10 @@
 // What all widgets share; put before each widget's own module. No build step, nothing from elsewhere.
 
-const MORE_AFTER_MS = 300;
-const UNHEARD_AFTER_MS = 700;
+const READY_AFTER_MS = 300;
+const ACK_WITHIN_MS = 700;
 const OPEN_AGAIN_MS = [3000, 60000];  // from the first wait for an answer to the longest, doubled each time
-const UNHEARD = "the kernel is busy with a cell and does this after it; the notebook's stop button ends the cell";
-const UNANSWERED = ["said", "heard", "remote"];  // all others are updates
+const KERNEL_BUSY = "the kernel is busy with a cell and does this after it; the notebook's stop button ends the cell";
+const UNANSWERED = ["status", "ack", "remote"];  // all others are updates
 
 /** The class of a view that was told something: until then, and so for ever without a kernel, its snapshot is seen. */
 const LIVE = "tsn-live";
@@ -13,22 +13,22 @@ const DISCONNECTED = { text: "disconnected: run the cell again", failed: true, b
 
 /**
  * Connect a view with its widget in the kernel. `handlers` are by message type, each called with the
- * message and its buffers as bytes. Updates are answered when no more follow for a while. `wish` sends what a user
- * wants: the kernel says at once that it heard it, and as long as it has not, the foot says so. When the kernel
- * is gone, or another one in its place, that is said, and nothing is sent any more. A view says `open` again, later
+ * message and its buffers as bytes. Updates are answered with `ready` when no more follow for a while. `request` sends
+ * what a user wants: the kernel sends an `ack` at once, and until it does, the foot says that it waits. When the kernel
+ * is gone, or another one in its place, the foot says so, and nothing is sent any more. A view says `open` again, later
  * and later, until an update of the type `wakes` tells it everything; an update before that says nothing to it.
  */
 function connect(model, el, wakes, handlers) {
   const view = Math.random().toString(36).slice(2);
-  const unheard = new Set();
+  const unacknowledged = new Set();
   let timer, opening, live = true;
   const lost = () => {
     live = false;
     clearTimeout(opening);
-    unheard.clear();
+    unacknowledged.clear();
     queueMicrotask(() => {  // not amid `render`
       foot.waits(false);
-      known.said(DISCONNECTED);
+      known.status(DISCONNECTED);
     });
   };
   const send = (type, content = {}) => {
@@ -39,22 +39,22 @@ function connect(model, el, wakes, handlers) {
       lost();
     }
   };
-  const wish = (type, content = {}) => {
-    const wished = `${view} ${Math.random()}`;
-    unheard.add(wished);
-    setTimeout(() => unheard.has(wished) && foot.waits(true), UNHEARD_AFTER_MS);
-    send(type, { ...content, wish: wished });
+  const request = (type, content = {}) => {
+    const id = `${view} ${Math.random()}`;
+    unacknowledged.add(id);
+    setTimeout(() => unacknowledged.has(id) && foot.waits(true), ACK_WITHIN_MS);
+    send(type, { ...content, request: id });
   };
-  const foot = footLine(wish);
-  const more = () => send("more");
+  const foot = footLine(request);
+  const ready = () => send("ready");
   const known = {
-    said: foot.said,
-    heard({ wish: wished }) {
-      if (unheard.delete(wished) && !unheard.size) foot.waits(false);
+    status: foot.status,
+    ack({ request: id }) {
+      if (unacknowledged.delete(id) && !unacknowledged.size) foot.waits(false);
     },
     ...handlers,
   };
-  const heard = (message, buffers) => {
+  const receive = (message, buffers) => {
     const isUpdate = !UNANSWERED.includes(message.type);
     if (message.type === wakes) {
       el.classList.add(LIVE);
@@ -64,26 +64,26 @@ function connect(model, el, wakes, handlers) {
     known[message.type]?.(message, bytes);
     if (!isUpdate) return;
     clearTimeout(timer);  // an answer amid updates would bring one more of them
-    timer = setTimeout(more, MORE_AFTER_MS);
+    timer = setTimeout(ready, READY_AFTER_MS);
   };
-  model.on("msg:custom", heard);
+  model.on("msg:custom", receive);
   model.on("comm_live_update", lost);
   const left = () => send("close");  // a page that goes disposes of nothing
   addEventListener("pagehide", left);
   const open = (wait) => {  // until it is answered: a view is hidden until it hears, and messages get lost
-    wish("open");
+    request("open");
     opening = setTimeout(open, wait, Math.min(2 * wait, OPEN_AGAIN_MS[1]));
   };
   open(OPEN_AGAIN_MS[0]);
   return {
     send,
-    wish,
+    request,
     foot,
     close() {
       clearTimeout(timer);
       clearTimeout(opening);
-      unheard.clear();
-      model.off("msg:custom", heard);
+      unacknowledged.clear();
+      model.off("msg:custom", receive);
       model.off("comm_live_update", lost);
       removeEventListener("pagehide", left);
       send("close");
@@ -155,19 +155,19 @@ function barsOf(counts, label = "how often values occur, from the smallest to th
 }
 
 /** The line at the foot of a widget: what is being done, what went wrong, and the button that stops it. */
-function footLine(wish) {
-  const said = h("span", { class: "tsn-said", role: "status" });
+function footLine(request) {
+  const line = h("span", { class: "tsn-status", role: "status" });
   const waits = h("span", { class: "tsn-waits", role: "status" });
-  const cancel = h("button", { type: "button", class: "tsn-cancel", hidden: true, onclick: () => wish("cancel") }, "Cancel");
+  const cancel = h("button", { type: "button", class: "tsn-cancel", hidden: true, onclick: () => request("cancel") }, "Cancel");
   return {
-    element: h("div", { class: "tsn-foot" }, said, cancel, waits),
-    said({ text, failed, busy }) {
-      if (text !== undefined) said.textContent = text;
-      said.classList.toggle("tsn-failed", Boolean(failed));
+    element: h("div", { class: "tsn-foot" }, line, cancel, waits),
+    status({ text, failed, busy }) {
+      if (text !== undefined) line.textContent = text;
+      line.classList.toggle("tsn-failed", Boolean(failed));
       cancel.hidden = !busy;
     },
     waits(on) {
-      waits.textContent = on ? UNHEARD : "";
+      waits.textContent = on ? KERNEL_BUSY : "";
     },
   };
 }
@@ -175,15 +175,15 @@ function footLine(wish) {
 const REMOTE_TEXTS = { off: "", nothing: "nothing new on the remote", news: "new data on the remote", away: "" };
 
 /** What is new on the remote: two boxes to choose by, a line, and with `pulls` a button. */
-function remoteLine(wish, pulls) {
+function remoteLine(request, pulls) {
   const listensBox = h("input", { type: "checkbox", onchange: choose });
   const pullsBox = h("input", { type: "checkbox", onchange: choose });
-  const line = h("span", { class: "tsn-remote-said", role: "status" });
-  const pull = h("button", { type: "button", hidden: true, onclick: () => wish("pull") }, "Pull");
+  const line = h("span", { class: "tsn-remote-status", role: "status" });
+  const pull = h("button", { type: "button", hidden: true, onclick: () => request("pull") }, "Pull");
   function choose(event) {
     if (event.target === pullsBox && pullsBox.checked) listensBox.checked = true;
     if (!listensBox.checked) pullsBox.checked = false;
-    wish("listen", { listens: listensBox.checked, pulls: pullsBox.checked });
+    request("listen", { listens: listensBox.checked, pulls: pullsBox.checked });
   }
   return {
     element: h("div", { class: "tsn-foot tsn-remote", role: "group", "aria-label": "news of the remote" },

@@ -3,8 +3,8 @@
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-watch");
   let before = null;
-  const { send, wish, foot, close } = connect(model, el, "found", { found, stale: () => send("ask"), remote: (message) => news.remote(message) });
-  const news = remoteLine(wish, true);
+  const { send, request, foot, close } = connect(model, el, "found", { found, stale: () => send("ask"), remote: (message) => news.remote(message) });
+  const news = remoteLine(request, true);
   const caption = h("caption"), head = h("tr"), body = h("tbody"), summary = h("div", { class: "tsn-summary", role: "status" });
   const table = h("table", {}, caption, h("thead", {}, head), body);
   el.append(h("div", { class: "tsn-scroller", tabindex: "0", role: "region", "aria-label": "rows of a watched query" }, table), summary, news.element, foot.element);
