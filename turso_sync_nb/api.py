@@ -27,7 +27,7 @@ from turso_sync_nb.connection.sql_errors import translated
 from turso_sync_nb.connection.syncing import SyncOptions
 from turso_sync_nb.engine.configuration import read_metadata
 from turso_sync_nb.engine.ensure import ensure
-from turso_sync_nb.engine.opening import MEMORY, ReplicaOptions, open_pinned, open_replica
+from turso_sync_nb.engine.opening import MEMORY, ReplicaOptions, open_copy, open_pinned, open_replica
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncQueryBootstrap, RemoteEncryptionCipher
 from turso_sync_nb.public_connection import Connection
@@ -69,6 +69,7 @@ def connect(
     reserved_bytes: int | None = None,
     transport: object = None,
     compress: bool | None = None,
+    read_only: bool = False,
     **fixed: object,
 ) -> Connection:
     """Open the replica in the folder ``path``, making it from the remote if it is not there yet.
@@ -109,6 +110,9 @@ def connect(
         long_poll_timeout_ms: how long a pull waits for news, where the remote can (``tursodb`` cannot).
         compress: ask for pages compressed by zstd, if the remote can (``tursodb`` cannot; it is asked once);
             by default unless it is on this machine.
+        read_only: read a replica that another process has, or that cannot be written: a private temporary
+            copy of what is here, as it is now, what waits to be pushed included. Pages that are not here
+            arrive when they are read. It does not write, pull or push; connect again for what is new.
         fixed: ``protocol``, ``experimental_features``, ``logical_mvcc_pull``:
             taken at their defaults, refused otherwise with the reason.
 
@@ -117,7 +121,7 @@ def connect(
     Raises:
         UsageError: arguments that have no meaning, or nothing there and no URL.
         RemoteError, ProtocolError: the remote did not answer, or not as the protocol says.
-        ReplicaBusyError: another process has the replica open.
+        ReplicaBusyError: another process has the replica open; ``read_only`` reads it nevertheless.
         ReplicaError: the folder cannot be used.
     """
     remote_url, auth_token = Secret.of(remote_url), Secret.of(auth_token)
@@ -152,7 +156,7 @@ def connect(
         pages_resident_max=checked_room(max_resident),
         pages_per_request=checked_request(pull_bytes_threshold),
     )
-    replica = open_replica(path, options, make_remote)
+    replica = (open_copy if read_only else open_replica)(path, options, make_remote)
     try:
         _ensure_bootstrap_query(replica, partial)
         connection = Connection(replica, isolation_level, syncing)

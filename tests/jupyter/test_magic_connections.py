@@ -17,6 +17,16 @@ from turso_sync_nb.errors import ReplicaBusyError, SyncError, UsageError
 from turso_sync_nb.jupyter.subcommands import SUBCOMMANDS
 from turso_sync_nb.units import format_share, format_size
 
+OWNER = """
+import sys
+import turso_sync_nb as tsn
+db = tsn.connect("a.db", sys.argv[1])
+db.execute("INSERT INTO carriers VALUES ('XX', 'New')")
+db.commit()
+print("open", flush=True)
+sys.stdin.readline()
+"""
+
 PROJECT = Path(__file__).parents[2]
 
 
@@ -97,6 +107,27 @@ def test_what_is_here_can_be_limited(shell, flights_url):
     )
     shell.good("%turso_sync connect b")
     assert layer.connection("b")._replica.eviction.pages_max == 512
+
+
+def test_a_replica_of_another_kernel_is_read(shell, flights_url):
+    """The error offers --read-only, which reads it as it is; so does read_only in the project's file."""
+    shell.names["url"] = flights_url
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, flights_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with owner:
+        assert owner.stdout.readline() == "open\n"
+        assert "--read-only" in shell.run("%turso_sync connect a.db").line
+        said = shell.good("%turso_sync connect a.db --read-only").text
+        assert "read only, as it is now: connect again for what is new" in said
+        assert shell.sql("SELECT name FROM carriers WHERE carrier = 'XX'").value["name"].tolist() == ["New"]
+        assert "read_only=True" in shell.run("%turso_sync sql DELETE FROM carriers").line
+        assert "read_only=True" in shell.run("%turso_sync push").line
+        Path("pyproject.toml").write_text(
+            '[tool.turso_sync_nb.connections.b]\npath = "a.db"\nread_only = true'
+        )
+        assert "read only" in shell.good("%turso_sync connect b").text
+        owner.communicate("\n")
 
 
 def test_a_replica_opens_again_without_a_url_and_without_a_server(shell, flights_url):

@@ -82,7 +82,7 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
     @property
     def path(self) -> Path:
         """Return the replica's folder."""
-        return self._replica.path
+        return self._replica.copy_of or self._replica.path
 
     @property
     def remote_url(self) -> str | None:

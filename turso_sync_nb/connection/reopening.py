@@ -19,7 +19,7 @@ from turso_sync_nb.connection.authorizer import REFUSED_PRAGMAS, WRITES, refuse_
 from turso_sync_nb.connection.deadline import PROGRESS_STEPS, Deadline
 from turso_sync_nb.connection.facts import Facts, KnownFacts
 from turso_sync_nb.connection.session_state import SessionState
-from turso_sync_nb.engine.pinned import refuse_pinned
+from turso_sync_nb.engine.pinned import refuse_if_fixed
 from turso_sync_nb.errors import ReplicaError, UsageError
 
 if TYPE_CHECKING:
@@ -223,8 +223,8 @@ class Reopenable:
                 raise UsageError(f"set PRAGMA {name}: refused here", hint=REFUSED_PRAGMAS[name])
             if name == "recursive_triggers" and not self._own:  # the session sets it, each time it is run
                 return int(apsw.SQLITE_IGNORE)
-        if self._replica.pinned is not None and action in WRITES and database == "main" and not self._own:
-            refuse_pinned(self._replica, "write")
+        if action in WRITES and database == "main" and not self._own:
+            refuse_if_fixed(self._replica, "write")
         if action == apsw.SQLITE_ATTACH:
             self._attached = True
             refuse_inner_file(first or "")

@@ -26,7 +26,7 @@ from turso_sync_nb.connection.sql_errors import explaining
 from turso_sync_nb.connection.undo import put_row, undo
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.checkpoint import checkpoint
-from turso_sync_nb.engine.pinned import changes_of_revisions, refuse_pinned
+from turso_sync_nb.engine.pinned import changes_of_revisions, refuse_if_fixed
 from turso_sync_nb.engine.position import find_out
 from turso_sync_nb.engine.pull import PullOptions, pull, rebase
 from turso_sync_nb.engine.pull_preview import PullPreview, preview_pull
@@ -92,7 +92,7 @@ class SyncMixin:
             ReplicaError: the server at the address is another database, or lost what it acknowledged.
         """
         self._session.check_open()
-        refuse_pinned(self._replica, "pull")
+        refuse_if_fixed(self._replica, "pull")
         with explaining():
             return pull(
                 self._replica,
@@ -109,7 +109,7 @@ class SyncMixin:
             ReplicaError: the server at the address is another database.
         """
         self._session.check_open()
-        refuse_pinned(self._replica, "wait_changes")
+        refuse_if_fixed(self._replica, "wait_changes")
         with explaining():
             return wait_changes(self._replica, self._options.long_poll_timeout_ms)
 
@@ -124,7 +124,7 @@ class SyncMixin:
             ReplicaBusyError, ConflictError: as for :meth:`pull`; they can be applied again.
         """
         self._session.check_open()
-        refuse_pinned(self._replica, "apply_changes")
+        refuse_if_fixed(self._replica, "apply_changes")
         with explaining():
             return apply_changes(self._replica, changes, self._pull_options("apply_changes"))
 
@@ -185,7 +185,7 @@ class SyncMixin:
             RemoteError, ProtocolError: the remote did not answer, or not as the protocol says.
         """
         self._session.check_open()
-        refuse_pinned(self._replica, "push")
+        refuse_if_fixed(self._replica, "push")
         if self._session.in_transaction:
             self._replica.gate.refuse_caller("push", self._session)
         with explaining():
@@ -220,13 +220,15 @@ class SyncMixin:
         self._session.check_open()
         if sample is not None and sample < 1:
             raise UsageError(f"verify a sample of {sample} pages", hint="give a number, or None for all")
+        if repair:
+            refuse_if_fixed(self._replica, "verify")
         with explaining():
             return verify(self._replica, self._pull_options("verify"), sample=sample, repair=repair)
 
     def checkpoint(self) -> CheckpointReport:
         """Move the log into the database file, keeping what a pull needs to take it back."""
         self._session.check_open()
-        refuse_pinned(self._replica, "checkpoint")
+        refuse_if_fixed(self._replica, "checkpoint")
         with explaining():
             return checkpoint(self._replica, self._session)
 
@@ -457,6 +459,7 @@ class SyncMixin:
     def _revise(self, verb: str, transaction: int | None, revise: Any) -> None:
         """Change the tape, then do everything on it again on the base image."""
         self._session.check_open()
+        refuse_if_fixed(self._replica, verb)
         with explaining():
             outbox.revised(
                 self._replica,

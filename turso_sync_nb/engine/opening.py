@@ -30,6 +30,7 @@ from turso_sync_nb.errors import (
     UsageError,
 )
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncPrefixBootstrap
+from turso_sync_nb.storage.files.durable import explained
 from turso_sync_nb.storage.files.folder import ReplicaFolder
 from turso_sync_nb.storage.files.lock import ReplicaLock
 from turso_sync_nb.storage.files.metadata import (
@@ -39,6 +40,7 @@ from turso_sync_nb.storage.files.metadata import (
     save_metadata,
 )
 from turso_sync_nb.storage.format.wal_pages import log_salts
+from turso_sync_nb.storage.pages.folder_copy import copy_folder
 from turso_sync_nb.storage.pages.page_file import good_bytes
 from turso_sync_nb.storage.pages.page_map import PageMap
 from turso_sync_nb.storage.pages.page_store import PageStore
@@ -53,6 +55,9 @@ if TYPE_CHECKING:
     """Given the address saved with the replica, makes the remote to use; ``None``: there is none."""
 
 MEMORY: Final = ":memory:"
+
+_PRIVATE: Final = "turso-sync-nb-"
+"""The beginning of the names of temporary folders."""
 
 LOCK_TIMEOUT_S: Final = 1.0
 """Seconds to wait for another process to leave the folder before the error names it."""
@@ -70,6 +75,8 @@ class ReplicaOptions:
     """Bytes at the end of each page of a database that is begun here, for the remote's encryption."""
     pinned: str | None = None
     """The one revision to read, in a private folder; None: the newest, and those to come."""
+    copy_of: Path | None = None
+    """The folder of which a private copy is read; None: the folder itself is used."""
     lock_timeout_s: float = LOCK_TIMEOUT_S
     pages_resident_max: int | None = None
     """Pages that may be here; as long as this process has the replica. ``None``: all of them."""
@@ -101,22 +108,59 @@ def open_replica(path: str | os.PathLike[str], options: ReplicaOptions, make_rem
         RemoteError, ProtocolError: the bootstrap failed; what arrived is kept for the next time.
         UsageError: nothing is there yet and no remote was given.
     """
-    private = str(path) == MEMORY
-    folder = Path(tempfile.mkdtemp(prefix="turso-sync-nb-"), "memory") if private else Path(path).resolve()
+    if str(path) == MEMORY:
+        return _open_private(Path(tempfile.mkdtemp(prefix=_PRIVATE), "memory"), options, make_remote)
+    return _opened(Path(path).resolve(), options, make_remote, private=False)
+
+
+def open_copy(path: str | os.PathLike[str], options: ReplicaOptions, make_remote: MakeRemote) -> Replica:
+    """Return a replica that reads a private copy of the one in ``path``, whoever has that; it is not written.
+
+    Raises:
+        UsageError: this process has it open.
+        ReplicaBusyError: its owner does not leave it alone.
+        ReplicaError: there is none, or one that cannot be read.
+    """
+    source = Path(path).resolve()
+    folder = Path(tempfile.mkdtemp(prefix=_PRIVATE), source.name or "copy")
     try:
-        with _guards[folder]:
-            if folder not in _open:
-                _open[folder] = _open_folder(folder, options, make_remote)
-                _open[folder].release = lambda: _release(folder, private=private)
-                _open[folder].retain = lambda: _retain(folder)
-            else:
-                _share(_open[folder], options, make_remote)
-            _users[folder] += 1
-            return _open[folder]
+        with _guards[source]:
+            _copy(source, folder)
     except BaseException:
-        if private:
-            shutil.rmtree(folder.parent)
+        shutil.rmtree(folder.parent)
         raise
+    return _open_private(folder, replace(options, copy_of=source), make_remote)
+
+
+def _copy(source: Path, folder: Path) -> None:
+    if source in _open:
+        raise UsageError(
+            f"open replica {source}: it is open in this process", hint="use that, or its sibling()"
+        )
+    with explained(f"copy replica {source} to {folder.parent}"):
+        folder.mkdir()
+    copy_folder(ReplicaFolder(source), folder)
+
+
+def _open_private(folder: Path, options: ReplicaOptions, make_remote: MakeRemote) -> Replica:
+    """Return the replica in a folder that goes with its last user, together with the one around it."""
+    try:
+        return _opened(folder, options, make_remote, private=True)
+    except BaseException:
+        shutil.rmtree(folder.parent)
+        raise
+
+
+def _opened(folder: Path, options: ReplicaOptions, make_remote: MakeRemote, *, private: bool) -> Replica:
+    with _guards[folder]:
+        if folder not in _open:
+            _open[folder] = _open_folder(folder, options, make_remote)
+            _open[folder].release = lambda: _release(folder, private=private)
+            _open[folder].retain = lambda: _retain(folder)
+        else:
+            _share(_open[folder], options, make_remote)
+        _users[folder] += 1
+        return _open[folder]
 
 
 def open_pinned(remote: Remote, revision: str) -> Replica:
@@ -204,7 +248,7 @@ def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -
         metadata = configured(saved, options.partial_sync) if saved else _new_metadata(options)
         if options.pinned is not None and remote and not saved:
             metadata = pinned(metadata, remote, options.pinned)
-        damage = _changed_by_others(folder, metadata) if metadata.phase == "ready" else ""
+        damage = _damage(folder, metadata, options)
         if damage:
             metadata = _without_base(folder, lock, metadata, remote, damage)
         if metadata.phase != "ready" and remote:
@@ -219,7 +263,9 @@ def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -
         if damage and report:
             note = f"{damage}: the database was fetched again, changes made here were kept"
             report = replace(report, note="; ".join(filter(None, [note, report.note])))
-        replica = Replica(folder, lock, ready.metadata, ready.store, remote, report, options.pinned)
+        replica = Replica(
+            folder, lock, ready.metadata, ready.store, remote, report, options.pinned, options.copy_of
+        )
         if options.pages_resident_max is not None:
             replica.limit(options.pages_resident_max)
             undo.callback(replica.eviction.close if replica.eviction else lambda: None)
@@ -287,6 +333,20 @@ def _without_base(
     folder.wal.unlink(missing_ok=True)
     folder.shm.unlink(missing_ok=True)
     return again
+
+
+def _damage(folder: ReplicaFolder, metadata: Metadata, options: ReplicaOptions) -> str:
+    """Say what is wrong with the files of a ready replica; empty when nothing.
+
+    Raises:
+        ReplicaBrokenError: something is, and this is a copy: the replica itself is to be put right.
+    """
+    damage = _changed_by_others(folder, metadata) if metadata.phase == "ready" else ""
+    if damage and options.copy_of is not None:
+        raise ReplicaBrokenError(
+            f"open {options.copy_of}: {damage}", hint="connect without read_only: that puts it right"
+        )
+    return damage
 
 
 def _changed_by_others(folder: ReplicaFolder, metadata: Metadata) -> str:

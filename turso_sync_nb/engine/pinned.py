@@ -60,12 +60,17 @@ def size_at(remote: Remote, revision: str) -> int:
     return int.from_bytes(first_page[_SIZE], "big")
 
 
-def refuse_pinned(replica: Replica, verb: str) -> None:
-    """Refuse a verb that a pinned replica has not.
+def refuse_if_fixed(replica: Replica, verb: str) -> None:
+    """Refuse a verb that a replica has not which is pinned, or a copy that is only read.
 
     Raises:
         UsageError: it is one.
     """
+    if replica.copy_of is not None:
+        raise UsageError(
+            f"{verb}: {replica.copy_of} was opened with read_only=True, as it was at that moment",
+            hint="open it again for what is new; write where it is open, or connect without read_only",
+        )
     if replica.pinned is not None:
         raise UsageError(
             f"{verb}: this connection reads revision {replica.pinned!r} and nothing else",

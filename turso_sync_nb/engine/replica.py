@@ -77,6 +77,8 @@ class Replica:
     bootstrap_report: BootstrapReport | None
     pinned: str | None = None
     """The revision that it reads and never leaves; None: it is pulled and written to."""
+    copy_of: Path | None = None
+    """The folder of which this one is a private copy that is only read."""
     release: Callable[[], None] = lambda: None
     """Give up one use of this replica; the last one closes it."""
     retain: Callable[[], None] = lambda: None

@@ -43,6 +43,7 @@ CONNECT_OPTIONS: Final = (
     Option(("--prefix",), "SIZE", "begin with the first SIZE of the file (default: 128KiB)"),
     Option(("--bootstrap-query",), "SQL", "begin with the pages that SQL touches on the remote"),
     Option(("--max-resident",), "SIZE", "keep at most SIZE of it here; what was not read lately goes"),
+    Option(("--read-only",), "", "read one that another kernel has, or that cannot be written, as it is now"),
     Option(("--token-env",), "VARIABLE", f"read the token from this variable (default: {VARIABLE})"),
     Option(("--token",), "TOKEN", "the token itself; it is saved in the notebook"),
 )
@@ -62,7 +63,11 @@ def connect_replica(notebook: Notebook, arguments: Arguments) -> None:
     run again; a transaction that was open there is rolled back, and the line says so.
     """
     path, url, name, arguments = _configured(arguments)
-    partial, room = _partial(arguments), arguments.get("max_resident")
+    options = {
+        "partial_sync": _partial(arguments),
+        "max_resident": arguments.get("max_resident"),
+        "read_only": arguments.has("read_only"),
+    }
     token = token_of(notebook, arguments, url)
     if url is not None and _TOKEN_IN_URL.search(url):
         notebook.warn(
@@ -72,7 +77,7 @@ def connect_replica(notebook: Notebook, arguments: Arguments) -> None:
     lost = _close_former(notebook, name)
     started_s = time.monotonic()
     try:
-        db = _connect(notebook, path, url, token, partial_sync=partial, max_resident=room)
+        db = _connect(notebook, path, url, token, **options)
     except KeyboardInterrupt as error:
         render_as(error, f"KeyboardInterrupt: stopped; {_STOPPED_HINT}")
         raise
@@ -170,7 +175,9 @@ def _connected(name: str, db: Connection, seconds: float, arguments: Arguments) 
         format_seconds(seconds),
     ]
     report = db.bootstrap_report
-    if db.opening_note:
+    if arguments.has("read_only"):
+        parts.append("read only, as it is now: connect again for what is new")
+    elif db.opening_note:
         parts.append(db.opening_note)
     elif report is None:
         unused = [_spelled(key) for key in _STRATEGIES if arguments.has(key)]

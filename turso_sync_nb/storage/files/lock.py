@@ -6,22 +6,27 @@ kernel's, so a killed process loses it; the owner file beside it only names the 
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from filelock import FileLock, Timeout
 
-from turso_sync_nb.errors import ReplicaBusyError
+from turso_sync_nb.errors import ReplicaBusyError, ReplicaError
 from turso_sync_nb.storage.files.durable import explained, write_whole
 
 if TYPE_CHECKING:
     from turso_sync_nb.storage.files.folder import ReplicaFolder
+
+READ_ONLY: Final = "read_only=True (--read-only) reads it as it is"
+
+_UNWRITABLE: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -78,8 +83,15 @@ class ReplicaLock:
             except Timeout:
                 raise ReplicaBusyError(
                     f"open replica {self._folder.path}: in use by {self._owner()}",
-                    hint="close it there (shut that kernel down), or connect under another name",
+                    hint=f"{READ_ONLY}; shut that kernel down, or connect under another name",
                 ) from None
+            except OSError as error:
+                if error.errno not in _UNWRITABLE or not self._folder.metadata.exists():
+                    raise
+                raise ReplicaError(
+                    f"open replica {self._folder.path}: it cannot be written: {error.strerror}",
+                    hint=f"{READ_ONLY}; check the permissions",
+                ) from error
         self._pid = os.getpid()
         try:
             if announced:
