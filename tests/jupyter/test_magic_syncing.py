@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 import turso_sync_nb as tsn
@@ -208,3 +210,66 @@ def test_verify_says_what_was_compared_and_what_was_not(two):
     assert lines[0].startswith("verify: nothing differs · ")
     assert all(line.strip().startswith("not compared: ") for line in lines[1:])
     assert len(lines) >= 2
+
+
+def test_schema_conflicts_are_shown(two):
+    """What does not fit theirs is SQL in both frames, with the reason; skip and retry name it."""
+    two.sql("ALTER TABLE carriers ADD COLUMN hub TEXT DEFAULT 'ORD'")
+    two.good("%turso_sync push")
+    two.sql("ALTER TABLE carriers ADD COLUMN hub INTEGER", "--on yours")
+    assert "1 conflict: %turso_sync conflicts" in two.good("%turso_sync push --on yours").text
+    (conflict,) = two.good("%turso_sync conflicts --on yours").value.to_dict("records")
+    assert (conflict["table"], conflict["kind"]) == ("carriers", "schema")
+    assert conflict["operation"] == "add column"
+    assert conflict["base"].startswith("CREATE TABLE carriers")
+    assert "ADD COLUMN hub INTEGER" in conflict["local"]
+    assert "hub TEXT DEFAULT 'ORD'" in conflict["remote"]
+    assert conflict["settled_by"] == "set aside: another column hub of carriers is there"
+    ran = two.good("%turso_sync changes --on yours")
+    (change,) = ran.value.to_dict("records")
+    assert (change["table"], change["operation"], change["state"]) == ("carriers", "add column", "aside")
+    assert f"{change['new']};" == conflict["local"]
+    assert change["reason"] == "another column hub of carriers is there"
+    number = change["transaction"]
+    again = two.run(f"%turso_sync retry {number} --on yours")
+    assert isinstance(again.error, tsn.ConflictError)
+    assert "another column hub" in again.line
+    two.good(f"%turso_sync skip {number} --on yours")
+    assert two.good("%turso_sync changes --on yours").value["state"].tolist() == ["skipped"]
+
+
+def test_a_drop_over_unseen_rows_is_shown(two):
+    """The frames and the lines say how many rows; a retry drops them, for they have been seen by then."""
+    two.sql("INSERT INTO carriers VALUES ('AA', 'American'), ('DL', 'Delta')")
+    two.good("%turso_sync push")
+    two.sql("DROP VIEW late; DROP TABLE flights; DROP TABLE carriers", "--on yours")
+    pulled = two.good("%turso_sync pull --on yours")
+    assert "1 of yours does not fit what was pulled: %turso_sync changes" in pulled.text
+    told = two.good("%turso_sync conflicts --on yours").value
+    assert told["settled_by"].tolist() == [
+        "set aside: table carriers has 2 rows that were not seen when it was dropped"
+    ]
+    frame = two.good("%turso_sync changes --on yours").value
+    assert frame["state"].tolist() == ["pending", "pending", "aside"]
+    two.good(f"%turso_sync retry {frame['transaction'].iloc[-1]} --on yours")
+    two.good("%turso_sync push --on yours")
+    two.good("%turso_sync pull")
+    assert "carriers" not in two.good("%turso_sync tables").text
+
+
+def test_a_server_that_lost_its_history_is_taken_by_the_users_word(shell, embedded, flights_file):
+    """The refusal names the option; with it the line says what was lost."""
+    server = embedded(flights_file)
+    shell.good(f"%turso_sync connect mine.db {server.url} --whole")
+    shell.sql("DELETE FROM carriers WHERE carrier = 'B6'")
+    shell.good("%turso_sync push")
+    server.stop()
+    for path in server.path.parent.glob(f"{server.path.name}*"):
+        path.unlink()
+    shutil.copy(flights_file, server.path)
+    server.start()
+    ran = shell.run("%turso_sync pull")
+    assert isinstance(ran.error, tsn.ReplicaError)
+    assert "pull(same_database=True)" in ran.line
+    assert "what it lost is gone here too" in shell.good("%turso_sync pull --same-database").text
+    assert shell.sql("SELECT count(*) AS n FROM carriers").value["n"].tolist() == [2]

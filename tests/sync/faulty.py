@@ -19,6 +19,8 @@ class Way(httpx.BaseTransport):
     def __init__(self) -> None:
         self.faults: dict[tuple[str, int], Callable[[Way, httpx.Request], httpx.Response]] = {}
         self.calls: Counter[str] = Counter()
+        self.port: int | None = None
+        """The port of the server that took the place of the one that is addressed."""
         self._real = httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -30,6 +32,8 @@ class Way(httpx.BaseTransport):
 
     def send(self, request: httpx.Request) -> httpx.Response:
         """Send it for real."""
+        if self.port is not None:
+            request.url = request.url.copy_with(port=self.port)
         return self._real.handle_request(request)
 
     def next(

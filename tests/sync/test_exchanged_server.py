@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import httpx
 import pytest
+from faulty import lost_before
 
 import turso_sync_nb as tsn
 
@@ -106,6 +107,93 @@ def test_another_database_just_after_an_answer(replica, embedded, source):
     server.start()
     assert refused(mine.pull)
     assert rows(mine, "SELECT v FROM three") == [("a",)]
+
+
+AT_ONCE: dict[str, Callable[[tsn.Connection], object]] = {
+    "a first push": lambda mine: mine.push(),
+    "a push after one": lambda mine: mine.push(),
+    "a pull": lambda mine: mine.pull(),
+    "a sync": lambda mine: mine.sync(),
+    "a skip": lambda mine: mine.skip(int(mine.changes()["transaction"].iloc[0])),
+}
+
+
+@pytest.mark.parametrize("verb", AT_ONCE)
+def test_a_server_exchanged_just_after_an_answer(replica, remote_server, way, tmp_path, verb):
+    """No moment of trust: nothing is written there and nothing moves here, however soon a verb follows."""
+    other = remote_server(make(tmp_path / "other.db", DIFFERENT["a value"]))
+    mine = replica("mine")
+    if verb in ("a push after one", "a pull"):
+        mine.execute("INSERT INTO one VALUES (8, 'pushed')")
+        mine.sync()
+    mine.execute("INSERT INTO one VALUES (9, 'mine')")
+    if verb == "a skip":
+        way.next("/v2/pipeline", lost_before)
+        with pytest.raises(tsn.RemoteError):
+            mine.push()
+    else:
+        mine.has_news()
+    before = rows(mine), rows(mine, "SELECT * FROM three"), mine.stats().revision
+    way.port = other.port
+    with pytest.raises(tsn.ReplicaError, match=r"another database|is another one|no longer holds"):
+        AT_ONCE[verb](mine)
+    assert (rows(mine), rows(mine, "SELECT * FROM three"), mine.stats().revision) == before
+    assert mine.changes()["state"].tolist() == ["pending"]
+    there = replica("other", remote_url=other.url)
+    assert there.execute("SELECT name FROM sqlite_schema ORDER BY 1").fetchall() == [
+        ("one",), ("three",), ("two",)
+    ]  # fmt: skip
+    way.port = None
+    mine.sync()
+    assert rows(replica("yours"))[-1] == (9, "mine")
+
+
+LOSSES = [
+    (lost, part, verb)
+    for lost in ("its last hour", "its revisions and every push")
+    for part, verb in (("whole", "pull"), ("whole", "push"), ("partial", "pull"))
+]
+
+
+@pytest.mark.parametrize("case", LOSSES)
+def test_a_server_that_lost_what_it_had(replica, remote_server, way, tmp_path, case):
+    """It is refused; by the user's word its state is taken, what it lost is told, and what waits arrives."""
+    lost, part, verb = case
+    backup = remote_server(make(tmp_path / "backup.db", DIFFERENT["a value"]))
+    mine = replica("mine", partial_sync=PARTIAL if part == "partial" else None)
+    pushed = "INSERT INTO one VALUES (7, 'pushed before')"
+    if lost == "its last hour":
+        mine.execute(pushed)
+        mine.push()
+        elsewhere = replica("elsewhere", remote_url=backup.url)
+        elsewhere.execute(pushed)
+        elsewhere.push()
+    mine.execute("INSERT INTO one VALUES (8, 'lost')")
+    mine.sync()
+    mine.execute("INSERT INTO one VALUES (9, 'waits')")
+    way.port = backup.port
+    with pytest.raises(tsn.ReplicaError, match=r"another database|another one") as caught:
+        getattr(mine, verb)()
+    assert "pull(same_database=True)" in caught.value.hint
+    assert rows(mine)[-2:] == [(8, "lost"), (9, "waits")]
+    report = mine.pull(same_database=True)
+    assert "what it lost is gone here too" in report.note
+    wanted = [(1, "a"), *([(7, "pushed before")] if lost == "its last hour" else []), (9, "waits")]
+    assert rows(mine) == wanted
+    assert rows(mine, "SELECT v FROM three") == [("b",)]
+    mine.execute("INSERT INTO two VALUES (2, 'after')")
+    mine.sync()
+    assert mine.changes().empty
+    there = replica("there", remote_url=backup.url)
+    assert rows(there) == rows(mine) == wanted
+    assert rows(there, "SELECT * FROM two") == [(1, "a"), (2, "after")]
+    mine.close()
+    mine = replica("mine")
+    mine.execute("INSERT INTO two VALUES (3, 'reopened')")
+    mine.sync()
+    there.pull()
+    assert rows(there, "SELECT * FROM two") == rows(mine, "SELECT * FROM two")
+    assert mine.verify(sample=None)
 
 
 @pytest.mark.parametrize("left", ["the history", "nothing"])

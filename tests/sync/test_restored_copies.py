@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from test_review import assert_came_true
 
 from turso_sync_nb.engine import lineage
 
@@ -248,3 +249,24 @@ def test_where_nobody_can_tell_the_user_sees_it(replica, backups, server, why, w
         mine.retry(int(listed["transaction"].iloc[0]))
         mine.push()
         assert mine.changes().shape[0] == listed.shape[0] - 1
+
+
+@pytest.mark.parametrize("course", ["pushed", "pushed, then more"])
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_review_of_a_restored_replica_comes_true(replica, backups, server, course, tells):
+    """What the remote has already does not wait in it, and what is set aside is named before the pull."""
+    mine = waiting_twice(replica, backups, EVERYTHING)
+    COURSES[course](mine)
+    mine.close()
+    if not tells:
+        forget_intervals(server)
+    mine = backups.restored()
+    review = mine.review()
+    before = mine.changes()
+    mine.pull()
+    aside = mine.changes()[mine.changes()["state"] == "aside"]
+    assert sorted({number for number, _ in review.set_aside}) == sorted(set(aside["transaction"]))
+    assert bool(review.set_aside) != tells
+    assert len(before) > len(mine.changes())
+    assert review.rows
+    assert_came_true(mine, review)

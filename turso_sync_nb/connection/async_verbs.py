@@ -72,9 +72,9 @@ class AsyncVerbs:
         """Write what was changed in ``frame`` since ``edit_frame``; ``delete`` the rows that it lacks."""
         return await self.do(self._db.apply, frame, delete=delete)
 
-    async def pull(self) -> PullReport:
+    async def pull(self, *, same_database: bool = False) -> PullReport:
         """Bring what is new on the remote."""
-        return await self.do(self._db.pull)
+        return await self.do(self._db.pull, same_database=same_database)
 
     async def push(self, *, skip_refused: bool = False) -> PushReport:
         """Send the changes made here; one that was cancelled is found out about by the next."""

@@ -76,11 +76,14 @@ class SyncMixin:
     _replica: Replica
     _options: SyncOptions
 
-    def pull(self, *, keep: Keep | None = None) -> PullReport:
+    def pull(self, *, keep: Keep | None = None, same_database: bool = False) -> PullReport:
         """Bring what is new on the remote; changes made here stay, on top of it.
 
         ``keep`` decides about rows that both sides changed, by table and key:
         ``{("product", (4,)): "theirs"}``; about others the policy does.
+
+        ``same_database``: what the remote has is taken for this database, though it was refused as another
+        one or had lost what it acknowledged. What it lost is gone here too then: :meth:`export` first.
 
         Waits up to 5 s for other connections of this process to be idle. The report is true when there was
         something new. A failure leaves the replica as it was.
@@ -94,10 +97,9 @@ class SyncMixin:
         self._session.check_open()
         refuse_if_fixed(self._replica, "pull")
         with explaining():
-            return pull(
-                self._replica,
-                replace(self._pull_options(keep=keep), wait_ms=self._options.long_poll_timeout_ms),
-            )
+            wait_ms = self._options.long_poll_timeout_ms
+            chosen = replace(self._pull_options(keep=keep), wait_ms=wait_ms, same_database=same_database)
+            return pull(self._replica, chosen)
 
     def wait_changes(self) -> RemoteChanges:
         """Fetch what is new on the remote and keep it aside; nothing moves here. False if nothing is new.

@@ -11,6 +11,7 @@ import math
 import random
 import time
 from collections import deque
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -28,11 +29,16 @@ if TYPE_CHECKING:
 
     Page = tuple[PageId, bytes]
 
+_BEYOND_THE_LOG: Final = "short read on WAL frame"
+
 FETCH_ATTEMPTS: Final = 4
 """Broken answers in a row, none with a page in it, before a fetch gives up."""
 
 RECOGNISED_FOR_S: Final = 2.0
-"""Seconds after a fetch during which the server counts as the one we know."""
+"""Seconds after a fetch during which a server counts as the one we know, if its answers name its database."""
+
+SAME_DATABASE: Final = "pull(same_database=True) takes its state, if you know that it is the same database"
+"""The way out where nothing shows it."""
 
 FIRST_WITNESSES: Final = 15
 """Pages (60 KiB) beside the first that are compared when a process asks a server for the first time: most
@@ -41,13 +47,17 @@ of a small database, in which another one made by the same script may differ in 
 FIRST_PAGE: Final = PageId(0)
 
 
-def fetch_pages(remote: Remote, revision: str, wanted: BitMap) -> Iterator[Page]:
+class _UnnamedError(Exception):
+    """The server does not name its database any more."""
+
+
+def fetch_pages(remote: Remote, revision: str, wanted: BitMap, database: str = "") -> Iterator[Page]:
     """Yield every page of ``wanted`` as it is at ``revision``, in the order of arrival.
 
-    What was yielded before an error is good.
+    What was yielded before an error is good. ``database``: what the server called it before.
 
     Raises:
-        RevisionGoneError: the remote no longer holds ``revision``.
+        RevisionGoneError: the remote no longer holds ``revision``, or calls its database otherwise.
         RemoteError: no answer, or several answers in a row broke without a page.
         ProtocolError: a page came that was not asked for, or not as the protocol says.
     """
@@ -56,7 +66,11 @@ def fetch_pages(remote: Remote, revision: str, wanted: BitMap) -> Iterator[Page]
     while missing:
         before = len(missing)
         request = PullRequest(server_revision=revision, pages=BitMap(missing))
-        with remote.pull_updates(request) as answer:
+        with _pages_at(remote, request) as answer:
+            if database and not answer.database:
+                raise _UnnamedError
+            if database and answer.database != database:
+                raise _gone(revision)
             check_revision(answer, revision)
             try:
                 yield from take(answer, missing)
@@ -67,6 +81,23 @@ def fetch_pages(remote: Remote, revision: str, wanted: BitMap) -> Iterator[Page]
                 continue
         if missing:
             raise missing_pages(missing, wanted, revision)
+
+
+@contextmanager
+def _pages_at(remote: Remote, request: PullRequest) -> Iterator[PullAnswer]:
+    """Ask for pages of a revision; ``tursodb`` fails where its log does not reach that far any more.
+
+    Raises:
+        RevisionGoneError: it does not.
+    """
+    with ExitStack() as held:
+        try:
+            answer = held.enter_context(remote.pull_updates(request))
+        except RemoteFailedError as error:
+            if _BEYOND_THE_LOG in str(error):
+                raise _gone(request.server_revision) from None
+            raise
+        yield answer
 
 
 def take(answer: PullAnswer, missing: BitMap) -> Iterator[Page]:
@@ -85,10 +116,14 @@ def take(answer: PullAnswer, missing: BitMap) -> Iterator[Page]:
 def check_revision(answer: PullAnswer, revision: str) -> None:
     """Refuse an answer that is about another revision than the one asked for."""
     if answer.header.revision != revision:
-        raise RevisionGoneError(
-            f"fetch pages at revision {revision!r}: the remote no longer holds it",
-            hint="pull to move this replica on",
-        )
+        raise _gone(revision)
+
+
+def _gone(revision: str) -> RevisionGoneError:
+    return RevisionGoneError(
+        f"fetch pages at revision {revision!r}: the remote no longer holds it",
+        hint="pull to move this replica on",
+    )
 
 
 def missing_pages(missing: BitMap, wanted: BitMap, revision: str) -> RemoteFailedError:
@@ -117,11 +152,12 @@ class RemotePages:
     """The page source of lazy reads: one remote at one revision.
 
     Few servers name their database, and revision names repeat between servers. So a fetch also asks for
-    *witnesses*, page 0 and a random other page (the first time more), and compares them with ours, unless one
-    did within ``RECOGNISED_FOR_S`` (a server takes longer to be replaced). Pages of a database that differs
-    in them are never believed; one that differs only elsewhere is found out by a later draw.
+    *witnesses*, page 0 and a random other page (the first time more), and compares them with ours. For
+    ``RECOGNISED_FOR_S`` after one did, the name is enough where the server gives one, and a random page where
+    it gives none. Pages of a database that differs in them are never believed; one that differs only
+    elsewhere is found out by a later draw.
 
-    ``remote`` returns the remote or raises when there is none.
+    ``remote`` returns the remote or raises when there is none, ``database`` the name that it had.
     """
 
     def __init__(
@@ -131,8 +167,11 @@ class RemotePages:
         store: PageStore,
         clock: Callable[[], float] = time.monotonic,
         chance: random.Random | None = None,
+        *,
+        database: Callable[[], str] = str,
     ) -> None:
         self._remote = remote
+        self._database = database
         self._revision = revision
         self._store = store
         self._clock = clock
@@ -147,25 +186,42 @@ class RemotePages:
         Raises:
             ReplicaError: also when the server at the address now serves another database.
         """
-        if self._clock() < self._recognised_until:
-            yield from fetch_pages(self._remote(), self._revision, pages)
-        else:
-            yield from self._fetch_recognised(pages)
+        missing = BitMap(pages)
+        if name := self.is_recent and self._database():
+            try:
+                for page_id, data in fetch_pages(self._remote(), self._revision, pages, name):
+                    missing.discard(page_id)
+                    yield page_id, data
+            except _UnnamedError:
+                self.doubt()
+        if missing or not pages:
+            yield from self._fetch_recognised(missing)
         self.recognised()
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether the server showed just now that it is the one we know."""
+        return self._clock() < self._recognised_until
 
     def recognised(self) -> None:
         """Note that the server showed just now that it is the one we know."""
         self.known = True
         self._recognised_until = self._clock() + RECOGNISED_FOR_S
 
-    def recognise(self) -> None:
-        """Ask the server for the witnesses alone, unless it showed just now that it is the one we know.
+    def recognise(self, *, again: bool = False) -> None:
+        """Ask the server for the witnesses alone; not one that names its database and showed them just now.
+
+        ``again``: that one too, as if this process asked it for the first time.
 
         Raises:
             ReplicaError: it serves another database.
             RevisionGoneError: it does not know our revision.
         """
-        if self._clock() >= self._recognised_until:
+        if again:
+            self.known = False
+            self.doubt()
+        if not (self.is_recent and self._database()):
+            self.doubt()
             deque(self._fetch_recognised(BitMap()), maxlen=0)
             self.recognised()
 
@@ -202,8 +258,8 @@ class RemotePages:
         resident = self._store.page_map.resident
         others = resident - BitMap([FIRST_PAGE, LOCK_PAGE])
         wanted = 1 if self.known else FIRST_WITNESSES
-        drawn = self._chance.sample(range(len(others)), min(wanted, len(others)))
-        return resident & BitMap([FIRST_PAGE, *(others[at] for at in drawn)])
+        drawn = BitMap(others[at] for at in self._chance.sample(range(len(others)), min(wanted, len(others))))
+        return drawn if self.is_recent and drawn else resident & (drawn | BitMap([FIRST_PAGE]))
 
     def _recognise(self, page_id: PageId, data: bytes) -> None:
         ours = self._store.base(page_id) if page_id in self._store.undo.pages else self._store.peek(page_id)
@@ -216,7 +272,7 @@ def another_database(doing: str, seen: str) -> ReplicaError:
     return ReplicaError(
         f"{doing}: the server at this address now serves another database ({seen})",
         hint="check the address, or connect under a new name to make a replica of that database; "
-        "nothing was sent, and nothing was changed here",
+        f"{SAME_DATABASE}; nothing was sent, and nothing was changed here",
     )
 
 

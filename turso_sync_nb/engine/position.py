@@ -17,7 +17,8 @@ from turso_sync_nb.changes import tape
 from turso_sync_nb.changes.model import is_ignored
 from turso_sync_nb.engine import bookkeeping, lineage, outbox
 from turso_sync_nb.engine.bookkeeping import CopiedError, Position
-from turso_sync_nb.errors import ReplicaBusyError, ReplicaError
+from turso_sync_nb.engine.fetch import SAME_DATABASE
+from turso_sync_nb.errors import ReplicaBusyError, ReplicaError, RevisionGoneError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,6 +33,23 @@ def expected(replica: Replica) -> Position:
     """Return where the remote said last that it is."""
     with outbox.database(replica) as raw:
         return Position(replica.metadata.pull_gen, tape.acknowledged(raw) if tape.exists(raw) else 0)
+
+
+def recognise(replica: Replica, *, guarded: bool = False) -> None:
+    """See to it that the server is the one we know, before something is written to it.
+
+    One that should have no push of ours is asked, though it showed just now which one it is: a server is
+    exchanged within a second. ``guarded``: one that has a push of ours shows it in the guard of a chain.
+
+    Raises:
+        ReplicaError: it serves another database.
+        RevisionGoneError: it does not know our revision.
+    """
+    if not replica.metadata.revision:
+        return
+    has_push = expected(replica).change_id > 0
+    if not (has_push and guarded and replica.remote_pages.is_recent):
+        replica.remote_pages.recognise(again=not has_push)
 
 
 def agreed(replica: Replica) -> Position:
@@ -56,7 +74,7 @@ def agreed(replica: Replica) -> Position:
         raise ReplicaError(
             f"push: the remote acknowledged our change {acknowledged_id}, and knows of "
             f"{theirs.change_id or 'none'} now: the server was restored from a backup, or is another one",
-            hint="check the address; nothing was sent, and nothing that waits was lost",
+            hint=f"check the address; {SAME_DATABASE}; nothing was sent, and nothing that waits was lost",
         )
     if theirs.pull_gen > metadata.pull_gen or theirs.change_id not in last_ids | {acknowledged_id}:
         raise CopiedError
@@ -82,6 +100,16 @@ def find_out(replica: Replica) -> None:
     Raises:
         CopiedError, ReplicaError, RemoteError, ProtocolError: as :func:`agreed`.
     """
+    try:
+        recognise(replica)
+    except RevisionGoneError:  # older revisions are forgotten, our pushes are not
+        floor = expected(replica).change_id
+        if (
+            not 0
+            < floor
+            <= bookkeeping.read_remote(replica.need_remote(), replica.metadata.client_id).change_id
+        ):
+            raise
     if replica.unanswered:
         generation = replica.metadata.pull_gen + 1
         replica.save(pull_gen=generation)  # before the remote has it: a lower one means a restored backup

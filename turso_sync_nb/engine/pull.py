@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import apsw
 
 from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.changes.conflicts import DEFAULT
-from turso_sync_nb.engine import bookkeeping, copies, lineage, position
+from turso_sync_nb.engine import bookkeeping
 from turso_sync_nb.engine.asking import Asking, UnansweredError
 from turso_sync_nb.engine.fetch import FIRST_PAGE, PagesAt, another_database
 from turso_sync_nb.engine.local_changes import LocalChanges, read_local_changes, waiting_id
 from turso_sync_nb.engine.pulled import LastPull
-from turso_sync_nb.engine.remote_update import RemoteUpdate, fetch_update
+from turso_sync_nb.engine.reconciling import reconciled
+from turso_sync_nb.engine.remote_update import RemoteUpdate, fetch_update, fetch_vouched_for
 from turso_sync_nb.engine.replay import Replayed, replay
 from turso_sync_nb.engine.reports import PullReport
 from turso_sync_nb.engine.salvage import saved_local_changes
 from turso_sync_nb.engine.unreadable import SCHEMA_COOKIE, named_if_unreadable, parse
-from turso_sync_nb.errors import ConflictError, ReplicaError, SyncError
+from turso_sync_nb.errors import ConflictError, SyncError
 from turso_sync_nb.progress import report_progress
 from turso_sync_nb.storage.files.signals import defer_sigint
 from turso_sync_nb.storage.pages.next_base import NextBase
@@ -58,6 +59,8 @@ class PullOptions:
     """The verb that the user called."""
     wait_ms: int | None = None
     """Milliseconds that the remote is asked to wait for an update."""
+    same_database: bool = False
+    """The user says that the remote has this database, whatever it lacks, and however it differs."""
 
 
 def pull(replica: Replica, options: PullOptions) -> PullReport:
@@ -70,6 +73,10 @@ def pull(replica: Replica, options: PullOptions) -> PullReport:
         ReplicaError: the server at the address is another database, or lost what it had acknowledged.
     """
     replica.need_remote()
+    if options.same_database:
+        report = brought(replica, options, lambda: fetch_vouched_for(replica))
+        replica.remote_pages.recognised()
+        return report
     return brought(replica, options, lambda: fetch_update(replica, options.wait_ms))
 
 
@@ -157,7 +164,7 @@ def _published(replica: Replica, update: RemoteUpdate, options: PullOptions, ans
     Raises:
         UnansweredError: one is; nothing was done.
     """
-    folder, store, revision = replica.folder, replica.store, replica.metadata.revision
+    folder, store, is_new = replica.folder, replica.store, _is_new(replica, update)
     with (
         replica.gate.quiesced(options.verb, options.caller, WAIT_FOR_OTHERS_S),
         defer_sigint() as deferral,
@@ -174,7 +181,7 @@ def _published(replica: Replica, update: RemoteUpdate, options: PullOptions, ans
             replica.moved_on(publishing.commit(metadata))
         if last_pull is not None:
             last_pull.end(replica)
-        if update.revision != revision:
+        if is_new:
             replica.last_pull = last_pull
         if local is not None:
             replica.pushed_log.arrived(one for one in local.transactions if one.last_id <= acknowledged)
@@ -200,21 +207,36 @@ def _on_next_base(
     metadata, replayed, acknowledged = _moved_on(replica, update), Replayed(), 0
     if local is not None or update.doubt or _has_other_schema(replica, update):
         with named_if_unreadable(options.verb):
-            was_asked = update.revision != replica.metadata.revision
-            source = PagesAt(replica.need_remote, update.revision) if was_asked else replica.remote_pages
+            is_new = _is_new(replica, update)
+            source = PagesAt(replica.need_remote, update.revision) if is_new else replica.remote_pages
             raw = publishing.scratch(source)
             parse(raw)
         if update.doubt:
             _refuse_stranger(replica, raw, here.clients, update.doubt)
     if local is not None:
         report_progress("replaying local changes")
-        metadata, local = _reconciled(replica, raw, metadata, local, options)
+        done = reconciled(
+            replica,
+            raw,
+            metadata,
+            local,
+            is_transformed=options.transform is not None,
+            may_have_lost=update.is_vouched_for,
+        )
+        for text in done.notes:
+            replica.note(text)
+        metadata, local = done.metadata, done.local
         acknowledged = local.acknowledged
         replayed = _replayed(raw, local, options, here.answers)
         metadata = metadata.changed(waiting_id=waiting_id(raw))
     if replayed.applied:
         metadata = metadata.changed(pull_gen=metadata.pull_gen + 1)
     return metadata, replayed, acknowledged
+
+
+def _is_new(replica: Replica, update: RemoteUpdate) -> bool:
+    """Return whether ``update`` was fetched just now; another server may use the name of our revision."""
+    return update.is_vouched_for or update.revision != replica.metadata.revision
 
 
 def _has_other_schema(replica: Replica, update: RemoteUpdate) -> bool:
@@ -274,7 +296,7 @@ def _suspended(replica: Replica) -> Iterator[None]:
 
 def _moved_on(replica: Replica, update: RemoteUpdate) -> Metadata:
     metadata, now = replica.metadata, int(time.time())
-    if update.revision != metadata.revision:
+    if _is_new(replica, update):
         metadata = metadata.at(update.revision, now)
     return metadata.changed(
         database=update.database or metadata.database,
@@ -282,53 +304,6 @@ def _moved_on(replica: Replica, update: RemoteUpdate) -> Metadata:
         last_pull_unix_time=now,
         pushed_since_pull=metadata.pushed_since_pull and replica.unanswered,
     )
-
-
-def _reconciled(
-    replica: Replica, raw: apsw.Connection, metadata: Metadata, local: LocalChanges, options: PullOptions
-) -> tuple[Metadata, LocalChanges]:
-    """Strike off what the remote has of ours already, by its own bookkeeping in the state it sent.
-
-    Raises:
-        ReplicaError: it lacks what it had acknowledged.
-    """
-    pull_gen, change_id = bookkeeping.read_local(raw, metadata.client_id)
-    if change_id < local.acknowledged:
-        raise ReplicaError(
-            f"pull: the remote acknowledged our change {local.acknowledged}, its newest state knows of "
-            f"{change_id or 'none'}: the server was restored from a backup, or is another one",
-            hint="check the address; nothing was changed here, and nothing that waits to be pushed was lost",
-        )
-    last_ids = {local.acknowledged, *(one.last_id for one in local.transactions)}
-    pushed = lineage.read_local(raw, metadata)
-    if (
-        change_id not in last_ids
-        or pull_gen > metadata.pull_gen
-        or position.passed_over(local.transactions, pushed, change_id)
-    ):
-        settle = copies.SentCopies(
-            raw, pushed, replica.own_ids_from, is_transformed=options.transform is not None
-        )
-        return _reconciled_copy(replica, metadata, local, settle)
-    waiting = [left for one in local.transactions if (left := tape.unacknowledged(one, change_id))]
-    return metadata, replace(local, transactions=waiting, acknowledged=change_id)
-
-
-def _reconciled_copy(
-    replica: Replica, metadata: Metadata, local: LocalChanges, settle: copies.SentCopies
-) -> tuple[Metadata, LocalChanges]:
-    """Go on as another client, with what the remote has not of what waits in a restored or copied replica."""
-    left = settle.left_of(local)
-    but = f" but {settle.taken_off} transactions that the remote has" if settle.taken_off else ""
-    replica.note(
-        f"this replica was restored or copied: it goes on under a new client id, with every change kept{but}"
-    )
-    if settle.set_aside:
-        replica.note(
-            f"{settle.set_aside} transactions may be on the remote already, or mean a row that has another "
-            "key there: they are set aside, see changes()"
-        )
-    return position.renamed(metadata), replace(local, transactions=left, acknowledged=0)
 
 
 def _replayed(raw: apsw.Connection, local: LocalChanges, options: PullOptions, answers: Asking) -> Replayed:

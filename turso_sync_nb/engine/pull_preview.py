@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from turso_sync_nb.changes import tape, to_sql
+from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.net import row_key
 from turso_sync_nb.changes.read_row import read_row
-from turso_sync_nb.engine import bookkeeping
 from turso_sync_nb.engine.local_changes import LocalChanges, read_local_changes
+from turso_sync_nb.engine.reconciling import reconciled
 from turso_sync_nb.engine.remote_update import fetch_all_changed
 from turso_sync_nb.engine.replay import Replayed, replay
 from turso_sync_nb.engine.state_diff import StateDiff, changes_between, two_states
-from turso_sync_nb.errors import ConflictError, UsageError
+from turso_sync_nb.errors import ConflictError, ReplicaError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,8 +72,12 @@ def _replayed(
     raw: apsw.Connection, replica: Replica, local: LocalChanges, incoming: StateDiff, options: PullOptions
 ) -> PullPreview:
     """Replay what the remote does not have yet, read the rows, and roll back."""
-    _, acknowledged = bookkeeping.read_local(raw, replica.metadata.client_id)
-    waiting = [left for one in local.transactions if (left := tape.unacknowledged(one, acknowledged))]
+    is_transformed = options.transform is not None
+    try:
+        done = reconciled(replica, raw, replica.metadata, local, is_transformed=is_transformed)
+    except ReplicaError as error:
+        return PullPreview(incoming, refused=str(error))
+    waiting = done.local.transactions
     raw.execute("BEGIN IMMEDIATE")
     try:
         with replica.verbs.asking():

@@ -251,7 +251,7 @@ class _Push:
         """
         if self.replica.metadata.revision:
             try:
-                self.replica.remote_pages.recognise()
+                position.recognise(self.replica, guarded=True)
             except RevisionGoneError:
                 raise _MovedOnError("the remote does not know our revision any more") from None
 

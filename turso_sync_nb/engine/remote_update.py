@@ -34,6 +34,8 @@ class RemoteUpdate:
     keep: BitMap
     database: str = ""
     """The remote's name for its database, empty if it gives none."""
+    is_vouched_for: bool = False
+    """Whether the user says that it is of this database; then every page was fetched."""
     doubt: str = ""
     """The reason to take the remote for another database: it does not know our revision, and differs."""
 
@@ -55,10 +57,10 @@ def fetch_update(replica: Replica, wait_ms: int | None = None) -> RemoteUpdate |
     revision = replica.metadata.revision
     request = PullRequest(client_revision=revision, pages=selector, long_poll_timeout_ms=wait_ms)
     with replica.need_remote().pull_updates(request) as answer:
-        if answer.header.revision == replica.metadata.revision:
-            return None
         if replica.metadata.database not in ("", answer.database):
             return _all_again(replica)
+        if answer.header.revision == replica.metadata.revision:
+            return None
         expected = BitMap(range(answer.header.db_pages)) if whole else resident
         update = _received(replica, answer, expected, resident)
     if whole:
@@ -132,8 +134,19 @@ def _first(replica: Replica) -> RemoteUpdate:
     return update
 
 
+def fetch_vouched_for(replica: Replica) -> RemoteUpdate:
+    """Fetch every page that is here anew, whatever the remote looks like; the user vouches for it."""
+    return replace(_all_pages(replica) if replica.metadata.revision else _first(replica), is_vouched_for=True)
+
+
 def _all_again(replica: Replica) -> RemoteUpdate:
     """Fetch every page that is here anew: the remote does not know our revision any more."""
+    update = _all_pages(replica)
+    replica.note("the remote no longer held our revision: every page was fetched anew")
+    return replace(update, doubt=_doubt(replica, update))
+
+
+def _all_pages(replica: Replica) -> RemoteUpdate:
     resident = replica.store.base_pages
     whole = replica.is_whole
     request = PullRequest(pages=None if whole else resident)
@@ -142,8 +155,7 @@ def _all_again(replica: Replica) -> RemoteUpdate:
         wanted = every if whole else every & resident
         update = _received(replica, answer, wanted, BitMap())
     _need(update, wanted)
-    replica.note("the remote no longer held our revision: every page was fetched anew")
-    return replace(update, doubt=_doubt(replica, update))
+    return update
 
 
 def _doubt(replica: Replica, update: RemoteUpdate) -> str:

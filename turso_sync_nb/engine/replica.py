@@ -115,7 +115,9 @@ class Replica:
         self.observers = Observers()
         self.listener = RemoteListener(self)
         self.store.arrived = self._arrived
-        self.remote_pages = RemotePages(self.need_remote, self.metadata.revision, self.store)
+        self.remote_pages = RemotePages(
+            self.need_remote, self.metadata.revision, self.store, database=lambda: self.metadata.database
+        )
         if self.bootstrap_report:
             self.remote_pages.recognised()
 

@@ -148,7 +148,12 @@ _ALL: Final = (
         "write a DataFrame into a table",
         writing.write,
     ),
-    Subcommand("pull", Grammar("%turso_sync pull", (_ON,)), "bring what is new on the remote", syncing.pull),
+    Subcommand(
+        "pull",
+        Grammar("%turso_sync pull [--same-database]", (_ON, *syncing.PULL_OPTIONS)),
+        "bring what is new on the remote",
+        syncing.pull,
+    ),
     Subcommand(
         "push",
         Grammar("%turso_sync push [--skip-refused]", (_ON, *syncing.PUSH_OPTIONS)),

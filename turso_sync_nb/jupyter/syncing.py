@@ -33,12 +33,15 @@ VERIFY_OPTIONS: Final = (
     Option(("--all",), "", "compare every page that is here, not a sample"),
     Option(("--repair",), "", "fetch again what differs"),
 )
+PULL_OPTIONS: Final = (
+    Option(("--same-database",), "", "take the remote for this database, whatever it lost"),
+)
 PUSH_OPTIONS: Final = (Option(("--skip-refused",), "", "go past transactions that the remote refused"),)
 
 
 def pull(notebook: Notebook, arguments: Arguments) -> None:
     """Bring what is new on the remote."""
-    notebook.say(_pulled(_db(notebook, arguments).pull()))
+    notebook.say(_pulled(_db(notebook, arguments).pull(same_database=arguments.has("same_database"))))
 
 
 def push(notebook: Notebook, arguments: Arguments) -> None:
