@@ -302,7 +302,7 @@ def test_triggers_are_made_for_what_a_statement_writes(own, trigger, sql, expect
 def test_a_table_that_is_not_followed_is_noticed(own, monkeypatch):
     """Where triggers stand: an event on a table that has no trigger of ours rolls the transaction back."""
     mine, _ = own
-    mine.execute("CREATE TRIGGER g AFTER INSERT ON kv BEGIN DELETE FROM bare; END")
+    mine.execute("CREATE TRIGGER g AFTER INSERT ON kv BEGIN DELETE FROM t; END")
     mine.commit()
     before = mine.execute("SELECT * FROM t").fetchall()
     monkeypatch.setattr(capturing.Capture, "_follow", lambda *_: None)
@@ -315,7 +315,7 @@ def test_a_table_that_is_not_followed_is_noticed(own, monkeypatch):
 def test_an_event_without_a_trigger_is_noticed(own, sql, monkeypatch):
     """Where triggers stand: an event that no trigger of ours asked about rolls the transaction back."""
     mine, _ = own
-    mine.execute("CREATE TRIGGER g AFTER INSERT ON kv BEGIN DELETE FROM bare; END")
+    mine.execute("CREATE TRIGGER g AFTER INSERT ON kv BEGIN DELETE FROM t; END")
     mine.commit()
     before = mine.execute("SELECT * FROM t").fetchall()
     monkeypatch.setattr(capturing, "nested_triggers", lambda _shape: iter(()))
@@ -336,7 +336,14 @@ def test_a_statement_taken_for_reading_is_noticed(own, monkeypatch):
     assert mine.execute("SELECT * FROM t").fetchall() == before
 
 
-@pytest.mark.parametrize("trigger", ["", "CREATE TRIGGER g AFTER INSERT ON kv BEGIN DELETE FROM bare; END"])
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        "",
+        "CREATE TRIGGER g AFTER INSERT ON kv BEGIN DELETE FROM bare; END",
+        "CREATE TRIGGER g AFTER INSERT ON kv BEGIN DELETE FROM t; END",
+    ],
+)
 def test_rows_that_stay_after_a_failure_are_accounted_for(own, trigger, monkeypatch):
     """OR FAIL leaves the rows before the one that failed: without capture these are rolled back too."""
     mine, yours = own

@@ -8,7 +8,7 @@ either changed. All this happens inside the transaction of the statement that ne
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from turso_sync_nb.changes import tape
 from turso_sync_nb.changes.ddl import Objects, is_into_any, packed_details, schema_changes
@@ -53,7 +53,7 @@ class Capture:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.recursive_triggers = 0
-        """The user's setting; in force where it can make a difference."""
+        """The user's setting; not in force while rows of plain tables are captured."""
         self.installations = 0
         """Times that all triggers were made anew or removed."""
         self.notes: list[str] = []
@@ -68,6 +68,11 @@ class Capture:
         self._followed: set[tuple[str, Writes]] = set()
         """First words and writes of statements for which all is ready under the schema in force."""
         self._nested: Nested | None = None
+        self._is_nested: bool | None = None
+        """Whether what captures statements that fire triggers is on, or what captures others; ``None``:
+        neither."""
+        self._running = 0
+        """Captured statements under way: a function in one may run another."""
         self._number: int | None = None
         self._begun = False
 
@@ -79,18 +84,34 @@ class Capture:
         """
         rowid = self._raw.last_insert_rowid()
         schema = self._ready()
-        if (written.word, written.writes) not in self._followed:
+        what = written.word, written.writes
+        is_nested = is_entangled(schema, written)
+        if self._running and is_nested != self._is_nested:
+            self._refuse_within(sql)
+        if what not in self._followed:
             self._refuse(written.writes, schema, written.word)
-            self._follow(written.writes, schema)
-            self._followed.add((written.word, written.writes))
+            self._follow(sql, written.writes, schema)
+            self._followed.add(what)
+        within = self._nested.within if self._nested and self._running else None
+        self._switch(nested=is_nested)
         self._begin()
-        if self._nested is not None:
+        if self._nested is not None and self._is_nested:
             depths, sets = own_depths(schema, written.writes), own_sets(schema, written.set_columns)
             self._nested.begin_statement(depths, sets, written.conflict, tape.last_id(self._raw))
         self._raw.set_last_insert_rowid(rowid)
+        self._running += 1
+        try:
+            self._run(sql, written.word, work)
+        finally:
+            self._running -= 1
+            if self._nested is not None and within is not None:
+                self._nested.go_on(within)
         if written.word in _CHANGING_THE_SCHEMA:
-            self._schema_statement(sql, written.word, work)
             self._raw.set_last_insert_rowid(rowid)
+
+    def _run(self, sql: str, word: str, work: Callable[[], object]) -> None:
+        if word in _CHANGING_THE_SCHEMA:
+            self._schema_statement(sql, word, work)
             return
         try:
             work()
@@ -116,7 +137,7 @@ class Capture:
         self._record(sql, before, seen)
 
     def _settle(self, *, failed: bool = False) -> None:
-        if self._nested is not None and self._raw.in_transaction:
+        if self._nested is not None and self._is_nested and self._raw.in_transaction:
             rowid = self._raw.last_insert_rowid()
             self._nested.settle(failed=failed)
             self._raw.set_last_insert_rowid(rowid)
@@ -127,7 +148,7 @@ class Capture:
 
         Its triggers stand, its transaction is named on the tape, and triggers of main do nothing beside.
         """
-        return self._known is not None and self._begun and self._nested is None
+        return self._known is not None and self._begun and self._is_nested is False
 
     @property
     def has_virtual_tables(self) -> bool:
@@ -144,14 +165,14 @@ class Capture:
 
         ``all_changed`` counts the rows of SQLite's ``total_changes()``, which the tape's own are among;
         ``changed`` those of ``changes()``, which has neither the tape's nor what triggers did. ``is_first``:
-        it was not run under the same triggers in this transaction before.
+        it is not run at once, as a plain one that was run under the same triggers in this transaction is.
 
         Raises:
             NotSupportedError: it is not; the caller rolls the transaction back.
         """
         if word not in _CHANGING_ROWS:
             return
-        if self._nested is not None:
+        if self._nested is not None and self._is_nested and is_first:
             is_whole = self._nested.is_matched
         else:
             is_whole = all_changed - changed >= changed * (_ROWS_OF_UPDATE if word == "UPDATE" else 1)
@@ -183,15 +204,37 @@ class Capture:
         Raises:
             UsageError: main has triggers; those of the remote do not call themselves.
         """
-        has_triggers = "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE type = 'trigger')"
-        if on and self._raw.execute(has_triggers).get:
+        if on and self._has_triggers():
             raise UsageError(
                 "set PRAGMA recursive_triggers: refused here, the remote's triggers do not call themselves",
                 hint="a recursive query (WITH RECURSIVE) does without triggers",
             )
         self.recursive_triggers = int(on)
-        if self._known is None or self._nested is not None:
-            self._raw.pragma("recursive_triggers", self.recursive_triggers)
+        self.recur_as_set()
+
+    def recur_as_set(self) -> None:
+        """Put the user's setting in force, until the next statement that is captured."""
+        self._is_nested = None
+        self._raw.pragma("recursive_triggers", 0 if self._has_triggers() else self.recursive_triggers)
+
+    def _has_triggers(self) -> bool:
+        query = "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE type = 'trigger')"
+        return bool(self._raw.execute(query).get)
+
+    def _switch(self, *, nested: bool) -> None:
+        """Have what captures plain statements on, or what captures ``nested`` ones.
+
+        For plain ones triggers may call themselves: so ours see what a REPLACE removes.
+        """
+        if nested == self._is_nested:
+            return
+        if nested:
+            self.recur_as_set()
+        else:
+            self._raw.pragma("recursive_triggers", 1)
+        if self._nested is not None:
+            self._nested.listen(on=nested)
+        self._is_nested = nested
 
     def uninstall(self) -> None:
         """Remove our triggers, before TEMP objects are copied to another connection."""
@@ -225,15 +268,11 @@ class Capture:
         remove_triggers(self._raw)
         self._followed.clear()
         self._shapes = {}
-        users = self.recursive_triggers if not schema.trigger_owners else 0
-        self._raw.pragma("recursive_triggers", 1 if schema.is_plain else users)
-        if schema.is_plain:
-            self._raw.preupdate_hook(None)
-            self._nested = None
-        else:
-            self._nested = Nested(self._raw, schema)
+        self._raw.preupdate_hook(None)
+        self._is_nested = None
+        self._nested = None if schema.is_plain else Nested(self._raw, schema)
 
-    def _follow(self, writes: Writes, schema: Schema) -> None:
+    def _follow(self, sql: str, writes: Writes, schema: Schema) -> None:
         """Have triggers on the tables that a statement writes, and on those that foreign keys then change."""
         new = {folded(table) for table, _ in writes} - self._shapes.keys() & schema.tables.keys()
         if not new:
@@ -243,6 +282,8 @@ class Capture:
             found = {action.child for action in schema.actions if action.parent in children}
             children = found - new
             new |= children
+        if self._running and new - self._shapes.keys():
+            self._refuse_within(sql)
         for name in new - self._shapes.keys():
             self._make_triggers(schema.tables[name], schema)
         self._known = self._cookies()
@@ -254,9 +295,10 @@ class Capture:
         tape.widen(self._raw, len(table.columns))
         shape = table.changed(id=tape.table_schema_id(self._raw, table))
         self._shapes[folded(table.table)] = shape
-        for trigger in (plain_triggers if schema.is_plain else nested_triggers)(shape):
+        is_nested = folded(table.table) in schema.entangled
+        for trigger in (nested_triggers if is_nested else plain_triggers)(shape):
             self._raw.execute(trigger)
-        if self._nested is not None:
+        if self._nested is not None and is_nested:
             self._nested.follow(shape)
         return shape
 
@@ -272,6 +314,19 @@ class Capture:
             self._begun = True
 
     # What cannot be captured
+
+    def _refuse_within(self, sql: str) -> NoReturn:
+        """Refuse a statement of a function inside another one: SQLite takes no new trigger amid that.
+
+        Raises:
+            UsageError: always; it names the statement.
+        """
+        raise UsageError(
+            f"run {sql.strip()[:80]} in a function inside another statement that writes: refused, nothing "
+            "is ready to capture it",
+            hint="run it before or after that statement; or run one like it first, where both tables have "
+            "triggers or neither has",
+        )
 
     def _refuse(self, writes: Writes, schema: Schema, word: str) -> None:
         for table, trigger in writes:
@@ -347,6 +402,14 @@ class Capture:
             f"INSERT INTO {TAPE} (op, shape{names}) SELECT {Op.INSERT:d}, {shape.id}{columns} "
             f"FROM main.{quoted(shape.table)}"
         )
+
+
+def is_entangled(schema: Schema, written: Written) -> bool:
+    """Return whether a statement may fire triggers or foreign-key actions; a DROP TABLE fires the latter."""
+    if schema.is_plain or written.word in _CHANGING_THE_SCHEMA:
+        return not schema.is_plain
+    ours = {(table, trigger) for table, trigger in written.writes if trigger and is_internal(trigger)}
+    return any(trigger or folded(table) in schema.entangled for table, trigger in written.writes - ours)
 
 
 def own_depths(schema: Schema, writes: Writes) -> dict[str, frozenset[int]]:

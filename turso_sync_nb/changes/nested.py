@@ -93,28 +93,40 @@ class _Attempt:
     """Id on the tape of what triggers did for it last."""
 
 
+@dataclass(slots=True)
+class _Statement:
+    """One statement that is followed. ``begin_statement`` says what the first three are."""
+
+    own_depths: Mapping[str, frozenset[int]]
+    set_columns: Mapping[str, tuple[str, ...]]
+    conflict: Conflict
+    last_id: int
+    """The last id on the tape before it."""
+    next_id: int
+    events: list[_Event]
+    attempts: list[_Attempt]
+    is_unfollowed: bool = False
+    """Whether it changed a table that has no triggers of ours."""
+    is_unread: bool = False
+    """Whether a row that it tried to change could not be read."""
+
+
 class Nested:
     """Follows the statements of one connection; made anew when the schema changes."""
 
     def __init__(self, raw: apsw.Connection, schema: Schema) -> None:
         self._by_name: dict[str, TableSchema] = {}
         self._tables = schema.tables
-        self._unfollowed = False
         self._shapes: dict[int, TableSchema] = {}
         self._width = 0
         self._tried_old: Image | None = None
         self._actions = schema.actions
         self._raw = raw
-        self._events: list[_Event] = []
-        self._attempts: list[_Attempt] = []
-        self._own_depths: Mapping[str, frozenset[int]] = {}
-        self._last_id = self._next_id = 0
+        self._now = _Statement({}, {}, "", 0, 0, [], [])
         self._own = False
         self._id = self._flag = 0
         self._victims: bytes | None = None
         self._is_auto = False
-        self._conflict: Conflict = ""
-        self._set_columns: Mapping[str, tuple[str, ...]] = {}
         self._sets: bytes | None = None
         self._triggered = frozenset(schema.trigger_owners.values())
         triggers: Any = raw.execute("SELECT tbl_name, sql FROM main.sqlite_schema WHERE type = 'trigger'")
@@ -133,7 +145,10 @@ class Nested:
         )
         for name, function, arguments in functions:
             raw.create_scalar_function(name, function, arguments)
-        raw.preupdate_hook(self._saw)
+
+    def listen(self, *, on: bool) -> None:
+        """Have SQLite tell of changes, or tell no more of them: of those that fire nothing none is needed."""
+        self._raw.preupdate_hook(self._saw if on else None)
 
     def begin_statement(
         self,
@@ -148,17 +163,23 @@ class Nested:
         ``set_columns`` are those that it sets, by table: triggers fire for them, changed or not.
         ``conflict`` is what it does with rows in its way: what triggers say about that gives way to it.
         """
-        self._set_columns, self._conflict = set_columns, conflict
-        self._attempts.clear()
-        self._events.clear()
-        self._unread = False
-        self._unfollowed = False
-        self._own_depths, self._last_id, self._next_id = own_depths, last_id, last_id + _IDS_PER_EVENT
+        next_id = last_id + _IDS_PER_EVENT
+        self._now = _Statement(own_depths, set_columns, conflict, last_id, next_id, [], [])
+
+    @property
+    def within(self) -> _Statement:
+        """The statement under way, to :meth:`go_on` with after one that a function in it runs."""
+        return self._now
+
+    def go_on(self, statement: _Statement) -> None:
+        """Go on with a statement; ids go on from the last one on the tape."""
+        self._now = statement
+        statement.next_id = max(statement.next_id, tape.last_id(self._raw) + _IDS_PER_EVENT)
 
     @property
     def is_matched(self) -> bool:
         """Whether each change that the hook saw was asked about by a trigger of ours."""
-        return not self._events and not self._unfollowed and not self._unread
+        return not self._now.events and not self._now.is_unfollowed and not self._now.is_unread
 
     def follow(self, shape: TableSchema) -> None:
         """Listen for changes of one more table, which has triggers of ours now."""
@@ -183,13 +204,14 @@ class Nested:
         shape = self._by_name.get(folded(update.table_name))
         if shape is None or update.database_name != "main":
             in_main = shape is None and update.database_name == "main"
-            self._unfollowed |= in_main and folded(update.table_name) in self._tables
+            self._now.is_unfollowed |= in_main and folded(update.table_name) in self._tables
             return
         rowid = update.rowid_new if update.op == "UPDATE" else update.rowid
         old = None if update.op == "INSERT" else _old_of(update)
         differs = update.op != "UPDATE" or old is None or not _is_same(old, update)
-        self._events.append(_Event(self._next_id, shape, update.op, rowid, update.depth, old, differs))
-        self._next_id += _IDS_PER_EVENT
+        now = self._now
+        now.events.append(_Event(now.next_id, shape, update.op, rowid, update.depth, old, differs))
+        now.next_id += _IDS_PER_EVENT
 
     def _is_own(self, *asked: Any) -> bool:
         """Return whether the change that was just made goes on the tape; without arguments: once more."""
@@ -199,18 +221,18 @@ class Nested:
 
     def _decide(self, shape_id: int, op: str, rowid: int | None) -> bool:
         at = self._found(shape_id, op, rowid)
-        event = self._events[at]
+        event = self._now.events[at]
         first = at
         if op != "DELETE":
-            while first and self._was_replaced(self._events[first - 1], event):
+            while first and self._was_replaced(self._now.events[first - 1], event):
                 first -= 1
-        victims, parent = self._events[first:at], self._enclosing(first, event.depth)
-        del self._events[first:]
-        is_own = event.depth in self._own_depths.get(folded(event.shape.table), _OWN_DEPTH)
+        victims, parent = self._now.events[first:at], self._enclosing(first, event.depth)
+        del self._now.events[first:]
+        is_own = event.depth in self._now.own_depths.get(folded(event.shape.table), _OWN_DEPTH)
         by_action = not is_own and self._is_action(event, parent)
         is_effect = not is_own and not by_action
         self._is_auto = is_own and self._match(event)
-        if is_effect and not self._attempts:
+        if is_effect and not self._now.attempts:
             return False
         self._id = event.id
         self._flag = EFFECT if is_effect else BY_ACTION if by_action else self._form(event)
@@ -220,7 +242,7 @@ class Nested:
             self._check_replaceable(event.shape)
         self._victims = packed_images(self._image(one) for one in victims) if victims else None
         if is_effect:
-            self._attempts[-1].last_effect = event.id
+            self._now.attempts[-1].last_effect = event.id
             self._carry(event)
         return True
 
@@ -243,7 +265,7 @@ class Nested:
                 f"the remote's run of it would make another value: {why}",
                 hint="give the row that value in the statement",
             )
-        early = 0 if self._attempts[-1].is_matched else EARLY
+        early = 0 if self._now.attempts[-1].is_matched else EARLY
         self._flag += OUTCOMES["carried"] + early
         self._victims = packed_images([tuple(sorted(columns))])
 
@@ -252,20 +274,20 @@ class Nested:
     def _sets_of(self, shape: TableSchema) -> tuple[str, ...]:
         """Return the columns that the statement sets in a table with triggers."""
         table = folded(shape.table)
-        return self._set_columns.get(table, ()) if table in self._triggered else ()
+        return self._now.set_columns.get(table, ()) if table in self._triggered else ()
 
     def _form(self, event: _Event) -> int:
         """Return the flags of one of the statement's own changes."""
         if folded(event.shape.table) not in self._triggered or event.op == "DELETE":
             return 0
-        return CONFLICTS[self._conflict] + OUTCOMES["changed" if event.differs else "same"]
+        return CONFLICTS[self._now.conflict] + OUTCOMES["changed" if event.differs else "same"]
 
     def _attempted(self, update: apsw.PreUpdate) -> None:
         """Take note that a row is about to be changed by the statement, not by a trigger of its own."""
         number, kind = divmod(update.rowid_new, len(TRIES))
         shape, op = self._shapes[number], TRIES[kind]
         depth = update.depth - 1  # that of the change, not of our trigger before it
-        if depth not in self._own_depths.get(folded(shape.table), _OWN_DEPTH):
+        if depth not in self._now.own_depths.get(folded(shape.table), _OWN_DEPTH):
             return
         image = self._image_tried(update, shape)
         if op == "OLD":
@@ -274,19 +296,19 @@ class Nested:
         is_auto = op == "INSERT" and shape.auto_key and image[shape.key[0]] == KEY_TO_COME
         old = image if op == "DELETE" else self._tried_old if op == "UPDATE" else None
         new = None if op == "DELETE" else image
-        self._attempts.append(_Attempt(shape, op, depth, old, new, is_auto))
+        self._now.attempts.append(_Attempt(shape, op, depth, old, new, is_auto))
 
     def _image_tried(self, update: apsw.PreUpdate, shape: TableSchema) -> Image:
         try:
             return (update.new or ())[1 : 1 + len(shape.columns)]
         except UnicodeDecodeError:  # the other side could not be sent such a text either
-            self._unread = True
+            self._now.is_unread = True
             return (None,) * len(shape.columns)
 
     def _match(self, event: _Event) -> bool:
         """Find the attempt that an own change is the outcome of; say whether SQLite assigned its key."""
         looked_for = (event.shape.id, event.op, event.depth)
-        for attempt in reversed(self._attempts):
+        for attempt in reversed(self._now.attempts):
             if not attempt.is_matched and (attempt.shape.id, attempt.op, attempt.depth) == looked_for:
                 attempt.is_matched = True
                 return attempt.is_auto
@@ -297,8 +319,8 @@ class Nested:
 
         Of a statement that ``failed``, and that SQLite undid, nothing is on the tape: nothing was tried.
         """
-        attempts, self._attempts = self._attempts, []
-        if failed and tape.last_id(self._raw) <= self._last_id:
+        attempts, self._now.attempts = self._now.attempts, []
+        if failed and tape.last_id(self._raw) <= self._now.last_id:
             return
         for attempt in attempts:
             if attempt.last_effect and not attempt.is_matched and not attempt.shape.ignored:
@@ -313,12 +335,12 @@ class Nested:
         operations: dict[str, Operation] = {"INSERT": "insert", "UPDATE": "update", "DELETE": "delete"}
         return RowChange(
             attempt.last_effect + 1, attempt.shape, operations[attempt.op], attempt.old, new,
-            sets=frozenset(sets), conflict=self._conflict, outcome="nothing",
+            sets=frozenset(sets), conflict=self._now.conflict, outcome="nothing",
         )  # fmt: skip
 
     def _found(self, shape_id: int, op: str, rowid: int | None) -> int:
-        for at in range(len(self._events) - 1, -1, -1):
-            event = self._events[at]
+        for at in range(len(self._now.events) - 1, -1, -1):
+            event = self._now.events[at]
             if event.shape.id == shape_id and event.op == op and (rowid is None or event.rowid == rowid):
                 return at
         raise AssertionError(f"a change of {op} was written that the hook did not see")
@@ -327,7 +349,7 @@ class Nested:
         return event.op == "DELETE" and event.shape is by.shape and event.depth == by.depth
 
     def _enclosing(self, at: int, depth: int) -> _Event | None:
-        return next((one for one in reversed(self._events[:at]) if one.depth < depth), None)
+        return next((one for one in reversed(self._now.events[:at]) if one.depth < depth), None)
 
     def _is_action(self, event: _Event, parent: _Event | None) -> bool:
         """Return whether a foreign key of the changed table made this change because of ``parent``."""

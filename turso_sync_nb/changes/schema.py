@@ -9,6 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from turso_sync_nb.changes.definitions import written_by_trigger
 from turso_sync_nb.changes.model import TableSchema
 from turso_sync_nb.changes.names import PREFIX, folded, is_internal
 
@@ -92,6 +93,8 @@ class Schema:
     """Triggers that are never pushed."""
     trigger_owners: dict[str, str]
     """The table or view of each trigger in main; both names in lower case."""
+    entangled: frozenset[str] = frozenset()
+    """Tables, in lower case, that a trigger is on or writes to, or that a foreign-key action concerns."""
 
     def positions(self, table: str) -> dict[str, int]:
         """Return the place of each column in a row of ``table``, generated ones counted; in lower case."""
@@ -108,7 +111,7 @@ class Schema:
 
     @property
     def is_plain(self) -> bool:
-        """Return whether a statement changes just the rows it names."""
+        """Return whether every statement changes just the rows it names."""
         return not self.triggers and not self.actions
 
 
@@ -129,27 +132,30 @@ def read_schema(raw: apsw.Connection, ignored: Collection[str], kept: Collection
             virtual.add(folded(name))
         elif kind == "table" and not is_internal(name):
             tables[folded(name)] = name, bool(without_rowid)
-    temp = _user_triggers(raw, "temp.sqlite_schema")
+    temp, own = _user_triggers(raw, "temp.sqlite_schema"), _user_triggers(raw, "main.sqlite_schema")
     in_main = {folded(name) for name in (*tables, *views)}
-    on_main = {name for name, table in temp if folded(table) in in_main}
+    on_main = {name for name, table, _ in temp if folded(table) in in_main}
+    actions = _actions(raw)
+    entangled = {name for action in actions for name in (action.child, action.parent)}
+    for _, table, sql in (*temp, *own):
+        entangled |= {folded(table), *written_by_trigger(sql)}
     return Schema(
         tables=Tables(raw, tables, names),
         views=frozenset(views),
         virtual=frozenset(virtual),
-        triggers=frozenset({name for name, _ in _user_triggers(raw, "main.sqlite_schema")} | on_main),
-        temp_triggers=frozenset(folded(name) for name, _ in temp),
-        actions=_actions(raw),
+        triggers=frozenset({name for name, _, _ in own} | on_main),
+        temp_triggers=frozenset(folded(name) for name, _, _ in temp),
+        actions=actions,
         ignored=frozenset(names),
         kept=frozenset(kept),
-        trigger_owners={
-            folded(name): folded(table) for name, table in _user_triggers(raw, "main.sqlite_schema")
-        },
+        trigger_owners={folded(name): folded(table) for name, table, _ in own},
+        entangled=frozenset(entangled),
     )
 
 
-def _user_triggers(raw: apsw.Connection, place: str) -> list[tuple[str, str]]:
-    rows: Iterable[Any] = raw.execute(f"SELECT name, tbl_name FROM {place} WHERE type = 'trigger'")
-    return [(name, table) for name, table in rows if not name.startswith(PREFIX)]
+def _user_triggers(raw: apsw.Connection, place: str) -> list[tuple[str, str, str]]:
+    rows: Iterable[Any] = raw.execute(f"SELECT name, tbl_name, sql FROM {place} WHERE type = 'trigger'")
+    return [(name, table, sql) for name, table, sql in rows if not name.startswith(PREFIX)]
 
 
 def _read_table(raw: apsw.Connection, table: str, *, without_rowid: bool, ignored: bool) -> TableSchema:

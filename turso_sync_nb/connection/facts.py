@@ -60,6 +60,8 @@ class Facts(Written):
     """Whether it begins or ends a transaction: virtual tables may then write what they held back."""
     is_unlisted: bool = False
     """Whether SQLite says that it writes, and the authorizer was asked about no table for it."""
+    may_recur: bool = False
+    """Whether triggers that write to TEMP or attached tables fire, or it asks if such may call themselves."""
     recursive_triggers: bool | None = None
     """The setting of ``PRAGMA recursive_triggers`` that it makes, if it makes one."""
     has_more: bool = False
@@ -91,14 +93,14 @@ class Noted:
     def __init__(self) -> None:
         self._writes: set[tuple[str, str | None]] = set()
         self._set_columns: set[tuple[str, str, str | None]] = set()
-        self._elsewhere = self._transaction = self._is_listed = False
+        self._elsewhere = self._recurs = self._transaction = self._is_listed = False
         self._recursive: bool | None = None
 
     def begin(self) -> None:
         """Forget what was said of another text."""
         self._writes.clear()
         self._set_columns.clear()
-        self._elsewhere = self._transaction = self._is_listed = False
+        self._elsewhere = self._recurs = self._transaction = self._is_listed = False
         self._recursive = None
 
     def action(
@@ -113,14 +115,16 @@ class Noted:
             else:
                 self._is_listed = True
                 self._elsewhere |= not is_internal(first or "")
+                self._recurs |= trigger is not None and not is_internal(trigger)
         elif code in (apsw.SQLITE_TRANSACTION, apsw.SQLITE_SAVEPOINT):
             self._transaction = True
         elif code == apsw.SQLITE_PRAGMA:
             self._pragma((first or "").lower(), second)
 
     def _pragma(self, name: str, value: str | None) -> None:
-        if name == "recursive_triggers" and value is not None:
-            self._recursive = value.lower() in _ON
+        if name == "recursive_triggers":
+            self._recurs = True
+            self._recursive = None if value is None else value.lower() in _ON
         elif name in PRAGMAS and value is not None:
             self._writes.add((name, None))
         elif name == "optimize":  # it writes statistics, which are no change to push
@@ -146,6 +150,7 @@ class Noted:
             is_changing=word in CHANGING,
             concerns_rows=word in CONCERNING_ROWS,
             writes_elsewhere=self._elsewhere,
+            may_recur=self._recurs,
             is_transaction=self._transaction,
             # IF EXISTS that leaves nothing to do is a write to SQLite, and the authorizer is asked nothing
             is_unlisted=not (

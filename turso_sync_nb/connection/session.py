@@ -220,6 +220,13 @@ class Session(Reopenable):
         finally:
             self._own = False
 
+    def _recur_as_set(self) -> None:
+        self._own = True
+        try:
+            self.capture.recur_as_set()
+        finally:
+            self._own = False
+
     def _facts_of(self, sql: str) -> Facts:
         """Return the facts of ``sql`` under the schema that its transaction sees, or will see.
 
@@ -305,6 +312,8 @@ class Session(Reopenable):
         before = self.unaccounted
         if facts.is_unlisted:
             self.unlisted = self.unlisted or sql
+        if facts.may_recur:
+            self._recur_as_set()
         work(facts)
         # full-text indexes write their own tables before they are read, and at a transaction's end
         may_count = facts.may_count or self.capture.has_virtual_tables

@@ -63,6 +63,7 @@ _BOTH: Final[Mapping[type[BaseException], type[apsw.Error]]] = {
 
 _REMEDIES: Final[Mapping[type[BaseException], str]] = {
     apsw.ThreadingViolationError: "another thread is using this connection: give each thread db.sibling()",
+    apsw.AbortError: "a function in it, or a cursor beside it, rolled back or wrote to another kind of table",
     apsw.BusyError: "another connection is amid a write: commit it, and try again",
 }
 """Hints for errors whose own text has none."""
