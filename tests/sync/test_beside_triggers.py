@@ -81,6 +81,42 @@ def test_what_fires_nothing_is_run_at_once(embedded, tmp_path, counted, name):
     assert counted == {"statements": 4, "rows": 0}
 
 
+MANY = "WITH n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 500) "
+
+
+@pytest.mark.parametrize("timing", ["BEFORE", "AFTER"])
+def test_rows_that_are_done_are_not_kept_in_memory(embedded, tmp_path, monkeypatch, timing):
+    """Those are kept that changed nothing while triggers did something, and no others."""
+    schema = (
+        "CREATE TABLE e (id INTEGER PRIMARY KEY, v)",
+        "CREATE TABLE log (n INTEGER PRIMARY KEY, m)",
+        f"CREATE TRIGGER i {timing} INSERT ON e BEGIN INSERT INTO log (m) VALUES (new.v); END",
+        f"CREATE TRIGGER u {timing} UPDATE ON e BEGIN INSERT INTO log (m) VALUES (new.v); END",
+    )
+    url, plain = served_and_plain(embedded, tmp_path, schema)
+    kept: list[int] = []
+    settle = Nested.settle
+
+    def counting(self, **options):
+        kept.append(len(self.within.attempts))
+        settle(self, **options)
+
+    monkeypatch.setattr(Nested, "settle", counting)
+    with closing(tsn.connect(tmp_path / "mine", url, isolation_level=None)) as mine:
+        for sql in (
+            f"{MANY} INSERT INTO e SELECT i, i FROM n",
+            "UPDATE e SET v = v + 1",
+            f"{MANY} INSERT OR IGNORE INTO e SELECT i, i FROM n WHERE i < 11",
+            "DELETE FROM e WHERE v > 5",
+        ):
+            plain.execute(sql)
+            mine.execute(sql)
+        mine.push()
+        with closing(tsn.connect(tmp_path / "fresh", url)) as fresh:
+            assert seen_in(fresh) == seen_in(plain)
+    assert kept == [1, 1, 10 if timing == "BEFORE" else 1, 1]
+
+
 @pytest.mark.parametrize("name", BESIDE)
 def test_statements_of_both_kinds_take_turns(remote_server, tmp_path, name):
     """What a REPLACE removes, what triggers do and what rollbacks undo is right, whichever came before."""

@@ -92,6 +92,11 @@ class _Attempt:
     last_effect: int = 0
     """Id on the tape of what triggers did for it last."""
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing of it goes on the tape, now that the next row is tried."""
+        return self.is_matched or not self.last_effect
+
 
 @dataclass(slots=True)
 class _Statement:
@@ -296,7 +301,10 @@ class Nested:
         is_auto = op == "INSERT" and shape.auto_key and image[shape.key[0]] == KEY_TO_COME
         old = image if op == "DELETE" else self._tried_old if op == "UPDATE" else None
         new = None if op == "DELETE" else image
-        self._now.attempts.append(_Attempt(shape, op, depth, old, new, is_auto))
+        attempts = self._now.attempts
+        while attempts and attempts[-1].depth >= depth and attempts[-1].is_settled:
+            attempts.pop()  # a statement may have a million of them
+        attempts.append(_Attempt(shape, op, depth, old, new, is_auto))
 
     def _image_tried(self, update: apsw.PreUpdate, shape: TableSchema) -> Image:
         try:
