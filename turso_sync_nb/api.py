@@ -23,7 +23,7 @@ from turso_sync_nb.connection.arguments import (
     chosen_partial,
     refuse_others,
 )
-from turso_sync_nb.connection.sql_errors import translated
+from turso_sync_nb.connection.sql_errors import pep249_error
 from turso_sync_nb.connection.syncing import SyncOptions
 from turso_sync_nb.engine.configuration import read_metadata
 from turso_sync_nb.engine.ensure import ensure
@@ -236,7 +236,7 @@ def _ensure_bootstrap_query(replica: Replica, partial: PartialSyncOpts | None) -
     try:
         ensure(replica, partial.bootstrap_strategy.query)
     except (apsw.Error, KeyboardInterrupt) as error:
-        raise translated(error) from None
+        raise pep249_error(error) from None
     after = replica.stats()
     replica.bootstrap_report = replace(
         report,

@@ -11,7 +11,7 @@ import pytest
 from partial import names_in
 
 from turso_sync_nb.errors import ReplicaError
-from turso_sync_nb.storage.files.durable import explained, sync_folder, write_durably, write_whole
+from turso_sync_nb.storage.files.durable import mapped_os_errors, sync_folder, write_durably, write_whole
 
 
 def test_content_is_replaced(tmp_path) -> None:
@@ -121,8 +121,8 @@ def test_folder_is_gone(tmp_path) -> None:
 def test_only_os_errors_are_explained() -> None:
     """Other errors, ours among them, pass as they are."""
     for error in (ReplicaError("mine"), ValueError("other"), KeyboardInterrupt()):
-        with suppress(type(error)), explained("do"):
+        with suppress(type(error)), mapped_os_errors("do"):
             raise error
-        with pytest.raises(type(error)) as caught, explained("do"):
+        with pytest.raises(type(error)) as caught, mapped_os_errors("do"):
             raise error
         assert caught.value is error

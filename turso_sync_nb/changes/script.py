@@ -55,16 +55,6 @@ def statement(change: Change) -> str | None:
     return update and _written_out(update)
 
 
-def named(change: Change) -> str:
-    """Return a change for a reader: ``insert into t, id=5``."""
-    if isinstance(change, SchemaChange):
-        return change.sql if len(change.sql) <= 80 else f"{change.sql[:79]}…"  # noqa: PLR2004 - a line
-    image = change.new if change.old is None else change.old
-    key = ", ".join(f"{change.shape.columns[at]}={image[at]!r}" for at in change.shape.key if image)
-    preposition = {"insert": "into", "update": "of", "delete": "from"}[change.op]
-    return f"{change.op} {preposition} {change.shape.table}" + (f", {key}" if key else "")
-
-
 def _ended(sql: str) -> str:
     """Return ``sql`` with a semicolon that is not in a comment at its end."""
     text = sql.rstrip().removesuffix(";")

@@ -60,14 +60,14 @@ def detach_inner_files(raw: apsw.Connection) -> None:
                 raise
 
 
-def check_held(
+def check_schema(
     replica: Replica, raw: apsw.Connection, sql: str, facts: Facts, ignored: Collection[str]
 ) -> None:
     """Refuse what the remote could not hold; ``ignored`` tables are never pushed."""
     if facts.word not in ("CREATE", "UPDATE", "DELETE") or _names_any(sql, ignored):
         return
     if facts.word == "CREATE":
-        replica.check_held(sql)
+        replica.check_schema(sql)
         return
     for table, trigger in facts.writes:
         if trigger is None:

@@ -15,10 +15,10 @@ from weakref import WeakSet
 
 import apsw
 
-from turso_sync_nb.connection.authorizer import check_held, detach_inner_files
+from turso_sync_nb.connection.authorizer import check_schema, detach_inner_files
 from turso_sync_nb.connection.facts import FACTS_MAX
 from turso_sync_nb.connection.reopening import Reopenable
-from turso_sync_nb.connection.sql_errors import is_undone_by_sqlite, translated, with_note
+from turso_sync_nb.connection.sql_errors import is_undone_by_sqlite, pep249_error, with_note
 from turso_sync_nb.connection.statements import CHANGING_THE_SCHEMA, shortened
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.replica import BUSY_TIMEOUT_MS
@@ -181,7 +181,7 @@ class Session(Reopenable):
                 facts = self._begun(sql, begins=begins, alone=alone)
                 self.writing = not facts.is_readonly
                 if facts.writes:
-                    check_held(self._replica, self.raw, sql, facts, self._tables_ignore)
+                    check_schema(self._replica, self.raw, sql, facts, self._tables_ignore)
                     self._captured(sql, facts, work)
                 else:
                     self._uncaptured(sql, facts, work)
@@ -440,7 +440,7 @@ class Session(Reopenable):
             self.unlisted = ""
             if unlisted and getattr(error, "extendedresult", 0) == apsw.SQLITE_CONSTRAINT_COMMITHOOK:
                 self._tell_uncaptured(unlisted)
-        explained = translated(error)
+        explained = pep249_error(error)
         if self.writing and isinstance(error, KeyboardInterrupt) and self.raw.in_transaction:
             self.do("ROLLBACK")
         if not self.raw.in_transaction:

@@ -69,7 +69,7 @@ _REMEDIES: Final[Mapping[type[BaseException], str]] = {
 """Hints for errors whose own text has none."""
 
 
-def translated(error: BaseException) -> BaseException:
+def pep249_error(error: BaseException) -> BaseException:
     """Return what to raise for ``error``: its double class, the true cause of a failed fetch, or itself."""
     if isinstance(error, FetchFailedError):
         return error.cause
@@ -103,12 +103,12 @@ def with_note(error: BaseException, note: str) -> BaseException:
 
 
 @contextmanager
-def explaining() -> Iterator[None]:
+def mapped_sql_errors() -> Iterator[None]:
     """Raise an APSW error of the block as what it is to a reader."""
     try:
         yield
     except (apsw.Error, UnicodeDecodeError) as error:
-        raise translated(error) from None
+        raise pep249_error(error) from None
 
 
 def is_undone_by_sqlite(error: BaseException) -> bool:

@@ -22,7 +22,7 @@ from turso_sync_nb.connection.outbox import (
     revisions_frame,
 )
 from turso_sync_nb.connection.review import Review, deciding, reviewed, schema_lines
-from turso_sync_nb.connection.sql_errors import explaining
+from turso_sync_nb.connection.sql_errors import mapped_sql_errors
 from turso_sync_nb.connection.undo import put_row, undo
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.checkpoint import checkpoint
@@ -96,7 +96,7 @@ class SyncMixin:
         """
         self._session.check_open()
         refuse_if_fixed(self._replica, "pull")
-        with explaining():
+        with mapped_sql_errors():
             wait_ms = self._options.long_poll_timeout_ms
             chosen = replace(self._pull_options(keep=keep), wait_ms=wait_ms, same_database=same_database)
             return pull(self._replica, chosen)
@@ -112,7 +112,7 @@ class SyncMixin:
         """
         self._session.check_open()
         refuse_if_fixed(self._replica, "wait_changes")
-        with explaining():
+        with mapped_sql_errors():
             return wait_changes(self._replica, self._options.long_poll_timeout_ms)
 
     def apply_changes(self, changes: RemoteChanges) -> PullReport:
@@ -127,7 +127,7 @@ class SyncMixin:
         """
         self._session.check_open()
         refuse_if_fixed(self._replica, "apply_changes")
-        with explaining():
+        with mapped_sql_errors():
             return apply_changes(self._replica, changes, self._pull_options("apply_changes"))
 
     def pulled(self) -> pd.DataFrame:
@@ -142,7 +142,7 @@ class SyncMixin:
             UsageError: this process pulled nothing, or the first pages came with it.
         """
         self._session.check_open()
-        with explaining():
+        with mapped_sql_errors():
             return pulled_frame(pulled(self._replica))
 
     def pulled_rows(self, table: str | None = None) -> pd.DataFrame:
@@ -155,7 +155,7 @@ class SyncMixin:
             UsageError: as for :meth:`pulled`.
         """
         self._session.check_open()
-        with explaining():
+        with mapped_sql_errors():
             return pulled_rows_frame(pulled(self._replica), table)
 
     def has_news(self, wait_s: float = 0.0) -> bool:
@@ -170,7 +170,7 @@ class SyncMixin:
         self._session.check_open()
         if not 0 <= wait_s <= NEWS_WAIT_MAX_S:
             raise UsageError(f"wait {wait_s:g} s for news: too long", hint=f"wait up to {NEWS_WAIT_MAX_S} s")
-        with explaining():
+        with mapped_sql_errors():
             return has_update(self._replica, wait_s)
 
     def push(self, *, skip_refused: bool = False) -> PushReport:
@@ -190,7 +190,7 @@ class SyncMixin:
         refuse_if_fixed(self._replica, "push")
         if self._session.in_transaction:
             self._replica.gate.refuse_caller("push", self._session)
-        with explaining():
+        with mapped_sql_errors():
             return push(
                 self._replica,
                 operations_threshold=self._options.push_operations_threshold,
@@ -224,14 +224,14 @@ class SyncMixin:
             raise UsageError(f"verify a sample of {sample} pages", hint="give a number, or None for all")
         if repair:
             refuse_if_fixed(self._replica, "verify")
-        with explaining():
+        with mapped_sql_errors():
             return verify(self._replica, self._pull_options("verify"), sample=sample, repair=repair)
 
     def checkpoint(self) -> CheckpointReport:
         """Move the log into the database file, keeping what a pull needs to take it back."""
         self._session.check_open()
         refuse_if_fixed(self._replica, "checkpoint")
-        with explaining():
+        with mapped_sql_errors():
             return checkpoint(self._replica, self._session)
 
     def blobopen(self, table: str, column: str, row: int, /, *, readonly: bool = False) -> apsw.Blob:
@@ -271,13 +271,13 @@ class SyncMixin:
         skipped), reason. ``old``, ``new`` and ``key`` are dicts by column, or ``None``.
         """
         self._session.check_open()
-        with explaining():
+        with mapped_sql_errors():
             return changes_frame(outbox.transactions(self._replica))
 
     def conflicts(self) -> pd.DataFrame:
         """Return the conflicts seen so far and how each was settled, the oldest first."""
         self._session.check_open()
-        with explaining():
+        with mapped_sql_errors():
             return conflicts_frame(outbox.conflicts(self._replica))
 
     def history(self) -> pd.DataFrame:
@@ -307,9 +307,9 @@ class SyncMixin:
         """
         self._session.check_open()
         if old is not None:
-            with explaining():
+            with mapped_sql_errors():
                 return revisions_frame(changes_of_revisions(self._replica, old, new))
-        with explaining():
+        with mapped_sql_errors():
             news = diff_with_remote(self._replica)
             waiting = outbox.transactions(self._replica)
             sent = net(change for one in waiting if one.state == "pending" for change in one.changes)
@@ -328,14 +328,14 @@ class SyncMixin:
             RevisionGoneError: it does not know our revision any more; pull.
         """
         self._session.check_open()
-        with explaining():
+        with mapped_sql_errors():
             preview = preview_pull(self._replica, self._pull_options(keep=keep))
             return self._reviewed(preview)
 
     def review_offline(self) -> Review:
         """Return the half of :meth:`review` that needs no remote: rows that wait."""
         self._session.check_open()
-        with explaining():
+        with mapped_sql_errors():
             return self._reviewed(PullPreview())
 
     def _reviewed(self, preview: PullPreview) -> Review:
@@ -373,7 +373,7 @@ class SyncMixin:
                 f"undo transaction {transaction}: this process neither pushed it nor has it waiting",
                 hint="changes() lists what waits",
             )
-        with explaining():
+        with mapped_sql_errors():
             return undo(cast("Connection", self), pushed)
 
     def settle(self, conflict: int, side: str) -> str:
@@ -395,21 +395,21 @@ class SyncMixin:
             (self.retry if side == "mine" else self.skip)(one.transaction)
             done = "is done here again" if side == "mine" else "is given up"
             return f"settle: transaction {one.transaction} {done}"
-        with explaining():
+        with mapped_sql_errors():
             return put_row(cast("Connection", self), one, side)
 
     @property
     def waiting(self) -> list[Transaction]:
         """The transactions that are not on the remote, with their state, the oldest first."""
         self._session.check_open()
-        with explaining():
+        with mapped_sql_errors():
             return outbox.transactions(self._replica)
 
     @property
     def settled(self) -> list[Conflict]:
         """The conflicts seen so far, the oldest first."""
         self._session.check_open()
-        with explaining():
+        with mapped_sql_errors():
             return outbox.conflicts(self._replica)
 
     @property
@@ -424,7 +424,7 @@ class SyncMixin:
         Of what was pushed the last 100,000 changes are remembered.
         """
         self._session.check_open()
-        with explaining():
+        with mapped_sql_errors():
             log, waiting = self._replica.pushed_log, outbox.transactions(self._replica)
             lines = script([*log.pushed, *filter(log.is_ours, waiting)], pushed=len(log.pushed))
             if log.forgotten:
@@ -462,7 +462,7 @@ class SyncMixin:
         """Change the tape, then do everything on it again on the base image."""
         self._session.check_open()
         refuse_if_fixed(self._replica, verb)
-        with explaining():
+        with mapped_sql_errors():
             outbox.revised(
                 self._replica,
                 transaction,

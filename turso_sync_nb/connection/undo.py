@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from turso_sync_nb.changes import to_sql
+from turso_sync_nb.changes.describe import describe
 from turso_sync_nb.changes.model import RowChange, SchemaChange
 from turso_sync_nb.changes.names import quoted
-from turso_sync_nb.changes.script import named
 from turso_sync_nb.changes.to_sql import same_value
 from turso_sync_nb.errors import ConflictError, UsageError
 
@@ -110,7 +110,7 @@ def _is_same(one: Image | None, other: Image | None, but: frozenset[int] = froze
 
 
 def _conflict(transaction: Transaction, changes: Iterable[RowChange]) -> ConflictError:
-    rows = [named(change).partition(" ")[2].partition(" ")[2] for change in changes]
+    rows = [describe(change).partition(" ")[2].partition(" ")[2] for change in changes]
     more = f" and {len(rows) - _NAMED_MAX} more" if len(rows) > _NAMED_MAX else ""
     return ConflictError(
         f"undo transaction {transaction.number}: changed since, {'; '.join(rows[:_NAMED_MAX])}{more}",

@@ -194,7 +194,7 @@ class _Run:
         missing = self._asked(metadata) - store.page_map.resident
         source = RemotePages(lambda: self.remote, metadata.revision, store)
         if server_known:
-            source.recognised()
+            source.mark_verified()
         for part in _parts(missing, self.pages_per_request):
             store.put(_flushing(store, source.fetch(part)))
         if metadata.db_pages:

@@ -105,7 +105,7 @@ def prove_address(replica: Replica, saved_url: str | None) -> str:
     told = f"the address was {saved_url}, is now {remote.saved_url}"
     try:
         with remote.within(PROVEN_WITHIN_S):
-            replica.remote_pages.recognise()
+            replica.remote_pages.verify_server()
     except SyncError as error:
         return f"{told}; {_NOT_SAVED} ({error.args[0]})"
     replica.save(remote_url=remote.saved_url)
@@ -121,7 +121,7 @@ def move_to(replica: Replica, remote: Remote) -> str:
     with replica.verb():
         former, revision = replica.remote, replica.metadata.revision
         if revision:
-            RemotePages(lambda: remote, revision, replica.store).recognise()
+            RemotePages(lambda: remote, revision, replica.store).verify_server()
         told = f"the address was {replica.remote_url}, is now {remote.display_url}"
         replica.remote = remote
         replica.save(remote_url=remote.saved_url)

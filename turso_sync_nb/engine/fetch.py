@@ -34,7 +34,7 @@ _BEYOND_THE_LOG: Final = "short read on WAL frame"
 FETCH_ATTEMPTS: Final = 4
 """Broken answers in a row, none with a page in it, before a fetch gives up."""
 
-RECOGNISED_FOR_S: Final = 2.0
+VERIFIED_FOR_S: Final = 2.0
 """Seconds after a fetch during which a server counts as the one we know, if its answers name its database."""
 
 SAME_DATABASE: Final = "pull(same_database=True) takes its state, if you know that it is the same database"
@@ -138,7 +138,7 @@ def missing_pages(missing: BitMap, wanted: BitMap, revision: str) -> RemoteFaile
 
 @dataclass(frozen=True)
 class PagesAt:
-    """The page source of a database that is not in force yet: ``remote`` was recognised just now."""
+    """The page source of a database that is not in force yet: ``remote`` was verified just now."""
 
     remote: Callable[[], Remote]
     revision: str
@@ -153,7 +153,7 @@ class RemotePages:
 
     Few servers name their database, and revision names repeat between servers. So a fetch also asks for
     *witnesses*, page 0 and a random other page (the first time more), and compares them with ours. For
-    ``RECOGNISED_FOR_S`` after one did, the name is enough where the server gives one, and a random page where
+    ``VERIFIED_FOR_S`` after one did, the name is enough where the server gives one, and a random page where
     it gives none. Pages of a database that differs in them are never believed; one that differs only
     elsewhere is found out by a later draw.
 
@@ -176,8 +176,8 @@ class RemotePages:
         self._store = store
         self._clock = clock
         self._chance = chance or random.Random()  # noqa: S311 - a sample, not a secret
-        self._recognised_until = -math.inf
-        self.known = False
+        self._verified_until = -math.inf
+        self.verified = False
         """Whether the server showed that it is the one we know, since this was made."""
 
     def fetch(self, pages: BitMap) -> Iterator[Page]:
@@ -195,20 +195,20 @@ class RemotePages:
             except _UnnamedError:
                 self.doubt()
         if missing or not pages:
-            yield from self._fetch_recognised(missing)
-        self.recognised()
+            yield from self._fetch_verifying(missing)
+        self.mark_verified()
 
     @property
     def is_recent(self) -> bool:
         """Whether the server showed just now that it is the one we know."""
-        return self._clock() < self._recognised_until
+        return self._clock() < self._verified_until
 
-    def recognised(self) -> None:
+    def mark_verified(self) -> None:
         """Note that the server showed just now that it is the one we know."""
-        self.known = True
-        self._recognised_until = self._clock() + RECOGNISED_FOR_S
+        self.verified = True
+        self._verified_until = self._clock() + VERIFIED_FOR_S
 
-    def recognise(self, *, again: bool = False) -> None:
+    def verify_server(self, *, again: bool = False) -> None:
         """Ask the server for the witnesses alone; not one that names its database and showed them just now.
 
         ``again``: that one too, as if this process asked it for the first time.
@@ -218,35 +218,35 @@ class RemotePages:
             RevisionGoneError: it does not know our revision.
         """
         if again:
-            self.known = False
+            self.verified = False
             self.doubt()
         if not (self.is_recent and self._database()):
             self.doubt()
-            deque(self._fetch_recognised(BitMap()), maxlen=0)
-            self.recognised()
+            deque(self._fetch_verifying(BitMap()), maxlen=0)
+            self.mark_verified()
 
     def moved_on(self, revision: str) -> None:
         """Fetch pages of ``revision`` from now on: it is in force.
 
-        Another revision than before was fetched just now, from a server that was recognised. The same one,
+        Another revision than before was fetched just now, from a server that was verified. The same one,
         after local changes were replayed, says nothing about the server.
         """
         if revision != self._revision:
             self._revision = revision
-            self.recognised()
+            self.mark_verified()
 
     def doubt(self) -> None:
         """Have the server show at the next fetch that it is the one we know: it was not asked just now."""
-        self._recognised_until = -math.inf
+        self._verified_until = -math.inf
 
-    def _fetch_recognised(self, pages: BitMap) -> Iterator[Page]:
+    def _fetch_verifying(self, pages: BitMap) -> Iterator[Page]:
         """Hold back what arrives until the witnesses turned out to be ours."""
         held: list[Page] = []
         witnesses = self._witnesses() - pages
         outstanding = BitMap(witnesses)
         for page_id, data in fetch_pages(self._remote(), self._revision, pages | witnesses):
             if page_id in witnesses:
-                self._recognise(page_id, data)
+                self._check_witness(page_id, data)
                 outstanding.remove(page_id)
             else:
                 held.append((page_id, data))
@@ -257,11 +257,11 @@ class RemotePages:
     def _witnesses(self) -> BitMap:
         resident = self._store.page_map.resident
         others = resident - BitMap([FIRST_PAGE, LOCK_PAGE])
-        wanted = 1 if self.known else FIRST_WITNESSES
+        wanted = 1 if self.verified else FIRST_WITNESSES
         drawn = BitMap(others[at] for at in self._chance.sample(range(len(others)), min(wanted, len(others))))
         return drawn if self.is_recent and drawn else resident & (drawn | BitMap([FIRST_PAGE]))
 
-    def _recognise(self, page_id: PageId, data: bytes) -> None:
+    def _check_witness(self, page_id: PageId, data: bytes) -> None:
         ours = self._store.base(page_id) if page_id in self._store.undo.pages else self._store.peek(page_id)
         if ours is not None and comparable(page_id, data) != comparable(page_id, ours):
             raise another_database("fetch pages", f"page {page_id} differs from ours of the same revision")

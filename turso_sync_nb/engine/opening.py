@@ -30,7 +30,7 @@ from turso_sync_nb.errors import (
     UsageError,
 )
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncPrefixBootstrap
-from turso_sync_nb.storage.files.durable import explained
+from turso_sync_nb.storage.files.durable import mapped_os_errors
 from turso_sync_nb.storage.files.folder import ReplicaFolder
 from turso_sync_nb.storage.files.lock import ReplicaLock
 from turso_sync_nb.storage.files.metadata import (
@@ -137,7 +137,7 @@ def _copy(source: Path, folder: Path) -> None:
         raise UsageError(
             f"open replica {source}: it is open in this process", hint="use that, or its sibling()"
         )
-    with explained(f"copy replica {source} to {folder.parent}"):
+    with mapped_os_errors(f"copy replica {source} to {folder.parent}"):
         folder.mkdir()
     copy_folder(ReplicaFolder(source), folder)
 

@@ -35,7 +35,7 @@ def expected(replica: Replica) -> Position:
         return Position(replica.metadata.pull_gen, tape.acknowledged(raw) if tape.exists(raw) else 0)
 
 
-def recognise(replica: Replica, *, guarded: bool = False) -> None:
+def verify_server(replica: Replica, *, guarded: bool = False) -> None:
     """See to it that the server is the one we know, before something is written to it.
 
     One that should have no push of ours is asked, though it showed just now which one it is: a server is
@@ -49,7 +49,7 @@ def recognise(replica: Replica, *, guarded: bool = False) -> None:
         return
     has_push = expected(replica).change_id > 0
     if not (has_push and guarded and replica.remote_pages.is_recent):
-        replica.remote_pages.recognise(again=not has_push)
+        replica.remote_pages.verify_server(again=not has_push)
 
 
 def agreed(replica: Replica) -> Position:
@@ -101,7 +101,7 @@ def find_out(replica: Replica) -> None:
         CopiedError, ReplicaError, RemoteError, ProtocolError: as :func:`agreed`.
     """
     try:
-        recognise(replica)
+        verify_server(replica)
     except RevisionGoneError:  # older revisions are forgotten, our pushes are not
         floor = expected(replica).change_id
         if (

@@ -75,7 +75,7 @@ def pull(replica: Replica, options: PullOptions) -> PullReport:
     replica.need_remote()
     if options.same_database:
         report = brought(replica, options, lambda: fetch_vouched_for(replica))
-        replica.remote_pages.recognised()
+        replica.remote_pages.mark_verified()
         return report
     return brought(replica, options, lambda: fetch_update(replica, options.wait_ms))
 

@@ -15,9 +15,9 @@ import re
 import time
 from typing import TYPE_CHECKING, Final
 
+from turso_sync_nb.changes.describe import describe
 from turso_sync_nb.changes.model import RowChange, is_shown
 from turso_sync_nb.changes.names import folded
-from turso_sync_nb.changes.script import named
 from turso_sync_nb.engine import lineage, outbox, position, used_keys
 from turso_sync_nb.engine.bookkeeping import CopiedError, Position
 from turso_sync_nb.engine.push_batch import Failure, PushStatement, UnsendableError, send, statements_of
@@ -251,7 +251,7 @@ class _Push:
         """
         if self.replica.metadata.revision:
             try:
-                position.recognise(self.replica, guarded=True)
+                position.verify_server(self.replica, guarded=True)
             except RevisionGoneError:
                 raise _MovedOnError("the remote does not know our revision any more") from None
 
@@ -376,7 +376,7 @@ class _Push:
 
     def _meaning_of_statement(self, failure: Failure, statement: PushStatement) -> Exception:
         (change,) = statement.changes
-        what = named(change)
+        what = describe(change)
         if statement.unmet and "overflow" in failure.message:
             if statement.after:
                 return self._refused(statement.transaction, change, statement.unmet)
@@ -391,10 +391,10 @@ class _Push:
 
     def _refused(self, one: Transaction | None, change: Change | None, message: str) -> ConflictError:
         """Mark the transaction refused, and return the error that says so."""
-        what = f": {named(change)}" if change else ""
+        what = f": {describe(change)}" if change else ""
         if one is not None:
             outbox.set_state(
-                self.replica, one.number, "refused", f"{named(change)}: {message}" if change else message
+                self.replica, one.number, "refused", f"{describe(change)}: {message}" if change else message
             )
         which = f"transaction {one.number}" if one else "several transactions"
         return ConflictError(

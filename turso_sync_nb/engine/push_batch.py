@@ -7,9 +7,9 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes import to_sql
+from turso_sync_nb.changes.describe import describe
 from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, is_ignored
 from turso_sync_nb.changes.names import folded
-from turso_sync_nb.changes.script import named
 from turso_sync_nb.engine import bookkeeping, chain
 from turso_sync_nb.engine.replacing import ALONE, checks, parted, replace_statement
 from turso_sync_nb.errors import ProtocolError
@@ -162,7 +162,7 @@ def _replacing(
     for sql, arguments in checks(victims, change, around):
         stmt = Stmt(sql, arguments)  # type: ignore[arg-type] # no RawText
         yield PushStatement(
-            transaction, (change,), stmt, unmet=f"other rows are in the way of {named(change)}"
+            transaction, (change,), stmt, unmet=f"other rows are in the way of {describe(change)}"
         )
     if done := replace_statement(change):
         stmt = Stmt(done[0], done[1], want_rows=False)  # type: ignore[arg-type] # no RawText

@@ -58,7 +58,7 @@ def fetch_selected(replica: Replica, sql: str) -> bool:
     absent = replica.store.page_map.absent()
     if not absent or not knows_query_selector(replica):
         return False
-    replica.remote_pages.recognise()
+    replica.remote_pages.verify_server()
     revision = replica.metadata.revision
 
     def selected(pages: BitMap) -> Iterator[tuple[PageId, bytes]]:

@@ -34,7 +34,7 @@ _KEY_WITHOUT_ROWID: Final = (
 )
 
 
-def check_held(remote: Remote, sql: str) -> None:
+def check_schema(remote: Remote, sql: str) -> None:
     """Refuse the CREATE ``sql`` if it makes something that the remote says it cannot hold.
 
     Raises:

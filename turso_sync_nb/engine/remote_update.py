@@ -48,7 +48,7 @@ def fetch_update(replica: Replica, wait_ms: int | None = None) -> RemoteUpdate |
     if not replica.metadata.revision:
         return _first(replica)
     try:
-        replica.remote_pages.recognise()
+        replica.remote_pages.verify_server()
     except RevisionGoneError:
         return _all_again(replica)
     resident = replica.store.base_pages
@@ -112,7 +112,7 @@ def fetch_all_changed(replica: Replica) -> RemoteUpdate | None:
     Raises:
         RevisionGoneError: the remote does not know our revision any more.
     """
-    replica.remote_pages.recognise()
+    replica.remote_pages.verify_server()
     request = PullRequest(client_revision=replica.metadata.revision)
     with replica.need_remote().pull_updates(request) as answer:
         if answer.header.revision == replica.metadata.revision:

@@ -22,7 +22,7 @@ from turso_sync_nb.engine.local_changes import last_waiting
 from turso_sync_nb.engine.observers import Observers
 from turso_sync_nb.engine.pushed_log import PushedLog
 from turso_sync_nb.engine.remote_listener import RemoteListener
-from turso_sync_nb.engine.remote_support import check_changed, check_held
+from turso_sync_nb.engine.remote_support import check_changed, check_schema
 from turso_sync_nb.engine.reports import Cost, Stats
 from turso_sync_nb.engine.verbs import Verbs
 from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError, SyncError
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT_MS: Final = 5_000
 """As Python's sqlite3: how long a statement waits for a lock. Readers too: the first one builds the shm."""
 
-RECOGNISED_WITHIN_S: Final = 2.0
+VERIFY_WITHIN_S: Final = 2.0
 """Seconds that an open waits for the remote before it opens without it."""
 
 OPEN_FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
@@ -119,7 +119,7 @@ class Replica:
             self.need_remote, self.metadata.revision, self.store, database=lambda: self.metadata.database
         )
         if self.bootstrap_report:
-            self.remote_pages.recognised()
+            self.remote_pages.mark_verified()
 
     def _arrived(self, pages: BitMap) -> None:
         if self.eviction:
@@ -236,14 +236,14 @@ class Replica:
                 self.metadata = metadata
                 self.observers.notify()
 
-    def check_held(self, sql: str) -> None:
+    def check_schema(self, sql: str) -> None:
         """Refuse a CREATE of something that the remote says it cannot hold; offline nobody can say.
 
         Raises:
             UsageError: it cannot.
         """
         if self.remote is not None:
-            check_held(self.remote, sql)
+            check_schema(self.remote, sql)
 
     def check_changed(self, raw: apsw.Connection, word: str, table: str) -> None:
         """Refuse an UPDATE or DELETE of a table whose rows the remote says it cannot change; asked once.
@@ -382,9 +382,9 @@ class Replica:
         if self.eviction.is_due and self.remote is not None:
             with (
                 suppress(SyncError),
-                self.remote.within(RECOGNISED_WITHIN_S),
+                self.remote.within(VERIFY_WITHIN_S),
             ):  # where it cannot be fetched again, what is here is all there is
-                self.remote_pages.recognise()
+                self.remote_pages.verify_server()
                 self.make_room()
 
     def make_room(self) -> None:
@@ -465,7 +465,7 @@ class Replica:
         waits_to = last_waiting(self)
         clean = ended and self._log_is_moved()
         self.store.close()
-        url = self.remote.saved_url if self.remote and self.remote_pages.known else None
+        url = self.remote.saved_url if self.remote and self.remote_pages.verified else None
         stamped = self.metadata.changed(
             stamp=FileStamp.of(self.folder.main) if clean else None,
             writing=not clean,

@@ -16,7 +16,7 @@ from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.engine.local_changes import LocalChanges, read_local_changes
 from turso_sync_nb.engine.replica import Replica
 from turso_sync_nb.errors import ReplicaBrokenError, ReplicaError
-from turso_sync_nb.storage.files.durable import explained, sync_file, sync_folder
+from turso_sync_nb.storage.files.durable import mapped_os_errors, sync_file, sync_folder
 from turso_sync_nb.storage.pages.page_map import PageMap
 from turso_sync_nb.storage.pages.page_store import PageStore
 
@@ -52,7 +52,7 @@ def save_local_work(
     if local is None:
         return
     unfinished = folder.salvage.with_name(f"{folder.salvage.name}.new")
-    with explained(f"write {folder.salvage}"):
+    with mapped_os_errors(f"write {folder.salvage}"):
         unfinished.unlink(missing_ok=True)
         with closing(apsw.Connection(str(unfinished))) as raw, raw:
             tape.create(raw)

@@ -34,7 +34,7 @@ _HINTS: Final = {
 
 
 @contextmanager
-def explained(doing: str) -> Iterator[None]:
+def mapped_os_errors(doing: str) -> Iterator[None]:
     """Turn an ``OSError`` of the block into a :class:`ReplicaError` that says what to do."""
     try:
         yield
@@ -65,7 +65,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def _replace(path: Path, data: bytes, *, sync: bool) -> None:
     unfinished = path.with_name(path.name + UNFINISHED)
-    with explained(f"write {path}"):
+    with mapped_os_errors(f"write {path}"):
         try:
             with unfinished.open("wb") as file:
                 file.write(data)
@@ -85,7 +85,7 @@ def sync_file(path: Path) -> None:
     Raises:
         ReplicaError: it cannot be done.
     """
-    with explained(f"write {path}"):
+    with mapped_os_errors(f"write {path}"):
         descriptor = os.open(path, os.O_RDWR)
         try:
             os.fsync(descriptor)
@@ -99,7 +99,7 @@ def sync_folder(folder: Path) -> None:
     Raises:
         ReplicaError: it cannot be done.
     """
-    with explained(f"sync folder {folder}"):
+    with mapped_os_errors(f"sync folder {folder}"):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)

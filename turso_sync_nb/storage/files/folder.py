@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import ReplicaBrokenError, ReplicaBusyError, ReplicaError
-from turso_sync_nb.storage.files.durable import UNFINISHED, explained, sync_folder
+from turso_sync_nb.storage.files.durable import UNFINISHED, mapped_os_errors, sync_folder
 from turso_sync_nb.storage.files.lock import ReplicaLock
 from turso_sync_nb.storage.files.metadata import load_metadata
 
@@ -137,7 +137,7 @@ class ReplicaFolder:
             ReplicaError: something else is there, or it cannot be made.
             ReplicaBrokenError: a rollback journal lies in it.
         """
-        with explained(f"open replica {path}"):
+        with mapped_os_errors(f"open replica {path}"):
             if path.is_dir():
                 return cls._of_existing(path)
             if path.exists():
@@ -204,7 +204,7 @@ class ReplicaFolder:
 
     def _remove(self) -> None:
         """Remove our files, the lock last: who waits for it finds that its file is gone and begins anew."""
-        with explained(f"remove replica {self.path}"):
+        with mapped_os_errors(f"remove replica {self.path}"):
             for name in (*_OURS, self.lock_file.name):
                 (self.path / name).unlink(missing_ok=True)
             if self.made_folder and not any(self.path.iterdir()):

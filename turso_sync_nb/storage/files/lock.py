@@ -19,7 +19,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from turso_sync_nb.errors import ReplicaBusyError, ReplicaError
-from turso_sync_nb.storage.files.durable import explained, write_whole
+from turso_sync_nb.storage.files.durable import mapped_os_errors, write_whole
 
 if TYPE_CHECKING:
     from turso_sync_nb.storage.files.folder import ReplicaFolder
@@ -77,7 +77,7 @@ class ReplicaLock:
             ReplicaBusyError: another process owns it; the message says which.
             ReplicaError: the lock file cannot be written.
         """
-        with explained(f"lock replica {self._folder.path}"):
+        with mapped_os_errors(f"lock replica {self._folder.path}"):
             try:
                 self._lock.acquire(timeout=timeout_s)
             except Timeout:

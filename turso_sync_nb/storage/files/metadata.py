@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 
 from turso_sync_nb.errors import ReplicaBrokenError, ReplicaError
-from turso_sync_nb.storage.files.durable import explained, write_durably
+from turso_sync_nb.storage.files.durable import mapped_os_errors, write_durably
 from turso_sync_nb.units import PAGE_SIZE, PAGES_MAX
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class FileStamp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             ReplicaError: there is none.
         """
-        with explained(f"look at {path}"):
+        with mapped_os_errors(f"look at {path}"):
             status = path.stat()
         return cls(status.st_ino, status.st_size, status.st_mtime_ns)
 
@@ -134,7 +134,7 @@ def load_metadata(folder: ReplicaFolder) -> Metadata | None:
         ReplicaError: it is of another version, or the file cannot be read.
         ReplicaBrokenError: its content makes no sense.
     """
-    with explained(f"read {folder.metadata}"):
+    with mapped_os_errors(f"read {folder.metadata}"):
         try:
             data = folder.metadata.read_bytes()
         except FileNotFoundError:

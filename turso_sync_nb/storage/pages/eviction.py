@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import ReplicaError
-from turso_sync_nb.storage.files.durable import explained
+from turso_sync_nb.storage.files.durable import mapped_os_errors
 from turso_sync_nb.storage.files.failpoints import failpoint
 from turso_sync_nb.storage.pages.holes import punch
 from turso_sync_nb.units import LOCK_PAGE, PAGE_SIZE, runs
@@ -60,7 +60,7 @@ class Eviction:
         self._upper = BitMap()
         self.note = self._recent.add
         self.note_upper = self._upper.add
-        with explained(f"open {folder.main}"):
+        with mapped_os_errors(f"open {folder.main}"):
             self._descriptor = os.open(folder.main, os.O_RDWR | os.O_CLOEXEC)
         try:
             self._clear_leftovers()
@@ -105,7 +105,7 @@ class Eviction:
             self.count += 1
             store.flush()
             failpoint("eviction: map durable")
-            with explained(f"write {self._path}"):
+            with mapped_os_errors(f"write {self._path}"):
                 for first, end in runs(pages):
                     punch(self._descriptor, first * PAGE_SIZE, (end - first) * PAGE_SIZE)
                     failpoint("eviction: some room free")

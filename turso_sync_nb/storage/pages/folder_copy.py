@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import ReplicaBusyError, ReplicaError
-from turso_sync_nb.storage.files.durable import explained
+from turso_sync_nb.storage.files.durable import mapped_os_errors
 from turso_sync_nb.storage.files.folder import ReplicaFolder
 from turso_sync_nb.storage.files.metadata import load_metadata
 from turso_sync_nb.storage.pages.page_map import PageMap
@@ -51,7 +51,7 @@ def copy_folder(source: ReplicaFolder, target: Path) -> ReplicaFolder:
                 f"open replica {source.path}: {what}", hint="connect without read_only to make it"
             )
         try:
-            with explained(f"read replica {source.path}"):
+            with mapped_os_errors(f"read replica {source.path}"):
                 _copy_files(source, copy)
         except FileNotFoundError:  # the owner is done with a pull
             continue
@@ -64,7 +64,7 @@ def copy_folder(source: ReplicaFolder, target: Path) -> ReplicaFolder:
 
 def _state(source: ReplicaFolder) -> tuple[int, int, bytes] | None:
     """Return what is another one after each save of the metadata; ``None`` where there are none."""
-    with explained(f"read replica {source.path}"):
+    with mapped_os_errors(f"read replica {source.path}"):
         try:
             found = source.metadata.stat()
             return found.st_ino, found.st_mtime_ns, source.metadata.read_bytes()

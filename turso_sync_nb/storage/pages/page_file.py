@@ -16,7 +16,7 @@ import zstandard
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import ReplicaBrokenError
-from turso_sync_nb.storage.files.durable import explained, sync_folder
+from turso_sync_nb.storage.files.durable import mapped_os_errors, sync_folder
 from turso_sync_nb.units import PAGE_SIZE, PageId
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class PageFile:
             records += _RECORD.pack(page, len(body), _checksum(page, body))
             places[page] = (self.size + len(records), len(body))
             records += body
-        with explained(f"write {self.path}"):
+        with mapped_os_errors(f"write {self.path}"):
             done = 0
             while done < len(records):  # a disk that is nearly full takes a part
                 done += os.pwrite(self._open(), records[done:], self.size + done)
@@ -90,14 +90,14 @@ class PageFile:
         wanted = [(start + number * step, PAGE_SIZE) for number in range(end - first)]
         if self._compressed or [self._places[page] for page in range(first, end)] != wanted:
             return b"".join([self._read(page) for page in range(first, end)])
-        with explained(f"read {self.path}"):
+        with mapped_os_errors(f"read {self.path}"):
             data = os.pread(self._open(), len(wanted) * step - _RECORD.size, start)
         parts = [data[at : at + PAGE_SIZE] for at in range(0, len(data), step)]
         return self._whole(b"".join(parts), first, end)
 
     def _read(self, page: int) -> bytes:
         at, length = self._places[page]
-        with explained(f"read {self.path}"):
+        with mapped_os_errors(f"read {self.path}"):
             body = os.pread(self._open(), length, at)
         data = zstandard.decompress(body, PAGE_SIZE) if self._compressed and len(body) == length else body
         return self._whole(data, page, page + 1)
@@ -113,7 +113,7 @@ class PageFile:
     def sync(self) -> None:
         """Make what was put durable, and the file's name."""
         if self._descriptor is not None:
-            with explained(f"write {self.path}"):
+            with mapped_os_errors(f"write {self.path}"):
                 os.fsync(self._descriptor)
             sync_folder(self.path.parent)
 
@@ -133,7 +133,7 @@ class PageFile:
 
     def _open(self) -> int:
         if self._descriptor is None:
-            with explained(f"open {self.path}"):
+            with mapped_os_errors(f"open {self.path}"):
                 self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         return self._descriptor
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyroaring import BitMap
 
-from turso_sync_nb.storage.files.durable import explained, write_durably
+from turso_sync_nb.storage.files.durable import mapped_os_errors, write_durably
 from turso_sync_nb.units import LOCK_PAGE, PAGES_MAX
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class PageMap:
         Raises:
             ReplicaError: the file is there and cannot be read.
         """
-        with explained(f"read {path}"):
+        with mapped_os_errors(f"read {path}"):
             try:
                 data = path.read_bytes()
             except FileNotFoundError:

@@ -23,7 +23,7 @@ from pyroaring import BitMap
 
 from turso_sync_nb.errors import ProtocolError, ReplicaBrokenError, ReplicaError
 from turso_sync_nb.progress import PAGES, report_progress
-from turso_sync_nb.storage.files.durable import explained, sync_folder
+from turso_sync_nb.storage.files.durable import mapped_os_errors, sync_folder
 from turso_sync_nb.storage.files.folder import SQLITE_MAGIC
 from turso_sync_nb.storage.pages.page_map import PageMap
 from turso_sync_nb.storage.pages.undo import UndoFile
@@ -73,7 +73,7 @@ def forget_pages(folder: ReplicaFolder) -> None:
     """
     found = [path for path in (folder.page_map, folder.undo) if path.exists()]
     if found:
-        with explained(f"remove {folder.page_map}"):
+        with mapped_os_errors(f"remove {folder.page_map}"):
             for path in found:
                 path.unlink()
         sync_folder(folder.path)

@@ -24,7 +24,7 @@ import apsw
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import ReplicaBrokenError, ReplicaBusyError
-from turso_sync_nb.storage.files.durable import explained, sync_file, sync_folder
+from turso_sync_nb.storage.files.durable import mapped_os_errors, sync_file, sync_folder
 from turso_sync_nb.storage.files.failpoints import failpoint
 from turso_sync_nb.storage.files.metadata import FileStamp, load_metadata, save_metadata
 from turso_sync_nb.storage.format.wal_pages import log_salts, wal_pages
@@ -107,7 +107,7 @@ class Publication:
         """
         self.close_scratch()
         self._store.flush()  # pages that were fetched and are kept
-        with explained(f"write {self._folder.scratch_wal}"):
+        with mapped_os_errors(f"write {self._folder.scratch_wal}"):
             self._folder.scratch_wal.touch()
             sync_file(self._folder.scratch_wal)
         failpoint("publish: log durable")
@@ -239,12 +239,12 @@ def _finish(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata, pages
     if folder.scratch_wal.exists():
         _write_pages(folder, file, metadata, pages)
         stamp = FileStamp.of(folder.main)
-        with explained(f"publish {folder.wal}"):
+        with mapped_os_errors(f"publish {folder.wal}"):
             folder.shm.unlink(missing_ok=True)
             failpoint("publish: shm gone")
             folder.scratch_wal.replace(folder.wal)
         failpoint("publish: log in place")
-    with explained(f"publish {folder.page_map}"):
+    with mapped_os_errors(f"publish {folder.page_map}"):
         if folder.next_page_map.exists():
             folder.next_page_map.replace(folder.page_map)
         folder.undo.unlink(missing_ok=True)
@@ -279,6 +279,6 @@ def _write_pages(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata, 
 
 
 def _remove_scratch(folder: ReplicaFolder) -> None:
-    with explained(f"remove {folder.scratch}"):
+    with mapped_os_errors(f"remove {folder.scratch}"):
         for path in (folder.scratch, folder.scratch_wal, folder.scratch_shm):
             path.unlink(missing_ok=True)
