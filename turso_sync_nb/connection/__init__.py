@@ -7,6 +7,7 @@
 | ``cursor.py`` | Cursor |
 | ``drop_in.py``, ``row.py``, ``batches.py``, ``dump.py`` | names of sqlite3 and of Turso's package |
 | ``dialect.py`` | the dialect of SQLAlchemy |
+| ``frame_verbs.py`` | rows as frames and frames as rows, the verbs |
 | ``functions.py`` | what a user adds to SQL |
 | ``deadline.py`` | how long SQL may run |
 | ``session.py`` | cursors, statements and transactions of one connection |

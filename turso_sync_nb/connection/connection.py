@@ -18,18 +18,17 @@ from turso_sync_nb.connection.cursor import Cursor
 from turso_sync_nb.connection.drop_in import DropInMixin
 from turso_sync_nb.connection.exit import close_at_exit
 from turso_sync_nb.connection.fetching import FetchingMixin
-from turso_sync_nb.connection.frame_editing import EditReport, FrameEdits, OnChanged
-from turso_sync_nb.connection.frames import Columns, frame_of_rows, gathered_by_column
+from turso_sync_nb.connection.frame_editing import FrameEdits
+from turso_sync_nb.connection.frame_verbs import FrameVerbsMixin
+from turso_sync_nb.connection.frames import Columns, gathered_by_column
 from turso_sync_nb.connection.functions import FunctionsMixin
 from turso_sync_nb.connection.local_tables import find_local_tables, local_tables
 from turso_sync_nb.connection.parameters import Parameters, bindings
 from turso_sync_nb.connection.results import QueryResult
-from turso_sync_nb.connection.saving import saving
 from turso_sync_nb.connection.session import Session
 from turso_sync_nb.connection.sql_errors import numbered
 from turso_sync_nb.connection.statements import split
 from turso_sync_nb.connection.syncing import SyncMixin, SyncOptions
-from turso_sync_nb.connection.writing import Mode, write_frame
 from turso_sync_nb.engine import tree_costs
 from turso_sync_nb.engine.export import export
 from turso_sync_nb.engine.opening import open_pinned
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import apsw
-    import pandas as pd
 
     from turso_sync_nb.connection.facts import Facts
     from turso_sync_nb.connection.frames import Declared
@@ -56,7 +54,7 @@ _ATOMIC: Final = "turso_sync_nb_atomic"
 ISOLATION_LEVELS: Final = frozenset({"DEFERRED", "IMMEDIATE", "EXCLUSIVE", None})
 
 
-class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
+class Connection(DropInMixin, FetchingMixin, FrameVerbsMixin, FunctionsMixin, SyncMixin):
     """A connection without widgets; see :class:`turso_sync_nb.Connection`, its public form."""
 
     def __init__(
@@ -173,58 +171,6 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
     def executescript(self, sql: str, /) -> Cursor:
         """Commit, then run any number of statements."""
         return self.cursor().executescript(sql)
-
-    def query(self, sql: str, parameters: Parameters | None = None) -> pd.DataFrame:
-        """Run ``sql`` and return its rows as a DataFrame (the rules are in ``frames``).
-
-        Raises:
-            ProgrammingError: no statement of ``sql`` returns rows.
-        """
-        frame = self.run(sql, parameters).frame()
-        if frame is None:
-            raise ProgrammingError("query: the statement returns no rows; use execute() for it")
-        return frame
-
-    def query_in_chunks(
-        self, sql: str, parameters: Parameters | None = None, *, chunksize: int = 100_000
-    ) -> Iterator[pd.DataFrame]:
-        """Yield the rows of ``sql`` as DataFrames of up to ``chunksize`` rows: memory holds one at a time.
-
-        Types follow the rows of each chunk. At least one frame comes. Its statement stays open between two
-        of them, and a pull waits for it.
-
-        Raises:
-            ProgrammingError: the statement returns no rows, or ``chunksize`` is not positive.
-        """
-        if chunksize < 1:
-            raise ProgrammingError(f"query in chunks of {chunksize}: at least one row goes into a chunk")
-        with closing(self.cursor()) as cursor:
-            cursor.row_factory = None
-            cursor.execute(sql, () if parameters is None else parameters)
-            if cursor.description is None:
-                raise ProgrammingError("query: the statement returns no rows; use execute() for it")
-            names = [column[0] for column in cursor.description]
-            rows = cursor.fetchmany(chunksize)
-            while True:
-                yield frame_of_rows(names, cursor.declared, rows)
-                if not (rows := cursor.fetchmany(chunksize)):
-                    return
-
-    def query_to_file(
-        self, sql: str, path: str | os.PathLike[str], parameters: Parameters | None = None
-    ) -> int:
-        """Write the rows of ``sql`` into a ``.csv`` or ``.parquet`` file as they come; return how many.
-
-        Memory holds some rows at a time. A file of that name is replaced once all of them are there.
-
-        Raises:
-            UsageError: the file cannot be written, or a column holds values that it has no one type for.
-            ProgrammingError: no statement of ``sql`` returns rows.
-        """
-        with saving(path) as rows:
-            if self.run(sql, parameters, gather=rows.of).columns is None:
-                raise ProgrammingError("query: the statement returns no rows; use execute() for it")
-        return rows.count
 
     def run(
         self,
@@ -359,73 +305,6 @@ class Connection(DropInMixin, FetchingMixin, FunctionsMixin, SyncMixin):
             self.commit()
         elif not self.closed:
             self.rollback()
-
-    # Editing a table as a DataFrame
-
-    def edit_frame(
-        self, table: str, where: str | None = None, parameters: Parameters | None = None
-    ) -> pd.DataFrame:
-        """Return rows of ``table`` to be edited with pandas and given to :meth:`apply`.
-
-        ``where`` is SQL: ``edit_frame("person", where="city = :city", parameters={"city": "Bern"})``. Rows
-        outside it are never touched. Generated columns are left out; a table without a primary key comes with
-        its rowid, and the whole old row guards an edit. Types follow the rules of ``query``.
-
-        Raises:
-            UsageError: no such table, or one without rows of its own: views, virtual tables.
-        """
-        return self._frame_edits.edit_frame(self, table, where, parameters)
-
-    def preview(
-        self, frame: pd.DataFrame, *, of: pd.DataFrame | None = None, delete: bool = False
-    ) -> pd.DataFrame:
-        """Return what :meth:`apply` would write, one row for each row; nothing is written.
-
-        Columns: operation, key, old, new (dicts by column), changed: what was changed underneath, as a dict,
-        or ``None``. Rows that ``frame`` lacks are ``kept``, with ``delete`` they are a ``delete``. Arguments
-        and errors as for :meth:`apply`.
-        """
-        return self._frame_edits.preview(self, frame, of=of, delete=delete)
-
-    def apply(
-        self,
-        frame: pd.DataFrame,
-        *,
-        of: pd.DataFrame | None = None,
-        delete: bool = False,
-        on_changed: OnChanged = "raise",
-    ) -> EditReport:
-        """Write what was changed in ``frame`` since :meth:`edit_frame`, as one transaction or not at all.
-
-        Rows are found by their key: new ones are inserted, and of the others the columns that differ are
-        set. Rows that are not in ``frame`` (a filter left them out) stay, and the report counts them; with
-        ``delete`` they are deleted. An open transaction is joined. Where pandas lost track of
-        what ``frame`` came from (``concat`` of unlike frames), ``of`` names the frame that was taken. A
-        frame is applied once. ``on_changed`` says what to do with a row of which the same columns were
-        changed underneath meanwhile.
-
-        Raises:
-            ConflictError: there is such a row, and ``on_changed`` is ``"raise"``; nothing was written.
-            UsageError: not a frame of :meth:`edit_frame`, or one with rows that cannot be written.
-            IntegrityError: a constraint; nothing was written.
-        """
-        return self._frame_edits.apply(self, frame, of=of, delete=delete, on_changed=on_changed)
-
-    def write_frame(self, frame: pd.DataFrame, table: str, mode: Mode = "append") -> int:
-        """Write the rows of ``frame`` into ``table`` and return how many; all of them or none.
-
-        ``append`` inserts; ``upsert`` inserts, or updates the row with the same primary key; ``replace``
-        deletes every row first and keeps the table. Columns go by name; those that the frame lacks get
-        their defaults. A table that is not there is made, without a key. An index that is data is
-        a column, named as pandas' ``to_sql`` names it. Missing values are NULL, booleans 0 and 1, dates and
-        times ISO 8601 text.
-
-        Raises:
-            UsageError: a column that the table lacks, a value that SQLite has not (``Decimal`` among
-                them), no key to upsert by; the message names column and row.
-            IntegrityError: a constraint.
-        """
-        return write_frame(self, frame, table, mode)
 
     # Files
 
