@@ -28,6 +28,7 @@ from turso_sync_nb.connection.syncing import SyncOptions
 from turso_sync_nb.engine.configuration import read_metadata
 from turso_sync_nb.engine.ensure import ensure
 from turso_sync_nb.engine.opening import MEMORY, ReplicaOptions, open_copy, open_pinned, open_replica
+from turso_sync_nb.engine.stats import read_stats
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncQueryBootstrap, RemoteEncryptionCipher
 from turso_sync_nb.public_connection import Connection
@@ -232,12 +233,12 @@ def _ensure_bootstrap_query(replica: Replica, partial: PartialSyncOpts | None) -
         return
     if not isinstance(partial.bootstrap_strategy, PartialSyncQueryBootstrap):
         return
-    before = replica.stats()
+    before = read_stats(replica)
     try:
         ensure(replica, partial.bootstrap_strategy.query)
     except (apsw.Error, KeyboardInterrupt) as error:
         raise pep249_error(error) from None
-    after = replica.stats()
+    after = read_stats(replica)
     replica.bootstrap_report = replace(
         report,
         pages=report.pages + after.pages_resident - before.pages_resident,

@@ -167,7 +167,7 @@ def test_a_page_that_goes_while_it_is_read(connect, server, monkeypatch):
     eviction = db._replica.eviction
     fetching = SimpleNamespace(left=40)
     resident = db._replica.store.page_map.resident
-    file = db._replica.lazy_file(db._session.raw)
+    file = db._replica.databases.lazy_file(db._session.raw)
     looked = resident.__contains__
 
     class Going:

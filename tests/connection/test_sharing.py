@@ -129,7 +129,7 @@ def test_reopening_is_not_seen(embedded: Callable, people, connect) -> None:
     before = seen_session(db)
     lazy = db._session.raw
     db.execute("SELECT count(*) FROM person, visit WHERE person.id = visit.person").fetchall()
-    db._replica.loader.fill_up()
+    db._replica.databases.loader.fill_up()
     assert db._replica.is_whole
     assert seen_session(db) == before
     assert db._session.raw is not lazy
@@ -144,7 +144,7 @@ def test_open_cursor_keeps_its_connection(embedded: Callable, people, connect) -
     cursor = db.execute("SELECT id FROM person ORDER BY id")
     assert cursor.fetchone() == (1,)
     lazy = db._session.raw
-    db._replica.loader.fill_up()
+    db._replica.databases.loader.fill_up()
     assert db.execute("SELECT 1").fetchone() == (1,)
     assert db._session.raw is lazy
     assert len(cursor.fetchall()) == 3000
@@ -264,7 +264,7 @@ def test_no_explain_is_kept(embedded: Callable, people, connect) -> None:
     query = "SELECT name FROM person WHERE id = ?"
     for sql in (query, f"/* c */ EXPLAIN {query}"):
         db.execute(sql, (2900,)).fetchall()  # is not here: the first one is explained by speculation too
-    speculation = db._replica.lazy_file(db._session.raw).speculation
+    speculation = db._replica.databases.lazy_file(db._session.raw).speculation
     for raw in (db._session.raw, speculation._db.raw):
         kept = [entry["query"] for entry in raw.cache_stats(True)["entries"]]
         assert kept

@@ -298,11 +298,11 @@ def execute(server, sql: str) -> None:
 
 def tables(replica) -> list[str]:
     """Return the names in the replica's schema."""
-    raw = replica.open_database()
+    raw = replica.databases.open()
     try:
         return [name for (name,) in raw.execute("SELECT name FROM sqlite_schema")]
     finally:
-        replica.close_database(raw)
+        replica.databases.close(raw)
 
 
 def rename_revision(folder: Path, revision: str) -> None:

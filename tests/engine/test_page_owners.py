@@ -57,7 +57,7 @@ def by_dbstat(path):
 
 def test_all_pages_here_are_dbstats(db, source):
     """With every page here, each page is whose dbstat says it is."""
-    db._replica.loader.fill_up()
+    db._replica.databases.loader.fill_up()
     assert owners_of(db) == by_dbstat(source)
 
 

@@ -16,6 +16,7 @@ from IPython.core.completer import (
 from kernels import DEADLINE_S, Kernel
 
 from turso_sync_nb import connect
+from turso_sync_nb.engine.stats import read_stats
 from turso_sync_nb.jupyter import load_ipython_extension, unload_ipython_extension
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncPrefixBootstrap
 from turso_sync_nb.server import LocalServer
@@ -146,7 +147,7 @@ def lazy(shell, tmp_path):
 
 def traffic(db):
     """Return requests sent and pages here; the connection's own ``stats()`` would read the schema."""
-    stats = db._replica.stats()
+    stats = read_stats(db._replica)
     return stats.network_requests, stats.pages_resident
 
 

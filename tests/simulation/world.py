@@ -27,7 +27,7 @@ from wire import Wire
 
 import turso_sync_nb as tsn
 from turso_sync_nb import api as connecting
-from turso_sync_nb.engine import checkpoint, opening, pull, replica
+from turso_sync_nb.engine import checkpoint, databases, opening, pull, replica
 from turso_sync_nb.engine.fetch import RemotePages
 from turso_sync_nb.remote.http import HttpRemote
 from turso_sync_nb.remote.retry import RetryPolicy
@@ -126,7 +126,7 @@ class World:
             mock.patch.object(connecting, "HttpRemote", remote),
             mock.patch.object(replica, "RemotePages", pages),
             mock.patch.object(random, "SystemRandom", return_value=self.chance),
-            mock.patch.object(replica, "BUSY_TIMEOUT_MS", 0),
+            mock.patch.object(databases, "BUSY_TIMEOUT_MS", 0),
             mock.patch.object(pull, "WAIT_FOR_OTHERS_S", 0),
             mock.patch.object(checkpoint, "WAIT_FOR_OTHERS_S", 0),
             mock.patch.object(opening.uuid, "uuid4", self._uuid),

@@ -33,6 +33,7 @@ from turso_sync_nb.engine import tree_costs
 from turso_sync_nb.engine.export import export
 from turso_sync_nb.engine.opening import open_pinned
 from turso_sync_nb.engine.reports import QueryReport, Stats
+from turso_sync_nb.engine.stats import read_cost, read_stats
 from turso_sync_nb.errors import ProgrammingError, UsageError
 from turso_sync_nb.storage.files.signals import defer_sigint
 
@@ -122,7 +123,7 @@ class Connection(DropInMixin, FetchingMixin, FrameVerbsMixin, FunctionsMixin, Sy
     def stats(self) -> Stats:
         """Return the replica's figures, shared by all its connections."""
         self._session.check_open()
-        return replace(self._replica.stats(), cdc_operations=self.pending_changes)
+        return replace(read_stats(self._replica), cdc_operations=self.pending_changes)
 
     # Running SQL
 
@@ -361,13 +362,13 @@ class Connection(DropInMixin, FetchingMixin, FrameVerbsMixin, FunctionsMixin, Sy
         """Return the counters; those of tables and indexes begin ``anew``."""
         with self._replica.gate.statement(self._session):  # not while another thread's pull has the files
             if anew:
-                tree_costs.begin(self._replica.lazy_file(self._session.raw))
-            return self._replica.cost(self._session.raw)
+                tree_costs.begin(self._replica.databases.lazy_file(self._session.raw))
+            return read_cost(self._replica, self._session.raw)
 
     def _by_tree(self, report: QueryReport) -> QueryReport:
         """Add to ``report`` what was read of each table and index, if anything was fetched for that."""
         with self._replica.gate.statement(self._session):
-            file = self._replica.lazy_file(self._session.raw)
+            file = self._replica.databases.lazy_file(self._session.raw)
             if file is None or not file.requests:
                 return report
             costs = tree_costs.tree_costs(file, dict(self._session.do(tree_costs.ROOTS)))

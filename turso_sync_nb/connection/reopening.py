@@ -63,9 +63,10 @@ class Reopenable:
         """Databases that could not be attached again, until the user was told."""
 
     def _open(self) -> tuple[apsw.Connection, Capture]:
-        raw = self._replica.open_database()
-        self._replica.allow(raw, self._fetch_budget)
-        capture = Capture(raw, ignored=self._tables_ignore, next_transaction=self._replica.next_transaction)
+        databases, capture_ids = self._replica.databases, self._replica.capture_ids
+        raw = databases.open()
+        databases.set_budget(raw, self._fetch_budget)
+        capture = Capture(raw, ignored=self._tables_ignore, next_transaction=capture_ids.next_transaction)
         raw.set_progress_handler(self.deadline.is_late, PROGRESS_STEPS)
         raw.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
         raw.set_rollback_hook(lambda: self._rolled_back(capture))
@@ -95,7 +96,7 @@ class Reopenable:
     def _use(self, raw: apsw.Connection, capture: Capture) -> None:
         """Go on with ``raw``, which has been given what was waiting for it."""
         self.look_again()
-        writer, lazy = raw.cursor(), self._replica.lazy_file(raw)
+        writer, lazy = raw.cursor(), self._replica.databases.lazy_file(raw)
         # no call between these: a Ctrl-C that comes leaves them as they were, or all of them new
         self.writer, self.reader, self.lazy = writer, None, lazy
         self.raw, self.capture, self._saved_state = raw, capture, None
@@ -104,13 +105,13 @@ class Reopenable:
     def allowed(self, budget: FetchBudget) -> Iterator[None]:
         """Fetch in the block as ``budget`` says, the one around it no more."""
         outer, self._fetch_budget = self._fetch_budget, budget
-        self._replica.allow(self.raw, budget)
+        self._replica.databases.set_budget(self.raw, budget)
         try:
             yield
         finally:
             self._fetch_budget = outer
             if not self.closed:
-                self._replica.allow(self.raw, outer)
+                self._replica.databases.set_budget(self.raw, outer)
 
     def do(self, sql: str) -> list[Any]:
         """Run a statement of our own, about which no authorizer of the user is asked; return its rows."""
@@ -150,7 +151,7 @@ class Reopenable:
         self.capture.uninstall()
         old = self.raw
         self._exchange(SessionState(old, in_memory_copy=False))
-        self._replica.close_database(old)
+        self._replica.databases.close(old)
 
     def suspend(self) -> None:
         """Let go of the replica's files; :meth:`resume` goes on as if nothing had been.
@@ -162,7 +163,7 @@ class Reopenable:
             with suppress(apsw.CorruptError):  # a schema that cannot be read has no triggers of ours
                 self.capture.uninstall()
             self._saved_state = SessionState(self.raw, in_memory_copy=True)
-        self._replica.close_database(self.raw)
+        self._replica.databases.close(self.raw)
 
     def _take_up(self) -> None:
         """Resume what a stopped verb left suspended."""
@@ -184,7 +185,7 @@ class Reopenable:
 
     def resume(self) -> None:
         """Take the replica's files up again; until that is done, the next statement tries it again."""
-        self._replica.close_database(self.raw)
+        self._replica.databases.close(self.raw)
         self._exchange(self._saved_state)
 
     def _exchange(self, state: SessionState | None) -> None:
@@ -197,7 +198,7 @@ class Reopenable:
             self._use(new, capture)
         except BaseException:
             if self.raw is not new:
-                self._replica.close_database(new)
+                self._replica.databases.close(new)
             raise
 
     def _furnish(self, new: apsw.Connection, state: SessionState) -> None:

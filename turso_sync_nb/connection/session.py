@@ -21,7 +21,7 @@ from turso_sync_nb.connection.reopening import Reopenable
 from turso_sync_nb.connection.sql_errors import is_undone_by_sqlite, pep249_error, with_note
 from turso_sync_nb.connection.statements import CHANGING_THE_SCHEMA, shortened
 from turso_sync_nb.engine import outbox
-from turso_sync_nb.engine.replica import BUSY_TIMEOUT_MS
+from turso_sync_nb.engine.databases import BUSY_TIMEOUT_MS
 from turso_sync_nb.errors import NotSupportedError, ProgrammingError, ReplicaBusyError
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Session(Reopenable):
             self.look_again()
             for cursor in list(self.cursors):
                 cursor.close()
-            self._replica.close_database(self.raw)
+            self._replica.databases.close(self.raw)
             self.closed = True
 
     # Running
@@ -159,7 +159,7 @@ class Session(Reopenable):
         """Have the connection ready for a statement; say whether a transaction is open."""
         self._take_up()
         self._tell_lost()
-        if self.lazy is not None and self._replica.can_go_native(self.raw) and not self.doing():
+        if self.lazy is not None and self._replica.databases.can_go_native(self.raw) and not self.doing():
             self.reopen()
         self._attached = self.writing = False
         return self.raw.in_transaction
@@ -410,21 +410,21 @@ class Session(Reopenable):
             return False
         if self.lazy is not None:
             self.thread = threading.get_ident()
-            if self._replica.can_go_native(self.raw):
+            if self._replica.databases.can_go_native(self.raw):
                 return False
         return not facts.writes or self.capture.is_plain_now
 
     def _begin_tape(self) -> None:
         """Have the tape ready: on this connection if it is reading, for what it reads must not become old."""
-        if self._replica.has_begun_tape:
+        if self._replica.capture_ids.has_begun:
             return
         if not self.doing():
             with outbox.database(self._replica) as raw:
-                self._replica.begin_tape(raw)
+                self._replica.capture_ids.begin(raw)
             return
         rowid, self._own = self.raw.last_insert_rowid(), True
         try:
-            self._replica.begin_tape(self.raw)
+            self._replica.capture_ids.begin(self.raw)
         finally:
             self.raw.set_last_insert_rowid(rowid)
             self._own = False

@@ -31,6 +31,7 @@
 | ``local_changes.py``, ``salvage.py`` | what was made here, read, and saved from files that others changed |
 | ``gate.py`` | every connection idle while files are published |
 | ``replica.py`` | a replica folder while this process owns it |
+| ``databases.py``, ``capture_ids.py``, ``stats.py`` | its raw connections; ids of changes; its figures |
 | ``hydration.py`` | the rest, in the background |
 | ``tree_costs.py`` | what one execution read of each table and index |
 | ``export.py`` | a plain SQLite file for other tools |

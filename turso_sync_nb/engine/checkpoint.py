@@ -43,7 +43,7 @@ def move_log(replica: Replica) -> CheckpointReport:
     logged = wal_pages(replica.folder)
     if not logged:
         return CheckpointReport(0, time.perf_counter() - started_s)
-    raw = replica.open_database()
+    raw = replica.databases.open()
     try:
         size_after = raw.execute("PRAGMA main.page_count").get
         base = BitMap(range(replica.metadata.db_pages)) & store.page_map.resident
@@ -57,7 +57,7 @@ def move_log(replica: Replica) -> CheckpointReport:
             failpoint("checkpoint: log moved")
             store.flush()
     finally:
-        replica.close_database(raw)
+        replica.databases.close(raw)
     if busy:
         raise ReplicaBusyError(
             f"checkpoint {replica.path}: another program has the database open", hint="close it there"

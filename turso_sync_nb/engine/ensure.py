@@ -22,11 +22,12 @@ def ensure(replica: Replica, sql: str) -> None:
         apsw.Error: SQLite's error.
         SyncError: a fetch failed (as the cause of an APSW error).
     """
-    raw = replica.open_database()
+    raw = replica.databases.open()
     try:
         raw.pragma("query_only", 1)
-        if not replica.is_whole and not fetch_selected(replica, sql) and (file := replica.lazy_file(raw)):
+        file = replica.databases.lazy_file(raw)
+        if file and not replica.is_whole and not fetch_selected(replica, sql):
             file.speculation.begin(sql, [None])
         deque(raw.execute(sql), maxlen=0)
     finally:
-        replica.close_database(raw)
+        replica.databases.close(raw)

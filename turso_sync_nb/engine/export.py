@@ -39,7 +39,7 @@ def export(replica: Replica, path: str | os.PathLike[str]) -> None:
         raise UsageError(f"export to {target}: inside a replica folder", hint="choose a place outside of it")
     replica.folder.check_there()
     if replica.eviction is None:  # else what is here is limited, and comes as it is copied
-        replica.loader.fill_up()
+        replica.databases.loader.fill_up()
     unfinished = target.with_name(f"{target.name}.unfinished-{os.getpid()}")
     try:
         _copy(replica, unfinished)
@@ -56,7 +56,7 @@ def export(replica: Replica, path: str | os.PathLike[str]) -> None:
 
 
 def _copy(replica: Replica, target: Path) -> None:
-    source = replica.open_database()
+    source = replica.databases.open()
     try:
         copy = apsw.Connection(str(target))
         try:
@@ -70,4 +70,4 @@ def _copy(replica: Replica, target: Path) -> None:
         finally:
             copy.close()
     finally:
-        replica.close_database(source)
+        replica.databases.close(source)

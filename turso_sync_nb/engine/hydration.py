@@ -94,7 +94,7 @@ class Hydration:
     def _run(self) -> None:
         try:
             while not self._stop.is_set() and (rest := self._replica.store.page_map.absent()):
-                if self._replica.loader.is_busy:
+                if self._replica.databases.loader.is_busy:
                     self._stop.wait(PAUSE_S)  # a reader waits for a page: that one first
                     continue
                 with suppress(ReplicaBusyError):  # a verb waits long for a user's function
@@ -105,7 +105,7 @@ class Hydration:
 
     def _part(self, pages: BitMap) -> None:
         with self._replica.verb():
-            self._replica.loader.fill(pages, self._stop.is_set)
+            self._replica.databases.loader.fill(pages, self._stop.is_set)
             if time.monotonic() - self._flushed_s > FLUSH_EVERY_S:
                 self._replica.store.flush()
                 self._flushed_s = time.monotonic()

@@ -50,19 +50,19 @@ def last_waiting(replica: Replica) -> int | None:
     if known == 0:
         return known
     try:
-        raw = replica.open_database(offline=True)
+        raw = replica.databases.open(offline=True)
         try:
             return waiting_id(raw)
         finally:
-            replica.close_database(raw)
+            replica.databases.close(raw)
     except (SyncError, apsw.Error):
         return known
 
 
 def read_local_changes(replica: Replica) -> LocalChanges | None:
     """Return what was made here; ``None`` when nothing ever was."""
-    raw = replica.open_database()
+    raw = replica.databases.open()
     try:
         return LocalChanges.of(raw) if tape.exists(raw) else None
     finally:
-        replica.close_database(raw)
+        replica.databases.close(raw)

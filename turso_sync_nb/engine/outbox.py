@@ -239,17 +239,17 @@ def _is_given_up(replica: Replica, number: int | None) -> bool:
 @contextmanager
 def database(replica: Replica) -> Iterator[apsw.Connection]:
     """Give a connection of our own, past the capture."""
-    raw = replica.open_database()
+    raw = replica.databases.open()
     try:
         yield raw
     finally:
-        replica.close_database(raw)
+        replica.databases.close(raw)
 
 
 @contextmanager
 def changing(replica: Replica) -> Iterator[apsw.Connection]:
     """Give such a connection, in a transaction that ends with the block."""
     with database(replica) as raw:
-        replica.begin_tape(raw)
+        replica.capture_ids.begin(raw)
         with raw:
             yield raw

@@ -26,6 +26,7 @@ from turso_sync_nb.engine.remote_update import RemoteUpdate, fetch_update, fetch
 from turso_sync_nb.engine.replay import Replayed, replay
 from turso_sync_nb.engine.reports import PullReport
 from turso_sync_nb.engine.salvage import saved_local_changes
+from turso_sync_nb.engine.stats import read_stats
 from turso_sync_nb.engine.unreadable import SCHEMA_COOKIE, named_if_unreadable, parse
 from turso_sync_nb.errors import ConflictError, SyncError
 from turso_sync_nb.progress import report_progress
@@ -83,7 +84,7 @@ def pull(replica: Replica, options: PullOptions) -> PullReport:
 def brought(replica: Replica, options: PullOptions, fetch: Callable[[], RemoteUpdate | None]) -> PullReport:
     """Put in force what ``fetch`` returns, if anything; the rest is as :func:`pull` says."""
     with replica.verb(), ExitStack() as undo:
-        started_s, before = time.perf_counter(), replica.stats()
+        started_s, before = time.perf_counter(), read_stats(replica)
         replica.gate.refuse_caller(options.verb, options.caller)
         with _saying_so_if_stopped(replica):
             update = fetch()
@@ -94,7 +95,7 @@ def brought(replica: Replica, options: PullOptions, fetch: Callable[[], RemoteUp
                 undo.callback(update.next_base.discard)
                 pages = len(update.next_base.pages)
                 replayed = in_force(replica, update, options)
-        after = replica.stats()
+        after = read_stats(replica)
         return PullReport(
             pages=pages,
             applied=update is not None,
@@ -262,14 +263,14 @@ def _local_changes(replica: Replica) -> LocalChanges | None:
 def _known_clients(replica: Replica) -> dict[str, int]:
     """Return the clients whose pushes are known here, and how far; this one, whatever it heard of its own."""
     client_id = replica.metadata.client_id
-    raw = replica.open_database(offline=True)
+    raw = replica.databases.open(offline=True)
     try:
         ours = tape.acknowledged(raw) if tape.exists(raw) else 0
         return bookkeeping.clients(raw) | {client_id: ours}
     except (SyncError, apsw.Error):  # a page of it is not here
         return {client_id: 0}
     finally:
-        replica.close_database(raw)
+        replica.databases.close(raw)
 
 
 def _refuse_stranger(replica: Replica, raw: apsw.Connection, clients: dict[str, int], doubt: str) -> None:

@@ -68,5 +68,5 @@ def fetch_selected(replica: Replica, sql: str) -> bool:
             with suppress(RemoteFailedError):  # cut short: the rest comes as the query reads it
                 yield from (page for page in answer.pages() if page[0] in pages)
 
-    replica.loader.fill(absent, source=selected)
+    replica.databases.loader.fill(absent, source=selected)
     return True

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pyroaring import BitMap
 
 from turso_sync_nb.engine.reports import DryRun
+from turso_sync_nb.engine.stats import read_cost
 from turso_sync_nb.engine.tree_costs import ROOTS
 from turso_sync_nb.storage.format.bytecode import has_any, roots_opened
 from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
@@ -95,8 +96,8 @@ def _fetch(replica: Replica, pages: Iterable[Any]) -> None:
     for some in pages:
         wanted.update(some if isinstance(some, list) else [some])
     while absent := replica.store.page_map.absent_of(wanted):
-        if not replica.loader.fill(absent):
-            replica.loader.load(absent[0])
+        if not replica.databases.loader.fill(absent):
+            replica.databases.loader.load(absent[0])
 
 
 def dry_run(replica: Replica, raw: apsw.Connection, sql: str, bindings: Bindings = None) -> DryRun:
@@ -109,9 +110,9 @@ def dry_run(replica: Replica, raw: apsw.Connection, sql: str, bindings: Bindings
     query = QueryTrees.of(raw, sql, bindings)
     if replica.is_whole:
         return DryRun(0, 0, {}, 0, 0)
-    before = replica.cost(raw)
+    before = read_cost(replica, raw)
     leaves = fetch_upper(replica, query.rows)
-    cost = replica.cost(raw) - before
+    cost = read_cost(replica, raw) - before
     names: dict[int, str] = dict(raw.execute(ROOTS))
     by_tree: dict[str, int] = {}
     page_map = replica.store.page_map

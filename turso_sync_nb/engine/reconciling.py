@@ -66,7 +66,7 @@ def reconciled(
         or pull_gen > metadata.pull_gen
         or position.passed_over(local.transactions, pushed, change_id)
     ):
-        sent = copies.SentCopies(raw, pushed, replica.own_ids_from, is_transformed=is_transformed)
+        sent = copies.SentCopies(raw, pushed, replica.capture_ids.own_ids_from, is_transformed=is_transformed)
         return _reconciled_copy(metadata, local, sent)
     waiting = [left for one in local.transactions if (left := tape.unacknowledged(one, change_id))]
     return Reconciled(metadata, replace(local, transactions=waiting, acknowledged=change_id), tuple(notes))

@@ -1,11 +1,11 @@
 """Hold a replica while this process owns its folder; all connections of the process share it.
 
-A replica with every page here runs on SQLite's native VFS, otherwise on the lazy one.
+Here are its lock, metadata and end. What connections use is in ``databases``, ``capture_ids``, ``stats`` and
+``gate``; each verb has a module of its own.
 """
 
 from __future__ import annotations
 
-import itertools
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
-from turso_sync_nb import table_functions
-from turso_sync_nb.changes import conflicts, tape
+from turso_sync_nb.engine.capture_ids import CaptureIds
 from turso_sync_nb.engine.checkpoint import move_log
+from turso_sync_nb.engine.databases import Databases
 from turso_sync_nb.engine.fetch import RemotePages
 from turso_sync_nb.engine.gate import Gate
 from turso_sync_nb.engine.local_changes import last_waiting
@@ -23,20 +23,15 @@ from turso_sync_nb.engine.observers import Observers
 from turso_sync_nb.engine.pushed_log import PushedLog
 from turso_sync_nb.engine.remote_listener import RemoteListener
 from turso_sync_nb.engine.remote_support import check_changed, check_schema
-from turso_sync_nb.engine.reports import Cost, Stats
 from turso_sync_nb.engine.verbs import Verbs
-from turso_sync_nb.errors import RemoteUnreachableError, ReplicaBrokenError, SyncError
-from turso_sync_nb.options import SEGMENT_SIZE_DEFAULT
+from turso_sync_nb.errors import RemoteUnreachableError, SyncError
 from turso_sync_nb.storage.files.metadata import FileStamp, load_metadata, save_metadata
 from turso_sync_nb.storage.files.signals import defer_sigint
 from turso_sync_nb.storage.format.wal_pages import log_salts
-from turso_sync_nb.storage.pages.eviction import WINDOW_SHARE, Eviction
-from turso_sync_nb.storage.pages.fetch_budget import FetchBudget
+from turso_sync_nb.storage.pages.eviction import Eviction
 from turso_sync_nb.storage.pages.page_map import PageMap
-from turso_sync_nb.storage.prefetch.read_ahead import WINDOW_PAGES_MAX
-from turso_sync_nb.storage.vfs.lazy_vfs import Kept, LazyVFS
+from turso_sync_nb.storage.vfs.lazy_vfs import Kept
 from turso_sync_nb.storage.vfs.publication import recover
-from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,17 +47,9 @@ if TYPE_CHECKING:
     from turso_sync_nb.storage.files.lock import ReplicaLock
     from turso_sync_nb.storage.files.metadata import Metadata
     from turso_sync_nb.storage.pages.page_store import PageStore
-    from turso_sync_nb.storage.pages.single_flight import SingleFlight
-    from turso_sync_nb.storage.vfs.lazy_vfs import LazyFile
-
-BUSY_TIMEOUT_MS: Final = 5_000
-"""As Python's sqlite3: how long a statement waits for a lock. Readers too: the first one builds the shm."""
 
 VERIFY_WITHIN_S: Final = 2.0
 """Seconds that an open waits for the remote before it opens without it."""
-
-OPEN_FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
-"""Settings that ATTACH inherits too."""
 
 
 @dataclass
@@ -95,19 +82,13 @@ class Replica:
     """The note of the last connect about the saved configuration."""
     eviction: Eviction | None = field(default=None, init=False)
     """The limit on what is here, if there is one; then no connection goes native."""
-    _vfs: LazyVFS | None = field(default=None, init=False)
-    _lazy: set[apsw.Connection] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         self.gate = Gate()
         self.verbs = Verbs()
         self._metadata_lock = threading.RLock()
-        self._transactions = itertools.count(1)
         self._notes: list[str] = []
         self._changeable: set[tuple[str, str]] = set()
-        self._tape_begun = False
-        self.own_ids_from: int | None = None
-        """The id above which every change was made by this process; none was made yet if None."""
         self.schema_changes = 0
         """Rises with each change of the schema by a connection of this process, and with its commit."""
         self._is_at_rest = False
@@ -118,6 +99,9 @@ class Replica:
         self.remote_pages = RemotePages(
             self.need_remote, self.metadata.revision, self.store, database=lambda: self.metadata.database
         )
+        self.databases = Databases(self.folder, self.store, self.remote_pages, self._finish_publication)
+        self.databases.configure(self.metadata.segment_size, prefetch=self.metadata.prefetch)
+        self.capture_ids = CaptureIds(self.folder.wal, self.pushed_log, self.save)
         if self.bootstrap_report:
             self.remote_pages.mark_verified()
 
@@ -163,45 +147,6 @@ class Replica:
             self._finish_publication()  # before the files that it needs are begun anew
             yield
 
-    def next_transaction(self) -> int:
-        """Return a number for a transaction, of which no other is in use."""
-        return next(self._transactions)
-
-    @property
-    def has_begun_tape(self) -> bool:
-        """Return whether :meth:`begin_tape` has nothing to do."""
-        return self._tape_begun
-
-    def begin_tape(self, raw: apsw.Connection) -> None:
-        """See to it, once while this process has the replica, that ids on the tape jump.
-
-        A restored or copied replica then gives other ids than the one it was copied from, and the remote's
-        bookkeeping tells them apart. Done on ``raw``, which has no transaction. Before the first change the
-        metadata know which log it will be in.
-        """
-        with self._metadata_lock:  # not the verbs': one may wait for the statement that asks for this
-            if self._tape_begun:
-                return
-            self.save(writing=True)
-            raw.execute("BEGIN IMMEDIATE")
-            try:
-                tape.create(raw)
-                used = max(
-                    tape.last_transaction(raw), conflicts.last_transaction(raw), next(self._transactions)
-                )
-                self._transactions = itertools.count(used + 1)
-                self.pushed_log.begins(used + 1)
-                if self.own_ids_from is None:
-                    tape.begin_block(raw)
-                    self.own_ids_from = tape.last_id(raw)
-                raw.execute("COMMIT")
-            except BaseException:
-                if raw.in_transaction:
-                    raw.execute("ROLLBACK")
-                raise
-            self.save(log=log_salts(self.folder.wal), waiting_id=tape.last_id(raw))
-            self._tape_begun = True
-
     @contextmanager
     def moving_log(self) -> Iterator[None]:
         """Have it known, durably, that the log goes into the main file during the block.
@@ -212,15 +157,17 @@ class Replica:
         try:
             yield
         finally:
-            self._tape_begun = False
+            self.capture_ids.has_begun = False
             self.save(
                 phase="ready",
-                writing=self._log_bytes() > 0,
+                writing=self.log_bytes > 0,
                 log=log_salts(self.folder.wal),
                 stamp=FileStamp.of(self.folder.main) if self.is_whole else None,
             )
 
-    def _log_bytes(self) -> int:
+    @property
+    def log_bytes(self) -> int:
+        """The size of the log, 0 if there is none."""
         return self.folder.wal.stat().st_size if self.folder.wal.exists() else 0
 
     def save(self, **changes: Any) -> None:
@@ -268,7 +215,7 @@ class Replica:
     def moved_on(self, metadata: Metadata) -> None:
         """Go on from ``metadata``, which came into force with its base image."""
         self.metadata = metadata
-        self._tape_begun = self._tape_begun and metadata.writing
+        self.capture_ids.has_begun &= metadata.writing
         self.remote_pages.moved_on(metadata.revision)
         self.store.go_on()
         self.observers.notify()
@@ -293,81 +240,10 @@ class Replica:
                 self.store.adopt(page_map)
             self.moved_on(metadata)
 
-    # Databases
-
-    def open_database(self, *, offline: bool = False) -> apsw.Connection:
-        """Open the database and return the connection; give it back with :meth:`close_database`.
-
-        ``offline``: a page that is not here is an error on it, and is not fetched.
-
-        Raises:
-            ReplicaBrokenError: a rollback journal lies beside it, which no replica has.
-            ReplicaError: the last pull could not be finished.
-        """
-        self._finish_publication()
-        self.folder.check_there()
-        if self.folder.journal.exists():
-            raise ReplicaBrokenError(
-                f"open {self.folder.main}: a rollback journal lies beside it, left by another program",
-                hint=f"remove the folder {self.path} and connect again",
-            )
-        uri = self.folder.main.as_uri()
-        if self.is_whole and self.eviction is None:
-            raw = apsw.Connection(uri, flags=OPEN_FLAGS)
-        else:
-            raw = self._lazy_vfs().open(uri, OPEN_FLAGS)
-            self._lazy.add(raw)
-            if offline:
-                self.allow(raw, FetchBudget(offline=True))
-        raw.set_busy_timeout(BUSY_TIMEOUT_MS)
-        table_functions.register(raw)
-        # a checkpoint is a verb of ours, which saves the undo first; never a side effect
-        raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        raw.wal_autocheckpoint(0)
-        return raw
-
-    def _lazy_vfs(self) -> LazyVFS:
-        if self._vfs is None:
-            kept = Kept(self.eviction, self.make_room) if self.eviction else None
-            self._vfs = LazyVFS(self.folder, self.store, self.remote_pages, *self._fetch_sizes(), kept=kept)
-        return self._vfs
-
-    def _fetch_sizes(self) -> tuple[int, int]:
-        """Return how many pages a blind fetch asks for, and any fetch, at most."""
-        segment_pages = (self.metadata.segment_size or SEGMENT_SIZE_DEFAULT) // PAGE_SIZE
-        window_pages_max = segment_pages if self.metadata.prefetch is False else WINDOW_PAGES_MAX
-        if self.eviction:
-            window_pages_max = min(window_pages_max, self.eviction.pages_max // WINDOW_SHARE)
-        return segment_pages, window_pages_max
-
     def configure(self, wanted: Metadata) -> None:
         """Save segment size and prefetch of ``wanted``, and have connections to come fetch so."""
         self.save(segment_size=wanted.segment_size, prefetch=wanted.prefetch)
-        if self._vfs is not None:
-            self._vfs.segment_pages, self._vfs.window_pages_max = self._fetch_sizes()
-
-    def lazy_file(self, raw: apsw.Connection) -> LazyFile | None:
-        """Return the lazy handle of ``raw``; ``None`` when it needs none."""
-        return self._vfs.file(raw) if self._vfs else None
-
-    def allow(self, raw: apsw.Connection, budget: FetchBudget | None) -> None:
-        """Let ``raw`` fetch as ``budget`` says, ``None``: whatever it needs."""
-        if file := self.lazy_file(raw):
-            file.budget = budget
-
-    def close_database(self, raw: apsw.Connection) -> None:
-        """Close a connection of :meth:`open_database`; may be repeated."""
-        self._lazy.discard(raw)
-        raw.close()
-
-    def can_go_native(self, raw: apsw.Connection) -> bool:
-        """Return whether ``raw`` is on the lazy VFS while the replica no longer needs one."""
-        return raw in self._lazy and self.is_whole and self.eviction is None
-
-    @property
-    def loader(self) -> SingleFlight:
-        """Return what fetches pages that are not here."""
-        return self._lazy_vfs().loader
+        self.databases.configure(wanted.segment_size, prefetch=wanted.prefetch)
 
     # What is here
 
@@ -379,6 +255,7 @@ class Replica:
         """
         self.save(stamp=None)  # holes change the file's time
         self.eviction = Eviction(self.folder, self.store, pages_max)
+        self.databases.kept = Kept(self.eviction, self.make_room)
         if self.eviction.is_due and self.remote is not None:
             with (
                 suppress(SyncError),
@@ -398,44 +275,8 @@ class Replica:
             if is_idle:
                 self.save(stamp=None)
                 with defer_sigint():
-                    self.eviction.evict(self.loader.in_flight)
+                    self.eviction.evict(self.databases.loader.in_flight)
                 self.observers.notify()
-
-    # Figures
-
-    def cost(self, raw: apsw.Connection) -> Cost:
-        """Return the counters of ``raw`` and of the network at this moment."""
-        waits = self._vfs.waits(raw) if self._vfs else 0
-        traffic = self.remote.traffic.snapshot() if self.remote else None
-        return Cost(
-            pages_hit=raw.status(apsw.SQLITE_DBSTATUS_CACHE_MISS)[0] - waits,
-            pages_fetched=self.store.pages_put,
-            received_bytes=traffic.received_bytes if traffic else 0,
-            sent_bytes=traffic.sent_bytes if traffic else 0,
-            requests=traffic.requests if traffic else 0,
-        )
-
-    @property
-    def pages_on_their_way(self) -> int:
-        """The number of pages in flight."""
-        return 0 if self.is_whole else len(self.store.page_map.absent_of(self.loader.in_flight))
-
-    def stats(self) -> Stats:
-        """Return the figures of this moment."""
-        traffic = self.remote.traffic.snapshot() if self.remote else None
-        return Stats(
-            cdc_operations=0,
-            main_wal_size=self._log_bytes(),
-            revert_wal_size=self.store.undo.size,
-            last_pull_unix_time=self.metadata.last_pull_unix_time,
-            last_push_unix_time=self.metadata.last_push_unix_time,
-            revision=self.metadata.revision or None,
-            network_sent_bytes=traffic.sent_bytes if traffic else 0,
-            network_received_bytes=traffic.received_bytes if traffic else 0,
-            network_requests=traffic.requests if traffic else 0,
-            pages_total=self.metadata.db_pages,
-            pages_resident=len(self.store.page_map.resident),
-        )
 
     # The end
 

@@ -77,7 +77,7 @@ def table_sizes(replica: Replica, raw: apsw.Connection) -> list[TableSize]:
         if not missing or not left or replica.remote is None:
             break
         try:
-            replica.loader.fill(missing)
+            replica.databases.loader.fill(missing)
         except SyncError:
             break
     owned = {owner.name: owner.pages for owner in page_owners(replica, raw) if owner.kind == "table"}

@@ -300,11 +300,11 @@ def _here(db: Connection) -> Iterator[Connection]:
         yield db
         return
     with replica.gate.statement(db._session):  # noqa: SLF001 - as above
-        raw = replica.open_database(offline=True)
+        raw = replica.databases.open(offline=True)
         try:
             yield cast("Connection", raw)
         finally:
-            replica.close_database(raw)
+            replica.databases.close(raw)
 
 
 def _frames(variables: dict[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
+from turso_sync_nb.engine.stats import read_stats
 from turso_sync_nb.units import PAGE_SIZE, format_ago, format_share, format_size
 from turso_sync_nb.widgets.live import script
 from turso_sync_nb.widgets.remote_news import RemoteNewsWidget, pulled, pushed
@@ -76,7 +77,7 @@ class Dashboard(RemoteNewsWidget):
             "type": "figures",
             "sentence": self.sentence(),
             "figures": {**asdict(self._stats()), "conflicts": self._conflicts},
-            "on_their_way": self.replica.pages_on_their_way,
+            "on_their_way": self.replica.databases.pages_in_flight,
             "arrivals": list(self._arrivals),
             "path": self.replica.path.name,
             "remote": self.replica.remote_url,
@@ -87,7 +88,7 @@ class Dashboard(RemoteNewsWidget):
         return self.whole(db)
 
     def _stats(self) -> Stats:
-        return replace(self.replica.stats(), cdc_operations=self._pending)
+        return replace(read_stats(self.replica), cdc_operations=self._pending)
 
     def snapshot(self, db: Connection) -> Block:
         """Return the sentence and the figures."""
