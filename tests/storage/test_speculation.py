@@ -99,7 +99,7 @@ def test_never_more_requests_or_pages_than_by_evidence(sql, store_pages, partial
 
 def test_a_large_guess_that_was_cut_short_is_the_last(reader, monkeypatch) -> None:
     """The next one would compute all of it again: what follows goes by what was read, each page once."""
-    monkeypatch.setattr("turso_sync_nb.storage.prefetch.speculative_db.STEPS_MAX", 2_000)
+    monkeypatch.setattr("turso_sync_nb.storage.prefetch.speculative_db.STEPS_MAX", 8_000)
     sql = "SELECT sum(length(note)) FROM item WHERE shop BETWEEN 0 AND 40"
     asked = reader.asked(sql)
     assert asked[:4] == [11, 256, 349, 1]
@@ -138,7 +138,7 @@ def test_a_scan_is_found_by_what_was_read(reader) -> None:
     ],
 )
 def test_what_only_the_reader_knows(sql, reader) -> None:
-    """Functions, collations and temporary tables of the reader's connection: no speculation for them."""
+    """Functions, collations and temporary tables that nobody stands in for: no speculation for them."""
     reader.db.create_scalar_function("here", lambda note: note)
     reader.db.create_collation("mine", lambda one, other: (one > other) - (one < other))
     reader.db.execute("CREATE TEMP TABLE mine(id)")

@@ -56,6 +56,8 @@ class Facts(Written):
     concerns_rows: bool = False
     """Whether it queries or changes rows."""
     writes_elsewhere: bool = False
+    uses_elsewhere: frozenset[str] = frozenset()
+    """Tables in TEMP or attached databases, and views, that it may use beside main's, in lower case."""
     is_transaction: bool = False
     """Whether it begins or ends a transaction: virtual tables may then write what they held back."""
     is_unlisted: bool = False
@@ -94,6 +96,8 @@ class Noted:
         self._writes: set[tuple[str, str | None]] = set()
         self._set_columns: set[tuple[str, str, str | None]] = set()
         self._elsewhere = self._recurs = self._transaction = self._is_listed = False
+        self._uses: set[str] = set()
+        self._reads_main = False
         self._recursive: bool | None = None
 
     def begin(self) -> None:
@@ -101,19 +105,25 @@ class Noted:
         self._writes.clear()
         self._set_columns.clear()
         self._elsewhere = self._recurs = self._transaction = self._is_listed = False
+        self._uses.clear()
+        self._reads_main = False
         self._recursive = None
 
     def action(
         self, code: int, first: str | None, second: str | None, database: str | None, trigger: str | None
     ) -> None:
         """Take note of one action that the authorizer is asked about."""
-        if code in WRITES:
+        if code == apsw.SQLITE_READ:
+            self._uses.update(folded(name) for name in (database != "main" and first, trigger) if name)
+            self._reads_main |= database in ("main", None)  # of a table without a column it is not said
+        elif code in WRITES:
             if database == "main" or first == "main":
                 self._writes.add((first or "", trigger))
                 if code == apsw.SQLITE_UPDATE and second:
                     self._set_columns.add((folded(first or ""), folded(second), trigger))
             else:
                 self._is_listed = True
+                self._uses.add(folded(first or ""))
                 self._elsewhere |= not is_internal(first or "")
                 self._recurs |= trigger is not None and not is_internal(trigger)
         elif code in (apsw.SQLITE_TRANSACTION, apsw.SQLITE_SAVEPOINT):
@@ -134,6 +144,11 @@ class Noted:
     def _is_explained(self) -> bool:
         return bool(self._writes or self._transaction or self._is_listed)
 
+    def _uses_elsewhere(self) -> frozenset[str]:
+        if not self._reads_main and not self._writes:
+            return frozenset()
+        return frozenset(name for name in self._uses if not is_internal(name))
+
     def facts(self, word: str, info: apsw.ext.QueryDetails) -> Facts:
         """Return the facts of a text that begins with ``word``; an explained statement writes nothing."""
         if info.is_explain:
@@ -151,6 +166,7 @@ class Noted:
             concerns_rows=word in CONCERNING_ROWS,
             writes_elsewhere=self._elsewhere,
             may_recur=self._recurs,
+            uses_elsewhere=self._uses_elsewhere(),
             is_transaction=self._transaction,
             # IF EXISTS that leaves nothing to do is a write to SQLite, and the authorizer is asked nothing
             is_unlisted=not (

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import apsw
 
+from turso_sync_nb.connection.stand_ins import CollationStandIn, FunctionStandIn
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from turso_sync_nb.connection.session import Session
+    from turso_sync_nb.storage.prefetch.speculative_db import LocalObject
 
 
 class Aggregate(Protocol):
@@ -59,7 +62,7 @@ class FunctionsMixin:
         def make(raw: apsw.Connection) -> None:
             raw.create_scalar_function(name, func, narg, deterministic=deterministic, flags=flags)
 
-        self._record(("function", name, narg), make)
+        self._record(("function", name, narg), make, func and FunctionStandIn("scalar", name, narg))
 
     def create_aggregate(
         self, name: str, n_arg: int, aggregate_class: Callable[[], Aggregate] | None, /
@@ -74,7 +77,9 @@ class FunctionsMixin:
 
         factory = None if aggregate_class is None else start
         self._record(
-            ("function", name, n_arg), lambda raw: raw.create_aggregate_function(name, factory, n_arg)
+            ("function", name, n_arg),
+            lambda raw: raw.create_aggregate_function(name, factory, n_arg),
+            factory and FunctionStandIn("aggregate", name, n_arg),
         )
 
     def create_window_function(
@@ -95,12 +100,18 @@ class FunctionsMixin:
 
         factory = None if aggregate_class is None else start
         self._record(
-            ("function", name, num_params), lambda raw: raw.create_window_function(name, factory, num_params)
+            ("function", name, num_params),
+            lambda raw: raw.create_window_function(name, factory, num_params),
+            factory and FunctionStandIn("window", name, num_params),
         )
 
     def create_collation(self, name: str, callback: Callable[[str, str], int] | None, /) -> None:
         """Make a collation that compares as ``callback`` does; ``None`` removes it."""
-        self._record(("collation", name), lambda raw: raw.create_collation(name, callback))
+        self._record(
+            ("collation", name),
+            lambda raw: raw.create_collation(name, callback),
+            callback and CollationStandIn(name),
+        )
 
     def set_authorizer(self, authorizer_callback: Callable[..., int] | None) -> None:
         """Ask ``authorizer_callback`` before each action, after the replica's own rules."""
@@ -118,6 +129,14 @@ class FunctionsMixin:
 
         self._record(("trace",), lambda raw: raw.trace_v2(apsw.SQLITE_TRACE_STMT, traced))
 
-    def _record(self, key: tuple[Any, ...], make: Callable[[apsw.Connection], object]) -> None:
+    def _record(
+        self,
+        key: tuple[Any, ...],
+        make: Callable[[apsw.Connection], object],
+        stand_in: LocalObject | None = None,
+    ) -> None:
         self._session.check_open()
         self._session.record(key, make)
+        self._session.stand_ins.made.pop(key, None)
+        if stand_in:
+            self._session.stand_ins.made[key] = stand_in

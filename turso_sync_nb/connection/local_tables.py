@@ -134,6 +134,10 @@ class LocalTable:
             self.name, module, use_bestindex_object=True, eponymous_only=True, read_only=True  # type: ignore[arg-type] # a part of the protocol
         )  # fmt: skip
 
+    def register_speculative(self, raw: apsw.Connection) -> None:
+        """Have the database of speculative runs know it."""
+        self.register(raw, speculative=True)
+
     def unregister(self, raw: apsw.Connection) -> None:
         """Have ``raw`` know the table no more."""
         raw.create_module(self.name, None)

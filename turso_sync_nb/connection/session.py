@@ -19,6 +19,7 @@ from turso_sync_nb.connection.authorizer import check_schema, detach_inner_files
 from turso_sync_nb.connection.facts import FACTS_MAX
 from turso_sync_nb.connection.reopening import Reopenable
 from turso_sync_nb.connection.sql_errors import is_undone_by_sqlite, pep249_error, with_note
+from turso_sync_nb.connection.stand_ins import StandIns
 from turso_sync_nb.connection.statements import CHANGING_THE_SCHEMA, shortened
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.databases import BUSY_TIMEOUT_MS
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.connection.cursor import Cursor
     from turso_sync_nb.connection.facts import Facts
     from turso_sync_nb.engine.replica import Replica
-    from turso_sync_nb.storage.prefetch.speculative_db import LocalTable
+    from turso_sync_nb.storage.prefetch.speculative_db import LocalObject
 
 _LOG: Final = logging.getLogger("turso_sync_nb.connect")
 
@@ -58,8 +59,9 @@ class Session(Reopenable):
         """Rows that all items of an executemany changed, once they are done; ``None`` for one statement."""
         self.rows_changed = 0
         """Rows that INSERT, UPDATE and DELETE changed so far, effects of triggers not counted."""
-        self.local_tables: Sequence[LocalTable] = ()
+        self.local_tables: Sequence[LocalObject] = ()
         """Frames that the text under way names as tables."""
+        self.stand_ins = StandIns()
         self.thread: int | None = None
         """The thread that used it last."""
         self.awaited = set[object]()
@@ -104,7 +106,10 @@ class Session(Reopenable):
         """Have foreseen what ``sql`` reads with each of ``items``; ``done`` returns how many were run."""
         if self.lazy is not None and facts.concerns_rows:
             self.lazy.speculation.begin(sql, items, done)
-            self.lazy.speculation.local_tables = self.local_tables
+            known = self.stand_ins.for_statement(
+                sql, facts, self.raw.total_changes(), self.lazy.waits, self.do
+            )
+            self.lazy.speculation.local_objects = [*self.local_tables, *known]
 
     def interrupt(self) -> None:
         """Stop what another thread is doing here: SQL, and waiting for the remote."""

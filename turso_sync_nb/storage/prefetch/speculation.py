@@ -8,8 +8,7 @@ key takes one request for each level of its tree, and so do a hundred keys; a jo
 tables' levels; a statement that writes, also those of the indexes it changes.
 
 Its rows reach nobody: a wrong guess costs a request, never a wrong answer. Where no guess is worth its cost
-(a scan beyond :data:`PAGES_MAX`, temporary tables, functions of the user's), :mod:`read_ahead` decides by
-what was read.
+(a scan beyond :data:`PAGES_MAX`, large temporary tables), :mod:`read_ahead` decides by what was read.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.storage.files.folder import ReplicaFolder
     from turso_sync_nb.storage.pages.page_store import PageStore
     from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
-    from turso_sync_nb.storage.prefetch.speculative_db import LocalTable
+    from turso_sync_nb.storage.prefetch.speculative_db import LocalObject
 
     Bindings = Mapping[str, Any] | Sequence[Any] | None
 
@@ -46,6 +45,9 @@ GROWTH: Final = 4
 
 SIBLINGS: Final = 8
 """Pages in a tree's order, at the end of a guess that is full, that identify a scan."""
+
+FRUITLESS_MAX: Final = 8
+"""Guesses in a row that found nothing, after which a statement gets no more."""
 
 ITEMS_MAX: Final = 500
 """Items of a repeated statement that one speculative run covers."""
@@ -70,13 +72,14 @@ class Speculation:
         self._pages_max = pages_max
         self._suspected_max = 0
         self._is_cut = False
+        self._fruitless = 0
         self._db: SpeculativeDb | None = None
         self._sql = ""
         self._roots = BitMap()
         self._items: Sequence[Bindings] = ()
         self._done: Callable[[], int] = int
-        self.local_tables: Sequence[LocalTable] = ()
-        """Tables that the statement reads and that are in no schema."""
+        self.local_objects: Sequence[LocalObject] = ()
+        """Objects that the statement may use and only its connection has."""
 
     def begin(self, sql: str, items: Sequence[Bindings], done: Callable[[], int] = int) -> None:
         """Have the statement ``sql`` be the one that reads from now on.
@@ -84,15 +87,15 @@ class Speculation:
         It is run with each of ``items``; ``done`` returns with how many of them it is done.
         """
         self._sql, self._items, self._done, self._suspected_max = sql, items, done, 0
-        self._is_cut = False
+        self._is_cut, self._fruitless = False, 0
 
     def end(self) -> None:
         """Forget the statement."""
-        self._items, self.local_tables = (), ()
+        self._items, self.local_objects = (), ()
 
     def pages_for(self, page: int) -> BitMap:
         """Return the absent pages that the statement needs next, ``page`` among them; empty if unknown."""
-        if self._is_cut:
+        if self._is_cut or self._fruitless == FRUITLESS_MAX:
             self.end()
         done = self._done()
         items = self._items[done : done + ITEMS_MAX]
@@ -109,7 +112,11 @@ class Speculation:
         ):  # not possible, or not worth it
             self.end()
             return BitMap()
-        return pages if BitMap([page]) < pages else BitMap()
+        if BitMap([page]) < pages:
+            self._fruitless = 0
+            return pages
+        self._fruitless += 1
+        return BitMap()
 
     def close(self) -> None:
         """Close the speculative database; may be repeated."""
@@ -125,7 +132,6 @@ class Speculation:
             apsw.Error: SQLite's error.
         """
         if not self._suspected_max:
-            db.know(self.local_tables)
             self._look_at(db, items[0])
         with db.begin(min(self._suspected_max, self._pages_max)):
             while not self._runs(db, items):
@@ -139,6 +145,7 @@ class Speculation:
     def _look_at(self, db: SpeculativeDb, item: Bindings) -> None:
         """Find out which trees the statement opens, and whether it stops at a number of rows."""
         with db.begin(PAGES_MAX):
+            db.know(self.local_objects)
             program = db.raw.execute(f"EXPLAIN {self._sql}", item, can_cache=False).fetchall()
         counted = has_any(program, _STOPPING)
         self._roots = BitMap(roots_opened(program))

@@ -27,11 +27,8 @@ if TYPE_CHECKING:
     from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
     from turso_sync_nb.storage.prefetch.speculation import Bindings
 
-STEPS_MAX: Final = 50_000
-"""Virtual-machine steps (about 3 ms) of one speculative run: beyond it a fetch costs less."""
-
-PAGES_EACH: Final = 256
-"""Pages for which one speculative run may take so many steps: more where more are to be found."""
+STEPS_MAX: Final = 500_000
+"""Virtual-machine steps (about 30 ms) of one speculative run: as much as a fetch from far away costs."""
 
 STEPS_BETWEEN: Final = 1_000
 """Steps between two checks of the limit."""
@@ -45,20 +42,20 @@ _NO_LOG: Final = b"\1\1"
 """Read and write version 1 in page 0: a rollback journal, so SQLite looks for no log."""
 _SETTINGS: Final = (
     "journal_mode = MEMORY",
-    "temp_store = MEMORY",
     "cache_spill = OFF",
     "writable_schema = ON",  # index entries that placeholders lack are then no damage
 )
 _numbers = itertools.count(1)
 
 
-class LocalTable(Protocol):
-    """A table of the connection under way that is in no schema."""
+class LocalObject(Protocol):
+    """A table, function or collation that only the connection of the statement has, or a stand-in for it."""
 
-    name: str
-
-    def register(self, raw: apsw.Connection, *, speculative: bool = False) -> None:
+    def register_speculative(self, raw: apsw.Connection) -> None:
         """Have ``raw`` know it."""
+
+    def unregister(self, raw: apsw.Connection) -> None:
+        """Have ``raw`` know it no more."""
 
 
 class SpeculativeDb:
@@ -77,20 +74,21 @@ class SpeculativeDb:
         self._pages = CommittedPages(folder, store)
         self._vfs = _VFS(self)
         self.raw = apsw.Connection("db", flags=_FLAGS, vfs=self._vfs.name)
+        self.raw.execute("PRAGMA temp_store = MEMORY")
         table_functions.register(self.raw)
         self._steps_left = 0
         self.raw.set_progress_handler(self._is_long, STEPS_BETWEEN)
         self.raw.limit(apsw.SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)
         self._is_set = False
-        self._known: Sequence[LocalTable] = ()
+        self._known: list[LocalObject] = []
 
-    def know(self, tables: Sequence[LocalTable]) -> None:
-        """Have statements read ``tables``, and no more those that it knew before."""
-        for table in self._known:
-            self.raw.create_module(table.name, None)
-        for table in tables:
-            table.register(self.raw, speculative=True)
-        self._known = tables
+    def know(self, objects: Sequence[LocalObject]) -> None:
+        """Have statements use ``objects``, and no more those that they used before."""
+        while self._known:
+            self._known.pop().unregister(self.raw)
+        for one in objects:
+            self._known.append(one)
+            one.register_speculative(self.raw)
 
     def close(self) -> None:
         """Close the connection."""
@@ -98,8 +96,7 @@ class SpeculativeDb:
 
     def begin(self, most: int) -> CommittedPages:
         """Record up to ``most`` absent pages; use the returned pages in ``with`` around the run."""
-        self.wanted, self._most = {}, most
-        self._steps_left = STEPS_MAX * max(1, most // PAGES_EACH)
+        self.wanted, self._most, self._steps_left = {}, most, STEPS_MAX
         self._pages = CommittedPages(self._folder, self._store, self._frames)
         return self._pages
 
