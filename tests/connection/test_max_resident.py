@@ -17,8 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from replicas import lazily
 
 import turso_sync_nb as tsn
+from turso_sync_nb import platforms
 from turso_sync_nb.server import LocalServer
-from turso_sync_nb.storage.pages import holes
 from turso_sync_nb.storage.pages.eviction import _gaps
 from turso_sync_nb.units import runs
 
@@ -178,7 +178,7 @@ def test_a_page_that_goes_while_it_is_read(connect, server, monkeypatch):
                 db._replica.store.forget(type(resident)([page]))
                 eviction.count += 1
                 db._replica.store.flush()
-                holes.punch(eviction._descriptor, page * 4096, 4096)
+                platforms.punch_hole(eviction._descriptor, page * 4096, 4096)
             return here
 
     monkeypatch.setattr(file, "_resident", Going())
@@ -198,7 +198,7 @@ def test_what_is_refused(connect, server, monkeypatch):
     with pytest.raises(tsn.UsageError, match="hydrate"):
         first.hydrate()
     connect.close_all()
-    monkeypatch.setattr(holes, "_fallocate", None)
+    monkeypatch.setattr(platforms, "_fallocate", None)
     with pytest.raises(tsn.ReplicaError, match="max_resident"):
         connect(server.url, max_resident="1MiB")
     assert sums(connect(server.url))

@@ -106,7 +106,7 @@ class Recorder:
             (os, "fsync", self._fsync),
             (os, "replace", self._replace),
             (os, "unlink", self._unlink),
-            (eviction, "punch", self._punch),
+            (eviction, "punch_hole", self._punch),
         ):
             setattr(module, name, _around(getattr(module, name), wrapped))
         pathlib.Path.open = _around(pathlib.Path.open, self._path_open)  # type: ignore[method-assign]

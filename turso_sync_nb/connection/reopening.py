@@ -69,6 +69,7 @@ class Reopenable:
         capture = Capture(raw, ignored=self._tables_ignore, next_transaction=capture_ids.next_transaction)
         raw.set_progress_handler(self.deadline.is_late, PROGRESS_STEPS)
         raw.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
+        raw.pragma("fullfsync", 1)  # for macOS; elsewhere it does nothing
         raw.set_rollback_hook(lambda: self._rolled_back(capture))
         raw.set_commit_hook(lambda: self._refuses_commit(raw, capture))
         raw.authorizer = self._authorize

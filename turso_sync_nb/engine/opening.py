@@ -6,7 +6,6 @@ made; the last one to go closes it. What was made for a bootstrap that brought n
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import threading
@@ -30,6 +29,7 @@ from turso_sync_nb.errors import (
     UsageError,
 )
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncPrefixBootstrap
+from turso_sync_nb.platforms import after_fork_in_child, check_supported
 from turso_sync_nb.storage.files.durable import mapped_os_errors
 from turso_sync_nb.storage.files.folder import ReplicaFolder
 from turso_sync_nb.storage.files.lock import ReplicaLock
@@ -47,6 +47,7 @@ from turso_sync_nb.storage.pages.page_store import PageStore
 from turso_sync_nb.storage.vfs.publication import recover
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
 
     from turso_sync_nb.engine.remote import Remote
@@ -94,7 +95,7 @@ def _forget() -> None:
     _users.clear()
 
 
-os.register_at_fork(after_in_child=_forget)
+after_fork_in_child(_forget)
 
 
 def open_replica(path: str | os.PathLike[str], options: ReplicaOptions, make_remote: MakeRemote) -> Replica:
@@ -106,8 +107,9 @@ def open_replica(path: str | os.PathLike[str], options: ReplicaOptions, make_rem
         ReplicaBusyError: another process owns the folder.
         ReplicaError: the path cannot be a replica, or is a broken one.
         RemoteError, ProtocolError: the bootstrap failed; what arrived is kept for the next time.
-        UsageError: nothing is there yet and no remote was given.
+        UsageError: nothing is there yet and no remote was given, or this system cannot hold a replica.
     """
+    check_supported("connect")
     if str(path) == MEMORY:
         return _open_private(Path(tempfile.mkdtemp(prefix=_PRIVATE), "memory"), options, make_remote)
     return _opened(Path(path).resolve(), options, make_remote, private=False)
@@ -121,6 +123,7 @@ def open_copy(path: str | os.PathLike[str], options: ReplicaOptions, make_remote
         ReplicaBusyError: its owner does not leave it alone.
         ReplicaError: there is none, or one that cannot be read.
     """
+    check_supported("connect")
     source = Path(path).resolve()
     folder = Path(tempfile.mkdtemp(prefix=_PRIVATE), source.name or "copy")
     try:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from turso_sync_nb.errors import UsageError
+from turso_sync_nb.platforms import check_supported
 from turso_sync_nb.secret import Secret
 from turso_sync_nb.server.limits import DEFAULT_LIMITS
 
@@ -66,6 +67,7 @@ class LocalServer:
         from turso_sync_nb.server.http_server import HttpServer
         from turso_sync_nb.server.network import Network
 
+        check_supported("serve")
         auth_token = None if auth_token is None else Secret(auth_token)
         _check_token(auth_token)
         _check_address(host, has_token=auth_token is not None)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Final, Self
 import apsw
 
 from turso_sync_nb.errors import UsageError
+from turso_sync_nb.platforms import read_tag, write_tag
 from turso_sync_nb.units import PAGE_SIZE
 
 MAGIC: Final = b"SQLite format 3\0"
@@ -93,16 +93,15 @@ class ServedFile:
 
     def name_tag(self) -> str:
         """Return what :meth:`tag` wrote on this very file, empty where nothing is to be found."""
-        if sys.platform == "linux":
-            with contextlib.suppress(OSError):
-                return os.getxattr(self.path, _TAG).decode(errors="replace")
+        with contextlib.suppress(OSError):
+            return read_tag(self.path, _TAG)
         return ""
 
     def tag(self, name: str) -> None:
         """Write ``name`` on the file as an extended attribute, where the file system has such."""
-        if sys.platform == "linux" and self.name_tag() != name:
+        if self.name_tag() != name:
             with contextlib.suppress(OSError):
-                os.setxattr(self.path, _TAG, name.encode())
+                write_tag(self.path, _TAG, name)
 
     def close(self) -> None:
         """Close the raw view; may be repeated. Connections belong to whoever asked for them."""

@@ -15,6 +15,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
+from turso_sync_nb.platforms import read_at
 from turso_sync_nb.units import PAGE_SIZE, PageId, PageNumber, page_id
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Wal:
     """An open WAL file; close it, or use it with ``with``."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._descriptor = os.open(path, os.O_RDONLY)
 
     def __enter__(self) -> Self:
         return self
@@ -70,7 +71,7 @@ class Wal:
 
     def salts(self) -> bytes:
         """Return the 8 bytes that tell this WAL from the one before it, or nothing if it is empty."""
-        header = os.pread(self._descriptor, HEADER_BYTES, 0)
+        header = read_at(self._descriptor, HEADER_BYTES, 0)
         return header[16:24] if len(header) == HEADER_BYTES else b""
 
     def tip(self, committed_frames: Callable[[], int]) -> Tip:
@@ -117,7 +118,7 @@ class Wal:
         Raises:
             WalMovedError: the WAL is the same one and yet too short.
         """
-        found = {page: os.pread(self._descriptor, PAGE_SIZE, self._data(at)) for page, at in frames.items()}
+        found = {page: read_at(self._descriptor, PAGE_SIZE, self._data(at)) for page, at in frames.items()}
         if found and self.salts() != salts:
             return None
         if short := [frames[page] for page, data in found.items() if len(data) != PAGE_SIZE]:
@@ -125,7 +126,7 @@ class Wal:
         return found
 
     def _frame_header(self, number: int) -> bytes:
-        return os.pread(self._descriptor, FRAME_HEADER_BYTES, self._offset(number))
+        return read_at(self._descriptor, FRAME_HEADER_BYTES, self._offset(number))
 
     def _data(self, number: int) -> int:
         return self._offset(number) + FRAME_HEADER_BYTES

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import ReplicaError
+from turso_sync_nb.platforms import sync_descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +72,7 @@ def _replace(path: Path, data: bytes, *, sync: bool) -> None:
                 file.write(data)
                 file.flush()
                 if sync:
-                    os.fsync(file.fileno())
+                    sync_descriptor(file.fileno())
             unfinished.replace(path)
         except BaseException:
             with suppress(OSError):  # the first error is the one to tell; discard() knows the name too
@@ -88,7 +89,7 @@ def sync_file(path: Path) -> None:
     with mapped_os_errors(f"write {path}"):
         descriptor = os.open(path, os.O_RDWR)
         try:
-            os.fsync(descriptor)
+            sync_descriptor(descriptor)
         finally:
             os.close(descriptor)
 
@@ -100,8 +101,8 @@ def sync_folder(folder: Path) -> None:
         ReplicaError: it cannot be done.
     """
     with mapped_os_errors(f"sync folder {folder}"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            sync_descriptor(descriptor)
         finally:
             os.close(descriptor)

@@ -9,7 +9,7 @@
 | ``source.py`` | the page source that lazy reads need, declared and not implemented |
 | ``single_flight.py`` | one fetch in flight for each page |
 | ``fetch_budget.py`` | how much one query may fetch |
-| ``eviction.py``, ``holes.py`` | a limit on resident pages; file space given back |
+| ``eviction.py`` | a limit on resident pages; file space given back |
 | ``folder_copy.py`` | a folder copied while its owner works in it |
 | ``committed.py`` | pages as the last commit left them, for looking only |
 """

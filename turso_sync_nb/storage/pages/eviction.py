@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Final
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import ReplicaError
+from turso_sync_nb.platforms import punch_hole
 from turso_sync_nb.storage.files.durable import mapped_os_errors
 from turso_sync_nb.storage.files.failpoints import failpoint
-from turso_sync_nb.storage.pages.holes import punch
 from turso_sync_nb.units import LOCK_PAGE, PAGE_SIZE, runs
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Eviction:
         self.note = self._recent.add
         self.note_upper = self._upper.add
         with mapped_os_errors(f"open {folder.main}"):
-            self._descriptor = os.open(folder.main, os.O_RDWR | os.O_CLOEXEC)
+            self._descriptor = os.open(folder.main, os.O_RDWR)
         try:
             self._clear_leftovers()
         except OSError as error:
@@ -75,8 +75,8 @@ class Eviction:
         """Free what a crash left of pages that are absent; tells, too, whether holes can be made here."""
         here = self._store.page_map.resident | self._store.page_map.local_only
         for first, end in _gaps(here, self._store.page_map.db_pages):
-            punch(self._descriptor, first * PAGE_SIZE, (end - first) * PAGE_SIZE)
-        punch(self._descriptor, self._store.page_map.db_pages * PAGE_SIZE, PAGE_SIZE)
+            punch_hole(self._descriptor, first * PAGE_SIZE, (end - first) * PAGE_SIZE)
+        punch_hole(self._descriptor, self._store.page_map.db_pages * PAGE_SIZE, PAGE_SIZE)
 
     def arrived(self, pages: BitMap) -> None:
         """Note pages that were fetched."""
@@ -107,7 +107,7 @@ class Eviction:
             failpoint("eviction: map durable")
             with mapped_os_errors(f"write {self._path}"):
                 for first, end in runs(pages):
-                    punch(self._descriptor, first * PAGE_SIZE, (end - first) * PAGE_SIZE)
+                    punch_hole(self._descriptor, first * PAGE_SIZE, (end - first) * PAGE_SIZE)
                     failpoint("eviction: some room free")
         self._upper -= pages  # in place: readers hold on to it
         return pages

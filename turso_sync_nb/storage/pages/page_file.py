@@ -16,6 +16,7 @@ import zstandard
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import ReplicaBrokenError
+from turso_sync_nb.platforms import read_at, sync_descriptor, write_at
 from turso_sync_nb.storage.files.durable import mapped_os_errors, sync_folder
 from turso_sync_nb.units import PAGE_SIZE, PageId
 
@@ -73,7 +74,7 @@ class PageFile:
         with mapped_os_errors(f"write {self.path}"):
             done = 0
             while done < len(records):  # a disk that is nearly full takes a part
-                done += os.pwrite(self._open(), records[done:], self.size + done)
+                done += write_at(self._open(), records[done:], self.size + done)
         self._places.update(places)
         self.pages.update(places)
         self.size += len(records)
@@ -91,14 +92,14 @@ class PageFile:
         if self._compressed or [self._places[page] for page in range(first, end)] != wanted:
             return b"".join([self._read(page) for page in range(first, end)])
         with mapped_os_errors(f"read {self.path}"):
-            data = os.pread(self._open(), len(wanted) * step - _RECORD.size, start)
+            data = read_at(self._open(), len(wanted) * step - _RECORD.size, start)
         parts = [data[at : at + PAGE_SIZE] for at in range(0, len(data), step)]
         return self._whole(b"".join(parts), first, end)
 
     def _read(self, page: int) -> bytes:
         at, length = self._places[page]
         with mapped_os_errors(f"read {self.path}"):
-            body = os.pread(self._open(), length, at)
+            body = read_at(self._open(), length, at)
         data = zstandard.decompress(body, PAGE_SIZE) if self._compressed and len(body) == length else body
         return self._whole(data, page, page + 1)
 
@@ -114,7 +115,7 @@ class PageFile:
         """Make what was put durable, and the file's name."""
         if self._descriptor is not None:
             with mapped_os_errors(f"write {self.path}"):
-                os.fsync(self._descriptor)
+                sync_descriptor(self._descriptor)
             sync_folder(self.path.parent)
 
     def close(self) -> None:
@@ -134,7 +135,7 @@ class PageFile:
     def _open(self) -> int:
         if self._descriptor is None:
             with mapped_os_errors(f"open {self.path}"):
-                self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         return self._descriptor
 
     def _scan(self) -> None:
@@ -158,9 +159,9 @@ def _records(descriptor: int) -> Iterator[tuple[int, int, int]]:
     """Yield page, place and length of each record, up to the first that is not whole."""
     start, end = 0, os.fstat(descriptor).st_size
     while start + _RECORD.size <= end:
-        page, length, checksum = _RECORD.unpack(os.pread(descriptor, _RECORD.size, start))
+        page, length, checksum = _RECORD.unpack(read_at(descriptor, _RECORD.size, start))
         start += _RECORD.size
-        body = os.pread(descriptor, length, start) if length <= 2 * PAGE_SIZE else b""
+        body = read_at(descriptor, length, start) if length <= 2 * PAGE_SIZE else b""
         if len(body) != length or not length or _checksum(page, body) != checksum:
             return
         yield page, start, length
