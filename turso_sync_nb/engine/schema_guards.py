@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 
 from turso_sync_nb.changes import to_sql
-from turso_sync_nb.changes.definitions import SPELLINGS, mentions, without_comments
+from turso_sync_nb.changes.definitions import SPELLINGS, mentions, tokens, without_comments
 from turso_sync_nb.changes.model import Definition, SchemaChange
 from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.changes.rows_seen import digest_query
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.changes.model import Image, TableSchema, Transaction
     from turso_sync_nb.engine.replica import Replica
+    from turso_sync_nb.protocol.sql_value import SqlValue
 
 LISTED_BYTES_MAX: Final = 2**20
 """Bytes of rows that are sent to be compared with those of a table to be dropped."""
@@ -44,6 +45,13 @@ _SQUEEZED: Final = ("' '", "char(9)", "char(10)", "char(13)", "'\"'", "'`'", "'[
 _SPELLINGS: Final = (
     *(("".join(words), "".join(other)) for words, other in SPELLINGS), ("<>", "!="), ("==", "="),
 )  # fmt: skip
+
+_IN_ONE_QUOTE: Final = "lower(" + reduce(
+    lambda text, mark: f"replace({text}, {mark[0]}, {mark[1]})",
+    (*((mark, "''") for mark in _SQUEEZED[:4]), *((mark, "'\"'") for mark in _SQUEEZED[5:])),
+    "sql",
+) + ")"  # fmt: skip
+_PLAIN: Final = re.compile(r"[^\W\d][\w$]*")
 
 _RULES: Final = ("collate", "check(", "references", "unique", "primarykey", "default", "autoincrement")
 """The rules that a table's definition may not lose. When an ALTER rewrites it, ``tursodb`` omits sizes of
@@ -199,6 +207,9 @@ class _Conditions:
             condition, arguments = defined_so(one, has_reference=key in self._reference_added)
             found = f"the remote would have another definition of {one.type} {one.name} than is here"
             yield _condition_statement(condition, arguments, found, transaction, change, after=True)
+            if readable := readable_so(one):
+                found = f"the remote would write {one.type} {one.name} so that SQLite cannot read it"
+                yield _condition_statement(*readable, found, transaction, change, after=True)
 
     def _add(
         self, condition: str, arguments: Image, found: str, transaction: Transaction, change: SchemaChange
@@ -238,6 +249,41 @@ def defined_so(one: Definition, *, has_reference: bool = False) -> to_sql.Sql:
     counts = " ".join(str(wanted.count(word)) for word in _RULES)
     parts = (one.name, columns, *named, counts, *(part for check in checks for part in (*named, check)))
     return f"({condition} OR ({_COLUMNS} = ? AND {rules} = ?{has_all}))", (*arguments, *parts)
+
+
+def readable_so(one: Definition) -> to_sql.Sql | None:
+    """Return the condition that SQLite can read the remote's text of ``one``; ``None`` where it always can.
+
+    When an ALTER has ``tursodb`` write a table anew, it omits the quotes of names in FOREIGN KEY and PRIMARY
+    KEY, of those that begin with a digit anywhere, and writes ``REFERENCES parent()`` for a parent without
+    columns. So names that need quotes are counted without them, and empty parentheses.
+    """
+    ours, where = _in_one_quote(one.sql), (one.name, int(one.type == "trigger"))
+    there = f"(SELECT {_IN_ONE_QUOTE} FROM sqlite_schema WHERE {_IN_SPACE})"
+    gone = f"(length({there}) - length(replace({there}, ?, '')))"
+    terms: list[str] = []
+    arguments: list[SqlValue] = []
+    named = {token.text for token in tokens(one.sql) if token.is_name}
+    for name in sorted(filter(_needs_quotes, named)):
+        bare, safe = _in_one_quote(name), _in_one_quote(f'"{name}"')
+        terms.append(f"{gone} / {len(bare)} - {gone} / {len(safe)} = ?")
+        arguments += [*where, *where, bare, *where, *where, safe, ours.count(bare) - ours.count(safe)]
+    if mentions(one.sql, ("references",)):
+        terms.append(f"{gone} / 2 = ?")
+        arguments += [*where, *where, "()", ours.count("()")]
+    return (to_sql.conjunction(terms), tuple(arguments)) if terms else None
+
+
+def _needs_quotes(name: str) -> bool:
+    """Return whether a name is none to SQLite without quotes; of one with a quote in it that is not said."""
+    is_plain = _PLAIN.fullmatch(name) and name.upper() not in apsw.keywords
+    return not (is_plain or set(name) & set("\"'`[]"))
+
+
+def _in_one_quote(sql: str) -> str:
+    """Return a text in small letters, without space, and with one kind of quotes for names."""
+    marks: dict[str, str | int | None] = {**dict.fromkeys(" \t\n\r"), **dict.fromkeys("`[]", '"')}
+    return sql.translate(str.maketrans(marks)).translate(_LOWER)
 
 
 def _checks(squeezed: str) -> Iterator[str]:
