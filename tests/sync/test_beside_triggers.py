@@ -97,9 +97,9 @@ def test_rows_that_are_done_are_not_kept_in_memory(embedded, tmp_path, monkeypat
     kept: list[int] = []
     settle = Nested.settle
 
-    def counting(self, **options):
+    def counting(self, *arguments):
         kept.append(len(self.within.attempts))
-        settle(self, **options)
+        settle(self, *arguments)
 
     monkeypatch.setattr(Nested, "settle", counting)
     with closing(tsn.connect(tmp_path / "mine", url, isolation_level=None)) as mine:

@@ -169,6 +169,43 @@ REFUSED = {
         "by chance.*its key",
         "DELETE FROM t",
     ),
+    "a trigger that fails after its row was changed": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a)",
+            "CREATE TRIGGER f AFTER INSERT ON t WHEN new.a = 'no' BEGIN SELECT RAISE(FAIL, 'no'); END",
+        ),
+        "INSERT INTO t VALUES (1, 'ok'), (2, 'no'), (3, 'ok')",
+        "cannot be done again on the remote: no",
+        "INSERT INTO t VALUES (1, 'ok'), (3, 'ok')",
+    ),
+    "a statement of a trigger that fails, and rows that stay": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a)",
+            "CREATE TABLE log (m UNIQUE)",
+            "CREATE TABLE first (n INTEGER PRIMARY KEY, m)",
+            (
+                "CREATE TRIGGER g BEFORE INSERT ON t BEGIN INSERT INTO first (m) VALUES (new.a); "
+                "INSERT OR IGNORE INTO log VALUES (new.a); END"
+            ),
+        ),
+        "INSERT OR FAIL INTO t VALUES (1, 'x'), (2, 'x')",
+        "cannot be done again on the remote: UNIQUE",
+        "INSERT OR IGNORE INTO t VALUES (1, 'x'), (2, 'x')",
+    ),
+    "an ignored update where a trigger has an upsert": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a UNIQUE)",
+            "CREATE TABLE cnt (k PRIMARY KEY, n)",
+            (
+                "CREATE TRIGGER u BEFORE UPDATE ON t BEGIN INSERT INTO cnt VALUES (1, 1) "
+                "ON CONFLICT (k) DO UPDATE SET n = n + 1; END"
+            ),
+            "INSERT INTO t VALUES (1, 'x'), (2, 'y')",
+        ),
+        "UPDATE OR IGNORE t SET a = 'x' WHERE id = 2",
+        "an upsert, which OR IGNORE changes",
+        "UPDATE t SET a = 'z' WHERE id = 2",
+    ),
     "rows to replace that a partial index names": (
         (
             "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b)",

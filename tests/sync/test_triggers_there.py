@@ -247,6 +247,19 @@ def test_programs_with_triggers_come_out_as_on_plain_sqlite(remote_server, tmp_p
     as_on_plain_sqlite(remote_server, tmp_path, *MEMBERS[name], together=True)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a conflict clause of the table, and one of its trigger",
+        "statements whose conflict clause is the triggers' too",
+        "keys of SQLite's choice among ignored rows",
+    ],
+)
+def test_conflict_clauses_are_what_they_were_after_a_pull(remote_server, tmp_path, name):
+    """What tables and triggers say about rows in the way holds when news arrive before the push."""
+    as_on_plain_sqlite(remote_server, tmp_path, *MEMBERS[name], together=True, pulled=True)
+
+
 def test_a_full_text_index_kept_by_triggers(embedded, tmp_path):
     """The index of external content finds on the remote what it finds here, and is sound there."""
     as_on_plain_sqlite(embedded, tmp_path, *FULL_TEXT, together=True)
@@ -266,8 +279,11 @@ def served_and_plain(start_server, tmp_path, schema) -> tuple[str, sqlite3.Conne
     return start_server(source).url, plain
 
 
-def as_on_plain_sqlite(start_server, tmp_path, schema, statements, *, together) -> None:
-    """Run ``statements`` on plain SQLite and on a replica; compare that with the remote and all replicas."""
+def as_on_plain_sqlite(start_server, tmp_path, schema, statements, *, together, pulled=False) -> None:
+    """Run ``statements`` on plain SQLite and on a replica; compare that with the remote and all replicas.
+
+    ``pulled``: news arrive before the push.
+    """
     url, plain = served_and_plain(start_server, tmp_path, schema)
     with closing(tsn.connect(tmp_path / "mine", url, isolation_level=None)) as mine:
         for sql in statements:
@@ -275,6 +291,15 @@ def as_on_plain_sqlite(start_server, tmp_path, schema, statements, *, together) 
             assert fails[0] == fails[1], sql
             if not together:
                 mine.push()
+        if pulled:
+            plain.execute("CREATE TABLE theirs (x)")
+            with closing(tsn.connect(tmp_path / "news", url)) as news:
+                news.execute("CREATE TABLE theirs (x)")
+                news.push()
+            mine.pull()
+            assert state(lambda ask: mine.execute(ask).fetchall()) == state(
+                lambda ask: plain.execute(ask).fetchall()
+            )
         mine.push()
         wanted = state(lambda ask: plain.execute(ask).fetchall())
         assert mine.changes().empty

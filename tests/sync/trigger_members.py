@@ -174,6 +174,79 @@ MEMBERS = {
             "INSERT OR REPLACE INTO t VALUES (3, 'a')",
         ),
     ),
+    "an upsert two triggers down under OR IGNORE": (
+        (
+            *ONES,
+            "CREATE TABLE u (id INTEGER PRIMARY KEY, v)",
+            "CREATE TABLE cnt (k PRIMARY KEY, n)",
+            "CREATE TRIGGER g AFTER INSERT ON t BEGIN INSERT INTO u (v) VALUES ('w'); END",
+            (
+                "CREATE TRIGGER h AFTER INSERT ON u BEGIN "
+                "INSERT INTO cnt VALUES (new.v, 1) ON CONFLICT (k) DO UPDATE SET n = n + 1; END"
+            ),
+        ),
+        ("INSERT OR IGNORE INTO t VALUES (10, 'w'), (11, 'v'), (12, 'w')",),
+    ),
+    "a conflict clause of the table, and one of its trigger": (
+        (
+            (
+                "CREATE TABLE t (id INTEGER PRIMARY KEY, "
+                "a UNIQUE ON CONFLICT REPLACE, b UNIQUE ON CONFLICT IGNORE)"
+            ),
+            "CREATE TABLE cnt (k PRIMARY KEY, n)",
+            (
+                "CREATE TRIGGER i AFTER INSERT ON t BEGIN INSERT OR IGNORE INTO cnt VALUES (1, 0); "
+                "UPDATE cnt SET n = n + 1; END"
+            ),
+            (
+                "CREATE TRIGGER u BEFORE UPDATE ON t BEGIN INSERT OR IGNORE INTO cnt VALUES (1, 0); "
+                "UPDATE cnt SET n = n + 100; END"
+            ),
+        ),
+        (
+            "INSERT INTO t VALUES (1, 'x', 1)",
+            "INSERT INTO t VALUES (2, 'y', 2)",
+            "INSERT INTO t VALUES (3, 'x', 3)",
+            "INSERT INTO t VALUES (4, 'w', 3)",
+            "UPDATE t SET b = 2 WHERE id = 3",
+            "UPDATE t SET a = 'x' WHERE id = 2",
+            "UPDATE t SET a = a",
+            "INSERT INTO t VALUES (5, 'z', 5), (6, 'z', 6)",
+        ),
+    ),
+    "a unique index that compares otherwise than its column": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a)",
+            "CREATE UNIQUE INDEX i ON t (a COLLATE NOCASE)",
+            "CREATE TABLE log (n INTEGER PRIMARY KEY, m)",
+            "CREATE TRIGGER d AFTER DELETE ON t BEGIN INSERT INTO log (m) VALUES ('d' || old.id); END",
+            "CREATE TRIGGER u AFTER INSERT ON t BEGIN INSERT INTO log (m) VALUES ('i' || new.id); END",
+            "INSERT INTO t VALUES (1, 'x'), (2, 'y')",
+        ),
+        (
+            "REPLACE INTO t VALUES (3, 'X')",
+            "UPDATE OR REPLACE t SET a = 'Y' WHERE id = 3",
+            "REPLACE INTO t VALUES (4, 'z')",
+        ),
+    ),
+    "constraints of a row, and rows that stay before it": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a CHECK (a <> 'bad'), b NOT NULL UNIQUE)",
+            "CREATE TABLE log (n INTEGER PRIMARY KEY, m)",
+            "CREATE TRIGGER i BEFORE INSERT ON t BEGIN INSERT INTO log (m) VALUES ('i' || new.a); END",
+            "CREATE TRIGGER u BEFORE UPDATE ON t BEGIN INSERT INTO log (m) VALUES ('u' || new.a); END",
+            "INSERT INTO t VALUES (1, 'x', 1), (2, 'y', 2), (3, 'z', 3)",
+        ),
+        (
+            "INSERT OR IGNORE INTO t VALUES (4, 'bad', 4), (5, 'ok', 5), (6, 'ok', NULL)",
+            "UPDATE OR IGNORE t SET a = CASE id WHEN 1 THEN 'bad' ELSE 'w' END",
+            "INSERT OR FAIL INTO t VALUES (7, 'f', 7), (8, 'bad', 8), (9, 'never', 9)",
+            "INSERT OR FAIL INTO t VALUES (10, 'f', 10), (11, 'f', NULL)",
+            "UPDATE OR FAIL t SET b = CASE id WHEN 1 THEN 100 WHEN 2 THEN 3 ELSE 7 END",
+            "UPDATE OR FAIL t SET a = CASE id WHEN 5 THEN 'bad' ELSE 'v' END",
+            "INSERT OR IGNORE INTO t VALUES (12, 'bad', 12)",
+        ),
+    ),
     "the rowid set": (
         (
             "CREATE TABLE t (a, b)",

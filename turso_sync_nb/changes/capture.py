@@ -115,8 +115,8 @@ class Capture:
             return
         try:
             work()
-        except BaseException:
-            self._settle(failed=True)  # rows before the one that failed stay after OR FAIL
+        except BaseException as error:
+            self._settle(error)  # rows before the one that failed stay after OR FAIL
             raise
         self._settle()
 
@@ -128,18 +128,27 @@ class Capture:
             self._known = None
         try:
             work()
-        except BaseException:
+        except BaseException as error:
             if word == "ALTER":
                 self._known = None
-            self._settle(failed=True)
+            self._settle(error)
             raise
         self._settle()
         self._record(sql, before, seen)
 
-    def _settle(self, *, failed: bool = False) -> None:
+    def _settle(self, error: BaseException | None = None) -> None:
+        """Be done with the rows that a statement tried; ``error`` is the one that it failed with.
+
+        Raises:
+            UsageError: what it did cannot be pushed; the transaction is rolled back, for it is done already.
+        """
         if self._nested is not None and self._is_nested and self._raw.in_transaction:
             rowid = self._raw.last_insert_rowid()
-            self._nested.settle(failed=failed)
+            try:
+                self._nested.settle(error)
+            except UsageError:
+                self._raw.execute("ROLLBACK")
+                raise
             self._raw.set_last_insert_rowid(rowid)
 
     @property

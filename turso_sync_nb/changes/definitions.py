@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from turso_sync_nb.changes.names import folded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from turso_sync_nb.changes.model import Conflict
 
@@ -191,6 +191,19 @@ def has_upsert(trigger: str) -> bool:
     """Return whether a CREATE TRIGGER has an INSERT with ON CONFLICT."""
     words = [token.text for token in tokens(trigger) if not token.is_name]
     return any(pair == ("on", "conflict") for pair in pairwise(words))
+
+
+def reaching(triggers: Iterable[tuple[str, str]], wanted: Callable[[str], bool]) -> frozenset[str]:
+    """Return the folded names of tables of which a trigger is ``wanted``, or writes to such a table.
+
+    ``triggers`` are tables' names with the texts of their triggers.
+    """
+    listed = [(folded(table), sql) for table, sql in triggers]
+    found = {table for table, sql in listed if wanted(sql)}
+    written = [(table, written_by_trigger(sql)) for table, sql in listed]
+    while more := {table for table, tables in written if not found.isdisjoint(tables)} - found:
+        found |= more
+    return frozenset(found)
 
 
 def columns_waited_for(trigger: str) -> frozenset[str] | None:

@@ -26,7 +26,13 @@ import apsw
 
 from turso_sync_nb.changes import tape
 from turso_sync_nb.changes.chance import columns_by_chance
-from turso_sync_nb.changes.definitions import columns_waited_for, fires_on_delete, written_by_trigger
+from turso_sync_nb.changes.definitions import (
+    columns_waited_for,
+    fires_on_delete,
+    has_upsert,
+    reaching,
+    written_by_trigger,
+)
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.names import PREFIX, folded
 from turso_sync_nb.changes.packed import packed_images
@@ -114,6 +120,8 @@ class _Statement:
     """Whether it changed a table that has no triggers of ours."""
     is_unread: bool = False
     """Whether a row that it tried to change could not be read."""
+    is_below: bool = False
+    """Whether a row was tried by a trigger last, and is not changed."""
 
 
 class Nested:
@@ -135,7 +143,9 @@ class Nested:
         self._sets: bytes | None = None
         self._triggered = frozenset(schema.trigger_owners.values())
         triggers: Any = raw.execute("SELECT tbl_name, sql FROM main.sqlite_schema WHERE type = 'trigger'")
-        self._deleting = {folded(table) for table, sql in triggers if fires_on_delete(sql)}
+        texts: list[tuple[str, str]] = triggers.fetchall()
+        self._deleting = {folded(table) for table, sql in texts if fires_on_delete(sql)}
+        self._upserting = reaching(texts, has_upsert)
         self._by_chance = columns_by_chance(raw)
         self._firing = {
             table: _fires_elsewhere(raw, table, names) for table, names in self._by_chance.items()
@@ -215,6 +225,7 @@ class Nested:
         old = None if update.op == "INSERT" else _old_of(update)
         differs = update.op != "UPDATE" or old is None or not _is_same(old, update)
         now = self._now
+        now.is_below = False
         now.events.append(_Event(now.next_id, shape, update.op, rowid, update.depth, old, differs))
         now.next_id += _IDS_PER_EVENT
 
@@ -292,7 +303,8 @@ class Nested:
         number, kind = divmod(update.rowid_new, len(TRIES))
         shape, op = self._shapes[number], TRIES[kind]
         depth = update.depth - 1  # that of the change, not of our trigger before it
-        if depth not in self._now.own_depths.get(folded(shape.table), _OWN_DEPTH):
+        self._now.is_below = depth not in self._now.own_depths.get(folded(shape.table), _OWN_DEPTH)
+        if self._now.is_below:
             return
         image = self._image_tried(update, shape)
         if op == "OLD":
@@ -322,19 +334,43 @@ class Nested:
                 return attempt.is_auto
         return False
 
-    def settle(self, *, failed: bool) -> None:
+    def settle(self, error: BaseException | None = None) -> None:
         """Write to the tape what was tried without an outcome, where triggers did something for it.
 
-        Of a statement that ``failed``, and that SQLite undid, nothing is on the tape: nothing was tried.
+        Of a statement that failed with ``error``, and that SQLite undid, nothing is on the tape: nothing was
+        tried. After OR FAIL and RAISE(FAIL) the rows before the one that failed stay, and so does what
+        triggers did for that one.
+
+        Raises:
+            UsageError: that cannot be done again on the remote.
         """
         attempts, self._now.attempts = self._now.attempts, []
-        if failed and tape.last_id(self._raw) <= self._now.last_id:
+        if error is not None and tape.last_id(self._raw) <= self._now.last_id:
             return
+        failed = attempts[-1] if attempts and error is not None else None
+        if failed is not None and not self._may_stay(failed, error):
+            raise _unrepeatable(failed, str(error))
         for attempt in attempts:
             if attempt.last_effect and not attempt.is_matched and not attempt.shape.ignored:
-                tape.put(self._raw, self._change_tried(attempt))
+                conflict = "ignore" if attempt is failed else self._now.conflict
+                is_upserting = folded(attempt.shape.table) in self._upserting
+                if conflict == "ignore" and attempt.op == "UPDATE" and is_upserting:
+                    raise _unrepeatable(attempt, "a trigger has an upsert, which OR IGNORE changes there")
+                tape.put(self._raw, self._change_tried(attempt, conflict))
 
-    def _change_tried(self, attempt: _Attempt) -> RowChange:
+    def _may_stay(self, failed: _Attempt, error: BaseException | None) -> bool:
+        """Return whether OR IGNORE does for the row that failed what was done for it here.
+
+        It does where a constraint of the row itself failed, and not in a trigger.
+        """
+        code = getattr(error, "extendedresult", 0)
+        if code == apsw.SQLITE_CONSTRAINT_DATATYPE:  # of a STRICT table, found before any trigger is fired
+            return True
+        if failed.is_matched:
+            return False
+        return not failed.last_effect or not (self._now.is_below or code == apsw.SQLITE_CONSTRAINT_TRIGGER)
+
+    def _change_tried(self, attempt: _Attempt, conflict: Conflict) -> RowChange:
         new = attempt.new
         if attempt.is_auto and new is not None:
             (at,) = attempt.shape.key
@@ -343,7 +379,7 @@ class Nested:
         operations: dict[str, Operation] = {"INSERT": "insert", "UPDATE": "update", "DELETE": "delete"}
         return RowChange(
             attempt.last_effect + 1, attempt.shape, operations[attempt.op], attempt.old, new,
-            sets=frozenset(sets), conflict=self._now.conflict, outcome="nothing",
+            sets=frozenset(sets), conflict=conflict, outcome="nothing",
         )  # fmt: skip
 
     def _found(self, shape_id: int, op: str, rowid: int | None) -> int:
@@ -406,6 +442,14 @@ class Nested:
     def _inserted(self) -> int:
         """Return the op of an insert: whether SQLite assigned its key was noted before it was made."""
         return (Op.INSERT_AUTO if self._is_auto else Op.INSERT) + self._flag
+
+
+def _unrepeatable(attempt: _Attempt, reason: str) -> UsageError:
+    return UsageError(
+        f"keep what triggers of {attempt.shape.table} did for a row that was not changed: it cannot be done "
+        f"again on the remote: {reason}",
+        hint="use OR ABORT in place of OR FAIL or OR IGNORE, RAISE(ABORT) in place of RAISE(FAIL)",
+    )
 
 
 def _fires_elsewhere(raw: apsw.Connection, table: str, columns: frozenset[str]) -> str:

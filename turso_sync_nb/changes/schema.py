@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     import apsw
 
-Uniques = tuple[tuple[str, ...], ...]
-"""The columns of each UNIQUE index of a table, its primary key among them."""
+Uniques = tuple[tuple[tuple[str, str], ...], ...]
+"""The columns of each UNIQUE index of a table with their collations, its primary key among them."""
 
 _ROWID_NAMES: Final = ("rowid", "_rowid_", "oid")
 _ON_CONFLICT: Final = re.compile(r"\bON\s+CONFLICT\b", re.IGNORECASE)
@@ -221,16 +221,19 @@ def _actions(raw: apsw.Connection) -> tuple[ForeignKeyAction, ...]:
 
 
 def uniques_of(raw: apsw.Connection, table: str) -> Uniques | None:
-    """Return the columns of each UNIQUE index; ``None`` if one is partial or on an expression."""
-    keys: Any = raw.execute("SELECT name FROM pragma_table_info(?) WHERE pk ORDER BY pk", (table,)).fetchall()
-    found = [tuple(str(name) for (name,) in keys)] if keys else []
+    """Return the columns of each UNIQUE index; ``None`` if one is partial, or on what is not stored."""
+    columns: Any = raw.execute("SELECT name, pk FROM pragma_table_info(?) ORDER BY pk", (table,)).fetchall()
     indexes: Any = raw.execute(
-        'SELECT name, partial FROM pragma_index_list(?) WHERE "unique"', (table,)
+        'SELECT name, partial, origin FROM pragma_index_list(?) WHERE "unique"', (table,)
     ).fetchall()
-    for index, partial in indexes:
-        columns: Any = raw.execute("SELECT name FROM pragma_index_info(?)", (index,)).fetchall()
-        names = [name for (name,) in columns]
-        if partial or None in names:
+    found = []
+    if "pk" not in [origin for _, _, origin in indexes]:  # another name of the rowid, if there is one
+        found += [((str(name), "BINARY"),) for name, place in columns if place]
+    stored = {folded(name) for name, _ in columns}
+    for index, partial, _ in indexes:
+        query = "SELECT name, coll FROM pragma_index_xinfo(?) WHERE key"
+        names: Any = raw.execute(query, (index,)).fetchall()
+        if partial or any(name is None or folded(name) not in stored for name, _ in names):
             return None
         found.append(tuple(names))
     return tuple(dict.fromkeys(found))

@@ -52,6 +52,7 @@ def attempt(change: RowChange) -> Sql:
 
     It is to have the outcome that ``change`` had: one row that stays as it is, or none.
     """
+    change = not_aborting(change)
     shape, conflict = change.shape, change.conflict
     if change.old is None:
         if change.new is None:
@@ -66,6 +67,11 @@ def attempt(change: RowChange) -> Sql:
     if tried is None:
         raise AssertionError("a table without columns")
     return tried
+
+
+def not_aborting(change: RowChange) -> RowChange:
+    """Return ``change`` to be done as its table declares, with a row that is in the way."""
+    return change.changed(shape=change.shape.changed(on_conflict=False))
 
 
 def update_rows(shape: TableSchema, rows: Sequence[tuple[Image, Image]], changed: Sequence[int]) -> Sql:
@@ -258,21 +264,33 @@ def check_there(shape: TableSchema, image: Image, guards: Collection[str]) -> Sq
 
 
 def check_in_the_way(
-    shape: TableSchema, new: Image, old: Image | None, uniques: Iterable[Sequence[str]], count: int
+    shape: TableSchema,
+    new: Image,
+    old: Image | None,
+    uniques: Iterable[Sequence[tuple[str, str]]],
+    count: int,
 ) -> Sql:
     """Return the query that fails unless ``count`` rows have a key of ``new``, ``old`` itself not counted."""
     arguments: list[SqlValue] = []
     values = {folded(name): value for name, value in zip(shape.columns, new, strict=True)}
     taken = [
-        conjunction([f"{_column(shape, name)} = {_value(values[folded(name)], arguments)}" for name in names])
+        conjunction(
+            [_key_is(shape, name, collation, values[folded(name)], arguments) for name, collation in names]
+        )
         for names in uniques
-        if all(values.get(folded(name)) is not None for name in names)
+        if all(values.get(folded(name)) is not None for name, _ in names)
     ]
     where = f"({' OR '.join(taken) or '0'})"
     if old is not None:
         where += f" AND NOT ({_where(shape, old, (), arguments)})"
     counted = f"(SELECT count(*) FROM {quoted(shape.table)} WHERE {where}) = {count}"
     return f"SELECT {one_or_fail(counted)}", tuple(arguments)
+
+
+def _key_is(shape: TableSchema, name: str, collation: str, value: SqlValue, arguments: list[SqlValue]) -> str:
+    """Return the condition that a column of an index is as ``value``, compared as the index does."""
+    compared = f" COLLATE {quoted(collation)}" if isinstance(value, str | RawText) else ""
+    return f"{_column(shape, name)} = {_value(value, arguments)}{compared}"
 
 
 def one_or_fail(condition: str) -> str:

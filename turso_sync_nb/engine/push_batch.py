@@ -164,7 +164,7 @@ def _replacing(
         yield PushStatement(
             transaction, (change,), stmt, unmet=f"other rows are in the way of {describe(change)}"
         )
-    if done := replace_statement(change):
+    if done := replace_statement(change, around):
         stmt = Stmt(done[0], done[1], want_rows=False)  # type: ignore[arg-type] # no RawText
         yield PushStatement(transaction, (change,), stmt, rows=1)
 

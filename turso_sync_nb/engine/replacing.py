@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes import to_sql
-from turso_sync_nb.changes.definitions import has_upsert, object_type, writes_rows
+from turso_sync_nb.changes.definitions import has_upsert, object_type, reaching, writes_rows
 from turso_sync_nb.changes.model import RowChange, SchemaChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.schema import uniques_of
@@ -30,9 +30,10 @@ class Surroundings:
 
     ``triggered`` tables have triggers, so the order of their rows matters. ``writing`` ones have triggers
     that write rows: those do with rows in their way what the statement does. ``upserting`` ones have an
-    upsert in a trigger, whose DO UPDATE ``tursodb`` ignores under OR IGNORE. ``uniques`` are those of tables
-    on which rows are replaced; a table with an index on an expression is not among them, nor one
-    whose names, columns or indexes change in the same batch: they are no more what they were.
+    upsert in a trigger, whose DO UPDATE ``tursodb`` ignores under OR IGNORE. Triggers that those triggers
+    fire count too. ``uniques`` are those of tables on which rows are replaced; a table with an index on an
+    expression is not among them, nor one whose names, columns or indexes change in the same batch: they are
+    no more what they were.
     """
 
     triggered: frozenset[str] = frozenset()
@@ -51,7 +52,16 @@ class Surroundings:
         """Return whether ``change`` is sent as REPLACE."""
         if change.outcome != "changed" or folded(change.shape.table) not in self.uniques:
             return False
-        return bool(victims) or self.conflict_of(change) == "replace"
+        return bool(victims) or self.conflict_of(change) == "replace" or self.is_as_declared(change)
+
+    def is_as_declared(self, change: RowChange) -> bool:
+        """Return whether ``change`` is sent without a conflict algorithm where its table declares one.
+
+        Else triggers that write rows would do with rows in their way what the statement is told.
+        """
+        return (
+            change.shape.on_conflict and change.op != "delete" and folded(change.shape.table) in self.writing
+        )
 
 
 ALONE: Final = Surroundings()
@@ -66,14 +76,13 @@ def surroundings(raw: apsw.Connection, transactions: Iterable[Transaction]) -> S
     replaced = {
         folded(change.shape.table): change.shape.table
         for change in changes
-        if isinstance(change, RowChange) and (change.by_replace or change.conflict == "replace")
+        if isinstance(change, RowChange)
+        and (change.by_replace or change.conflict == "replace" or change.shape.on_conflict)
     }
     found = {name: uniques_of(raw, table) for name, table in replaced.items() if name not in altered}
     known = {name: uniques for name, uniques in found.items() if uniques is not None}
     triggered = frozenset(folded(table) for table, _ in triggers)
-    writing = frozenset(folded(table) for table, sql in triggers if writes_rows(sql))
-    upserting = frozenset(folded(table) for table, sql in triggers if has_upsert(sql))
-    return Surroundings(triggered, writing, upserting, known)
+    return Surroundings(triggered, reaching(triggers, writes_rows), reaching(triggers, has_upsert), known)
 
 
 def _tables(change: SchemaChange) -> Iterator[str]:
@@ -115,11 +124,14 @@ def checks(victims: list[RowChange], change: RowChange, around: Surroundings) ->
     yield to_sql.check_in_the_way(change.shape, change.new or (), change.old, uniques, len(victims))
 
 
-def replace_statement(change: RowChange) -> to_sql.Sql | None:
+def replace_statement(change: RowChange, around: Surroundings) -> to_sql.Sql | None:
     """Return the statement that does ``change`` and replaces what is in its way."""
+    conflict: Conflict = "replace"
+    if around.is_as_declared(change):
+        conflict, change = around.conflict_of(change), to_sql.not_aborting(change)
     if change.old is None:
-        return to_sql.insert(change.shape, [change.new or ()], conflict="replace")
+        return to_sql.insert(change.shape, [change.new or ()], conflict=conflict)
     guards = to_sql.differing(change.shape, change.old, change.new or ()) - change.derived
     return to_sql.guarded_update(
-        change.shape, change.old, change.new or (), guards, conflict="replace", sets=change.sets
+        change.shape, change.old, change.new or (), guards, conflict=conflict, sets=change.sets
     )

@@ -7,7 +7,7 @@ old images are those of the newer base, so that a push can be guarded by them.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.changes.conflicts import Kind, Policies, Row
     from turso_sync_nb.changes.model import Change, Image, Operation, TableSchema, Transaction
-    from turso_sync_nb.changes.model import Conflict as ConflictClause
     from turso_sync_nb.engine.asking import Asking
     from turso_sync_nb.options import Transform
 
@@ -260,7 +259,8 @@ class _Replay:
             taken_by = self._row(change.shape, new)
         else:
             try:
-                self._run(to_sql.insert(change.shape, [new], conflict=self._conflict_for(change, None, new)))
+                made = self._as_made(change, None, new)
+                self._run(to_sql.insert(made.shape, [new], conflict=made.conflict))
             except apsw.ConstraintError:
                 taken_by = self._row(change.shape, new) if to_sql.usable_key(change.shape, new) else None
                 if taken_by is None:
@@ -325,8 +325,10 @@ class _Replay:
             return change.changed(op="delete", old=row, new=None)
         if row is None or wanted is None or same_image(row, wanted):
             return None
-        conflict = self._conflict_for(change, row, wanted)
-        self._run(to_sql.guarded_update(shape, row, wanted, (), conflict=conflict, sets=change.sets))
+        made = self._as_made(change, row, wanted)
+        self._run(
+            to_sql.guarded_update(made.shape, row, wanted, (), conflict=made.conflict, sets=change.sets)
+        )
         return change.changed(op="update", old=row, new=wanted)
 
     def _attempt(self, change: RowChange) -> RowChange | None:
@@ -357,17 +359,18 @@ class _Replay:
             self._run(to_sql.carry(change))
         return change if self.raw.changes() else None
 
-    def _conflict_for(self, change: RowChange, old: Image | None, new: Image) -> ConflictClause:
-        """Return the conflict algorithm of a statement if no row is in its way; else the error is wanted."""
-        uniques = uniques_of(self.raw, change.shape.table) if change.conflict else None
-        if uniques is None:
-            return ""
-        sql, arguments = to_sql.check_in_the_way(change.shape, new, old, uniques, 0)
-        try:
-            self.raw.execute(sql, arguments)
-        except apsw.SQLError:
-            return ""
-        return change.conflict
+    def _as_made(self, change: RowChange, old: Image | None, new: Image) -> RowChange:
+        """Return ``change`` with what its statement and table say about rows in the way, if none is there.
+
+        Else the error is wanted.
+        """
+        if not (change.conflict or change.shape.on_conflict):
+            return change
+        if (uniques := uniques_of(self.raw, change.shape.table)) is not None:
+            with suppress(apsw.SQLError):
+                self.raw.execute(*to_sql.check_in_the_way(change.shape, new, old, uniques, 0))
+                return to_sql.not_aborting(change)
+        return change.changed(conflict="")
 
     def _plainly(self, change: RowChange) -> RowChange:
         """Do a change of a table that is never pushed: nobody else changes it.
