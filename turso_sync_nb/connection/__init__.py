@@ -3,7 +3,8 @@
 | file | holds |
 | --- | --- |
 | ``arguments.py`` | arguments of ``connect()``, checked |
-| ``connection.py`` | Connection |
+| ``sql.py`` | SqlConnection: the first of the chain that ends in Connection |
+| ``connection.py`` | Connection, the last of it |
 | ``cursor.py`` | Cursor |
 | ``drop_in.py``, ``row.py``, ``batches.py``, ``dump.py`` | names of sqlite3 and of Turso's package |
 | ``dialect.py`` | the dialect of SQLAlchemy |

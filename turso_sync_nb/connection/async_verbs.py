@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.connection.cursor import Cursor
     from turso_sync_nb.connection.frame_editing import EditReport
     from turso_sync_nb.connection.parameters import Parameters
     from turso_sync_nb.connection.results import QueryResult
+    from turso_sync_nb.connection.syncing import SyncConnection
     from turso_sync_nb.connection.writing import Mode
     from turso_sync_nb.engine.reports import CheckpointReport, PullReport, PushReport
 
@@ -43,7 +43,7 @@ _R = TypeVar("_R")
 class AsyncVerbs:
     """The verbs; made by a connection. Arguments, results and errors are those of the plain ones."""
 
-    def __init__(self, db: Connection) -> None:
+    def __init__(self, db: SyncConnection) -> None:
         self._db = db
         self._session = db._session  # noqa: SLF001 - one unit with its connection
         self._verbs = db._replica.verbs  # noqa: SLF001 - one unit with its connection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from turso_sync_nb.changes.sql_text import first_word
 from turso_sync_nb.connection.parameters import Parameters, bindings
@@ -13,9 +13,9 @@ from turso_sync_nb.errors import Error, ProgrammingError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.connection.cursor import Cursor
     from turso_sync_nb.connection.facts import Description
+    from turso_sync_nb.connection.sql import SqlConnection
 
 Statement: TypeAlias = "str | tuple[str, Parameters]"
 
@@ -40,37 +40,26 @@ class BatchResult:
     query_duration_ms: float | None = None
 
 
-class BatchMixin:
-    """The part of a connection that runs batches."""
-
-    def batch(self, statements: Iterable[Statement], mode: str | None = None) -> list[BatchResult]:
-        """Run statements, each SQL or a pair of SQL and parameters, and return a result for each.
-
-        It ends at the first that fails: the error has ``batch_index``, the number of that statement from 0,
-        and ``batch_results``, the results of those before it and ``None`` for the others. ``mode`` deferred,
-        immediate or exclusive makes one transaction of them, undone by an error; without, each commits
-        alone. In an open transaction they join it, and ``mode`` does not count.
-
-        Raises:
-            ProgrammingError: ``mode`` is another one, or a statement is none of these two forms; nothing ran.
-        """
-        db = cast("Connection", self)
-        begin = _begin(mode)
-        pairs = _pairs(statements)
-        if begin is None or db.in_transaction or not pairs:
-            return _run(db, pairs)
-        for index, (sql, _) in enumerate(pairs):
-            if first_word(sql) in _ENDS_OR_BEGINS:
-                error = ProgrammingError("no BEGIN, COMMIT or savepoint where a mode is given")
-                raise _told(error, index, [])
-        db.execute(begin)
-        try:
-            results = _run(db, pairs)
-            db.commit()
-        except BaseException:
-            db.rollback()
-            raise
-        return results
+def run_batch(
+    db: SqlConnection, statements: Iterable[Statement], mode: str | None = None
+) -> list[BatchResult]:
+    """Run a batch; see ``batch`` of :class:`DropInConnection`."""
+    begin = _begin(mode)
+    pairs = _pairs(statements)
+    if begin is None or db.in_transaction or not pairs:
+        return _run(db, pairs)
+    for index, (sql, _) in enumerate(pairs):
+        if first_word(sql) in _ENDS_OR_BEGINS:
+            error = ProgrammingError("no BEGIN, COMMIT or savepoint where a mode is given")
+            raise _told(error, index, [])
+    db.execute(begin)
+    try:
+        results = _run(db, pairs)
+        db.commit()
+    except BaseException:
+        db.rollback()
+        raise
+    return results
 
 
 def _begin(mode: str | None) -> str | None:
@@ -98,7 +87,7 @@ def _pairs(statements: Iterable[Statement]) -> list[tuple[str, Parameters]]:
     return pairs
 
 
-def _run(db: Connection, pairs: list[tuple[str, Parameters]]) -> list[BatchResult]:
+def _run(db: SqlConnection, pairs: list[tuple[str, Parameters]]) -> list[BatchResult]:
     results: list[BatchResult] = []
     level, db.isolation_level = db.isolation_level, None
     try:

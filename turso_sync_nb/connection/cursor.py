@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from turso_sync_nb.changes.sql_text import first_word
 from turso_sync_nb.connection.parameters import Parameters, are_bindable, bindings, is_bindable
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.connection.facts import Columns, Description, Facts
+    from turso_sync_nb.connection.sql import SqlConnection
+
 
 Row = tuple[Any, ...]
 
@@ -55,8 +57,8 @@ class Cursor(RowFactoryMixin):
     """Whether the next statement that reads is to have ``_raw`` once that has no further row."""
     _closed = False
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    def __init__(self, connection: SqlConnection) -> None:
+        self.connection = cast("Connection", connection)
         self._session = connection._session  # noqa: SLF001 - a cursor is one unit with its connection
         self._row_factory = connection.row_factory
 

@@ -5,22 +5,23 @@ The table of all of them, with what differs and why, is in ``docs/from_turso_syn
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
 from turso_sync_nb import errors
-from turso_sync_nb.connection.batches import BatchMixin, BatchResult
-from turso_sync_nb.connection.dump import DumpMixin
-from turso_sync_nb.connection.row import Row, RowFactoryMixin
+from turso_sync_nb.connection.batches import BatchResult, Statement, run_batch
+from turso_sync_nb.connection.dump import backup, dump
+from turso_sync_nb.connection.fetching import FetchingConnection
+from turso_sync_nb.connection.row import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import sqlite3
+    from collections.abc import Iterable, Iterator
 
-    from turso_sync_nb.connection.connection import Connection
-    from turso_sync_nb.connection.session import Session
+    from turso_sync_nb.connection.dump import Progress
 
-__all__ = ["BatchResult", "DropInMixin", "Row", "sqlite_version", "sqlite_version_info"]
+__all__ = ["BatchResult", "DropInConnection", "Row", "sqlite_version", "sqlite_version_info"]
 
 sqlite_version: Final = apsw.sqlite_lib_version()
 sqlite_version_info: Final = tuple(map(int, sqlite_version.split(".")))
@@ -31,8 +32,8 @@ LEGACY: Final = "LEGACY"
 _LEGACY_OF_SQLITE3: Final = -1
 
 
-class DropInMixin(RowFactoryMixin, BatchMixin, DumpMixin):
-    """The part of a connection that other packages' programs expect."""
+class DropInConnection(FetchingConnection):
+    """A connection with the names that other packages' programs expect."""
 
     Warning: Final = errors.Warning
     Error: Final = errors.Error
@@ -45,20 +46,6 @@ class DropInMixin(RowFactoryMixin, BatchMixin, DumpMixin):
     ProgrammingError: Final = errors.ProgrammingError
     NotSupportedError: Final = errors.NotSupportedError
 
-    _session: Session
-    _text_factory: Callable[[bytes], Any] | None = None
-
-    @property
-    def text_factory(self) -> Any:
-        """The maker of values from texts' UTF-8 bytes in rows of cursors: ``str``, ``bytes``, a function."""
-        return self._text_factory or str
-
-    @text_factory.setter
-    def text_factory(self, factory: Any) -> None:
-        if not callable(factory):
-            raise errors.ProgrammingError("set text_factory: give str, bytes, or a function of bytes")
-        self._text_factory = None if factory is str else factory
-
     @property
     def autocommit(self) -> Any:
         """``"LEGACY"``: ``isolation_level`` decides; ``True`` when that is ``None``."""
@@ -66,7 +53,6 @@ class DropInMixin(RowFactoryMixin, BatchMixin, DumpMixin):
 
     @autocommit.setter
     def autocommit(self, value: Any) -> None:
-        db = cast("Connection", self)
         if value is False:
             raise errors.NotSupportedError(
                 "set autocommit = False: a transaction that is always open would hold back every pull; "
@@ -75,9 +61,9 @@ class DropInMixin(RowFactoryMixin, BatchMixin, DumpMixin):
         if value is not True and value not in (LEGACY, _LEGACY_OF_SQLITE3):
             raise errors.ProgrammingError(f"set autocommit = {value!r}: use True or 'LEGACY'")
         if value is True:
-            db.isolation_level = None
-        elif db.isolation_level is None:
-            db.isolation_level = "DEFERRED"
+            self.isolation_level = None
+        elif self.isolation_level is None:
+            self.isolation_level = "DEFERRED"
 
     def set_query_timeout(self, milliseconds: int) -> None:
         """Have SQLite stop a statement that runs longer, with an ``OperationalError``; 0: never."""
@@ -89,3 +75,41 @@ class DropInMixin(RowFactoryMixin, BatchMixin, DumpMixin):
     def get_query_timeout(self) -> int:
         """Return the limit of :meth:`set_query_timeout`."""
         return round((self._session.deadline.statement_s or 0) * 1000)
+
+    def batch(self, statements: Iterable[Statement], mode: str | None = None) -> list[BatchResult]:
+        """Run statements, each SQL or a pair of SQL and parameters, and return a result for each.
+
+        It ends at the first that fails: the error has ``batch_index``, the number of that statement from 0,
+        and ``batch_results``, the results of those before it and ``None`` for the others. ``mode`` deferred,
+        immediate or exclusive makes one transaction of them, undone by an error; without, each commits
+        alone. In an open transaction they join it, and ``mode`` does not count.
+
+        Raises:
+            ProgrammingError: ``mode`` is another one, or a statement is none of these two forms; nothing ran.
+        """
+        return run_batch(self, statements, mode)
+
+    def iterdump(self) -> Iterator[str]:
+        """Yield SQL that makes this database anew: tables with their rows, then indexes, triggers and views.
+
+        Tables of this package and of the protocol are left out; of a virtual table just its making is there.
+        """
+        return dump(self)
+
+    def backup(
+        self,
+        target: sqlite3.Connection | apsw.Connection,
+        *,
+        pages: int = -1,
+        progress: Progress | None = None,
+        name: str = "main",
+    ) -> None:
+        """Copy the whole database into ``target``, a connection of Python's sqlite3 or of APSW.
+
+        What is not here is fetched first. ``pages`` are copied at a time, and ``progress`` is called with
+        (status, remaining, total) after each time, as in sqlite3.
+
+        Raises:
+            UsageError: ``target`` is another thing, such as a replica, or ``name`` is not main.
+        """
+        backup(self, target, pages=pages, progress=progress, name=name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import apsw
 
@@ -16,83 +16,70 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator
 
-    from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.connection.cursor import Cursor
+    from turso_sync_nb.connection.fetching import FetchingConnection
+    from turso_sync_nb.connection.sql import SqlConnection
 
     Progress = Callable[[int, int, int], object]
 
 _SCHEMA: Final = "SELECT type, name, sql FROM main.sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
 
 
-class DumpMixin:
-    """The part of a connection that is copied elsewhere."""
-
-    def iterdump(self) -> Iterator[str]:
-        """Yield SQL that makes this database anew: tables with their rows, then indexes, triggers and views.
-
-        Tables of this package and of the protocol are left out; of a virtual table just its making is there.
-        """
-        db = cast("Connection", self)
-        objects = [row for row in _rows(db, _SCHEMA).fetchall() if not is_internal(row[1])]
-        yield "BEGIN TRANSACTION;"
-        for kind, name, sql in objects:
-            if kind != "table":
-                continue
+def dump(db: SqlConnection) -> Iterator[str]:
+    """Yield SQL that makes the database anew; see ``iterdump`` of :class:`DropInConnection`."""
+    objects = [row for row in _rows(db, _SCHEMA).fetchall() if not is_internal(row[1])]
+    yield "BEGIN TRANSACTION;"
+    for kind, name, sql in objects:
+        if kind != "table":
+            continue
+        yield f"{sql};"
+        listed = _rows(db, f"PRAGMA main.table_info({quoted(name)})")  # generated columns are not
+        columns = [quoted(row[1]) for row in listed]
+        if sql.upper().startswith("CREATE VIRTUAL") or not columns:
+            continue
+        values = " || ',' || ".join(f"quote({column})" for column in columns)
+        into = f"INSERT INTO {quoted(name)}({','.join(columns)}) VALUES("
+        for (row,) in _rows(db, f"SELECT {values} FROM main.{quoted(name)}"):
+            yield f"{into}{row});"
+    if _rows(db, "SELECT 1 FROM main.sqlite_schema WHERE name = 'sqlite_sequence'").fetchall():
+        yield 'DELETE FROM "sqlite_sequence";'
+        for name, number in _rows(db, "SELECT name, seq FROM main.sqlite_sequence"):
+            if not is_internal(name):
+                text = name.replace("'", "''")
+                yield f"INSERT INTO \"sqlite_sequence\" VALUES('{text}',{number});"
+    for kind, _, sql in objects:
+        if kind != "table":
             yield f"{sql};"
-            listed = _rows(db, f"PRAGMA main.table_info({quoted(name)})")  # generated columns are not
-            columns = [quoted(row[1]) for row in listed]
-            if sql.upper().startswith("CREATE VIRTUAL") or not columns:
-                continue
-            values = " || ',' || ".join(f"quote({column})" for column in columns)
-            into = f"INSERT INTO {quoted(name)}({','.join(columns)}) VALUES("
-            for (row,) in _rows(db, f"SELECT {values} FROM main.{quoted(name)}"):
-                yield f"{into}{row});"
-        if _rows(db, "SELECT 1 FROM main.sqlite_schema WHERE name = 'sqlite_sequence'").fetchall():
-            yield 'DELETE FROM "sqlite_sequence";'
-            for name, number in _rows(db, "SELECT name, seq FROM main.sqlite_sequence"):
-                if not is_internal(name):
-                    text = name.replace("'", "''")
-                    yield f"INSERT INTO \"sqlite_sequence\" VALUES('{text}',{number});"
-        for kind, _, sql in objects:
-            if kind != "table":
-                yield f"{sql};"
-        yield "COMMIT;"
+    yield "COMMIT;"
 
-    def backup(
-        self,
-        target: sqlite3.Connection | apsw.Connection,
-        *,
-        pages: int = -1,
-        progress: Progress | None = None,
-        name: str = "main",
-    ) -> None:
-        """Copy the whole database into ``target``, a connection of Python's sqlite3 or of APSW.
 
-        What is not here is fetched first. ``pages`` are copied at a time, and ``progress`` is called with
-        (status, remaining, total) after each time, as in sqlite3.
+def backup(
+    db: FetchingConnection,
+    target: sqlite3.Connection | apsw.Connection,
+    *,
+    pages: int = -1,
+    progress: Progress | None = None,
+    name: str = "main",
+) -> None:
+    """Copy the database into ``target``; see the method of :class:`DropInConnection`."""
+    import sqlite3
 
-        Raises:
-            UsageError: ``target`` is another thing, such as a replica, or ``name`` is not main.
-        """
-        import sqlite3
-
-        db = cast("Connection", self)
-        if name != "main":
-            raise UsageError(f"back up {name}: only main is the replica's", hint="leave the name out")
-        if not isinstance(target, sqlite3.Connection | apsw.Connection):
-            raise UsageError(
-                f"back up into {type(target).__name__}: not a connection of sqlite3 or apsw",
-                hint="use sqlite3.connect(FILE) as the target, or db.export(FILE)",
-            )
-        with tempfile.TemporaryDirectory(prefix="turso-sync-nb-") as folder:
-            copy = Path(folder) / "copy.db"
-            db.export(copy)
-            if isinstance(target, sqlite3.Connection):
-                with closing(sqlite3.connect(copy)) as source:
-                    source.backup(target, pages=pages, progress=progress)
-            else:
-                with closing(apsw.Connection(str(copy))) as plain:
-                    _copied(plain, target, pages, progress)
+    if name != "main":
+        raise UsageError(f"back up {name}: only main is the replica's", hint="leave the name out")
+    if not isinstance(target, sqlite3.Connection | apsw.Connection):
+        raise UsageError(
+            f"back up into {type(target).__name__}: not a connection of sqlite3 or apsw",
+            hint="use sqlite3.connect(FILE) as the target, or db.export(FILE)",
+        )
+    with tempfile.TemporaryDirectory(prefix="turso-sync-nb-") as folder:
+        copy = Path(folder) / "copy.db"
+        db.export(copy)
+        if isinstance(target, sqlite3.Connection):
+            with closing(sqlite3.connect(copy)) as source:
+                source.backup(target, pages=pages, progress=progress)
+        else:
+            with closing(apsw.Connection(str(copy))) as plain:
+                _copied(plain, target, pages, progress)
 
 
 def _copied(source: apsw.Connection, target: apsw.Connection, pages: int, progress: Progress | None) -> None:
@@ -104,7 +91,7 @@ def _copied(source: apsw.Connection, target: apsw.Connection, pages: int, progre
                 progress(int(status), backup.remaining, backup.page_count)
 
 
-def _rows(db: Connection, sql: str) -> Cursor:
+def _rows(db: SqlConnection, sql: str) -> Cursor:
     cursor = db.cursor()
     cursor.row_factory = None
     return cursor.execute(sql)

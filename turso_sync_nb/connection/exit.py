@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.connection.sql import SqlConnection
 
-_OPEN: Final[WeakSet[Connection]] = WeakSet()
+_OPEN: Final[WeakSet[SqlConnection]] = WeakSet()
 
 
-def close_at_exit(connection: Connection) -> None:
+def close_at_exit(connection: SqlConnection) -> None:
     """Have ``connection`` closed at the end unless it is closed before."""
     _OPEN.add(connection)
 

@@ -1,54 +1,28 @@
-"""Control fetching on a connection: a budget, a query's pages ahead of need, or everything."""
+"""Fetch pages ahead of need on a connection: a query's, a table's, or all of them."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from turso_sync_nb.connection.functions import FunctionsConnection
 from turso_sync_nb.connection.parameters import Parameters, bindings
 from turso_sync_nb.engine import page_owners, table_sizes
 from turso_sync_nb.engine.ensure import ensure
+from turso_sync_nb.engine.export import export
 from turso_sync_nb.engine.hydration import Hydration, hydrate
 from turso_sync_nb.engine.query_trees import dry_run
-from turso_sync_nb.errors import UsageError
-from turso_sync_nb.storage.pages.fetch_budget import FetchBudget
-from turso_sync_nb.units import parse_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import os
+    from collections.abc import Callable
 
-    from turso_sync_nb.connection.session import Session
     from turso_sync_nb.engine.page_owners import OwnedFetch, Owner
-    from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.engine.reports import DryRun
     from turso_sync_nb.engine.table_sizes import TableSize
 
 
-class FetchingMixin:
-    """The part of a connection that says what is fetched, and when."""
-
-    _session: Session
-    _replica: Replica
-
-    @contextmanager
-    def fetching(self, *, max_fetch: int | str | None = None, offline: bool = False) -> Iterator[None]:
-        """Limit what this connection fetches in the block: all of it together.
-
-        ``max_fetch`` are bytes of pages, read-ahead included (``"2MB"``); each request is checked before it
-        is sent, and made smaller to fit. ``offline``: nothing is fetched. What a statement wrote before it
-        met the limit is rolled back with its transaction.
-
-        Raises:
-            FetchBudgetError: a query wants more.
-            RemoteUnreachableError: a query wants a page that is not here, ``offline``.
-            UsageError: ``max_fetch`` is no size.
-        """
-        self._session.check_open()
-        bytes_max = parse_size(max_fetch) if isinstance(max_fetch, str) else max_fetch
-        if bytes_max is not None and bytes_max < 0:
-            raise UsageError(f"limit a fetch: max_fetch is {bytes_max}", hint="give bytes, 0 or more")
-        with self._session.allowed(FetchBudget(bytes_max, offline=offline)):
-            yield
+class FetchingConnection(FunctionsConnection):
+    """A connection that fetches ahead of need, or everything."""
 
     def ensure(self, sql: str) -> None:
         """Fetch the pages that the query ``sql`` reads; it then runs without the remote.
@@ -93,6 +67,16 @@ class FetchingMixin:
         """
         self._session.check_open()
         return hydrate(self._replica, tell)
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write the whole database as a plain SQLite file to ``path``, for other tools.
+
+        Pages that are not here are fetched first. Changes of an open transaction are not in it. ``path``
+        must not exist; nothing is left there when it fails.
+        """
+        self._session.check_open()
+        with self._session.running():
+            export(self._replica, path)
 
     def page_owners(self) -> list[Owner]:
         """Return the tables and indexes with their pages, as far as pages that are here tell.

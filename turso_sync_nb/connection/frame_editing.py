@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.connection.frame_diff import Key
     from turso_sync_nb.connection.parameters import Parameters
+    from turso_sync_nb.connection.sql import SqlConnection
 
 EDITS_KEPT: Final = 8
 """Frames of one connection that can be applied; an older one has to be taken again."""
@@ -85,7 +85,7 @@ class FrameEdits:
         self._baselines: dict[int, FrameBaseline] = {}
 
     def edit_frame(
-        self, db: Connection, table: str, where: str | None = None, parameters: Parameters | None = None
+        self, db: SqlConnection, table: str, where: str | None = None, parameters: Parameters | None = None
     ) -> pd.DataFrame:
         """Return rows of ``table``; see the method of that name on :class:`Connection`."""
         columns, key, auto_key = editable(db, table, by_rowid=True)
@@ -115,7 +115,7 @@ class FrameEdits:
         return frame
 
     def preview(
-        self, db: Connection, frame: pd.DataFrame, *, of: pd.DataFrame | None = None, delete: bool = False
+        self, db: SqlConnection, frame: pd.DataFrame, *, of: pd.DataFrame | None = None, delete: bool = False
     ) -> pd.DataFrame:
         """Return what :meth:`apply` would write; see the method of that name on :class:`Connection`."""
         baseline = self._baseline_of(frame, of)
@@ -131,7 +131,7 @@ class FrameEdits:
 
     def apply(
         self,
-        db: Connection,
+        db: SqlConnection,
         frame: pd.DataFrame,
         *,
         of: pd.DataFrame | None = None,
@@ -165,7 +165,7 @@ class FrameEdits:
 
 
 def write_edits(
-    db: Connection,
+    db: SqlConnection,
     baseline: FrameBaseline,
     edits: Sequence[RowEdit],
     on_changed: OnChanged,
@@ -190,7 +190,7 @@ def write_edits(
 
 
 def editable(
-    db: Connection, table: str, *, by_rowid: bool = False
+    db: SqlConnection, table: str, *, by_rowid: bool = False
 ) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
     """Return the columns of a table, its key, and whether SQLite assigns that.
 
@@ -220,7 +220,7 @@ def editable(
 
 
 def check_condition(
-    db: Connection, table: str, where: str | None, parameters: Parameters | None = None
+    db: SqlConnection, table: str, where: str | None, parameters: Parameters | None = None
 ) -> None:
     """Refuse a ``where`` that is neither empty nor one SQL condition.
 
@@ -251,7 +251,7 @@ def check_condition(
 
 
 def _rows_now(
-    db: Connection, baseline: FrameBaseline, edits: Sequence[RowEdit]
+    db: SqlConnection, baseline: FrameBaseline, edits: Sequence[RowEdit]
 ) -> Mapping[Key, tuple[Any, ...]]:
     """Return the rows that ``edits`` are about, as they are now, by key."""
     keys = {one.key for one in edits if one.operation != "kept" and None not in one.key}
@@ -304,7 +304,7 @@ def _statements(
 
 
 def _run(
-    db: Connection,
+    db: SqlConnection,
     baseline: FrameBaseline,
     sql: str,
     edits: Sequence[RowEdit],

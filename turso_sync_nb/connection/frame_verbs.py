@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from turso_sync_nb.connection.drop_in import DropInConnection
+from turso_sync_nb.connection.frame_editing import FrameEdits
 from turso_sync_nb.connection.frames import frame_of_rows
 from turso_sync_nb.connection.saving import saving
 from turso_sync_nb.connection.writing import Mode, write_frame
@@ -12,24 +14,27 @@ from turso_sync_nb.errors import ProgrammingError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     import pandas as pd
     import pyarrow as pa
 
-    from turso_sync_nb.connection.connection import Connection
-    from turso_sync_nb.connection.frame_editing import EditReport, FrameEdits, OnChanged
+    from turso_sync_nb.connection.frame_editing import EditReport, OnChanged
     from turso_sync_nb.connection.parameters import Parameters
+    from turso_sync_nb.engine.replica import Replica
 
 
-class FrameVerbsMixin:
-    """The part of a connection that gives and takes frames."""
+class FrameConnection(DropInConnection):
+    """A connection that gives and takes frames."""
 
-    _frame_edits: FrameEdits
-
-    @property
-    def _connection(self) -> Connection:
-        return cast("Connection", self)
+    def __init__(
+        self,
+        replica: Replica,
+        isolation_level: str | None = "DEFERRED",
+        tables_ignore: Collection[str] = (),
+    ) -> None:
+        self._frame_edits = FrameEdits()
+        super().__init__(replica, isolation_level, tables_ignore)
 
     # Reading
 
@@ -39,7 +44,7 @@ class FrameVerbsMixin:
         Raises:
             ProgrammingError: no statement of ``sql`` returns rows.
         """
-        frame = self._connection.run(sql, parameters).frame()
+        frame = self.run(sql, parameters).frame()
         if frame is None:
             raise ProgrammingError("query: the statement returns no rows; use execute() for it")
         return frame
@@ -53,7 +58,7 @@ class FrameVerbsMixin:
             ProgrammingError: no statement of ``sql`` returns rows.
             UsageError: a column holds values of several types.
         """
-        table = self._connection.run(sql, parameters).table()
+        table = self.run(sql, parameters).table()
         if table is None:
             raise ProgrammingError("query: the statement returns no rows; use execute() for it")
         return table
@@ -71,7 +76,7 @@ class FrameVerbsMixin:
         """
         if chunksize < 1:
             raise ProgrammingError(f"query in chunks of {chunksize}: at least one row goes into a chunk")
-        with closing(self._connection.cursor()) as cursor:
+        with closing(self.cursor()) as cursor:
             cursor.row_factory = None
             cursor.execute(sql, () if parameters is None else parameters)
             if cursor.description is None:
@@ -95,7 +100,7 @@ class FrameVerbsMixin:
             ProgrammingError: no statement of ``sql`` returns rows.
         """
         with saving(path) as rows:
-            if self._connection.run(sql, parameters, gather=rows.of).columns is None:
+            if self.run(sql, parameters, gather=rows.of).columns is None:
                 raise ProgrammingError("query: the statement returns no rows; use execute() for it")
         return rows.count
 
@@ -113,7 +118,7 @@ class FrameVerbsMixin:
         Raises:
             UsageError: no such table, or one without rows of its own: views, virtual tables.
         """
-        return self._frame_edits.edit_frame(self._connection, table, where, parameters)
+        return self._frame_edits.edit_frame(self, table, where, parameters)
 
     def preview(
         self, frame: pd.DataFrame, *, of: pd.DataFrame | None = None, delete: bool = False
@@ -124,7 +129,7 @@ class FrameVerbsMixin:
         or ``None``. Rows that ``frame`` lacks are ``kept``, with ``delete`` they are a ``delete``. Arguments
         and errors as for :meth:`apply`.
         """
-        return self._frame_edits.preview(self._connection, frame, of=of, delete=delete)
+        return self._frame_edits.preview(self, frame, of=of, delete=delete)
 
     def apply(
         self,
@@ -148,7 +153,7 @@ class FrameVerbsMixin:
             UsageError: not a frame of :meth:`edit_frame`, or one with rows that cannot be written.
             IntegrityError: a constraint; nothing was written.
         """
-        return self._frame_edits.apply(self._connection, frame, of=of, delete=delete, on_changed=on_changed)
+        return self._frame_edits.apply(self, frame, of=of, delete=delete, on_changed=on_changed)
 
     def write_frame(self, frame: pd.DataFrame, table: str, mode: Mode = "append") -> int:
         """Write the rows of ``frame`` into ``table`` and return how many; all of them or none.
@@ -164,4 +169,4 @@ class FrameVerbsMixin:
                 them), no key to upsert by; the message names column and row.
             IntegrityError: a constraint.
         """
-        return write_frame(self._connection, frame, table, mode)
+        return write_frame(self, frame, table, mode)

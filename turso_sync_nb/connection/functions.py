@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import apsw
 
+from turso_sync_nb.connection.sql import SqlConnection
 from turso_sync_nb.connection.stand_ins import CollationStandIn, FunctionStandIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from turso_sync_nb.connection.session import Session
     from turso_sync_nb.storage.prefetch.speculative_db import LocalObject
 
 
@@ -38,10 +38,8 @@ class WindowAggregate(Aggregate, Protocol):
         """Take back the oldest row's values."""
 
 
-class FunctionsMixin:
-    """The part of a connection that extends SQL."""
-
-    _session: Session
+class FunctionsConnection(SqlConnection):
+    """A connection that a user extends with functions, collations and handlers."""
 
     def create_function(
         self,

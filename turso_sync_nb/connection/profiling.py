@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.connection.frames import Declared, Part
+    from turso_sync_nb.connection.sql import SqlConnection
     from turso_sync_nb.engine.reports import QueryReport
 
 KEPT_BYTES_MAX: Final = 500_000_000
@@ -83,7 +83,7 @@ class TableProfile:
 
 
 def profile_table(
-    db: Connection, table: str, columns: Sequence[tuple[str, str]], sample: int | None = None
+    db: SqlConnection, table: str, columns: Sequence[tuple[str, str]], sample: int | None = None
 ) -> TableProfile:
     """Return the profile of ``columns``, names with declared types; of about ``sample`` rows if given."""
     listed = ", ".join(quoted(name) for name, _ in columns)
@@ -106,7 +106,7 @@ def profile_table(
     return TableProfile(tuple(found), cost, summaries.step, sampled)
 
 
-def _sample(db: Connection, table: str, count: int) -> tuple[str, str]:
+def _sample(db: SqlConnection, table: str, count: int) -> tuple[str, str]:
     """Return a FROM clause of about ``count`` rows, in runs from all over the table, and what they are."""
     kind = db.run("SELECT type, wr FROM pragma_table_list WHERE schema = 'main' AND name = ?", (table,)).rows
     names = {str(name).lower() for (name,) in db.run("SELECT name FROM pragma_table_xinfo(?)", (table,)).rows}

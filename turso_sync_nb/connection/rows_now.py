@@ -10,7 +10,7 @@ from turso_sync_nb.changes.names import quoted
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.connection.sql import SqlConnection
 
 KEYS_TOGETHER: Final = 500
 """Keys of one statement; with more SQLite takes longer for each (measured)."""
@@ -20,7 +20,7 @@ _VALUES_MAX: Final = 30_000
 
 
 def rows_now(
-    db: Connection,
+    db: SqlConnection,
     table: str,
     columns: Sequence[str],
     key: Sequence[str],

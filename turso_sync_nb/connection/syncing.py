@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.changes.conflicts import DEFAULT
@@ -12,6 +12,7 @@ from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.net import net
 from turso_sync_nb.changes.schema import read_schema
 from turso_sync_nb.changes.script import script
+from turso_sync_nb.connection.frame_verbs import FrameConnection
 from turso_sync_nb.connection.outbox import (
     changes_frame,
     conflicts_frame,
@@ -34,6 +35,7 @@ from turso_sync_nb.engine.pulled import pulled
 from turso_sync_nb.engine.push import push
 from turso_sync_nb.engine.remote_update import has_update
 from turso_sync_nb.engine.state_diff import diff_with_remote
+from turso_sync_nb.engine.stats import read_stats
 from turso_sync_nb.engine.stepwise import RemoteChanges, apply_changes, wait_changes
 from turso_sync_nb.engine.verify import verify
 from turso_sync_nb.errors import NotSupportedError, UsageError
@@ -44,11 +46,9 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.changes.conflicts import Conflict, Policies
     from turso_sync_nb.changes.model import Transaction
-    from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.connection.review import Keep
-    from turso_sync_nb.connection.session import Session
     from turso_sync_nb.engine.replica import Replica
-    from turso_sync_nb.engine.reports import CheckpointReport, PullReport, PushReport, VerifyReport
+    from turso_sync_nb.engine.reports import CheckpointReport, PullReport, PushReport, Stats, VerifyReport
     from turso_sync_nb.options import Transform
 
 
@@ -69,12 +69,17 @@ class SyncOptions:
     long_poll_timeout_ms: int | None = None
 
 
-class SyncMixin:
-    """The part of a connection that synchronizes."""
+class SyncConnection(FrameConnection):
+    """A connection that synchronizes."""
 
-    _session: Session
-    _replica: Replica
-    _options: SyncOptions
+    def __init__(
+        self,
+        replica: Replica,
+        isolation_level: str | None = "DEFERRED",
+        options: SyncOptions | None = None,
+    ) -> None:
+        self._options = options or SyncOptions()
+        super().__init__(replica, isolation_level, self._options.tables_ignore)
 
     def pull(self, *, keep: Keep | None = None, same_database: bool = False) -> PullReport:
         """Bring what is new on the remote; changes made here stay, on top of it.
@@ -250,6 +255,11 @@ class SyncMixin:
 
     # What waits
 
+    def stats(self) -> Stats:
+        """Return the replica's figures, shared by all its connections."""
+        self._session.check_open()
+        return replace(read_stats(self._replica), cdc_operations=self.pending_changes)
+
     @property
     def pending_changes(self) -> int:
         """The number of changes that wait to be pushed, those of an open transaction included."""
@@ -374,7 +384,7 @@ class SyncMixin:
                 hint="changes() lists what waits",
             )
         with mapped_sql_errors():
-            return undo(cast("Connection", self), pushed)
+            return undo(self, pushed)
 
     def settle(self, conflict: int, side: str) -> str:
         """Settle a conflict of :attr:`settled`, counted from 1, anew by ``"mine"`` or ``"theirs"``.
@@ -396,7 +406,7 @@ class SyncMixin:
             done = "is done here again" if side == "mine" else "is given up"
             return f"settle: transaction {one.transaction} {done}"
         with mapped_sql_errors():
-            return put_row(cast("Connection", self), one, side)
+            return put_row(self, one, side)
 
     @property
     def waiting(self) -> list[Transaction]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.changes.conflicts import Conflict
     from turso_sync_nb.changes.model import Image, Transaction
-    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.connection.sql import SqlConnection
 
 _NAMED_MAX = 3
 """Rows that an error names."""
@@ -52,7 +52,7 @@ def opposite(transaction: Transaction) -> list[RowChange]:
     return undone
 
 
-def undo(db: Connection, transaction: Transaction) -> int:
+def undo(db: SqlConnection, transaction: Transaction) -> int:
     """Do the opposite of a pushed transaction as one of ours, and return how many rows that changes.
 
     Raises:
@@ -68,7 +68,7 @@ def undo(db: Connection, transaction: Transaction) -> int:
     return len(changes)
 
 
-def _undone(db: Connection, change: RowChange) -> bool:
+def _undone(db: SqlConnection, change: RowChange) -> bool:
     """Do one change if the row is as it was left; return whether it was, or is so already."""
     shape, old, new = change.shape, change.old, change.new
     there = _row(db, change)
@@ -92,7 +92,7 @@ def _undone(db: Connection, change: RowChange) -> bool:
     return True
 
 
-def _row(db: Connection, change: RowChange) -> Image | None:
+def _row(db: SqlConnection, change: RowChange) -> Image | None:
     image = change.new if change.old is None else change.old
     found: Image | None = db.execute(*to_sql.select(change.shape, image or ())).fetchone()
     return found
@@ -118,7 +118,7 @@ def _conflict(transaction: Transaction, changes: Iterable[RowChange]) -> Conflic
     )
 
 
-def put_row(db: Connection, conflict: Conflict, side: str) -> str:
+def put_row(db: SqlConnection, conflict: Conflict, side: str) -> str:
     """Give the row of a conflict what one side had changed, as one transaction, and say what was done."""
     row: Any = conflict.local if side == "mine" else conflict.remote
     base: Any = conflict.base

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from turso_sync_nb.connection.connection import Connection
+    from turso_sync_nb.connection.sql import SqlConnection
 
 Mode = Literal["append", "upsert", "replace"]
 
@@ -34,7 +34,7 @@ _KINDS: Final = {"i": "INTEGER", "u": "INTEGER", "b": "BOOLEAN", "f": "REAL", "M
 """Declared types by the kind of a column's dtype; of any other column its values decide."""
 
 
-def write_frame(db: Connection, frame: pd.DataFrame, table: str, mode: Mode) -> int:
+def write_frame(db: SqlConnection, frame: pd.DataFrame, table: str, mode: Mode) -> int:
     """Write ``frame``; see the method of that name on :class:`Connection`."""
     if mode not in ("append", "upsert", "replace"):
         raise UsageError(f"write to {table}: mode {mode!r}", hint="use append, upsert or replace")
@@ -129,7 +129,7 @@ def _check_names(frame: pd.DataFrame, table: str, verb: str) -> None:
         raise UsageError(f"{verb} {table}: {what}", hint="rename or choose columns: frame[[...]]")
 
 
-def _target(db: Connection, frame: pd.DataFrame, table: str, names: list[str], mode: Mode) -> Target:
+def _target(db: SqlConnection, frame: pd.DataFrame, table: str, names: list[str], mode: Mode) -> Target:
     """Return the table to write into, made if it is missing.
 
     Raises:
@@ -167,7 +167,7 @@ def _target(db: Connection, frame: pd.DataFrame, table: str, names: list[str], m
     )
 
 
-def _place(db: Connection, table: str) -> tuple[str, str]:
+def _place(db: SqlConnection, table: str) -> tuple[str, str]:
     """Return the schema and name that ``table`` means to SQLite: a TEMP table before one of the replica.
 
     Raises:
