@@ -19,8 +19,8 @@ WIDGETS = {
     "watch": "watch SELECT id, name, city FROM person ORDER BY id LIMIT 5",
 }
 SHOWN = {
-    "page-map": "sqlite_schema",
-    "dashboard": "pages here",
+    "page-map": "person_city",
+    "dashboard": "What is here, by table",
     "explore": "person_city",
     "review": "nothing new from others",
     "editor": "name 1326",

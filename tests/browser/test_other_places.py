@@ -20,7 +20,7 @@ PLACES = [
 ]
 LAZILY = tsn.PartialSyncOpts(bootstrap_strategy=tsn.PartialSyncPrefixBootstrap(length=4096))
 SHOWN = {
-    ".tsn-page-map th": "sqlite_schema", ".tsn-dashboard dd": "of 131", ".tsn-editor .tsn-cell": "name 1326",
+    ".tsn-page-map th": "person_city", ".tsn-dashboard dd": "of 536", ".tsn-editor .tsn-cell": "name 1326",
     ".tsn-watch td": "name 1326",
 }  # fmt: skip
 PIXEL = """
@@ -113,7 +113,7 @@ def test_widgets_work_there(place_of, widgets, db, kind):
     place = place_of(kind, "dark")
     show_all(place, widgets)
     page = place.page
-    page.get_by_role("button", name="fetch person", exact=True).click()
+    page.locator("[data-fetch='person']").click()
     place.wait(page.locator(".tsn-page-map .tsn-status", has_text=": downloaded "))
     page.locator(".tsn-editor .tsn-cell").nth(7).click()
     page.keyboard.type("Ada")
@@ -153,7 +153,8 @@ def test_snapshots_alone_are_legible_there(place_of, widgets, lab_shots, kind, t
     place.page.screenshot(path=lab_shots / f"{kind}-{theme}-saved.png", full_page=True)
 
 
-FOCUSED = "document.activeElement.ariaLabel ?? document.activeElement.textContent"
+FOCUSED = """(({dataset, ariaLabel, textContent}) =>
+    dataset.fetch ? `fetch ${dataset.fetch}` : ariaLabel ?? textContent)(document.activeElement)"""
 
 
 def test_keyboard_alone(place_of, widgets, db):
@@ -166,24 +167,24 @@ def test_keyboard_alone(place_of, widgets, db):
         page.keyboard.press("Tab")
         reached.append(page.evaluate(FOCUSED))
     order = [
-        "Pages by table and index", "fetch person", "Pull", "Push", "Sync", "Checkpoint", "Add row", "Apply",
+        "what is here, by table", "fetch person", "Pull", "Push", "Sync", "Add row", "Apply",
         "id: 1", "rows of a watched query",
     ]  # fmt: skip
     places = [reached.index(each) for each in order]
     assert reached[0].startswith("page map: ")
     assert places == sorted(places)
-    page.get_by_role("button", name="fetch person", exact=True).focus()
+    page.locator("[data-fetch='person']").focus()
     db.query("SELECT name FROM person WHERE id = 1500")
     place.wait(
-        page.locator(".tsn-page-map .tsn-summary", has_text=re.compile("[1-9] fetched by the last cell"))
+        page.locator(".tsn-page-map .tsn-summary", has_text=re.compile("kB downloaded by the last cell"))
     )
     page.wait_for_timeout(400)
     place.carry()
     assert page.evaluate(FOCUSED) == "fetch person"
     page.keyboard.press("Enter")
     place.wait(page.locator(".tsn-page-map .tsn-status", has_text=": downloaded "))
-    place.wait(page.locator(".tsn-page-map tbody:not(:has([aria-label='fetch person']))"))
-    assert page.evaluate(FOCUSED) == "Pages by table and index"
+    place.wait(page.locator(".tsn-page-map tbody:not(:has([data-fetch='person']))"))
+    assert page.evaluate(FOCUSED) == "what is here, by table"
     page.get_by_role("button", name="Sync", exact=True).focus()
     page.keyboard.press("Enter")
     place.wait(page.get_by_text("pull: nothing new"))
@@ -209,7 +210,7 @@ def test_taken_out_of_the_page_and_put_back(place_of, widgets, db):
         place.carry()
         page.wait_for_timeout(50)
     page.evaluate("main.append(...cells)")
-    place.wait(page.locator(".tsn-page-map .tsn-summary", has_text=re.compile(r"^\d\d of 131")))
+    place.wait(page.locator(".tsn-page-map .tsn-summary", has_text=re.compile(r"^\d\d\.\d kB of")))
     assert page.evaluate(PIXEL) != light
     page.wait_for_function("document.querySelector('.tsn-editor .tsn-scroller').scrollTop === 200")
 

@@ -21,33 +21,35 @@ def shown(notebook, people, request):
 
 
 def here(page, name):
-    """Return how many pages of a table or an index are here, and how many are known."""
+    """Return which share of a table is here, in percent, and how much of it is known, in kB."""
     row = page.locator(".tsn-page-map tbody tr", has=page.get_by_role("rowheader", name=name, exact=True))
-    known, present, *_ = row.locator(".tsn-number").all_inner_texts()
-    return int(present.replace(",", "")), int(known.replace(",", ""))
+    known, unit = row.locator(".tsn-number").first.inner_text().split()
+    assert unit == "kB"
+    return int(row.locator(".tsn-share").inner_text().split()[0]), float(known)
 
 
 def test_cells_hover_click_and_the_next_cell(shown):
     """A cell of SQL brings pages, live; hovering tells whose a page is; a click fetches its table."""
     page = shown.page
-    fetched, known = here(page, "person")
+    _, known = here(page, "person")
     shown.run("%%turso_sync\nSELECT name FROM person WHERE id = 17")
     page.wait_for_function(
-        "document.querySelector('.tsn-summary').textContent.match(/([1-9]\\d*) fetched by the last cell/)"
+        "document.querySelector('.tsn-summary').textContent.match(/[1-9.]+ kB downloaded by the last cell/)"
     )
-    page.locator("[aria-label='fetch person']").wait_for()  # its interior page came: more of it is known
-    assert fetched < here(page, "person")[0]
+    page.locator("[data-fetch='person']").wait_for()  # its interior page came: more of it is known
+    share, more_known = here(page, "person")
+    assert known < more_known
+    assert 0 < share < 100
     canvas = page.locator(".tsn-page-map canvas")
     canvas.scroll_into_view_if_needed()
     canvas.hover(position={"x": 3, "y": 3})
     assert page.locator(".tsn-where").inner_text() == "page 1 · table sqlite_schema · here"
-    fetched, known = here(page, "person")
-    assert fetched < known
-    page.get_by_role("button", name="fetch person", exact=True).click()
+    page.locator("[data-fetch='person']").click()
     page.get_by_text(re.compile(r"person: downloaded [\d.]+ [kM]?B")).wait_for()
-    page.wait_for_function("!document.querySelector('[aria-label=\"fetch person\"]')")
+    page.wait_for_function("!document.querySelector('[data-fetch=person]')")
     fetched, known = here(page, "person")
-    assert fetched == known > 90
+    assert fetched == 100
+    assert known > 90 * 4
     page.screenshot(path=shown.server.shots / "page-map.png")
 
 
@@ -55,21 +57,19 @@ def test_a_large_table_is_asked_about(shown):
     """With its size; left alone, or fetched when that is said."""
     page = shown.page
     shown.run("import turso_sync_nb.widgets.page_map as module; module.ASKED_FROM_PAGES = 10")
-    page.get_by_role("button", name="fetch person", exact=True).click()
-    question = page.get_by_text(
-        re.compile(r"person: \d+ pages \([\d.]+ [kM]B\) or more are not here. Fetch them\?")
-    )
+    page.locator("[data-fetch='person']").click()
+    question = page.get_by_text(re.compile(r"Download [\d.]+ [kM]B or more of person\?"))
     question.wait_for()
     page.screenshot(path=shown.server.shots / "page-map-asked.png")
     page.get_by_role("button", name="Not now").click()
     question.wait_for(state="hidden")
+    assert here(page, "person")[0] < 100
+    page.locator("[data-fetch='person']").click()
+    page.get_by_role("button", name="Fetch", exact=True).click()
+    page.wait_for_function("!document.querySelector('[data-fetch=person]')")
     fetched, known = here(page, "person")
-    assert fetched < known
-    page.get_by_role("button", name="fetch person", exact=True).click()
-    page.get_by_role("button", name="Fetch them").click()
-    page.wait_for_function("!document.querySelector('[aria-label=\"fetch person\"]')")
-    fetched, known = here(page, "person")
-    assert fetched == known > 80
+    assert fetched == 100
+    assert known > 80 * 4
     assert not question.is_visible()
 
 
@@ -114,12 +114,12 @@ def test_a_million_pages(shown):
     """The first frame is there within 200 ms of the data; a delta of 1,000 pages is under 5 KB."""
     page = shown.page
     shown.run(MILLION)
-    page.wait_for_function("document.body.textContent.includes('of 1,000,000 pages here')")
+    page.wait_for_function("document.body.textContent.includes('of 4.1 GB here')")
     (whole,) = page.evaluate(
         "performance.getEntriesByName('tsn-page-map-whole').slice(-1).map(each => each.duration)"
     )
     shown.run(SCATTERED)
-    page.wait_for_function("document.body.textContent.includes('1,000 fetched by the last cell')")
+    page.wait_for_function("document.body.textContent.includes('4.1 MB downloaded by the last cell')")
     ((took, size),) = page.evaluate(
         "performance.getEntriesByName('tsn-page-map-delta').slice(-1).map(one => [one.duration, one.detail])"
     )

@@ -87,14 +87,15 @@ class FetchingConnection(FunctionsConnection):
         with self._session.running():
             return page_owners.page_owners(self._replica, self._session.raw)
 
-    def table_sizes(self) -> list[TableSize]:
+    def table_sizes(self, *, looks: bool = False) -> list[TableSize]:
         """Return rows and bytes of every table, counted or estimated, and how many bytes are here.
 
-        No row is fetched; pages that tell the size of large tables are, in two requests at most.
+        No row is fetched; pages that tell the size of large tables are, in two requests at most. With
+        ``looks`` nothing is fetched and no row counted: what is here tells.
         """
         self._session.check_open()
         with self._session.running():
-            return table_sizes.table_sizes(self._replica, self._session.raw)
+            return table_sizes.table_sizes(self._replica, self._session.raw, looks=looks)
 
     def fetch_owned(self, name: str, pages_max: int | None = None) -> OwnedFetch:
         """Fetch every page of the table or index ``name``.

@@ -62,14 +62,14 @@ class TableSize:
     resident_bytes: int
 
 
-def table_sizes(replica: Replica, raw: apsw.Connection) -> list[TableSize]:
+def table_sizes(replica: Replica, raw: apsw.Connection, *, looks: bool = False) -> list[TableSize]:
     """Return the size of every table of main, in the order of the schema.
 
-    Offline, or if a fetch fails, the resident pages alone tell.
+    Offline, or if a fetch fails, the resident pages alone tell. With ``looks`` nothing is fetched or counted.
     """
     roots: list[Any] = [(name, root) for name, root in raw.execute(_TABLES) if not is_internal(name)]
     trees = [_Descent(name, root) for name, root in roots]
-    for left in range(REQUESTS_MAX, -1, -1):
+    for left in range(0 if looks else REQUESTS_MAX, -1, -1):
         with CommittedPages(replica.folder, replica.store) as pages:
             for tree in trees:
                 tree.go_on(pages)
@@ -81,15 +81,16 @@ def table_sizes(replica: Replica, raw: apsw.Connection) -> list[TableSize]:
         except SyncError:
             break
     owned = {owner.name: owner.pages for owner in page_owners(replica, raw) if owner.kind == "table"}
-    return [_size(replica, raw, tree, owned[tree.name]) for tree in trees]
+    counter = None if looks else raw
+    return [_size(replica, counter, tree, owned[tree.name]) for tree in trees]
 
 
-def _size(replica: Replica, raw: apsw.Connection, tree: _Descent, known: BitMap) -> TableSize:
+def _size(replica: Replica, counter: apsw.Connection | None, tree: _Descent, known: BitMap) -> TableSize:
     page_map = replica.store.page_map
     absent = page_map.absent_of(known)
     resident = (len(known) - len(absent)) * PAGE_SIZE
-    if not absent and len(known) <= COUNTED_PAGES_MAX:
-        rows = int(raw.execute(f"SELECT count(*) FROM main.{quoted(tree.name)}").get)
+    if counter is not None and not absent and len(known) <= COUNTED_PAGES_MAX:
+        rows = int(counter.execute(f"SELECT count(*) FROM main.{quoted(tree.name)}").get)
         return TableSize(tree.name, rows, True, len(known) * PAGE_SIZE, resident)
     pages = len(known) if not absent else max(len(known), tree.pages or 0)
     return TableSize(tree.name, tree.rows, False, pages * PAGE_SIZE if tree.pages else None, resident)

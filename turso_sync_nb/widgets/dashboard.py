@@ -15,7 +15,7 @@ from turso_sync_nb.engine.stats import read_stats
 from turso_sync_nb.units import PAGE_SIZE, format_ago, format_share, format_size
 from turso_sync_nb.widgets.live import script
 from turso_sync_nb.widgets.remote_news import RemoteNewsWidget, pulled, pushed
-from turso_sync_nb.widgets.snapshots import line, table
+from turso_sync_nb.widgets.snapshots import line, share_bar, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,11 +25,15 @@ if TYPE_CHECKING:
     from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.engine.reports import Stats
+    from turso_sync_nb.engine.table_sizes import TableSize
     from turso_sync_nb.widgets.live import Message
     from turso_sync_nb.widgets.snapshots import Block
 
 ARRIVALS_KEPT: Final = 120
 """Bars of the timeline."""
+
+TABLES_SHOWN: Final = 8
+"""Tables with a bar, the largest."""
 
 TOGETHER_S: Final = 0.25
 """Pages that arrive within this time of each other's first are one bar."""
@@ -44,6 +48,8 @@ class Dashboard(RemoteNewsWidget):
     def __init__(self, db: Connection, replica: Replica, *, remote: bool = False, pull: bool = False) -> None:
         super().__init__(db, replica, remote=remote, pull=pull)
         self._pending = self._conflicts = 0
+        self._tables: list[TableSize] = []
+        self._tables_of: tuple[object, ...] = ()
         self._arrivals: deque[tuple[float, int, int]] = deque(maxlen=ARRIVALS_KEPT)
         """Each bar: its time, pages, and the bytes that crossed the wire for them."""
         self._received_bytes = self._received_now()
@@ -79,6 +85,7 @@ class Dashboard(RemoteNewsWidget):
             "figures": {**asdict(self._stats()), "conflicts": self._conflicts},
             "on_their_way": self.replica.databases.pages_in_flight,
             "arrivals": list(self._arrivals),
+            "tables": [[each.name, each.resident_bytes, each.total_bytes] for each in self._tables],
             "path": self.replica.path.name,
             "remote": self.replica.remote_url,
         }, ()
@@ -93,7 +100,19 @@ class Dashboard(RemoteNewsWidget):
     def snapshot(self, db: Connection) -> Block:
         """Return the sentence and the figures."""
         self._look(db)
-        return line(self.sentence()) + table(("figure", "value"), _figures(self._stats(), self._conflicts))
+        figures = table(("figure", "value"), _figures(self._stats(), self._conflicts))
+        said = line(self.sentence()) + figures
+        if not self._tables:
+            return said
+        rows = [
+            (
+                each.name,
+                format_size(each.total_bytes or 0),
+                share_bar(each.resident_bytes, each.total_bytes or 0),
+            )
+            for each in self._tables
+        ]
+        return said + table(("table", "size", "here"), rows)
 
     def sentence(self) -> str:
         """Return how things stand in one line: ``"Up to date · 2 changes wait · 37 % here · listening"``."""
@@ -111,6 +130,12 @@ class Dashboard(RemoteNewsWidget):
 
     def _look(self, db: Connection) -> None:
         self._pending, self._conflicts = db.pending_changes, db.conflicts_seen
+        page_map = self.replica.store.page_map
+        tables_of = (self.replica.metadata.revision, page_map.db_pages, len(page_map.resident))
+        if tables_of != self._tables_of:
+            self._tables_of = tables_of
+            known = [each for each in db.table_sizes(looks=True) if each.total_bytes]
+            self._tables = sorted(known, key=lambda each: -(each.total_bytes or 0))[:TABLES_SHOWN]
 
     def _do(self, verb: str) -> None:
         if verb in _VERBS:

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from pyroaring import BitMap
 
+from turso_sync_nb.changes.names import is_internal
 from turso_sync_nb.engine.page_owners import changed_pages
 from turso_sync_nb.units import PAGE_SIZE, format_share, format_size
 from turso_sync_nb.widgets.live import LiveWidget, script
+from turso_sync_nb.widgets.picture import data_url
 from turso_sync_nb.widgets.runs import delta, whole
-from turso_sync_nb.widgets.snapshots import line, table
+from turso_sync_nb.widgets.snapshots import image, line, share_bar, table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,8 +132,14 @@ class PageMap(LiveWidget):
         self._counts = counts
         return {"type": "delta", "counts": counts}, [states, owned]
 
-    def _names(self) -> list[dict[str, str]]:
-        return [{"kind": each.kind, "name": each.name, "table": each.table} for each in self._owners]
+    def _names(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "kind": each.kind, "name": each.name, "table": each.table,
+                "internal": each.kind == "free" or is_internal(each.table),
+            }
+            for each in self._owners
+        ]  # fmt: skip
 
     # The replica
 
@@ -209,24 +217,24 @@ class PageMap(LiveWidget):
     # Without a kernel
 
     def snapshot(self, db: Connection) -> Block:
-        """Return how many pages are here, and of whom."""
+        """Return a picture, how much is here, and of whom, the largest first."""
         self._look(db)
         resident = self.replica.store.page_map.resident
         total = format_size(self._pages * PAGE_SIZE)
-        share = f"{format_share(len(resident), self._pages)} of {total} is here ({len(resident):,} pages of "
-        share += f"{self._pages:,}), {len(self._changed):,} pages changed here"
+        said = f"{format_share(len(resident), self._pages)} of {total} is here"
+        if self._changed:
+            said += f", {format_size(len(self._changed) * PAGE_SIZE)} changed here"
+        owners = [each for each in self._owners if each.kind != "free" and not is_internal(each.table)]
         rows = [
             (
-                each.name,
-                each.kind,
-                len(each.pages),
-                len(each.pages & resident),
-                len(each.pages & self._changed),
+                each.name if each.kind == "table" else f"{each.name} (index of {each.table})",
+                format_size(len(each.pages) * PAGE_SIZE),
+                share_bar(len(each.pages & resident), len(each.pages)),
             )
-            for each in self._owners
+            for each in sorted(owners, key=lambda each: -len(each.pages))
         ]
-        names = ("name", "kind", "pages known", "here", "changed here")
-        return line(share) + table(names, rows)
+        picture = image(data_url(self._states_now(), self._owned_now()), f"page map: {said}")
+        return picture + line(said) + table(("name", "known size", "here"), rows)
 
 
 def _counted(of: BitMap | None, known: int, here: BitMap, changed: BitMap, fresh: BitMap) -> list[int]:

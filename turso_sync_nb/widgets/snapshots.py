@@ -12,6 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.escaping import visible
+from turso_sync_nb.units import format_share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,11 +28,13 @@ class Block:
     text: str
 
     def __add__(self, other: Block) -> Block:
-        return Block(self.html + other.html, f"{self.text}\n{other.text}")
+        return Block(self.html + other.html, "\n".join(filter(None, (self.text, other.text))))
 
 
 ROWS_MAX: Final = 50
 TEXT_MAX: Final = 120
+BAR_LENGTH: Final = 10
+_EIGHTHS: Final = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 
 _STYLE: Final = (
     "<style>.jp-OutputArea-child:has(.tsn-snapshot) + .jp-OutputArea-child:not(:has(.tsn-widget))"
@@ -45,6 +48,18 @@ def bundle(title: str, body: Block) -> MimeBundle:
     head = f"<div><strong>{escape(title)}</strong> <small>as of {at}</small></div>"
     html = f'<div class="tsn-snapshot tex2jax_ignore mathjax_ignore">{head}{body.html}</div>'
     return {"text/plain": f"{title}, as of {at}\n{body.text}", "text/html": f"{_STYLE}{html}"}
+
+
+def image(data_url: str, text: str) -> Block:
+    """Return a picture, described by ``text``, which stands alone where there are no pictures."""
+    return Block(f'<img alt="{escape(text)}" src="{data_url}">', "")
+
+
+def share_bar(part: int, whole: int) -> str:
+    """Return a share as a bar of characters, which every place shows: ``"███▍░░░░░░ 34 %"``."""
+    eighths = round(8 * BAR_LENGTH * part / whole) if whole else 8 * BAR_LENGTH
+    bar = "█" * (eighths // 8) + _EIGHTHS[eighths % 8]
+    return f"{bar.ljust(BAR_LENGTH, '░')} {format_share(part, whole)}"
 
 
 def line(text: str) -> Block:

@@ -1,6 +1,11 @@
 // The dashboard: figures, buttons, a timeline of pages that arrived and the same as a table.
 
-const VERBS = ["pull", "push", "sync", "checkpoint"];
+/** What the buttons do: a verb, its label, and what it is for. */
+const VERBS = [
+  ["pull", "Pull", "bring what is new from others"],
+  ["push", "Push", "send what waits"],
+  ["sync", "Sync", "push, then pull"],
+];
 const number = (value) => value.toLocaleString("en");
 
 /** The figures: what they are called in `db.stats()`, their label, and what is shown of them; details are folded. */
@@ -44,7 +49,9 @@ function render({ model, el }) {
   let updates = 0;
   const { request, foot, close } = connect(model, el, "figures", { figures: show, status, remote: (message) => news.remote(message) });
   const news = remoteLine(request, false);
-  const buttons = VERBS.map((verb) => h("button", { type: "button", onclick: () => request("do", { verb }) }, verb[0].toUpperCase() + verb.slice(1)));
+  const button = ([verb, label, title]) => h("button", { type: "button", title, onclick: () => request("do", { verb }) }, label);
+  const verbs = VERBS.map(button), tidy = button(["checkpoint", "Checkpoint", "move the log into the database file"]);
+  const buttons = [...verbs, tidy];
   const sentence = h("div", { class: "tsn-sentence", role: "status" });
   const summary = h("div", { class: "tsn-summary" });
   const shown = [];  // [value's element, what gives its text]
@@ -54,28 +61,43 @@ function render({ model, el }) {
     return h("div", {}, h("dt", { title: name }, label), value);
   }));
   const figures = list(FIGURES);
-  const details = h("details", {}, h("summary", {}, "Details"), list(DETAILS));
+  const details = h("details", {}, h("summary", {}, "Details"), list(DETAILS), h("div", { class: "tsn-buttons" }, tidy));
   const bars = h("div", { class: "tsn-bars", role: "img", "aria-label": "downloads over time" });
   const from = h("span"), highest = h("span"), to = h("span");
   const timeline = h("div", { class: "tsn-timeline" }, highest, bars, h("div", { class: "tsn-axis" }, from, to));
   const listed = h("tbody");
+  const tableRows = h("tbody");
+  const byTable = h("table", {}, h("caption", {}, "What is here, by table"),
+    h("thead", {}, h("tr", {}, ...["table", "size", "here"].map((name, at) => h("th", { scope: "col", class: at === 1 ? "tsn-number" : null }, name)))), tableRows);
   const table = h("table", {}, h("caption", {}, "Last downloads"),
     h("thead", {}, h("tr", {}, ...["time", "pages", "size"].map((name) => h("th", { scope: "col", class: "tsn-number" }, name)))), listed);
-  el.append(sentence, summary, h("div", { class: "tsn-buttons", role: "group", "aria-label": "verbs" }, ...buttons), news.element, figures,
-    details, h("div", { class: "tsn-beside" }, timeline, table), foot.element);
+  el.append(sentence, summary, h("div", { class: "tsn-buttons", role: "group", "aria-label": "verbs" }, ...verbs), news.element, figures,
+    h("div", { class: "tsn-beside" }, byTable, timeline, table), details, foot.element);
+
+  let waits = 0, remoteUrl = null;
 
   function status(message) {
     foot.status(message);
-    for (const button of buttons) dim(button, message.busy);
+    enliven();
   }
 
-  function show({ sentence: text, figures, on_their_way, arrivals, path, remote, busy }) {
+  /** Buttons are alive where they do something. */
+  function enliven() {
+    for (const each of buttons) dim(each, !foot.idle() || (each !== tidy && !remoteUrl) || (each === verbs[1] && !waits));
+  }
+
+  function show({ sentence: text, figures, on_their_way, arrivals, tables, path, remote, busy }) {
     const now = { ...figures, on_their_way };
     el.dataset.updates = ++updates;
+    waits = figures.cdc_operations;
+    remoteUrl = remote;
     if (busy !== undefined) status({ busy });
+    enliven();
     summary.textContent = `${path} · ${remote ?? "no remote"}`;
     sentence.textContent = text;
     for (const [value, textOf] of shown) value.textContent = textOf(now);
+    byTable.hidden = !tables.length;
+    tableRows.replaceChildren(...tables.map(([name, here, total]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: "tsn-number" }, size(total)), h("td", {}, shareBar(here, total)))));
     const most = Math.max(...arrivals.map(([, pages]) => pages), 0);
     bars.hidden = table.hidden = !arrivals.length;
     timeline.style.setProperty("--tsn-arrivals", arrivals.length);

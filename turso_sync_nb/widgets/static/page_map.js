@@ -86,9 +86,10 @@ function render({ model, el }) {
   const summary = h("div", { class: "tsn-summary" });
   const rows = h("tbody");
   const legend = h("div", { class: "tsn-legend", "aria-hidden": "true" });
-  const names = ["name", "kind", "known", "here", "changed", "last cell", ""];
-  const table = h("table", {}, h("caption", {}, "Pages by table and index"),
-    h("thead", {}, h("tr", {}, ...names.map((name, at) => h(name ? "th" : "td", name ? { scope: "col", class: at > 1 ? "tsn-number" : null } : {}, name)))), rows);
+  const inner = h("tbody");  // what is nobody's table: SQLite's own, ours, pages of no use or of unknown use
+  const tableOf = (caption, body) => h("table", {}, h("caption", {}, caption), h("thead", {}, h("tr", {},
+    ...["name", "known size", "here"].map((name, at) => h("th", { scope: "col", class: at === 1 ? "tsn-number" : null }, name)), h("td"))), body);
+  const others = h("details", {}, h("summary", {}, "Other pages"), tableOf("Pages of no table of yours", inner));
   const { request, foot, close } = connect(model, el, "whole", {
     whole(message, [stateBytes, ownerBytes]) {
       const began = performance.now();
@@ -117,15 +118,15 @@ function render({ model, el }) {
     status,
   });
   const question = h("span", { role: "status" });
-  const ask = h("div", { class: "tsn-foot tsn-ask", hidden: true }, question,
-    h("button", { type: "button", onclick: () => fetchNamed(asked, true) }, "Fetch them"),
-    h("button", { type: "button", onclick: () => (ask.hidden = true) }, "Not now"));
+  const ask = h("tr", { class: "tsn-ask" }, h("td", { colspan: 4 }, question, " ",
+    h("button", { type: "button", onclick: () => fetchNamed(asked, true) }, "Fetch"), " ",
+    h("button", { type: "button", onclick: () => askNoMore() }, "Not now")));
 
   function recolour() {
     if (!scroller.clientWidth) return;  // out of sight; being seen again is a change of size
     dark = isDark(el);
     colours = palette(owners.length, dark);
-    legend.replaceChildren(...STATES.map((state, at) => h("span", {}, swatch(colours[owners.length ? 4 + at : at]), state)));
+    legend.replaceChildren(...STATES.map((state, at) => h("span", {}, swatch(colours[at]), state)));
     layOut();
   }
 
@@ -162,28 +163,30 @@ function render({ model, el }) {
     describe();
   }
 
+  const sizeOf = (count) => size(count * pageSize);
+
   function describe() {
     const total = (state) => counts.reduce((sum, each) => sum + each[state], 0);
     const here = pages - total(ABSENT);
-    summary.textContent = `${here.toLocaleString("en")} of ${count(pages, "page")} here (${size(here * pageSize)})` +
-      ` · ${total(FRESH).toLocaleString("en")} fetched by the last cell · ${total(CHANGED).toLocaleString("en")} changed here`;
+    summary.textContent = [`${sizeOf(here)} of ${sizeOf(pages)} here`, total(FRESH) ? `${sizeOf(total(FRESH))} downloaded by the last cell` : "", total(CHANGED) ? `${sizeOf(total(CHANGED))} changed here` : ""].filter(Boolean).join(" · ");
     canvas.setAttribute("aria-label", `page map: ${summary.textContent}; arrow keys go from page to page`);
-    const listed = [...owners.keys()].map((at) => at + 1).concat(0);
-    const focused = rows.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
-    rows.replaceChildren(...listed.map((owner) => row(owner, counts[owner])).filter(Boolean));
-    if (focused) ([...rows.querySelectorAll("button")].find((each) => each.getAttribute("aria-label") === focused) ?? beside).focus({ preventScroll: true });
+    const focused = beside.contains(document.activeElement) ? document.activeElement.dataset.fetch : undefined;
+    const known = (owner) => counts[owner].reduce((sum, each) => sum + each, 0);
+    const listed = [...owners.keys()].map((at) => at + 1).sort((one, other) => known(other) - known(one));
+    const isInner = (owner) => owners[owner - 1].internal;
+    rows.replaceChildren(...listed.filter((owner) => !isInner(owner)).flatMap(row));
+    inner.replaceChildren(...listed.filter((owner) => isInner(owner) && known(owner)).concat(known(0) ? [0] : []).flatMap(row));
+    if (focused) ([...beside.querySelectorAll("button")].find((each) => each.dataset.fetch === focused) ?? beside).focus({ preventScroll: true });
   }
 
-  function row(owner, [absent, here, changed, fresh]) {
+  function row(owner) {
+    const [absent, here, changed, fresh] = counts[owner];
     const known = absent + here + changed + fresh;
-    if (!known && !owner) return null;
-    const { kind, name } = owners[owner - 1] ?? { kind: "", name: "unknown" };
-    const fetchable = absent > 0 && (kind === "table" || kind === "index");
-    const button = h("button", { type: "button", "aria-label": `fetch ${name}`, title: `${count(absent, "page")} known to be absent`, onclick: () => fetchOwner(owner) }, "Fetch");
-    return h("tr", {}, h("th", { scope: "row" }, swatch(colours[4 * owner + HERE]), name), h("td", {}, kind),
-      ...[known, here + changed + fresh].map((each) => h("td", { class: "tsn-number" }, each.toLocaleString("en"))),
-      ...[changed, fresh].map((each) => h("td", { class: "tsn-number" }, each ? each.toLocaleString("en") : "")),
-      h("td", {}, ...(fetchable ? [button] : [])));
+    const { kind, name, table } = owners[owner - 1] ?? { kind: "", name: "not known yet" };
+    const button = h("button", { type: "button", "aria-label": `Fetch ${sizeOf(absent)} of ${name}`, "data-fetch": name, title: `download what is missing of ${name}`, onclick: () => fetchOwner(owner) }, `Fetch ${sizeOf(absent)}`);
+    return [h("tr", {}, h("th", { scope: "row" }, swatch(colours[4 * owner + HERE]), name, kind === "index" ? h("small", {}, ` index of ${table}`) : ""),
+      h("td", { class: "tsn-number" }, sizeOf(known)), h("td", {}, known ? shareBar(known - absent, known) : ""),
+      h("td", {}, ...(absent > 0 && owner && kind !== "free" ? [button] : []))), ...(asked && asked === name ? [ask] : [])];
   }
 
   function fetchOwner(owner) {
@@ -193,19 +196,26 @@ function render({ model, el }) {
   }
 
   function fetchNamed(name, sure) {
-    ask.hidden = true;
+    askNoMore();
     request("fetch", { name, sure });
   }
 
   function askFirst(message) {
     asked = message.name;
-    question.textContent = `${asked}: ${count(message.pages, "page")} (${size(message.bytes)}) or more are not here. Fetch them?`;
-    ask.hidden = false;
+    question.textContent = `Download ${size(message.bytes)} or more of ${asked}?`;
+    others.open ||= owners.some((each) => each.internal && each.name === asked);
+    describe();
+    ask.querySelector("button").focus({ preventScroll: true });
+  }
+
+  function askNoMore() {
+    asked = "";
+    describe();
   }
 
   function status(message) {
     foot.status(message);
-    if (message.busy) ask.hidden = true;
+    if (message.busy && asked) askNoMore();
   }
 
   function cellAt(event) {
@@ -244,8 +254,8 @@ function render({ model, el }) {
   }
 
   const scroller = h("div", { class: "tsn-scroller" }, canvas);
-  const beside = h("div", { class: "tsn-scroller tsn-table", tabindex: "0", role: "region", "aria-label": "Pages by table and index" }, table);
-  el.append(summary, h("div", { class: "tsn-beside" }, h("div", { class: "tsn-map" }, scroller, legend, place), beside), ask, foot.element);
+  const beside = h("div", { class: "tsn-scroller tsn-table", tabindex: "0", role: "region", "aria-label": "what is here, by table" }, tableOf("What is here, by table", rows), others);
+  el.append(summary, h("div", { class: "tsn-beside" }, h("div", { class: "tsn-map" }, scroller, legend, place), beside), foot.element);
   const resized = new ResizeObserver(() => states.length && recolour());
   resized.observe(el);
   const unwatch = watchTheme(el, recolour);

@@ -166,6 +166,7 @@ function footLine(request) {
       line.classList.toggle("tsn-failed", Boolean(failed));
       cancel.hidden = !busy;
     },
+    idle: () => cancel.hidden,
     waits(on) {
       waits.textContent = on ? KERNEL_BUSY : "";
     },
