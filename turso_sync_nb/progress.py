@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 RECEIVED: Final = "received"
 SENT: Final = "sent"
 PAGES: Final = "pages"
+WORKING: Final = "working"
 
 _listener: Final[ContextVar[Tell | None]] = ContextVar("listener", default=None)
 
 
 def report_progress(what: str, amount: int = 0) -> None:
-    """Tell of bytes ``RECEIVED`` or ``SENT``, of ``PAGES`` that arrived, or of a phase that begins."""
+    """Tell of bytes ``RECEIVED`` or ``SENT``, of ``PAGES`` that arrived, or of a phase that begins.
+
+    ``WORKING``: work goes on on this machine.
+    """
     if tell := _listener.get():
         tell(what, amount)
 

@@ -29,6 +29,9 @@ LOCK_PAGE: Final = PageId(2**30 // PAGE_SIZE)
 KILO: Final = 1_000
 """Factor between two units of size, as browsers and file managers count them."""
 
+_BAR_LENGTH: Final = 8
+"""Characters of a bar that shows a share."""
+
 _AGES: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 """Units of an age and their seconds; what is younger than the last is "just now"."""
 
@@ -110,6 +113,12 @@ def format_share(part: int, whole: int) -> str:
     if part >= whole:
         return "100 %"
     return f"{min(max(round(100 * part / whole), 1 if part else 0), 99)} %"
+
+
+def format_share_bar(part: int, whole: int) -> str:
+    """Return a share as a bar of characters, which every place shows: ``"███░░░░░ 37 %"``."""
+    full = round(_BAR_LENGTH * min(part / whole, 1)) if whole else _BAR_LENGTH
+    return f"{'█' * full}{'░' * (_BAR_LENGTH - full)} {format_share(part, whole)}"
 
 
 def format_ago(unix_time_s: float | None, now_s: float | None = None) -> str:

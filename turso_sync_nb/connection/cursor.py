@@ -16,6 +16,7 @@ from turso_sync_nb.connection.parameters import Parameters, are_bindable, bindin
 from turso_sync_nb.connection.row import RowFactoryMixin, texts_made_by
 from turso_sync_nb.connection.statements import CHANGING, split
 from turso_sync_nb.errors import ProgrammingError
+from turso_sync_nb.progress import WORKING, report_progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -116,6 +117,7 @@ class Cursor(RowFactoryMixin):
             nonlocal changed, done, item
             changes = session.raw.changes
             for item in parameters:
+                report_progress(WORKING)
                 yield item if checked else bindings(item)
                 changed += changes()  # asked for the next item, SQLite is done with this one
                 done += 1

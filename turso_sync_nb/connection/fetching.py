@@ -10,7 +10,7 @@ from turso_sync_nb.engine import page_owners, table_sizes
 from turso_sync_nb.engine.ensure import ensure
 from turso_sync_nb.engine.export import export
 from turso_sync_nb.engine.hydration import Hydration, hydrate
-from turso_sync_nb.engine.query_trees import dry_run
+from turso_sync_nb.engine.query_trees import dry_run, tables_of
 
 if TYPE_CHECKING:
     import os
@@ -78,6 +78,12 @@ class FetchingConnection(FunctionsConnection):
         with self._session.running():
             export(self._replica, path)
 
+    @property
+    def remote_answered(self) -> tuple[float | None, float | None]:
+        """When the remote answered last, and since when it does not; ``None``: never, or it does."""
+        traffic = self._replica.remote.traffic if self._replica.remote else None
+        return (traffic.answered_unix_time, traffic.silent_since_unix_time) if traffic else (None, None)
+
     def page_owners(self) -> list[Owner]:
         """Return the tables and indexes with their pages, as far as pages that are here tell.
 
@@ -96,6 +102,25 @@ class FetchingConnection(FunctionsConnection):
         self._session.check_open()
         with self._session.running():
             return table_sizes.table_sizes(self._replica, self._session.raw, looks=looks)
+
+    def missing_for(self, sql: str) -> dict[str, int | None]:
+        """Return the tables that the one statement ``sql`` reads and that are not all here.
+
+        With the bytes that are missing, without indexes; ``None`` where that is not known. Nothing is
+        fetched.
+
+        Raises:
+            apsw.Error: SQLite cannot prepare it.
+        """
+        self._session.check_open()
+        with self._session.running():
+            read = tables_of(self._session.raw, sql)
+            sizes = {
+                each.name: each
+                for each in table_sizes.table_sizes(self._replica, self._session.raw, looks=True)
+            }
+        found = {name: sizes[name].missing_bytes for name in read if name in sizes}
+        return {name: missing for name, missing in found.items() if missing != 0}
 
     def fetch_owned(self, name: str, pages_max: int | None = None) -> OwnedFetch:
         """Fetch every page of the table or index ``name``.

@@ -21,6 +21,7 @@ from turso_sync_nb.connection.facts import Facts, KnownFacts
 from turso_sync_nb.connection.session_state import SessionState
 from turso_sync_nb.engine.pinned import refuse_if_fixed
 from turso_sync_nb.errors import ReplicaError, UsageError
+from turso_sync_nb.progress import WORKING, report_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -67,13 +68,18 @@ class Reopenable:
         raw = databases.open()
         databases.set_budget(raw, self._fetch_budget)
         capture = Capture(raw, ignored=self._tables_ignore, next_transaction=capture_ids.next_transaction)
-        raw.set_progress_handler(self.deadline.is_late, PROGRESS_STEPS)
+        raw.set_progress_handler(self._goes_on, PROGRESS_STEPS)
         raw.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
         raw.pragma("fullfsync", 1)  # for macOS; elsewhere it does nothing
         raw.set_rollback_hook(lambda: self._rolled_back(capture))
         raw.set_commit_hook(lambda: self._refuses_commit(raw, capture))
         raw.authorizer = self._authorize
         return raw, capture
+
+    def _goes_on(self) -> bool:
+        """Tell that SQLite works; return whether it is to stop."""
+        report_progress(WORKING)
+        return self.deadline.is_late()
 
     def _rolled_back(self, capture: Capture) -> None:
         """Look at everything again: the schema that facts and triggers were made for may be another now."""

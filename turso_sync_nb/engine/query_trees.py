@@ -100,6 +100,19 @@ def _fetch(replica: Replica, pages: Iterable[Any]) -> None:
             replica.databases.loader.load(absent[0])
 
 
+def tables_of(raw: apsw.Connection, sql: str) -> list[str]:
+    """Return the tables of main that the one statement ``sql`` reads, itself or an index of theirs.
+
+    Raises:
+        apsw.Error: SQLite cannot prepare it.
+    """
+    program: list[Any] = raw.execute(f"EXPLAIN {sql}", can_cache=False).fetchall()
+    owners: dict[int, str] = dict(
+        raw.execute("SELECT rootpage - 1, tbl_name FROM main.sqlite_schema WHERE rootpage > 0")
+    )
+    return list(dict.fromkeys(owners[root] for root in roots_opened(program) if root in owners))
+
+
 def dry_run(replica: Replica, raw: apsw.Connection, sql: str, bindings: Bindings = None) -> DryRun:
     """Return what the statement ``sql`` would fetch at most; only pages above the leaves are fetched for it.
 

@@ -30,7 +30,15 @@ class TrafficCount(Protocol):
 
 
 class Traffic(Protocol):
-    """Counters that any thread may read."""
+    """Counters that any thread may read, and when the remote answered last, and since when it does not."""
+
+    @property
+    def answered_unix_time(self) -> float | None:
+        """Return when the remote answered last."""
+
+    @property
+    def silent_since_unix_time(self) -> float | None:
+        """Return since when it does not answer; ``None`` while it does, or was not asked."""
 
     def snapshot(self) -> TrafficCount:
         """Return the counts of this moment."""

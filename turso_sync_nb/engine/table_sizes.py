@@ -61,6 +61,11 @@ class TableSize:
     total_bytes: int | None
     resident_bytes: int
 
+    @property
+    def missing_bytes(self) -> int | None:
+        """The bytes that are not here; ``None`` if nothing tells."""
+        return None if self.total_bytes is None else self.total_bytes - self.resident_bytes
+
 
 def table_sizes(replica: Replica, raw: apsw.Connection, *, looks: bool = False) -> list[TableSize]:
     """Return the size of every table of main, in the order of the schema.

@@ -20,12 +20,13 @@ import apsw
 from turso_sync_nb.connection.frames import gathered_by_column
 from turso_sync_nb.connection.saving import saving
 from turso_sync_nb.connection.statements import is_blank, split
-from turso_sync_nb.errors import Error, UsageError
+from turso_sync_nb.errors import Error, RemoteUnreachableError, UsageError
 from turso_sync_nb.jupyter.arguments import Arguments, Grammar, Option, showable
 from turso_sync_nb.jupyter.error_places import keyword_meant, place_of
 from turso_sync_nb.jupyter.failures import line_of, render_as
 from turso_sync_nb.jupyter.identifiers import with_identifiers
 from turso_sync_nb.jupyter.notebook import Notebook, check_variable_name
+from turso_sync_nb.jupyter.offline import missing_for
 from turso_sync_nb.jupyter.parameters import UNNAMED_HINT, Variables, sql_in_variable
 from turso_sync_nb.jupyter.places import shown_path
 from turso_sync_nb.jupyter.rendering import count_of, footer, format_seconds
@@ -412,6 +413,10 @@ def executed(
         seconds = format_seconds(time.monotonic() - started_s)
         fate = _fate(was_open=was_open, is_open=db.in_transaction)
         render_as(error, f"KeyboardInterrupt: stopped after {seconds} — {fate}; the connection can be used")
+        raise
+    except RemoteUnreachableError as error:
+        if lacking := missing_for(db, cell.sql):
+            render_as(error, line_of(error) + f" · {lacking}")
         raise
     except apsw.BindingsError as error:
         render_as(error, f"SqlError: bind a parameter without a name — {UNNAMED_HINT}")

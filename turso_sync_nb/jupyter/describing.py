@@ -46,11 +46,22 @@ def _status_row(named: Named, current: str | None) -> dict[str, Any]:
         "remote": named.db.remote_url or "none",
         "size": format_size(stats.pages_total * PAGE_SIZE),
         "here": format_share(stats.pages_resident, stats.pages_total),
+        "network": _network(named.db),
         "last pull": format_ago(stats.last_pull_unix_time),
         "changes waiting": stats.cdc_operations,
         "conflicts": named.db.conflicts_seen,
         "transaction": "open" if named.db.in_transaction else "",
     }
+
+
+def _network(db: Connection) -> str:
+    """Return whether the remote answers, as far as it was asked: nothing is asked for it."""
+    if db.remote_url is None:
+        return "no remote"
+    answered, silent_since = db.remote_answered
+    if silent_since is not None:
+        return f"offline since {format_ago(silent_since)}"
+    return "not asked yet" if answered is None else f"online, asked {format_ago(answered)}"
 
 
 def tables(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:

@@ -87,7 +87,7 @@ class TursoSyncMagics(Magics):  # type: ignore[misc] # IPython's types do not pa
         elif is_blank(cell) and (named := _SQL_OF_LINE.search(line)):  # %%turso_sync $query
             line, cell = line[: named.start()], named[0]
         arguments = expanded(parse(cells.CELL, line), variables)
-        with progress_line("fetching"):
+        with progress_line("query"):
             return cells.run(notebook, cells.cell_of(arguments, cell))
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from IPython.display import display
 
 from turso_sync_nb.jupyter.rendering import format_seconds, line_bundle
-from turso_sync_nb.progress import RECEIVED, SENT, progress_to
+from turso_sync_nb.progress import PAGES, RECEIVED, SENT, WORKING, progress_to
 from turso_sync_nb.units import format_size
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ WAYS: Final = {RECEIVED: "downloaded", SENT: "uploaded"}
 
 @contextmanager
 def progress_line(doing: str) -> Iterator[None]:
-    """Show how the block comes on, if it takes long: ``pull: downloaded 4.2 MB in 1.20 s``."""
+    """Show how the block comes on, if it takes long: ``pull: downloaded 4.2 MB · 1.20 s``.
+
+    What is left standing has no time: the footer or the report under it has.
+    """
     line = _Line(doing)
     try:
         with progress_to(line.moved):
@@ -49,7 +52,7 @@ class _Line:
     def moved(self, what: str, amount: int) -> None:
         if what in self._amounts:
             self._amounts[what] += amount
-        else:
+        elif what not in (WORKING, PAGES):
             self._phase = what
         now = time.monotonic()
         if now - self._started_s >= QUIET_S and now - self._shown_s >= INTERVAL_S:
@@ -69,10 +72,11 @@ class _Line:
         way = max(RECEIVED, SENT, key=self._amounts.__getitem__)
         size = self._amounts[way]
         parts = [self._phase] if self._phase else []
-        parts.append(f"{WAYS[way]} {format_size(size)} in {format_seconds(seconds)}")
+        if size:
+            parts.append(f"{WAYS[way]} {format_size(size)}")
         if not self._ended:
-            parts.append(f"{format_size(int(size / seconds))}/s")
-        text = f"{self._doing}: {' · '.join(parts)}"
+            parts += [format_seconds(seconds), *([f"{format_size(int(size / seconds))}/s"] if size else [])]
+        text = f"{self._doing}: {' · '.join(parts or ['done'])}"
         if self._handle is None:
             self._handle = display(line_bundle(text), raw=True, display_id=True)
         else:

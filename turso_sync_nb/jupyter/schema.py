@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter.suggestions import did_you_mean
-from turso_sync_nb.units import format_share, format_size
+from turso_sync_nb.units import format_share_bar, format_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,9 +54,6 @@ SELECT f."table", group_concat(f."from", ', ' ORDER BY f.seq), group_concat(f."t
 FROM pragma_foreign_key_list(:table) AS f GROUP BY f.id ORDER BY f.id
 """
 
-_BAR_LENGTH: Final = 8
-"""Characters of a bar that shows a share."""
-
 _WORD: Final = re.compile(r"\w+")
 
 
@@ -87,12 +84,9 @@ def _size(size: TableSize | None) -> str | None:
 
 
 def _here(size: TableSize | None) -> str | None:
-    """Return a bar and a share: ``"███░░░░░ 37 %"``."""
     if size is None or not size.total_bytes:
         return None
-    share = format_share(size.resident_bytes, size.total_bytes)
-    full = round(_BAR_LENGTH * min(size.resident_bytes / size.total_bytes, 1))
-    return f"{'█' * full}{'░' * (_BAR_LENGTH - full)} {share}"
+    return format_share_bar(size.resident_bytes, size.total_bytes)
 
 
 def columns(db: Connection, table: str) -> tuple[pd.DataFrame, list[str]]:

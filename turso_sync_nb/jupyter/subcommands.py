@@ -16,6 +16,7 @@ from turso_sync_nb.jupyter import (
     connecting,
     describing,
     doctor,
+    offline,
     profiling,
     syncing,
     widgets,
@@ -99,7 +100,20 @@ _ALL: Final = (
         "list the revisions at which the replica was",
         syncing.history,
     ),
-    Subcommand("status", Grammar("%turso_sync status"), "list the open connections", describing.status),
+    Subcommand(
+        "status",
+        Grammar("%turso_sync status"),
+        "list the open connections: what waits, what is here, online or not",
+        describing.status,
+    ),
+    Subcommand(
+        "offline",
+        Grammar(
+            "%turso_sync offline [TABLE ...] [--all]", (_ON, *offline.OFFLINE_OPTIONS), 0, offline.TABLES_MAX
+        ),
+        "tell what is not here, by table; download tables, or everything, before the network is gone",
+        offline.offline,
+    ),
     Subcommand("tables", Grammar("%turso_sync tables", (_ON,)), "list tables and views", describing.tables),
     Subcommand(
         "schema",

@@ -322,11 +322,13 @@ class HttpRemote:
                 in_flight.refuse_stopped()
                 if retries.wait():
                     continue
+                self.traffic.unanswered()
                 raise of_transport(error, shown) from None
             except httpx.HTTPError as error:
                 in_flight.refuse_stopped()
                 if call.repeatable and retries.wait():
                     continue
+                self.traffic.unanswered()
                 raise of_transport(error, shown) from None
             try:
                 if response.status_code == httpx.codes.OK:

@@ -1,8 +1,9 @@
-"""Count the bytes of bodies on the wire, as sent and received."""
+"""Count the bytes of bodies on the wire, as sent and received; know when the remote answered last."""
 
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 
 from turso_sync_nb.progress import RECEIVED, SENT, report_progress
@@ -25,6 +26,10 @@ class Traffic:
         self._sent_bytes = 0
         self._received_bytes = 0
         self._requests = 0
+        self.answered_unix_time: float | None = None
+        """When the remote answered last."""
+        self.silent_since_unix_time: float | None = None
+        """Since when it does not answer; ``None`` while it does, or was not asked."""
 
     def begun(self) -> None:
         """Count one request."""
@@ -41,7 +46,14 @@ class Traffic:
         """Count ``length`` bytes of an answer's body."""
         with self._lock:
             self._received_bytes += length
+            self.answered_unix_time, self.silent_since_unix_time = time.time(), None
         report_progress(RECEIVED, length)
+
+    def unanswered(self) -> None:
+        """Take note of a request that got no answer, however often it was tried."""
+        with self._lock:
+            if self.silent_since_unix_time is None:
+                self.silent_since_unix_time = time.time()
 
     def snapshot(self) -> TrafficCount:
         """Return the counts of this moment."""

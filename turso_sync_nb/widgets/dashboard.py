@@ -12,10 +12,10 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.engine.stats import read_stats
-from turso_sync_nb.units import PAGE_SIZE, format_ago, format_share, format_size
+from turso_sync_nb.units import PAGE_SIZE, format_ago, format_share, format_share_bar, format_size
 from turso_sync_nb.widgets.live import script
 from turso_sync_nb.widgets.remote_news import RemoteNewsWidget, pulled, pushed
-from turso_sync_nb.widgets.snapshots import line, share_bar, table
+from turso_sync_nb.widgets.snapshots import line, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +48,7 @@ class Dashboard(RemoteNewsWidget):
     def __init__(self, db: Connection, replica: Replica, *, remote: bool = False, pull: bool = False) -> None:
         super().__init__(db, replica, remote=remote, pull=pull)
         self._pending = self._conflicts = 0
+        self._has_stale_counts = False
         self._tables: list[TableSize] = []
         self._tables_of: tuple[object, ...] = ()
         self._arrivals: deque[tuple[float, int, int]] = deque(maxlen=ARRIVALS_KEPT)
@@ -57,6 +58,7 @@ class Dashboard(RemoteNewsWidget):
 
     def note(self, pages: BitMap | None) -> None:
         """Count pages that arrived, with what was received since the last event."""
+        self._has_stale_counts |= pages is None
         received_bytes = self._received_now()
         came, self._received_bytes = received_bytes - self._received_bytes, received_bytes
         if not pages:
@@ -67,6 +69,11 @@ class Dashboard(RemoteNewsWidget):
             self._arrivals.append((began, count + len(pages), size + came))
         else:
             self._arrivals.append((now, len(pages), came))
+
+    @property
+    def _moved_on(self) -> bool:
+        """Whether something was committed or pulled since the last look."""
+        return self._has_stale_counts or super()._moved_on
 
     def _received_now(self) -> int:
         remote = self.replica.remote
@@ -108,7 +115,7 @@ class Dashboard(RemoteNewsWidget):
             (
                 each.name,
                 format_size(each.total_bytes or 0),
-                share_bar(each.resident_bytes, each.total_bytes or 0),
+                format_share_bar(each.resident_bytes, each.total_bytes or 0),
             )
             for each in self._tables
         ]
@@ -117,7 +124,9 @@ class Dashboard(RemoteNewsWidget):
     def sentence(self) -> str:
         """Return how things stand in one line: ``"Up to date · 2 changes wait · 37 % here · listening"``."""
         stats = self._stats()
-        parts = [_REMOTE.get(self.remote_status.kind) or _since(stats.last_pull_unix_time)]
+        _, silent_since = self.db.remote_answered
+        offline = silent_since and f"Offline since {_clock(silent_since)}"
+        parts = [offline or _REMOTE.get(self.remote_status.kind) or _since(stats.last_pull_unix_time)]
         changes, conflicts = stats.cdc_operations, self._conflicts
         waiting = f"{changes:,} change{' waits' if changes == 1 else 's wait'}"
         parts.append(waiting if changes else "nothing waits")
@@ -129,6 +138,7 @@ class Dashboard(RemoteNewsWidget):
         return " · ".join(parts)
 
     def _look(self, db: Connection) -> None:
+        self._has_stale_counts = False
         self._pending, self._conflicts = db.pending_changes, db.conflicts_seen
         page_map = self.replica.store.page_map
         tables_of = (self.replica.metadata.revision, page_map.db_pages, len(page_map.resident))
@@ -168,7 +178,11 @@ _REMOTE: Final = {"nothing": "Up to date", "news": "New data on the remote", "aw
 def _since(last_pull_unix_time: int | None) -> str:
     if not last_pull_unix_time:
         return "Not pulled yet"
-    return f"Pulled {time.strftime('%Y-%m-%d %H:%M', time.localtime(last_pull_unix_time))}"
+    return f"Pulled {_clock(last_pull_unix_time)}"
+
+
+def _clock(unix_time: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(unix_time))
 
 
 def _pull(db: Connection) -> str:

@@ -17,11 +17,11 @@ from pyroaring import BitMap
 
 from turso_sync_nb.changes.names import is_internal
 from turso_sync_nb.engine.page_owners import changed_pages
-from turso_sync_nb.units import PAGE_SIZE, format_share, format_size
+from turso_sync_nb.units import PAGE_SIZE, format_share, format_share_bar, format_size
 from turso_sync_nb.widgets.live import LiveWidget, script
 from turso_sync_nb.widgets.picture import data_url
 from turso_sync_nb.widgets.runs import delta, whole
-from turso_sync_nb.widgets.snapshots import image, line, share_bar, table
+from turso_sync_nb.widgets.snapshots import image, line, table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -229,7 +229,7 @@ class PageMap(LiveWidget):
             (
                 each.name if each.kind == "table" else f"{each.name} (index of {each.table})",
                 format_size(len(each.pages) * PAGE_SIZE),
-                share_bar(len(each.pages & resident), len(each.pages)),
+                format_share_bar(len(each.pages & resident), len(each.pages)),
             )
             for each in sorted(owners, key=lambda each: -len(each.pages))
         ]

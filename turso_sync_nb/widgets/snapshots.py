@@ -12,7 +12,6 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.escaping import visible
-from turso_sync_nb.units import format_share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +32,6 @@ class Block:
 
 ROWS_MAX: Final = 50
 TEXT_MAX: Final = 120
-BAR_LENGTH: Final = 10
-_EIGHTHS: Final = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 
 _STYLE: Final = (
     "<style>.jp-OutputArea-child:has(.tsn-snapshot) + .jp-OutputArea-child:not(:has(.tsn-widget))"
@@ -53,13 +50,6 @@ def bundle(title: str, body: Block) -> MimeBundle:
 def image(data_url: str, text: str) -> Block:
     """Return a picture, described by ``text``, which stands alone where there are no pictures."""
     return Block(f'<img alt="{escape(text)}" src="{data_url}">', "")
-
-
-def share_bar(part: int, whole: int) -> str:
-    """Return a share as a bar of characters, which every place shows: ``"███▍░░░░░░ 34 %"``."""
-    eighths = round(8 * BAR_LENGTH * part / whole) if whole else 8 * BAR_LENGTH
-    bar = "█" * (eighths // 8) + _EIGHTHS[eighths % 8]
-    return f"{bar.ljust(BAR_LENGTH, '░')} {format_share(part, whole)}"
 
 
 def line(text: str) -> Block:
