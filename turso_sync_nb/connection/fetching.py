@@ -80,7 +80,7 @@ class FetchingConnection(FunctionsConnection):
 
     @property
     def remote_answered(self) -> tuple[float | None, float | None]:
-        """When the remote answered last, and since when it does not; ``None``: never, or it does."""
+        """The times at which the remote answered last, and since which it does not; ``None``: never, or it does."""
         traffic = self._replica.remote.traffic if self._replica.remote else None
         return (traffic.answered_unix_time, traffic.silent_since_unix_time) if traffic else (None, None)
 

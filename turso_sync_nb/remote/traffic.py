@@ -27,9 +27,9 @@ class Traffic:
         self._received_bytes = 0
         self._requests = 0
         self.answered_unix_time: float | None = None
-        """When the remote answered last."""
+        """The time of the last answer."""
         self.silent_since_unix_time: float | None = None
-        """Since when it does not answer; ``None`` while it does, or was not asked."""
+        """The time since which it does not answer; ``None`` while it does, or was not asked."""
 
     def begun(self) -> None:
         """Count one request."""
