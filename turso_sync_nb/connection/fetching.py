@@ -80,7 +80,7 @@ class FetchingConnection(FunctionsConnection):
 
     @property
     def remote_answered(self) -> tuple[float | None, float | None]:
-        """The times at which the remote answered last, and since which it does not; ``None``: never, or it does."""
+        """The times of the last answer of the remote and since which it is silent, or ``None``."""
         traffic = self._replica.remote.traffic if self._replica.remote else None
         return (traffic.answered_unix_time, traffic.silent_since_unix_time) if traffic else (None, None)
 
