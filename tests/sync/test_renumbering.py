@@ -274,3 +274,70 @@ def test_a_chosen_key_after_an_ignored_insert_stays(server, replica, name):
     (told,) = mine.conflicts().to_dict("records")
     assert (told["table"], told["kind"]) == (table, "key taken")
     assert mine.changes().empty
+
+
+TAKEN = (
+    "CREATE TABLE k (id INTEGER PRIMARY KEY, a UNIQUE, b)",
+    "CREATE TABLE d (id INTEGER PRIMARY KEY, a UNIQUE ON CONFLICT IGNORE, b)",
+    "CREATE TABLE n (id INTEGER PRIMARY KEY, a UNIQUE, b)",
+    "CREATE TRIGGER g AFTER DELETE ON n BEGIN DELETE FROM p; END",
+    "INSERT INTO n VALUES (1, 'x', 0)",
+    "INSERT INTO k VALUES (1, 'x', 0)",
+    "INSERT INTO d VALUES (1, 'x', 0)",
+)
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "statements"),
+    [
+        ("k", 50, ["INSERT OR IGNORE INTO k (id, a) VALUES (NULL, 'x'), (50, 'mine')"]),
+        ("k", 50, ["INSERT INTO k (id, a) VALUES (NULL, 'x'), (50, 'mine') ON CONFLICT DO NOTHING"]),
+        (
+            "k",
+            50,
+            ["INSERT INTO k (id, a) VALUES (NULL, 'x'), (50, 'mine') ON CONFLICT (a) DO UPDATE SET b = 1"],
+        ),
+        ("d", 50, ["INSERT INTO d (id, a) VALUES (NULL, 'x'), (50, 'mine')"]),
+        (
+            "k",
+            50,
+            [
+                "INSERT OR FAIL INTO k (id, a) VALUES (9, 'f'), (NULL, 'x')",
+                "INSERT INTO k (id, a) VALUES (50, 'mine')",
+            ],
+        ),
+        (
+            "k",
+            50,
+            [
+                "INSERT OR IGNORE INTO k (id, a) VALUES (9, 'f'), (NULL, 'x')",
+                "INSERT INTO k (id, a) VALUES (50, 'mine')",
+            ],
+        ),
+        ("k", -1, ["INSERT INTO k (id, a) VALUES (-1, 'mine')"]),
+        ("n", -1, ["INSERT INTO n (id, a) VALUES (-1, 'mine')"]),
+        ("n", 50, ["INSERT OR IGNORE INTO n (id, a) VALUES (NULL, 'x'), (50, 'mine')"]),
+        ("k", 2, ["INSERT OR IGNORE INTO k (id, a) VALUES (NULL, 'x'), (NULL, 'mine')"]),
+    ],
+)
+def test_a_key_that_was_given_is_kept(two, table, key, statements):
+    """Whatever was passed over before: a row of that key is a conflict, one of SQLite's choice moves."""
+    mine, yours = two
+    for sql in TAKEN:
+        mine.execute(sql)
+    mine.push()
+    yours.pull()
+    mine.execute("BEGIN")
+    for sql in statements:
+        with suppress(tsn.IntegrityError):
+            mine.execute(sql)
+    mine.execute("COMMIT")
+    yours.execute(f"INSERT INTO {table} (id, a) VALUES ({key}, 'theirs')")
+    yours.push()
+    mine.pull()
+    (settled_by,) = mine.conflicts()["settled_by"]
+    moves = key == 2
+    assert settled_by.startswith("new key") if moves else settled_by == "last-push-wins"
+    there = mine.execute(f"SELECT a FROM {table} WHERE id = {key}").fetchall()
+    assert there == [("theirs",) if moves else ("mine",)]
+    assert alike(mine, yours)

@@ -19,7 +19,12 @@ from turso_sync_nb.changes.rows_seen import rows_seen
 from turso_sync_nb.changes.schema import Schema, read_schema
 from turso_sync_nb.changes.sql_text import first_word, without_lead
 from turso_sync_nb.changes.tape_format import COLUMNS_MAX, Op
-from turso_sync_nb.changes.triggers import nested_triggers, plain_triggers, remove_triggers
+from turso_sync_nb.changes.triggers import (
+    nested_triggers,
+    plain_triggers,
+    remove_triggers,
+    voiding_trigger,
+)
 from turso_sync_nb.errors import NotSupportedError, UsageError
 
 if TYPE_CHECKING:
@@ -67,6 +72,8 @@ class Capture:
         self._shapes: dict[str, TableSchema] = {}
         self._followed: set[tuple[str, Writes]] = set()
         """First words and writes of statements for which all is ready under the schema in force."""
+        self._voided: set[int] = set()
+        """Forms of tables in which a mark of a key that is to come is voided by a row that is given one."""
         self._nested: Nested | None = None
         self._is_nested: bool | None = None
         """Whether what captures statements that fire triggers is on, or what captures others; ``None``:
@@ -92,6 +99,8 @@ class Capture:
             self._refuse(written.writes, schema, written.word)
             self._follow(sql, written.writes, schema)
             self._followed.add(what)
+        if not is_nested:
+            self._void_marks(sql, written)
         within = self._nested.within if self._nested and self._running else None
         self._switch(nested=is_nested)
         self._begin()
@@ -187,8 +196,6 @@ class Capture:
             is_whole = all_changed - changed >= changed * (_ROWS_OF_UPDATE if word == "UPDATE" else 1)
             if is_first and changed and all_changed == changed * 2:
                 is_whole = not self._is_marked()  # marks of keys alone, or rows alone: a row ends them
-            if all_changed > changed * 2 and all_changed != changed * 3:
-                self._begun = False  # a mark of a key may be left over: the next statement begins anew
         if not is_whole:
             raise NotSupportedError(
                 f"run {sql.strip()[:80]}: not every change of it was captured, so its transaction was rolled "
@@ -277,6 +284,7 @@ class Capture:
         remove_triggers(self._raw)
         self._followed.clear()
         self._shapes = {}
+        self._voided.clear()
         self._raw.preupdate_hook(None)
         self._is_nested = None
         self._nested = None if schema.is_plain else Nested(self._raw, schema)
@@ -296,6 +304,19 @@ class Capture:
         for name in new - self._shapes.keys():
             self._make_triggers(schema.tables[name], schema)
         self._known = self._cookies()
+
+    def _void_marks(self, sql: str, written: Written) -> None:
+        """Have marks of keys to come voided in the tables of a statement that may pass such rows over."""
+        for table, trigger in written.writes:
+            shape = self._shapes.get(folded(table))
+            if shape is None or trigger is not None or not shape.auto_key or shape.id in self._voided:
+                continue
+            if written.may_pass_over or shape.on_conflict:
+                if self._running:
+                    self._refuse_within(sql)
+                self._raw.execute(voiding_trigger(shape))
+                self._voided.add(shape.id)
+                self._known = self._cookies()
 
     def _make_triggers(self, table: TableSchema, schema: Schema) -> TableSchema:
         """Make the triggers of one table and return its shape with an id; none if it cannot be captured."""

@@ -37,7 +37,15 @@ from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.names import PREFIX, folded
 from turso_sync_nb.changes.packed import packed_images
 from turso_sync_nb.changes.schema import uniques_of
-from turso_sync_nb.changes.tape_format import BY_ACTION, CONFLICTS, EARLY, EFFECT, OUTCOMES, Op
+from turso_sync_nb.changes.tape_format import (
+    BY_ACTION,
+    CONFLICTS,
+    EARLY,
+    EFFECT,
+    KEY_TO_COME,
+    OUTCOMES,
+    Op,
+)
 from turso_sync_nb.changes.to_sql import same_value
 from turso_sync_nb.errors import UsageError
 
@@ -59,9 +67,6 @@ TRIES: Final = ("INSERT", "OLD", "UPDATE", "DELETE")
 """Kinds of its rows, by rowid modulo their number; OLD is of an update whose new row follows."""
 
 SETS: Final = f"{PREFIX}sets"
-
-KEY_TO_COME: Final = -1
-"""The key that a BEFORE trigger sees in a row whose key SQLite has yet to assign."""
 
 _OWN_DEPTH: Final = frozenset({0})
 _IDS_PER_EVENT: Final = 3
@@ -247,7 +252,7 @@ class Nested:
         is_own = event.depth in self._now.own_depths.get(folded(event.shape.table), _OWN_DEPTH)
         by_action = not is_own and self._is_action(event, parent)
         is_effect = not is_own and not by_action
-        self._is_auto = is_own and self._match(event)
+        self._is_auto = is_own and self._match(event) and event.rowid != KEY_TO_COME
         if is_effect and not self._now.attempts:
             return False
         self._id = event.id

@@ -53,6 +53,9 @@ EFFECT: Final = 32
 BY_REPLACE: Final = 64
 """Added to the op of a row that made way for the insert or update that follows."""
 
+KEY_TO_COME: Final = -1
+"""The key that a BEFORE trigger sees in a row whose key SQLite has yet to assign."""
+
 OUTCOMES: Final[dict[Outcome, int]] = {"changed": 0, "same": 128, "nothing": 256, "carried": 2048}
 """Added to the op of a row that a statement tried to change, or that a trigger filled by chance."""
 

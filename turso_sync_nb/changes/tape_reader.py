@@ -16,6 +16,7 @@ from turso_sync_nb.changes.tape_format import (
     EARLY,
     EFFECT,
     FIXED,
+    KEY_TO_COME,
     KINDS,
     OUTCOMES,
     Op,
@@ -121,7 +122,8 @@ class Reader:
             )
         else:
             is_marked = self.auto is True or self.auto == row[2]
-            auto = kind == _INSERT_AUTO or (is_marked and shape.auto_key)
+            is_marked = is_marked and shape.auto_key and image[shape.key[0]] != KEY_TO_COME
+            auto = kind == _INSERT_AUTO or is_marked
             change = RowChange(change_id, shape, "insert", None, image, auto_key=auto, by_action=by_action)
         if flags >= _FORMS:
             change = change.changed(outcome=outcome_of(flags), conflict=conflict_of(flags))

@@ -19,13 +19,12 @@ from turso_sync_nb.changes.nested import (
     FLAG,
     ID,
     INSERTED,
-    KEY_TO_COME,
     OWN,
     SETS,
     TRIES,
     VICTIMS,
 )
-from turso_sync_nb.changes.tape_format import Op
+from turso_sync_nb.changes.tape_format import KEY_TO_COME, Op
 from turso_sync_nb.changes.to_sql import conjunction
 
 if TYPE_CHECKING:
@@ -71,6 +70,16 @@ def plain_triggers(shape: TableSchema) -> Iterator[str]:
     yield _trigger(shape, "insert", f"AFTER INSERT ON {_on(shape)}", row(Op.INSERT, new))
     yield _trigger(shape, "delete", f"AFTER DELETE ON {_on(shape)}", row(Op.DELETE, old))
     yield _trigger(shape, "update", f"AFTER UPDATE ON {_on(shape)}", row(Op.OLD, old) + row(Op.NEW, new))
+
+
+def voiding_trigger(shape: TableSchema) -> str:
+    """Return the statement that makes a further trigger of a plain table whose key SQLite may assign.
+
+    A statement may pass a row over after its key was marked to come: that mark is not the next row's.
+    """
+    key, last = quoted(shape.columns[shape.key[0]]), f"(SELECT op FROM {TAPE} ORDER BY id DESC LIMIT 1)"
+    void = f"INSERT INTO {TAPE} (op) SELECT {Op.BEGIN:d} WHERE {last} = {Op.AUTO:d};"
+    return _trigger(shape, "given", f"BEFORE INSERT ON {_on(shape)} WHEN new.{key} <> {KEY_TO_COME}", void)
 
 
 def nested_triggers(shape: TableSchema) -> Iterator[str]:

@@ -26,3 +26,5 @@ class Written:
     """Columns of main that an UPDATE sets."""
     conflict: Conflict = ""
     """The conflict algorithm that the statement names."""
+    may_pass_over: bool = False
+    """Whether it may leave rows out that it was to insert, by what its text says."""

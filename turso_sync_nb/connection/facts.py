@@ -16,7 +16,7 @@ import apsw
 import apsw.ext
 
 from turso_sync_nb.changes.ddl import PRAGMAS
-from turso_sync_nb.changes.definitions import conflict_algorithm
+from turso_sync_nb.changes.definitions import conflict_algorithm, mentions
 from turso_sync_nb.changes.names import folded, is_internal
 from turso_sync_nb.changes.sql_text import first_word, is_blank, without_lead
 from turso_sync_nb.changes.written import Written
@@ -37,6 +37,9 @@ FACTS_MAX: Final = 1_000
 
 _ON: Final = frozenset({"1", "on", "true", "yes"})
 """Values by which a pragma is switched on."""
+
+_PASSING_OVER: Final = frozenset({"ignore", "fail", "conflict"})
+"""Words of which a statement has one if it may leave out rows that it was to insert."""
 
 _VACUUM_INTO: Final = re.compile(r"\bINTO\b", re.IGNORECASE)
 
@@ -159,6 +162,7 @@ class Noted:
             writes=frozenset(self._writes),
             set_columns=frozenset(self._set_columns),
             conflict=conflict_algorithm(info.first_query) if self._writes else "",
+            may_pass_over=bool(self._writes) and mentions(info.first_query, _PASSING_OVER),
             columns=columns,
             description=tuple((name, None, None, None, None, None, None) for name, _ in columns) or None,
             is_readonly=info.is_readonly,
