@@ -54,6 +54,32 @@ def test_a_policy_may_query_the_replica(replica, how, verb):
     assert replica("other").execute("SELECT a FROM t WHERE id = 1").fetchall() == [("mine and yours",)]
 
 
+def test_a_policy_is_asked_once_about_a_row_whose_moment_differs_each_time(replica):
+    """A trigger that notes the time makes no new question of one that was answered."""
+    asked: list[Any] = []
+
+    def policy(base: Any, local: Any, remote: Any) -> Any:
+        asked.append((local["a"], remote["a"]))
+        return {**local, "a": f"{local['a']} and {remote['a']}"}
+
+    yours = replica("yours")
+    yours.execute(
+        "CREATE TRIGGER stamp AFTER UPDATE OF a ON t BEGIN "
+        "UPDATE t SET b = julianday('now') WHERE id = new.id; END"
+    )
+    yours.push()
+    mine = replica("mine", conflict_policy=policy)
+    mine.execute("UPDATE t SET a = 'mine' WHERE id = 1")
+    mine.execute("UPDATE t SET a = 'mine too' WHERE id = 1")
+    yours.execute("UPDATE t SET a = 'yours' WHERE id = 1")
+    yours.push()
+    mine.pull()
+    assert asked == [("mine", "yours"), ("mine too", "mine and yours")]
+    mine.push()
+    yours.pull()
+    assert yours.execute("SELECT a FROM t WHERE id = 1").fetchall() == [("mine too and mine and yours",)]
+
+
 def test_others_go_on_while_a_policy_takes_long(replica):
     """While it is asked, other connections read and write; what they write is replayed too."""
     begun, go_on = threading.Event(), threading.Event()

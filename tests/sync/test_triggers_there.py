@@ -329,6 +329,15 @@ NOW = (
     ),
 )
 STAMPED = {
+    "inserted, then replaced": (
+        "INSERT INTO actor (id, name) VALUES (3, 'ED')",
+        "REPLACE INTO actor (id, name) VALUES (3, 'EDDIE')",
+    ),
+    "inserted under a key of SQLite's, renamed, then deleted": (
+        "INSERT INTO actor (name) VALUES ('ED')",
+        "ALTER TABLE actor RENAME COLUMN at TO moment",
+        "DELETE FROM actor WHERE name = 'ED'",
+    ),
     "inserted, then deleted": (
         "INSERT INTO actor (id, name) VALUES (3, 'ED')",
         "DELETE FROM actor WHERE id = 3",
@@ -342,7 +351,7 @@ STAMPED = {
 }
 
 
-@pytest.mark.parametrize("meanwhile", ["", "a pull", "pushes"])
+@pytest.mark.parametrize("meanwhile", ["", "a pull", "pulls in between", "pushes"])
 @pytest.mark.parametrize("name", STAMPED)
 def test_what_a_trigger_made_is_no_guard(remote_server, tmp_path, name, meanwhile):
     """A column that a trigger fills with the time or a random value is no conflict; both sides are equal."""
@@ -357,6 +366,11 @@ def test_what_a_trigger_made_is_no_guard(remote_server, tmp_path, name, meanwhil
             mine.execute(sql)
             if meanwhile == "pushes":
                 mine.push()
+            if meanwhile == "pulls in between":
+                yours.execute("INSERT INTO actor (id, name) VALUES (50, 'NEW')")
+                yours.execute("DELETE FROM actor WHERE id = 50")
+                yours.push()
+                mine.pull()
         if meanwhile == "a pull":
             yours.execute("INSERT INTO actor (id, name) VALUES (50, 'NEW')")
             yours.execute("DELETE FROM actor WHERE id = 50")

@@ -31,6 +31,7 @@ from turso_sync_nb.changes.model import (
 )
 from turso_sync_nb.changes.names import SHAPES, TAPE, TRANSACTIONS, folded, has_table
 from turso_sync_nb.changes.packed import UpdateDetails, packed_images
+from turso_sync_nb.changes.schema import read_schema
 from turso_sync_nb.changes.tape_format import (
     BY_ACTION,
     BY_REPLACE,
@@ -52,6 +53,7 @@ from turso_sync_nb.errors import ReplicaBrokenError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from turso_sync_nb.changes.derived import DerivedColumns
     from turso_sync_nb.changes.model import Image, State
 
 BLOCK_IDS: Final = 2**20
@@ -59,6 +61,9 @@ BLOCK_IDS: Final = 2**20
 
 _BLOCKS_MAX: Final = 2**22
 """Blocks that such a begin may leave out: two copies of a replica do not meet in one by chance."""
+
+_NO_TRANSACTION: Final = 0
+"""A number that no transaction has."""
 
 _NOT_COUNTED: Final = (Op.ACKNOWLEDGED, Op.BEGIN, Op.AUTO, Op.OLD)
 
@@ -350,10 +355,17 @@ def set_state(raw: apsw.Connection, number: int, state: State, reason: str = "")
         raw.execute(f"INSERT INTO {TRANSACTIONS} VALUES (?, ?, ?)", (number, state, reason))
 
 
-def write(raw: apsw.Connection, transactions: Iterable[Transaction], acknowledged_id: int) -> None:
-    """Fill an empty tape; ids and states as given, shapes kept as needed."""
+def write(
+    raw: apsw.Connection,
+    transactions: Iterable[Transaction],
+    acknowledged_id: int,
+    derived: DerivedColumns | None = None,
+) -> None:
+    """Fill an empty tape; ids and states as given, shapes kept as needed, and what triggers made."""
     everything = list(transactions)
     _write_changes(raw, everything)
+    if derived:
+        _write_effects(raw, derived)
     for one in everything:
         set_state(raw, one.number, one.state, one.reason)
     _set_acknowledged(raw, acknowledged_id, last_id(raw) + 1)
@@ -377,6 +389,22 @@ def _write_changes(raw: apsw.Connection, transactions: Iterable[Transaction]) ->
         if all(change.id != one.last_id for change in one.changes):  # its last change id stays on the tape
             insert = f"INSERT OR IGNORE INTO {TAPE} (id, op, txn, unix_time) VALUES (?, ?, ?, ?)"
             raw.execute(insert, (one.last_id, int(Op.BEGIN), one.number, one.unix_time))
+
+
+def _write_effects(raw: apsw.Connection, derived: DerivedColumns) -> None:
+    """Note what triggers made, as effects that belong to no transaction."""
+    tables = read_schema(raw, ignored_names(raw)).tables
+    for row in list(derived.names)[-EFFECTS_KEPT_MAX:]:
+        if folded(row[0]) not in tables:
+            continue
+        shape = tables[folded(row[0])]
+        keys = {shape.columns[at]: value for at, value in zip(shape.key, row[1:], strict=True)}
+        made = derived.names[row] - keys.keys()
+        widen(raw, len(shape.columns))
+        number, last = table_schema_id(raw, shape), last_id(raw)
+        for op, value in ((Op.OLD, 0), (Op.NEW, 1)):
+            image = tuple(keys.get(name, value if name in made else None) for name in shape.columns)
+            _insert(raw, (last + op, op + EFFECT, number, _NO_TRANSACTION, None, None), image)
 
 
 def put(raw: apsw.Connection, change: RowChange) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.ddl import details_of
+from turso_sync_nb.changes.derived import DerivedColumns
 from turso_sync_nb.changes.model import RowChange, SchemaChange, TableSchema, Transaction
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.packed import UpdateDetails, names_in, unpacked
@@ -23,7 +24,7 @@ from turso_sync_nb.changes.tape_format import (
     conflict_of,
     outcome_of,
 )
-from turso_sync_nb.changes.to_sql import differing, key_of, usable_key
+from turso_sync_nb.changes.to_sql import usable_key
 from turso_sync_nb.errors import ReplicaBrokenError
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ class Reader:
     sets: frozenset[str] = frozenset()
     early: list[RowChange] = field(default_factory=list)
     """Rows that triggers filled by chance before the change that follows."""
-    derived: dict[Any, frozenset[str]] = field(default_factory=dict)
-    """By row, the columns that triggers made; of any transaction on the tape."""
+    derived: DerivedColumns = field(default_factory=DerivedColumns)
+    """The columns that triggers made; of any transaction on the tape."""
 
     def transactions(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Transaction]:
         """Yield the transactions of which ``rows`` are all rows of the tape, in order."""
@@ -83,7 +84,7 @@ class Reader:
         if op == _SCHEMA:
             sql, kind, name, column, ignored = row[_BEFORE_VALUES : _BEFORE_VALUES + 5]
             details = details_of(row[5])
-            self._follow_rename(kind, name, column, details.get("to", ""))
+            self.derived.renamed(kind, name, column, details.get("to", ""))
             self.changes.append(SchemaChange(row[0], sql, kind, name, column, bool(ignored), **details))
         elif op == _AUTO:
             self.auto = True if row[2] is None else row[2]
@@ -136,11 +137,7 @@ class Reader:
     def _take_effect(self, effect: RowChange, flags: int) -> None:
         """Note which columns of a row a trigger made: those that it changed, or all that it inserted."""
         self.old = None
-        shape, old, new = effect.shape, effect.old, effect.new
-        if new is not None and usable_key(shape, new):
-            made = frozenset(shape.columns) if old is None else differing(shape, old, new)
-            key = (shape.table, *key_of(shape, new))
-            self.derived[key] = self.derived.get(key, frozenset()) | made
+        self.derived.made(effect.shape, effect.old, effect.new)
         if flags & OUTCOMES["carried"]:
             self._take_carried(effect, flags)
 
@@ -156,39 +153,16 @@ class Reader:
         self.early = early
 
     def _take_own(self, change: RowChange) -> None:
-        """Take a change; its row holds what the statement put into it, until a trigger changes that."""
+        """Take a change of a statement's own."""
         self.changes.append(change)
         if self.early:
             self.changes += self.early
             self.early.clear()
-        if not self.derived or change.outcome != "changed":
-            return
-        kept: frozenset[str] = frozenset()
-        if change.old is None and change.new is not None and usable_key(change.shape, change.new):
-            self.derived.pop((change.shape.table, *key_of(change.shape, change.new)), None)
-        if change.old is not None and usable_key(change.shape, change.old):
-            kept = self.derived.pop((change.shape.table, *key_of(change.shape, change.old)), kept)
-            if change.new is not None:
-                kept -= differing(change.shape, change.old, change.new)
-        if kept and change.new is not None and usable_key(change.shape, change.new):
-            self.derived[change.shape.table, *key_of(change.shape, change.new)] = kept
-
-    def _follow_rename(self, kind: str, table: str, column: str, to: str) -> None:
-        """Have what triggers made go by the new name of its table or column."""
-        if kind not in ("rename_table", "rename_column"):
-            return
-        for key in [key for key in self.derived if folded(key[0]) == folded(table)]:
-            names = self.derived.pop(key)
-            if kind == "rename_table":
-                self.derived[to, *key[1:]] = names
-            else:
-                renamed = (to if folded(name) == folded(column) else name for name in names)
-                self.derived[key] = frozenset(renamed)
+        if change.outcome == "changed":
+            self.derived.set(change.shape, change.old, change.new)
 
     def _with_derived(self, change: RowChange, derived: frozenset[str]) -> RowChange:
-        if change.old is not None and self.derived and usable_key(change.shape, change.old):
-            key = (change.shape.table, *key_of(change.shape, change.old))
-            derived |= self.derived.get(key, frozenset())
+        derived |= self.derived.of(change.shape, change.old)
         return change.changed(derived=derived) if derived else change
 
     def _shape(self, number: int) -> TableSchema:

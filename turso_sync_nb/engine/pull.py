@@ -317,7 +317,7 @@ def _replayed(raw: apsw.Connection, local: LocalChanges, options: PullOptions, a
         raise
     answers.refuse_open()
     tape.create(raw)
-    tape.write(raw, replayed.transactions, local.acknowledged)
+    tape.write(raw, replayed.transactions, local.acknowledged, replayed.derived)
     tape.jump(raw, local.last_id)
     if met := [*local.conflicts, *replayed.conflicts]:
         conflicts.create(raw)

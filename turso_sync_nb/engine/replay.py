@@ -16,6 +16,7 @@ import apsw
 
 from turso_sync_nb.changes import script, to_sql
 from turso_sync_nb.changes.conflicts import Conflict, policy_for
+from turso_sync_nb.changes.derived import DerivedColumns
 from turso_sync_nb.changes.merging import as_derived_there, merged_image, overlap, same_image, yielding
 from turso_sync_nb.changes.model import RowChange, SchemaChange
 from turso_sync_nb.changes.names import folded
@@ -24,7 +25,9 @@ from turso_sync_nb.changes.renumbering import NoFreeKeyError, Renumbering
 from turso_sync_nb.changes.schema import uniques_of
 from turso_sync_nb.engine import user_policy
 from turso_sync_nb.engine.asking import at_once
+from turso_sync_nb.engine.row_identity import chose_key, identity, there
 from turso_sync_nb.engine.schema_replay import SchemaConflictError, SchemaReplay
+from turso_sync_nb.engine.trigger_effects import TriggerEffects
 from turso_sync_nb.engine.user_transform import verdict_of
 from turso_sync_nb.errors import ConflictError
 from turso_sync_nb.options import SKIP, Rewrite
@@ -49,6 +52,8 @@ class Replayed:
     conflicts: list[Conflict] = field(default_factory=list)
     applied: int = 0
     set_aside: int = 0
+    derived: DerivedColumns = field(default_factory=DerivedColumns)
+    """The columns that triggers made of the rows that are replayed."""
 
 
 class _UnfitError(Exception):
@@ -75,8 +80,9 @@ def replay(
     applied = [change for one in everything if one.state in _APPLIED for change in one.changes]
     schema = SchemaReplay(raw, applied)
     run = _Replay(raw, everything, policies, transform, schema, answer=answer or at_once)
-    for transaction in everything:
-        run.transaction(transaction)
+    with run.effects.followed():
+        for transaction in everything:
+            run.transaction(transaction)
     run.end()
     return run.result
 
@@ -99,6 +105,8 @@ class _Replay:
         self.transform = transform
         self.result = Replayed()
         self.renumbering = Renumbering(raw, transactions)
+        self.effects = TriggerEffects(raw)
+        self.result.derived = self.effects.derived
         self.unmade: dict[tuple[object, ...], Transaction] = {}
         """Rows that are not there because the transaction that made them is not applied."""
         self.now: Transaction
@@ -131,6 +139,7 @@ class _Replay:
         else:
             if changes:
                 self.result.transactions.append(transaction.changed(changes=changes))
+            self.effects.keep()
             self.result.applied += 1
         self.raw.execute(f"RELEASE {_SAVEPOINT}")
 
@@ -144,6 +153,7 @@ class _Replay:
         """Take back the transaction being replayed, and the conflicts that it met."""
         self.raw.execute(f"ROLLBACK TO {_SAVEPOINT}")
         self.renumbering.schema_changed()
+        self.effects.take_back()
         del self.result.conflicts[conflicts_before:]
 
     def _set_aside_for_schema(self, transaction: Transaction, error: SchemaConflictError) -> None:
@@ -187,7 +197,7 @@ class _Replay:
         self.schema.not_applied(transaction)
         for change in transaction.changes:
             if isinstance(change, RowChange) and change.new is not None and change.outcome == "changed":
-                self.unmade[_identity(change.shape, change.new)] = transaction
+                self.unmade[identity(change.shape, change.new)] = transaction
 
     def _need_made(self, change: RowChange) -> None:
         """See that a row is not missing here only because its maker is.
@@ -195,7 +205,7 @@ class _Replay:
         Raises:
             _UnfitError: it is: this transaction has to wait with that one.
         """
-        maker = self.unmade.get(_identity(change.shape, _there(change.old)))
+        maker = self.unmade.get(identity(change.shape, there(change.old)))
         if maker is not None:
             raise _UnfitError(f"it changes what transaction {maker.number} made, which is {maker.state}")
 
@@ -207,7 +217,7 @@ class _Replay:
         """
         for parent, key in self.renumbering.parents_of(change) if self.unmade else ():
             maker = self.unmade.get((parent, key))
-            if maker is not None and _chose_key(maker, parent, key):
+            if maker is not None and chose_key(maker, parent, key):
                 raise _UnfitError(
                     f"it points at what transaction {maker.number} made, which is {maker.state}"
                 )
@@ -227,6 +237,7 @@ class _Replay:
             raise self.schema.unfit(change, str(error)) from None
         finally:
             self.renumbering.passed(change)
+        self.effects.done(change)
         if change.outcome != "carried" and not change.by_action and not change.by_replace:
             self.is_done = done is not None
         return done
@@ -251,10 +262,11 @@ class _Replay:
     def _schema(self, change: SchemaChange) -> SchemaChange | None:
         done = self.schema.apply(change)
         self.renumbering.schema_changed()
+        self.effects.done(change)
         return done
 
     def _insert(self, change: RowChange) -> RowChange | None:
-        new, auto = _there(change.new), change.auto_key and change.shape.auto_key
+        new, auto = there(change.new), change.auto_key and change.shape.auto_key
         if auto and self.renumbering.was_used(change):
             taken_by = self._row(change.shape, new)
         else:
@@ -266,20 +278,20 @@ class _Replay:
                 if taken_by is None:
                     raise
             else:
-                self.unmade.pop(_identity(change.shape, new), None)
+                self.unmade.pop(identity(change.shape, new), None)
                 return change
         if taken_by is not None and same_image(taken_by, new) and not auto:
             return None  # the other side has this very row
         if auto:
             moved = self.renumbering.renumbered(change)
             self._conflict(change, "key taken", taken_by, f"new key {_key(change.shape, moved)}")
-            self._run(to_sql.insert(change.shape, [_there(moved.new)]))
+            self._run(to_sql.insert(change.shape, [there(moved.new)]))
             return moved
         wanted = self._settled(change, "key taken", taken_by, new)
         return self._set(change, taken_by, wanted)
 
     def _update(self, change: RowChange) -> RowChange | None:
-        old, new = _there(change.old), _there(change.new)
+        old, new = there(change.old), there(change.new)
         row = self._row(change.shape, old)
         if row is not None and change.derived:
             old, new = as_derived_there(change, row)
@@ -298,7 +310,7 @@ class _Replay:
         return self._set(change, row, merged)
 
     def _delete(self, change: RowChange) -> RowChange | None:
-        old = _there(change.old)
+        old = there(change.old)
         row = self._row(change.shape, old)
         if row is None:
             self._need_made(change)
@@ -390,16 +402,16 @@ class _Replay:
 
     def _without_triggers(self, change: RowChange) -> RowChange:
         if change.op == "insert":
-            self._run(to_sql.insert(change.shape, [_there(change.new)]))
+            self._run(to_sql.insert(change.shape, [there(change.new)]))
         elif change.op == "delete":
-            self._run(to_sql.delete(change.shape, _there(change.old), guarded=False))
+            self._run(to_sql.delete(change.shape, there(change.old), guarded=False))
         else:
-            self._run(to_sql.update(change.shape, _there(change.old), _there(change.new), guarded=False))
+            self._run(to_sql.update(change.shape, there(change.old), there(change.new), guarded=False))
         return change
 
     def _rewritten(self, change: RowChange, rewrite: Rewrite) -> RowChange | None:
         """Run what the user's transform put in the change's place, and see what it did to the row."""
-        image = _there(change.new if change.old is None else change.old)
+        image = there(change.new if change.old is None else change.old)
         row = self._row(change.shape, image)
         self.raw.execute(rewrite.sql, rewrite.parameters)
         after = self._row(change.shape, image)
@@ -426,7 +438,9 @@ class _Replay:
         if callable(policy):
             rows = [_as_row(shape, image) for image in (change.old, local, remote)]
             ask = partial(user_policy.settled_by, policy, shape, *rows)
-            wanted: Image | None = self.answer(("policy", folded(shape.table), repr(rows)), ask, local)
+            made = change.derived | self.effects.derived.of(shape, remote)  # another moment each time
+            seen = [row and {name: row[name] for name in row if name not in made} for row in rows]
+            wanted: Image | None = self.answer(("policy", folded(shape.table), repr(seen)), ask, local)
             settled_by = user_policy.name_of(policy)
         elif policy == "remote-wins":
             wanted, settled_by = remote if remote_wins is None else remote_wins, policy
@@ -437,7 +451,7 @@ class _Replay:
 
     def _conflict(self, change: RowChange, kind: Kind, remote: Image | None, settled_by: str) -> None:
         shape = change.shape
-        image = _there(change.new if change.old is None else change.old)
+        image = there(change.new if change.old is None else change.old)
         self.result.conflicts.append(
             Conflict(
                 transaction=self.now.number,
@@ -464,32 +478,8 @@ class _Replay:
             self.raw.execute(sql[0], sql[1])
 
 
-def _there(image: Image | None) -> Image:
-    if image is None:
-        raise AssertionError("a change without the image that its kind has")
-    return image
-
-
-def _identity(shape: TableSchema, image: Image) -> tuple[object, ...]:
-    """Return what names a row among all: its table, and its key or else all of it."""
-    named = [image[at] for at in shape.key] if to_sql.usable_key(shape, image) else image
-    return (folded(shape.table), *named)
-
-
-def _chose_key(maker: Transaction, table: str, key: object) -> bool:
-    """Return whether the key of a row that ``maker`` inserted was SQLite's choice: another may have it."""
-    return any(
-        isinstance(change, RowChange)
-        and change.op == "insert"
-        and change.outcome == "changed"
-        and change.auto_key
-        and _identity(change.shape, _there(change.new)) == (table, key)
-        for change in maker.changes
-    )
-
-
 def _key(shape: TableSchema, change: RowChange) -> str:
-    image = _there(change.new if change.old is None else change.old)
+    image = there(change.new if change.old is None else change.old)
     return ", ".join(f"{shape.columns[at]}={image[at]!r}" for at in shape.key) or "(no key)"
 
 

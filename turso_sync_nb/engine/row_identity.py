@@ -1,0 +1,37 @@
+"""Name the rows that changes are about, across transactions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from turso_sync_nb.changes import to_sql
+from turso_sync_nb.changes.model import RowChange
+from turso_sync_nb.changes.names import folded
+
+if TYPE_CHECKING:
+    from turso_sync_nb.changes.model import Image, TableSchema, Transaction
+
+
+def there(image: Image | None) -> Image:
+    """Return an image of which the kind of its change says that it is there."""
+    if image is None:
+        raise AssertionError("a change without the image that its kind has")
+    return image
+
+
+def identity(shape: TableSchema, image: Image) -> tuple[object, ...]:
+    """Return what names a row among all: its table, and its key or else all of it."""
+    named = [image[at] for at in shape.key] if to_sql.usable_key(shape, image) else image
+    return (folded(shape.table), *named)
+
+
+def chose_key(maker: Transaction, table: str, key: object) -> bool:
+    """Return whether the key of a row that ``maker`` inserted was SQLite's choice: another may have it."""
+    return any(
+        isinstance(change, RowChange)
+        and change.op == "insert"
+        and change.outcome == "changed"
+        and change.auto_key
+        and identity(change.shape, there(change.new)) == (table, key)
+        for change in maker.changes
+    )

@@ -1,0 +1,106 @@
+"""Note what triggers make while local changes are replayed: it guards no later change of those rows."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import apsw
+
+from turso_sync_nb.changes.derived import DerivedColumns
+from turso_sync_nb.changes.model import SchemaChange
+from turso_sync_nb.changes.names import folded, is_internal
+from turso_sync_nb.changes.schema import read_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from turso_sync_nb.changes.model import Change, Image, TableSchema
+    from turso_sync_nb.changes.schema import Tables
+
+_Values = tuple[Any, ...]
+
+
+class TriggerEffects:
+    """The columns that triggers made, as a hook sees them: what they change is deeper than a statement."""
+
+    def __init__(self, raw: apsw.Connection) -> None:
+        self.derived = DerivedColumns()
+        self._raw = raw
+        self._events: list[tuple[str, bool, _Values | None, _Values | None]] = []
+        self._tables: Tables | None = None
+        self._before: dict[Any, frozenset[str] | None] = {}
+        """The columns known when the present transaction began, by each row that it changed."""
+        self._all_before: dict[Any, frozenset[str]] | None = None
+
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        """Listen for the block; without triggers there is nothing to hear."""
+        self._raw.preupdate_hook(self._saw)
+        try:
+            yield
+        finally:
+            self._raw.preupdate_hook(None)
+
+    def _saw(self, update: apsw.PreUpdate) -> None:
+        if update.database_name != "main" or is_internal(update.table_name):
+            return
+        if not (update.depth or self._events or self.derived):
+            return
+        try:
+            old = None if update.op == "INSERT" else update.old
+            new = None if update.op == "DELETE" else update.new
+        except (apsw.Error, UnicodeDecodeError):  # a guard of such a row is given up on nowhere
+            return
+        self._events.append((update.table_name, update.depth > 0, old, new))
+
+    def done(self, change: Change) -> None:
+        """Take what was heard while ``change`` was done."""
+        events, self._events = self._events, []
+        if isinstance(change, SchemaChange):
+            self._tables = None
+            if self._all_before is None and self.derived:
+                self._all_before = dict(self.derived.names)
+            self.derived.renamed(change.kind, change.name, change.column, change.to)
+            return
+        for name, is_effect, before, after in events:
+            if self._tables is None:
+                self._tables = read_schema(self._raw, ()).tables
+            if folded(name) not in self._tables:
+                continue
+            shape = self._tables[folded(name)]
+            old, new = (self._image(shape, values) for values in (before, after))
+            self._remember(shape, old, new)
+            (self.derived.made if is_effect else self.derived.set)(shape, old, new)
+
+    def _image(self, shape: TableSchema, values: _Values | None) -> Image | None:
+        if values is None or self._tables is None:
+            return None
+        places = self._tables.positions(folded(shape.table))
+        return tuple(values[places[folded(column)]] for column in shape.columns)
+
+    def _remember(self, shape: TableSchema, *images: Image | None) -> None:
+        for image in images:
+            row = self.derived.row(shape, image)
+            if row is not None:
+                self._before.setdefault(row, self.derived.names.get(row))
+
+    # Transactions
+
+    def keep(self) -> None:
+        """Keep what was taken since the last transaction's end."""
+        self._before.clear()
+        self._all_before = None
+
+    def take_back(self) -> None:
+        """Forget what was taken since then: the transaction was undone."""
+        self._events.clear()
+        self._tables = None
+        if self._all_before is not None:
+            self.derived.names = self._all_before
+        for row, names in self._before.items():
+            if names is None:
+                self.derived.names.pop(row, None)
+            else:
+                self.derived.names[row] = names
+        self.keep()
