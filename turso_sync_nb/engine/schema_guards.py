@@ -53,7 +53,10 @@ _IN_ONE_QUOTE: Final = "lower(" + reduce(
 ) + ")"  # fmt: skip
 _PLAIN: Final = re.compile(r"[^\W\d][\w$]*")
 
-_RULES: Final = ("collate", "check(", "references", "unique", "primarykey", "default", "autoincrement")
+_RULES: Final = (
+    "collate", "check(", "references", "unique", "primarykey", "default", "autoincrement", "onconflict",
+    "primarykeydesc", "desc)",
+)  # fmt: skip
 """The rules that a table's definition may not lose. When an ALTER rewrites it, ``tursodb`` omits sizes of
 types and names of constraints, and puts a column's rules in another order."""
 
@@ -66,7 +69,8 @@ _DEFAULT: Final = reduce(
     "ifnull(lower(dflt_value), '')",
 )
 _COLUMNS: Final = (
-    "(SELECT group_concat(lower(name) || ' ' || \"notnull\" || ' ' || "
+    "(SELECT group_concat(lower(name) || ' ' || "
+    "replace(substr(lower(type), 1, instr(type || '(', '(') - 1), ' ', '') || ' ' || \"notnull\" || ' ' || "
     f"{_DEFAULT}, ',') FROM pragma_table_info(?))"
 )
 

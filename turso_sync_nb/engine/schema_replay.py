@@ -18,6 +18,7 @@ from turso_sync_nb.changes.lifetimes import lifetimes
 from turso_sync_nb.changes.model import Definition, SchemaChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.rows_seen import count_unseen, rows_seen
+from turso_sync_nb.engine.schema_guards import defined_so
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -191,9 +192,17 @@ class SchemaReplay:
         if there.type != kind:
             raise self._conflict(change, f"{there.name} is another thing there: {there.type}")
         for one in self._belonging(there):
-            if not _is_one_of(one, change.was):
+            if not (_is_one_of(one, change.was) or self._is_written_anew(one, change.was)):
                 raise self._conflict(change, f"{one.type} {one.name} is not as it was seen here")
         self._need_seen(change, None)
+        return False
+
+    def _is_written_anew(self, there: Definition, definitions: Iterable[Definition]) -> bool:
+        """Return whether a server may have written ``there`` for one of our ``definitions``."""
+        for one in definitions:
+            if one.type == there.type == "table" and folded(one.name) == folded(there.name):
+                condition, arguments = defined_so(one)
+                return bool(self._raw.execute(f"SELECT {condition}", arguments).get)
         return False
 
     def _is_column_dropped(self, change: SchemaChange, there: Definition) -> bool:
