@@ -261,3 +261,24 @@ def test_what_was_removed_is_known_no_more(db) -> None:
     db.execute("DROP VIEW view_of_view")
     db.execute("CREATE TEMP TABLE view_of_view(key)")
     assert db.execute("SELECT note FROM view_of_view JOIN flight ON id = key").fetchall() == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "is_close"),
+    [
+        ("SELECT note FROM flight WHERE id IN (SELECT k FROM picked)", True),
+        ("SELECT note FROM chosen JOIN flight ON id = k", True),
+        (f"SELECT half(id) FROM flight WHERE note > '' AND id IN ({IDS}) GROUP BY lower(note)", True),
+        ("SELECT note FROM flight WHERE id IN (SELECT half(k) FROM picked)", False),
+        ("SELECT note FROM view_of_view JOIN flight ON id = key", False),
+        ("SELECT note FROM flight WHERE id IN (SELECT k FROM picked WHERE why < 'x')", False),
+    ],
+)
+def test_dry_run(db, sql, is_close) -> None:
+    """Copied keys are counted to the page; where a function of the user's decides, whole tables count."""
+    furnish(db)
+    dry = db.dry_run(sql)
+    fetched = db.run(sql).report.pages_fetched
+    assert fetched <= dry.pages
+    assert (dry.pages == fetched) is is_close
+    assert is_close or dry.pages > 2000

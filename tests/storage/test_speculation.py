@@ -80,6 +80,7 @@ LARGE = {
     "SELECT sum(length(note)) FROM item WHERE shop < 12 OR id BETWEEN 3000 AND 3500": 3,
     f"SELECT sum(length(note)) FROM item WHERE id IN ({', '.join(map(str, range(5, ROWS, 25)))})": 6,
     "SELECT sum(length(note)) FROM item WHERE id BETWEEN 5000 AND 25000": 6,
+    f"SELECT note FROM item WHERE id IN ({', '.join(map(str, KEYS))}) UNION ALL SELECT k FROM word": 3,
 }  # fmt: skip
 
 

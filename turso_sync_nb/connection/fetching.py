@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from turso_sync_nb.connection.functions import FunctionsConnection
 from turso_sync_nb.connection.parameters import Parameters, bindings
 from turso_sync_nb.engine import page_owners, table_sizes
+from turso_sync_nb.engine.dry_run import dry_run
 from turso_sync_nb.engine.ensure import ensure
 from turso_sync_nb.engine.export import export
 from turso_sync_nb.engine.hydration import Hydration, hydrate
-from turso_sync_nb.engine.query_trees import dry_run, tables_of
+from turso_sync_nb.engine.query_trees import tables_of
 
 if TYPE_CHECKING:
     import os
@@ -42,16 +43,19 @@ class FetchingConnection(FunctionsConnection):
         """Return what the one statement ``sql`` would fetch at most, by table and index, without running it.
 
         Only pages that say which others there are are fetched for it, and one leaf of a tree of which none
-        is here. A query that reads one row of each table and index counts one page of each; of any other it
-        is not known where it stops, and all that is not here of them counts. Values longer than a page lie
-        elsewhere and come on top.
+        is here. Of a query that reads at most 256 pages (1 MiB) of one table it counts just these, by keys
+        that it names or by an index, of which it then fetches a few leaves. One that reads one row of each
+        table and index counts one page of each. Of any other it is not known where it stops, and all that is
+        not here of its tables and indexes counts. Values longer than a page lie elsewhere and come on top.
 
         Raises:
             SyncError: a fetch failed.
         """
         self._session.check_open()
         with self._session.running():
-            return dry_run(self._replica, self._session.raw, sql, bindings(parameters))
+            bound = bindings(parameters)
+            self._session.prefetch_for(sql, self._session.facts_of(sql), [bound])
+            return dry_run(self._replica, self._session.raw, sql, bound)
 
     def hydrate(self, tell: Callable[[int, int], object] | None = None) -> Hydration:
         """Fetch every page that is not here, in the background, and return at once.

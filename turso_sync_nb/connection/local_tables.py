@@ -63,6 +63,7 @@ class LocalTable:
     frame: pd.DataFrame
     name: str = field(default_factory=lambda: f"{PREFIX}local_{next(_numbers)}")
     at: int = 0
+    has_guessed: bool = False
     places: dict[int, tuple[dict[Any, int], array[int]]] = field(default_factory=dict)
     columns: dict[int, list[Any]] = field(default_factory=dict)
     """Whole columns, of which rows were looked up."""

@@ -201,7 +201,7 @@ class Session(Reopenable):
 
     def _begun(self, sql: str, *, begins: bool, alone: bool) -> Facts:
         """Return the facts of ``sql`` in the transaction that is opened before it, if one is."""
-        facts = self._facts_of(sql)
+        facts = self.facts_of(sql)
         if alone:
             facts.refuse_more()
         if facts.recursive_triggers is not None:
@@ -215,7 +215,7 @@ class Session(Reopenable):
             self._begin_tape()
         if begins and self.isolation_level and facts.is_changing:
             self.do(self._implicit_begin(facts))
-            facts = self._facts_of(sql)  # another connection may have committed meanwhile
+            facts = self.facts_of(sql)  # another connection may have committed meanwhile
         return facts
 
     def _set_recursive_triggers(self, *, on: bool) -> None:
@@ -232,7 +232,7 @@ class Session(Reopenable):
         finally:
             self._own = False
 
-    def _facts_of(self, sql: str) -> Facts:
+    def facts_of(self, sql: str) -> Facts:
         """Return the facts of ``sql`` under the schema that its transaction sees, or will see.
 
         SQLite notices another connection's change when a statement is run, not when it is prepared.

@@ -38,7 +38,7 @@ _CREATIONS: Final = ("CREATE TABLE ", "CREATE VIEW ", "CREATE INDEX ", "CREATE U
 """Beginnings of the statements that SQLite keeps in its schema; the name follows."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class FunctionStandIn:
     """A function that returns its first argument, as an aggregate NULL; ``kind``: scalar, aggregate, window.
 
@@ -48,40 +48,55 @@ class FunctionStandIn:
     kind: str
     name: str
     arguments: int
+    has_guessed: bool = False
 
     def register_speculative(self, raw: apsw.Connection) -> None:
         """Have ``raw`` know the function."""
         if self.kind == "scalar":
             raw.create_scalar_function(
-                self.name, _first, self.arguments, deterministic=True, flags=apsw.SQLITE_INNOCUOUS
+                self.name, self._guess, self.arguments, deterministic=True, flags=apsw.SQLITE_INNOCUOUS
             )
         elif self.kind == "aggregate":
-            raw.create_aggregate_function(self.name, lambda: (None, _nothing, _nothing), self.arguments)
+            raw.create_aggregate_function(self.name, lambda: (None, self._take, _nothing), self.arguments)
         else:
-            methods = (None, _nothing, _nothing, _nothing, _nothing)
-            raw.create_window_function(self.name, lambda: methods, self.arguments)
+            raw.create_window_function(self.name, self._window, self.arguments)
 
     def unregister(self, raw: apsw.Connection) -> None:
         """Have ``raw`` know it no more."""
         raw.create_scalar_function(self.name, None, self.arguments)
 
+    def _window(self) -> tuple[Any, ...]:
+        return None, self._take, _nothing, _nothing, self._take
 
-@dataclass(frozen=True)
+    def _guess(self, *arguments: Any) -> Any:
+        self._take(None, *arguments)
+        return arguments[0] if arguments else None
+
+    def _take(self, _: object, *arguments: Any) -> None:
+        self.has_guessed |= not arguments or any(argument is not None for argument in arguments)
+
+
+@dataclass
 class CollationStandIn:
     """A collation that compares code points."""
 
     name: str
+    has_guessed: bool = False
 
     def register_speculative(self, raw: apsw.Connection) -> None:
         """Have ``raw`` know the collation."""
-        raw.create_collation(self.name, lambda one, other: (one > other) - (one < other))
+        raw.create_collation(self.name, self._guess)
 
     def unregister(self, raw: apsw.Connection) -> None:
         """Have ``raw`` know it no more."""
         raw.create_collation(self.name, None)
 
+    def _guess(self, one: str, other: str) -> int:
+        self.has_guessed = True
+        return (one > other) - (one < other)
 
-@dataclass(frozen=True)
+
+@dataclass
 class SchemaCopy:
     """A TEMP or attached database as far as a statement reads it."""
 
@@ -90,6 +105,7 @@ class SchemaCopy:
     insertions: Sequence[tuple[str, Sequence[tuple[Any, ...]]]]
     """Each with its rows."""
     removals: Sequence[str]
+    has_guessed: bool = False
 
     def register_speculative(self, raw: apsw.Connection) -> None:
         """Have ``raw`` know the tables."""
@@ -191,9 +207,5 @@ def _rows(schema: str, name: str, ask: Ask) -> tuple[str, list[Any]]:
     return f"INSERT INTO {where}({columns}) VALUES({places})", rows
 
 
-def _first(*arguments: Any) -> Any:
-    return arguments[0] if arguments else None
-
-
-def _nothing(*_arguments: object) -> None:
+def _nothing(_: object) -> None:
     return None

@@ -9,12 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pyroaring import BitMap
 
-from turso_sync_nb.engine.reports import DryRun
-from turso_sync_nb.engine.stats import read_cost
-from turso_sync_nb.engine.tree_costs import ROOTS
 from turso_sync_nb.storage.format.bytecode import has_any, roots_opened
 from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
-from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -42,9 +38,15 @@ _DEPTH_MAX: Final = 20
 
 @dataclass(frozen=True)
 class QueryTrees:
-    """The roots that a query opens, by page id, with how many rows are read of each; ``None``: any number."""
+    """The roots that a query opens, by page id, with how many rows are read of each; ``None``: any number.
+
+    ``program`` is the bytecode of ``sql`` with ``bindings``.
+    """
 
     rows: dict[int, int | None]
+    program: list[Any]
+    sql: str
+    bindings: Bindings
 
     @classmethod
     def of(cls, raw: apsw.Connection, sql: str, bindings: Bindings = None) -> QueryTrees:
@@ -55,7 +57,12 @@ class QueryTrees:
         """
         program: list[Any] = raw.execute(f"EXPLAIN {sql}", bindings, can_cache=False).fetchall()
         steps = has_any(program, _STEPPING)
-        return cls({root: None if steps else count for root, count in Counter(roots_opened(program)).items()})
+        return cls(
+            {root: None if steps else count for root, count in Counter(roots_opened(program)).items()},
+            program,
+            sql,
+            bindings,
+        )
 
 
 def fetch_upper(replica: Replica, roots: Iterable[int]) -> dict[int, BitMap]:
@@ -66,17 +73,17 @@ def fetch_upper(replica: Replica, roots: Iterable[int]) -> dict[int, BitMap]:
     """
     trees, leaves = KnownTrees(replica.store), dict[int, BitMap]()
     levels = {root: [root] for root in roots}
-    _fetch(replica, levels)
+    fetch_pages(replica, levels)
     while levels:
         children = {root: _children(trees, pages) for root, pages in levels.items()}
         leaves |= {root: BitMap(levels[root]) for root, below in children.items() if not below}
         levels = {root: below for root, below in children.items() if below}
         samples = {root: [_sample(replica, below)] for root, below in levels.items()}
-        _fetch(replica, samples.values())
+        fetch_pages(replica, samples.values())
         last = {root for root, (page,) in samples.items() if not _children(trees, [page])}
         leaves |= {root: BitMap(levels.pop(root)) for root in last}
         levels = {root: below for root, below in levels.items() if len(below) <= LEVEL_PAGES_MAX}
-        _fetch(replica, levels.values())
+        fetch_pages(replica, levels.values())
     return leaves
 
 
@@ -90,7 +97,7 @@ def _sample(replica: Replica, pages: Sequence[int]) -> int:
     return next((page for page in pages if replica.store.has(page)), pages[0])
 
 
-def _fetch(replica: Replica, pages: Iterable[Any]) -> None:
+def fetch_pages(replica: Replica, pages: Iterable[Any]) -> None:
     """Fetch what is absent of ``pages`` (ids, or lists of them) in one request."""
     wanted = BitMap()
     for some in pages:
@@ -111,28 +118,3 @@ def tables_of(raw: apsw.Connection, sql: str) -> list[str]:
         raw.execute("SELECT rootpage - 1, tbl_name FROM main.sqlite_schema WHERE rootpage > 0")
     )
     return list(dict.fromkeys(owners[root] for root in roots_opened(program) if root in owners))
-
-
-def dry_run(replica: Replica, raw: apsw.Connection, sql: str, bindings: Bindings = None) -> DryRun:
-    """Return what the statement ``sql`` would fetch at most; only pages above the leaves are fetched for it.
-
-    Raises:
-        apsw.Error: SQLite cannot prepare it.
-        SyncError: a fetch failed.
-    """
-    query = QueryTrees.of(raw, sql, bindings)
-    if replica.is_whole:
-        return DryRun(0, 0, {}, 0, 0)
-    before = read_cost(replica, raw)
-    leaves = fetch_upper(replica, query.rows)
-    cost = read_cost(replica, raw) - before
-    names: dict[int, str] = dict(raw.execute(ROOTS))
-    by_tree: dict[str, int] = {}
-    page_map = replica.store.page_map
-    for root, rows in query.rows.items():
-        known = leaves.get(root)  # None: of a tree too large to look through
-        absent = len(page_map.absent() if known is None else page_map.absent_of(known))
-        each = _DEPTH_MAX if known is None else 1
-        by_tree[names.get(root, "")] = absent if rows is None else min(absent, rows * each)
-    pages = sum(by_tree.values())
-    return DryRun(pages, pages * PAGE_SIZE, by_tree, cost.requests, cost.pages_fetched)

@@ -11,8 +11,22 @@ if TYPE_CHECKING:
     """Rows of EXPLAIN."""
 
 _OPENING: Final = frozenset({"OpenRead", "OpenWrite", "ReopenIdx"})
-_OPCODE, _ROOT, _DATABASE = 1, 3, 4
-"""Columns: the opcode's name, its second and its third operand."""
+_OPCODE, _CURSOR, _ROOT, _DATABASE = 1, 2, 3, 4
+"""Columns: the opcode's name, its operands."""
+
+STOPPING: Final = frozenset({"DecrJumpZero", "IfNotZero"})
+"""Opcodes of a statement that stops, in whole or in part, at a number of rows."""
+
+WRITING: Final = frozenset({"OpenWrite", "Program"})
+"""Opcodes of a statement that writes."""
+
+_SEEKING: Final = frozenset(
+    {
+        "Found", "IfNoHope", "Last", "NoConflict", "NotExists", "NotFound", "Rewind", "SeekGE", "SeekGT",
+        "SeekLE", "SeekLT", "SeekRowid",
+    }
+)  # fmt: skip
+"""Opcodes that go to a place in a tree, by a value or to an end."""
 
 
 def roots_opened(program: Program) -> Iterator[int]:
@@ -25,3 +39,23 @@ def roots_opened(program: Program) -> Iterator[int]:
 def has_any(program: Program, opcodes: frozenset[str]) -> bool:
     """Return whether one of ``opcodes`` is in it."""
     return any(row[_OPCODE] in opcodes for row in program)
+
+
+def seeks_by_values_of(program: Program, root: int) -> bool:
+    """Return whether it goes to a place in a tree of main after it read columns of the tree with ``root``.
+
+    That place may depend on them. Code that a loop comes back to is not followed, as in a recursive query.
+    """
+    roots: dict[int, int] = {}
+    has_values = False
+    for row in program:
+        opcode, cursor = row[_OPCODE], int(row[_CURSOR])
+        if opcode in _OPENING:
+            roots.pop(cursor, None)
+            if row[_DATABASE] == 0:
+                roots[cursor] = int(row[_ROOT]) - 1
+        elif opcode == "Column":
+            has_values |= roots.get(cursor) == root
+        elif has_values and opcode in _SEEKING and cursor in roots:
+            return True
+    return False

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 from pyroaring import BitMap
 
-from turso_sync_nb.storage.format.bytecode import has_any, roots_opened
+from turso_sync_nb.storage.format.bytecode import STOPPING, has_any, roots_opened
 from turso_sync_nb.storage.prefetch.placeholder_pages import PlaceholderPages
 from turso_sync_nb.storage.prefetch.speculative_db import SpeculativeDb
 
@@ -54,9 +54,6 @@ ITEMS_MAX: Final = 500
 
 _CONTRADICTIONS: Final = (LookupError, ValueError, struct.error)
 """Errors that inconsistent pages cause."""
-
-_STOPPING: Final = frozenset({"DecrJumpZero", "IfNotZero"})
-"""Opcodes of a statement that stops, in whole or in part, at a number of rows."""
 
 
 class Speculation:
@@ -101,10 +98,8 @@ class Speculation:
         items = self._items[done : done + ITEMS_MAX]
         if not items:
             return BitMap()
-        if self._db is None:
-            self._db = SpeculativeDb(self._folder, self._store, self._trees)
         try:
-            pages = self._wanted(self._db, items)
+            pages = self._wanted(self._opened(), items)
         except (
             apsw.Error,
             *_CONTRADICTIONS,
@@ -117,6 +112,36 @@ class Speculation:
             return pages
         self._fruitless += 1
         return BitMap()
+
+    def all_pages(self, pages_max: int) -> BitMap | None:
+        """Return the absent pages that the statement reads as far as pages that are here tell.
+
+        None if it cannot be run to its end on placeholders of less than ``pages_max`` pages, or if what
+        stands in for a function or collation of the user's had a part in it.
+        """
+        db = self._opened()
+        try:
+            self._look_at(db, self._items[0])
+            with db.begin(pages_max):
+                self._run_to_end(db)
+        except (apsw.Error, *_CONTRADICTIONS):
+            return None
+        return None if db.was_misled else BitMap(db.wanted)
+
+    def _run_to_end(self, db: SpeculativeDb) -> None:
+        while True:
+            noted = db.placeholders.noted
+            try:
+                return db.run(self._sql, self._items)
+            except apsw.CorruptError:
+                db.note_ahead()
+                if db.placeholders.noted == noted:
+                    raise
+
+    def _opened(self) -> SpeculativeDb:
+        if self._db is None:
+            self._db = SpeculativeDb(self._folder, self._store, self._trees)
+        return self._db
 
     def close(self) -> None:
         """Close the speculative database; may be repeated."""
@@ -138,7 +163,9 @@ class Speculation:
                 pass
         wanted = list(db.wanted)
         if db.is_full and self._are_siblings(wanted[-SIBLINGS:]):
-            raise _NotKnownError
+            wanted = wanted[: self._scan_begin(wanted)]
+            if len(wanted) < SIBLINGS:
+                raise _NotKnownError
         self._suspected_max = max(self._suspected_max, GROWTH * len(wanted))
         return BitMap(wanted) | self._store.page_map.absent_of(self._roots)
 
@@ -147,7 +174,7 @@ class Speculation:
         with db.begin(PAGES_MAX):
             db.know(self.local_objects)
             program = db.raw.execute(f"EXPLAIN {self._sql}", item, can_cache=False).fetchall()
-        counted = has_any(program, _STOPPING)
+        counted = has_any(program, STOPPING)
         self._roots = BitMap(roots_opened(program))
         db.placeholders = PlaceholderPages(self._trees, counted=counted)
         self._suspected_max = COUNTED_PAGES_MAX if counted else PAGES_MAX
@@ -158,6 +185,13 @@ class Speculation:
             after in (next(self._trees.beside(page, step), None) for step in (1, -1))
             for page, after in pairwise(pages)
         )
+
+    def _scan_begin(self, pages: list[int]) -> int:
+        """Return the number of pages before those at the end that are siblings of each other."""
+        begin = len(pages) - SIBLINGS
+        while begin and self._are_siblings(pages[begin - 1 : begin + 1]):
+            begin -= 1
+        return begin
 
     def _runs(self, db: SpeculativeDb, items: Sequence[Bindings]) -> bool:
         """Run it once; return whether another run would get no further."""

@@ -49,7 +49,12 @@ _numbers = itertools.count(1)
 
 
 class LocalObject(Protocol):
-    """A table, function or collation that only the connection of the statement has, or a stand-in for it."""
+    """A table, function or collation that only the connection of the statement has, or a stand-in for it.
+
+    ``has_guessed``: whether it was asked for what it cannot know.
+    """
+
+    has_guessed: bool
 
     def register_speculative(self, raw: apsw.Connection) -> None:
         """Have ``raw`` know it."""
@@ -89,6 +94,13 @@ class SpeculativeDb:
         for one in objects:
             self._known.append(one)
             one.register_speculative(self.raw)
+        for one in objects:
+            one.has_guessed = False
+
+    @property
+    def was_misled(self) -> bool:
+        """Return whether one of them was asked for what it cannot know."""
+        return any(one.has_guessed for one in self._known)
 
     def close(self) -> None:
         """Close the connection."""
