@@ -27,8 +27,8 @@ from turso_sync_nb.connection.sql_errors import pep249_error
 from turso_sync_nb.connection.syncing import SyncOptions
 from turso_sync_nb.engine.configuration import read_metadata
 from turso_sync_nb.engine.ensure import ensure
+from turso_sync_nb.engine.meter import Meter
 from turso_sync_nb.engine.opening import MEMORY, ReplicaOptions, open_copy, open_pinned, open_replica
-from turso_sync_nb.engine.stats import read_stats
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncQueryBootstrap, RemoteEncryptionCipher
 from turso_sync_nb.public_connection import Connection
@@ -233,16 +233,16 @@ def _ensure_bootstrap_query(replica: Replica, partial: PartialSyncOpts | None) -
         return
     if not isinstance(partial.bootstrap_strategy, PartialSyncQueryBootstrap):
         return
-    before = read_stats(replica)
+    meter, before = Meter(replica.remote), len(replica.store.page_map.resident)
     try:
         ensure(replica, partial.bootstrap_strategy.query)
     except (apsw.Error, KeyboardInterrupt) as error:
         raise pep249_error(error) from None
-    after = read_stats(replica)
+    spent, resident = meter.spent(), len(replica.store.page_map.resident)
     replica.bootstrap_report = replace(
         report,
-        pages=report.pages + after.pages_resident - before.pages_resident,
-        pages_resident=after.pages_resident,
-        received_bytes=report.received_bytes + after.network_received_bytes - before.network_received_bytes,
-        requests=report.requests + after.network_requests - before.network_requests,
+        pages=report.pages + resident - before,
+        pages_resident=resident,
+        received_bytes=report.received_bytes + spent.received_bytes,
+        requests=report.requests + spent.requests,
     )

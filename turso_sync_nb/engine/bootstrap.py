@@ -22,6 +22,7 @@ import apsw
 from pyroaring import BitMap
 
 from turso_sync_nb.engine.fetch import FIRST_PAGE, RemotePages, another_database, take
+from turso_sync_nb.engine.meter import Meter
 from turso_sync_nb.engine.reports import BootstrapReport
 from turso_sync_nb.engine.unreadable import UnreadableStateError, named_if_unreadable, parse
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError, RevisionGoneError
@@ -75,18 +76,18 @@ def bootstrap(
         ProtocolError: the remote's answers make no sense, or contradict each other.
         ReplicaError: the folder cannot be written, or the server is another one than before.
     """
-    started_s, before = time.perf_counter(), remote.traffic.snapshot()
+    meter = Meter(remote)
     run = _Run(folder, remote, pages_per_request)
     resumed = run.resume(metadata)
     metadata, store, pages_before = resumed or run.begin(metadata)
-    after, resident = remote.traffic.snapshot(), len(store.page_map.resident)
+    spent, resident = meter.spent(), len(store.page_map.resident)
     report = BootstrapReport(
         pages=resident - pages_before,
         pages_resident=resident,
         pages_total=metadata.db_pages,
-        received_bytes=after.received_bytes - before.received_bytes,
-        requests=after.requests - before.requests,
-        seconds=time.perf_counter() - started_s,
+        received_bytes=spent.received_bytes,
+        requests=spent.requests,
+        seconds=spent.seconds,
         resumed=resumed is not None,
         note=run.note,
     )

@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Protocol
 
 from turso_sync_nb.changes import conflicts, tape
-from turso_sync_nb.storage.format.wal_pages import log_salts
+from turso_sync_nb.storage.format.wal_frames import log_salts
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from turso_sync_nb.engine.reports import CheckpointReport
 from turso_sync_nb.errors import ReplicaBusyError
 from turso_sync_nb.storage.files.failpoints import failpoint
 from turso_sync_nb.storage.files.signals import defer_sigint
-from turso_sync_nb.storage.format.wal_pages import wal_pages
+from turso_sync_nb.storage.format.wal_frames import wal_pages
 from turso_sync_nb.units import LOCK_PAGE, PageId
 
 if TYPE_CHECKING:

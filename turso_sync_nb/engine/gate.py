@@ -65,11 +65,7 @@ class Gate:
         try:
             yield
         finally:
-            with self._changed:
-                self._running[member] -= 1
-                if not self._running[member]:
-                    del self._running[member]
-                self._changed.notify_all()
+            self.leave(member)
 
     @contextmanager
     def statement(self, member: Member) -> Iterator[None]:

@@ -39,7 +39,7 @@ from turso_sync_nb.storage.files.metadata import (
     load_metadata,
     save_metadata,
 )
-from turso_sync_nb.storage.format.wal_pages import log_salts
+from turso_sync_nb.storage.format.wal_frames import log_salts
 from turso_sync_nb.storage.pages.folder_copy import copy_folder
 from turso_sync_nb.storage.pages.page_file import good_bytes
 from turso_sync_nb.storage.pages.page_map import PageMap

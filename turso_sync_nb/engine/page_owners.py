@@ -12,7 +12,7 @@ from pyroaring import BitMap
 
 from turso_sync_nb.storage.format.btree import INDEX_INTERIOR, INDEX_LEAF, TABLE_LEAF, Node
 from turso_sync_nb.storage.format.overflow import free_pages, next_overflow, usable_bytes
-from turso_sync_nb.storage.format.wal_pages import wal_pages
+from turso_sync_nb.storage.format.wal_frames import wal_pages
 from turso_sync_nb.storage.pages.committed import CommittedPages
 from turso_sync_nb.units import PAGE_SIZE
 

@@ -20,13 +20,13 @@ from turso_sync_nb.engine import bookkeeping
 from turso_sync_nb.engine.asking import Asking, UnansweredError
 from turso_sync_nb.engine.fetch import FIRST_PAGE, PagesAt, another_database
 from turso_sync_nb.engine.local_changes import LocalChanges, read_local_changes, waiting_id
+from turso_sync_nb.engine.meter import Meter
 from turso_sync_nb.engine.pulled import LastPull
 from turso_sync_nb.engine.reconciling import reconciled
 from turso_sync_nb.engine.remote_update import RemoteUpdate, fetch_update, fetch_vouched_for
 from turso_sync_nb.engine.replay import Replayed, replay
 from turso_sync_nb.engine.reports import PullReport
 from turso_sync_nb.engine.salvage import saved_local_changes
-from turso_sync_nb.engine.stats import read_stats
 from turso_sync_nb.engine.unreadable import SCHEMA_COOKIE, named_if_unreadable, parse
 from turso_sync_nb.errors import ConflictError, SyncError
 from turso_sync_nb.progress import report_progress
@@ -84,7 +84,7 @@ def pull(replica: Replica, options: PullOptions) -> PullReport:
 def brought(replica: Replica, options: PullOptions, fetch: Callable[[], RemoteUpdate | None]) -> PullReport:
     """Put in force what ``fetch`` returns, if anything; the rest is as :func:`pull` says."""
     with replica.verb(), ExitStack() as undo:
-        started_s, before = time.perf_counter(), read_stats(replica)
+        meter = Meter(replica.remote)
         replica.gate.refuse_caller(options.verb, options.caller)
         with _saying_so_if_stopped(replica):
             update = fetch()
@@ -95,17 +95,17 @@ def brought(replica: Replica, options: PullOptions, fetch: Callable[[], RemoteUp
                 undo.callback(update.next_base.discard)
                 pages = len(update.next_base.pages)
                 replayed = in_force(replica, update, options)
-        after = read_stats(replica)
+        spent = meter.spent()
         return PullReport(
             pages=pages,
             applied=update is not None,
             replayed=replayed.applied,
             conflicts=len(replayed.conflicts),
             set_aside=replayed.set_aside,
-            received_bytes=after.network_received_bytes - before.network_received_bytes,
-            sent_bytes=after.network_sent_bytes - before.network_sent_bytes,
-            requests=after.network_requests - before.network_requests,
-            seconds=time.perf_counter() - started_s,
+            received_bytes=spent.received_bytes,
+            sent_bytes=spent.sent_bytes,
+            requests=spent.requests,
+            seconds=spent.seconds,
             note=replica.take_note(),
         )
 

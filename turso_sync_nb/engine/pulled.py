@@ -22,7 +22,7 @@ from turso_sync_nb.changes.to_sql import differing
 from turso_sync_nb.engine.fetch import FIRST_PAGE, PagesAt
 from turso_sync_nb.engine.state_diff import compared
 from turso_sync_nb.errors import SyncError, UsageError
-from turso_sync_nb.storage.format.wal_pages import wal_pages
+from turso_sync_nb.storage.format.wal_frames import wal_pages
 from turso_sync_nb.storage.pages.committed import CommittedPages
 from turso_sync_nb.storage.pages.page_file import PageFile
 from turso_sync_nb.storage.vfs.snapshot import Snapshot

@@ -12,7 +12,6 @@ transaction as the changes, it names the last change id up to which the remote h
 from __future__ import annotations
 
 import re
-import time
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.changes.describe import describe
@@ -20,6 +19,7 @@ from turso_sync_nb.changes.model import RowChange, is_shown
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.engine import lineage, outbox, position, used_keys
 from turso_sync_nb.engine.bookkeeping import CopiedError, Position
+from turso_sync_nb.engine.meter import Meter
 from turso_sync_nb.engine.push_batch import Failure, PushStatement, UnsendableError, send, statements_of
 from turso_sync_nb.engine.replacing import surroundings
 from turso_sync_nb.engine.reports import PushReport
@@ -107,7 +107,7 @@ def push(
         KeyboardInterrupt, StoppedError: it was stopped; the message says whether it arrived.
     """
     with replica.verb():
-        started_s, before = time.perf_counter(), replica.need_remote().traffic.snapshot()
+        meter = Meter(replica.need_remote())
         run = _Push(replica, operations_threshold, transform, skip_refused=skip_refused)
         try:
             conflicts = _until_done(run, rebase, replay)
@@ -115,15 +115,15 @@ def push(
             became = run.arrived()
             error.args = (became if isinstance(error, KeyboardInterrupt) else f"push: stopped; {became}",)
             raise
-        after = replica.need_remote().traffic.snapshot()
+        spent = meter.spent()
         return PushReport(
             transactions=run.transactions,
             changes=run.changes,
             skipped=run.skipped,
-            requests=after.requests - before.requests,
-            sent_bytes=after.sent_bytes - before.sent_bytes,
-            received_bytes=after.received_bytes - before.received_bytes,
-            seconds=time.perf_counter() - started_s,
+            requests=spent.requests,
+            sent_bytes=spent.sent_bytes,
+            received_bytes=spent.received_bytes,
+            seconds=spent.seconds,
             conflicts=conflicts,
             note=replica.take_note(),
         )

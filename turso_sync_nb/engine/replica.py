@@ -27,7 +27,7 @@ from turso_sync_nb.engine.verbs import Verbs
 from turso_sync_nb.errors import RemoteUnreachableError, SyncError
 from turso_sync_nb.storage.files.metadata import FileStamp, load_metadata, save_metadata
 from turso_sync_nb.storage.files.signals import defer_sigint
-from turso_sync_nb.storage.format.wal_pages import log_salts
+from turso_sync_nb.storage.format.wal_frames import log_salts
 from turso_sync_nb.storage.pages.eviction import Eviction
 from turso_sync_nb.storage.pages.page_map import PageMap
 from turso_sync_nb.storage.vfs.lazy_vfs import Kept

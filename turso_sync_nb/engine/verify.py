@@ -10,7 +10,6 @@ its length and its first, middle and last character. What was changed here is no
 from __future__ import annotations
 
 import random
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
@@ -22,6 +21,7 @@ from turso_sync_nb.changes.schema import read_schema
 from turso_sync_nb.changes.to_sql import usable_key
 from turso_sync_nb.engine.chain import ask
 from turso_sync_nb.engine.fetch import FIRST_PAGE, comparable, fetch_pages
+from turso_sync_nb.engine.meter import Meter
 from turso_sync_nb.engine.pull import PullOptions, in_force
 from turso_sync_nb.engine.remote_update import RemoteUpdate, fetch_update_with, has_update
 from turso_sync_nb.engine.reports import Difference, VerifyReport
@@ -60,7 +60,7 @@ def verify(replica: Replica, options: PullOptions, *, sample: int | None, repair
         UsageError: nothing was fetched yet.
     """
     with replica.verb():
-        started_s, before = time.perf_counter(), replica.need_remote().traffic.snapshot()
+        meter = Meter(replica.need_remote())
         if not replica.metadata.revision:
             raise UsageError("verify: nothing is here yet", hint="pull first")
         run = _Run(replica)
@@ -75,7 +75,7 @@ def verify(replica: Replica, options: PullOptions, *, sample: int | None, repair
             run.left_out.append(f"{len(here) - run.compared} pages that are here, beyond the sample")
         if absent := replica.metadata.db_pages - len(here):
             run.left_out.append(f"{absent} pages that are not here")
-        after = replica.need_remote().traffic.snapshot()
+        spent = meter.spent()
         return VerifyReport(
             pages=run.compared,
             pages_total=replica.metadata.db_pages,
@@ -85,9 +85,9 @@ def verify(replica: Replica, options: PullOptions, *, sample: int | None, repair
             more=max(0, len(run.differences) - NAMED_MAX),
             not_compared=tuple(run.left_out),
             repaired=repaired,
-            received_bytes=after.received_bytes - before.received_bytes,
-            requests=after.requests - before.requests,
-            seconds=time.perf_counter() - started_s,
+            received_bytes=spent.received_bytes,
+            requests=spent.requests,
+            seconds=spent.seconds,
         )
 
 

@@ -5,6 +5,6 @@
 | ``btree.py`` | one b-tree page: kind, rowids, children, overflow pages |
 | ``records.py`` | the values of a record |
 | ``overflow.py`` | overflow and freelist chains |
-| ``wal_pages.py`` | page numbers of the frames in a WAL |
+| ``wal_frames.py`` | frames and salts of the log: the one reader of it |
 | ``bytecode.py`` | tables and indexes that a statement's bytecode opens |
 """

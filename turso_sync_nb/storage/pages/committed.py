@@ -7,21 +7,17 @@ so a reader must cope with any bytes. Absent pages are not fetched.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 import apsw
 
 from turso_sync_nb.errors import ReplicaError
-from turso_sync_nb.units import PAGE_SIZE, PageId, PageNumber, page_id
+from turso_sync_nb.storage.format.wal_frames import HEADER_BYTES, frames, open_log, salts_of
+from turso_sync_nb.units import PAGE_SIZE, PageId
 
 if TYPE_CHECKING:
     from turso_sync_nb.storage.files.folder import ReplicaFolder
     from turso_sync_nb.storage.pages.page_store import PageStore
-
-_HEADER_BYTES: Final = 32
-_FRAME_HEADER_BYTES: Final = 24
-_SALTS_AT: Final = 16
-_SALTS_OF_FRAME_AT: Final = 8
 
 
 @dataclass
@@ -29,14 +25,14 @@ class Frames:
     """The offset of each page's last committed version in the log with ``salts``, up to ``end``."""
 
     salts: bytes = b""
-    end: int = _HEADER_BYTES
+    end: int = HEADER_BYTES
     db_pages: int = 0
     places: dict[int, int] = field(default_factory=dict)
 
     def begin(self, salts: bytes) -> None:
         """Go on if the log is the same; begin anew if it is another."""
         if salts != self.salts:
-            self.salts, self.end, self.db_pages, self.places = salts, _HEADER_BYTES, 0, {}
+            self.salts, self.end, self.db_pages, self.places = salts, HEADER_BYTES, 0, {}
 
     def commit(self, places: dict[int, int], db_pages: int, end: int) -> None:
         """Take note of a transaction."""
@@ -54,10 +50,7 @@ class CommittedPages:
         self.db_pages = store.page_map.db_pages
         self._store = store
         self._frames = frames or Frames()
-        self._log: apsw.VFSFile | None = None
-        if folder.wal.exists() and folder.wal.stat().st_size:
-            flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_WAL
-            self._log = apsw.VFSFile("", str(folder.wal), [flags, 0])
+        self._log = open_log(folder.wal)
 
     def __enter__(self) -> Self:
         if self._log:
@@ -70,17 +63,15 @@ class CommittedPages:
 
     def _find_frames(self, log: apsw.VFSFile) -> None:
         """Note where each page's last committed version lies; frames of an earlier log have other salts."""
-        salts = log.xRead(8, _SALTS_AT) if log.xFileSize() >= _HEADER_BYTES else b""
+        salts, end = salts_of(log), log.xFileSize()
         self._frames.begin(salts)
         uncommitted: dict[int, int] = {}
-        for at in range(self._frames.end, log.xFileSize() - PAGE_SIZE, _FRAME_HEADER_BYTES + PAGE_SIZE):
-            header = log.xRead(_FRAME_HEADER_BYTES, at)
-            if header[_SALTS_OF_FRAME_AT : _SALTS_OF_FRAME_AT + 8] != salts:
+        for frame in frames(log, self._frames.end):
+            if frame.salts != salts or frame.end > end:
                 break
-            number, db_pages = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
-            uncommitted[page_id(PageNumber(number))] = at + _FRAME_HEADER_BYTES
-            if db_pages:
-                self._frames.commit(uncommitted, db_pages, at + _FRAME_HEADER_BYTES + PAGE_SIZE)
+            uncommitted[frame.page] = frame.begin
+            if frame.db_pages:
+                self._frames.commit(uncommitted, frame.db_pages, frame.end)
                 uncommitted.clear()
         self.db_pages = self._frames.db_pages or self.db_pages
 

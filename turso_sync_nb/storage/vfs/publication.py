@@ -27,7 +27,7 @@ from turso_sync_nb.errors import ReplicaBrokenError, ReplicaBusyError
 from turso_sync_nb.storage.files.durable import mapped_os_errors, sync_file, sync_folder
 from turso_sync_nb.storage.files.failpoints import failpoint
 from turso_sync_nb.storage.files.metadata import FileStamp, load_metadata, save_metadata
-from turso_sync_nb.storage.format.wal_pages import log_salts, wal_pages
+from turso_sync_nb.storage.format.wal_frames import log_salts, wal_pages
 from turso_sync_nb.storage.pages.page_file import PageFile
 from turso_sync_nb.storage.pages.page_map import PageMap
 from turso_sync_nb.storage.pages.page_store import WRITE_PAGES_MAX, empty_again, explained_disk

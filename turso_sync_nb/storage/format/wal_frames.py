@@ -1,0 +1,96 @@
+"""Read frames and salts of SQLite's log through SQLite's own file layer.
+
+A file that we opened ourselves would, closed, drop the POSIX locks that SQLite holds on it.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import apsw
+from pyroaring import BitMap
+
+from turso_sync_nb.units import PAGE_SIZE, PageNumber, page_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from turso_sync_nb.storage.files.folder import ReplicaFolder
+    from turso_sync_nb.units import PageId
+
+HEADER_BYTES: Final = 32
+"""The log's own header, before its first frame."""
+
+FRAME_HEADER_BYTES: Final = 24
+"""A frame's header: page number, database size if it commits, the log's salts, checksums."""
+
+_SALTS_AT: Final = 16
+_SALTS_BYTES: Final = 8
+_FRAME_SALTS: Final = slice(8, 16)
+
+
+class Frame(NamedTuple):
+    """One page in the log. ``db_pages``: the size of the database if it ends a transaction, else 0."""
+
+    page: PageId
+    db_pages: int
+    salts: bytes
+    begin: int
+    """The offset of its page's content."""
+
+    @property
+    def end(self) -> int:
+        """The offset behind it."""
+        return self.begin + PAGE_SIZE
+
+
+def open_log(wal: Path) -> apsw.VFSFile | None:
+    """Return the log as an open file, or None if there is none, or an empty one; close it."""
+    if not wal.exists() or not wal.stat().st_size:
+        return None
+    return apsw.VFSFile("", str(wal), [apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_WAL, 0])
+
+
+def salts_of(log: apsw.VFSFile) -> bytes:
+    """Return the salts that are in force, or nothing if the header is cut."""
+    if log.xFileSize() < HEADER_BYTES:
+        return b""
+    return bytes(log.xRead(_SALTS_BYTES, _SALTS_AT))
+
+
+def frames(log: apsw.VFSFile, begin: int = HEADER_BYTES) -> Iterator[Frame]:
+    """Yield the frames from the offset ``begin`` on, whatever log wrote them; checksums are not looked at."""
+    for at in range(begin, log.xFileSize() - FRAME_HEADER_BYTES + 1, FRAME_HEADER_BYTES + PAGE_SIZE):
+        header = log.xRead(FRAME_HEADER_BYTES, at)
+        number, db_pages = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
+        if number:
+            yield Frame(
+                page_id(PageNumber(number)), db_pages, bytes(header[_FRAME_SALTS]), at + FRAME_HEADER_BYTES
+            )
+
+
+@contextmanager
+def _opened(wal: Path) -> Iterator[apsw.VFSFile | None]:
+    log = open_log(wal)
+    try:
+        yield log
+    finally:
+        if log:
+            log.xClose()
+
+
+def wal_pages(folder: ReplicaFolder) -> BitMap:
+    """Return the ids of the pages in the log: at least those that a checkpoint would move."""
+    with _opened(folder.wal) as log:
+        return BitMap([frame.page for frame in frames(log)] if log else [])
+
+
+def log_salts(wal: Path) -> str:
+    """Return the salts of the log ``wal`` in hex, empty if there is none.
+
+    SQLite draws them anew when a log begins again, which only a checkpoint makes it do.
+    """
+    with _opened(wal) as log:
+        return salts_of(log).hex() if log else ""
