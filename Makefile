@@ -9,11 +9,14 @@ PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 SLOW := test_readme.py browser connection/test_dialect.py simulation test_binder.py sync/test_random_sql.py
 BIN := .venv/bin
 READY := .venv/.ready
+LOCKED ?=
 PEERS := tests/node_modules/.package-lock.json
 FLIGHTS := .demo/nycflights.db
 PROTO := turso_sync_nb/protocol/pull_updates.proto
 
-.PHONY: help demo lab test test-fast soak lint proto mutations bench bench-large pictures docs
+PYTHONS := python3.11 python3.12 python3.13 python3.14
+
+.PHONY: help demo lab test test-fast soak lint proto mutations bench bench-large pictures docs matrix lock audit
 
 help:
 	@echo "make demo         run notebooks/01_first_replica.ipynb on real data, print its results"
@@ -27,13 +30,21 @@ help:
 	@echo "make pictures     the README's pictures of the widgets, from a JupyterLab in Chromium"
 	@echo "make docs         the site, into .site: tutorial (notebooks run), how-tos, reference, explanation"
 	@echo "make lint         ruff and mypy alone"
+	@echo "make matrix       make test-fast with each Python from 3.11 to 3.14 that this machine has"
+	@echo "make lock         name every package of CI with its hashes, in .ci/requirements.txt"
+	@echo "make audit        look those packages up among known vulnerabilities"
 	@echo "make proto        generate the protobuf module again"
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("python %d.%d is too old: 3.11 is needed" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(dir $(READY))
 	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+ifdef LOCKED
+	$(BIN)/pip install --quiet --require-hashes --requirement $(LOCKED)
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+else
 	$(BIN)/pip install --quiet --editable . --group dev
+endif
 	touch $@
 
 # Without npm there is no tursodb: its tests then say so and are skipped (TSN_REQUIRE_ALL=1: fail).
@@ -91,3 +102,28 @@ proto:
 	$(PYTHON) -m venv .venv-proto
 	.venv-proto/bin/pip install --quiet 'grpcio-tools==1.73.0' 'setuptools<81'
 	.venv-proto/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. $(PROTO)
+
+matrix: $(PEERS)
+	@for python in $(PYTHONS); do \
+		if command -v $$python >/dev/null; then \
+			echo "== $$python"; \
+			$(MAKE) --no-print-directory test-fast BIN=.venv-$$python/bin READY=.venv-$$python/.ready PYTHON=$$python; \
+		else \
+			echo "== $$python: not on this machine, not tested"; \
+		fi; \
+	done
+
+# Every package of .venv, whatever it is for, and the hashes of all its files on the index.
+lock:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet pip-tools
+	$(PYTHON) -c 'import tomllib; of = tomllib.load(open("pyproject.toml", "rb")); \
+		print(*of["project"]["dependencies"], *of["dependency-groups"]["dev"], sep="\n")' >.venv-lock/wanted.in
+	.venv-lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--output-file .ci/requirements.txt .venv-lock/wanted.in
+
+audit:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet pip-audit
+	.venv-audit/bin/pip-audit --requirement .ci/requirements.txt --no-deps --disable-pip

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
+import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -88,3 +92,35 @@ def test_version_is_the_wheels(wheel_path_env: dict[str, str], tmp_path: Path) -
     code = f"import {PACKAGE} as p, importlib.metadata as m; print(p.__version__, m.version('turso-sync-nb'))"
     ours, stated = run_python(code, wheel_path_env, tmp_path).split()
     assert ours == stated
+
+
+def test_tests_run_from_the_source_package(wheel: Path, tmp_path: Path) -> None:
+    """What the wheel was built from holds the tests with what they need, and they run there."""
+    (source,) = wheel.parent.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (tree,) = tmp_path.iterdir()
+    assert {path.name for path in (ROOT / "tests").rglob("*.py")} <= {
+        path.name for path in (tree / "tests").rglob("*.py")
+    }
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/protocol"],
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree), "TSN_REQUIRE_ALL": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_packages_of_ci_are_those_of_the_project() -> None:
+    """Every package that the project names is in CI's list, with hashes (``make lock``)."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    names = {re.split(r"[\[<>=]", each)[0].lower().replace("_", "-") for each in wanted}
+    lines = (ROOT / ".ci/requirements.txt").read_text().splitlines()
+    locked = {line.split("==")[0] for line in lines if "==" in line}
+    assert names <= locked
+    assert sum("--hash=sha256:" in line for line in lines) > len(locked)
