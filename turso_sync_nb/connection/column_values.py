@@ -9,7 +9,9 @@ import datetime as dt
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.connection.parameters import INT64_MAX, INT64_MIN, as_day, bindable
+from turso_sync_nb.connection.column_forms import PLAIN, ColumnForm
+from turso_sync_nb.connection.moment_style import ISO
+from turso_sync_nb.connection.parameters import INT64_MAX, INT64_MIN, bindable
 from turso_sync_nb.errors import ProgrammingError
 
 if TYPE_CHECKING:
@@ -29,21 +31,21 @@ class UnboundValueError(ProgrammingError):
         self.reason = reason
 
 
-def column_values(series: pd.Series[Any], *, days: bool = False) -> list[Any]:
+def column_values(series: pd.Series[Any], form: ColumnForm = PLAIN) -> list[Any]:
     """Return the values of ``series`` as SQLite's binder takes them, ``None`` where one is missing.
 
-    With ``days``, for a column of dates, a moment at midnight is its day.
+    ``form`` is that of the column in which they go.
 
     Raises:
         UnboundValueError: SQLite has no type for a value.
     """
-    if (texts := _written(series, days=days)) is not None:
+    if (texts := _written(series, form)) is not None:
         return texts
     values: list[Any] = series.tolist()
     if (absent := series.isna()).any():
         for at in compress(range(len(values)), absent.tolist()):
             values[at] = None
-    return values if _are_plain(values) else [_value(at, value, days) for at, value in enumerate(values)]
+    return values if _are_plain(values) else [_value(at, value, form) for at, value in enumerate(values)]
 
 
 def _are_plain(values: list[Any]) -> bool:
@@ -64,34 +66,45 @@ def _are_plain(values: list[Any]) -> bool:
     return True
 
 
-def _value(at: int, value: Any, days: bool) -> Any:  # noqa: FBT001 - called for each value
+def _value(at: int, value: Any, form: ColumnForm) -> Any:
     try:
-        return bindable(as_day(value) if days else value, "value")
+        return bindable(form.converted(value), "value")
     except ProgrammingError as error:
         raise UnboundValueError(at, value, str(error).partition(": ")[2]) from None
 
 
-def _written(series: pd.Series[Any], *, days: bool) -> list[Any] | None:
+def _written(series: pd.Series[Any], form: ColumnForm) -> list[Any] | None:
     """Return a column of moments as text at once; ``None`` where each needs a look of its own.
 
-    Those are moments with a zone, with parts of a second, and outside of the years that Python has.
+    Those are moments whose parts of a second are not written by all, in a zone that the column does not
+    write, and outside of the years that Python has.
     """
     import numpy as np
 
-    if not isinstance(series.dtype, np.dtype) or series.dtype.kind != "M":
+    if series.dtype.kind != "M" or not (isinstance(series.dtype, np.dtype) or hasattr(series.dtype, "tz")):
+        return None  # Arrow's
+    style = form.style or ISO
+    is_zoned = not isinstance(series.dtype, np.dtype)
+    if is_zoned != (bool(style.zone) and style.east is not None) or not style.has_day or form.counts:
         return None
-    moments = series.to_numpy()
-    seconds = moments.astype("datetime64[s]")
-    there = ~np.isnat(moments)
-    known = seconds[there]
-    if not len(known) or (moments[there] != known).any() or not _in_years_of_python(known):
+    wall = (series.dt.tz_convert(None) if is_zoned else series).to_numpy()
+    wall = wall + np.timedelta64(style.east or 0, "m") if is_zoned else wall
+    unit: Any = "D" if style.is_day else "m"
+    if style.has_seconds:
+        unit = _UNITS.get(style.digits if style.is_fixed else 0)
+    there = ~np.isnat(wall)
+    if unit is None or not there.any():
         return None
-    if days and (known != known.astype("datetime64[D]")).any():
+    cut = wall.astype(f"datetime64[{unit}]")
+    if (wall[there] != cut[there]).any() or not _in_years_of_python(cut[there].astype("datetime64[s]")):
         return None
-    texts = np.datetime_as_string(seconds, unit="D" if days else "s")
-    spaced = texts if days else np.char.replace(texts, "T", " ")
+    texts = np.datetime_as_string(cut, unit=unit)
+    if style.separator == " ":
+        texts = np.char.replace(texts, "T", " ")
+    if is_zoned:
+        texts = np.char.add(texts, style.zone_text)
     return [
-        text if is_there else None for text, is_there in zip(spaced.tolist(), there.tolist(), strict=True)
+        text if is_there else None for text, is_there in zip(texts.tolist(), there.tolist(), strict=True)
     ]
 
 
@@ -99,6 +112,9 @@ def _in_years_of_python(moments: np.ndarray[Any, Any]) -> bool:
     first, last = moments.min(), moments.max()
     return bool(first.astype("int64") >= _FIRST_SECOND and last.astype("int64") <= _LAST_SECOND)
 
+
+_UNITS: Final = {0: "s", 3: "ms", 6: "us", 9: "ns"}
+"""NumPy's units by the digits of a second that are written."""
 
 _FIRST_SECOND: Final = -62_135_596_800
 """The first second of the year 1, in Unix time."""

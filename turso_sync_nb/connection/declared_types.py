@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _BOOLEANS: Final = frozenset({"BOOL", "BOOLEAN"})
-_MOMENTS: Final = frozenset({"DATETIME", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"})
+MOMENTS: Final = frozenset({"DATETIME", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"})
+"""Declared types of moments."""
+
 _OFFSET: Final = re.compile(r":\d\d(?:\.\d{6}(?:\d{3})?)?([+-])([01]\d|2[0-3]):([0-5]\d)$")
 _US_IN_MINUTE: Final = 60_000_000
 _NS_IN_US: Final = 1_000
@@ -33,13 +35,13 @@ def as_declared(array: pa.ChunkedArray, declared: str | None) -> pa.ChunkedArray
     """Return ``array`` as its declared type, as it is if not all fit."""
     import pyarrow as pa
 
-    kind, is_text = _kind(declared), str(array.type).endswith("string")
+    kind, is_text = base_type(declared), str(array.type).endswith("string")
     try:
         if kind in _BOOLEANS and pa.types.is_integer(array.type):
             return _booleans(array)
         if kind == "DATE" and is_text:
             return _if_same(array.cast(pa.date32()), array)
-        if kind in _MOMENTS and is_text:
+        if kind in MOMENTS and is_text:
             return _moments(array)
     except pa.ArrowInvalid:  # not written as such a value
         pass
@@ -61,11 +63,12 @@ def to_pandas(array: pa.ChunkedArray) -> pd.Series[Any] | None:
 
 def empty_dtype(declared: str) -> str | None:
     """Return pandas' type for a column of no rows; ``None`` where it is SQLite's own business."""
-    kind = _kind(declared)
-    return "boolean" if kind in _BOOLEANS else "datetime64[us]" if kind in _MOMENTS else None
+    kind = base_type(declared)
+    return "boolean" if kind in _BOOLEANS else "datetime64[us]" if kind in MOMENTS else None
 
 
-def _kind(declared: str | None) -> str:
+def base_type(declared: str | None) -> str:
+    """Return a declared type without its length, in capitals."""
     return (declared or "").partition("(")[0].strip().upper()
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from itertools import count
+from functools import partial
+from itertools import count, zip_longest
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from turso_sync_nb.connection.column_forms import ColumnForm, is_typed
 from turso_sync_nb.connection.column_values import UnboundValueError, column_values
 from turso_sync_nb.errors import UsageError
 
@@ -58,7 +60,7 @@ class FrameBaseline:
         rows: Sequence[tuple[Any, ...]],
         *,
         auto_key: bool,
-        days: frozenset[str] = frozenset(),
+        declared: Sequence[str | None] = (),
         defaulted: Collection[str] | None = None,
         is_by_rowid: bool = False,
     ) -> None:
@@ -67,7 +69,6 @@ class FrameBaseline:
         self.columns = columns
         self.key = key
         self.auto_key = auto_key
-        self.days = days
         self.is_by_rowid = is_by_rowid
         """Whether rows are named by rowid, which is theirs until a pull: the whole old row guards it."""
         self.defaulted = frozenset(columns if defaulted is None else defaulted) | (
@@ -81,6 +82,10 @@ class FrameBaseline:
                 f"edit {table}: a row has NULL in its key {', '.join(key)}, which names no row",
                 hint="leave such rows out with where=, or give them a key with UPDATE",
             )
+        kinds = zip_longest(columns, declared)
+        self._forms = {name: ColumnForm(kind, partial(self._there, name)) for name, kind in kinds}
+        self._typed = set[str]()
+        """Columns of the frame that hold moments or JSON, of which unlike texts may say the same."""
         self._whole = [_only_integers(values) for values in zip(*rows, strict=True)] if rows else []
 
     def key_of(self, row: Sequence[Any]) -> Key:
@@ -136,7 +141,9 @@ class FrameBaseline:
             whole = bool(self._whole) and self._whole[at]
             for number, (row, place) in enumerate(zip(before, places, strict=True)):
                 was, value = row[at], column[place]
-                if was != value and not _same(value, was):
+                if was != value and not (
+                    _same(value, was) or (name in self._typed and self._forms[name].means_same(value, was))
+                ):
                     old, new = changes.setdefault(number, ({}, {}))
                     old[name], new[name] = was, _as_integer(value) if whole else value
         return [
@@ -190,13 +197,21 @@ class FrameBaseline:
                 hint=f'frame["{name}"].astype("Int64") before rows without a key are added keeps them',
             )
         try:
-            values = column_values(series, days=name in self.days)
+            values = column_values(series, self._forms[name])
         except UnboundValueError as error:
             raise UsageError(
                 f"apply to {self.table}: column {name}: {error.reason}",
                 hint="give it a value that SQLite can hold",
             ) from error
+        if is_typed(series):
+            self._typed.add(name)
+            values = self._forms[name].as_there(values) if name in self.key else values
         return [int(value) if value is True or value is False else value for value in values]
+
+    def _there(self, name: str) -> list[Any]:
+        """Return the values of a column that were taken."""
+        at = self.columns.index(name)
+        return [row[at] for row in self.rows.values()]
 
 
 def _as_integer(value: Any) -> Any:

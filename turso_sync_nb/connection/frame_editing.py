@@ -95,15 +95,13 @@ class FrameEdits:
         check_condition(db, table, where, parameters)
         condition = f" WHERE (\n{where}\n)" if where else ""
         result = db.run(f"SELECT {listed} FROM main.{quoted(table)}{condition}", parameters)
-        kinds = zip(columns, result.declared, strict=True)
-        days = frozenset(name for name, declared in kinds if (declared or "").upper() == "DATE")
         baseline = FrameBaseline(
             table,
             columns,
             key,
             result.rows,
             auto_key=auto_key,
-            days=days,
+            declared=result.declared,
             defaulted=defaulted,
             is_by_rowid=is_by_rowid,
         )

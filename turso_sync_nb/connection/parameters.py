@@ -100,13 +100,6 @@ def _are_plain(values: tuple[Any, ...]) -> bool:
     return True
 
 
-def as_day(value: Any) -> Any:
-    """Return a moment at midnight as its day, for a column of dates; anything else as it is."""
-    value = python_value(value)
-    whole = isinstance(value, dt.datetime) and value.tzinfo is None and not getattr(value, "nanosecond", 0)
-    return value.date() if whole and value.time() == dt.time() else value
-
-
 def _moment(value: Any) -> Any:
     """Return the date or moment of a ``datetime64``; one that is finer than a microsecond stays whole."""
     plain = value.item()

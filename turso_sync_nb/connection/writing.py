@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from turso_sync_nb.changes.names import folded, quoted
+from turso_sync_nb.connection.column_forms import PLAIN, ColumnForm, is_typed
 from turso_sync_nb.connection.column_values import UnboundValueError, column_values
 from turso_sync_nb.connection.frames import is_frame, is_tabular, of_arrow
 from turso_sync_nb.connection.parameters import BoundItems, python_value
-from turso_sync_nb.errors import UsageError
+from turso_sync_nb.errors import RemoteError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import pandas as pd
 
@@ -24,6 +26,9 @@ Mode = Literal["append", "upsert", "replace"]
 
 ROWS_TOGETHER: Final = 10_000
 """Rows that are turned into Python values and written at once."""
+
+ROWS_LOOKED_AT: Final = 100
+"""Rows of a table by which the form of its moments is known."""
 
 VALUES_TOGETHER: Final = 500
 """Values that one INSERT binds at most, of as many rows: a third faster than row by row (measured)."""
@@ -42,12 +47,13 @@ def write_frame(db: SqlConnection, frame: pd.DataFrame, table: str, mode: Mode) 
     names = list(map(str, named.columns))
     with db.atomic():
         target = _target(db, named, table, names, mode)
+        forms = _forms(db, target, named, names)
         if mode == "replace":
             db.execute(f"DELETE FROM {target.quoted}")
         stored = _stored(table, target, names)
         statement = _upsert(table, target, stored) if mode == "upsert" else _insert(target, stored)
         together = 1 if mode == "upsert" else max(1, VALUES_TOGETHER // len(stored))
-        for columns in _columns(named, target, table, names):
+        for columns in _columns(named, table, forms):
             for count, items in _items(columns, together):
                 db.executemany(statement if count == 1 else _insert(target, stored, count), items)
     return len(named)
@@ -55,13 +61,13 @@ def write_frame(db: SqlConnection, frame: pd.DataFrame, table: str, mode: Mode) 
 
 @dataclass(frozen=True)
 class Target:
-    """A table to write into: its key, the columns that SQLite computes, and those of dates."""
+    """A table to write into: its key, the columns that SQLite computes, and the declared types of all."""
 
     schema: str
     name: str
     key: tuple[str, ...] = ()
     computed: frozenset[str] = frozenset()
-    days: frozenset[str] = frozenset()
+    declared: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def quoted(self) -> str:
@@ -163,7 +169,7 @@ def _target(db: SqlConnection, frame: pd.DataFrame, table: str, names: list[str]
         name,
         tuple(column for _, column in key),
         frozenset(folded(column) for column, _, computed, _ in there if computed),
-        frozenset(folded(column) for column, _, _, kind in there if kind == "DATE"),
+        {folded(column): kind for column, _, _, kind in there},
     )
 
 
@@ -231,14 +237,42 @@ def _upsert(table: str, target: Target, names: list[str]) -> str:
     return f"{insert} ON CONFLICT ({conflict}) DO UPDATE SET {settings} WHERE {differs}"
 
 
-def _columns(frame: pd.DataFrame, target: Target, table: str, names: list[str]) -> Iterator[list[list[Any]]]:
+def _forms(
+    db: SqlConnection, target: Target, frame: pd.DataFrame, names: list[str]
+) -> list[ColumnForm | None]:
+    """Return the form of each column as the table has it, ``None`` for one that SQLite computes.
+
+    Where the frame holds moments and the like, a look at some rows says how they are written there.
+    """
+    return [
+        None if folded(name) in target.computed
+        else _form(db, target, name) if is_typed(frame.iloc[:, at])
+        else PLAIN
+        for at, name in enumerate(names)
+    ]  # fmt: skip
+
+
+def _form(db: SqlConnection, target: Target, name: str) -> ColumnForm:
+    declared = target.declared.get(folded(name))
+    if declared is None:
+        return PLAIN
+    first = f"SELECT {quoted(name)} FROM {target.quoted} LIMIT {ROWS_LOOKED_AT}"
+    with suppress(RemoteError):  # offline, and none of its rows is here
+        there = [value for (value,) in db.run(first).rows]
+        return ColumnForm(declared, lambda: there)
+    return ColumnForm(declared)
+
+
+def _columns(
+    frame: pd.DataFrame, table: str, forms: list[ColumnForm | None]
+) -> Iterator[list[list[Any]]]:
     """Yield the frame's columns, some rows at a time, as the table takes them."""
     for first in range(0, len(frame), ROWS_TOGETHER):
         part = frame.iloc[first : first + ROWS_TOGETHER]
         yield [
-            _values(part.iloc[:, at], f"{table}, column {name}", first, days=folded(name) in target.days)
-            for at, name in enumerate(names)
-            if folded(name) not in target.computed
+            _values(part.iloc[:, at], f"{table}, column {part.columns[at]}", first, form)
+            for at, form in enumerate(forms)
+            if form is not None
         ]
 
 
@@ -255,9 +289,9 @@ def _items(columns: list[list[Any]], together: int) -> Iterator[tuple[int, Bound
             yield rows, BoundItems(items)
 
 
-def _values(series: pd.Series[Any], what: str, first_row: int, *, days: bool) -> list[Any]:
+def _values(series: pd.Series[Any], what: str, first_row: int, form: ColumnForm) -> list[Any]:
     try:
-        return column_values(series, days=days)
+        return column_values(series, form)
     except UnboundValueError as error:
         hint = _INSTEAD.get(type(error.value).__name__, "convert the column")
         raise UsageError(f"write to {what}, row {first_row + error.at}: {error.reason}", hint=hint) from None
