@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import polars as pl
 import pytest
 
 import turso_sync_nb as tsn
@@ -35,6 +36,19 @@ def test_a_frame_into_a_table(ready):
     assert ready.sql("SELECT count(*) AS n FROM fresh").value["n"].tolist() == [2]
 
 
+def test_by_other_columns_and_other_frames(ready):
+    """--key upserts by columns that are no key; --create makes a table of a close name; polars is taken."""
+    ready.names["polars"] = pl.DataFrame({"name": ["JetBlue"], "carrier": ["JB"]})
+    ready.good("%turso_sync write polars carriers --key name")
+    assert ready.sql("SELECT * FROM carriers ORDER BY 1").value.to_numpy().tolist() == [
+        ["JB", "JetBlue"], ["UA", "United"],
+    ]  # fmt: skip
+    ready.good("%turso_sync write polars carrier --create")
+    ready.good("%turso_sync write polars carrier")
+    assert ready.sql("SELECT count(*) AS n FROM carrier").value["n"].tolist() == [2]
+    assert names(ready) == ["JetBlue", "United"]
+
+
 def test_on_another_connection(ready):
     """--on names it; nothing is written to the one in use, whose table a push and a pull change."""
     ready.good("%turso_sync connect yours.db {url} --as yours")
@@ -64,6 +78,9 @@ def test_in_an_open_transaction(ready):
         ("airlines carriers --upsert --replace", "exclude each other"),
         ("airlines", "usage: %turso_sync write"),
         ("airlines carriers --upsrt", "did you mean --upsert?"),
+        ("airlines carrier", "there is no such table — did you mean carriers? --create makes carrier"),
+        ("airlines carriers --append --key carrier", "key= is for upsert"),
+        ("airlines carriers --key carier", "no column 'carier' — did you mean carrier?"),
     ],
 )
 def test_lines_that_make_no_sense(ready, line, said):

@@ -20,6 +20,7 @@
 | ``async_verbs.py`` | the verbs as coroutines |
 | ``frame_editing.py``, ``frame_diff.py``, ``writing.py`` | a table edited as a frame; a frame into a table |
 | ``rows_now.py``, ``column_values.py`` | rows by many keys at once; a column for SQLite's binder |
+| ``upserting.py`` | rows upserted by any columns |
 | ``column_forms.py``, ``moment_style.py`` | how a column writes moments, JSON and decimals |
 | ``review.py``, ``undo.py`` | rows that wait, come or clash; a pushed transaction undone |
 | ``local_tables.py`` | frames and lists of the caller as tables of one query |

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 from turso_sync_nb.engine.verbs import busy_with_function
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
 
@@ -64,9 +64,16 @@ class AsyncVerbs:
         """Run one statement; rows are to be fetched from its cursor when nothing else is awaited."""
         return await self.do(self._db.execute, sql, parameters)
 
-    async def write_frame(self, frame: pd.DataFrame, table: str, mode: Mode = "append") -> int:
+    async def write_frame(
+        self,
+        frame: pd.DataFrame,
+        table: str,
+        mode: Mode = "append",
+        *,
+        key: str | Sequence[str] | None = None,
+    ) -> int:
         """Write the rows of ``frame`` into ``table``; all of them or none."""
-        return await self.do(self._db.write_frame, frame, table, mode)
+        return await self.do(self._db.write_frame, frame, table, mode, key=key)
 
     async def apply(self, frame: pd.DataFrame, *, delete: bool = False) -> EditReport:
         """Write what was changed in ``frame`` since ``edit_frame``; ``delete`` the rows that it lacks."""

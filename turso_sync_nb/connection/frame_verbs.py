@@ -14,7 +14,7 @@ from turso_sync_nb.errors import ProgrammingError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     import pandas as pd
     import pyarrow as pa
@@ -155,18 +155,27 @@ class FrameConnection(DropInConnection):
         """
         return self._frame_edits.apply(self, frame, of=of, delete=delete, on_changed=on_changed)
 
-    def write_frame(self, frame: pd.DataFrame, table: str, mode: Mode = "append") -> int:
+    def write_frame(
+        self,
+        frame: pd.DataFrame | Iterable[pd.DataFrame],
+        table: str,
+        mode: Mode = "append",
+        *,
+        key: str | Sequence[str] | None = None,
+    ) -> int:
         """Write the rows of ``frame`` into ``table`` and return how many; all of them or none.
 
-        ``append`` inserts; ``upsert`` inserts, or updates the row with the same primary key; ``replace``
-        deletes every row first and keeps the table. Columns go by name; those that the frame lacks get
+        ``frame`` is one of pandas, polars or Arrow, or an iterator of such, as ``read_csv(chunksize=)``
+        gives. ``append`` inserts; ``upsert`` inserts, or updates the row with the same ``key``: columns that
+        were chosen, else the primary key, else the one UNIQUE that the frame has; ``replace`` deletes every
+        row first and keeps the table. Columns go by name; those that the frame lacks get
         their defaults. A table that is not there is made, without a key. An index that is data is
         a column, named as pandas' ``to_sql`` names it. Missing values are NULL, booleans 0 and 1, dates and
-        times ISO 8601 text.
+        times text in the form of their column.
 
         Raises:
             UsageError: a column that the table lacks, a value that SQLite has not (``Decimal`` among
                 them), no key to upsert by; the message names column and row.
             IntegrityError: a constraint.
         """
-        return write_frame(self, frame, table, mode)
+        return write_frame(self, frame, table, mode, key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -13,10 +14,11 @@ from turso_sync_nb.connection.column_forms import PLAIN, ColumnForm, is_typed
 from turso_sync_nb.connection.column_values import UnboundValueError, column_values
 from turso_sync_nb.connection.frames import is_frame, is_tabular, of_arrow
 from turso_sync_nb.connection.parameters import BoundItems, python_value
+from turso_sync_nb.connection.upserting import Upsert, key_of
 from turso_sync_nb.errors import RemoteError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -39,24 +41,93 @@ _KINDS: Final = {"i": "INTEGER", "u": "INTEGER", "b": "BOOLEAN", "f": "REAL", "M
 """Declared types by the kind of a column's dtype; of any other column its values decide."""
 
 
-def write_frame(db: SqlConnection, frame: pd.DataFrame, table: str, mode: Mode) -> int:
+def write_frame(
+    db: SqlConnection, frame: Any, table: str, mode: Mode, key: str | Sequence[str] | None = None
+) -> int:
     """Write ``frame``; see the method of that name on :class:`Connection`."""
     if mode not in ("append", "upsert", "replace"):
         raise UsageError(f"write to {table}: mode {mode!r}", hint="use append, upsert or replace")
-    named = incoming(frame, table)
-    names = list(map(str, named.columns))
+    if key is not None and mode != "upsert":
+        raise UsageError(f"write to {table}: key= is for upsert", hint='mode="upsert", or leave it out')
+    writer: _Writer | None = None
     with db.atomic():
-        target = _target(db, named, table, names, mode)
-        forms = _forms(db, target, named, names)
+        for part in _parts(frame):
+            named = incoming(part, table)
+            if writer is None:
+                writer = _Writer(db, named, table, mode, [key] if isinstance(key, str) else key)
+            writer.write(named)
+    if writer is None:
+        raise UsageError(f"write to {table}: no frame came", hint="give at least one")
+    return writer.count
+
+
+def _parts(frame: Any) -> Iterable[Any]:
+    """Return the frames that ``frame`` is, or gives one after the other."""
+    if type(frame).__name__ == "RecordBatchReader":
+        return frame  # type: ignore[no-any-return] # of batches
+    is_list = isinstance(frame, list | tuple) and bool(frame) and is_tabular(frame[0])
+    return frame if is_list or (isinstance(frame, Iterator) and not is_tabular(frame)) else (frame,)
+
+
+class _Writer:
+    """Writes frames of the same columns into one table."""
+
+    def __init__(
+        self, db: SqlConnection, frame: pd.DataFrame, table: str, mode: Mode, key: Sequence[str] | None
+    ) -> None:
+        self.count = 0
+        """Rows that were written."""
+        self._db = db
+        self._table = table
+        self._names = list(map(str, frame.columns))
+        self._target = _target(db, frame, table, self._names, mode)
+        self._forms = _forms(db, self._target, frame, self._names)
+        self._stored = _stored(table, self._target, self._names)
         if mode == "replace":
-            db.execute(f"DELETE FROM {target.quoted}")
-        stored = _stored(table, target, names)
-        statement = _upsert(table, target, stored) if mode == "upsert" else _insert(target, stored)
-        together = 1 if mode == "upsert" else max(1, VALUES_TOGETHER // len(stored))
-        for columns in _columns(named, table, forms):
-            for count, items in _items(columns, together):
-                db.executemany(statement if count == 1 else _insert(target, stored, count), items)
-    return len(named)
+            db.execute(f"DELETE FROM {self._target.quoted}")
+        self._upsert = (
+            Upsert(db, self._target, self._stored, key_of(db, self._target, self._stored, key))
+            if mode == "upsert"
+            else None
+        )
+
+    def write(self, frame: pd.DataFrame) -> None:
+        """Write a frame."""
+        frame = self._alike(frame)
+        for columns in _columns(frame, self._table, self._forms, self.count):
+            if self._upsert is not None:
+                self._upsert.write(columns)
+                continue
+            for count, items in _items(columns, max(1, VALUES_TOGETHER // len(columns))):
+                self._db.executemany(_insert(self._target, self._stored, count), items)
+        self.count += len(frame)
+
+    def _alike(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return a later frame with its columns as in the first one.
+
+        Raises:
+            UsageError: it has other columns, or a column that was made for numbers has text now.
+        """
+        if self.count == 0:
+            return frame
+        names = list(map(str, frame.columns))
+        if other := set(names) ^ set(self._names):
+            raise UsageError(
+                f"write to {self._table}, row {self.count}: the frames before had other columns: "
+                f"{', '.join(sorted(other))}",
+                hint="give all of them the same columns",
+            )
+        frame = frame.set_axis(names, axis="columns")[self._names]
+        for at, (name, made) in enumerate(zip(self._names, self._target.made, strict=False)):
+            series = frame.iloc[:, at]
+            kind = declared_type(series) or "several types"
+            is_other = kind != made and {"TEXT", "several types"} & {kind, made}
+            if made and is_other and series.notna().any():
+                raise UsageError(
+                    f"write to {self._table}, column {name}, row {self.count}: {kind} after {made}",
+                    hint="CREATE TABLE first, with a type for the column that fits all frames",
+                )
+        return frame
 
 
 @dataclass(frozen=True)
@@ -68,6 +139,8 @@ class Target:
     key: tuple[str, ...] = ()
     computed: frozenset[str] = frozenset()
     declared: Mapping[str, str] = field(default_factory=dict)
+    made: tuple[str, ...] = ()
+    """The declared types of its columns where it was made for the frame."""
 
     @property
     def quoted(self) -> str:
@@ -149,9 +222,9 @@ def _target(db: SqlConnection, frame: pd.DataFrame, table: str, names: list[str]
             hint="CREATE TABLE it with a primary key, or append",
         )
     if not there:
-        kinds = [declared_type(frame.iloc[:, at]) for at in range(len(names))]
+        kinds = tuple(declared_type(frame.iloc[:, at]) for at in range(len(names)))
         declared = ", ".join(f"{quoted(name)} {kind}" for name, kind in zip(names, kinds, strict=True))
-        made = Target(schema, name)
+        made = Target(schema, name, made=kinds)
         db.execute(f"CREATE TABLE {made.quoted} ({declared})")
         return made
     columns = {folded(column): column for column, *_ in there}
@@ -216,27 +289,6 @@ def _insert(target: Target, names: list[str], rows: int = 1) -> str:
     return f"INSERT INTO {target.quoted} ({', '.join(map(quoted, names))}) VALUES {values}"
 
 
-def _upsert(table: str, target: Target, names: list[str]) -> str:
-    """Return the statement for one row, which leaves a row as it is that has all its values already."""
-    insert, key = _insert(target, names), target.key
-    given = {folded(name) for name in names}
-    lacking = [name for name in key if folded(name) not in given]
-    if not key or lacking:
-        what = f"the frame lacks the key column {lacking[0]!r}" if lacking else "the table has no primary key"
-        raise UsageError(f"upsert into {table}: {what}", hint="append, or give the table a primary key")
-    keyed = {folded(name) for name in key}
-    others = [quoted(name) for name in names if folded(name) not in keyed]
-    settings = ", ".join(f"{name} = excluded.{name}" for name in others)
-    conflict = ", ".join(map(quoted, key))
-    if not others:
-        return f"{insert} ON CONFLICT ({conflict}) DO NOTHING"
-    here, new = ", ".join(others), ", ".join(f"excluded.{name} COLLATE BINARY" for name in others)
-    kinds = ", ".join(f"typeof({name})" for name in others)
-    new_kinds = ", ".join(f"typeof(excluded.{name})" for name in others)
-    differs = f"({here}) IS NOT ({new}) OR ({kinds}) IS NOT ({new_kinds})"
-    return f"{insert} ON CONFLICT ({conflict}) DO UPDATE SET {settings} WHERE {differs}"
-
-
 def _forms(
     db: SqlConnection, target: Target, frame: pd.DataFrame, names: list[str]
 ) -> list[ColumnForm | None]:
@@ -264,13 +316,13 @@ def _form(db: SqlConnection, target: Target, name: str) -> ColumnForm:
 
 
 def _columns(
-    frame: pd.DataFrame, table: str, forms: list[ColumnForm | None]
+    frame: pd.DataFrame, table: str, forms: list[ColumnForm | None], rows_before: int
 ) -> Iterator[list[list[Any]]]:
     """Yield the frame's columns, some rows at a time, as the table takes them."""
     for first in range(0, len(frame), ROWS_TOGETHER):
         part = frame.iloc[first : first + ROWS_TOGETHER]
         yield [
-            _values(part.iloc[:, at], f"{table}, column {part.columns[at]}", first, form)
+            _values(part.iloc[:, at], f"{table}, column {part.columns[at]}", rows_before + first, form)
             for at, form in enumerate(forms)
             if form is not None
         ]

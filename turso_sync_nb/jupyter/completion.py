@@ -9,7 +9,6 @@ transaction. A completion that fails is none. Text that is not ours is left to o
 from __future__ import annotations
 
 import re
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,6 +20,7 @@ from IPython.core.completer import SimpleCompletion, context_matcher
 from turso_sync_nb.jupyter import cells
 from turso_sync_nb.jupyter import schema as schema_of
 from turso_sync_nb.jupyter.subcommands import SUBCOMMANDS
+from turso_sync_nb.jupyter.writing import is_frame_variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -308,9 +308,4 @@ def _here(db: Connection) -> Iterator[Connection]:
 
 
 def _frames(variables: dict[str, Any]) -> list[str]:
-    pandas = sys.modules.get("pandas")
-    return [
-        name
-        for name, value in variables.items()
-        if pandas is not None and isinstance(value, pandas.DataFrame) and not name.startswith("_")
-    ]
+    return [name for name, value in variables.items() if is_frame_variable(name, value)]

@@ -154,7 +154,7 @@ _ALL: Final = (
     Subcommand(
         "write",
         Grammar(
-            "%turso_sync write FRAME TABLE [--append | --upsert | --replace]",
+            "%turso_sync write FRAME TABLE [--append | --upsert [--key COLUMNS] | --replace] [--create]",
             (_ON, *writing.WRITE_OPTIONS),
             2,
             2,

@@ -5,10 +5,10 @@ Rules of this file: one line says what was written and that it waits; nothing is
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from turso_sync_nb.connection.frames import is_tabular
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter.arguments import Option, showable
 from turso_sync_nb.jupyter.rendering import count_of, format_seconds, waiting
@@ -18,13 +18,20 @@ if TYPE_CHECKING:
     from turso_sync_nb.connection.writing import Mode
     from turso_sync_nb.jupyter.arguments import Arguments
     from turso_sync_nb.jupyter.notebook import Notebook
+    from turso_sync_nb.public_connection import Connection
+
+_TABLES: Final = "SELECT name FROM pragma_table_list WHERE type = 'table' AND name NOT GLOB 'sqlite_*'"
 
 _MODES: Final[dict[Mode, str]] = {
     "append": "insert the rows (the default)",
-    "upsert": "insert them, or update those with the same primary key",
+    "upsert": "insert them, or update those with the same key",
     "replace": "delete every row of the table first",
 }
-WRITE_OPTIONS: Final = tuple(Option((f"--{mode}",), "", help_) for mode, help_ in _MODES.items())
+WRITE_OPTIONS: Final = (
+    *(Option((f"--{mode}",), "", help_) for mode, help_ in _MODES.items()),
+    Option(("--key",), "COLUMNS", "upsert by these columns (a,b), whatever keys the table has"),
+    Option(("--create",), "", "make the table, also where the name is close to that of another one"),
+)
 
 
 def write(notebook: Notebook, arguments: Arguments) -> None:
@@ -35,8 +42,12 @@ def write(notebook: Notebook, arguments: Arguments) -> None:
         raise UsageError(f"write: --{modes[0]} and --{modes[1]} exclude each other", hint="keep one of them")
     frame = _frame(notebook, name)
     db = notebook.connections.get(arguments.get("on"), notebook.variables).db
+    if not arguments.has("create"):
+        _check_name(db, table)
+    key = arguments.get("key")
+    mode: Mode = modes[0] if modes else "append" if key is None else "upsert"
     started_s = time.monotonic()
-    count = db.write_frame(frame, table, modes[0] if modes else "append")
+    count = db.write_frame(frame, table, mode, key=[name.strip() for name in key.split(",")] if key else None)
     parts = [f"write: {count_of(count, 'row')} into {table}", format_seconds(time.monotonic() - started_s)]
     if pending := db.pending_changes:
         parts.append(waiting(pending))
@@ -51,9 +62,9 @@ def _frame(notebook: Notebook, name: str) -> Any:
     Raises:
         UsageError: no such variable, or it holds something else.
     """
-    frames = [key for key, value in notebook.variables.items() if _is_frame(value) and key[:1] != "_"]
+    frames = [key for key, value in notebook.variables.items() if is_frame_variable(key, value)]
     value = notebook.variables.get(name)
-    if _is_frame(value):
+    if is_tabular(value):
         return value
     known = name in notebook.variables
     what = f"it is a {type(value).__name__}, not a DataFrame" if known else "no variable has that name"
@@ -61,6 +72,17 @@ def _frame(notebook: Notebook, name: str) -> Any:
     raise UsageError(f"write {showable(name)}: {what}", hint=hint or "make one first")
 
 
-def _is_frame(value: object) -> bool:
-    pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(value, pandas.DataFrame)
+def _check_name(db: Connection, table: str) -> None:
+    """Refuse to make a table whose name is close to that of one that is there.
+
+    Raises:
+        UsageError: it is; the hint asks which is meant.
+    """
+    names = [str(name) for (name,) in db.run(_TABLES).rows]
+    if table.lower() not in map(str.lower, names) and (meant := did_you_mean(table, names)):
+        raise UsageError(f"write to {table}: there is no such table", hint=f"{meant} --create makes {table}")
+
+
+def is_frame_variable(name: str, value: object) -> bool:
+    """Return whether a variable holds a frame of pandas, polars or Arrow; not those that IPython keeps."""
+    return is_tabular(value) and not isinstance(value, type) and not name.startswith("_")
