@@ -25,7 +25,8 @@ class Connection(_Connection):
     Not safe for use by two threads at once (each takes a connection of its own; they share the replica,
     its pages and its fetches). ``bootstrap_report`` says what making the replica took, ``None`` when it was
     ready. ``opening_note`` says that the address is another one than before, and whether the server there
-    showed that it has this database; else it is empty. ``last_report`` is the cost of the last
+    showed that it has this database; else it is empty. Set ``parse_dates`` to have days and moments of
+    columns that are declared as such as ``datetime64`` in frames. ``last_report`` is the cost of the last
     :meth:`query` or :meth:`run`.
     """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import turso_sync_nb as tsn
@@ -20,6 +22,25 @@ def ready(shell, embedded, flights_file):
 def carriers(shell) -> list[str]:
     """Return the carriers."""
     return shell.sql("SELECT carrier FROM carriers ORDER BY 1").value["carrier"].tolist()
+
+
+def test_dates_are_parsed(shell, flights_url):
+    """By the option of a cell, of a connection, and in the project's file; elsewhere a day is a date."""
+    shell.names["url"] = flights_url
+    days = "SELECT day FROM days"
+    made = "CREATE TEMP TABLE days (day DATE); INSERT INTO days VALUES ('2024-01-31')"
+    shell.good("%turso_sync connect a.db {url}")
+    shell.sql(made)
+    assert shell.sql(days).value["day"].dtype == object
+    assert shell.sql(days, "--parse-dates").value["day"].dt.day.tolist() == [31]
+    assert "exclude each other" in shell.run(f"%%turso_sync --parse-dates --arrow\n{days}").line
+    shell.good("%turso_sync close")
+    Path("pyproject.toml").write_text(
+        '[tool.turso_sync_nb.connections.b]\npath = "a.db"\nparse_dates = true'
+    )
+    shell.good("%turso_sync connect b")
+    shell.sql(made)
+    assert shell.sql(days).value["day"].dt.day.tolist() == [31]
 
 
 def test_atomic_undoes_the_whole_cell(ready):

@@ -43,7 +43,9 @@ class Connection(SyncConnection):
             raise ProgrammingError("use connection: it is closed")
         self._replica.retain()
         try:
-            return type(self)(self._replica, self.isolation_level, self._options)
+            made = type(self)(self._replica, self.isolation_level, self._options)
+            made.parse_dates = self.parse_dates
+            return made  # noqa: TRY300 - the reference is given back where anything before fails
         except BaseException:
             self._replica.release()
             raise

@@ -26,6 +26,9 @@ _BOOLEANS: Final = frozenset({"BOOL", "BOOLEAN"})
 MOMENTS: Final = frozenset({"DATETIME", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"})
 """Declared types of moments."""
 
+DATED: Final = MOMENTS | {"DATE"}
+"""Declared types of days and moments."""
+
 _OFFSET: Final = re.compile(r":\d\d(?:\.\d{6}(?:\d{3})?)?([+-])([01]\d|2[0-3]):([0-5]\d)$")
 _US_IN_MINUTE: Final = 60_000_000
 _NS_IN_US: Final = 1_000

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.connection.frame_diff import ATTRIBUTE, FrameBaseline, RowEdit
-from turso_sync_nb.connection.frames import frame_of_rows, no_collecting
+from turso_sync_nb.connection.frames import frame_of_rows, no_collecting, with_moments
 from turso_sync_nb.connection.rows_now import rows_now
 from turso_sync_nb.connection.statements import shortened, split
 from turso_sync_nb.errors import ConflictError, Error, ProgrammingError, UsageError
@@ -106,6 +106,7 @@ class FrameEdits:
             is_by_rowid=is_by_rowid,
         )
         frame = frame_of_rows(columns, result.declared, result.rows)
+        frame = with_moments(frame, result.declared, db.parse_dates) if db.parse_dates else frame
         frame.attrs[ATTRIBUTE] = baseline.number
         self._baselines[baseline.number] = baseline
         while len(self._baselines) > EDITS_KEPT:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from turso_sync_nb.connection.drop_in import DropInConnection
 from turso_sync_nb.connection.frame_editing import FrameEdits
-from turso_sync_nb.connection.frames import frame_of_rows
+from turso_sync_nb.connection.frames import frame_of_rows, with_moments
 from turso_sync_nb.connection.saving import saving
 from turso_sync_nb.connection.writing import Mode, write_frame
 from turso_sync_nb.errors import ProgrammingError
@@ -38,13 +38,23 @@ class FrameConnection(DropInConnection):
 
     # Reading
 
-    def query(self, sql: str, parameters: Parameters | None = None) -> pd.DataFrame:
+    def query(
+        self,
+        sql: str,
+        parameters: Parameters | None = None,
+        *,
+        parse_dates: bool | Collection[str] | None = None,
+    ) -> pd.DataFrame:
         """Run ``sql`` and return its rows as a DataFrame (the rules are in ``frames``).
 
+        ``parse_dates``: days and moments of columns that are declared as such are ``datetime64``, whatever
+        their form; or those of the columns named. :attr:`parse_dates` of the connection is the default.
+
         Raises:
+            UsageError: ``parse_dates`` names a column that is not there.
             ProgrammingError: no statement of ``sql`` returns rows.
         """
-        frame = self.run(sql, parameters).frame()
+        frame = self.run(sql, parameters).frame(dates=parse_dates)
         if frame is None:
             raise ProgrammingError("query: the statement returns no rows; use execute() for it")
         return frame
@@ -84,7 +94,8 @@ class FrameConnection(DropInConnection):
             names = [column[0] for column in cursor.description]
             rows = cursor.fetchmany(chunksize)
             while True:
-                yield frame_of_rows(names, cursor.declared, rows)
+                frame = frame_of_rows(names, cursor.declared, rows)
+                yield with_moments(frame, cursor.declared, self.parse_dates) if self.parse_dates else frame
                 if not (rows := cursor.fetchmany(chunksize)):
                     return
 

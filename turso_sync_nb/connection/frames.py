@@ -19,23 +19,28 @@ pandas and pyarrow are imported when the first rows are.
 
 from __future__ import annotations
 
+import datetime as dt
 import gc
 import sys
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from turso_sync_nb.connection.declared_types import as_declared, empty_dtype, to_pandas
+from turso_sync_nb.connection.declared_types import DATED, as_declared, base_type, empty_dtype, to_pandas
+from turso_sync_nb.connection.moment_style import style_of
 from turso_sync_nb.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     import pandas as pd
     import pyarrow as pa
 
     Declared: TypeAlias = Sequence[tuple[str, str | None]]
     """Columns of a statement, each with its declared type."""
+
+    Dates: TypeAlias = bool | Collection[str]
+    """Whether days and moments are ``datetime64`` in declared columns, or the columns in which they are."""
 
     Part: TypeAlias = pa.Array | list[Any]
     """Values of one column, of so many rows: an array where all are of one type, else as they are."""
@@ -231,6 +236,44 @@ def _text_dtype() -> str:
     import pandas as pd
 
     return "str" if int(pd.__version__.partition(".")[0]) >= PANDAS_WITH_STR else "object"
+
+
+def with_moments(frame: pd.DataFrame, declared: Sequence[str | None], dates: Dates) -> pd.DataFrame:
+    """Return ``frame`` with days and moments as ``datetime64``: in declared columns, or in those named.
+
+    A column that holds anything else, or moments in several forms, stays as it is.
+
+    Raises:
+        UsageError: there is no column of a name.
+    """
+    dates = (dates,) if isinstance(dates, str) else dates
+    names = [str(name) for name in frame.columns]
+    if not isinstance(dates, bool) and (missing := [name for name in dates if name not in names]):
+        raise UsageError(
+            f"parse dates: there is no column {missing[0]!r}", hint=f"there are {', '.join(names)[:200]}"
+        )
+    for at, (name, kind) in enumerate(zip(names, declared, strict=True)):
+        wanted = base_type(kind) in DATED if isinstance(dates, bool) else name in dates
+        if wanted and (series := _moments(frame.iloc[:, at])) is not None:
+            frame.isetitem(at, series.array)
+    return frame
+
+
+def _moments(series: pd.Series[Any]) -> pd.Series[Any] | None:
+    """Return the days or moments of a column as ``datetime64``; ``None`` where they are none."""
+    import pandas as pd
+
+    there = series[series.notna()]
+    if there.map(type).isin([dt.date]).all():
+        days = series.map(lambda day: None if pd.isna(day) else day.isoformat())
+        return pd.Series(days.to_numpy(dtype="datetime64[us]"), index=series.index)
+    style = style_of(there.tolist()) if series.dtype.kind == "O" else None
+    if style is None or not style.has_day:
+        return None
+    try:
+        return pd.to_datetime(series, format="ISO8601", utc=bool(style.zone) and style.east is None)
+    except ValueError:  # of no calendar, or beyond pandas' years
+        return None
 
 
 def is_frame(value: object) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from turso_sync_nb.connection.frames import with_moments
+
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from turso_sync_nb.connection.frames import Columns
+    from turso_sync_nb.connection.frames import Columns, Dates
     from turso_sync_nb.engine.reports import QueryReport
 
 
@@ -24,17 +26,28 @@ class QueryResult:
     declared: tuple[str | None, ...]
     gathered: Columns
     report: QueryReport
+    parse_dates: bool = False
+    """Whether days and moments of declared columns are ``datetime64`` in a frame."""
 
     @property
     def rows(self) -> list[tuple[Any, ...]]:
         """The rows as SQLite gave them."""
         return list(self.gathered.rows())
 
-    def frame(self) -> pd.DataFrame | None:
-        """Return the rows as a DataFrame, ``None`` when no statement returns rows."""
+    def frame(self, *, dates: Dates | None = None) -> pd.DataFrame | None:
+        """Return the rows as a DataFrame, ``None`` when no statement returns rows.
+
+        ``dates``: whether days and moments of declared columns are ``datetime64``, or columns of which they
+        are; by default what the connection says.
+
+        Raises:
+            UsageError: there is no column of a name.
+        """
         if self.columns is None:
             return None
-        return self.gathered.frame(self.columns, self.declared)
+        frame = self.gathered.frame(self.columns, self.declared)
+        wanted = self.parse_dates if dates is None else dates
+        return with_moments(frame, self.declared, wanted) if wanted else frame
 
     def table(self) -> pa.Table | None:
         """Return the rows as a pyarrow Table, ``None`` when no statement returns rows.

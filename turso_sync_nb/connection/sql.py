@@ -63,6 +63,8 @@ class SqlConnection(RowFactoryMixin):
         self.bootstrap_report: BootstrapReport | None = replica.bootstrap_report
         self.opening_note = replica.opening_note
         self.last_report = QueryReport()
+        self.parse_dates = False
+        """Whether frames have days and moments of columns declared as such as ``datetime64``."""
         self._released = False
         self._text_factory: Callable[[bytes], Any] | None = None
         self._replica = replica
@@ -204,7 +206,9 @@ class SqlConnection(RowFactoryMixin):
             self.last_report, rows=gathered.count, rows_changed=self._session.rows_changed - changed_before
         )
         names, declared = zip(*columns, strict=True) if columns else ((), ())
-        return QueryResult(names if columns else None, declared, gathered, self.last_report)
+        return QueryResult(
+            names if columns else None, declared, gathered, self.last_report, self.parse_dates
+        )
 
     @contextmanager
     def fetching(self, *, max_fetch: int | str | None = None, offline: bool = False) -> Iterator[None]:

@@ -67,6 +67,7 @@ SQL_OPTIONS: Final = (
     Option(("--atomic",), "", "all statements or none: an error undoes what the cell did"),
     Option(("--arrow",), "", "a pyarrow Table in place of a DataFrame"),
     Option(("--polars",), "", "a polars DataFrame in place of pandas' one"),
+    Option(("--parse-dates",), "", "days and moments of declared columns as datetime64"),
     Option(("--all",), "", "show the rows of every statement; -o takes a list of them"),
     Option(("--csv",), "FILE", "write the rows into a CSV file as they come, in place of a DataFrame"),
     Option(("--parquet",), "FILE", "write the rows into a Parquet file as they come"),
@@ -87,8 +88,11 @@ CELL: Final = Grammar(
     2,
 )
 
-Kind = Literal["pandas", "arrow", "polars"]
-"""The result of a cell."""
+Kind = Literal["pandas", "arrow", "polars", "dates"]
+"""The result of a cell; ``dates``: pandas with days and moments as ``datetime64``."""
+
+_KINDS: Final[dict[str, Kind]] = {"arrow": "arrow", "polars": "polars", "parse_dates": "dates"}
+"""By the option that asks for it."""
 
 _HINTS: Final = {
     'unrecognized token: "{"': "names of tables and columns go in {name} with --identifiers, values by :name",
@@ -160,9 +164,10 @@ def make_cell(arguments: Arguments, target: str | None, sql: str) -> Cell:
     if is_blank(sql):
         raise UsageError("run a cell: it holds no SQL", hint="write a statement below %%turso_sync")
     _check_watched(arguments, target)
-    kinds: list[Kind] = [kind for kind in ("arrow", "polars") if arguments.has(kind)]
-    if len(kinds) > 1:
-        raise UsageError("name the result: --arrow and --polars exclude each other", hint="keep one of them")
+    given: list[str] = [kind for kind in ("arrow", "polars", "parse_dates") if arguments.has(kind)]
+    if len(given) > 1:
+        both = " and ".join(f"--{kind.replace('_', '-')}" for kind in given[:2])
+        raise UsageError(f"name the result: {both} exclude each other", hint="keep one of them")
     forms: list[Format] = [form for form in ("csv", "parquet") if arguments.has(form)]
     _check_file(arguments, forms, name)
     timeout = arguments.get("timeout")
@@ -173,7 +178,7 @@ def make_cell(arguments: Arguments, target: str | None, sql: str) -> Cell:
         quiet=target is not None,
         atomic=arguments.has("atomic"),
         identifiers=arguments.has("identifiers"),
-        kind=kinds[0] if kinds else "pandas",
+        kind=_KINDS[given[0]] if given else "pandas",
         every=arguments.has("all"),
         file=arguments.get(forms[0]) if forms else None,
         form=forms[0] if forms else "csv",
@@ -380,6 +385,8 @@ def _made(result: QueryResult, kind: Kind) -> Any:
     Raises:
         UsageError: polars is not installed, or a column holds values of several types.
     """
+    if kind == "dates":
+        return result.frame(dates=True)
     if kind == "pandas":
         return result.frame()
     table = result.table()

@@ -48,12 +48,13 @@ class ConfiguredConnection:
     bootstrap_query: str | None = None
     max_resident: str | None = None
     read_only: bool = False
+    parse_dates: bool = False
 
     def options(self) -> dict[str, str]:
         """Return it as options of ``%turso_sync connect``; a flag's value is empty."""
         named = ("token_env", "prefix", "bootstrap_query", "max_resident")
         options = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
-        return options | {name: "" for name in ("whole", "read_only") if getattr(self, name)}
+        return options | {name: "" for name in ("whole", "read_only", "parse_dates") if getattr(self, name)}
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ CONNECT_OPTIONS: Final = (
     Option(("--bootstrap-query",), "SQL", "begin with the pages that SQL touches on the remote"),
     Option(("--max-resident",), "SIZE", "keep at most SIZE of it here; what was not read lately goes"),
     Option(("--read-only",), "", "read one that another kernel has, or that cannot be written, as it is now"),
+    Option(("--parse-dates",), "", "days and moments of declared columns are datetime64 in frames"),
     Option(("--token-env",), "VARIABLE", f"read the token from this variable (default: {VARIABLE})"),
     Option(("--token",), "TOKEN", "the token itself; it is saved in the notebook"),
 )
@@ -82,6 +83,7 @@ def connect_replica(notebook: Notebook, arguments: Arguments) -> None:
         render_as(error, f"KeyboardInterrupt: stopped; {_STOPPED_HINT}")
         raise
     seconds = time.monotonic() - started_s
+    db.parse_dates = arguments.has("parse_dates")
     notebook.connections.put(Named(name, db))
     notebook.say(_connected(name, db, seconds, arguments) + lost)
 
