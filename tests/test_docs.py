@@ -1,4 +1,4 @@
-"""The site builds without a broken link, and the programs of its how-tos run as they are written."""
+"""The site builds without a broken link, and the programs of its pages run as they are written."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING
 import apsw
 import pytest
 
+import turso_sync_nb as tsn
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ADDRESSES = ("http://127.0.0.1:8080", "libsql://flights-me.turso.io")
-HOWTOS = {page: PROGRAM.findall(page.read_text()) for page in sorted((ROOT / "docs/howto").glob("*.md"))}
+EXAMPLES = ROOT / "docs/reference/examples.md"
+PAGES = [*sorted((ROOT / "docs/howto").glob("*.md")), EXAMPLES]
+PROGRAMS = {page: PROGRAM.findall(page.read_text()) for page in PAGES}
 
 
 @pytest.fixture
@@ -36,12 +40,12 @@ def flights(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "page", [page for page, programs in HOWTOS.items() if programs], ids=lambda page: page.stem
+    "page", [page for page, programs in PROGRAMS.items() if programs], ids=lambda page: page.stem
 )
-def test_programs_of_howtos_run(page: Path, embedded: Callable, flights: Path, tmp_path: Path) -> None:
+def test_programs_of_pages_run(page: Path, embedded: Callable, flights: Path, tmp_path: Path) -> None:
     """The programs of a page, one after another, run to their end against a server."""
     url = embedded(flights).url
-    program = "".join(HOWTOS[page])
+    program = "".join(PROGRAMS[page])
     for address in ADDRESSES:
         program = program.replace(address, url)
     ran = subprocess.run(
@@ -53,6 +57,14 @@ def test_programs_of_howtos_run(page: Path, embedded: Callable, flights: Path, t
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def test_every_name_has_an_example() -> None:
+    """Each public attribute of a connection is used in a program of the page that runs."""
+    program = "".join(PROGRAMS[EXAMPLES])
+    names = {name for name in dir(tsn.Connection) if name[0] != "_" and name[0].islower()}
+    assert len(names) > 80
+    assert {name for name in names if not re.search(rf"\.{name}\b", program)} == set()
 
 
 def test_site_builds(tmp_path: Path) -> None:
