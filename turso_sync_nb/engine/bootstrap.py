@@ -28,6 +28,7 @@ from turso_sync_nb.engine.unreadable import UnreadableStateError, named_if_unrea
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError, RevisionGoneError
 from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.storage.files.metadata import save_metadata
+from turso_sync_nb.storage.files.write_behind import write_behind
 from turso_sync_nb.storage.pages.page_map import PageMap
 from turso_sync_nb.storage.pages.page_store import BATCH_PAGES_MAX, PageStore, forget_pages
 from turso_sync_nb.storage.prefetch.schema_pages import schema_pages
@@ -175,7 +176,12 @@ class _Run:
     def _receive(self, answer: PullAnswer, store: PageStore, asked: BitMap) -> None:
         """Take the first answer; one that breaks half way is completed afterwards."""
         with suppress(RemoteFailedError):  # what is missing is asked for again in _complete
-            store.put(_flushing(store, take(answer, asked)))
+            self._put(store, take(answer, asked))
+
+    def _put(self, store: PageStore, pages: Iterator[Page]) -> None:
+        """Take ``pages``, made durable now and then; the disk writes while they come."""
+        with write_behind(self.folder.main):
+            store.put(_flushing(store, pages))
 
     def _receive_query(self, answer: PullAnswer, store: PageStore) -> None:
         """Take what the remote says the query touches, up to a limit."""
@@ -197,7 +203,7 @@ class _Run:
         if server_known:
             source.mark_verified()
         for part in _parts(missing, self.pages_per_request):
-            store.put(_flushing(store, source.fetch(part)))
+            self._put(store, source.fetch(part))
         if metadata.db_pages:
             verify_first_page(store.read(FIRST_PAGE), metadata.db_pages)
             for pages in schema_pages(store) if _begins_with_more(metadata.bootstrap) else ():

@@ -9,6 +9,6 @@
 | ``vfs/`` | SQLite's view of the pages, and publication | all of these |
 
 Nothing here opens the database, its WAL or its shm with ``open()``: closing such a file would drop the
-POSIX locks of the whole process. Only SQLite and ``apsw.VFSFile`` do; and ``pages/eviction.py``, which closes
-its descriptor after all of theirs.
+POSIX locks of the whole process. Only SQLite and ``apsw.VFSFile`` do; ``pages/eviction.py``, which closes
+its descriptor after all of theirs; and ``files/write_behind.py``, before there are any.
 """
