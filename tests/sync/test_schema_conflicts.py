@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 from random_peer import Server, contents
 
-from turso_sync_nb.errors import ConflictError
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -181,19 +179,6 @@ def test_what_was_made_and_removed_here_leaves_theirs(
     yours.push()
     assert yours.changes().empty
     all_alike(server, mine, yours)
-
-
-def test_a_definition_that_the_remote_would_hold_otherwise_is_refused(server, replica):
-    """A server that would make something else of a statement rolls it back, and that is the reason."""
-    db = replica()
-    db.execute("ALTER TABLE kv ADD COLUMN c TEXT COLLATE NOCASE")
-    if server.name != "tursodb":
-        db.push()
-        all_alike(server, db)
-        return
-    with pytest.raises(ConflictError, match="another definition of table kv"):
-        db.push()
-    assert list(db.changes()["state"]) == ["refused"]
 
 
 IGNORED = {

@@ -42,6 +42,9 @@ TRIGGER_DEPTH_MAX: Final = 20
 _ROWS_OF_UPDATE: Final = 2
 """Rows of the tape that one updated row takes, where no user trigger is."""
 
+_STATEMENT: Final = "turso_sync_nb_statement"
+"""Savepoint around a statement that changes the schema: what cannot be recorded is undone."""
+
 _CHANGING_THE_SCHEMA: Final = frozenset({"CREATE", "DROP", "ALTER", "PRAGMA"})
 _CHANGING_ROWS: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"})
 
@@ -55,6 +58,7 @@ class Capture:
         *,
         ignored: Collection[str] = (),
         next_transaction: Callable[[], int],
+        check_altered: Callable[[SchemaChange], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.recursive_triggers = 0
@@ -66,6 +70,7 @@ class Capture:
         self._raw = raw
         self._ignored = frozenset(folded(name) for name in ignored)
         self._next_transaction = next_transaction
+        self._check_altered = check_altered
         self._clock = clock
         self._known: tuple[int, int] | None = None
         self._schema: Schema | None = None
@@ -121,7 +126,10 @@ class Capture:
     def _run(self, sql: str, word: str, work: Callable[[], object]) -> None:
         if word in _CHANGING_THE_SCHEMA:
             self._schema_statement(sql, word, work)
-            return
+        else:
+            self._settled(work)
+
+    def _settled(self, work: Callable[[], object]) -> None:
         try:
             work()
         except BaseException as error:
@@ -135,15 +143,17 @@ class Capture:
         if word == "ALTER":
             remove_triggers(self._raw)
             self._known = None
+        self._raw.execute(f"SAVEPOINT {_STATEMENT}")
         try:
-            work()
-        except BaseException as error:
-            if word == "ALTER":
-                self._known = None
-            self._settle(error)
+            self._settled(work)
+            self._record(sql, before, seen)
+        except BaseException:
+            self._known = None
+            if self._raw.in_transaction:
+                self._raw.execute(f"ROLLBACK TO {_STATEMENT}")
+                self._raw.execute(f"RELEASE {_STATEMENT}")
             raise
-        self._settle()
-        self._record(sql, before, seen)
+        self._raw.execute(f"RELEASE {_STATEMENT}")
 
     def _settle(self, error: BaseException | None = None) -> None:
         """Be done with the rows that a statement tried; ``error`` is the one that it failed with.
@@ -407,6 +417,8 @@ class Capture:
             if change.kind == "rename_table" and folded(change.to) in self._ignored and not change.ignored:
                 tape.ignore(self._raw, change.name)  # rebuilt: what it was made of is not pushed either
                 change = change.changed(ignored=True)  # noqa: PLW2901 - the same change, marked
+            if not change.ignored:
+                self._check_altered(change)
             self._put(change)
         schema = self._ready()
         for name in schema.tables.keys() - known:

@@ -141,6 +141,33 @@ def columns(sql: str) -> dict[str, list[str]]:
     }
 
 
+_RULES: Final = (("collate",), ("on", "conflict"), ("integer", "primary", "key", "desc"))
+
+
+def rules_beside_checks(sql: str) -> frozenset[str]:
+    """Return which of some rules a CREATE TABLE has that a server's ALTER may lose, CHECKs left out.
+
+    They are ``collate``, ``on conflict`` and ``integer primary key desc``, which is no rowid.
+    """
+    words: list[str] = []
+    depth = inside = 0
+    for token in tokens(sql):
+        text = "" if token.is_name else token.text
+        depth += text == "("
+        if text == "(" and words[-1:] == ["check"] and not inside:
+            inside = depth
+        if not inside:
+            words.append(text)
+        if text == ")":
+            inside = 0 if inside == depth else inside
+            depth -= 1
+    return frozenset(
+        " ".join(rule)
+        for rule in _RULES
+        if any(tuple(words[at : at + len(rule)]) == rule for at in range(len(words)))
+    )
+
+
 def mentions(sql: str, names: Sequence[str] | frozenset[str]) -> bool:
     """Return whether a token of ``sql`` is one of the folded ``names``."""
     return any(token.text in names for token in tokens(sql))

@@ -67,11 +67,11 @@ def check_schema(
     if facts.word not in ("CREATE", "UPDATE", "DELETE") or _names_any(sql, ignored):
         return
     if facts.word == "CREATE":
-        replica.check_schema(sql)
+        replica.support.check_schema(sql)
         return
     for table, trigger in facts.writes:
         if trigger is None:
-            replica.check_changed(raw, facts.word, table)
+            replica.support.check_changed(raw, facts.word, table)
 
 
 def _names_any(sql: str, tables: Collection[str]) -> bool:

@@ -67,7 +67,12 @@ class Reopenable:
         databases, capture_ids = self._replica.databases, self._replica.capture_ids
         raw = databases.open()
         databases.set_budget(raw, self._fetch_budget)
-        capture = Capture(raw, ignored=self._tables_ignore, next_transaction=capture_ids.next_transaction)
+        capture = Capture(
+            raw,
+            ignored=self._tables_ignore,
+            next_transaction=capture_ids.next_transaction,
+            check_altered=self._replica.support.check_altered,
+        )
         raw.set_progress_handler(self._goes_on, PROGRESS_STEPS)
         raw.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
         raw.pragma("fullfsync", 1)  # for macOS; elsewhere it does nothing

@@ -1,8 +1,8 @@
 """Reject schema and writes the remote does not support when they are executed, not at push time.
 
 Servers differ in what tables they know, and in what can be done to them. Such a statement is explained on
-the remote first, which changes nothing there. Offline, or where the remote cannot judge alone, nothing is
-said.
+the remote first, which changes nothing there; what its ALTER TABLE loses is tried on a table of our own, in a
+transaction that is rolled back. Offline, or where the remote cannot judge alone, nothing is said.
 """
 
 from __future__ import annotations
@@ -10,15 +10,33 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.changes.names import quoted
+from turso_sync_nb.changes.definitions import rules_beside_checks
+from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.engine.chain import ask
 from turso_sync_nb.errors import ProtocolError, RemoteError, UsageError
-from turso_sync_nb.protocol.pipeline import Execute, SqlError, Stmt
+from turso_sync_nb.protocol.pipeline import (
+    And,
+    Batch,
+    BatchResponse,
+    Execute,
+    IsAutocommit,
+    Not,
+    SqlError,
+    Step,
+    StepOk,
+    Stmt,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import apsw
 
+    from turso_sync_nb.changes.model import SchemaChange
     from turso_sync_nb.engine.remote import Remote
+
+ASKED_WITHIN_S: Final = 2.0
+"""Seconds that an ALTER waits for the remote's judgement."""
 
 _NOT_EVERYWHERE: Final = re.compile(
     r"\bWITHOUT\s+ROWID\b|\bGENERATED\s+ALWAYS\b|\bAS\s*\(|\bVIRTUAL\s+TABLE\b|\bSTRICT\b", re.IGNORECASE
@@ -33,28 +51,123 @@ _KEY_WITHOUT_ROWID: Final = (
     "WHERE t.schema = 'main' AND t.name = ? COLLATE NOCASE AND t.wr AND k.pk = 1"
 )
 
+_TRIAL: Final = (
+    "BEGIN IMMEDIATE",
+    "CREATE TABLE turso_sync_trial (a COLLATE NOCASE UNIQUE ON CONFLICT REPLACE, b INTEGER PRIMARY KEY DESC)",
+    "ALTER TABLE turso_sync_trial ADD COLUMN c",
+    "SELECT sql FROM sqlite_schema WHERE name = 'turso_sync_trial'",
+    "ALTER TABLE turso_sync_trial RENAME COLUMN c TO C",
+    "CREATE VIEW turso_sync_trial_view AS SELECT a FROM turso_sync_trial",
+    "ALTER TABLE turso_sync_trial RENAME TO turso_sync_tried",
+    "SELECT sql FROM sqlite_schema WHERE name = 'turso_sync_trial_view'",
+)
+_REWRITTEN, _CASE, _VIEW = 3, 4, 7
+"""Places of the steps that tell."""
 
-def check_schema(remote: Remote, sql: str) -> None:
-    """Refuse the CREATE ``sql`` if it makes something that the remote says it cannot hold.
+_RENAMED_BY_CASE: Final = "rename by case only"
+_VIEWS: Final = "views follow"
 
-    Raises:
-        UsageError: it cannot; the message has the remote's reason.
+
+class RemoteSupport:
+    """Judge for one replica what its remote holds; asked once where it is of tables in general.
+
+    ``remote`` returns the remote or ``None``, ``is_sqlite`` whether it is known to be SQLite.
     """
-    if _NOT_EVERYWHERE.search(sql):
-        _explain(remote, sql, "create", "make it in a TEMP or attached database, or otherwise")
+
+    def __init__(self, remote: Callable[[], Remote | None], is_sqlite: Callable[[], bool]) -> None:
+        self._remote = remote
+        self._is_sqlite = is_sqlite
+        self._changeable: set[tuple[str, str]] = set()
+        self._lost: frozenset[str] | None = None
+
+    def check_schema(self, sql: str) -> None:
+        """Refuse the CREATE ``sql`` if it makes something that the remote says it cannot hold.
+
+        Raises:
+            UsageError: it cannot; the message has the remote's reason.
+        """
+        remote = self._remote()
+        if remote is not None and _NOT_EVERYWHERE.search(sql):
+            _explain(remote, sql, "create", "make it in a TEMP or attached database, or otherwise")
+
+    def check_changed(self, raw: apsw.Connection, word: str, table: str) -> None:
+        """Refuse an UPDATE or DELETE (``word``) of a ``table`` whose rows the remote cannot change.
+
+        Raises:
+            UsageError: it cannot; the message has the remote's reason.
+        """
+        remote = self._remote()
+        if remote is None or (word, table) in self._changeable:
+            return
+        key: list[Any] = raw.execute(_KEY_WITHOUT_ROWID, (table,)).fetchall()
+        for (column,) in key:
+            change = f"UPDATE {quoted(table)} SET {quoted(column)} = 1" if word == "UPDATE" else ""
+            sql = change or f"DELETE FROM {quoted(table)}"
+            _explain(remote, sql, f"change {table}", "the remote needs a table with a rowid for that")
+        self._changeable.add((word, table))
+
+    def check_altered(self, change: SchemaChange) -> None:
+        """Refuse an ALTER TABLE that was done here if the remote would make something else of it.
+
+        Raises:
+            UsageError: it would.
+        """
+        needs = _needs(change)
+        remote = self._remote()
+        if not needs or remote is None or self._is_sqlite():
+            return
+        if self._lost is None:
+            self._lost = _lost_by_alter(remote)
+        for need in needs & (self._lost or frozenset()):
+            if need == _VIEWS:
+                what = "views on it would stay on its former name"
+                hint = "drop the views, rename the table, and create them again"
+            elif need == _RENAMED_BY_CASE:
+                what = "it does not take a name that differs in case alone"
+                hint = "rename the column to another name first, then to this one"
+            else:
+                what = f"it would lose {need.upper()} of the table's definition"
+                hint = "create a new table with the columns, copy the rows, drop this one, rename the new one"
+            raise UsageError(f"alter {change.name}: the remote cannot do it so: {what}", hint=hint)
 
 
-def check_changed(remote: Remote, raw: apsw.Connection, word: str, table: str) -> None:
-    """Refuse an UPDATE or DELETE (``word``) of a ``table`` whose rows the remote says it cannot change.
+def _needs(change: SchemaChange) -> frozenset[str]:
+    """Return what a server must not lose when it does ``change``."""
+    if change.kind == "rename_table":
+        return frozenset({_VIEWS}) if any(one.type == "view" for one in change.now) else frozenset()
+    if change.kind == "rename_column":
+        by_case = folded(change.column) == folded(change.to)
+        return frozenset({_RENAMED_BY_CASE}) if by_case else frozenset()
+    if change.kind in ("add_column", "drop_column"):
+        return frozenset().union(*(rules_beside_checks(one.sql) for one in change.now if one.type == "table"))
+    return frozenset()
 
-    Raises:
-        UsageError: it cannot; the message has the remote's reason.
-    """
-    key: list[Any] = raw.execute(_KEY_WITHOUT_ROWID, (table,)).fetchall()
-    for (column,) in key:
-        change = f"UPDATE {quoted(table)} SET {quoted(column)} = 1" if word == "UPDATE" else ""
-        sql = change or f"DELETE FROM {quoted(table)}"
-        _explain(remote, sql, f"change {table}", "the remote needs a table with a rowid for that")
+
+def _lost_by_alter(remote: Remote) -> frozenset[str] | None:
+    """Return what the remote's ALTER TABLE loses; ``None``: it does not say."""
+    steps = [Step(Stmt(sql), StepOk(0) if at else None) for at, sql in enumerate(_TRIAL)]
+    steps.append(Step(Stmt("ROLLBACK"), And((StepOk(0), Not(IsAutocommit())))))
+    try:
+        with remote.within(ASKED_WITHIN_S):
+            (answer,) = ask(remote, Batch(tuple(steps)))
+    except (RemoteError, ProtocolError):
+        return None
+    if not isinstance(answer, BatchResponse) or len(answer.result.step_results) != len(steps):
+        return None
+    rewritten, view = (_text(answer.result.step_results[at]) for at in (_REWRITTEN, _VIEW))
+    if not rewritten:
+        return None
+    wanted = rules_beside_checks(_TRIAL[1])
+    lost = set(wanted - rules_beside_checks(rewritten))
+    if answer.result.step_errors[_CASE] is not None:
+        lost.add(_RENAMED_BY_CASE)
+    if view and "turso_sync_tried" not in view:
+        lost.add(_VIEWS)
+    return frozenset(lost)
+
+
+def _text(result: Any) -> str:
+    return str(result.rows[0][0]) if result is not None and result.rows and result.rows[0] else ""
 
 
 def _explain(remote: Remote, sql: str, what: str, hint: str) -> None:

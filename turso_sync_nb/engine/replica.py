@@ -22,7 +22,7 @@ from turso_sync_nb.engine.local_changes import last_waiting
 from turso_sync_nb.engine.observers import Observers
 from turso_sync_nb.engine.pushed_log import PushedLog
 from turso_sync_nb.engine.remote_listener import RemoteListener
-from turso_sync_nb.engine.remote_support import check_changed, check_schema
+from turso_sync_nb.engine.remote_support import RemoteSupport
 from turso_sync_nb.engine.verbs import Verbs
 from turso_sync_nb.errors import RemoteUnreachableError, SyncError
 from turso_sync_nb.storage.files.metadata import FileStamp, load_metadata, save_metadata
@@ -88,7 +88,7 @@ class Replica:
         self.verbs = Verbs()
         self._metadata_lock = threading.RLock()
         self._notes: list[str] = []
-        self._changeable: set[tuple[str, str]] = set()
+        self.support = RemoteSupport(lambda: self.remote, lambda: self.metadata.database != "")
         self.schema_changes = 0
         """Rises with each change of the schema by a connection of this process, and with its commit."""
         self._is_at_rest = False
@@ -182,25 +182,6 @@ class Replica:
                 save_metadata(self.folder, metadata)
                 self.metadata = metadata
                 self.observers.notify()
-
-    def check_schema(self, sql: str) -> None:
-        """Refuse a CREATE of something that the remote says it cannot hold; offline nobody can say.
-
-        Raises:
-            UsageError: it cannot.
-        """
-        if self.remote is not None:
-            check_schema(self.remote, sql)
-
-    def check_changed(self, raw: apsw.Connection, word: str, table: str) -> None:
-        """Refuse an UPDATE or DELETE of a table whose rows the remote says it cannot change; asked once.
-
-        Raises:
-            UsageError: it cannot.
-        """
-        if self.remote is not None and (word, table) not in self._changeable:
-            check_changed(self.remote, raw, word, table)
-            self._changeable.add((word, table))
 
     def note(self, text: str) -> None:
         """Keep a sentence for the report of the verb under way."""
