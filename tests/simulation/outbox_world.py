@@ -38,7 +38,8 @@ CREATE TABLE ch (id INTEGER PRIMARY KEY, pid REFERENCES p (id), token, parent);
 TABLES: Final = ("bare", "p", "inc", "kv", "ch")
 REPLICAS: Final = 2
 STEPS: Final = (
-    *("write", 16), *("push", 6), *("skip_refused", 2), *("pull", 3), *("fault", 5), *("late", 2),
+    *("write", 16), *("change", 5), *("remove", 1), *("push", 6), *("skip_refused", 2), *("pull", 3),
+    *("fault", 5), *("late", 2),
     *("skip", 2), *("retry", 3), *("edit", 2), *("reopen", 2), *("backup", 2), *("restore", 2),
 )  # fmt: skip
 PIPELINE: Final = "/v2/pipeline"
@@ -191,6 +192,33 @@ class World:
                 user.db.execute(sql, arguments)
                 user.rows.append(Row([token]))
 
+    def _own_row(self, user: User, tables: tuple[str, ...]) -> tuple[str, Row] | None:
+        """Choose a table and a row of it that this user wrote, and that is here."""
+        table = self.chance.choice(tables)
+        query = f"SELECT token FROM {table} WHERE token LIKE ? ORDER BY token"
+        tokens = [token for (token,) in user.db.execute(query, (f"{user.number}-%",))]
+        if not tokens:
+            return None
+        token = self.chance.choice(tokens)
+        return table, next(row for row in user.rows if token in row.tokens)
+
+    def _change(self, user: User) -> None:
+        if found := self._own_row(
+            user, ("p", "inc", "kv", "ch")
+        ):  # one without a key is another when changed
+            table, row = found
+            token, former = self._token(user), tuple(row.tokens)
+            row.tokens.append(token)
+            places = ", ".join("?" * len(former))
+            user.db.execute(f"UPDATE {table} SET token = ? WHERE token IN ({places})", (token, *former))
+
+    def _remove(self, user: User) -> None:
+        if found := self._own_row(user, ("bare", "inc", "kv", "ch")):  # a parent's key may be given again
+            table, row = found
+            row.must = False
+            places = ", ".join("?" * len(row.tokens))
+            user.db.execute(f"DELETE FROM {table} WHERE token IN ({places})", row.tokens)
+
     def _push(self, user: User) -> None:
         user.db.push()
 
@@ -222,6 +250,7 @@ class World:
 
     def _edit(self, user: User) -> None:
         found = [one for one in self._listed(user, ("pending", "refused")) if one["table"] in ("bare", "inc")]
+        found = [one for one in found if one["new"] is not None]
         if found:
             one, token = self.chance.choice(found), self._token(user)
             row = next(row for row in user.rows if one["new"]["token"] in row.tokens)

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from turso_sync_nb.changes import tape
-from turso_sync_nb.changes.ddl import Objects, is_into_any, packed_details, schema_changes
+from turso_sync_nb.changes.ddl import Objects, is_into_any, put, schema_changes
 from turso_sync_nb.changes.definitions import dropped
 from turso_sync_nb.changes.names import BOOKKEEPING, PREFIX, TAPE, folded, is_internal, quoted
 from turso_sync_nb.changes.nested import Nested
@@ -19,12 +19,7 @@ from turso_sync_nb.changes.rows_seen import rows_seen
 from turso_sync_nb.changes.schema import Schema, read_schema
 from turso_sync_nb.changes.sql_text import first_word, without_lead
 from turso_sync_nb.changes.tape_format import COLUMNS_MAX, Op
-from turso_sync_nb.changes.triggers import (
-    nested_triggers,
-    plain_triggers,
-    remove_triggers,
-    voiding_trigger,
-)
+from turso_sync_nb.changes.triggers import nested_triggers, plain_triggers, remove_triggers, voiding_trigger
 from turso_sync_nb.errors import NotSupportedError, UsageError
 
 if TYPE_CHECKING:
@@ -419,7 +414,7 @@ class Capture:
                 change = change.changed(ignored=True)  # noqa: PLW2901 - the same change, marked
             if not change.ignored:
                 self._check_altered(change)
-            self._put(change)
+            put(self._raw, change)
         schema = self._ready()
         for name in schema.tables.keys() - known:
             if reason := _unfit(schema.tables[name]):
@@ -427,15 +422,6 @@ class Capture:
             if first_word(sql) == "CREATE":  # ... AS SELECT
                 self._copy_rows(self._make_triggers(schema.tables[name], schema))
         self._known = self._cookies()
-
-    def _put(self, change: SchemaChange) -> None:
-        self._raw.execute(
-            f"INSERT INTO {TAPE} (op, packed, v0, v1, v2, v3, v4) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                int(Op.SCHEMA), packed_details(change),
-                change.sql, change.kind, change.name, change.column, int(change.ignored),
-            ),
-        )  # fmt: skip
 
     def _copy_rows(self, shape: TableSchema) -> None:
         names = "".join(f", v{at}" for at in range(len(shape.columns)))

@@ -10,9 +10,10 @@ import msgspec
 
 from turso_sync_nb.changes.definitions import written_by_trigger
 from turso_sync_nb.changes.model import Definition, SchemaChange
-from turso_sync_nb.changes.names import folded, is_internal, is_reserved, quoted
+from turso_sync_nb.changes.names import TAPE, folded, is_internal, is_reserved, quoted
 from turso_sync_nb.changes.rows_seen import RowsSeen  # noqa: TC001 - msgspec reads the annotation
 from turso_sync_nb.changes.sql_text import first_word, without_lead
+from turso_sync_nb.changes.tape_format import Op
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -162,6 +163,17 @@ class _Details(msgspec.Struct, array_like=True):
 def packed_details(change: SchemaChange) -> bytes:
     """Return in one value what a change has beside the columns of the tape."""
     return msgspec.msgpack.encode(_Details(change.to, change.was, change.now, change.seen))
+
+
+def put(raw: apsw.Connection, change: SchemaChange) -> None:
+    """Put ``change`` on the tape."""
+    raw.execute(
+        f"INSERT INTO {TAPE} (op, packed, v0, v1, v2, v3, v4) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            int(Op.SCHEMA), packed_details(change),
+            change.sql, change.kind, change.name, change.column, int(change.ignored),
+        ),
+    )  # fmt: skip
 
 
 def details_of(packed: bytes | None) -> dict[str, Any]:

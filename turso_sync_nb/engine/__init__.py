@@ -10,6 +10,9 @@
 | ``bootstrap.py`` | the first pages of a new replica, resumable |
 | ``configuration.py`` | address, segment size and prefetch given again: proven, saved |
 | ``remote_update.py``, ``pull.py``, ``replay.py`` | the remote's newer pages; local changes again on top |
+| ``depending.py`` | which transactions go on from what another one did |
+| ``unmade.py`` | rows whose maker is not applied: what goes on from them waits |
+| ``reconciling.py`` | what of the local changes a pulled state has already |
 | ``stepwise.py`` | an update kept aside, put in force later without a request |
 | ``unreadable.py`` | a schema that SQLite cannot read, refused by the object's name |
 | ``verify.py`` | the replica and the remote compared, and made equal again |

@@ -13,6 +13,7 @@ from turso_sync_nb.changes.model import RowChange, SchemaChange, is_ignored, is_
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.read_row import read_row
 from turso_sync_nb.engine.bookkeeping import CopiedError
+from turso_sync_nb.engine.depending import ForeignKeys, depending_by_row, depending_by_table
 from turso_sync_nb.errors import ConflictError, UsageError
 
 if TYPE_CHECKING:
@@ -114,6 +115,27 @@ def take_up_refused(replica: Replica) -> None:
         make_pending(replica, one.number)
 
 
+def depending_on_refused(replica: Replica) -> dict[int, int]:
+    """Return the pending transactions that go on from one that was refused, each with the one it needs."""
+    with database(replica) as raw:
+        everything = list(tape.transactions(raw)) if tape.exists(raw) else []
+        numbers = {one.number for one in everything if one.state == "refused"}
+        return depending_by_row(ForeignKeys(raw), everything, numbers) if numbers else {}
+
+
+def hold_back(replica: Replica) -> int:
+    """Have what goes on from refused transactions wait with them; return how many do so.
+
+    Where the remote is has been found out: what is not pending is not struck off.
+    """
+    held = depending_on_refused(replica)
+    for number, needed in held.items():
+        set_state(
+            replica, number, "refused", f"it goes on from what transaction {needed} did, which was refused"
+        )
+    return len(held)
+
+
 def set_state(replica: Replica, number: int, state: State, reason: str = "") -> None:
     """Put the transaction ``number`` into ``state``."""
     with changing(replica) as raw:
@@ -121,17 +143,24 @@ def set_state(replica: Replica, number: int, state: State, reason: str = "") -> 
 
 
 def make_pending(replica: Replica, number: int) -> None:
-    """Make the transaction ``number`` pending; after all others, if what was acknowledged is past it."""
+    """Make the transaction ``number`` pending.
+
+    If what was acknowledged is past it, it comes after all others, and what may go on from it after it.
+    """
     with changing(replica) as raw:
         everything = list(tape.transactions(raw))
         one = next(each for each in everything if each.number == number)
         if one.last_id > tape.acknowledged(raw):
             tape.set_state(raw, number, "pending")
             return
-        former = (*replica.metadata.former_borders, (number, one.last_id))
-        replica.save(former_borders=former)  # a copy of this replica knows it by that one
-        renewed = one.changed(state="pending", reason="")
-        _write(raw, [*(each for each in everything if each is not one), renewed], renumber=renewed)
+        following = depending_by_table(ForeignKeys(raw), everything, one)
+        moved = [one.changed(state="pending", reason=""), *following]
+        borders = tuple((each.number, each.last_id) for each in (one, *following))
+        replica.save(
+            former_borders=(*replica.metadata.former_borders, *borders)
+        )  # a copy knows them by those
+        numbers = {each.number for each in moved}
+        _write(raw, [each for each in everything if each.number not in numbers], renewed=moved)
 
 
 def edit(replica: Replica, change_id: int, new: dict[str, Any]) -> None:
@@ -145,8 +174,12 @@ def edit(replica: Replica, change_id: int, new: dict[str, Any]) -> None:
         for at, one in enumerate(everything):
             for position, change in enumerate(one.changes):
                 if change.id == change_id and isinstance(change, RowChange):
-                    changes = (*one.changes[:position], _edited(change, new), *one.changes[position + 1 :])
-                    everything[at] = one.changed(changes=changes)
+                    edited = _edited(change, new)
+                    followed = _following(change, edited)
+                    later = [followed(each) for each in one.changes[position + 1 :]]
+                    everything[at] = one.changed(changes=(*one.changes[:position], edited, *later))
+                    for behind, other in enumerate(everything[at + 1 :], at + 1):
+                        everything[behind] = other.changed(changes=tuple(map(followed, other.changes)))
                     _write(raw, everything)
                     return
         raise UsageError(f"edit change {change_id}: no such change of a row waits", hint="see db.changes()")
@@ -171,15 +204,37 @@ def _edited(change: RowChange, new: dict[str, Any]) -> RowChange:
     return change.changed(new=tuple(image))
 
 
-def _write(raw: apsw.Connection, everything: list[Transaction], renumber: Transaction | None = None) -> None:
-    """Write the tape anew; ``renumber``, the last one, gets new ids."""
-    acknowledged_id, last = tape.acknowledged(raw), tape.last_id(raw)
-    if renumber is not None:
-        changes = tuple(change.changed(id=last + 2 * at) for at, change in enumerate(renumber.changes, 2))
-        everything[-1] = renumber.changed(changes=changes, last_id=changes[-1].id)
+def _following(change: RowChange, edited: RowChange) -> Callable[[Change], Change]:
+    """Return what makes of each later change, in order, the one that finds the row as it was ``edited``."""
+    was, now = change.new, edited.new
+    table, columns = folded(change.shape.table), change.shape.columns
+
+    def followed(later: Change) -> Change:
+        nonlocal was, now
+        if was is None or now is None or not isinstance(later, RowChange) or later.old != was:
+            return later
+        if folded(later.shape.table) != table or later.shape.columns != columns:
+            return later
+        new = later.new and tuple(
+            value if value != before else after
+            for before, value, after in zip(was, later.new, now, strict=True)
+        )
+        done = later.changed(old=now, new=new)
+        was, now = later.new, new
+        return done
+
+    return followed
+
+
+def _write(raw: apsw.Connection, everything: list[Transaction], renewed: Iterable[Transaction] = ()) -> None:
+    """Write the tape anew; ``renewed`` ones come last and get new ids."""
+    floor, last = tape.acknowledged(raw), tape.last_id(raw)
+    for one in renewed:
+        changes = tuple(change.changed(id=last + 2 * at) for at, change in enumerate(one.changes, 2))
         last = changes[-1].id
+        everything.append(one.changed(changes=changes, last_id=last))
     tape.clear(raw)
-    tape.write(raw, everything, acknowledged_id)
+    tape.write(raw, everything, floor)
     tape.jump(raw, last)
 
 

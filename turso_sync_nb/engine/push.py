@@ -191,6 +191,10 @@ class _Push:
         if not self.skip_refused and outbox.refused(self.replica):
             at = self._agreed()
             outbox.take_up_refused(self.replica)
+        if self.skip_refused and outbox.depending_on_refused(self.replica):
+            at = self._agreed()
+            if held := outbox.hold_back(self.replica):
+                self.replica.note(f"{held} transactions go on from refused ones and wait with them")
         everything = outbox.transactions_as_made(self.replica)
         if outbox.sent_of(everything):
             try:

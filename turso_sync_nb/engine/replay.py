@@ -25,9 +25,10 @@ from turso_sync_nb.changes.renumbering import NoFreeKeyError, Renumbering
 from turso_sync_nb.changes.schema import uniques_of
 from turso_sync_nb.engine import user_policy
 from turso_sync_nb.engine.asking import at_once
-from turso_sync_nb.engine.row_identity import chose_key, identity, there
+from turso_sync_nb.engine.row_identity import there
 from turso_sync_nb.engine.schema_replay import SchemaConflictError, SchemaReplay
 from turso_sync_nb.engine.trigger_effects import TriggerEffects
+from turso_sync_nb.engine.unmade import UnfitError, UnmadeRows
 from turso_sync_nb.engine.user_transform import verdict_of
 from turso_sync_nb.errors import ConflictError
 from turso_sync_nb.options import SKIP, Rewrite
@@ -54,10 +55,6 @@ class Replayed:
     set_aside: int = 0
     derived: DerivedColumns = field(default_factory=DerivedColumns)
     """The columns that triggers made of the rows that are replayed."""
-
-
-class _UnfitError(Exception):
-    """A transaction cannot be replayed; the text says why."""
 
 
 def replay(
@@ -107,8 +104,7 @@ class _Replay:
         self.renumbering = Renumbering(raw, transactions)
         self.effects = TriggerEffects(raw)
         self.result.derived = self.effects.derived
-        self.unmade: dict[tuple[object, ...], Transaction] = {}
-        """Rows that are not there because the transaction that made them is not applied."""
+        self.unmade = UnmadeRows(raw, self.renumbering)
         self.now: Transaction
         """The transaction being replayed."""
         self.is_done = False
@@ -132,7 +128,7 @@ class _Replay:
             apsw.SQLError,
             apsw.MismatchError,
             NoFreeKeyError,
-            _UnfitError,
+            UnfitError,
         ) as error:
             self._undo(conflicts_before)
             self._set_aside(transaction, str(error))
@@ -195,32 +191,7 @@ class _Replay:
     def _not_applied(self, transaction: Transaction) -> None:
         self.result.transactions.append(transaction)
         self.schema.not_applied(transaction)
-        for change in transaction.changes:
-            if isinstance(change, RowChange) and change.new is not None and change.outcome == "changed":
-                self.unmade[identity(change.shape, change.new)] = transaction
-
-    def _need_made(self, change: RowChange) -> None:
-        """See that a row is not missing here only because its maker is.
-
-        Raises:
-            _UnfitError: it is: this transaction has to wait with that one.
-        """
-        maker = self.unmade.get(identity(change.shape, there(change.old)))
-        if maker is not None:
-            raise _UnfitError(f"it changes what transaction {maker.number} made, which is {maker.state}")
-
-    def _need_parents(self, change: RowChange) -> None:
-        """See that no foreign key points at a row that is not there, or at another one that has its key now.
-
-        Raises:
-            _UnfitError: the row that it meant is not made: this transaction has to wait with that one.
-        """
-        for parent, key in self.renumbering.parents_of(change) if self.unmade else ():
-            maker = self.unmade.get((parent, key))
-            if maker is not None and chose_key(maker, parent, key):
-                raise _UnfitError(
-                    f"it points at what transaction {maker.number} made, which is {maker.state}"
-                )
+        self.unmade.not_applied(transaction)
 
     # One change
 
@@ -247,7 +218,7 @@ class _Replay:
             return self._plainly(change)
         if change.outcome != "changed":
             return self._carried(change) if change.outcome == "carried" else self._attempt(change)
-        self._need_parents(change)
+        self.unmade.need_parents(change)
         if self.transform and not change.by_action:
             question = ("transform", change.id, change.op, repr(change.old), repr(change.new))
             verdict = self.answer(question, partial(verdict_of, self.transform, change), None)
@@ -278,7 +249,7 @@ class _Replay:
                 if taken_by is None:
                     raise
             else:
-                self.unmade.pop(identity(change.shape, new), None)
+                self.unmade.made(change.shape, new)
                 return change
         if taken_by is not None and same_image(taken_by, new) and not auto:
             return None  # the other side has this very row
@@ -293,12 +264,13 @@ class _Replay:
     def _update(self, change: RowChange) -> RowChange | None:
         old, new = there(change.old), there(change.new)
         row = self._row(change.shape, old)
+        if not change.by_action:
+            self.unmade.need_made(change, old, row)
         if row is not None and change.derived:
             old, new = as_derived_there(change, row)
         if row is None:
             if change.by_action:
                 return None
-            self._need_made(change)
             wanted = self._settled(change, "row gone", None, new)
             return None if wanted is None else self._set(change, None, wanted)
         merged = merged_image(old, new, row)
@@ -312,8 +284,9 @@ class _Replay:
     def _delete(self, change: RowChange) -> RowChange | None:
         old = there(change.old)
         row = self._row(change.shape, old)
+        if row is None or not change.by_action:
+            self.unmade.need_made(change, old, row)
         if row is None:
-            self._need_made(change)
             return None  # both sides removed it
         if change.derived:
             old = as_derived_there(change, row)[0]

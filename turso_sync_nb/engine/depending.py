@@ -1,0 +1,177 @@
+"""Tell which transactions go on from what another one did.
+
+By row: they change a row that it changed, point at one that it made, or use a part of the schema that it
+changed. By table: they have a table in common, or point from one of theirs at one of its; in doubt, so.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from turso_sync_nb.changes.model import RowChange, is_ignored
+from turso_sync_nb.changes.names import folded
+from turso_sync_nb.engine.row_identity import identity
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    import apsw
+
+    from turso_sync_nb.changes.model import Change, Image, SchemaChange, TableSchema, Transaction
+
+_ForeignKey = tuple[tuple[str, ...], str, tuple[str, ...]]
+"""Columns, the table that they point at, and its columns; names are folded."""
+
+
+def _by_column(shape: TableSchema, image: Image) -> dict[str, Any]:
+    return dict(zip(map(folded, shape.columns), image, strict=True))
+
+
+class ForeignKeys:
+    """Those that the tables of a database declare, read when first asked for."""
+
+    def __init__(self, raw: apsw.Connection) -> None:
+        self._raw = raw
+        self._known: dict[str, list[_ForeignKey]] = {}
+
+    def of(self, table: str) -> list[_ForeignKey]:
+        """Return the foreign keys of ``table``, a folded name; none if there is no such table."""
+        if table not in self._known:
+            self._known[table] = list(self._read(table))
+        return self._known[table]
+
+    def _read(self, table: str) -> Iterator[_ForeignKey]:
+        query = 'SELECT id, "table", "from", "to" FROM pragma_foreign_key_list(?) ORDER BY id, seq'
+        rows: list[Any] = self._raw.execute(query, (table,)).fetchall()
+        groups: defaultdict[int, list[tuple[str, str, str | None]]] = defaultdict(list)
+        for number, parent, column, to in rows:
+            groups[number].append((folded(parent), folded(column), to))
+        for group in groups.values():
+            parent = group[0][0]
+            to = tuple(folded(name) for _, _, name in group if name) or self._key_of(parent)
+            yield tuple(column for _, column, _ in group), parent, to
+
+    def _key_of(self, table: str) -> tuple[str, ...]:
+        query = "SELECT name FROM pragma_table_info(?) WHERE pk ORDER BY pk"
+        rows: list[Any] = self._raw.execute(query, (table,)).fetchall()
+        return tuple(folded(name) for (name,) in rows)
+
+
+def depending_by_row(
+    foreign_keys: ForeignKeys, everything: Iterable[Transaction], on: Collection[int]
+) -> dict[int, int]:
+    """Return the pending transactions that go on from those numbered ``on``, each with the one it needs."""
+    found: dict[int, int] = {}
+    done = _Done(foreign_keys)
+    for one in everything:
+        if one.number in on:
+            done.add(one)
+        elif one.state == "pending" and (needed := done.needed_by(one)) is not None:
+            found[one.number] = needed
+            done.add(one)
+    return found
+
+
+class _Done:
+    """The rows, tables and definitions that some transactions changed, with the number of each."""
+
+    def __init__(self, foreign_keys: ForeignKeys) -> None:
+        self._foreign_keys = foreign_keys
+        self._rows: dict[tuple[object, ...], int] = {}
+        self._tables: dict[str, int] = {}
+        self._schema: dict[str, int] = {}
+        self._left: defaultdict[str, list[tuple[dict[str, Any], dict[str, Any], int]]] = defaultdict(list)
+        """Rows as they were, empty for new ones, and as they were left, by table."""
+        self._by_values: dict[tuple[str, tuple[str, ...]], dict[tuple[Any, ...], int]] = {}
+
+    def add(self, one: Transaction) -> None:
+        """Note what ``one`` did."""
+        for change in _pushed(one):
+            if not isinstance(change, RowChange):
+                self._schema |= dict.fromkeys(_names(change), one.number)
+                continue
+            table = folded(change.shape.table)
+            self._tables[table] = one.number
+            for image in filter(None, (change.old, change.new)):
+                self._rows[identity(change.shape, image)] = one.number
+            if change.new is not None:
+                was = {} if change.old is None else _by_column(change.shape, change.old)
+                self._left[table].append((was, _by_column(change.shape, change.new), one.number))
+        self._by_values.clear()
+
+    def needed_by(self, one: Transaction) -> int | None:
+        """Return the number of the transaction from which ``one`` goes on."""
+        return next(filter(None, map(self._needed, _pushed(one))), None)
+
+    def _needed(self, change: Change) -> int | None:
+        if not isinstance(change, RowChange):
+            names = _names(change)
+            return next(
+                (of[name] for of in (self._tables, self._schema) for name in names if name in of), None
+            )
+        table = folded(change.shape.table)
+        for image in filter(None, (change.old, change.new)):
+            if needed := self._rows.get(identity(change.shape, image)):
+                return needed
+        return self._schema.get(table) or self._parent(change, table)
+
+    def _parent(self, change: RowChange, table: str) -> int | None:
+        if change.new is None or not self._left:
+            return None
+        row = _by_column(change.shape, change.new)
+        for columns, parent, to in self._foreign_keys.of(table):
+            values = tuple(row.get(name) for name in columns)
+            is_there = parent in self._left and None not in values
+            if is_there and (needed := self._makers(parent, to).get(values)):
+                return needed
+        return None
+
+    def _makers(self, parent: str, to: tuple[str, ...]) -> dict[tuple[Any, ...], int]:
+        if (parent, to) not in self._by_values:
+            self._by_values[parent, to] = {
+                tuple(row.get(name) for name in to): number
+                for was, row, number in self._left[parent]
+                if not was or any(was.get(name) != row.get(name) for name in to)
+            }
+        return self._by_values[parent, to]
+
+
+def depending_by_table(
+    foreign_keys: ForeignKeys, everything: Iterable[Transaction], on: Transaction
+) -> list[Transaction]:
+    """Return the transactions after ``on`` that may go on from it, in order, whatever their state."""
+    touched, found, is_after = set(_tables(on)), [], False
+    for one in everything:
+        if one.number == on.number:
+            is_after = True
+        elif is_after:
+            tables = set(_tables(one))
+            parents = {parent for table in tables for _, parent, _ in foreign_keys.of(table)}
+            if not touched.isdisjoint(tables | parents):
+                touched |= tables
+                found.append(one)
+    return found
+
+
+def _pushed(one: Transaction) -> Iterator[Change]:
+    return (change for change in one.changes if not is_ignored(change))
+
+
+def _tables(one: Transaction) -> Iterator[str]:
+    for change in _pushed(one):
+        if isinstance(change, RowChange):
+            yield folded(change.shape.table)
+        else:
+            yield from _names(change)
+
+
+def _names(change: SchemaChange) -> set[str]:
+    """Return the names that a change of the schema concerns; none where it is a setting."""
+    if change.kind == "pragma":
+        return set()
+    objects = (*change.was, *change.now)
+    named = {change.name, *(one.table for one in objects), *(one.name for one in objects)}
+    if change.kind == "rename_table":
+        named.add(change.to)
+    return {folded(name) for name in named if name}

@@ -1,0 +1,109 @@
+"""Keep what goes on from a transaction that is not applied from meeting other rows in its place.
+
+A row that such a transaction made is not there, or another one has its key by now. What changes that row, or
+points at it, waits with its maker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from turso_sync_nb.changes.merging import same_image
+from turso_sync_nb.changes.model import RowChange
+from turso_sync_nb.changes.names import folded, quoted
+from turso_sync_nb.engine.depending import ForeignKeys
+from turso_sync_nb.engine.row_identity import chose_key, identity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import apsw
+
+    from turso_sync_nb.changes.conflicts import Row
+    from turso_sync_nb.changes.model import Image, TableSchema, Transaction
+    from turso_sync_nb.changes.renumbering import Renumbering
+
+
+class UnfitError(Exception):
+    """A transaction cannot be replayed; the text says why."""
+
+
+@dataclass(frozen=True)
+class _Unmade:
+    """A row as ``maker`` left it, which is not applied; ``is_new``: that made the row, or gave it its key."""
+
+    maker: Transaction
+    row: Row
+    is_new: bool
+
+
+class UnmadeRows:
+    """Those of one replay, on the state that ``raw`` shows."""
+
+    def __init__(self, raw: apsw.Connection, renumbering: Renumbering) -> None:
+        self._raw = raw
+        self._renumbering = renumbering
+        self._foreign_keys = ForeignKeys(raw)
+        self._rows: dict[tuple[object, ...], _Unmade] = {}
+
+    def not_applied(self, transaction: Transaction) -> None:
+        """Note that the rows are not there as ``transaction`` left them."""
+        for change in transaction.changes:
+            if not isinstance(change, RowChange) or change.new is None or change.outcome != "changed":
+                continue
+            named = identity(change.shape, change.new)
+            before = self._rows.get(named)
+            is_new = change.old is None or identity(change.shape, change.old) != named
+            is_new |= before is not None and before.is_new
+            self._rows[named] = _Unmade(transaction, _by_column(change.shape, change.new), is_new)
+
+    def made(self, shape: TableSchema, image: Image) -> None:
+        """Note that the row was made after all, by another transaction."""
+        self._rows.pop(identity(shape, image), None)
+
+    def need_made(self, change: RowChange, old: Image, row: Image | None) -> None:
+        """See that ``row`` is not missing, or another one, only because the maker of ``old`` is not applied.
+
+        Raises:
+            UnfitError: it is: this transaction has to wait with that one.
+        """
+        unmade = self._rows.get(identity(change.shape, old))
+        if unmade is None:
+            return
+        was = _by_column(change.shape, old)
+        is_of_it = unmade.is_new and all(unmade.row.get(name, value) == value for name, value in was.items())
+        if row is None or (is_of_it and not same_image(row, old)):
+            raise _waits_with("changes", unmade.maker)
+
+    def need_parents(self, change: RowChange) -> None:
+        """See that no foreign key points at a row that is not there, or at another one that has its key now.
+
+        Raises:
+            UnfitError: the row that it meant is not made: this transaction has to wait with that one.
+        """
+        if not self._rows or change.new is None:
+            return
+        for parent, key in self._renumbering.parents_of(change):
+            unmade = self._rows.get((parent, key))
+            if unmade is not None and chose_key(unmade.maker, parent, key):
+                raise _waits_with("points at", unmade.maker)
+        row = _by_column(change.shape, change.new)
+        for columns, parent, to in self._foreign_keys.of(folded(change.shape.table)):
+            values = tuple(row.get(name) for name in columns)
+            unmade = self._rows.get((parent, *values))
+            if unmade is not None and unmade.is_new and not self._is_there(parent, to, values):
+                raise _waits_with("points at", unmade.maker)
+
+    def _is_there(self, table: str, columns: Sequence[str], values: Image) -> bool:
+        where = " AND ".join(f"{quoted(name)} = ?" for name in columns)
+        found = f"SELECT EXISTS (SELECT 1 FROM {quoted(table)} WHERE {where})"
+        return bool(self._raw.execute(found, values).get)
+
+
+def _by_column(shape: TableSchema, image: Image) -> Row:
+    return dict(zip(map(folded, shape.columns), image, strict=True))
+
+
+def _waits_with(does: str, maker: Transaction) -> UnfitError:
+    return UnfitError(f"it {does} what transaction {maker.number} made, which is {maker.state}")
