@@ -35,9 +35,7 @@ def test_dates_are_parsed(shell, flights_url):
     assert shell.sql(days, "--parse-dates").value["day"].dt.day.tolist() == [31]
     assert "exclude each other" in shell.run(f"%%turso_sync --parse-dates --arrow\n{days}").line
     shell.good("%turso_sync close")
-    Path("pyproject.toml").write_text(
-        '[tool.turso_sync_nb.connections.b]\npath = "a.db"\nparse_dates = true'
-    )
+    Path("pyproject.toml").write_text('[tool.turso_sync_nb.connections.b]\npath = "a.db"\nparse_dates = true')
     shell.good("%turso_sync connect b")
     shell.sql(made)
     assert shell.sql(days).value["day"].dt.day.tolist() == [31]

@@ -153,6 +153,7 @@ def _refused(execute: Callable[[str], object], sql: str) -> str:
 def main(kind: str, seconds: float, seed: int) -> int:
     """Run seed after seed on a server of ``kind``; return how many failed."""
     from peers import EmbeddedThread, tursodb_server
+    from reliability import put_row
 
     make = {"tursodb": tursodb_server, "embedded": EmbeddedThread}[kind]
     end_s, first, failed = time.monotonic() + seconds, seed, 0
@@ -173,6 +174,8 @@ def main(kind: str, seconds: float, seed: int) -> int:
                 print(f"seed {seed}: {error!r}", *error.__notes__, sep="\n", flush=True)  # noqa: T201 - a script
         seed += 1
     print(f"{kind}: seeds {first} to {seed - 1}, {failed} failed")  # noqa: T201 - a script
+    done = f"{seed - first} runs of three replicas, seeds {first} to {seed - 1}"
+    put_row(f"random schema changes, {kind}", seconds, done, failed)
     return failed
 
 
