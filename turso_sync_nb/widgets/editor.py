@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import re
 from collections import OrderedDict
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
 from turso_sync_nb.connection.frame_editing import write_edits
-from turso_sync_nb.errors import ConflictError, UsageError
+from turso_sync_nb.errors import ConflictError, RemoteUnreachableError, UsageError
 from turso_sync_nb.widgets.arrangement import Arrangement
+from turso_sync_nb.widgets.cell_types import kind_of, meant, referred
 from turso_sync_nb.widgets.live import LiveWidget, line_of, script
 from turso_sync_nb.widgets.remote_news import pushed
 from turso_sync_nb.widgets.snapshots import line, table
@@ -67,6 +68,7 @@ class TableEditor(LiveWidget):
             "go": self._go,
             "preview": lambda _content: self._preview(),
             "typing": self._typing,
+            "choices": self._choices,
             "set": self._set,
             "add": lambda _content: self._step(self.staging.add),
             "delete": self._delete,
@@ -82,7 +84,7 @@ class TableEditor(LiveWidget):
         columns = [
             {
                 "name": each.name, "type": each.declared, "notnull": each.notnull, "key": each.key,
-                "readonly": each.readonly,
+                "readonly": each.readonly, "kind": kind_of(each.declared), "choices": list(each.choices),
             }
             for each in self.rows.columns
         ]  # fmt: skip
@@ -114,6 +116,14 @@ class TableEditor(LiveWidget):
     def _typing(self, content: Content) -> None:
         """Keep whether a view has a cell that is being typed into."""
         (self._typed_into.add if content["on"] else self._typed_into.discard)(str(content["view"]))
+
+    def _choices(self, content: Content) -> None:
+        """Send values that a foreign key may hold, as far as they are here."""
+        name = str(content["column"])
+        with suppress(RemoteUnreachableError), closing(self.db.sibling()) as db:
+            values = [wire(value) for value in referred(db, self.rows.table, name)]
+            if values:
+                self.send({"type": "choices", "column": name, "values": values})
 
     def _half_edited(self) -> str:
         """Say why a pull that nobody asked for has to wait; a grid that nobody sees holds up none."""
@@ -196,7 +206,7 @@ class TableEditor(LiveWidget):
                             f"{name} {_text(each.old[name])}" for name in self.rows.order if name in each.old
                         ),
                         "columns": [
-                            [name, _text(each.old.get(name)), _text(value)]
+                            [name, self._said(name, each.old.get(name)), self._said(name, value)]
                             for name, value in each.new.items()
                         ],
                     }
@@ -205,6 +215,11 @@ class TableEditor(LiveWidget):
                 "in_all": len(self.staging.rows),
             }
         )
+
+    def _said(self, name: str, value: Any) -> str:
+        """Return a value of a column for a reader."""
+        is_truth = kind_of(self.rows.declared.get(name, "")) == "boolean" and value in (0, 1)
+        return str(bool(value)).lower() if is_truth else _text(value)
 
     @staticmethod
     def _id(place: Row) -> str:
@@ -281,7 +296,7 @@ class TableEditor(LiveWidget):
             raise UsageError(f"edit {name}: {column.readonly if column else 'there is no such column'}")
         staged = self.staging.rows.get(row) or self.staging.touch(row, self._key(row), self._old(row))
         try:
-            self.staging.put(row, name, typed(text, column.declared, staged.old.get(name)))
+            self.staging.put(row, name, meant(text, column.declared, staged.old.get(name)))
         except UsageError as error:
             staged.new[name] = text
             staged.errors[name] = str(error)

@@ -9,6 +9,7 @@ from turso_sync_nb.changes.names import quoted
 from turso_sync_nb.connection.frame_editing import check_condition, editable
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.widgets.arrangement import Arrangement, beyond
+from turso_sync_nb.widgets.cell_types import choices_of
 
 if TYPE_CHECKING:
     from turso_sync_nb.connection.connection import Connection
@@ -34,6 +35,8 @@ class Column:
     notnull: bool
     key: bool
     readonly: str = ""
+    choices: tuple[str, ...] = ()
+    """The only texts that it may hold; empty: any."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,14 @@ class TableRows:
         found: list[Any] = db.run(_COLUMNS, (table,)).rows
         if not found:
             raise UsageError(f"edit {table}: there is no such table", hint="%turso_sync tables lists them")
+        choices = choices_of(db, table)
         columns = tuple(
-            Column(name, kind, bool(notnull), bool(pk), "" if not hidden else "generated: SQLite computes it")
+            Column(
+                name, kind, bool(notnull), bool(pk), "generated: SQLite computes it" if hidden else "",
+                tuple(choices.get(name.lower(), ())),
+            )
             for name, kind, notnull, pk, hidden in found
-        )
+        )  # fmt: skip
         try:
             _, order, auto_key = editable(db, table)
         except UsageError as error:

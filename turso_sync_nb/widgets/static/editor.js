@@ -4,8 +4,43 @@ const ROWS_MAX = 60;
 const ARRANGE_AFTER_MS = 300;
 const NEAR = 120;  // pixels from an end at which the next page is asked for
 
-/** Whether a column is declared to hold numbers, by SQLite's rules: those stand to the right. */
-const isNumeric = ({ type }) => /INT|REAL|FLOA|DOUB|NUM|DEC/i.test(type) && !/CHAR|CLOB|TEXT/i.test(type);
+const isNumeric = ({ kind }) => kind === "number";
+
+/** What a value of a column looks like: a truth is a box, ticked or not. */
+function shownIn(column, value) {
+  const isTruth = column.kind === "boolean" && value?.[0] === "i" && ["0", "1"].includes(value[1]);
+  if (isTruth) return value[1] === "1" ? { text: "☑", kind: "truth", spoken: "true" } : { text: "☐", kind: "truth", spoken: "false" };
+  return shownValue(value);
+}
+
+/** How dates and moments are written. */
+const EXAMPLES = { date: "2026-11-29", moment: "2026-11-29 13:45:00" };
+
+/** An input for a cell: an element, what stands beside it, and its text, `null` for NULL. `begun` is a key that began it. */
+function cellInput(column, old, isNull, begun) {
+  const label = { class: "tsn-input", "aria-label": `${column.name}, new value` };
+  if (column.choices.length) {
+    const listed = [...(isNull ? [] : [old]), ...column.choices].filter((each, at, all) => all.indexOf(each) === at);
+    const typed = begun && listed.find((each) => each.toLowerCase().startsWith(begun.toLowerCase()));
+    const option = (text, value) => h("option", { value, selected: value === (typed ?? (isNull ? "null" : `=${old}`)) }, text);
+    const element = h("select", label, ...(column.notnull ? [] : [option(NULL_TEXT, "null")]), ...listed.map((each) => option(each || "''", `=${each}`)));
+    if (typed) element.value = `=${typed}`;
+    return { element, beside: [], text: () => (element.value === "null" ? null : element.value.slice(1)) };
+  }
+  const list = h("datalist", { id: `tsn-${Math.random().toString(36).slice(2)}` });
+  const element = h("input", { ...label, inputmode: column.kind === "number" ? "decimal" : null, list: list.id, autocomplete: "off", placeholder: EXAMPLES[column.kind] ?? null });
+  element.value = begun ?? old;
+  const text = () => element.value;
+  if (!EXAMPLES[column.kind]) return { element, beside: [list], text };
+  const day = h("input", { type: "date", class: "tsn-day", tabindex: "-1", "aria-label": `${column.name}, pick a day` });
+  day.value = old.slice(0, 10);
+  day.addEventListener("change", () => {
+    element.value = day.value + (column.kind === "moment" ? element.value.slice(10) || " 00:00:00" : "");
+    element.dispatchEvent(new Event("input"));
+    element.focus();
+  });
+  return { element, beside: [day], text };
+}
 
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-editor");
@@ -16,7 +51,7 @@ function render({ model, el }) {
   let input = null, later = [];  // while a cell is typed into, nothing is drawn: messages wait
   const waiting = (handle) => (message) => (input ? later.push(() => handle(message)) : handle(message));
 
-  const { send: tell, request: send, foot, close } = connect(model, el, "table", { table: begin, rows: waiting(take), staged: waiting(restage), stale: waiting(reload), status, conflict: () => offer(true), preview: showPreview });
+  const { send: tell, request: send, foot, close } = connect(model, el, "table", { table: begin, rows: waiting(take), staged: waiting(restage), stale: waiting(reload), choices, status, conflict: () => offer(true), preview: showPreview });
   const summary = h("div", { class: "tsn-summary" });
   const action = (label, onclick, title) => h("button", { type: "button", onclick, title }, label);
   const buttons = {
@@ -250,7 +285,7 @@ function render({ model, el }) {
     const isStaged = change && column.name in change.new;
     const error = change?.errors[column.name], reason = fixed(row, column, row.cells[place]);
     const value = isStaged ? change.new[column.name] : row.cells[place];
-    const shown = value === undefined ? { text: "", kind: "unset", spoken: "its default" } : typeof value === "string" ? { text: value, kind: "text", spoken: value } : shownValue(value);
+    const shown = value === undefined ? { text: "", kind: "unset", spoken: "its default" } : typeof value === "string" ? { text: value, kind: "text", spoken: value } : shownIn(column, value);
     const cell = h("div", {
       role: "gridcell", tabindex: "-1", class: `tsn-cell tsn-${shown.kind} ${isNumeric(column) ? "tsn-number" : ""} ${isStaged ? "tsn-staged" : ""}`,
       "aria-label": [`${column.name}: ${shown.spoken}`, error, isStaged && "staged", change?.operation === "delete" && "to be deleted", !readonly && reason && `not edited here: ${reason}`].filter(Boolean).join(", "),
@@ -318,17 +353,24 @@ function render({ model, el }) {
   function edit(begun) {
     const reason = reasonNot(), cell = cellAt(), row = current();
     if (reason || !cell) return status({ text: reason, failed: true });
-    const column = columns[at.column].name;
-    const value = staged[row.id]?.new[column] ?? row.cells[at.column];
-    const old = value == null ? "" : typeof value === "string" ? value : value[1];
+    const column = columns[at.column], { name } = column;
+    const value = staged[row.id]?.new[name] ?? row.cells[at.column];
+    const isNull = value == null;
+    const old = isNull ? "" : typeof value === "string" ? value : value[1];
+    const truth = { 1: "1", t: "1", y: "1", 0: "0", f: "0", n: "0" };
+    if (column.kind === "boolean" && (isNull || ["0", "1"].includes(old)) && (begun === undefined || begun === " " || begun.toLowerCase() in truth))
+      return send("set", { cells: [[row.id, name, truth[begun?.toLowerCase()] ?? (old === "1" ? "0" : "1")]] });
     tell("typing", { on: true });
-    input = h("input", { class: "tsn-input", "aria-label": `${column}, new value` });
-    input.value = begun ?? old;
+    const { element, beside, text: written } = cellInput(column, old, isNull, begun);
+    input = element;
+    let touched = begun !== undefined;
+    element.addEventListener("input", () => (touched = true));
+    if (beside[0]?.tagName === "DATALIST") tell("choices", { column: name });
     const end = (keep, [down, right] = [0, 0]) => {
-      const text = input.value;
+      const text = written();
       input = null;
       tell("typing", { on: false });
-      if (keep && (text !== old || value === null)) send("set", { cells: [[row.id, column, text]] });
+      if (keep && touched && text !== (isNull ? null : old)) send("set", { cells: [[row.id, name, text]] });
       for (const handle of later.splice(0)) handle();
       draw();
       go(at.row + down, at.column + right);
@@ -341,9 +383,16 @@ function render({ model, el }) {
       else return;
       event.preventDefault();
     });
-    input.addEventListener("blur", () => input && end(true));
-    cell.replaceChildren(input);
+    for (const each of [element, ...beside]) each.addEventListener("blur", ({ relatedTarget: to }) => input && ![element, ...beside].includes(to) && end(true));
+    cell.classList.add("tsn-edited");
+    cell.replaceChildren(input, ...beside);
     input.focus();
+  }
+
+  /** Offer values of the table that the column refers to. */
+  function choices({ column, values }) {
+    const list = input?.list;
+    if (list && columns[at.column].name === column) list.replaceChildren(...values.filter(Boolean).map(([, text]) => h("option", { value: text })));
   }
 
   /** Tab-separated lines, as spreadsheets give them, go into the cells from here on; what is over becomes new rows. */
