@@ -1,86 +1,106 @@
-"""Take the README's pictures of the widgets: ``make pictures``.
+"""Keep what notebooks show: outputs in the notebooks themselves, pictures in ``docs/``; ``make pictures``.
 
-A JupyterLab of its own shows them beside queries on the flights, served on the loopback; what is in sight of
-each is written to ``docs/``. Needs Chromium; nothing outside the loopback is asked for.
+A JupyterLab of its own runs them, so that widgets leave their last state. Needs Chromium; nothing outside the
+loopback is asked for.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
-from demo import serving
+import nbformat
 from lab import LabServer, Notebook, chromium
 from playwright.sync_api import sync_playwright
 
-DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
+HERE: Final = Path(__file__).resolve().parent
+DOCS: Final = HERE.parent / "docs"
 BYTES_MAX: Final = 200_000
 """Of one picture: a README is read over slow lines too."""
 
-QUERIES: Final = (
-    "SELECT name FROM airlines WHERE carrier = 'B6'",
-    "SELECT count(*), avg(dep_delay) FROM flights WHERE tailnum = 'N14228'",
-    "SELECT * FROM weather WHERE origin = 'JFK' AND time_hour < '2013-02-01'",
-    "UPDATE planes SET seats = 180 WHERE tailnum IN ('N14228', 'N24211')",
-    "SELECT dest, count(*) FROM flights WHERE origin = 'LGA' GROUP BY dest",
-)
-"""Looks up by key and by index, reads a range, changes, scans an index."""
+OUTPUTS_KEPT: Final = tuple(sorted(HERE.glob("0[1-4]*.ipynb")))
+VIEW: Final = "application/vnd.jupyter.widget-view+json"
+"""Outputs with it need a kernel; each has a static form beside it."""
 
-PICTURES: Final = {"page_map": "pages", "dashboard": "dashboard", "editor": "edit planes"}
+HEIGHT: Final = 12_000
+"""Of the page: a widget out of sight is not drawn."""
+
+PICTURED: Final = ("page_map", "dashboard")
+"""Widgets of the fourth notebook."""
+
+EDITOR: Final = ("%load_ext turso_sync_nb", "%turso_sync connect planes.db {url}", "%turso_sync edit planes")
 
 
-def take(notebook: Notebook, url: str) -> None:
-    """Show every widget, run the queries, and write the pictures."""
-    shown = [f"%turso_sync {line}" for line in PICTURES.values()]
-    connect = f"%turso_sync connect flights.db {url} --prefix 64KiB"
-    notebook.open("pictures.ipynb", ["%load_ext turso_sync_nb", connect, *shown])
+def keep_outputs(notebook: Notebook, path: Path) -> None:
+    """Run a notebook from top to bottom and write its outputs into it; the rest of it stays as it is."""
+    notebook.page.set_viewport_size({"width": 1200, "height": HEIGHT})
+    notebook.open(path.name)
+    last = "w.content.activeCellIndex = w.content.widgets.length - 1"
+    notebook.wait(f"({last}, true)")
+    notebook.command("notebook:run-all-above")
+    notebook.wait("w.sessionContext.session.kernel.status === 'idle'")
+    if path.name.startswith("04"):
+        for name in PICTURED:
+            picture(notebook, name)
+    notebook.page.wait_for_timeout(1000)  # snapshots follow what came last
+    notebook.wait(f"({last}, true)")
+    notebook.command("notebook:run-cell")
+    notebook.wait("w.sessionContext.session.kernel.status === 'idle'")
+    ran = nbformat.read(notebook.save(), as_version=4)  # type: ignore[no-untyped-call] # it has no types
+    kept = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call] # as above
+    for cell, shown in zip(kept.cells, ran.cells, strict=True):
+        if cell.cell_type == "code":
+            cell.outputs = [each for each in shown.outputs if VIEW not in each.get("data", {})]
+            cell.execution_count = shown.execution_count
+    nbformat.write(kept, path)  # type: ignore[no-untyped-call] # as above
+    print(f"{path.name}: {path.stat().st_size:,} bytes")
+
+
+def picture(notebook: Notebook, name: str) -> None:
+    """Write a picture of a widget."""
+    seen = notebook.page.locator(f".tsn-{name.replace('_', '-')}").first
+    seen.scroll_into_view_if_needed()
+    seen.screenshot(path=DOCS / f"{name}.png")
+    size = (DOCS / f"{name}.png").stat().st_size
+    print(f"docs/{name}.png: {size:,} bytes")
+    assert size <= BYTES_MAX
+
+
+def picture_editor(notebook: Notebook, data: Path) -> None:
+    """Type two values into a grid, leave them staged, and take its picture."""
+    serve = f"import turso_sync_nb as tsn; url = tsn.server.LocalServer({str(data)!r}).url"
+    notebook.open("editor.ipynb", [serve, *EDITOR])
     notebook.run_all()
-    for name in PICTURES:
-        notebook.page.locator(widget(name)).wait_for()
-    for query in QUERIES:
-        notebook.run(f"%%turso_sync\n{query}")
-        notebook.page.wait_for_timeout(600)  # so that each is a bar of its own in the timeline
-    stage(notebook)
-    DOCS.mkdir(exist_ok=True)
-    for name in PICTURES:
-        seen = notebook.page.locator(widget(name))
-        seen.scroll_into_view_if_needed()
-        seen.screenshot(path=DOCS / f"{name}.png")
-        size = (DOCS / f"{name}.png").stat().st_size
-        print(f"docs/{name}.png: {size:,} bytes")
-        assert size <= BYTES_MAX
-
-
-def widget(name: str) -> str:
-    """Return the selector of a widget."""
-    return f".tsn-{name.replace('_', '-')}"
-
-
-def stage(notebook: Notebook) -> None:
-    """Type two values into the editor, and leave them staged; the pointer rests on a page of the map."""
     page = notebook.page
     for row, keys in ((2, ("6", "0", "Enter")), (5, ("Delete",))):
         page.locator(".tsn-row").nth(row).locator(".tsn-cell").nth(6).click()
         for key in keys:
             page.keyboard.press(key)
     page.locator(".tsn-staged.tsn-null").wait_for()
-    page.locator(f"{widget('page_map')} canvas").hover(position={"x": 200, "y": 100})
+    picture(notebook, "editor")
 
 
 def main(database: str) -> None:
-    """Serve, look, and write."""
+    """Run, look, and write."""
+    env = {name: value for name, value in os.environ.items() if name != "TSN_DEMO_URL"}
     with (
         tempfile.TemporaryDirectory() as folder,
-        serving(Path(database).resolve()) as url,
-        LabServer(Path(folder), dict(os.environ)) as server,
+        LabServer(Path(folder), env) as server,
         sync_playwright() as playwright,
         chromium(playwright) as browser,
     ):
+        for path in (*OUTPUTS_KEPT, HERE / "nycflights.py"):
+            shutil.copy(path, server.folder)
+        shutil.copy(database, server.folder / "nycflights.db")
         notebook = Notebook(server, browser)
-        take(notebook, url)
+        for path in OUTPUTS_KEPT:
+            keep_outputs(notebook, path)
+            notebook.leave()
+        picture_editor(notebook, Path(shutil.copy(database, server.folder / "editor.db")))
         notebook.close()
 
 

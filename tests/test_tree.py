@@ -165,16 +165,6 @@ def test_documents_name_files_that_exist() -> None:
     assert not lost, "\n".join(lost)
 
 
-def test_notebooks_hold_no_output() -> None:
-    """Notebooks are kept without outputs and execution counts: what they show, they show when run."""
-    full = [
-        path
-        for path in tracked("*.ipynb")
-        if re.search(r'"(output_type|execution_count)": (?!null)', path.read_text())
-    ]
-    assert full == []
-
-
 def test_public_surface() -> None:
     """The public names are the ones that users rely on, each there when it is asked for."""
     assert set(tsn.__all__) == PUBLIC

@@ -108,6 +108,21 @@ def test_a_widget_whose_kernel_is_gone_says_so(shown):
     page.locator(".tsn-dashboard .tsn-status", has_text=said).wait_for()
 
 
+def test_after_run_all_the_last_state_is_seen_and_saved(notebook, people):
+    """Views open after all cells ran: what those after a widget's cell did is in the view and in the file."""
+    cells = (f"%turso_sync {WIDGETS[each]}" for each in ("watch", "page-map"))
+    change = "%%turso_sync\nUPDATE person SET name = 'last state' WHERE id = 2"
+    connect = f"%turso_sync connect last.db {people} --prefix 4KiB"
+    notebook.open("last.ipynb", [LOAD, connect, *cells, change])
+    notebook.run_all()
+    notebook.page.locator(".tsn-watch", has_text="last state").wait_for()
+    notebook.page.locator(".tsn-page-map", has_text="changed here").first.wait_for()
+    notebook.page.wait_for_timeout(500)
+    saved = notebook.save().read_text()
+    assert "<td>last state</td>" in saved
+    assert re.search(r"is here, [\d.]+ kB changed here", saved)
+
+
 def test_saved_notebook_shows_snapshots_without_a_kernel(shown, browser):
     """While alive only the widget is seen; saved, closed and opened without a kernel only its last state."""
     page = shown.page

@@ -86,8 +86,12 @@ class Notebook:
         except (EOFError, StdinNotImplementedError):
             return None
 
-    def shown(self, frame: pd.DataFrame, notes: Sequence[str] = ()) -> pd.DataFrame:
+    def shown(
+        self, frame: pd.DataFrame, notes: Sequence[str] = (), seen: pd.DataFrame | None = None
+    ) -> pd.DataFrame:
         """Return ``frame`` prepared to be shown, with ``notes`` under it, as the output of this cell.
+
+        ``seen`` has the same rows in a form for a reader, and is shown in its place.
 
         IPython asks the instance for ``_repr_mimebundle_``; pandas neither copies nor saves the attribute.
         A display that the user registered for all frames goes before it.
@@ -100,6 +104,7 @@ class Notebook:
             tuple(notes),
             rows=len(frame),
             is_rich=self.rich and getattr(self.shell, "kernel", None) is not None,
+            seen=seen,
         )
         object.__setattr__(frame, "_repr_mimebundle_", view)
         return frame
@@ -116,6 +121,7 @@ class _View:
     notes: tuple[str, ...]
     rows: int
     is_rich: bool = False
+    seen: pd.DataFrame | None = None
 
     def __call__(self, include: object = None, exclude: object = None) -> MimeBundle | None:  # noqa: ARG002 - IPython's names
         frame = self.frame()
@@ -125,6 +131,7 @@ class _View:
             return None
         if is_chosen(frame):
             return chosen_bundle(frame, self.notes)
+        frame = frame if self.seen is None else self.seen
         if self.is_rich and len(frame) >= LIVE_FROM_ROWS and len(frame.columns):
             _show_table(frame, self.rows_shown, self.notes)
             return frame_bundle(frame, self.rows_shown, self.notes, is_static_form=True)

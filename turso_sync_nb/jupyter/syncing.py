@@ -6,13 +6,15 @@ refused with that transaction named. Nothing is pushed or pulled unasked.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from turso_sync_nb.errors import UsageError
+from turso_sync_nb.errors import Error, UsageError
 from turso_sync_nb.jupyter.arguments import Option, showable
 from turso_sync_nb.jupyter.notebook import check_variable_name
 from turso_sync_nb.jupyter.places import shown_path
+from turso_sync_nb.jupyter.readable import changes_seen, conflicts_seen, differences_seen, overwritten
 from turso_sync_nb.jupyter.rendering import count_of, format_seconds
 from turso_sync_nb.jupyter.rendering import waiting as waiting_to_be_pushed
 from turso_sync_nb.units import PAGE_SIZE, format_size
@@ -41,7 +43,8 @@ PUSH_OPTIONS: Final = (Option(("--skip-refused",), "", "go past transactions tha
 
 def pull(notebook: Notebook, arguments: Arguments) -> None:
     """Bring what is new on the remote."""
-    notebook.say(_pulled(_db(notebook, arguments).pull(same_database=arguments.has("same_database"))))
+    db = _db(notebook, arguments)
+    notebook.say_lines(_pulled_lines(db.pull(same_database=arguments.has("same_database")), db))
 
 
 def push(notebook: Notebook, arguments: Arguments) -> None:
@@ -54,7 +57,7 @@ def sync(notebook: Notebook, arguments: Arguments) -> None:
     """Push, then pull."""
     db = _db(notebook, arguments)
     pushed, pulled = db.sync()
-    notebook.say_lines([_pushed(pushed, db), _pulled(pulled)])
+    notebook.say_lines([_pushed(pushed, db), *_pulled_lines(pulled, db)])
 
 
 def verify(notebook: Notebook, arguments: Arguments) -> None:
@@ -95,21 +98,21 @@ def changes(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     waiting = frame.loc[frame["state"].isin(["pending", "refused"])]
     transactions = count_of(waiting["transaction"].nunique(), "transaction")
     note = f"{waiting_to_be_pushed(len(waiting))} in {transactions}"
-    return notebook.shown(frame, [note])
+    return notebook.shown(frame, [note], changes_seen(frame))
 
 
 def diff(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     """Return what a push would send and what a pull would change, or what two revisions differ in."""
     if arguments.words:
         frame = _db(notebook, arguments).diff(arguments.words[0], arguments.word(1))
-        return notebook.shown(frame, [count_of(len(frame), "difference")])
+        return notebook.shown(frame, [count_of(len(frame), "difference")], differences_seen(frame))
     frame = _db(notebook, arguments).diff()
     counts = [f"{by}: {count_of(int((frame['by'] == by).sum()), 'difference')}" for by in ("push", "pull")]
     if both := int(frame.loc[frame["by"] == "pull", "meets"].sum()):
         counts.append(f"{count_of(both, 'row')} changed on both sides")
     if pages := frame.attrs["unplaced_pages"]:
         counts.append(f"{count_of(pages, 'page')} of long values changed in rows that are not here")
-    return notebook.shown(frame, [" · ".join(counts)])
+    return notebook.shown(frame, [" · ".join(counts)], differences_seen(frame))
 
 
 def arrived(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
@@ -117,7 +120,8 @@ def arrived(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     db, table = _db(notebook, arguments), arguments.word(0)
     frame = db.pulled() if table is None else db.pulled_rows(table)
     overwrote = count_of(int(frame["overwrote"].sum()), "row")
-    return notebook.shown(frame, [f"{overwrote} overwrote what had been pushed from here"])
+    seen = None if table is None else differences_seen(frame)
+    return notebook.shown(frame, [f"{overwrote} overwrote what had been pushed from here"], seen)
 
 
 def history(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
@@ -128,7 +132,7 @@ def history(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
 def conflicts(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     """Return the conflicts seen so far."""
     frame = _db(notebook, arguments).conflicts()
-    return notebook.shown(frame, [count_of(len(frame), "conflict")])
+    return notebook.shown(frame, [count_of(len(frame), "conflict")], conflicts_seen(frame))
 
 
 def replay(notebook: Notebook, arguments: Arguments) -> None:
@@ -194,6 +198,15 @@ def _number(arguments: Arguments) -> int:
 
 def _db(notebook: Notebook, arguments: Arguments) -> Connection:
     return notebook.connections.get(arguments.get("on"), notebook.variables).db
+
+
+def _pulled_lines(report: PullReport, db: Connection) -> list[str]:
+    """Return a line about a pull, and what others wrote over of this notebook's work."""
+    lines = [_pulled(report)]
+    if report:
+        with suppress(Error):  # what cannot be told without fetching is not told here
+            lines += overwritten(db)
+    return lines
 
 
 def _pulled(report: PullReport) -> str:

@@ -84,8 +84,9 @@ def of_transport(error: httpx.HTTPError, url: str) -> RemoteError:
             hint="check the address; SSL_CERT_FILE may name a certificate of your own to trust",
         )
     if isinstance(error, httpx.ConnectError | httpx.ProxyError):
+        why = re.sub(r"^\[Errno -?\d+\] ", "", cleaned(str(error), ()))
         return RemoteUnreachableError(
-            f"ask {url}: no connection ({cleaned(str(error), ())})",
+            f"ask {url}: no connection ({why})",
             hint="check that the server runs, and its address",
         )
     said, *_ = re.split(r"[:'\"]", str(error), maxsplit=1)  # h11 goes on with what the server sent

@@ -177,6 +177,7 @@ class LiveWidget(anywidget.AnyWidget):
         with closing(self.db.sibling()) as db:
             message, buffers = self.whole(db)
         self._post({**message, "busy": self.doing}, buffers)
+        self._renew_snapshot()  # what happened between its cell and this is in it
 
     def _close_view(self, content: Content) -> None:
         self.views.discard(str(content.get("view")))

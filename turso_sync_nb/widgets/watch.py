@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.connection.connection import Connection
     from turso_sync_nb.connection.parameters import Parameters
     from turso_sync_nb.engine.replica import Replica
-    from turso_sync_nb.widgets.live import Message
+    from turso_sync_nb.widgets.live import Content, Message
     from turso_sync_nb.widgets.snapshots import Block
 
 ROWS_MAX: Final = 200
@@ -52,6 +52,11 @@ class Watch(RemoteNewsWidget):
         self._rows: list[tuple[Any, ...]] = []
         self._changed = True
         self.handlers["ask"] = lambda _content: self._ask()
+
+    def _open_view(self, content: Content) -> None:
+        if not self.views:
+            self._changed = True  # nothing was noted while nobody looked
+        super()._open_view(content)
 
     def note(self, pages: BitMap | None) -> None:
         """Keep that something changed; pages that arrive change nothing."""

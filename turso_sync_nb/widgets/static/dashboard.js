@@ -70,7 +70,7 @@ function render({ model, el }) {
   const byTable = h("table", {}, h("caption", {}, "What is here, by table"),
     h("thead", {}, h("tr", {}, ...["table", "size", "here"].map((name, at) => h("th", { scope: "col", class: at === 1 ? "tsn-number" : null }, name)))), tableRows);
   const table = h("table", {}, h("caption", {}, "Last downloads"),
-    h("thead", {}, h("tr", {}, ...["time", "pages", "size"].map((name) => h("th", { scope: "col", class: "tsn-number" }, name)))), listed);
+    h("thead", {}, h("tr", {}, ...["time", "size"].map((name) => h("th", { scope: "col", class: "tsn-number" }, name)))), listed);
   el.append(sentence, summary, h("div", { class: "tsn-buttons", role: "group", "aria-label": "verbs" }, ...verbs), news.element, figures,
     h("div", { class: "tsn-beside" }, byTable, timeline, table), details, foot.element);
 
@@ -101,13 +101,13 @@ function render({ model, el }) {
     const most = Math.max(...arrivals.map(([, pages]) => pages), 0);
     bars.hidden = table.hidden = !arrivals.length;
     timeline.style.setProperty("--tsn-arrivals", arrivals.length);
-    highest.textContent = arrivals.length ? `Downloads, at most ${size(most * PAGE_SIZE)} at a time` : "Nothing downloaded yet";
+    highest.textContent = arrivals.length ? `Downloads, at most ${size(most * PAGE_SIZE)} at a time` : "Nothing downloaded since this was opened";
     from.textContent = arrivals.length ? moment(arrivals[0][0]) : "";
     to.textContent = arrivals.length > 1 ? moment(arrivals.at(-1)[0]) : "";
-    const told = ([at, pages, bytes]) => [moment(at), pages.toLocaleString("en"), size(bytes)];
+    const told = ([at, , bytes]) => [moment(at), size(bytes)];
     bars.replaceChildren(...arrivals.map((each) => h("span", { style: `height: ${Math.max((HEIGHT * each[1]) / most, 2)}px`, title: told(each).join(" · ") })));
-    const pages = arrivals.reduce((sum, each) => sum + each[1], 0);
-    bars.setAttribute("aria-label", `${count(pages, "page")} arrived at ${count(arrivals.length, "time")}`);
+    const bytes = arrivals.reduce((sum, each) => sum + each[2], 0);
+    bars.setAttribute("aria-label", `${size(bytes)} downloaded at ${count(arrivals.length, "time")}`);
     listed.replaceChildren(...arrivals.slice(-LISTED).reverse().map((each) => h("tr", {}, ...told(each).map((text) => h("td", { class: "tsn-number" }, text)))));
   }
 

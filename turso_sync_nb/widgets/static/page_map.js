@@ -89,7 +89,7 @@ function render({ model, el }) {
   const inner = h("tbody");  // what is nobody's table: SQLite's own, ours, pages of no use or of unknown use
   const tableOf = (caption, body) => h("table", {}, h("caption", {}, caption), h("thead", {}, h("tr", {},
     ...["name", "known size", "here"].map((name, at) => h("th", { scope: "col", class: at === 1 ? "tsn-number" : null }, name)), h("td"))), body);
-  const others = h("details", {}, h("summary", {}, "Other pages"), tableOf("Pages of no table of yours", inner));
+  const others = h("details", {}, h("summary", {}, "Other parts of the file"), tableOf("Of no table of yours", inner));
   const { request, foot, close } = connect(model, el, "whole", {
     whole(message, [stateBytes, ownerBytes]) {
       const began = performance.now();

@@ -1,0 +1,58 @@
+"""What a reader sees of changes and conflicts: words and values, no dicts; the frames keep their values."""
+
+from __future__ import annotations
+
+import pytest
+
+SHOWN = {
+    "changes": (
+        ("carrier UA", "name United → United, Inc.", "carrier B7, name New", "state", "waits", "schema"), 5,
+    ),
+    "diff": (("yours, to be pushed", "theirs, to be pulled", "both sides changed it", "delay"), 6),
+    "conflicts": (("carrier UA", "name United", "name Theirs", "name United, Inc.", "yours stayed"), 1),
+}  # fmt: skip
+
+
+@pytest.fixture
+def both(shell, embedded, flights_file):
+    """Give two connections whose users changed the same row and others; ``mine`` is in use."""
+    shell.names["url"] = embedded(flights_file).url
+    shell.good("%turso_sync connect theirs.db {url} --as theirs")
+    shell.good("%turso_sync connect mine.db {url} --as mine")
+    shell.sql("UPDATE carriers SET name = 'Theirs' WHERE carrier = 'UA'", "--on theirs")
+    shell.good("%turso_sync push --on theirs")
+    shell.sql(
+        "UPDATE carriers SET name = 'United, Inc.' WHERE carrier = 'UA';"
+        "INSERT INTO carriers VALUES('B7', 'New'); DELETE FROM carriers WHERE carrier = 'B7';"
+        "INSERT INTO carriers VALUES('B7', 'New'); CREATE TABLE more(x)"
+    )
+    return shell
+
+
+@pytest.mark.parametrize("line", SHOWN)
+def test_lists_are_read_without_dicts(both, line):
+    """Each form has the words that it is to have; what the line returns is the frame as Python has it."""
+    words, _ = SHOWN[line]
+    if line == "conflicts":
+        both.good("%turso_sync pull")
+    if line == "diff":
+        both.sql("UPDATE flights SET delay = 5 WHERE id = 7")
+    ran = both.good(f"%turso_sync {line}")
+    for word in words:
+        assert word in ran.text, ran.text
+    for form in ran.displayed:
+        assert "{'" not in "".join(form.values())
+        assert "&#x27;" not in form.get("text/html", "")
+    assert any(isinstance(value, dict) for name in ran.value for value in ran.value[name])
+
+
+def test_a_pull_says_what_others_wrote_over(both):
+    """Whoever pushed a value that is another one now hears of it, with both values; others hear nothing."""
+    both.good("%turso_sync pull")
+    both.good("%turso_sync push")
+    ran = both.good("%turso_sync pull --on theirs")
+    assert "others changed what you had pushed" in ran.text
+    assert "carriers carrier UA: name Theirs → United, Inc." in ran.text
+    both.sql("UPDATE flights SET delay = 5 WHERE id = 7", "--on theirs")
+    both.good("%turso_sync push --on theirs")
+    assert "others changed" not in both.good("%turso_sync pull").text
