@@ -146,7 +146,7 @@ def half_run(
     [
         (
             "02_edit_push_pull.ipynb",
-            ("push: 4 changes in 3 transactions sent", "1 conflict", "last-push-wins", "by Ben",
+            ("push: 4 changes in 3 transactions sent", "1 conflict", "yours stayed", "by Ben",
              "UNIQUE constraint failed: airlines.name", "US Airways Express", "log 0 B"),
         ),
         (
@@ -156,7 +156,7 @@ def half_run(
         ),
         (
             "04_lazy_pages.ipynb",
-            ("application/vnd.jupyter.widget-view+json", "is here (", "flights_tailnum", "pages fetched",
+            ("application/vnd.jupyter.widget-view+json", "is here", "flights_tailnum", "pages fetched",
              "changes waiting", "Endeavor Air", "push: "),
         ),
     ],
