@@ -23,6 +23,7 @@ import memory
 import push_pull
 import scan
 import server as serving
+import start
 from data import without_an_index
 from figures import table
 from peers import ServerProcess, tursodb_server
@@ -41,6 +42,7 @@ PARTS: Final[dict[str, Callable[[ServerProcess, Path], list[Figure]]]] = {
     "sync": lambda *_: push_pull.figures(),
     "server": lambda *_: serving.figures(),
     "cells": lambda *_: cells.figures(),
+    "start": lambda *_: start.figures(),
     "memory": lambda server, _: memory.figures(server.url),
 }
 """Parts of the bench, given the server of the flights and the file that it serves."""

@@ -274,3 +274,15 @@ def test_import_loads_no_heavy_library() -> None:
     code = f"import sys, {PACKAGE}; print(*sorted(set({LOADED_ON_USE!r}) & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout.split() == []
+
+
+def test_load_ext_loads_no_library_that_a_first_cell_may_not_need() -> None:
+    """``%load_ext turso_sync_nb`` loads no frame, widget, HTTP or server library: a kernel starts quickly."""
+    later = {*LOADED_ON_USE, "httpx"} - {"IPython", "traitlets"}
+    code = (
+        "import sys; from IPython.core.interactiveshell import InteractiveShell; shell = InteractiveShell();"
+        f"before = set(sys.modules); shell.run_line_magic('load_ext', '{PACKAGE}');"
+        f"print(*sorted(set({later!r}) & set(sys.modules) - before))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []

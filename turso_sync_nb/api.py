@@ -32,7 +32,6 @@ from turso_sync_nb.engine.opening import MEMORY, ReplicaOptions, open_copy, open
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncQueryBootstrap, RemoteEncryptionCipher
 from turso_sync_nb.public_connection import Connection
-from turso_sync_nb.remote.http import HttpRemote, checked_transport
 from turso_sync_nb.secret import Secret
 
 if TYPE_CHECKING:
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.options import Transform
     from turso_sync_nb.remote.address import Text
+    from turso_sync_nb.remote.http import HttpRemote
 
 
 LOG: Final = logging.getLogger("turso_sync_nb.connect")
@@ -125,6 +125,8 @@ def connect(
         ReplicaBusyError: another process has the replica open; ``read_only`` reads it nevertheless.
         ReplicaError: the folder cannot be used.
     """
+    from turso_sync_nb.remote.http import HttpRemote, checked_transport
+
     remote_url, auth_token = Secret.of(remote_url), Secret.of(auth_token)
     remote_encryption_key = Secret.of(remote_encryption_key)
     fixed = {name: Secret(value) for name, value in fixed.items()}  # one may be a token under another name
@@ -197,6 +199,8 @@ def connect_at(
         UsageError: there is no replica in the folder, or it has no saved address.
         RemoteError, ProtocolError: the remote did not answer, or not as the protocol says.
     """
+    from turso_sync_nb.remote.http import HttpRemote, checked_transport
+
     place, auth_token = Secret(path_or_url), Secret.of(auth_token)
     del path_or_url  # it may hold a token
     remote_encryption_key = Secret.of(remote_encryption_key)

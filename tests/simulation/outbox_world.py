@@ -19,7 +19,6 @@ import httpx
 from wire import Wire
 
 import turso_sync_nb as tsn
-from turso_sync_nb import api as connecting
 from turso_sync_nb.remote.http import HttpRemote
 from turso_sync_nb.remote.retry import RetryPolicy
 from turso_sync_nb.server.database import Database
@@ -142,7 +141,7 @@ class World:
                 options |= {"transport": self.wire, "retry": RetryPolicy(attempts=1), "compress": False}
                 return HttpRemote(url, *arguments, **options)
 
-            held.enter_context(mock.patch.object(connecting, "HttpRemote", remote))
+            held.enter_context(mock.patch("turso_sync_nb.remote.http.HttpRemote", remote))
             held.enter_context(mock.patch("os.fsync", return_value=None))
             self.users = [User(self.folder / f"user-{number}", number) for number in range(REPLICAS)]
             for user in self.users:

@@ -26,7 +26,6 @@ from peer import Peer, WrongError
 from wire import Wire
 
 import turso_sync_nb as tsn
-from turso_sync_nb import api as connecting
 from turso_sync_nb.engine import checkpoint, databases, opening, pull, replica
 from turso_sync_nb.engine.fetch import RemotePages
 from turso_sync_nb.remote.http import HttpRemote
@@ -123,7 +122,7 @@ class World:
         failpoints.handler = self._reached
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         with (
-            mock.patch.object(connecting, "HttpRemote", remote),
+            mock.patch("turso_sync_nb.remote.http.HttpRemote", remote),
             mock.patch.object(replica, "RemotePages", pages),
             mock.patch.object(random, "SystemRandom", return_value=self.chance),
             mock.patch.object(databases, "BUSY_TIMEOUT_MS", 0),

@@ -12,7 +12,6 @@ import pytest
 from faulty import Way
 
 import turso_sync_nb as tsn
-from turso_sync_nb import api as connecting
 from turso_sync_nb.remote.http import HttpRemote
 from turso_sync_nb.remote.retry import RetryPolicy
 
@@ -97,6 +96,6 @@ def way(monkeypatch: pytest.MonkeyPatch) -> Iterator[Way]:
     """The way that connections of this test take from now on; they do not try again by themselves."""
     faulty = Way()
     patient = partial(HttpRemote, transport=faulty, retry=RetryPolicy(attempts=1))
-    monkeypatch.setattr(connecting, "HttpRemote", patient)
+    monkeypatch.setattr("turso_sync_nb.remote.http.HttpRemote", patient)
     yield faulty
     faulty.close()

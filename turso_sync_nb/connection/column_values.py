@@ -103,9 +103,7 @@ def _written(series: pd.Series[Any], form: ColumnForm) -> list[Any] | None:
         texts = np.char.replace(texts, "T", " ")
     if is_zoned:
         texts = np.char.add(texts, style.zone_text)
-    return [
-        text if is_there else None for text, is_there in zip(texts.tolist(), there.tolist(), strict=True)
-    ]
+    return [text if is_there else None for text, is_there in zip(texts.tolist(), there.tolist(), strict=True)]
 
 
 def _in_years_of_python(moments: np.ndarray[Any, Any]) -> bool:

@@ -206,9 +206,7 @@ class SqlConnection(RowFactoryMixin):
             self.last_report, rows=gathered.count, rows_changed=self._session.rows_changed - changed_before
         )
         names, declared = zip(*columns, strict=True) if columns else ((), ())
-        return QueryResult(
-            names if columns else None, declared, gathered, self.last_report, self.parse_dates
-        )
+        return QueryResult(names if columns else None, declared, gathered, self.last_report, self.parse_dates)
 
     @contextmanager
     def fetching(self, *, max_fetch: int | str | None = None, offline: bool = False) -> Iterator[None]:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-import pandas as pd
-
 from turso_sync_nb.escaping import as_html
 from turso_sync_nb.jupyter.rendering import MimeBundle, lines_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
+
 _CHANGED: Final = re.compile(r"\[default: (.*?)\] \[currently: (.*?)\]")
 
 
 def is_chosen(frame: pd.DataFrame) -> bool:
     """Say whether the user set options of pandas' display, or another HTML form, as itables does."""
+    import pandas as pd
+
     form: Any = getattr(type(frame), "_repr_html_", None)
     if not str(getattr(form, "__module__", "")).startswith("pandas."):
         return True
@@ -40,6 +42,8 @@ def is_as_made(frame: pd.DataFrame, rows: int) -> bool:
 
     An index that was set, rows that were dropped, or labels are shown by pandas alone.
     """
+    import pandas as pd
+
     index = frame.index
     return isinstance(index, pd.RangeIndex) and (index.start, index.step, len(index), index.name) == (
         0,
