@@ -63,8 +63,8 @@ class NextBase:
         return self.file.size
 
     def sync(self) -> None:
-        """Make it durable."""
-        self.file.sync()
+        """Make its pages durable; the file's name is when the folder is synced."""
+        self.file.sync(with_name=False)
 
     def discard(self) -> None:
         """Remove it, but close it alone if it was handed over; may be repeated."""

@@ -111,12 +111,13 @@ class PageFile:
             )
         return data
 
-    def sync(self) -> None:
-        """Make what was put durable, and the file's name."""
+    def sync(self, *, with_name: bool = True) -> None:
+        """Make what was put durable, and the file's name, unless the caller syncs the folder."""
         if self._descriptor is not None:
             with mapped_os_errors(f"write {self.path}"):
                 sync_descriptor(self._descriptor)
-            sync_folder(self.path.parent)
+            if with_name:
+                sync_folder(self.path.parent)
 
     def close(self) -> None:
         """Close the file; may be repeated."""

@@ -111,9 +111,9 @@ class Publication:
             self._folder.scratch_wal.touch()
             sync_file(self._folder.scratch_wal)
         failpoint("publish: log durable")
-        page_map = PageMap(self._next.db_pages, self._keep | self._next.pages)
-        page_map.save(self._folder.next_page_map)
         self._next.sync()
+        page_map = PageMap(self._next.db_pages, self._keep | self._next.pages)
+        page_map.save(self._folder.next_page_map)  # which syncs the folder, for all three names
         failpoint("publish: pages durable")
         logged = self._folder.scratch_wal.stat().st_size > 0
         publishing = metadata.changed(
