@@ -247,6 +247,35 @@ MEMBERS = {
             "INSERT OR IGNORE INTO t VALUES (12, 'bad', 12)",
         ),
     ),
+    "rows to replace that a trigger made": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b UNIQUE)",
+            "CREATE TABLE log (n INTEGER PRIMARY KEY, m)",
+            "CREATE TRIGGER d AFTER DELETE ON t BEGIN INSERT INTO log (m) VALUES (old.a); END",
+            "INSERT INTO t VALUES (9, 'there', 9)",
+            (
+                "CREATE TRIGGER i BEFORE INSERT ON t BEGIN "
+                "INSERT OR IGNORE INTO t VALUES (new.id, 'made', -new.b); END"
+            ),
+        ),
+        (
+            "REPLACE INTO t VALUES (1, 'x', 1), (2, 'y', 2), (3, 'z', 2)",
+            "INSERT OR IGNORE INTO t VALUES (5, 'v', 5)",
+        ),
+    ),
+    "rows to replace without a key": (
+        (
+            "CREATE TABLE t (id TEXT PRIMARY KEY, a, b UNIQUE)",
+            "CREATE TABLE log (n INTEGER PRIMARY KEY, m)",
+            "CREATE TRIGGER d BEFORE DELETE ON t BEGIN INSERT INTO log (m) VALUES (old.a); END",
+            "INSERT INTO t VALUES ('1', 'x', 1), (NULL, 'y', 2), (NULL, 'z', 3), ('4', 'v', 4)",
+        ),
+        (
+            "UPDATE OR REPLACE t SET b = 1",
+            "REPLACE INTO t VALUES (NULL, 'w', 1)",
+            "REPLACE INTO t VALUES ('5', 'u', 1)",
+        ),
+    ),
     "the rowid set": (
         (
             "CREATE TABLE t (a, b)",

@@ -102,6 +102,8 @@ class _Attempt:
     is_matched: bool = False
     last_effect: int = 0
     """Id on the tape of what triggers did for it last."""
+    made: frozenset[int] = frozenset()
+    """Rowids in its table that BEFORE triggers made for it."""
 
     @property
     def is_settled(self) -> bool:
@@ -248,13 +250,15 @@ class Nested:
             while first and self._was_replaced(self._now.events[first - 1], event):
                 first -= 1
         victims, parent = self._now.events[first:at], self._enclosing(first, event.depth)
-        del self._now.events[first:]
+        del self._now.events[first : at + 1]  # those behind it have not been asked about
         is_own = event.depth in self._now.own_depths.get(folded(event.shape.table), _OWN_DEPTH)
         by_action = not is_own and self._is_action(event, parent)
         is_effect = not is_own and not by_action
         self._is_auto = is_own and self._match(event) and event.rowid != KEY_TO_COME
-        if is_effect and not self._now.attempts:
+        attempts = self._now.attempts
+        if is_effect and not attempts:
             return False
+        victims = [one for one in victims if not attempts or one.rowid not in attempts[-1].made]
         self._id = event.id
         self._flag = EFFECT if is_effect else BY_ACTION if by_action else self._form(event)
         sets = self._sets_of(event.shape) if event.op == "UPDATE" and not is_effect else ()
@@ -263,7 +267,9 @@ class Nested:
             self._check_replaceable(event.shape)
         self._victims = packed_images(self._image(one) for one in victims) if victims else None
         if is_effect:
-            self._now.attempts[-1].last_effect = event.id
+            attempts[-1].last_effect = event.id
+            if op == "INSERT" and event.shape is attempts[-1].shape and not attempts[-1].is_matched:
+                attempts[-1].made |= {event.rowid}
             self._carry(event)
         return True
 

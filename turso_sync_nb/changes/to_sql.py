@@ -282,7 +282,7 @@ def check_in_the_way(
     ]
     where = f"({' OR '.join(taken) or '0'})"
     if old is not None:
-        where += f" AND NOT ({_where(shape, old, (), arguments)})"
+        where += f" AND NOT ifnull({_where(shape, old, (), arguments)}, 0)"  # NULL in the key of another row
     counted = f"(SELECT count(*) FROM {quoted(shape.table)} WHERE {where}) = {count}"
     return f"SELECT {one_or_fail(counted)}", tuple(arguments)
 
