@@ -9,6 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 import turso_sync_nb as tsn
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ FUNCTION_LINES_MAX = 70
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
 LEFTOVERS = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
 EXCUSE = re.compile(r"#\s*noqa(?!: [A-Z]+\d+(, [A-Z]+\d+)* +-+ \S)")
+
+BOUND = re.compile(r"_?[A-Z0-9_]+_(MAX|MIN|S|MS|BYTES|SECONDS|DEFAULT|KEPT|TRIES|AT|STEPS|STEP)")
 
 QUESTION = re.compile(r"(What|Who|Whose|Which|How|When|Where)\b")
 
@@ -86,6 +90,48 @@ def test_functions_fit_a_screen() -> None:
         if length(function) > FUNCTION_LINES_MAX
     ]
     assert not long, "\n".join(long)
+
+
+def undescribed_bounds(source: str) -> list[tuple[int, str]]:
+    """Return line and name of the constants that bound something and do not say what, nor does the next."""
+    found, since = [], []
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            since = []
+            continue
+        is_number = isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Constant | ast.BinOp)
+        if not is_number or (since and node.lineno > since[-1][0] + 1):
+            found += since
+            since = []
+        if is_number and BOUND.fullmatch(ast.unparse(node.target)):
+            since.append((node.lineno, ast.unparse(node.target)))
+    return found + since
+
+
+def test_bounds_say_what_they_bound() -> None:
+    """Each limit, time and size of a module has a docstring, or stands right above one for both."""
+    silent = [
+        f"{where(path, line)} {name}"
+        for path in tracked("turso_sync_nb/**.py")
+        for line, name in undescribed_bounds(path.read_text())
+    ]
+    assert not silent, "\n".join(silent)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("A_MAX: Final = 1", ["A_MAX"]),
+        ('A_MAX: Final = 1\n"""Bytes."""', []),
+        ('A_MAX: Final = 1\nB_S: Final = 2\n"""Both."""', []),
+        ('A_MAX: Final = 1\n\nB_S: Final = 2\n"""One."""', ["A_MAX"]),
+        ("A_MAX: Final = 1\n\n\ndef f(): ...", ["A_MAX"]),
+        ("FORMAT: Final = 1", []),
+    ],
+)
+def test_a_silent_bound_is_found(source: str, found: list[str]) -> None:
+    """The test above would find it."""
+    assert [name for _, name in undescribed_bounds(source)] == found
 
 
 def test_files_are_named_for_what_they_hold() -> None:

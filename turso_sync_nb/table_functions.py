@@ -22,10 +22,15 @@ MODULE: Final = "generate_series"
 _COLUMNS: Final = ("value", "start", "stop", "step")
 _SCHEMA: Final = "CREATE TABLE series(value, start HIDDEN, stop HIDDEN, step HIDDEN)"
 _STOP_DEFAULT: Final = 0xFFFF_FFFF
+"""The end of a series unless one is given: SQLite's own value."""
+
 _INTEGER_MAX: Final = 2**63 - 1
+"""SQLite's largest integer."""
+
 _ROWS_UNKNOWN: Final = 2**31 - 1
 """A guess for a series without an end, so that the planner reads another table first."""
 _ROWS_BOUNDED: Final = 1000
+"""Rows that the planner is told of a series with an end: as SQLite's own function says."""
 
 
 def register(connection: apsw.Connection) -> None:

@@ -123,6 +123,7 @@ def recorded(raw: apsw.Connection) -> Iterator[Conflict]:
 
 
 _RAW_TEXT: Final = 1
+"""Type of the msgpack extension that holds a text which is not UTF-8; as in ``packed``."""
 
 
 def _packed(conflict: Conflict) -> bytes:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.changes.model import Image, RowChange
 
 _RAW_TEXT: Final = 1
+"""Type of the msgpack extension that holds a text which is not UTF-8; it is on the tape, so it stays."""
 
 
 def packed_images(images: Iterable[Image | None]) -> bytes:

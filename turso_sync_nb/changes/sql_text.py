@@ -10,6 +10,8 @@ _SPACE_AND_COMMENTS: Final = re.compile(r"(?:[\s\ufeff]+|--[^\n]*(?:\n|$)|/\*.*?
 _WORD: Final = re.compile(r"[A-Za-z]+")
 
 _TEXTS_KEPT: Final = 1_000
+"""Texts whose first word is remembered; a program repeats a few."""
+
 _KEPT_CHARACTERS_MAX: Final = 10_000
 """Of a text whose first word is remembered: no more than some 10 MB are held that way."""
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CLIENT_NAME: Final = "turso-sync-nb"
 
 LONG_POLL_MAX_MS: Final = 600_000
+"""Milliseconds that a pull may ask the remote to wait, at most: ten minutes."""
 
 RESERVED_BYTES_MAX: Final = 255
 """As many as the one byte of SQLite's header can say."""

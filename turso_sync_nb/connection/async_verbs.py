@@ -35,6 +35,7 @@ AWAKE_S: Final = 0.1
 """Seconds between wake-ups of the event loop: a kernel's stop cancels a task without waking its loop."""
 
 ASKED_AGAIN_S: Final = 0.05
+"""Seconds between two interrupts of a cancelled verb, which may be between two things that can be stopped."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

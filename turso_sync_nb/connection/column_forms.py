@@ -27,6 +27,8 @@ _DECIMALS: Final = frozenset({"DECIMAL", "NUMERIC", "DEC"})
 _DEFAULTS: Final[Mapping[str, Style]] = {"DATE": DAYS, "TIME": TIMES, **dict.fromkeys(MOMENTS, ISO)}
 _EPOCH_DAY: Final = dt.date(1970, 1, 1).toordinal()
 _DAY_S: Final = 86_400
+"""Seconds of a day."""
+
 _UNITS: Final = ((10**11, "second", 10**9), (10**14, "millisecond", 10**6), (10**17, "microsecond", 10**3))
 """By the largest number of a column: the unit in which it counts from 1970, and its nanoseconds."""
 

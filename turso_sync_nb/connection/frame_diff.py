@@ -28,6 +28,7 @@ ATTRIBUTE: Final = "turso_sync_nb_edit"
 """The key in ``DataFrame.attrs`` that carries the number of a frame's edit, also in derived frames."""
 
 _EXACT_IN_FLOAT: Final = 2**53
+"""The largest integer up to which a float holds every one."""
 
 _numbers = count(1)
 

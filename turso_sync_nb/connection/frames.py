@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     """Values of one column, of so many rows: an array where all are of one type, else as they are."""
 
 _EXACT_IN_FLOAT: Final = 2**53
+"""The largest integer up to which a float holds every one."""
+
 _NONE: Final = type(None)
 _KINDS: Final = {"int64": int, "double": float, "string": str, "null": _NONE}
 """Arrow types that hold values of one Python type unchanged; of others the values are kept as they are."""

@@ -22,6 +22,8 @@ _NS_DIGITS: Final = 9
 _US: Final = 1_000
 _SECONDS_IN_MINUTE: Final = 60
 _DAY_S: Final = 86_400
+"""Seconds of a day."""
+
 
 Moment = tuple[int | None, int, int]
 """A day's number in UTC, or None for a time of day; its second and nanosecond."""

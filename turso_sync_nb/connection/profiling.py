@@ -31,7 +31,10 @@ KEPT_BYTES_MAX: Final = 500_000_000
 """Bytes of the values that are kept: a million rows of an ordinary table, whose profile is exact then."""
 
 BINS: Final = 10
+"""Bars of a histogram: as many as are told apart at a glance."""
+
 TOP_VALUES: Final = 3
+"""Most frequent values that are listed: they fit one line."""
 
 SAMPLE_PLACES: Final = 100
 """Places of a table that a sample's rows are from: each is a page or a few."""

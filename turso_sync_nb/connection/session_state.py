@@ -21,6 +21,7 @@ _PRAGMAS: Final = (
 )  # fmt: skip
 
 PAGES_PER_STEP: Final = 10_000
+"""Pages (40 MiB) copied between two chances for Ctrl-C."""
 
 
 class SessionState:

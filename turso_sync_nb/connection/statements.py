@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["first_word", "is_blank", "shortened", "split"]
 
 SQL_SHOWN_MAX: Final = 120
+"""Characters of a statement that a message shows: a line of a terminal."""
 
 CHANGING_THE_SCHEMA: Final = frozenset({"CREATE", "DROP", "ALTER", "ATTACH", "DETACH", "ROLLBACK"})
 CHANGING: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE"})

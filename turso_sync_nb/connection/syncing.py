@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 
 NEWS_WAIT_MAX_S: Final = 600
+"""Seconds that ``has_news`` may wait, at most."""
 
 VERIFY_SAMPLE_PAGES: Final = 256
 """Pages (1 MiB) that a verification asks for unless told otherwise."""

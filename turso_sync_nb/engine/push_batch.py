@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from turso_sync_nb.options import Transform
 
 ROWS_MAX: Final = 500
+"""Rows of one statement, at most; one that is refused is sent again row by row."""
+
 ARGUMENTS_MAX: Final = 30_000
 """Of one statement; SQLite's own limit is 32766 arguments."""
 

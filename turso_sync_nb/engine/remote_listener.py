@@ -35,6 +35,7 @@ PAUSE_S: Final = 1.0
 """Between news and the next question, and between two looks at what holds a pull back."""
 
 BACK_OFF_MAX_S: Final = 60.0
+"""The longest wait, in seconds, before a remote that does not answer is asked again."""
 
 END_WAIT_S: Final = 1.0
 """Seconds that closing waits for the thread: its request is ended, a pull goes on to its end."""

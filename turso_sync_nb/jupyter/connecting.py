@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.secret import Secret
 
 PREFIX_DEFAULT_BYTES: Final = 128 * 1024
+"""Bytes that a replica begins with unless told otherwise: schema and statistics, in one quick answer."""
 
 CONNECT_OPTIONS: Final = (
     Option(("--as",), "NAME", "call the connection NAME (default: the file's name)"),

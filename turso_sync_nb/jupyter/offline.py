@@ -31,6 +31,8 @@ TABLES_MAX: Final = 1_000
 """Tables that one line names."""
 
 ASKED_EVERY_S: Final = 0.2
+"""Seconds between two looks at a hydration that is waited for; Ctrl-C acts within them."""
+
 NAMED_MAX: Final = 3
 """Tables that an example names."""
 

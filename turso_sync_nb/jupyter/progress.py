@@ -23,6 +23,8 @@ QUIET_S: Final = 1.0
 """Work that is done before needs no line."""
 
 INTERVAL_S: Final = 0.25
+"""Seconds between two lines of progress: often enough to be seen to move."""
+
 WAYS: Final = {RECEIVED: "downloaded", SENT: "uploaded"}
 
 

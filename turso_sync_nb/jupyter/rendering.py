@@ -25,10 +25,19 @@ if TYPE_CHECKING:
 MimeBundle = dict[str, str]
 
 ROWS_SHOWN_DEFAULT: Final = 20
+"""Rows shown of a result unless told otherwise: they fit a screen."""
+
 COLUMNS_SHOWN_MAX: Final = 50
+"""Columns shown: more make a browser slow, and nobody reads them."""
+
 CELL_LENGTH_MAX: Final = 200
+"""Characters shown of a value, at most; ``_CELL_LENGTHS`` are tried when a bundle is large."""
+
 NAME_LENGTH_MAX: Final = 60
+"""Characters shown of a column's name."""
+
 LINE_LENGTH_MAX: Final = 1_000
+"""Characters shown of a line of text, whatever a server or a file put into it."""
 
 BUNDLE_BYTES_MAX: Final = 150_000
 """A cell's output is saved in the notebook; 200 KB is where notebooks become a burden to share."""
@@ -37,7 +46,10 @@ _CELL_LENGTHS: Final = (CELL_LENGTH_MAX, 80, 30)
 """Cell widths tried, the widest first, before rows are left out to keep a bundle small."""
 
 _BLOB_BYTES_SHOWN: Final = 16
+"""Bytes of a blob that are shown: enough to know a file by its first ones."""
+
 _FLOAT_DIGITS: Final = 10
+"""Significant digits shown of a float; the value itself is in the frame."""
 
 _NULL: Final = "NULL"
 

@@ -30,6 +30,8 @@ ROWS_PER_PAGE_MAX: Final = 60
 """Rows in the page at a time: more make a notebook slow."""
 
 CELL_LENGTH_MAX: Final = 80
+"""Characters shown of a value in the grid; a click shows all of it."""
+
 WHOLE_LENGTH_MAX: Final = 20_000
 """Characters of a value shown in its cell, and when it is clicked."""
 
@@ -37,7 +39,10 @@ SUMMED_UP_MAX: Final = 200_000
 """Rows that a column's summary looks at; of more, as many from all over the result."""
 
 BARS: Final = 12
+"""Bars of a column's small histogram: they fit its head."""
+
 TOP_VALUES: Final = 3
+"""Most frequent values that a column's head names."""
 
 _COMPARISONS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     ">=": operator.ge,

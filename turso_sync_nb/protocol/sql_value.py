@@ -29,6 +29,7 @@ SqlValue = None | int | float | str | bytes
 
 INTEGER_MIN: Final = -(2**63)
 INTEGER_MAX: Final = 2**63 - 1
+"""SQLite's largest integer."""
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,40}", re.ASCII)
 

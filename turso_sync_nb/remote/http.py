@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.units import PageId
 
 REDIRECTS_MAX: Final = 3
+"""Redirects that are followed in a row, so that a circle of them ends."""
 
 USER_AGENT: Final = f"turso-sync-nb/{VERSION}"
 

@@ -25,9 +25,16 @@ if TYPE_CHECKING:
 
 _LISTEN_DEFAULT: Final = "127.0.0.1:8080"
 _STATUS_USAGE: Final = 2
+"""Exit status of a wrong command line, as argparse has it."""
+
 _STATUS_FAILED: Final = 1
+"""Exit status of a server that could not begin."""
+
 _WATCH_SECONDS: Final = 0.5
+"""Seconds between two looks at whether somebody stopped it."""
+
 _PORT_MAX: Final = 65535
+"""The highest TCP port."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

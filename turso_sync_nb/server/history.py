@@ -47,7 +47,11 @@ _LOG = logging.getLogger(__name__)
 _SETTLE_WAIT_MS: Final = 1000
 """Seconds that ``settle`` waits for a writer to finish before it gives up for now."""
 _HEADER_TRIES: Final = 1000
+"""Looks at a WAL header that is being written; with the pause between them, a second."""
+
 _HEADER_WAIT_SECONDS: Final = 0.001
+"""Seconds between two of these looks."""
+
 _BATCH_PAGES: Final = 256
 """Pages saved, or forgotten, without letting readers in; a few milliseconds."""
 _YIELD_SECONDS: Final = 0.0002

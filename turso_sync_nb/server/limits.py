@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MIB = 2**20
+"""Bytes."""
 
 
 @dataclass(frozen=True)

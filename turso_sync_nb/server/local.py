@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from turso_sync_nb.server.limits import Limits
 
 _BACKLOG: Final = 128
+"""Connections that wait to be accepted: the usual limit of Linux."""
+
 _MEMORY: Final = ":memory:"
 _PLACE: Final = re.compile(r"|/[A-Za-z0-9_-]+")
 _TAKEN: Final = frozenset({"/health", "/version"})

@@ -30,6 +30,8 @@ _NAME: Final = "file:view?immutable=1"
 """Immutable: SQLite takes no locks and looks for no journal."""
 _FLAGS: Final = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
 _PROGRESS_STEPS: Final = 20_000
+"""Steps of SQLite between two looks at the clock, about a millisecond."""
+
 _JOURNAL_MODE: Final = slice(18, 20)
 
 _numbers = itertools.count(1)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _EPOCH_BYTES: Final = 6
+"""Random bytes of a history's name: two servers do not take the same one."""
+
 _NAME_BYTES: Final = 16
 """Of a database's random name: no two are alike."""
 _CHANGE_COUNTER: Final = slice(24, 28)

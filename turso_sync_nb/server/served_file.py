@@ -23,7 +23,11 @@ from turso_sync_nb.units import PAGE_SIZE
 
 MAGIC: Final = b"SQLite format 3\0"
 _HEADER_BYTES: Final = 100
+"""Bytes of SQLite's file header."""
+
 _MVCC: Final = 255
+"""The file-format version by which tursodb marks a database of its MVCC mode."""
+
 _READ_ONLY: Final = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_MAIN_DB
 _OPEN: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _APPLICATION_ID: Final = 0x54534E48  # "TSNH"
+"""SQLite's application id of the file of history."""
+
 _VERSION: Final = 1
+"""The file's format; another one is not read."""
+
 _CHECKPOINT_PAGES: Final = 256
 """8 MiB of this file's own WAL: a bound on what one recording may have to copy besides."""
 _PRUNE_TO: Final = 0.9

@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEADER_BYTES: Final = 32
+"""The log's own header, before its first frame."""
+
 FRAME_HEADER_BYTES: Final = 24
+"""A frame's header, before its page."""
+
 FRAME_BYTES: Final = FRAME_HEADER_BYTES + PAGE_SIZE
+"""A frame: header and page."""
 
 TIP_TRIES_MAX: Final = 100
 """A WAL starts anew at most once while an anchor stands, so a second try is all it ever takes."""

@@ -43,7 +43,10 @@ ROWS_REMEMBERED: Final = 2_000
 """Rows whose values are kept as the old ones of an edit: more than any view shows."""
 
 SNAPSHOT_ROWS: Final = 20
+"""Rows of the static form, which is saved with the notebook."""
+
 PREVIEWED_MAX: Final = 100
+"""Staged rows that a preview lists; of the others the number is said."""
 
 _COLUMN_OF: Final = re.compile(r"(?:failed:|column) (?:\w+\.)?([^.,]+)$")
 """The part of SQLite's constraint message that names the column."""

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from turso_sync_nb.widgets.snapshots import Block
 
 FIRST_ROWS: Final = 10
+"""Rows shown of a table that is looked at."""
+
 SAMPLE_ROWS: Final = 1_000
+"""Rows that a profile reads of a table of which much is absent."""
 
 VALUE_MAX: Final = 60
 """Characters of a value in a profile."""

@@ -17,17 +17,24 @@ CELLS_MAX: Final = 20_000
 """Cells of a picture; with more pages than that, each stands for several. Keeps a notebook small."""
 
 WIDTH: Final = 640
+"""Pixels of the picture, at most."""
+
 HEIGHT_MAX: Final = 320
+"""Pixels; a database with more pages has several in one."""
+
 CELL_SIZES: Final = (10, 8, 6, 5, 4, 3)
 GAP_FROM: Final = 5
 """Pixels of a cell from which on there is a line between two."""
 
 STATES: Final = 4
+"""States of a page, each a shade of its owner's colour."""
+
 OWNERS_MAX: Final = 60
 """Owners with colours of their own; after as many colours come again."""
 
 _LIGHTNESS: Final = (0.88, 0.55, 0.42, 0.32)
 _CHANGED: Final = 2
+"""The state of a page that was changed here."""
 
 
 def data_url(states: NDArray[Any], owned: NDArray[Any]) -> str:

@@ -29,7 +29,10 @@ LISTED_MAX: Final = 60
 """Rows of each part that a view is sent."""
 
 TRANSACTIONS_MAX: Final = 20
+"""Transactions listed of each kind; of the others the number is said."""
+
 TEXT_MAX: Final = 80
+"""Characters shown of a value."""
 
 _STATES: Final = {
     "pending": "",

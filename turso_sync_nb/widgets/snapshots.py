@@ -31,7 +31,10 @@ class Block:
 
 
 ROWS_MAX: Final = 50
+"""Rows of a static table, which is saved with the notebook."""
+
 TEXT_MAX: Final = 120
+"""Characters shown of a value."""
 
 _STYLE: Final = (
     "<style>.jp-OutputArea-child:has(.tsn-snapshot) + .jp-OutputArea-child:not(:has(.tsn-widget))"

@@ -15,7 +15,10 @@ from turso_sync_nb.errors import UsageError
 Wire = list[Any] | None
 
 TEXT_MAX: Final = 2_000
+"""Characters of a text that a view gets; longer ones are marked, and are not edited."""
+
 BLOB_MAX: Final = 32
+"""Bytes of a blob that a view gets."""
 
 _INTEGER: Final = re.compile(r"\s*[+-]?\d+\s*")
 _NUMBER: Final = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")

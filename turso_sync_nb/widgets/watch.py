@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.widgets.snapshots import Block
 
 ROWS_MAX: Final = 200
+"""Rows of a watched query that are shown."""
 
 
 @dataclass(frozen=True)

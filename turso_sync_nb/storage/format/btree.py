@@ -24,6 +24,8 @@ INTERIORS: Final = frozenset({INDEX_INTERIOR, TABLE_INTERIOR})
 INDEXES: Final = frozenset({INDEX_INTERIOR, INDEX_LEAF})
 
 _FILE_HEADER: Final = 100
+"""Bytes of SQLite's file header, before the b-tree header of page 0."""
+
 _INTEGER_SIZES: Final = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}
 """Bytes of a record's value by its serial type, for integers."""
 

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _FIRST_FREE_AT: Final = 32
+"""The offset in page 0 of the first page of the list of free ones."""
+
 _RESERVED_AT: Final = 20
+"""The offset in page 0 of the number of reserved bytes per page."""
 
 
 def usable_bytes(first_page: bytes) -> int:

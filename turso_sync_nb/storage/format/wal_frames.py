@@ -27,7 +27,11 @@ FRAME_HEADER_BYTES: Final = 24
 """A frame's header: page number, database size if it commits, the log's salts, checksums."""
 
 _SALTS_AT: Final = 16
+"""The offset of the salts in the log's header."""
+
 _SALTS_BYTES: Final = 8
+"""Two salts of four bytes."""
+
 _FRAME_SALTS: Final = slice(8, 16)
 
 

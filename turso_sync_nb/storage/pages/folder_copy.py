@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ATTEMPTS: Final = 20
+"""Copies that are tried while another process writes to the folder."""
+
 PAUSE_S: Final = 0.1
 """Seconds between two attempts: the owner is about to put a pull in force, or to move its log."""
 

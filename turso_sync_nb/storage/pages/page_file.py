@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _RECORD: Final = struct.Struct("<QII")
 _LEVEL: Final = 1
+"""Zstandard's lowest level of compression: a checkpoint waits for it."""
+
 _WRITTEN_TOGETHER: Final = 64
 """Pages that are gathered for one write."""
 

@@ -26,6 +26,7 @@ _MAGIC: Final = b"tsnpages1\n"
 _LENGTHS: Final = struct.Struct("<QQQ")
 _CRC: Final = struct.Struct("<I")
 _BITMAPS_AT: Final = len(_MAGIC) + _LENGTHS.size
+"""The offset of the two bitmaps in the file."""
 
 
 class PageMap:

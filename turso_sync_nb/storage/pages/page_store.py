@@ -47,6 +47,7 @@ UNFLUSHED_PAGES_MAX: Final = 16_384
 _WAL_MODE: Final = b"\2\2"
 _JOURNAL_MODES: Final = (b"\1\1", b"\2\2")
 _MVCC: Final = 255
+"""The file-format version by which tursodb marks a database of its MVCC mode."""
 
 
 _RESERVED_AT: Final = 20

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 ROWID_MIN: Final = -(1 << 63)
 ROWID_MAX: Final = (1 << 63) - 1
+"""SQLite's largest rowid."""
 
 BEYOND: Final = 1 << 20
 """The assumed distance from the first rowid of a table's last leaf to its last; another leaf may follow."""
@@ -49,7 +50,11 @@ _LEAF_HEADER: Final = struct.Struct(">BHHHB")
 _POINTER: Final = struct.Struct(">H")
 
 _CELL_BYTES_MIN: Final = 4
+"""Bytes that SQLite keeps for a cell, however short."""
+
 _ROW_BYTES_MAX: Final = 14
+"""Bytes of an empty row's cell and its pointer, at most: room for one more."""
+
 _NULLS: Final = b"\x02\x00"
 """A record of one column that is NULL (its header: two bytes, type 0); columns not named are NULL too."""
 

@@ -50,6 +50,8 @@ REQUESTS_MAX: Final = 10_000
 """Fetches of a handle that are remembered until somebody asks."""
 
 _PAGE_BITS: Final = PAGE_SIZE.bit_length() - 1
+"""By so many bits an offset is shifted to the id of its page."""
+
 _native_read: Final = apsw.VFSFile.xRead
 _numbers = itertools.count(1)
 
