@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SUITE = Path(__file__).parents[1] / "sqlalchemy_suite"
-
-ROWS = 25
-"""Of each thread."""
 
 EXCLUDED: tuple[str, ...] = ()
 """Tests of SQLAlchemy's suite that do not hold here though they do on SQLAlchemy's SQLite: none."""
@@ -80,36 +76,6 @@ def test_pandas_is_quiet_and_what_it_writes_is_pushed(engine, tmp_path):
     other = tsn.connect(tmp_path / "other", db.remote_url)
     assert other.execute("SELECT count(*) FROM made").fetchone() == (4,)
     other.close()
-
-
-def test_many_threads_by_a_pool(embedded, people, tmp_path):
-    """Eight threads insert 25 rows each, a transaction for each: all of them are there, captured once."""
-    url = f"sqlite+turso_sync_nb:///{tmp_path / 'replica'}?remote_url={embedded(people).url}"
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(sa.text("CREATE TABLE many (thread INTEGER, number INTEGER)"))
-    failures: list[BaseException] = []
-
-    def insert(thread: int) -> None:
-        try:
-            for number in range(ROWS):
-                with engine.begin() as connection:
-                    row = {"thread": thread, "number": number}
-                    connection.execute(sa.text("INSERT INTO many VALUES (:thread, :number)"), row)
-        except BaseException as error:  # noqa: BLE001 - it is shown below
-            failures.append(error)
-
-    threads = [threading.Thread(target=insert, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    with engine.connect() as connection:
-        counted = sa.text("SELECT thread, count(DISTINCT number) FROM many GROUP BY 1 ORDER BY 1")
-        assert connection.execute(counted).all() == [(thread, ROWS) for thread in range(8)]
-        assert connection.connection.driver_connection.pending_changes == 8 * ROWS + 1
-    engine.dispose()
 
 
 def test_errors_are_sqlalchemys(engine):

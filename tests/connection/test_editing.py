@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import apsw
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -162,6 +165,41 @@ def test_rows_by_rowid_are_guarded_across_a_pull(embedded, source, connect):
     yours.pull()
     got = yours.execute("SELECT x, y FROM bare ORDER BY y").fetchall()
     assert got == [("a", 1), (None, 2.5), ("other", 7), ("a", 9)]
+
+
+OTHER_FRAMES: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "polars": pl.from_pandas,
+    "arrow": pa.Table.from_pandas,
+    "batch": pa.RecordBatch.from_pandas,
+    "pyarrow types": lambda frame: frame.convert_dtypes(dtype_backend="pyarrow"),
+    "capitals": lambda frame: frame.rename(columns=str.upper),
+    "records": lambda frame: pd.DataFrame.from_records(frame.to_records(index=False)),
+    "a parquet file": lambda frame: pd.read_parquet(io.BytesIO(frame.to_parquet())),
+}
+
+
+@pytest.mark.parametrize("way", OTHER_FRAMES)
+def test_frames_of_other_kinds_are_applied(db, way):
+    """polars, Arrow and what went through them or files: unchanged rows stay, a change is found."""
+    before, taken = people(db), db.edit_frame("person")
+    there = OTHER_FRAMES[way](taken)
+    assert db.preview(there, of=taken).empty
+    changed = taken.copy()
+    changed.loc[changed["id"] == 2, "name"] = "Bert"
+    report = db.apply(OTHER_FRAMES[way](changed), of=taken)
+    assert (report.updated, report.inserted, report.kept) == (1, 0, 0)
+    assert [row for row in people(db) if row[0] != 2] == [row for row in before if row[0] != 2]
+    assert next(row for row in people(db) if row[0] == 2)[1] == "Bert"
+
+
+@pytest.mark.parametrize("frame", [{"id": [1]}, [1], None, 7, pl.DataFrame({"id": [1]}), pd.Series([1])])
+def test_what_was_not_taken_is_told(db, frame):
+    """In one line: which frame it was made from is not known; with that named, that it is no frame."""
+    with pytest.raises(tsn.UsageError, match="lost track"):
+        db.apply(frame)
+    if not isinstance(frame, pl.DataFrame):
+        with pytest.raises(tsn.UsageError, match=f"a {type(frame).__name__} is no DataFrame"):
+            db.apply(frame, of=db.edit_frame("person"))
 
 
 def test_where_leaves_the_others_alone(db):

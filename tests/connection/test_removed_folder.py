@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -56,34 +55,3 @@ def test_a_transaction_amid_which_the_folder_goes_is_not_committed(db):
     with pytest.raises(tsn.ReplicaError, match="removed"):
         db.commit()
     assert db.in_transaction
-
-
-def test_threads_each_with_a_sibling_write_together(embedded, people, connect):
-    """Eight threads with a connection each insert 25 rows, and all of them arrive."""
-    server = embedded(people)
-    db = connect(server.url)
-    db.execute("CREATE TABLE log (id INTEGER PRIMARY KEY, who, n)")
-    db.commit()
-    errors: list[BaseException] = []
-
-    def insert(who: int) -> None:
-        mine = db.sibling()
-        try:
-            for n in range(25):
-                mine.execute("INSERT INTO log (who, n) VALUES (?, ?)", (who, n))
-                mine.commit()
-        except BaseException as error:  # noqa: BLE001 - asserted below
-            errors.append(error)
-        finally:
-            mine.close()
-
-    threads = [threading.Thread(target=insert, args=(who,)) for who in range(8)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
-    assert errors == []
-    assert db.execute("SELECT count(*), count(DISTINCT who * 100 + n) FROM log").fetchone() == (200, 200)
-    db.push()
-    other = connect(server.url, db.path.parent / "other.db")
-    assert other.execute("SELECT count(*) FROM log").fetchone() == (200,)

@@ -12,8 +12,10 @@ from functools import partial
 from itertools import count, zip_longest
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from turso_sync_nb.changes.names import folded
 from turso_sync_nb.connection.column_forms import ColumnForm, is_typed
 from turso_sync_nb.connection.column_values import UnboundValueError, column_values
+from turso_sync_nb.connection.frames import is_frame, is_tabular, of_arrow
 from turso_sync_nb.errors import UsageError
 
 if TYPE_CHECKING:
@@ -175,9 +177,16 @@ class FrameBaseline:
 
     def _read(self, frame: pd.DataFrame) -> dict[str, list[Any]]:
         """Return the frame's columns, which are the table's, by name, as SQLite would hold them."""
+        if not is_tabular(frame):
+            raise UsageError(
+                f"apply to {self.table}: a {type(frame).__name__} is no DataFrame",
+                hint="give the frame that edit_frame() gave, as it is to be",
+            )
+        frame = frame if is_frame(frame) else of_arrow(frame)
         if set(self.key) <= set(frame.index.names):
             frame = frame.reset_index()
-        names = [str(name) for name in frame.columns]
+        spelled = {folded(name): name for name in self.columns}
+        names = [spelled.get(folded(str(name)), str(name)) for name in frame.columns]
         strange = [name for name in names if name not in self.columns]
         missing = [name for name in self.key if name not in names]
         if strange or missing or len(set(names)) < len(names):
@@ -201,7 +210,7 @@ class FrameBaseline:
             values = column_values(series, self._forms[name])
         except UnboundValueError as error:
             raise UsageError(
-                f"apply to {self.table}: column {name}: {error.reason}",
+                f"apply to {self.table}, column {name}, row {error.at}: {error.reason}",
                 hint="give it a value that SQLite can hold",
             ) from error
         if is_typed(series):

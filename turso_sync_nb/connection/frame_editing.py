@@ -149,7 +149,7 @@ class FrameEdits:
         return replace(report, kept=len(edits) - len(changes), taken=len(baseline.rows))
 
     def _baseline_of(self, frame: pd.DataFrame, of: pd.DataFrame | None) -> FrameBaseline:
-        number = (frame if of is None else of).attrs.get(ATTRIBUTE)
+        number = getattr(frame if of is None else of, "attrs", {}).get(ATTRIBUTE)
         if number in self._baselines:
             return self._baselines[number]
         if number is None and of is None:

@@ -8,8 +8,9 @@ to be looked at again, is run *at once*: without entering the gate, whose verbs 
 from __future__ import annotations
 
 import logging
+import re
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from weakref import WeakSet
 
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from turso_sync_nb.storage.prefetch.speculative_db import LocalObject
 
 _LOG: Final = logging.getLogger("turso_sync_nb.connect")
+
+_LOCKING: Final = re.compile(r"\bIMMEDIATE\b|\bEXCLUSIVE\b", re.IGNORECASE)
+"""In a BEGIN that takes the write lock."""
 
 ENDING: Final = frozenset({"COMMIT", "END", "RELEASE"})
 """First words of statements that may commit."""
@@ -126,6 +130,7 @@ class Session(Reopenable):
             for cursor in list(self.cursors):
                 cursor.close()
             self._replica.databases.close(self.raw)
+            self._replica.write_turns.give(self)
             self.closed = True
 
     # Running
@@ -135,6 +140,8 @@ class Session(Reopenable):
         """Return whether a transaction is open."""
         try:
             return not self.closed and self.raw.in_transaction
+        except apsw.ThreadingViolationError as error:
+            raise pep249_error(error) from None
         except apsw.ConnectionClosedError:  # another thread's pull has the files, for which all were idle
             return False
 
@@ -161,7 +168,12 @@ class Session(Reopenable):
             self.gate.leave(self)
 
     def _prepare(self) -> bool:
-        """Have the connection ready for a statement; say whether a transaction is open."""
+        """Have the connection ready for a statement; say whether a transaction is open.
+
+        Raises:
+            ProgrammingError: another thread is amid a statement, of which nothing is touched.
+        """
+        _ = self.in_transaction
         self._take_up()
         self._tell_lost()
         if self.lazy is not None and self._replica.databases.can_go_native(self.raw) and not self.doing():
@@ -196,6 +208,7 @@ class Session(Reopenable):
             except BaseException as error:  # noqa: BLE001 - every one is raised, explained
                 self.raise_explained(error, was_in_transaction=was_in_transaction)
         finally:
+            self._give_turn()
             self.gate.leave(self)
         return facts
 
@@ -213,10 +226,35 @@ class Session(Reopenable):
         if facts.writes or facts.word in ("BEGIN", "SAVEPOINT"):
             self._replica.folder.check_there()
             self._begin_tape()
+        if facts.writes or (facts.word == "BEGIN" and _LOCKING.search(sql)):
+            self._take_turn()
+            facts = self.facts_of(sql)
         if begins and self.isolation_level and facts.is_changing:
             self.do(self._implicit_begin(facts))
             facts = self.facts_of(sql)  # another connection may have committed meanwhile
         return facts
+
+    def _take_turn(self) -> None:
+        """Wait until those are done that came before with a writing transaction.
+
+        As long as SQLite would wait for its lock; then it says at once that the database is locked.
+        """
+        if self._replica.write_turns.take(self, 0):
+            return
+        timeout_ms = int(self.do("PRAGMA busy_timeout")[0][0])
+        if not self._replica.write_turns.take(self, timeout_ms / 1000):
+            self.raw.set_busy_timeout(0)
+            try:
+                self.do("BEGIN IMMEDIATE")
+                self.do("ROLLBACK")
+            finally:
+                self.raw.set_busy_timeout(timeout_ms)
+
+    def _give_turn(self) -> None:
+        """Let the next one begin to write, where no transaction of this one is open any more."""
+        with suppress(apsw.ThreadingViolationError):  # another thread has the connection, and gives it
+            if not self.raw.in_transaction:
+                self._replica.write_turns.give(self)
 
     def _set_recursive_triggers(self, *, on: bool) -> None:
         self._own = True
@@ -449,6 +487,7 @@ class Session(Reopenable):
         if self.writing and isinstance(error, KeyboardInterrupt) and self.raw.in_transaction:
             self.do("ROLLBACK")
         if not self.raw.in_transaction:
+            self._replica.write_turns.give(self)
             self.capture.transaction_ended()
         if was_in_transaction and not self.raw.in_transaction:
             explained = with_note(explained, "the open transaction was rolled back")

@@ -21,7 +21,7 @@ from turso_sync_nb.connection.parameters import Parameters, bindings
 from turso_sync_nb.connection.results import QueryResult
 from turso_sync_nb.connection.row import RowFactoryMixin
 from turso_sync_nb.connection.session import Session
-from turso_sync_nb.connection.sql_errors import numbered
+from turso_sync_nb.connection.sql_errors import mapped_sql_errors, numbered
 from turso_sync_nb.connection.statements import split
 from turso_sync_nb.engine import tree_costs
 from turso_sync_nb.engine.reports import QueryReport
@@ -332,7 +332,8 @@ class SqlConnection(RowFactoryMixin):
 
     def _cost(self, *, anew: bool = False) -> Cost:
         """Return the counters; those of tables and indexes begin ``anew``."""
-        with self._replica.gate.statement(self._session):  # not while another thread's pull has the files
+        gate = self._replica.gate  # not while another thread's pull has the files
+        with mapped_sql_errors(), gate.statement(self._session):
             if anew:
                 tree_costs.begin(self._replica.databases.lazy_file(self._session.raw))
             return read_cost(self._replica, self._session.raw)

@@ -17,6 +17,7 @@
 | ``unreadable.py`` | a schema that SQLite cannot read, refused by the object's name |
 | ``verify.py`` | the replica and the remote compared, and made equal again |
 | ``state_diff.py``, ``keyed_pages.py`` | what a pull would change; rows WITHOUT ROWID on pages |
+| ``write_turns.py`` | who may begin to write, in the order in which they ask |
 | ``pinned.py`` | one revision, read lazily; two of them compared |
 | ``pulled.py`` | the rows that the last pull changed |
 | ``pull_preview.py`` | the outcome of a pull, beforehand |

@@ -13,6 +13,7 @@ from turso_sync_nb.changes.model import RowChange, SchemaChange, is_ignored, is_
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.read_row import read_row
 from turso_sync_nb.engine.bookkeeping import CopiedError
+from turso_sync_nb.engine.databases import BUSY_TIMEOUT_MS
 from turso_sync_nb.engine.depending import ForeignKeys, depending_by_row, depending_by_table
 from turso_sync_nb.errors import ConflictError, UsageError
 
@@ -304,7 +305,7 @@ def database(replica: Replica) -> Iterator[apsw.Connection]:
 @contextmanager
 def changing(replica: Replica) -> Iterator[apsw.Connection]:
     """Give such a connection, in a transaction that ends with the block."""
-    with database(replica) as raw:
+    with database(replica) as raw, replica.write_turns.turn(raw, BUSY_TIMEOUT_MS / 1000):
         replica.capture_ids.begin(raw)
         with raw:
             yield raw

@@ -24,6 +24,7 @@ from turso_sync_nb.engine.pushed_log import PushedLog
 from turso_sync_nb.engine.remote_listener import RemoteListener
 from turso_sync_nb.engine.remote_support import RemoteSupport
 from turso_sync_nb.engine.verbs import Verbs
+from turso_sync_nb.engine.write_turns import WriteTurns
 from turso_sync_nb.errors import RemoteUnreachableError, SyncError
 from turso_sync_nb.storage.files.metadata import FileStamp, load_metadata, save_metadata
 from turso_sync_nb.storage.files.signals import defer_sigint
@@ -85,6 +86,7 @@ class Replica:
 
     def __post_init__(self) -> None:
         self.gate = Gate()
+        self.write_turns = WriteTurns()
         self.verbs = Verbs()
         self._metadata_lock = threading.RLock()
         self._notes: list[str] = []

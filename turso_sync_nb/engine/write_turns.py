@@ -1,0 +1,56 @@
+"""Give the right to begin a writing transaction in the order in which connections of this process ask for it.
+
+SQLite lets whoever comes at the right moment begin, and makes the others sleep longer each time: of several
+threads that write without a pause one may never get there. Only this process writes to a replica, so a queue
+before SQLite's lock is enough.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class WriteTurns:
+    """One for each replica; safe for threads."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._queue = deque[object]()
+
+    def take(self, member: object, timeout_s: float) -> bool:
+        """Wait for the turn of ``member``, which lasts until :meth:`give`; return whether it came in time."""
+        with self._changed:
+            if member not in self._queue:
+                self._queue.append(member)
+            has_come = False
+            try:
+                has_come = self._changed.wait_for(lambda: self._queue[0] is member, timeout_s)
+            finally:
+                if not has_come:
+                    self._leave(member)
+            return has_come
+
+    def give(self, member: object) -> None:
+        """End the turn of ``member``; does nothing where it has none."""
+        with self._changed:
+            self._leave(member)
+
+    def _leave(self, member: object) -> None:
+        if member in self._queue:
+            self._queue.remove(member)
+            self._changed.notify_all()
+
+    @contextmanager
+    def turn(self, member: object, timeout_s: float) -> Iterator[None]:
+        """Have the turn in the block, if it comes in time; else SQLite's own lock is met."""
+        self.take(member, timeout_s)
+        try:
+            yield
+        finally:
+            self.give(member)
