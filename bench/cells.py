@@ -34,7 +34,7 @@ CELLS: Final = 200
 STOPS: Final = 10
 OVERHEAD_LIMIT_S: Final = 0.005
 STOP_LIMIT_S: Final = 0.5
-FRAME_LIMIT: Final = 0.5
+FRAME_LIMIT: Final = 0.4
 ENDLESS: Final = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 SCHEMA: Final = f"""
 CREATE TABLE small (a, b); INSERT INTO small VALUES (1, 'x'), (2, 'y');

@@ -34,10 +34,10 @@ def without_an_index(flights: Path) -> Path:
     return target
 
 
-def large(folder: Path) -> Path:
-    """Return a database of 2 GB: rows of 16 kB that do not compress."""
-    target = folder / "large.db"
-    if target.exists() and target.stat().st_size >= LARGE_BYTES:
+def large(folder: Path, size: int = LARGE_BYTES) -> Path:
+    """Return a database of ``size`` bytes, 2 GB: rows of 16 kB that do not compress."""
+    target = folder / ("large.db" if size == LARGE_BYTES else f"large-{size // 10**6}.db")
+    if target.exists() and target.stat().st_size >= size:
         return target
     folder.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
@@ -47,12 +47,12 @@ def large(folder: Path) -> Path:
         db.pragma("synchronous", 0)
         db.execute("CREATE TABLE block(id INTEGER PRIMARY KEY, body BLOB NOT NULL)")
         with db:
-            db.executemany("INSERT INTO block(body) VALUES (?)", large_rows())
+            db.executemany("INSERT INTO block(body) VALUES (?)", large_rows(size))
     return target
 
 
-def large_rows() -> Iterator[tuple[bytes]]:
-    """Yield rows until their pages hold ``LARGE_BYTES``."""
+def large_rows(size: int = LARGE_BYTES) -> Iterator[tuple[bytes]]:
+    """Yield rows until their pages hold ``size`` bytes."""
     chance = random.Random(1)  # noqa: S311 - test data
-    for _ in range(LARGE_BYTES // LARGE_ROW_BYTES):
+    for _ in range(size // LARGE_ROW_BYTES):
         yield (chance.randbytes(LARGE_ROW_BYTES),)

@@ -41,7 +41,7 @@ class Case:
 
 CASES: Final = (
     Case("partial bootstrap", ""),
-    Case("lookup by key", "SELECT * FROM flights WHERE id = 123456"),
+    Case("lookup by key", "SELECT * FROM flights WHERE id = 123456", 1.05),
     Case("lookup by index, 111 rows", "SELECT * FROM flights WHERE tailnum = 'N14228'"),
     Case("rows of an airport by index", AIRPORT, 0.5, pairs_max=1),
     Case("100 keys of IN", f"SELECT * FROM flights WHERE id IN ({SCATTERED})", pairs_max=2),

@@ -18,6 +18,7 @@ from memory import OURS, PYTURSO, client
 from peers import tursodb_server
 
 LIMIT_BYTES: Final = 200 * 10**6
+LIMIT: Final = 1.0
 
 
 def main(folder: Path) -> int:
@@ -45,6 +46,8 @@ def main(folder: Path) -> int:
             seconds(our_seconds),
             f"{seconds(their_seconds)} pyturso",
             f"{our_seconds / their_seconds:.2f}",
+            f"<= {LIMIT:.2f}",
+            our_seconds <= LIMIT * their_seconds,
         ),
     ]
     with tempfile.TemporaryDirectory(dir=folder) as work:

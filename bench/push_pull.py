@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from stock import Replica
 
 PUSH_PAIRS: Final = 5
-PUSH_LIMIT: Final = 0.5
+PUSH_LIMITS: Final = {"inserts": 0.5, "updates": 0.35}
 PULL_PAIRS: Final = 9
-PULL_LIMIT: Final = 1.0
+PULL_LIMIT: Final = 0.8
 PENDING: Final = 500
 PAGES: Final = 600
 BLOCK_BYTES: Final = 3_500
@@ -64,7 +64,7 @@ def pushed() -> list[Figure]:
                 f"push of {ROWS:,} {what}",
                 *in_turns(lambda: push(ours, "ours"), lambda: push(theirs, "theirs"), pairs=PUSH_PAIRS),  # noqa: B023 - called at once
                 peer="pyturso",
-                limit=PUSH_LIMIT,
+                limit=PUSH_LIMITS[what],
             )
             for what, push in (("inserts", inserts), ("updates", updates))
         ]
