@@ -193,6 +193,60 @@ def test_a_chosen_key_after_a_delete_is_kept(replica):
     assert [row["remote"] for _, row in mine.conflicts().iterrows()][-1] == {"id": 1, "name": "theirs"}
 
 
+MADE_AGAIN = {
+    "without AUTOINCREMENT": ("DROP TABLE auto", "CREATE TABLE auto (id INTEGER PRIMARY KEY, name)"),
+    "with it": ("DROP TABLE auto", "CREATE TABLE auto (id INTEGER PRIMARY KEY AUTOINCREMENT, name)"),
+    "under a name that was free": (
+        "ALTER TABLE auto RENAME TO old", "CREATE TABLE auto (id INTEGER PRIMARY KEY AUTOINCREMENT, name)"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MADE_AGAIN)
+@pytest.mark.parametrize("given_up", [False, True])
+def test_a_table_made_again_begins_anew(replica, name, given_up):
+    """What a table had used does not bind another one of its name, however often what waits is done again."""
+    mine, yours = replica("mine"), replica("yours")
+    mine.execute("INSERT INTO auto (name) VALUES ('a'), ('b'), ('c')")
+    mine.sync()
+    yours.pull()
+    for sql in MADE_AGAIN[name]:
+        mine.execute(sql)
+    mine.execute("INSERT INTO auto (name) VALUES ('first')")
+    mine.execute("UPDATE auto SET name = 'first!' WHERE id = 1")
+    if given_up:
+        mine.execute("INSERT INTO p (name) VALUES ('given up')")
+        mine.skip(numbers(mine)[-1])
+    yours.execute("INSERT INTO p (name) VALUES ('news')")
+    yours.push()
+    mine.pull()
+    assert by_name(mine, "auto") == {"first!": 1}
+    assert not len(mine.conflicts())
+    mine.sync()
+    yours.pull()
+    assert by_name(yours, "auto") == {"first!": 1}
+    tables = "SELECT name, sql FROM sqlite_schema WHERE name IN ('auto', 'old')"
+    assert rows(mine, tables) == rows(yours, tables)
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_renamed_table_keeps_what_it_used(replica, renamed):
+    """The keys of an AUTOINCREMENT table are used up under its other name too."""
+    mine, yours = replica("mine"), replica("yours")
+    if renamed:
+        mine.execute("ALTER TABLE auto RENAME TO other")
+    table = "other" if renamed else "auto"
+    mine.execute(f"INSERT INTO {table} (name) VALUES ('mine')")
+    yours.execute("INSERT INTO auto (name) VALUES ('x'), ('y')")
+    yours.execute("DELETE FROM auto")
+    yours.push()
+    mine.pull()
+    assert by_name(mine, table) == {"mine": 3}
+    mine.push()
+    yours.pull()
+    assert by_name(yours, table) == {"mine": 3}
+
+
 @pytest.mark.parametrize("their_row", ["there", "gone"])
 @pytest.mark.parametrize("pulled", [False, True])
 def test_autoincrement_uses_no_key_again(replica, their_row, pulled):

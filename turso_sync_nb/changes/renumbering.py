@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from turso_sync_nb.changes.model import Image, SqlValue, TableSchema, Transaction
+    from turso_sync_nb.changes.model import Image, SchemaChange, SqlValue, TableSchema, Transaction
 
 ROWID_MAX: Final = 2**63 - 1
 """SQLite's highest rowid; when it is taken, SQLite draws free ones by chance."""
@@ -54,23 +54,32 @@ class Renumbering:
         self._parents: dict[str, list[tuple[str, str]]] = {}
         self._waiting: dict[str, int] | None = None
         self._used = used_keys(raw)
+        """What the remote has used, of tables that it has and that are not dropped at this point."""
 
     @contextmanager
     def all_or_nothing(self, number: int = 0) -> Iterator[None]:
         """Replay the transaction ``number`` in the block; on failure forget the keys exchanged for it."""
         self._now = number
         before = {table: dict(keys) for table, keys in self._keys.items()}, list(self._exchanges)
+        used_before = dict(self._used)
         try:
             yield
         except BaseException:
             self._keys.clear()
             self._keys.update(before[0])
-            self._exchanges = before[1]
+            self._exchanges, self._used = before[1], used_before
             raise
 
-    def schema_changed(self) -> None:
-        """Look again at which table points at which."""
+    def schema_changed(self, change: SchemaChange | None = None) -> None:
+        """Look again at which table points at which; what ``change`` drops takes its used keys along."""
         self._parents.clear()
+        if change is not None and change.kind == "rename_table":
+            name = folded(change.name)
+            if name in self._used:
+                self._used[folded(change.to)] = self._used.pop(name)
+        elif change is not None and self._used:
+            left = used_keys(self._raw)
+            self._used = {name: key for name, key in self._used.items() if name in left}
 
     # A new key
 

@@ -232,7 +232,7 @@ class _Replay:
 
     def _schema(self, change: SchemaChange) -> SchemaChange | None:
         done = self.schema.apply(change)
-        self.renumbering.schema_changed()
+        self.renumbering.schema_changed(change)
         self.effects.done(change)
         return done
 
