@@ -95,6 +95,11 @@ def sent_of(everything: Iterable[Transaction]) -> list[Transaction]:
     return [one for one in everything if one.state == "pending" and _is_sent(one)]
 
 
+def applied_of(everything: Iterable[Transaction]) -> list[Transaction]:
+    """Return the transactions of ``everything`` that stand here."""
+    return [one for one in everything if one.state in ("pending", "refused")]
+
+
 def refused(replica: Replica) -> list[Transaction]:
     """Return the transactions that the remote would not take."""
     return [one for one in transactions_as_made(replica) if one.state == "refused"]

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.changes.model import Change, Transaction
     from turso_sync_nb.engine.lineage import Interval
-    from turso_sync_nb.engine.replacing import Surroundings
+    from turso_sync_nb.engine.replacing import Part
     from turso_sync_nb.engine.replay import Replayed
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.engine.reports import PullReport
@@ -221,7 +221,7 @@ class _Push:
         for batch in self._batches(waiting):
             former = self.replica.metadata.former_borders
             intervals = lineage.of_batch(everything, batch, at.change_id, former)
-            at = self._sent(batch, at, intervals)
+            at = self._sent(batch, everything, at, intervals)
 
     def arrived(self) -> str:
         """Say how much of what was to be sent the remote has, as far as it tells that soon."""
@@ -279,8 +279,10 @@ class _Push:
         if batch:
             yield batch
 
-    def _sent(self, batch: list[Transaction], at: Position, intervals: list[Interval]) -> Position:
-        """Send one batch; return where the remote is then."""
+    def _sent(
+        self, batch: list[Transaction], everything: list[Transaction], at: Position, intervals: list[Interval]
+    ) -> Position:
+        """Send one batch of ``everything`` that waits; return where the remote is then."""
         replica, last_change_id = self.replica, batch[-1].last_id
         after = Position(replica.metadata.pull_gen, last_change_id)
         is_old = replica.metadata.pushed_since_pull and not self.is_based
@@ -288,12 +290,12 @@ class _Push:
         replica.save(pushed_since_pull=True)  # an answer may get lost
         split_ids: set[int] = set()
         with outbox.database(replica) as raw:
-            around = surroundings(raw, batch)
+            parts = surroundings(raw, outbox.applied_of(everything), batch)
             # after a transform nobody knows what becomes of the keys
             guards = used_keys.guards(raw, batch) if self.transform is None else []
         while True:
             report_progress("preparing")
-            statements = [*head, *self._statements(batch, split_ids, around), *end]
+            statements = [*head, *self._statements(batch, split_ids, parts), *end]
             failpoint("push: before sending")
             report_progress("sending")
             replica.unanswered = True
@@ -347,13 +349,14 @@ class _Push:
         return known is not None and known[1] is SKIP
 
     def _statements(
-        self, batch: list[Transaction], split_ids: set[int], around: Surroundings
+        self, batch: list[Transaction], split_ids: set[int], parts: dict[int, list[Part]]
     ) -> list[PushStatement]:
         try:
             return [
                 statement
                 for one in batch
-                for statement in statements_of(one, self.transform, split_ids, around)
+                for changes, around in parts[one.number]
+                for statement in statements_of(one, changes, self.transform, split_ids, around)
             ]
         except UnsendableError as error:
             raise self._refused(error.transaction, error.change, str(error)) from None

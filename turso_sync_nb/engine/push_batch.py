@@ -74,19 +74,20 @@ class Failure:
 
 def statements_of(
     transaction: Transaction,
+    changes: Sequence[Change],
     transform: Transform | None,
     split_ids: Container[int] = (),
     around: Surroundings = ALONE,
 ) -> Iterator[PushStatement]:
-    """Yield the statements that do ``transaction`` on the remote; ignored tables are left out.
+    """Yield the statements that do ``changes`` of a transaction on the remote; ignored tables are left out.
 
-    Changes whose ids are in ``split_ids`` get a statement each.
+    Those whose ids are in ``split_ids`` get a statement each.
 
     Raises:
         UnsendableError: a value cannot be sent.
     """
     run = StatementMerger(transaction, around)
-    for victims, change in _with_victims(transaction, transform, around):
+    for victims, change in _with_victims(changes, transform, around):
         if isinstance(change, RowChange) and change.outcome == "carried":
             if not to_sql.is_carried_by_key(change):
                 yield from run.end()
@@ -112,10 +113,10 @@ def statements_of(
 
 
 def _with_victims(
-    transaction: Transaction, transform: Transform | None, around: Surroundings
+    changes: Sequence[Change], transform: Transform | None, around: Surroundings
 ) -> Iterator[tuple[list[RowChange] | None, Change]]:
     """Yield each change with the rows that make way for it; ``None``: it is not sent as REPLACE."""
-    for victims, change in parted(transaction.changes, around):
+    for victims, change in parted(changes, around):
         together = (*victims, change)
         replaces = isinstance(change, RowChange) and around.replaces(victims, change)
         if not replaces or (transform and any(transform(one) is not None for one in together)):

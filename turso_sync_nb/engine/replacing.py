@@ -6,19 +6,20 @@ that made way here is there as it was, and no other row would make way.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import apsw
 
 from turso_sync_nb.changes import to_sql
-from turso_sync_nb.changes.definitions import has_upsert, object_type, reaching, writes_rows
-from turso_sync_nb.changes.model import RowChange, SchemaChange
+from turso_sync_nb.changes.definitions import has_upsert, reaching, writes_rows
+from turso_sync_nb.changes.model import Definition, RowChange, SchemaChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.schema import uniques_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    import apsw
 
     from turso_sync_nb.changes.model import Change, Conflict, Transaction
     from turso_sync_nb.changes.schema import Uniques
@@ -32,8 +33,7 @@ class Surroundings:
     that write rows: those do with rows in their way what the statement does. ``upserting`` ones have an
     upsert in a trigger, whose DO UPDATE ``tursodb`` ignores under OR IGNORE. Triggers that those triggers
     fire count too. ``uniques`` are those of tables on which rows are replaced; a table with an index on an
-    expression is not among them, nor one whose names, columns or indexes change in the same batch: they are
-    no more what they were.
+    expression is not among them.
     """
 
     triggered: frozenset[str] = frozenset()
@@ -68,31 +68,103 @@ ALONE: Final = Surroundings()
 """Nothing is known of the tables."""
 
 
-def surroundings(raw: apsw.Connection, transactions: Iterable[Transaction]) -> Surroundings:
-    """Return what the database of ``raw`` says about the tables that ``transactions`` change."""
-    triggers: Any = raw.execute("SELECT tbl_name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
-    changes = [change for one in transactions for change in one.changes]
-    altered = {name for change in changes if isinstance(change, SchemaChange) for name in _tables(change)}
-    replaced = {
-        folded(change.shape.table): change.shape.table
-        for change in changes
-        if isinstance(change, RowChange)
-        and (change.by_replace or change.conflict == "replace" or change.shape.on_conflict)
-    }
-    found = {name: uniques_of(raw, table) for name, table in replaced.items() if name not in altered}
-    known = {name: uniques for name, uniques in found.items() if uniques is not None}
-    triggered = frozenset(folded(table) for table, _ in triggers)
-    return Surroundings(triggered, reaching(triggers, writes_rows), reaching(triggers, has_upsert), known)
+Part: TypeAlias = "tuple[Sequence[Change], Surroundings]"
+"""Changes of a transaction with what they met."""
 
 
-def _tables(change: SchemaChange) -> Iterator[str]:
-    """Yield the folded names of tables that have other names, columns or indexes after a schema change."""
-    kind = object_type(change.sql)
-    is_made = change.kind == "create" and kind == "table"
-    if is_made or change.kind in ("add_column", "pragma") or kind in ("trigger", "view"):
-        return
-    yield from (folded(change.name), folded(change.to))
-    yield from (folded(one.table) for one in (*change.was, *change.now))
+def surroundings(
+    raw: apsw.Connection, applied: Sequence[Transaction], batch: Iterable[Transaction]
+) -> dict[int, list[Part]]:
+    """Return the parts of each transaction of ``batch``, by its number, with what they met here.
+
+    That is not what is there now: waiting transactions that follow may have changed the schema. So the
+    definitions of ``raw`` are followed back over the schema changes of ``applied``: what waits and stands.
+    """
+    numbers = {one.number for one in batch}
+    state = _State(raw, None)
+    found: dict[int, list[Part]] = {}
+    for transaction in reversed(applied):
+        for changes in reversed(list(_parts(transaction.changes))):
+            if isinstance(changes[-1], SchemaChange):
+                state = state.before(changes[-1])
+            if transaction.number in numbers:
+                found.setdefault(transaction.number, []).insert(0, (changes, state.surroundings(changes)))
+    return found
+
+
+def _parts(changes: Iterable[Change]) -> Iterator[list[Change]]:
+    """Yield changes up to each change of the schema, with it."""
+    part: list[Change] = []
+    for change in changes:
+        part.append(change)
+        if isinstance(change, SchemaChange):
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+class _State:
+    """The schema at one moment: ``definitions``, or as it is now in ``raw``."""
+
+    def __init__(self, raw: apsw.Connection, definitions: dict[tuple[bool, str], Definition] | None) -> None:
+        self._raw = raw
+        self._definitions = definitions
+        self._known: dict[str, Uniques | None] = {}
+        rows: list[Any] = [one[1:] for one in self._all() if one.type == "trigger"]
+        triggers = [(table, sql) for _, table, sql in rows]
+        self._triggers = (
+            frozenset(folded(table) for table, _ in triggers),
+            reaching(triggers, writes_rows),
+            reaching(triggers, has_upsert),
+        )
+
+    def before(self, change: SchemaChange) -> _State:
+        """Return the schema as ``change`` found it; the same one where it does not matter."""
+        if not change.was and not change.now:  # a pragma; or on a tape of an earlier version: who knows
+            return self if change.kind == "pragma" else _State(self._raw, {})
+        definitions = {_key(one): one for one in self._all()}
+        for one in change.now:
+            definitions.pop(_key(one), None)
+        return _State(self._raw, definitions | {_key(one): one for one in change.was})
+
+    def surroundings(self, changes: Iterable[Change]) -> Surroundings:
+        """Return what ``changes`` meet."""
+        replaced = {
+            folded(change.shape.table): change.shape.table
+            for change in changes
+            if isinstance(change, RowChange)
+            and (change.by_replace or change.conflict == "replace" or change.shape.on_conflict)
+        }
+        for name, table in replaced.items():
+            if name not in self._known:
+                self._known[name] = self._uniques(table)
+        known = {name: uniques for name in replaced if (uniques := self._known[name]) is not None}
+        return Surroundings(*self._triggers, known)
+
+    def _all(self) -> Iterable[Definition]:
+        if self._definitions is not None:
+            return self._definitions.values()
+        query = "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
+        rows: list[Any] = self._raw.execute(query).fetchall()
+        return [Definition(*row) for row in rows]
+
+    def _uniques(self, table: str) -> Uniques | None:
+        if self._definitions is None:
+            return uniques_of(self._raw, table)
+        with closing(apsw.Connection(":memory:")) as scratch:
+            try:
+                for kind in ("table", "index"):
+                    for one in self._definitions.values():
+                        if one.type == kind and folded(one.table) == folded(table):
+                            scratch.execute(one.sql)
+            except apsw.Error:
+                return None  # a collation of the user's
+            return uniques_of(scratch, table)
+
+
+def _key(one: Definition) -> tuple[bool, str]:
+    return one.type == "trigger", folded(one.name)
 
 
 def parted(changes: Iterable[Change], around: Surroundings) -> Iterator[tuple[list[RowChange], Change]]:
