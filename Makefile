@@ -76,6 +76,7 @@ test-fast: $(READY) $(PEERS)
 
 soak: $(READY) $(PEERS)
 	PYTHONPATH=tests $(BIN)/python tests/simulation/soak.py $(SOAK_SECONDS) $(SEED)
+	PYTHONPATH=tests $(BIN)/python tests/simulation/soak.py $$(($(SOAK_SECONDS) / 2)) $(SEED) tursodb
 	PYTHONPATH=tests:tests/sync $(BIN)/python tests/sync/random_ddl.py embedded $$(($(SOAK_SECONDS) / 4)) $(SEED)
 	PYTHONPATH=tests:tests/sync $(BIN)/python tests/sync/random_ddl.py tursodb $$(($(SOAK_SECONDS) / 4)) $(SEED)
 	TSN_SOAK=1 $(BIN)/pytest tests/sync/test_random_sql.py tests/sync/test_random_triggers.py tests/simulation/test_outbox_runs.py --hypothesis-show-statistics $(PYTEST_ARGS)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from model import Meeting
     from peer import Peer
+    from programs import Taste
 
 VALUES: Final = (None, 0, -1, 2.5, "", "text", b"\0\xff", "long " * 1500)
 KEYS_MAX: Final = 12
@@ -34,10 +35,10 @@ INSERT INTO hits VALUES (1, 0);
 """
 
 
-def schema(chance: Random) -> str:
+def schema(chance: Random, taste: Taste) -> str:
     """Return the schema of the tables, as chance has it."""
     return _SCHEMA.format(
-        form=chance.choice(("", "WITHOUT ROWID")),
+        form=chance.choice(("", "WITHOUT ROWID")) if taste.is_sqlite else "",
         auto=chance.choice(("", "AUTOINCREMENT")),
         when="AFTER",
     )
@@ -163,7 +164,7 @@ class Fight:
                 return  # it is taken
             raise
         self.known.tokens |= {self.token, child, *([f"{self.token}-claim"] if name else [])}
-        self.known.parents[child] = self.token
+        self.known.parents[child] = [self.token]
 
     def move(self) -> None:
         """Give a child another parent that is here."""
@@ -173,7 +174,7 @@ class Fight:
         if parents and children:
             (key, token), child = self.chance.choice(parents), self.chance.choice(children)
             self._write("UPDATE child SET parent = ? WHERE token = ?", key, child)
-            self.known.parents[child] = token
+            self.known.parents.setdefault(child, []).append(token)
 
     def count(self) -> None:
         """Raise the counter that everybody raises."""

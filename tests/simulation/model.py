@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 from programs import UNCOMPARED, Names, log_schema
 
+from turso_sync_nb.changes.definitions import tokens
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -25,14 +27,15 @@ COUNTED: Final = -1
 class Mirror:
     """Plain SQLite that gets the statements for the tables of one replica."""
 
-    def __init__(self, who: int) -> None:
+    def __init__(self, who: int, shared: str) -> None:
+        self._shared, self._cells = shared, f"SELECT k, c{who}, nc{who} FROM cells"
         self.names = Names(who)
         pattern = self.names.prefix.replace("_", "[_]") + "*"
         self._schema = (
             f"SELECT type, name, sql FROM sqlite_schema WHERE tbl_name GLOB '{pattern}' AND sql IS NOT NULL"
         )
         self.raw = apsw.Connection(":memory:")
-        self.raw.execute(log_schema(self.names))
+        self.raw.execute(log_schema(self.names) + shared)
 
     def run(self, sql: str, arguments: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Run a statement; return its rows."""
@@ -45,9 +48,15 @@ class Mirror:
 
     def difference(self, run: Run) -> str:
         """Return how another place differs from this one; empty when it does not."""
-        wanted, seen = sorted(self.run(self._schema)), sorted(run(self._schema))
+        wanted, seen = (
+            sorted((kind, name, _compared(sql)) for kind, name, sql in place(self._schema))
+            for place in (self.run, run)
+        )
+        cells, there = (sorted(map(repr, place(self._cells))) for place in (self.run, run))
+        if cells != there:
+            return f"cells {only(there, cells)}, wrote {only(cells, there)}"
         if wanted != seen:
-            return f"schema {_only(seen, wanted)}, wrote {_only(wanted, seen)}"
+            return f"schema {only(seen, wanted)}, wrote {only(wanted, seen)}"
         for kind, name, _ in wanted:
             if kind != "table":
                 continue
@@ -56,13 +65,15 @@ class Mirror:
             query = f'SELECT {named} FROM "{name}"'
             want, have = (sorted(map(repr, place(query))) for place in (self.run, run))
             if want != have:
-                return f"{name} {_only(have, want)}, wrote {_only(want, have)}"
+                return f"{name} {only(have, want)}, wrote {only(want, have)}"
         return ""
 
     def adopt(self, run: Run) -> None:
         """Take the state of another place."""
         schema = run(self._schema)
         self.raw = apsw.Connection(":memory:")
+        self.raw.execute(self._shared + "DELETE FROM cells")
+        self._copy(run, "cells")
         for wanted in ("table", "index", "view", "trigger"):
             for kind, name, sql in schema:
                 if kind == wanted:
@@ -103,7 +114,7 @@ class Rows:
         for table, want in wanted.items():
             have = sorted(map(repr, run(f"SELECT * FROM {table} WHERE who = {who}")))
             if want != have:
-                return f"{table} {_only(have, want)}, wrote {_only(want, have)}"
+                return f"{table} {only(have, want)}, wrote {only(want, have)}"
         return ""
 
 
@@ -117,8 +128,8 @@ class Meeting:
     """Of rows that a statement deleted, committed or not, or whose table it dropped."""
     keys: dict[str, int] = field(default_factory=dict)
     """The key of a row of ``shared`` that was inserted under a key of the user's."""
-    parents: dict[str, str] = field(default_factory=dict)
-    """The token of the parent that a row of ``child`` was written for."""
+    parents: dict[str, list[str]] = field(default_factory=dict)
+    """The tokens of the parents that a row of ``child`` was written for, one after the other."""
     hits: int = 0
     """How often the counter was raised."""
     is_revised: bool = False
@@ -133,15 +144,17 @@ class Meeting:
         there = {token for _, token in shared + parents} | {token for token, _ in children}
         there |= {token for (token,) in run("SELECT token FROM claim")} | self._fought(run)
         for token in sorted(self.tokens - self.deleted - there):
-            if repr(token) not in told + self.told:
+            if repr(token) not in told:
                 return f"the row {token} vanished, and nothing lists it"
         for key, token in shared:
             if token in self.keys and self.keys[token] != key:
                 return f"the row {token} was written under key {self.keys[token]}, and has {key}"
         by_key = dict(parents)
         for token, key in children:
-            meant, found = self.parents.get(token), by_key.get(key)
-            if found is not None and found != meant and meant not in self.deleted:
+            meant, found = self.parents.get(token, [""]), by_key.get(key)
+            if repr(token) in told and found in meant:
+                continue  # it was moved, and that was given up
+            if found is not None and found != meant[-1] and meant[-1] not in self.deleted:
                 return f"the child {token} of {meant} points at {found}"
         return ""
 
@@ -160,7 +173,14 @@ class Meeting:
         return {row[0] for name in names for row in run(f'SELECT token FROM "{name}"')}
 
 
-def _only(some: Iterable[Any], others: Iterable[Any]) -> str:
+def _compared(sql: str) -> str:
+    """Return a definition in one spelling: servers have their own."""
+    words = " ".join(token.text for token in tokens(sql))
+    return words.replace(" if not exists ", " ").removesuffix(" ;")
+
+
+def only(some: Iterable[Any], others: Iterable[Any]) -> str:
+    """Return what is among ``some`` and not among ``others``, as a message shows it."""
     left = list(others)
     found = []
     for one in some:

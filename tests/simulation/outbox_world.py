@@ -16,13 +16,12 @@ from unittest import mock
 
 import apsw
 import httpx
+from served import SERVERS, Served
 from wire import Wire
 
 import turso_sync_nb as tsn
 from turso_sync_nb.remote.http import HttpRemote
 from turso_sync_nb.remote.retry import RetryPolicy
-from turso_sync_nb.server.database import Database
-from turso_sync_nb.server.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,8 +46,8 @@ PIPELINE: Final = "/v2/pipeline"
 class FaultyWire(Wire):
     """Loses, delays and repeats requests and answers of the pipeline."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, served: Served) -> None:
+        super().__init__(served)
         self.next: deque[str] = deque()
         self.late: list[httpx.Request] = []
         self.earlier: list[bytes] = []
@@ -121,8 +120,8 @@ class User:
 class World:
     """The server and its replicas."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, seed: int, server: str = "embedded") -> None:
+        self.folder, self.server = folder, server
         self.chance = random.Random(f"outbox {seed}")
         self.written = 0
         self.met: Counter[str] = Counter()
@@ -130,12 +129,13 @@ class World:
 
     def __enter__(self) -> Self:
         with ExitStack() as held:
-            raw = apsw.Connection(str(self.folder / "served.db"))
+            source = self.folder / "source.db"
+            raw = apsw.Connection(str(source))
             raw.execute(SCHEMA)
             raw.close()
-            database = held.enter_context(Database(self.folder / "served.db", DEFAULT_LIMITS))
-            self.database = database
-            self.wire = FaultyWire(database)
+            self.served: Served = SERVERS[self.server](self.folder, source)
+            held.callback(self.served.close)
+            self.wire = FaultyWire(self.served)
 
             def remote(url: Any, *arguments: Any, **options: Any) -> HttpRemote:
                 options |= {"transport": self.wire, "retry": RetryPolicy(attempts=1), "compress": False}
@@ -292,12 +292,7 @@ class World:
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Return rows of the served database, past the wire."""
-        raw = apsw.Connection(str(self.database.path), flags=apsw.SQLITE_OPEN_READWRITE)
-        raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        try:
-            return raw.execute(sql).fetchall()
-        finally:
-            raw.close()
+        return self.served.rows(sql)
 
     def wrong(self) -> list[str]:
         """Return what is not as it must be."""
@@ -325,9 +320,9 @@ class World:
         return found
 
 
-def failure_of(seed: int, count: int, folder: Path, spoil: str = "") -> list[str]:
+def failure_of(seed: int, count: int, folder: Path, spoil: str = "", server: str = "embedded") -> list[str]:
     """Run ``count`` steps of ``seed``, then the statement ``spoil`` on the server; return what is wrong."""
-    with World(folder, seed) as world:
+    with World(folder, seed, server) as world:
         kinds, weights = STEPS[::2], STEPS[1::2]
         for kind in world.chance.choices(kinds, weights, k=count):  # type: ignore[arg-type] # words and numbers
             world.take(str(kind), world.chance.randrange(REPLICAS))

@@ -47,7 +47,7 @@ REFUSALS: Final = (
 class Peer:
     """A replica, its models, and the folder in which it is just now."""
 
-    def __init__(self, who: int, folder: Path, chance: Random, *, transforms: bool) -> None:
+    def __init__(self, who: int, folder: Path, chance: Random, shared: str, *, transforms: bool) -> None:
         self.who, self.home, self.lives = who, folder, 0
         self.policy = chance.choice(POLICIES)
         self.options: dict[str, Any] = {"conflict_policy": self.policy}
@@ -60,7 +60,7 @@ class Peer:
             self.options["push_operations_threshold"] = chance.randrange(1, 9)
         self.enforces = chance.random() < 1 / 3
         self.is_double = chance.random() < 1 / 2
-        self.mirror = Mirror(who)
+        self.mirror = Mirror(who, shared)
         self.rows = Rows()
         self.before: Rows | None = None
         """The rows as they were when the open transaction began."""
@@ -141,8 +141,9 @@ class Peer:
             if not self.db.in_transaction:
                 self.rolled_back()
             raise refused
-        if refused is not None and not isinstance(refused, apsw.Error):
-            if not any(part in str(refused) for part in REFUSALS):
+        is_mismatch = "foreign key mismatch" in str(refused)  # SQLite looks at it where there are triggers
+        if is_mismatch or (refused is not None and not isinstance(refused, apsw.Error)):
+            if not is_mismatch and not any(part in str(refused) for part in REFUSALS):
                 raise WrongError(f"refused {sql[:200]!r}: {refused}")
             self.refused += 1
             if not self.db.in_transaction:
@@ -172,8 +173,19 @@ class Peer:
         self.before = self.rows.copy()
 
     def commit(self) -> None:
-        """Commit what is open."""
-        self.db.execute("COMMIT")
+        """Commit what is open; one that is stopped is done or rolled back, whole."""
+        try:
+            self.db.execute("COMMIT")
+        except BaseException:
+            if not self.db.in_transaction:
+                if self._difference():
+                    self.rolled_back()
+                else:
+                    self._committed()
+            raise
+        self._committed()
+
+    def _committed(self) -> None:
         self.mirror.run("COMMIT")
         self.before = None
 
@@ -194,8 +206,11 @@ class Peer:
         """Compare what the replica shows with what its user did."""
         if self.is_restored:
             return
-        if wrong := self.rows.difference(self.who, self.run) or self.mirror.difference(self.run):
+        if wrong := self._difference():
             raise WrongError(f"replica {self.who} shows {wrong}")
+
+    def _difference(self) -> str:
+        return self.rows.difference(self.who, self.run) or self.mirror.difference(self.run)
 
 
 def _attempt(execute: Callable[..., Any], sql: str, arguments: tuple[Any, ...]) -> Exception | None:

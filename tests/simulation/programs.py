@@ -6,11 +6,14 @@ no statement may depend on the order in which rows without an integer key are fo
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import random_rows
 from random_rows import RESOLUTIONS
+from registers import ODD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
     Run = Callable[[str], list[tuple[Any, ...]]]
     Statement = tuple[str, tuple[Any, ...]]
+    Values = tuple[Any, ...]
 
 WIDE: Final = 60
 """Columns of the widest form: an expression over each in turn is deeper than the server allows."""
@@ -49,7 +53,16 @@ _FORMS: Final = (
     "(id INTEGER PRIMARY KEY, c0 REFERENCES {other} ON DELETE CASCADE, c1)",
     "(id INTEGER PRIMARY KEY, " + ", ".join(f"c{n}" for n in range(WIDE)) + ")",
     "(" + ", ".join(f"c{n}" for n in range(WIDE)) + ")",
+    "(k TEXT PRIMARY KEY, c0 INTEGER, c1 REAL, c2 NUMERIC)",
+    "(k INT PRIMARY KEY, c0 TEXT, c1 BLOB)",
+    "(k REAL PRIMARY KEY, c0, c1)",
+    "(k NUMERIC, c0 NUMERIC UNIQUE, c1 REAL, PRIMARY KEY (k))",
+    "(a TEXT, b REAL, c0 INTEGER, c1, PRIMARY KEY (a, b))",
+    "(k INTEGER PRIMARY KEY, c0 REAL UNIQUE, c1 TEXT COLLATE NOCASE UNIQUE, c2 NUMERIC)",
+    "(c0 NUMERIC, c1 REAL, c2 TEXT, c3 INTEGER)",
 )
+_LACKING: Final = re.compile(r"WITHOUT ROWID| AS \(|PRIMARY KEY \(k\)")
+"""Forms that ``tursodb`` does not have, or writes in another way when it is altered."""
 
 
 @dataclass(frozen=True)
@@ -106,38 +119,74 @@ def tables(run: Run, names: Names) -> list[Table]:
     return found
 
 
-def statement(rnd: Random, found: list[Table], names: Names) -> Statement:
+@dataclass(frozen=True)
+class Taste:
+    """What a run has of forms of tables, of values, and of kinds of statements."""
+
+    forms: tuple[str, ...]
+    values: tuple[Any, ...]
+    odd: tuple[Any, ...]
+    """All odd values that the server can show."""
+    schema: float
+    """The share of statements that change the schema."""
+    trigger: float
+    """The share of statements that make triggers."""
+    makers: tuple[float, ...]
+    """The weights of what else there is."""
+    is_sqlite: bool
+    """Whether the server is SQLite."""
+
+
+def taste(rnd: Random, server: str) -> Taste:
+    """Return what chance has a run be like, of what a server can hold."""
+    is_sqlite = server == "embedded"
+    all_forms = _FORMS if is_sqlite else tuple(form for form in _FORMS if not _LACKING.search(form))
+    forms = rnd.sample(all_forms, rnd.choice((2, 4, len(all_forms))))
+    odd = tuple(value for value in ODD if is_sqlite or value != math.inf)  # tursodb's answers have none
+    values = rnd.choice((_VALUES, odd, rnd.sample((*_VALUES, *odd), 6)))
+    return Taste(
+        forms=tuple(forms),
+        values=tuple(values),
+        odd=odd,
+        schema=rnd.choice((0.05, 0.15, 0.3)),
+        trigger=rnd.choice((0.0, 0.1, 0.2)),
+        makers=tuple(rnd.choice((0.3, 1, 1, 3)) * often for often in (3, 3, 1, 1, 1)),
+        is_sqlite=is_sqlite,
+    )
+
+
+def statement(rnd: Random, found: list[Table], names: Names, taste: Taste) -> Statement:
     """Return a statement for the tables ``found``; it may fail."""
-    kind = rnd.randrange(20)
-    if not found or kind < 3:
-        return _schema_change(rnd, found, names), ()
-    if kind < 5:
+    kind = rnd.random()
+    if not found or kind < taste.schema:
+        return _schema_change(rnd, found, names, taste), ()
+    if kind < taste.schema + taste.trigger:
         return _trigger(rnd, found, names), ()
-    make = rnd.choice((_insert, _insert, _insert, _update, _update, _update, _delete, _upsert, _copy))
-    sql, arguments = make(rnd, rnd.choice(found))
+    (make,) = rnd.choices((_insert, _update, _delete, _upsert, _copy), taste.makers)
+    sql, arguments = make(rnd, rnd.choice(found), taste.values)
     return rnd.choice(_BEFORE) + sql, arguments
 
 
 # Rows
 
 
-def _value(rnd: Random, table: Table, column: str) -> Any:
-    return random_rows.value(rnd, table, column, _VALUES)
+def _value(rnd: Random, table: Table, column: str, values: Values) -> Any:
+    return random_rows.value(rnd, table, column, values)
 
 
-def _insert(rnd: Random, table: Table) -> Statement:
-    return random_rows.insert(rnd, table, _VALUES)
+def _insert(rnd: Random, table: Table, values: Values) -> Statement:
+    return random_rows.insert(rnd, table, values)
 
 
-def _upsert(rnd: Random, table: Table) -> Statement:
-    return random_rows.upsert(rnd, table, _VALUES)
+def _upsert(rnd: Random, table: Table, values: Values) -> Statement:
+    return random_rows.upsert(rnd, table, values)
 
 
-def _copy(rnd: Random, table: Table) -> Statement:
+def _copy(rnd: Random, table: Table, values: Values) -> Statement:
     """Insert rows that are made of those that are there."""
     chosen = [column for column in table.columns if column not in table.key]
     if (table.key and not table.auto_key) or not chosen:
-        return _insert(rnd, table)
+        return _insert(rnd, table, values)
     names = ", ".join(f'"{column}"' for column in chosen)
     resolution = rnd.choice(RESOLUTIONS)
     begin = "WITH one AS (SELECT 1) " if rnd.randrange(3) == 0 else ""
@@ -145,52 +194,54 @@ def _copy(rnd: Random, table: Table) -> Statement:
     return f'{begin}INSERT {resolution}INTO "{table.name}" ({names}) {select}', ()
 
 
-def _update(rnd: Random, table: Table) -> Statement:
+def _update(rnd: Random, table: Table, values: Values) -> Statement:
     column, other = rnd.choice(table.columns), rnd.choice(table.columns)
-    where, arguments, is_one = _where(rnd, table)
+    where, arguments, is_one = _where(rnd, table, values)
     resolution = rnd.choice(RESOLUTIONS) if is_one else ""
     if rnd.randrange(4) == 0 and (is_one or column not in table.unique):
         setting, value = rnd.choice((f"\"{column}\" || '+'", f'"{column}" + 1', "NULL", f'"{column}"')), ()
     else:
-        setting, value = "?", (_value(rnd, table, column),)
+        setting, value = "?", (_value(rnd, table, column, values),)
     more = f', "{other}" = "{other}"' if other != column and rnd.randrange(3) == 0 else ""
     return f'UPDATE {resolution}"{table.name}" SET "{column}" = {setting}{more}{where}', (*value, *arguments)
 
 
-def _delete(rnd: Random, table: Table) -> Statement:
-    where, arguments, _ = _where(rnd, table)
+def _delete(rnd: Random, table: Table, values: Values) -> Statement:
+    where, arguments, _ = _where(rnd, table, values)
     return f'DELETE FROM "{table.name}"{where}', arguments
 
 
-def _where(rnd: Random, table: Table) -> tuple[str, tuple[Any, ...], bool]:
+def _where(rnd: Random, table: Table, values: Values) -> tuple[str, tuple[Any, ...], bool]:
     """Return a condition, and whether it is true of one row at most."""
     kind = rnd.randrange(8)
     if kind == 0:
         return "", (), False
     if kind == 1 or not table.key:
         column = rnd.choice(table.columns)
-        term, arguments = f'"{column}" IS ?', (_value(rnd, table, column),)
+        term, arguments = f'"{column}" IS ?', (_value(rnd, table, column, values),)
         if table.has_rowid and rnd.randrange(2):
             one = f'SELECT rowid FROM "{table.name}" WHERE {term} {table.order} LIMIT 1'
             return f" WHERE rowid = ({one})", arguments, True
         return f" WHERE {term}", arguments, False
     terms = " AND ".join(f'"{column}" = ?' for column in table.key)
-    return f" WHERE {terms}", tuple(_value(rnd, table, column) for column in table.key), True
+    return f" WHERE {terms}", tuple(_value(rnd, table, column, values) for column in table.key), True
 
 
 # The schema
 
 
-def _schema_change(rnd: Random, found: list[Table], names: Names) -> str:
+def _schema_change(rnd: Random, found: list[Table], names: Names, taste: Taste) -> str:
     if not found or rnd.randrange(3) == 0:
         name = rnd.choice(names.tables)
         if found and rnd.randrange(8) == 0:
             other = rnd.choice(found)
             return f'CREATE TABLE {name} AS SELECT * FROM "{other.name}" {other.order}'
         maybe = rnd.choice(("", "IF NOT EXISTS "))
-        return f"CREATE TABLE {maybe}{name} {rnd.choice(_FORMS).format(other=rnd.choice(names.tables))}"
+        return f"CREATE TABLE {maybe}{name} {rnd.choice(taste.forms).format(other=rnd.choice(names.tables))}"
     table = rnd.choice(found)
     column, new, name = rnd.choice(table.columns), rnd.choice(_COLUMNS), f'"{table.name}"'
+    if new == column and not taste.is_sqlite:
+        new = "c9"  # tursodb gives no column the name that it has
     changes = (
         f'ALTER TABLE {name} ADD COLUMN "{new}"',
         f"ALTER TABLE {name} ADD COLUMN \"{new}\" TEXT DEFAULT 'dflt'",

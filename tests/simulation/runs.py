@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from world import Step
 
 
-def failure_of(seed: int, steps: list[Step], folder: Path) -> tuple[str, Counter[str]]:
+def failure_of(
+    seed: int, steps: list[Step], folder: Path, server: str = "embedded"
+) -> tuple[str, Counter[str]]:
     """Run ``steps`` in ``folder``; return what went wrong, if anything did, and the faults that struck."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    at, world = -1, World(folder, seed)
+    at, world = -1, World(folder, seed, server)
     try:
         with world:
             for at, step in enumerate(steps):  # noqa: B007 - an error is told with it
@@ -40,19 +42,19 @@ def failure_of(seed: int, steps: list[Step], folder: Path) -> tuple[str, Counter
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def shrunk(seed: int, steps: list[Step], folder: Path) -> list[Step]:
+def shrunk(seed: int, steps: list[Step], folder: Path, server: str = "embedded") -> list[Step]:
     """Return fewer steps that go wrong in the same way, by leaving parts out."""
 
     def kind(failure: str) -> list[str]:
         return re.sub(r"[0-9]+", "", failure.partition(": ")[2]).split()[:WORDS_OF_A_KIND]
 
     until_s = time.monotonic() + SHRINK_S_MAX
-    wanted, size = kind(failure_of(seed, steps, folder)[0]), len(steps) // 2
+    wanted, size = kind(failure_of(seed, steps, folder, server)[0]), len(steps) // 2
     while size:
         at = 0
         while at < len(steps) and time.monotonic() < until_s:
             fewer = steps[:at] + steps[at + size :]
-            if kind(failure_of(seed, fewer, folder)[0]) == wanted:
+            if kind(failure_of(seed, fewer, folder, server)[0]) == wanted:
                 steps = fewer
             else:
                 at += size

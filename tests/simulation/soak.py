@@ -1,4 +1,7 @@
-"""Run the simulation for as long as asked (an hour): steps per second, faults by kind, seeds that failed."""
+"""Run the simulation for as long as asked: steps per second, faults by kind, seeds that failed.
+
+Run ``python tests/simulation/soak.py SECONDS SEED [tursodb]``, with ``tests`` in ``PYTHONPATH``.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +17,27 @@ from world import steps_of
 STEPS = 500
 
 
-def main(seconds: float, seed: int) -> int:
+def main(seconds: float, seed: int, server: str) -> int:
     """Run seed after seed, from ``seed`` on; return how many failed."""
     started_s, first, steps, failed, faults = time.monotonic(), seed, 0, 0, Counter[str]()
     with tempfile.TemporaryDirectory(prefix="tsn-simulation-") as folder:
         world = Path(folder) / "world"
         while time.monotonic() - started_s < seconds:
             run = steps_of(seed, STEPS)
-            failure, met = failure_of(seed, run, world)
+            failure, met = failure_of(seed, run, world, server)
             steps, faults = steps + STEPS, faults + met
             if failure:
                 failed += 1
-                few = shrunk(seed, run, world)
+                few = shrunk(seed, run, world, server)
                 print(f"seed {seed}: {failure}", *(f"  {step}" for step in few), sep="\n", flush=True)  # noqa: T201 - a script
             seed += 1
     spent_s = time.monotonic() - started_s
     kinds = ", ".join(f"{count} {kind}" for kind, count in faults.most_common())
-    print(f"{steps} steps, {steps / spent_s:.0f} a second, seeds {first} to {seed - 1}, {failed} failed")  # noqa: T201 - a script
+    said = f"{steps} steps, {steps / spent_s:.0f} a second, seeds {first} to {seed - 1}, {failed} failed"
+    print(f"{server}: {said}")  # noqa: T201 - a script
     print(f"faults: {kinds}")  # noqa: T201 - a script
     return failed
 
 
 if __name__ == "__main__":
-    sys.exit(main(float(sys.argv[1]), int(sys.argv[2])) > 0)
+    sys.exit(main(float(sys.argv[1]), int(sys.argv[2]), (sys.argv[3:] or ["embedded"])[0]) > 0)

@@ -6,6 +6,8 @@ import os
 
 import pytest
 from outbox_world import failure_of
+from peers import PeerMissingError, find_tursodb
+from skips import miss
 
 SEEDS = 300 if os.environ.get("TSN_SOAK") else 6
 STEPS = 60
@@ -15,6 +17,16 @@ STEPS = 60
 def test_nothing_is_lost_or_sent_twice(seed, tmp_path):
     """Over lost, late and repeated answers, skip, retry, edit, backup and restore."""
     assert failure_of(seed, STEPS, tmp_path) == []
+
+
+@pytest.mark.parametrize("seed", range(SEEDS // 3))
+def test_nor_is_anything_on_tursodb(seed, tmp_path):
+    """The same on the real server."""
+    try:
+        find_tursodb()
+    except PeerMissingError as error:
+        miss(str(error))
+    assert failure_of(1000 + seed, STEPS, tmp_path, server="tursodb") == []
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,12 @@ from unittest import mock
 import apsw
 import meeting
 import programs
+import registers
 import world_faults
-from model import COUNTED, Meeting
+from model import COUNTED, Meeting, only
 from peer import Peer, WrongError
+from registers import Registers
+from served import SERVERS, Served
 from wire import Wire
 
 import turso_sync_nb as tsn
@@ -30,8 +33,6 @@ from turso_sync_nb.engine import checkpoint, databases, opening, pull, replica
 from turso_sync_nb.engine.fetch import RemotePages
 from turso_sync_nb.remote.http import HttpRemote
 from turso_sync_nb.remote.retry import RetryPolicy
-from turso_sync_nb.server.database import Database
-from turso_sync_nb.server.limits import DEFAULT_LIMITS
 from turso_sync_nb.server.served_file import ServedFile
 from turso_sync_nb.storage.files import failpoints
 
@@ -44,11 +45,14 @@ SERVER_DEPTH_MAX: Final = 100
 """How deep an expression may be on the server: as on ``tursodb``."""
 
 STEPS: Final = (
-    *("rows", 12), *("statement", 26), *("fight", 12), *("schema", 4), *("begin", 4), *("commit", 5),
-    *("rollback", 1), *("savepoint", 2), *("push", 3), *("pull", 4), *("sync", 2), *("checkpoint", 1),
-    *("reopen", 1), *("revise", 1), *("network", 3), *("disk", 1), *("kill", 1), *("stop", 1),
-    *("exchange", 1), *("unreadable", 1), *("backup", 1), *("beside", 2), *("verify", 1),
+    *("rows", 8), *("statement", 26), *("cell", 6), *("register", 8), *("fight", 10), *("schema", 4),
+    *("begin", 4), *("commit", 5), *("rollback", 1), *("savepoint", 2), *("push", 3), *("pull", 4),
+    *("sync", 2), *("checkpoint", 1), *("reopen", 1), *("revise", 1), *("network", 3), *("disk", 1),
+    *("kill", 1), *("stop", 1), *("exchange", 1), *("unreadable", 1), *("backup", 1), *("beside", 2),
+    *("verify", 1), *("restart", 1), *("late", 1),
 )  # fmt: skip
+OFTEN: Final = (1 / 3, 1, 1, 3)
+"""How much of each kind a run has, of what is usual: runs that differ find more than runs that are alike."""
 
 
 class Step(NamedTuple):
@@ -62,18 +66,21 @@ class Step(NamedTuple):
 def steps_of(seed: int, count: int) -> list[Step]:
     """Return the run of ``seed``."""
     chance = random.Random(seed)
-    kinds, weights = STEPS[::2], STEPS[1::2]
-    drawn = chance.choices(kinds, weights, k=count)  # type: ignore[arg-type] # words and numbers in turn
+    kinds = STEPS[::2]
+    weights = [float(weight) * chance.choice(OFTEN) for weight in STEPS[1::2]]
+    drawn = chance.choices(kinds, weights, k=count)
     return [Step(str(kind), chance.randrange(REPLICAS), chance.getrandbits(32)) for kind in drawn]
 
 
 class World:
     """The server and its replicas."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.folder, self.seed = folder, seed
+    def __init__(self, folder: Path, seed: int, server: str = "embedded") -> None:
+        self.folder, self.seed, self.server = folder, seed, server
         self.chance = random.Random(f"world {seed}")
         self.known = Meeting()
+        self.registers = Registers()
+        self.taste = programs.taste(self.chance, server)
         self.faults: Counter[str] = Counter()
         self.now_s = 0.0
         self.point = 0
@@ -84,18 +91,21 @@ class World:
     def __enter__(self) -> Self:
         with ExitStack() as held:
             held.enter_context(self._deterministic())
-            raw = apsw.Connection(str(self.folder / "served.db"))
-            raw.execute(meeting.schema(self.chance))
+            source = self.folder / "source.db"
+            shared = registers.schema(self.chance, REPLICAS)
+            raw = apsw.Connection(str(source))
+            raw.execute(meeting.schema(self.chance, self.taste) + shared)
             for who in range(REPLICAS):
                 raw.execute(programs.log_schema(programs.Names(who)))
             raw.close()
-            self.database = held.enter_context(Database(self.folder / "served.db", DEFAULT_LIMITS))
-            self.wire = Wire(self.database)
+            self.served: Served = SERVERS[self.server](self.folder, source)
+            held.callback(self.served.close)
+            self.wire = Wire(self.served)
             transforms = self.chance.random() < 1 / 4
             self.peers: list[Peer] = []
             held.callback(lambda: [peer.close() for peer in self.peers])
             for who in range(REPLICAS):
-                self.peers.append(Peer(who, self.folder, self.chance, transforms=transforms))
+                self.peers.append(Peer(who, self.folder, self.chance, shared, transforms=transforms))
             self._held = held.pop_all()
         return self
 
@@ -176,7 +186,15 @@ class World:
     def _statement(self, peer: Peer, chance: random.Random) -> None:
         if not peer.is_restored:
             found = programs.tables(peer.mirror.run, peer.mirror.names)
-            peer.write_own(*programs.statement(chance, found, peer.mirror.names))
+            peer.write_own(*programs.statement(chance, found, peer.mirror.names, self.taste))
+
+    def _cell(self, peer: Peer, chance: random.Random) -> None:
+        if not peer.is_restored:
+            peer.write_own(*registers.cell_statement(chance, peer.who, self.taste.odd))
+
+    def _register(self, peer: Peer, chance: random.Random) -> None:
+        if not peer.in_transaction:
+            self.registers.write(peer, chance)
 
     def _fight(self, peer: Peer, chance: random.Random) -> None:
         if not peer.in_transaction:  # a transaction is of rows that are fought over, or of others
@@ -228,14 +246,11 @@ class World:
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Return rows of the served database, past the wire."""
-        raw = apsw.Connection(str(self.database.path), flags=apsw.SQLITE_OPEN_READWRITE)
-        raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        self.wire.is_answering = True  # what is not the replicas' own is not stopped
         try:
-            if self.is_unreadable:
-                raw.execute("PRAGMA writable_schema = ON")
-            return list(raw.execute(sql))
+            return self.served.rows(sql)
         finally:
-            raw.close()
+            self.wire.is_answering = False
 
     def _pull(self, peer: Peer, chance: random.Random) -> None:
         self._commit(peer, chance)
@@ -278,12 +293,22 @@ class World:
 
     def _in_which_replicas_met(self, peer: Peer) -> list[int]:
         """Return the transactions of a replica that touch nothing that it has to itself."""
-        own, found = {"own", "total", "bare", "hits"}, []
+        own, found = {"own", "total", "bare", "hits", "cells"}, []
         for number, rows in peer.db.changes().groupby("transaction"):
             names = set(rows["table"])
             if not (names & own or any(name.startswith(peer.mirror.names.prefix) for name in names)):
                 found.append(int(number))
         return found
+
+    def _refused_alone(self, peer: Peer) -> list[int]:
+        """Return what a server that is not SQLite refuses, and all after it."""
+        if self.taste.is_sqlite:
+            return []
+        waiting = peer.db.changes().to_dict("records")
+        refused = [int(one["transaction"]) for one in waiting if one["state"] == "refused"]
+        self.faults["refused by the server"] += len(set(refused))
+        numbers = {int(one["transaction"]) for one in waiting}
+        return sorted(number for number in numbers if refused and number >= min(refused))
 
     def _verify(self, peer: Peer, chance: random.Random) -> None:
         self._commit(peer, chance)
@@ -322,6 +347,12 @@ class World:
     def _unreadable(self, _: Peer, __: random.Random) -> None:
         world_faults.unreadable(self)
 
+    def _restart(self, _: Peer, __: random.Random) -> None:
+        world_faults.restart(self)
+
+    def _late(self, _: Peer, __: random.Random) -> None:
+        self.wire.arrive()
+
     def _backup(self, peer: Peer, chance: random.Random) -> None:
         world_faults.backup(self, peer, chance)
 
@@ -334,11 +365,15 @@ class World:
     def settle(self) -> None:
         """Without faults everybody pushes and pulls; then all is equal, and nothing was lost untold."""
         self.wire.faults.clear()
+        self.wire.arrive()
         world_faults.heal(self)
         self.now_s += 3
         for turn in range(3):
             for peer in self.peers:
                 self._settled(peer, gives_up=turn > 0)
+        for peer in self.peers:
+            with suppress(tsn.ConflictError):
+                self._pull(peer, self.chance)
         there = self.contents(self.rows)
         for peer in self.peers:
             peer.look()
@@ -346,9 +381,10 @@ class World:
             here = self.contents(peer.run)
             if differs := [name for name in here.keys() | there.keys() if here.get(name) != there.get(name)]:
                 name = min(differs)
+                ours, theirs = (place.get(name, ["nothing"]) for place in (here, there))
                 raise WrongError(
-                    f"in the end replica {peer.who} has {name} {str(here.get(name))[:300]}, "
-                    f"the server {str(there.get(name))[:300]}"
+                    f"in the end replica {peer.who} has {name} {only(ours, theirs)}, "
+                    f"the server {only(theirs, ours)}"
                 )
             if report := peer.db.verify(sample=None):
                 continue
@@ -359,7 +395,11 @@ class World:
 
     def _settled(self, peer: Peer, *, gives_up: bool) -> None:
         self._commit(peer, self.chance)
-        for number in self._in_which_replicas_met(peer) if gives_up else ():
+        numbers = self._in_which_replicas_met(peer) if gives_up else []
+        if gives_up and (refused := self._refused_alone(peer)):
+            numbers += refused
+            peer.is_restored = True
+        for number in numbers:
             with suppress(tsn.ConflictError, tsn.UsageError):
                 peer.db.skip(number)
         with suppress(tsn.ConflictError):
@@ -372,7 +412,8 @@ class World:
         for peer in self.peers:
             for conflict in peer.db.conflicts().to_dict("records"):
                 self.known.check_conflict(peer.who, conflict)
-        if wrong := self.known.wrong(self.rows, told):
+        told += self.known.told
+        if wrong := self.known.wrong(self.rows, told) or self.registers.wrong(self.rows, told):
             raise WrongError(wrong)
         ((counted, hits),) = self.rows(
             f"SELECT (SELECT n FROM total WHERE who = {COUNTED}), (SELECT n FROM hits)"

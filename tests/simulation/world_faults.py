@@ -7,7 +7,6 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-import apsw
 from wire import NETWORK_FAULTS
 
 import turso_sync_nb as tsn
@@ -25,8 +24,6 @@ POINTS_MAX: Final = 9
 
 CALLS_EXPONENT_MAX: Final = 12
 """Of the number of calls after which Ctrl-C comes: most verbs make fewer than 4096."""
-
-_UNREADABLE: Final = "CREATE MATERIALIZED VIEW unreadable AS SELECT 1"
 
 
 class KilledError(Exception):
@@ -117,29 +114,22 @@ def unreadable(world: World) -> None:
     elif not world.wire.is_other:
         world.faults["schema unreadable"] += 1
         world.is_unreadable = True
-        _unparsed(world, "INSERT INTO sqlite_schema VALUES ('view', 'unreadable', 'unreadable', 0, ?)",
-                  (_UNREADABLE,))  # fmt: skip
+        world.served.unreadable(to=True)
 
 
 def heal(world: World) -> None:
     """Have the true server again, and readable."""
     if world.is_unreadable:
-        _unparsed(world, "DELETE FROM sqlite_schema WHERE name = 'unreadable'", ())
+        world.served.unreadable(to=False)
     world.is_unreadable = world.wire.is_other = False
     world.now_s += 3.0
 
 
-def _unparsed(world: World, sql: str, arguments: tuple[Any, ...]) -> None:
-    raw = apsw.Connection(str(world.database.path), flags=apsw.SQLITE_OPEN_READWRITE)
-    raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-    raw.wal_autocheckpoint(0)
-    raw.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 0)
-    raw.execute("PRAGMA writable_schema = ON")
-    with raw:
-        raw.execute(sql, arguments)
-        cookie = raw.execute("PRAGMA schema_version").get
-        raw.execute(f"PRAGMA schema_version = {cookie + 1}")
-    raw.close()
+def restart(world: World) -> None:
+    """End the server, and start it again."""
+    if not world.is_unreadable:
+        world.faults["server restarted"] += 1
+        world.served.restart()
 
 
 def backup(world: World, peer: Peer, chance: Random) -> None:
