@@ -54,7 +54,7 @@ class Renumbering:
         self._parents: dict[str, list[tuple[str, str]]] = {}
         self._waiting: dict[str, int] | None = None
         self._used = used_keys(raw)
-        """What the remote has used, of tables that it has and that are not dropped at this point."""
+        """The highest keys that the remote has used, of tables that are not dropped at this point."""
 
     @contextmanager
     def all_or_nothing(self, number: int = 0) -> Iterator[None]:
