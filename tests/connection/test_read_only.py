@@ -62,6 +62,7 @@ VERBS: dict[str, Callable[[tsn.Connection], object]] = {
     "insert": lambda db: db.execute("INSERT INTO person (id, name) VALUES (99999, 'x')"),
     "create": lambda db: db.execute("CREATE TABLE made (x)"),
     "run": lambda db: db.run("UPDATE person SET name = 'x' WHERE id = 1"),
+    "pragma": lambda db: db.execute("PRAGMA user_version = 3"),
     "push": lambda db: db.push(),
     "pull": lambda db: db.pull(),
     "sync": lambda db: db.sync(),

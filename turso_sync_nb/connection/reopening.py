@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from turso_sync_nb.changes.capture import Capture
+from turso_sync_nb.changes.ddl import PRAGMAS
 from turso_sync_nb.changes.names import is_internal
 from turso_sync_nb.connection.authorizer import REFUSED_PRAGMAS, WRITES, refuse_inner_file
 from turso_sync_nb.connection.deadline import PROGRESS_STEPS, Deadline
@@ -236,6 +237,8 @@ class Reopenable:
                 raise UsageError(f"set PRAGMA {name}: refused here", hint=REFUSED_PRAGMAS[name])
             if name == "recursive_triggers" and not self._own:  # the session sets it, each time it is run
                 return int(apsw.SQLITE_IGNORE)
+            if name in PRAGMAS and database in (None, "main") and not self._own:  # kept in the database
+                refuse_if_fixed(self._replica, "write")
         if action in WRITES and database == "main" and not self._own:
             refuse_if_fixed(self._replica, "write")
         if action == apsw.SQLITE_ATTACH:
