@@ -1,9 +1,9 @@
 """Listen to the remote on a thread, by long polls, while there are subscribers.
 
-A remote that can is asked to wait for news (long poll); one that answers at once is asked every ``EVERY_S``.
-Nothing is fetched, unless somebody also wants a pull to be made of news. That waits as long as a connection
-of the process is in the middle of something, or one of ``pull_blockers`` names one.
-A remote that is away is asked again after a while that doubles.
+A remote that supports it is asked to wait for an update (long poll); one that answers at once is asked every
+``EVERY_S``. Nothing is fetched unless a subscriber also wants updates pulled. Such a pull waits while a
+connection of the process is in a transaction or has a cursor open, and while one of ``pull_blockers`` gives a
+reason. A remote that does not answer is asked again after a wait that doubles.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ WAIT_S: Final = 25.0
 """Seconds that the remote is asked to wait: less than proxies between (30 s and more) allow."""
 
 EVERY_S: Final = 5.0
-"""Between two questions to a remote that does not wait."""
+"""Seconds between two questions to a remote that does not wait; a request of some hundred bytes each."""
 
 PAUSE_S: Final = 1.0
-"""Between news and the next question, and between two looks at what holds a pull back."""
+"""Seconds between an update and the next question, and between two looks at what holds a pull back."""
 
 BACK_OFF_MAX_S: Final = 60.0
 """The longest wait, in seconds, before a remote that does not answer is asked again."""
@@ -43,7 +43,7 @@ END_WAIT_S: Final = 1.0
 
 @dataclass(frozen=True)
 class RemoteStatus:
-    """The state of the remote as heard: not asked, nothing new, something new, or no answer."""
+    """The remote's state as last asked: not asked, nothing new, something new, or no answer."""
 
     kind: Literal["off", "nothing", "news", "away"]
     text: str = ""
@@ -52,7 +52,10 @@ class RemoteStatus:
 
 @dataclass(frozen=True)
 class Subscription:
-    """Somebody's wish to be told, as long as ``owner`` (a connection) is open; ``pull`` is made of news."""
+    """A subscriber's callback, in force while ``owner`` (a connection) is open.
+
+    ``pull`` is called when there is an update, or None if that is only to be announced.
+    """
 
     owner: object
     callback: Callable[[RemoteStatus], object]
@@ -61,19 +64,19 @@ class Subscription:
 
 
 class RemoteListener:
-    """One for each replica; safe for threads. There is a thread only while there are wants."""
+    """One for each replica; safe for threads. A thread runs only while there are subscriptions."""
 
     def __init__(self, replica: Replica) -> None:
         self.status = RemoteStatus("off")
         self.pull_blockers: set[Callable[[], str]] = set()
-        """Each says why a pull that nobody asked for has to wait; an empty text: it need not."""
+        """Each returns why a pull that nobody asked for has to wait, or an empty text."""
         self._replica = replica
         self._lock = threading.Lock()
         self._subscriptions: dict[Hashable, Subscription] = {}
         self._polling: _PollingThread | None = None
 
     def subscribe(self, who: Hashable, subscription: Subscription) -> None:
-        """Tell ``who`` from now on, in place of what it wanted before.
+        """Begin or replace the subscription of ``who``, and call it with the present status.
 
         Raises:
             RemoteUnreachableError: there is no remote.
@@ -86,11 +89,14 @@ class RemoteListener:
         subscription.callback(self.status)
 
     def unsubscribe(self, who: Hashable) -> None:
-        """Tell ``who`` no more; does not wait for the thread, whose request is ended. May be repeated."""
+        """End the subscription of ``who``; the last one ends the thread, which is not waited for.
+
+        May be repeated.
+        """
         self._drop([who])
 
     def end(self, owner: object) -> None:
-        """Drop what was wanted on behalf of ``owner``, and wait for the thread if nothing is left."""
+        """End the subscriptions of ``owner``, and wait for the thread if none is left."""
         whose = [
             who for who, subscription in list(self._subscriptions.items()) if subscription.owner is owner
         ]
@@ -110,7 +116,7 @@ class RemoteListener:
         return ended.thread if ended else None
 
     def publish(self, polling: _PollingThread, status: RemoteStatus) -> None:
-        """Tell everyone what ``polling`` heard, unless that is not in force any more or they know it."""
+        """Call every subscriber with a ``status`` that is new, unless ``polling`` is no longer in force."""
         with self._lock:
             if polling is not self._polling or status == self.status:
                 return
@@ -120,7 +126,7 @@ class RemoteListener:
             subscription.callback(status)
 
     def pull(self) -> Callable[[], object] | None:
-        """Return how to make a pull of news, if somebody wants one."""
+        """Return the pull of a subscriber that wants updates pulled, or None."""
         with self._lock:
             return next(
                 (subscription.pull for subscription in self._subscriptions.values() if subscription.pull),
@@ -128,7 +134,7 @@ class RemoteListener:
             )
 
     def blocker_text(self) -> str:
-        """Say what a pull has to wait for; empty: nothing."""
+        """Return what a pull has to wait for, or an empty text."""
         return (
             next(filter(None, (blocks() for blocks in list(self.pull_blockers))), "")
             or self._replica.gate.busy()
@@ -136,7 +142,7 @@ class RemoteListener:
 
 
 class _PollingThread:
-    """One thread that asks, from the first want to the last one's end."""
+    """The thread that asks, from the first subscription to the last one's end."""
 
     def __init__(self, replica: Replica, listener: RemoteListener) -> None:
         self.wake = threading.Event()
@@ -168,9 +174,9 @@ class _PollingThread:
             self.wake.set()
 
     def _ask(self) -> None:
-        """Ask once, see to what is heard, and wait until the next question.
+        """Ask once, act on the answer, and wait until the next question.
 
-        How things stand is asked first, then for a change of it.
+        The first question is answered at once; the next ones wait at the remote for a change.
         """
         began_s = time.monotonic()
         waits = self._listener.status.kind == "nothing"
@@ -190,7 +196,10 @@ class _PollingThread:
             self._ended.wait(max(began_s + EVERY_S - time.monotonic(), 0) if waits else 0)
 
     def _handle_update(self) -> None:
-        """Say so, and pull if that is wanted; return when this replica has moved on, by whomever."""
+        """Publish that there is an update, and pull if a subscriber wants that.
+
+        Returns when the replica has another revision, whoever pulled it.
+        """
         revision = self._replica.metadata.revision
         while not self._ended.is_set() and self._replica.metadata.revision == revision:
             self.wake.clear()
@@ -211,7 +220,7 @@ class _PollingThread:
             self.wake.wait(wait_s)
 
     def _failed(self, kind: Literal["news", "away"], error: Exception) -> float:
-        """Say what went wrong; return how long to wait."""
+        """Publish an error; return the seconds to wait before the next try."""
         self._failures += 1
         wait_s = min(2.0 ** (self._failures - 1), BACK_OFF_MAX_S)
         text = f"{type(error).__name__}: {' '.join(str(error).split())}"
