@@ -21,7 +21,7 @@ import sys, time
 import turso_sync_nb as tsn
 from turso_sync_nb.engine.remote_listener import Subscription
 db = tsn.connect(sys.argv[1], sys.argv[2])
-db._replica.listener.subscribe("me", Subscription(db, lambda heard: print(heard.kind, flush=True)))
+db._replica.listener.subscribe("me", Subscription(db, lambda status: print(status.kind + "\\n", end="", flush=True)))
 while db._replica.listener.status.kind == "off":
     time.sleep(0.01)
 """
