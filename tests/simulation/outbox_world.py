@@ -32,8 +32,11 @@ CREATE TABLE p (id INTEGER PRIMARY KEY, token, u UNIQUE);
 CREATE TABLE inc (id INTEGER PRIMARY KEY AUTOINCREMENT, token);
 CREATE TABLE kv (k TEXT PRIMARY KEY, token);
 CREATE TABLE ch (id INTEGER PRIMARY KEY, pid REFERENCES p (id), token, parent);
+CREATE TABLE grandchild (id INTEGER PRIMARY KEY, pid REFERENCES ch, token, parent);
+CREATE TABLE tree (id INTEGER PRIMARY KEY AUTOINCREMENT, pid REFERENCES tree (id), token, parent);
 """
-TABLES: Final = ("bare", "p", "inc", "kv", "ch")
+TABLES: Final = ("bare", "p", "inc", "kv", "ch", "grandchild", "tree")
+PARENTS: Final = {"ch": "p", "grandchild": "ch", "tree": "tree"}
 REPLICAS: Final = 2
 STEPS: Final = (
     *("write", 16), *("change", 5), *("remove", 1), *("push", 6), *("skip_refused", 2), *("pull", 3),
@@ -174,15 +177,14 @@ class World:
             match table:
                 case "p":
                     sql, arguments = "INSERT OR ABORT INTO p (token, u) VALUES (?, ?)", (token, unique)
-                case "ch":
-                    parents = user.db.execute("SELECT id, token FROM p ORDER BY id").fetchall()
-                    if not parents:
+                case "ch" | "grandchild" | "tree":
+                    query = f"SELECT id, token FROM {PARENTS[table]} ORDER BY id"
+                    parents = user.db.execute(query).fetchall()
+                    if not parents and table != "tree":
                         continue
-                    pid, parent = self.chance.choice(parents)
-                    sql, arguments = (
-                        "INSERT INTO ch (pid, token, parent) VALUES (?, ?, ?)",
-                        (pid, token, parent),
-                    )
+                    pid, parent = self.chance.choice(parents) if parents else (None, None)
+                    sql = f"INSERT INTO {table} (pid, token, parent) VALUES (?, ?, ?)"
+                    arguments = (pid, token, parent)
                 case "kv":
                     sql, arguments = "INSERT INTO kv VALUES (?, ?)", (token, token)
                 case _:
@@ -212,7 +214,9 @@ class World:
             user.db.execute(f"UPDATE {table} SET token = ? WHERE token IN ({places})", (token, *former))
 
     def _remove(self, user: User) -> None:
-        if found := self._own_row(user, ("bare", "inc", "kv", "ch")):  # a parent's key may be given again
+        if found := self._own_row(
+            user, ("bare", "inc", "kv", "grandchild")
+        ):  # a parent's key may be given again
             table, row = found
             row.must = False
             places = ", ".join("?" * len(row.tokens))
@@ -312,11 +316,16 @@ class World:
                 pending = any(one["state"] == "refused" for one in user.db.changes().to_dict("records"))
                 if not pending and here != sorted(self.rows(f"SELECT * FROM {table}"), key=repr):
                     found.append(f"user {user.number} has another {table} than the server")
-        joined = "SELECT ch.token, parent, p.token FROM ch JOIN p ON p.id = pid WHERE parent <> p.token"
         edited = {
             token for user in self.users for row in user.rows for token in row.tokens if len(row.tokens) > 1
         }
-        found += [f"child {row} has another's parent" for row in self.rows(joined) if row[1] not in edited]
+        for child, parent in PARENTS.items():
+            joined = (
+                f"SELECT c.token, c.parent, p.token FROM {child} AS c JOIN {parent} AS p ON p.id = c.pid "
+                "WHERE c.parent <> p.token"
+            )
+            others = [row for row in self.rows(joined) if row[1] not in edited]
+            found += [f"{child} {row} has another's parent" for row in others]
         return found
 
 

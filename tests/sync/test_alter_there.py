@@ -150,3 +150,20 @@ def test_a_table_that_stays_here_is_not_asked_about(server, replica):
     run(db, "CREATE TABLE drafts (a COLLATE NOCASE)", "ALTER TABLE drafts ADD COLUMN b COLLATE NOCASE")
     db.push()
     assert db.changes().empty
+
+
+@pytest.mark.parametrize("column", ["g AS (v || 'x')", "g TEXT GENERATED ALWAYS AS (k || v) VIRTUAL"])
+@pytest.mark.parametrize("table", ["kv", '"a (b)"'])
+def test_a_column_that_the_remote_cannot_hold_is_refused_when_it_is_made(server, replica, table, column):
+    """A generated column, on a server that has none; an ordinary one goes on."""
+    db, yours = replica("mine"), replica("yours")
+    run(db, *([f"CREATE TABLE {table} (k, v)"] if table != "kv" else []))
+    if server.name == "tursodb":
+        with pytest.raises(tsn.UsageError, match=r"the remote cannot hold it: .*[Gg]enerated"):
+            db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+    else:
+        db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+    db.execute(f"ALTER TABLE {table} ADD COLUMN plain")
+    db.push()
+    assert db.changes().empty
+    assert alike(server, db, yours)

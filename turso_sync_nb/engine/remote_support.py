@@ -51,6 +51,11 @@ _KEY_WITHOUT_ROWID: Final = (
     "WHERE t.schema = 'main' AND t.name = ? COLLATE NOCASE AND t.wr AND k.pk = 1"
 )
 
+_CREATE_TABLE: Final = re.compile(
+    r"""^CREATE TABLE ("(?:[^"]|"")*"|\[[^\]]*\]|`(?:[^`]|``)*`|'(?:[^']|'')*'|[^\s(]+)"""
+)
+"""The beginning of a table's definition, as SQLite writes it, with the name."""
+
 _TRIAL: Final = (
     "BEGIN IMMEDIATE",
     "CREATE TABLE turso_sync_trial (a COLLATE NOCASE UNIQUE ON CONFLICT REPLACE, b INTEGER PRIMARY KEY DESC)",
@@ -112,9 +117,13 @@ class RemoteSupport:
         Raises:
             UsageError: it would.
         """
-        needs = _needs(change)
         remote = self._remote()
-        if not needs or remote is None or self._is_sqlite():
+        if remote is None or self._is_sqlite():
+            return
+        if change.kind == "add_column" and _NOT_EVERYWHERE.search(change.sql):
+            self._check_as_new(remote, change)
+        needs = _needs(change)
+        if not needs:
             return
         if self._lost is None:
             self._lost = _lost_by_alter(remote)
@@ -129,6 +138,13 @@ class RemoteSupport:
                 what = f"it would lose {need.upper()} of the table's definition"
                 hint = "create a new table with the columns, copy the rows, drop this one, rename the new one"
             raise UsageError(f"alter {change.name}: the remote cannot do it so: {what}", hint=hint)
+
+    def _check_as_new(self, remote: Remote, change: SchemaChange) -> None:
+        """Refuse a column with which the remote could not make the table anew."""
+        for one in change.now:
+            if one.type == "table":
+                sql = _CREATE_TABLE.sub("CREATE TABLE turso_sync_trial", one.sql, count=1)
+                _explain(remote, sql, f"alter {change.name}", "make the column in another table, or a view")
 
 
 def _needs(change: SchemaChange) -> frozenset[str]:
