@@ -94,3 +94,5 @@ def test_columns_that_are_named(db):
         assert frame["day"].dtype == object
     with pytest.raises(tsn.UsageError, match="there is no column 'dya'"):
         db.query("SELECT day FROM t", parse_dates=["dya"])
+    with pytest.raises(tsn.UsageError, match="5 names no columns"):
+        db.query("SELECT day FROM t", parse_dates=5)

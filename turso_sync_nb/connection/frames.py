@@ -22,6 +22,7 @@ from __future__ import annotations
 import datetime as dt
 import gc
 import sys
+from collections.abc import Collection
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -31,7 +32,7 @@ from turso_sync_nb.connection.moment_style import style_of
 from turso_sync_nb.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pandas as pd
     import pyarrow as pa
@@ -246,9 +247,13 @@ def with_moments(frame: pd.DataFrame, declared: Sequence[str | None], dates: Dat
     A column that holds anything else, or moments in several forms, stays as it is.
 
     Raises:
-        UsageError: there is no column of a name.
+        UsageError: there is no column of a name, or ``dates`` names none.
     """
     dates = (dates,) if isinstance(dates, str) else dates
+    if not isinstance(dates, bool | Collection):
+        raise UsageError(
+            f"parse dates: {dates!r} names no columns", hint='give True, or names: parse_dates=["at"]'
+        )
     names = [str(name) for name in frame.columns]
     if not isinstance(dates, bool) and (missing := [name for name in dates if name not in names]):
         raise UsageError(
