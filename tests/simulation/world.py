@@ -399,6 +399,10 @@ class World:
         if gives_up and (refused := self._refused_alone(peer)):
             numbers += refused
             peer.is_restored = True
+            given_up = peer.db.changes().to_dict("records")
+            self.known.hits -= sum(
+                one["table"] == "hits" and one["transaction"] in refused for one in given_up
+            )
         for number in numbers:
             with suppress(tsn.ConflictError, tsn.UsageError):
                 peer.db.skip(number)

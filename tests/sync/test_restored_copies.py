@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from test_review import assert_came_true
 
+import turso_sync_nb as tsn
 from turso_sync_nb.engine import lineage
 
 if TYPE_CHECKING:
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from peers import PeerServer
-
-    import turso_sync_nb as tsn
 
 WORK = {
     "a row without a key": ("INSERT INTO bare VALUES ('w', 1)",),
@@ -186,6 +186,45 @@ def test_a_row_that_got_another_key_is_no_other_row(replica, backups, meant):
         mine.push()
         theirs.pull()
         assert theirs.execute("SELECT a FROM ch JOIN t ON t.id = tid").fetchall() == [("w",)]
+
+
+@pytest.mark.parametrize("conflicts", [1, 2])
+@pytest.mark.parametrize("first", ["push", "pull", "skip"])
+def test_a_conflict_of_a_restored_replica_can_be_given_up(replica, backups, conflicts, first):
+    """Under ``reject`` nothing is pulled before; each that is in the way can be skipped all the same."""
+    mine, theirs = replica("mine"), replica("theirs")
+    mine.execute("INSERT INTO kv VALUES ('mine', 1)")
+    mine.push()
+    mine.close()
+    backups.make()
+    mine = replica("mine")
+    mine.execute("UPDATE kv SET v = 2 WHERE k = 'mine'")
+    mine.push()
+    mine.close()
+    backups.restored().close()
+    theirs.pull()
+    theirs.execute("UPDATE t SET a = 'theirs'")
+    theirs.push()
+    mine = replica("mine", conflict_policy="reject")
+    for number in range(1, conflicts + 1):
+        mine.execute("UPDATE t SET a = 'mine' WHERE id = ?", (number,))
+    mine.execute("INSERT INTO kv VALUES ('later', 1)")
+    listed = sorted({int(number) for number in mine.changes()["transaction"]})
+    if first != "skip":
+        with pytest.raises(tsn.ConflictError):
+            getattr(mine, first)()
+    for number in listed[:conflicts]:
+        with suppress(tsn.ConflictError):  # another one is in the way of what is given up
+            mine.skip(number)
+    assert mine.push().transactions == 1
+    mine.pull()
+    theirs.pull()
+    assert rows(mine) == rows(theirs)
+    assert theirs.execute("SELECT * FROM kv WHERE k <> 'x' ORDER BY k").fetchall() == [
+        ("later", 1),
+        ("mine", 2),
+    ]
+    assert set(mine.changes()["state"]) == {"skipped"}
 
 
 def test_a_copy_of_an_open_replica(replica, tmp_path, backups):

@@ -12,6 +12,7 @@ from turso_sync_nb.changes import tape, to_sql
 from turso_sync_nb.changes.model import RowChange, SchemaChange, is_ignored, is_shown
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.read_row import read_row
+from turso_sync_nb.engine import lineage
 from turso_sync_nb.engine.bookkeeping import CopiedError
 from turso_sync_nb.engine.databases import BUSY_TIMEOUT_MS
 from turso_sync_nb.engine.depending import ForeignKeys, depending_by_row, depending_by_table
@@ -267,7 +268,11 @@ def revised(
             try:
                 find_out(replica)
             except CopiedError:
-                rebase()
+                try:
+                    rebase()
+                except ConflictError:
+                    if not _was_never_pushed(replica, number):
+                        raise  # it may be on the remote; else it may be just what is in the way
         with database(replica) as raw:
             before = list(tape.transactions(raw)) if tape.exists(raw) else []
         states = {one.number: one.state for one in before}
@@ -291,6 +296,13 @@ def revised(
         for one in replayed.transactions:
             if one.number == number and one.state == "aside":
                 raise ConflictError(f"retry transaction {number}: {one.reason}", hint="see db.changes()")
+
+
+def _was_never_pushed(replica: Replica, number: int | None) -> bool:
+    """Return whether it is certain that no copy of this replica pushed the transaction ``number``."""
+    pushed = lineage.read_remote(replica.need_remote(), replica.metadata)
+    found = [one for one in transactions_as_made(replica) if one.number == number]
+    return bool(found) and all(pushed.knows(one) and not pushed.has(one) for one in found)
 
 
 def _is_given_up(replica: Replica, number: int | None) -> bool:
