@@ -163,8 +163,8 @@ class LiveWidget(anywidget.AnyWidget):
         """Send every view a message, from any thread."""
         self._context.copy().run(super().send, content, buffers)
 
-    def tell(self, text: str, *, failed: bool = False, **more: Any) -> None:
-        """Show a line in every view."""
+    def tell(self, text: str | None, *, failed: bool = False, **more: Any) -> None:
+        """Show a line in every view; ``None``: the one that is there stays."""
         self.send({"type": "status", "text": text, "failed": failed, "busy": self.doing, **more})
 
     def _open_view(self, content: Content) -> None:
@@ -266,13 +266,16 @@ class LiveWidget(anywidget.AnyWidget):
         """The name of the work in a thread, or empty."""
         return self._work.name if self._work else ""
 
-    def work(self, name: str, do: Callable[[Connection], str]) -> None:
-        """Do something long on a sibling in a thread, one thing at a time; what it returns is told."""
+    def work(self, name: str, do: Callable[[Connection], str], *, quiet: bool = False) -> None:
+        """Do something long on a sibling in a thread, one thing at a time; what it returns is told.
+
+        ``quiet``: nobody asked for it, and what was told before stays unless it returns something.
+        """
         if self._work is not None:
             self.tell(f"{name}: {self._work.name} is not done yet", failed=True)
             return
-        self._work = _Work(name, self.db.sibling())
-        self.tell(f"{name} …")
+        self._work = _Work(name, self.db.sibling(), quiet=quiet)
+        self.tell(None if quiet else f"{name} …")
         run = partial(self._context.copy().run, self._run, self._work, do)
         threading.Thread(target=run, name=f"turso-sync-nb {name}", daemon=True).start()
 
@@ -287,7 +290,7 @@ class LiveWidget(anywidget.AnyWidget):
         finally:
             work.db.close()
             self._work = None
-        self.tell(text, failed=failed)
+        self.tell(text if text or not work.quiet else None, failed=failed)
         with suppress(*EXPECTED):
             self.look_again()
 
@@ -300,9 +303,10 @@ class LiveWidget(anywidget.AnyWidget):
 class _Work:
     """Something under way in a thread."""
 
-    def __init__(self, name: str, db: Connection) -> None:
+    def __init__(self, name: str, db: Connection, *, quiet: bool) -> None:
         self.name = name
         self.db = db
+        self.quiet = quiet
 
 
 def line_of(error: BaseException) -> str:

@@ -53,10 +53,11 @@ class ReviewWidget(LiveWidget):
         self._keep: dict[tuple[str, tuple[Any, ...]], Any] = {}
         self._rows: dict[str, ReviewedRow] = {}
         self._offline = ""
+        self._is_wanted = False
         self._known: Review | None = None
         """The last answer, as long as nothing changed here."""
         self.handlers |= {
-            "look": lambda _content: self.work("look", self._ask),
+            "look": lambda _content: self._look(),
             "keep": self._decide,
             "push": lambda _content: self.work("push", lambda own: pushed(own.push())),
             "pull": lambda _content: self.work("pull", self._pull),
@@ -91,14 +92,23 @@ class ReviewWidget(LiveWidget):
         written = (log.stat().st_size, log.stat().st_mtime_ns) if log.exists() else None
         return self.replica.metadata.revision, written, len(self.replica.pushed_log.pushed)
 
+    def _look(self) -> None:
+        """Ask the remote; once more if it is being asked now, by what is chosen since."""
+        self._is_wanted = True
+        if self.doing != "look":
+            self.work("look", self._ask, quiet=True)
+
     def _ask(self, db: Connection) -> str:
-        try:
-            found, self._offline = db.review(self._keep), ""
-        except RemoteError as error:
-            found, self._offline = db.review_offline(), f"offline: {error.args[0]}"
-        self._known = found
-        self._post(*self._message(db, found))
-        return self._offline
+        was_offline = bool(self._offline)
+        while self._is_wanted:
+            self._is_wanted = False
+            try:
+                found, self._offline = db.review(self._keep), ""
+            except RemoteError as error:
+                found, self._offline = db.review_offline(), f"offline: {error.args[0]}"
+            self._known = found
+            self._post(*self._message(db, found))
+        return self._offline or ("online again" if was_offline else "")
 
     def _message(self, db: Connection, review: Review) -> Message:
         self._seen = self._seen_now()
@@ -156,7 +166,7 @@ class ReviewWidget(LiveWidget):
         if row is None:
             raise UsageError("decide: that row is not under review any more", hint="look again")
         self._keep[row.table, row.key] = content["side"]
-        self.work("look", self._ask)
+        self._look()
 
     def _pull(self, db: Connection) -> str:
         said = pulled(db.pull(keep=self._keep))

@@ -162,9 +162,10 @@ function footLine(request) {
   return {
     element: h("div", { class: "tsn-foot" }, line, cancel, waits),
     status({ text, failed, busy }) {
-      if (text !== undefined) line.textContent = text;
-      line.classList.toggle("tsn-failed", Boolean(failed));
       cancel.hidden = !busy;
+      if (text == null) return;
+      line.textContent = text;
+      line.classList.toggle("tsn-failed", Boolean(failed));
     },
     idle: () => cancel.hidden,
     waits(on) {

@@ -1,0 +1,191 @@
+"""A whole day's work in JupyterLab, as one test: two analysts, one shop, nothing but what the screen says."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+
+import apsw
+import pytest
+from places import AXE, OVERFLOWING, violations
+from playwright.sync_api import TimeoutError as NothingSaid
+from skips import miss
+
+from turso_sync_nb.server import LocalServer
+
+SHOP = """
+CREATE TABLE customer(id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+CREATE TABLE orders(
+    id INTEGER PRIMARY KEY, customer INTEGER NOT NULL REFERENCES customer(id),
+    state TEXT NOT NULL CHECK (state IN ('new', 'paid', 'sent')), price NUMERIC CHECK (price >= 0),
+    due DATE, gift BOOLEAN NOT NULL DEFAULT 0, comment TEXT);
+INSERT INTO customer VALUES(1, 'Ada'), (2, 'Ben');
+WITH RECURSIVE n(v) AS (SELECT 1 UNION ALL SELECT v + 1 FROM n WHERE v < 3000)
+INSERT INTO orders SELECT v, 1 + v % 2, CASE v % 3 WHEN 0 THEN 'new' WHEN 1 THEN 'paid' ELSE 'sent' END,
+    v % 90 + 0.5, date('2026-01-01', '+' || (v % 300) || ' days'), v % 7 = 0,
+    CASE WHEN v % 500 = 7 THEN 'leave it with the neighbours' ELSE printf('%0200d', v) END FROM n;
+"""
+LOAD = "%load_ext turso_sync_nb"
+ADA = "%turso_sync connect ada.db {url} --as ada"
+BEN = """import turso_sync_nb as tsn
+ben = tsn.connect("ben.db", "{url}", isolation_level=None)
+ben.execute("UPDATE orders SET price = 99, comment = 'by ben' WHERE id = 507")
+ben.push()"""
+INSIDER = re.compile(
+    r"\b(pages?|wal|revisions?|checkpoints?|resident|hydrat\w*|cdc\w*|tape|rowid|segments?|errno|unix\w*|prefix"
+    r"|None|True|False|nan|aside|meets|undefined|NaN|\[object)\b|\{'"
+)
+"""Words that a person who knows pandas and SQL need not know; a raw dict."""
+
+
+WAIT_MS = 20_000
+
+
+class Day:
+    """The notebook, and its widgets as a person finds them."""
+
+    def __init__(self, notebook):
+        self.notebook, self.page = notebook, notebook.page
+
+    def widget(self, kind):
+        """Return a widget."""
+        return self.page.locator(f".tsn-{kind}").first
+
+    def press(self, kind, name):
+        """Press a button of a widget, by its label, as soon as it is of use."""
+        self.widget(kind).get_by_role("button", name=name, exact=True, disabled=False).first.click()
+
+    def says(self, kind, text):
+        """Wait until a widget shows a text."""
+        try:
+            self.widget(kind).get_by_text(text).first.wait_for(timeout=WAIT_MS)
+        except NothingSaid:
+            said = self.widget(kind).inner_text()
+            raise AssertionError(f"{kind} does not say {text}: {said[:1500]}") from None
+
+    def cell(self, key, column):
+        """Return the cell of the grid in the row with this key."""
+        grid = self.widget("editor")
+        names = grid.locator("[role=columnheader]").all_inner_texts()
+        row = grid.locator(".tsn-row", has=self.page.locator(f'[aria-label^="id: {key}"]:text-is("{key}")'))
+        return row.locator(".tsn-cell").nth(names.index(column))
+
+    def type_into(self, key, column, text):
+        """Type into a cell."""
+        self.cell(key, column).click()
+        self.page.keyboard.type(text)
+        self.page.keyboard.press("Enter")
+
+    def looked_at(self, name):
+        """Keep pictures at both widths; nothing is wrong with roles, and nothing reaches over the edge."""
+        for width in (1400, 700):
+            self.page.set_viewport_size({"width": width, "height": 4000})
+            self.page.wait_for_timeout(150)
+            assert self.page.evaluate(OVERFLOWING) == [], width
+        for kind in ("editor", "review", "dashboard"):
+            self.widget(kind).screenshot(path=self.notebook.server.shots / f"day-{name}-{kind}.png")
+            assert INSIDER.findall(self.widget(kind).inner_text()) == [], kind
+            assert violations(self.page, f".tsn-{kind}") == []
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Give the server of a shop."""
+    with closing(apsw.Connection(str(tmp_path / "shop.db"))) as raw:
+        raw.execute(SHOP)
+    with LocalServer(tmp_path / "shop.db") as server:
+        yield server
+
+
+@pytest.fixture
+def day(notebook, shop):
+    """Give the day: every widget of it on one screen."""
+    if not AXE.exists():
+        miss(f"browser: no {AXE}; npm ci --prefix tests")
+    notebook.page.set_viewport_size({"width": 1400, "height": 4000})
+    cells = [LOAD, ADA.format(url=shop.url), "%turso_sync edit orders", "%turso_sync review"]
+    notebook.open("day.ipynb", [*cells, "%turso_sync dashboard"])
+    notebook.run_all()
+    day = Day(notebook)
+    day.says("editor", "nothing staged")
+    day.says("review", "nothing new from others")
+    day.says("dashboard", "What is here, by table")
+    return day
+
+
+def find_and_edit(day):
+    """Find among all rows, edit cells of each kind; an error is in its cell, and is put right."""
+    page = day.page
+    page.get_by_label("find in all columns").fill("neighbours")
+    day.says("editor", "6 rows match")
+    day.type_into(507, "price", "-3")
+    day.type_into(507, "due", "2026-12-24")
+    day.cell(7, "gift").dblclick()
+    day.cell(1007, "state").dblclick()
+    page.get_by_label("state, new value").select_option("paid")
+    page.keyboard.press("Enter")
+    day.type_into(1507, "due", "tomorrow")
+    day.says("editor", "the column is DATE: write it like 2026-11-29")
+    day.press("editor", "Apply")
+    day.says("editor", re.compile("1 cell holds what cannot be written"))
+    day.looked_at("edited")
+    day.type_into(1507, "due", "2027-01-02")
+    day.press("editor", "Apply")
+    day.says("editor", re.compile("CHECK constraint failed"))
+    day.type_into(507, "price", "12.5")
+    day.press("editor", "Preview")
+    day.says("editor", "id 507 changed")
+
+
+def settle_a_conflict(day, url):
+    """Another analyst is faster; both sides are told before anything moves, and one is chosen."""
+    page = day.page
+    day.notebook.run(BEN.format(url=url))
+    day.press("editor", "Apply")
+    day.says("editor", "applied: 0 added, 4 changed, 0 deleted")
+    day.says("dashboard", re.compile("4 changes wait"))
+    day.press("review", "Look again")
+    day.says("review", "1 row changed on both sides")
+    day.widget("review").get_by_label("Keep theirs").check()
+    day.says("review", re.compile("changed on both sides"))
+    page.locator(".tsn-clash td:last-child", has_text="99").wait_for(timeout=WAIT_MS)
+    day.looked_at("conflict")
+    day.press("review", "Pull")
+    day.says("review", re.compile("^pull: up to date"))
+    page.get_by_label("go to key").fill("507")
+    page.keyboard.press("Enter")
+    day.cell(507, "price").filter(has_text="99").wait_for(timeout=WAIT_MS)
+    day.press("review", "Push")
+    day.says("review", re.compile("^push: .* sent"))
+
+
+def undo_and_be_offline(day, shop):
+    """What was pushed is undone, as a change that waits; the network goes, and that is said."""
+    day.widget("review").get_by_text(re.compile("Pushed from here")).click()
+    day.press("review", "Undo")
+    day.says("review", re.compile("is undone here"))
+    day.says("dashboard", re.compile("waits?"))
+    shop.close()
+    day.press("dashboard", "Push")
+    day.says("dashboard", re.compile("no connection"))
+    day.says("dashboard", re.compile("^Offline since"))
+
+
+def test_a_days_work(day, shop, tmp_path):
+    """Find, edit, push; meet a conflict, settle it, undo; offline and back; look again without a kernel."""
+    page, port = day.page, int(shop.url.rsplit(":")[-1])
+    find_and_edit(day)
+    settle_a_conflict(day, shop.url)
+    undo_and_be_offline(day, shop)
+    with LocalServer(tmp_path / "shop.db", port=port):
+        day.press("dashboard", "Sync")
+        day.says("dashboard", re.compile("^push: .* sent"))
+        day.says("dashboard", re.compile("nothing waits"))
+        day.notebook.run("ben.pull(); ben.query('SELECT id, price, comment FROM orders WHERE id = 507')")
+        page.locator(".jp-OutputArea-output", has_text="by ben").last.wait_for()
+        page.wait_for_timeout(500)
+        day.notebook.save()
+        day.notebook.command("notebook:shutdown-kernel")
+    page.reload()  # the saved notebook shows the last state
+    page.locator(".tsn-snapshot").first.wait_for()
+    assert page.get_by_text(re.compile("nothing waits")).first.is_visible()
