@@ -92,39 +92,42 @@ def singly(url: str) -> list[Figure]:
 
     def figure(what: str, work: Callable[[Any], None]) -> Figure:
         mine, other = in_turns(
-            lambda: _warm(lambda path: tsn.connect(path, url), work),
-            lambda: _warm(lambda path: turso.sync.connect(path, remote_url=url), work),
+            lambda: warm(lambda path: tsn.connect(path, url), work),
+            lambda: warm(lambda path: turso.sync.connect(path, remote_url=url), work),
             pairs=PAIRS,
         )
         return compared(what, mine, other, peer="pyturso", limit=SINGLE_LIMIT)
 
     return [
-        figure(f"{SINGLE:,} inserts, one by one", _insert_singly),
-        figure(f"{SINGLE:,} updates by key, one by one", _update_singly),
-        figure(f"{SINGLE:,} rows by key, one by one", _look_up_singly),
+        figure(f"{SINGLE:,} inserts, one by one", insert_singly),
+        figure(f"{SINGLE:,} updates by key, one by one", update_singly),
+        figure(f"{SINGLE:,} rows by key, one by one", look_up_singly),
     ]
 
 
-def _insert_singly(db: Any) -> None:
+def insert_singly(db: Any) -> None:
+    """Insert rows, one statement each."""
     for key in range(1, SINGLE + 1):
         db.execute("INSERT INTO stock (id, name) VALUES (?, ?)", (key, "article"))
 
 
-def _update_singly(db: Any) -> None:
+def update_singly(db: Any) -> None:
+    """Update rows by key, one statement each."""
     for key in range(1, SINGLE + 1):
         db.execute("UPDATE stock SET name = ? WHERE id = ?", ("other", key))
 
 
-def _look_up_singly(db: Any) -> None:
+def look_up_singly(db: Any) -> None:
+    """Look rows up by key, one statement each."""
     for key in range(1, SINGLE + 1):
         db.execute("SELECT name FROM stock WHERE id = ?", (key,)).fetchone()
 
 
-def _warm(connect: Callable[[str], Any], work: Callable[[Any], None]) -> float:
+def warm(connect: Callable[[str], Any], work: Callable[[Any], None]) -> float:
     """Return the seconds of ``work`` on its second run; its rows are there, or were rolled back."""
     with tempfile.TemporaryDirectory() as folder, closing(connect(f"{folder}/replica")) as db:
-        _insert_singly(db)
-        if work is _insert_singly:
+        insert_singly(db)
+        if work is insert_singly:
             db.rollback()
         else:
             work(db)

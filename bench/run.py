@@ -24,6 +24,7 @@ import push_pull
 import scan
 import server as serving
 import start
+import triggers
 from data import without_an_index
 from figures import table
 from peers import ServerProcess, tursodb_server
@@ -39,6 +40,7 @@ PARTS: Final[dict[str, Callable[[ServerProcess, Path], list[Figure]]]] = {
     "distance": lambda server, _: distance.figures(server.port),
     "scan": lambda server, database: scan.figures(server.url, database),
     "capture": lambda *_: capture.figures(),
+    "triggers": lambda *_: triggers.figures(),
     "sync": lambda *_: push_pull.figures(),
     "server": lambda *_: serving.figures(),
     "cells": lambda *_: cells.figures(),
