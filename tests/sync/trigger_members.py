@@ -263,6 +263,35 @@ MEMBERS = {
             "INSERT OR IGNORE INTO t VALUES (5, 'v', 5)",
         ),
     ),
+    "rows to replace after their table was renamed": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a UNIQUE)",
+            "CREATE TABLE log (n INTEGER PRIMARY KEY, m)",
+            "CREATE TRIGGER d BEFORE DELETE ON t BEGIN INSERT INTO log (m) VALUES ('d' || old.id); END",
+            "CREATE TRIGGER i AFTER INSERT ON t BEGIN INSERT INTO log (m) VALUES ('i' || new.id); END",
+            "INSERT INTO t VALUES (1, 'x'), (2, 'y')",
+        ),
+        (
+            "ALTER TABLE t RENAME TO u",
+            "REPLACE INTO u VALUES (2, 'z')",
+            "REPLACE INTO u VALUES (3, 'z')",
+            "DELETE FROM u WHERE id = 1",
+        ),
+    ),
+    "rows to replace before their table is altered": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a UNIQUE)",
+            "CREATE TABLE log (n INTEGER PRIMARY KEY, m)",
+            "CREATE TRIGGER d BEFORE DELETE ON t BEGIN INSERT INTO log (m) VALUES ('d' || old.id); END",
+            "INSERT INTO t VALUES (1, 'x'), (2, 'y'), (3, 'z')",
+        ),
+        (
+            "REPLACE INTO t VALUES (1, 'y')",
+            "CREATE INDEX i ON t (a, id)",
+            "ALTER TABLE t RENAME TO u",
+            "REPLACE INTO u VALUES (1, 'z')",
+        ),
+    ),
     "rows to replace without a key": (
         (
             "CREATE TABLE t (id TEXT PRIMARY KEY, a, b UNIQUE)",
