@@ -48,7 +48,7 @@ class _Part(Struct, frozen=True):
 
 
 class TableSchema(_Part, frozen=True):
-    """A table as it was when changes to it were made.
+    """A table's schema when changes to it were made: the *shape* of their rows.
 
     ``columns`` are the stored ones, generated ones left out. ``key`` holds positions in ``columns``, in the
     order of the declared primary key; empty when there is none. ``auto_key``: the key is another name of

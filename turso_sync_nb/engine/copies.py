@@ -1,4 +1,4 @@
-"""Settle the list of a replica that was restored or copied: what the remote has is taken off it."""
+"""Remove from a restored or copied replica's outbox what its lineage has pushed already."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Row = tuple[str, "SqlValue"]
 
 
 class SentCopies:
-    """One replica's list on the state that ``raw`` shows, of which ``pushed`` tells.
+    """Finds what of one replica's outbox the remote has; ``raw`` shows a state of it, ``pushed`` its lineage.
 
     ``own_ids_from``: the ids above it are this process's own. ``is_transformed``: nobody knows what is sent.
     """

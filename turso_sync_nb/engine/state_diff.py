@@ -1,4 +1,4 @@
-"""Preview a pull: the rows that differ between two states of the remote.
+"""Compare two states of the remote: rows and schema that differ, such as those that a pull would change.
 
 The remote sends the pages that changed since our revision, ours or not; both states are then databases to
 read. Only rows on pages that changed are compared. The b-tree that a page belongs to is found by going down
@@ -51,7 +51,7 @@ Rows = dict[Any, "Image"]
 
 @dataclass(frozen=True)
 class StateDiff:
-    """The changes of the next pull, local changes aside.
+    """The changes that turn one state into the other; of a pull, local changes aside.
 
     ``unplaced`` pages hold parts of long values, of rows that are not here; which rows was not looked up.
     """
