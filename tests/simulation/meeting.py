@@ -18,21 +18,27 @@ if TYPE_CHECKING:
 
 VALUES: Final = (None, 0, -1, 2.5, "", "text", b"\0\xff", "long " * 1500)
 KEYS_MAX: Final = 12
+_OWN: Final = "own (who, n, v, w)"
 
 _SCHEMA: Final = f"""
-CREATE TABLE own (who INTEGER, n INTEGER, v, w, PRIMARY KEY (who, n)) {{form}};
+CREATE TABLE own (who INTEGER, n INTEGER, v, w, moment, PRIMARY KEY (who, n)) {{form}};
 CREATE TABLE total (who INTEGER PRIMARY KEY, n INTEGER NOT NULL);
 CREATE TABLE bare (who, v);
 CREATE TABLE shared (id INTEGER PRIMARY KEY, token TEXT, a, b);
 CREATE TABLE parent (id INTEGER PRIMARY KEY {{auto}}, token TEXT);
 CREATE TABLE child (id INTEGER PRIMARY KEY, token TEXT, parent REFERENCES parent);
 CREATE TABLE claim (name TEXT PRIMARY KEY, token);
+CREATE TABLE note (token TEXT);
 CREATE TABLE hits (id INTEGER PRIMARY KEY, n INTEGER);
 CREATE TRIGGER counted {{when}} INSERT ON own BEGIN
   UPDATE total SET n = n + 1 WHERE who IN (new.who, {COUNTED}); END;
+{{stamps}}
 INSERT INTO total VALUES (0, 0), (1, 0), (2, 0), ({COUNTED}, 0);
 INSERT INTO hits VALUES (1, 0);
 """
+_STAMP: Final = """CREATE TRIGGER stamped_{number} AFTER {event} ON own BEGIN
+  UPDATE own SET moment = julianday('now') WHERE who = new.who AND n = new.n; END;"""
+_STAMPED: Final = ("INSERT", "UPDATE OF v, w")
 
 
 def schema(chance: Random, taste: Taste) -> str:
@@ -41,6 +47,11 @@ def schema(chance: Random, taste: Taste) -> str:
         form=chance.choice(("", "WITHOUT ROWID")) if taste.is_sqlite else "",
         auto=chance.choice(("", "AUTOINCREMENT")),
         when="AFTER",
+        stamps="\n".join(
+            _STAMP.format(number=number, event=event)
+            for number, event in enumerate(_STAMPED)
+            if chance.randrange(2)
+        ),
     )
 
 
@@ -54,7 +65,7 @@ def write_rows(peer: Peer, chance: Random) -> None:
     arguments: tuple[Any, ...]
     match chance.randrange(8):
         case 0 | 1 if n not in rows.own:
-            sql, arguments = "INSERT INTO own VALUES (?, ?, ?, ?)", (who, n, one, two)
+            sql, arguments = f"INSERT INTO {_OWN} VALUES (?, ?, ?, ?)", (who, n, one, two)
             rows.own[n], rows.total = (one, two), rows.total + 1
         case 0 | 1 | 2 if n in rows.own:
             sql, arguments = "UPDATE own SET v = ? WHERE who = ? AND n = ?", (one, who, n)
@@ -66,10 +77,10 @@ def write_rows(peer: Peer, chance: Random) -> None:
             sql, arguments = "INSERT INTO bare VALUES (?, ?)", (who, one)
             rows.bare.append(one)
         case 5:
-            sql, arguments = "REPLACE INTO own VALUES (?, ?, ?, ?)", (who, n, one, two)
+            sql, arguments = f"REPLACE INTO {_OWN} VALUES (?, ?, ?, ?)", (who, n, one, two)
             rows.own[n], rows.total = (one, two), rows.total + 1
         case 6:
-            sql = "INSERT INTO own VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET v = excluded.v"
+            sql = f"INSERT INTO {_OWN} VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET v = excluded.v"
             arguments = (who, n, one, two)
             rows.total += n not in rows.own
             rows.own[n] = (one, rows.own.get(n, (None, two))[1])
@@ -92,8 +103,10 @@ class Fight:
     def step(self) -> None:
         """Do one of the things."""
         kinds = (self.insert, self.insert, self.insert_under_a_key, self.change, self.delete, self.family,
-                 self.family, self.move, self.delete_parent, self.count, self.ignored_insert)  # fmt: skip
-        self.chance.choice(kinds)()
+                 self.family, self.move, self.delete_parent, self.count, self.ignored_insert,
+                 self.take_note)  # fmt: skip
+        (kind,) = self.chance.choices(kinds, self.known.habits(len(kinds)))
+        kind()
 
     def _write(self, sql: str, *arguments: Any, tokens: tuple[str, ...] = ()) -> None:
         self.peer.write(sql, arguments, lambda: self.known.tokens.update(tokens))
@@ -101,12 +114,17 @@ class Fight:
     def insert(self) -> None:
         """Insert a row whose key SQLite chooses."""
         value = self.chance.randrange(9)
+        self.known.auto.add(self.token)
         self._write("INSERT INTO shared (token, a) VALUES (?, ?)", self.token, value, tokens=(self.token,))
+
+    def take_note(self) -> None:
+        """Insert a row into a table without keys: nothing but care keeps it from coming twice."""
+        self._write("INSERT INTO note VALUES (?)", self.token, tokens=(self.token,))
 
     def insert_under_a_key(self) -> None:
         """Insert a row under a key that is free here."""
         ((highest,),) = self.peer.run("SELECT ifnull(max(id), 0) FROM shared")
-        key = highest + self.chance.randrange(1, 4)
+        key = highest + self.chance.choice((1, 1, 2, 3))
         self.known.keys[self.token] = key
         self._write("INSERT INTO shared (id, token) VALUES (?, ?)", key, self.token, tokens=(self.token,))
 
@@ -145,6 +163,7 @@ class Fight:
     def family(self) -> None:
         """Insert a parent and a child of it together; with some of them, a name that others claim too."""
         db, child = self.peer.db, f"{self.token}-child"
+        self.known.auto |= {self.token, child}
         name = f"name {self.chance.randrange(6)}" if self.chance.randrange(2) else None
         db.execute("BEGIN")
         try:
@@ -187,34 +206,38 @@ class Fight:
     def schema_step(self) -> None:
         """Change a table that others make, change and drop too; or write to it."""
         table = f"fought{self.chance.randrange(2)}"
-        there = self.peer.run(f"SELECT 1 FROM sqlite_schema WHERE name = '{table}'")
-        column = self.chance.choice("xyz")
-        kind = self.chance.choice(("TEXT", "INTEGER"))
+        there = self.peer.run(f"SELECT sql FROM sqlite_schema WHERE name = '{table}'")
+        default = self.chance.choice(("1", f"'{self.token}'"))
         if not there:
-            extra = self.chance.choice(("", ", extra", ", extra DEFAULT 1"))
+            extra = self.chance.choice(("", ", extra", f", extra DEFAULT {default}"))
             self._schema(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, token TEXT{extra})")
             return
-        match self.chance.randrange(10):
-            case 0:
-                self.known.deleted |= {token for (token,) in self.peer.run(f"SELECT token FROM {table}")}
-                self._schema(f"DROP TABLE {table}")
-            case 1 | 2:
-                self._schema(f"ALTER TABLE {table} ADD COLUMN {column} {kind} DEFAULT 1")
-            case 3:
-                self._schema(f"ALTER TABLE {table} DROP COLUMN {column}")
-            case 4:
-                self._schema(f"ALTER TABLE {table} RENAME COLUMN {column} TO {self.chance.choice('xyz')}")
-            case 5:
-                self._schema(f"CREATE INDEX {table}_by ON {table} ({self.chance.choice(('token', column))})")
-            case 6:
-                self._schema(f"ALTER TABLE {table} RENAME TO fought{self.chance.randrange(3)}")
-            case _:
-                sql = f"INSERT INTO {table} (token) VALUES (?)"
-                self._write(sql, self.token, tokens=(self.token,))
+        column, other = self.chance.choice("xyz"), self.chance.choice("xyz")
+        kind = self.chance.choice(("TEXT", "INTEGER"))
+        changes = (
+            f"DROP TABLE {table}",
+            f"ALTER TABLE {table} ADD COLUMN {column} {kind} DEFAULT {default}",
+            f"ALTER TABLE {table} DROP COLUMN {column}",
+            f"ALTER TABLE {table} RENAME COLUMN {column} TO {other}",
+            f"CREATE INDEX {table}_by ON {table} ({self.chance.choice(('token', column))})",
+            f"ALTER TABLE {table} RENAME TO fought{self.chance.randrange(3)}",
+            "",
+            "",
+        )
+        (sql,) = self.chance.choices(changes, self.known.habits(len(changes)))
+        if not sql:
+            self._write(f"INSERT INTO {table} (token) VALUES (?)", self.token, tokens=(self.token,))
+            return
+        if "DROP" in sql:
+            self.known.removed.append(there[0][0])
+        if sql.startswith("DROP"):
+            self.known.deleted |= {token for (token,) in self.peer.run(f"SELECT token FROM {table}")}
+        self._schema(sql)
 
     def _schema(self, sql: str) -> None:
+        defined = (self.token,) if self.token in sql else ()
         try:
-            self._write(sql)
+            self.peer.write(sql, (), lambda: self.known.defined.update(defined))
         except apsw.Error as error:
             if isinstance(error, tsn.SyncError):
                 raise  # such a statement may fail, as in plain SQLite

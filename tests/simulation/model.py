@@ -8,6 +8,8 @@ Where replicas meet, a row is known by its *token*, which one statement wrote on
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
+from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     Run = Callable[[str], list[tuple[Any, ...]]]
+
+_OFTEN: Final = (0.1, 1, 1, 5)
+"""How often users do a thing: runs that differ find more than runs that are alike."""
 
 COUNTED: Final = -1
 """Of table ``total``: the line of all replicas together."""
@@ -40,6 +45,10 @@ class Mirror:
     def run(self, sql: str, arguments: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Run a statement; return its rows."""
         return list(self.raw.execute(sql, arguments))
+
+    def objects(self) -> list[tuple[str, str]]:
+        """Return the kinds and names of what stands on tables."""
+        return [(kind, name) for kind, name, _ in sorted(self.run(self._schema)) if kind != "table"]
 
     def rollback(self) -> None:
         """End the transaction, if one is open, without keeping it."""
@@ -112,7 +121,8 @@ class Rows:
             "total": [repr((who, self.total))],
         }
         for table, want in wanted.items():
-            have = sorted(map(repr, run(f"SELECT * FROM {table} WHERE who = {who}")))
+            columns = "who, n, v, w" if table == "own" else "*"  # without the moment
+            have = sorted(map(repr, run(f"SELECT {columns} FROM {table} WHERE who = {who}")))
             if want != have:
                 return f"{table} {only(have, want)}, wrote {only(want, have)}"
         return ""
@@ -126,6 +136,14 @@ class Meeting:
     """Of rows whose insertion was committed."""
     deleted: set[str] = field(default_factory=set)
     """Of rows that a statement deleted, committed or not, or whose table it dropped."""
+    auto: set[str] = field(default_factory=set)
+    """Of rows whose key SQLite chose."""
+    defined: set[str] = field(default_factory=set)
+    """Of definitions: of tables, and of columns that were added."""
+    removed: list[str] = field(default_factory=list)
+    """Definitions that a statement removed, in part at least."""
+    habits_of: Random = field(default_factory=Random)
+    """Chance, for the things that the users of a run do often."""
     keys: dict[str, int] = field(default_factory=dict)
     """The key of a row of ``shared`` that was inserted under a key of the user's."""
     parents: dict[str, list[str]] = field(default_factory=dict)
@@ -133,19 +151,37 @@ class Meeting:
     hits: int = 0
     """How often the counter was raised."""
     is_revised: bool = False
-    """Whether a user gave a transaction up or took one up: its keys may have been used meanwhile."""
+    """Whether a user gave a transaction up or took one up."""
+    revised: set[str] = field(default_factory=set)
+    """Of rows in such transactions, whose keys may have been used meanwhile."""
+    restored: set[int] = field(default_factory=set)
+    """Replicas that went on with a copy made earlier, in which keys were free that they had used since."""
     told: str = ""
-    """What lists said that are gone: of replicas that were restored."""
+    """Text of lists that are gone: of replicas that were restored."""
+
+    def __post_init__(self) -> None:
+        self._habits: dict[int, list[float]] = {}
+
+    def habits(self, count: int) -> list[float]:
+        """Return how often each of ``count`` things is done in this run."""
+        if count not in self._habits:
+            self._habits[count] = [self.habits_of.choice(_OFTEN) for _ in range(count)]
+        return self._habits[count]
 
     def wrong(self, run: Run, told: str) -> str:
         """Return what is wrong with the server's rows, when nothing waits; empty when nothing is."""
         shared, parents = run("SELECT id, token FROM shared"), run("SELECT id, token FROM parent")
         children = run("SELECT token, parent FROM child")
         there = {token for _, token in shared + parents} | {token for token, _ in children}
-        there |= {token for (token,) in run("SELECT token FROM claim")} | self._fought(run)
+        notes = sorted(token for (token,) in run("SELECT token FROM note"))
+        if twice := [token for token, next_one in pairwise(notes) if token == next_one]:
+            return f"the row {twice[0]} is there twice"
+        there |= {token for (token,) in run("SELECT token FROM claim")} | self._fought(run) | set(notes)
         for token in sorted(self.tokens - self.deleted - there):
             if repr(token) not in told:
                 return f"the row {token} vanished, and nothing lists it"
+        if undefined := self._undefined(run, told):
+            return f"the definition {undefined[0]} vanished, and nothing lists it"
         for key, token in shared:
             if token in self.keys and self.keys[token] != key:
                 return f"the row {token} was written under key {self.keys[token]}, and has {key}"
@@ -162,10 +198,27 @@ class Meeting:
         """See that a replica's rows that all stood in its own database are not in each other's way."""
         rows = [conflict["local"], conflict["remote"]]
         tokens = {str(row.get("token")) for row in rows if isinstance(row, dict)}
-        own = {token for token in tokens - self.deleted if token.startswith(f"{who}-")}
+        own = {token for token in tokens - self.deleted - self.revised if token.startswith(f"{who}-")}
         is_overwritten = conflict["kind"] == "key taken" and "new key" not in str(conflict["settled_by"])
-        if is_overwritten and len(own) > 1 and not self.is_revised:
+        if is_overwritten and len(tokens) > 1 and tokens <= self.auto - self.deleted:
+            raise AssertionError(f"one of the rows {sorted(tokens)}, whose keys SQLite chose, is overwritten")
+        if is_overwritten and len(own) > 1 and who not in self.restored:
             raise AssertionError(f"rows {sorted(own)} of replica {who} were given one key")
+
+    def check_given_up(self, run: Run, changes: list[dict[str, Any]]) -> None:
+        """See that the server has no row whose insertion is listed as given up."""
+        tables = {name for (name,) in run("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        for change in changes:
+            token = change["new"].get("token") if isinstance(change["new"], dict) else None
+            is_insert = change["operation"] == "insert" and token in self.tokens
+            if change["state"] == "skipped" and is_insert and change["table"] in tables:
+                there = run(f"SELECT count(*) FROM \"{change['table']}\" WHERE token = '{token}'")
+                if there != [(0,)]:
+                    raise AssertionError(f"the row {token} was given up, and is on the server")
+
+    def _undefined(self, run: Run, told: str) -> list[str]:
+        somewhere = repr((run("SELECT sql FROM sqlite_schema"), self.removed)) + told
+        return sorted(token for token in self.defined if token not in somewhere)
 
     def _fought(self, run: Run) -> set[str]:
         tables = [name for (name,) in run("SELECT name FROM sqlite_schema WHERE type = 'table'")]

@@ -7,6 +7,7 @@ twice; a child is with its own parent. What a restore took back may be gone, and
 from __future__ import annotations
 
 import random
+import re
 import shutil
 from collections import Counter, deque
 from contextlib import ExitStack, suppress
@@ -43,6 +44,12 @@ STEPS: Final = (
     *("fault", 5), *("late", 2),
     *("skip", 2), *("retry", 3), *("edit", 2), *("reopen", 2), *("backup", 2), *("restore", 2),
 )  # fmt: skip
+OFTEN: Final = (0.2, 1, 1, 4)
+"""How often a run has a kind of steps, of what is usual."""
+CACHING: Final = 4
+"""Requests that a faulty cache answers."""
+EARLIER: Final = 6
+"""How far back an answer is that comes again, at most."""
 PIPELINE: Final = "/v2/pipeline"
 
 
@@ -54,13 +61,25 @@ class FaultyWire(Wire):
         self.next: deque[str] = deque()
         self.late: list[httpx.Request] = []
         self.earlier: list[bytes] = []
+        self.caching = 0
+        """Requests that something in between still answers from what it keeps."""
+        self._kept: dict[str, bytes] = {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer, or do what the fault for this request does."""
-        if request.url.path != PIPELINE or not self.next:
+        if request.url.path != PIPELINE:
+            return self._answered(request)
+        if self.caching:
+            self.caching -= 1
+            if kept := self._kept.get(_statements(request)):
+                self.met["cached"] += 1
+                return _answer(request, kept)
+        if not self.next:
             return self._answered(request)
         fault = self.next.popleft()
         self.met[fault] += 1
+        if fault == "cached":
+            self.caching = CACHING
         if fault == "lost":
             raise httpx.ConnectError("refused", request=request)
         if fault == "late":
@@ -68,7 +87,7 @@ class FaultyWire(Wire):
             self.late.append(httpx.Request("POST", request.url, headers=request.headers, content=body))
             raise httpx.ReadTimeout("no answer", request=request)
         if fault == "repeated" and self.earlier:
-            return _answer(request, self.earlier[-1])
+            return _answer(request, self.earlier[-1 - self.met.total() % min(len(self.earlier), EARLIER)])
         response = self._answered(request)
         if fault == "unheard":
             raise httpx.ReadError("reset", request=request)
@@ -78,6 +97,7 @@ class FaultyWire(Wire):
         response = super().handle_request(request)
         if request.url.path == PIPELINE:
             self.earlier.append(response.read())
+            self._kept[_statements(request)] = self.earlier[-1]
             return _answer(request, self.earlier[-1])
         return response
 
@@ -85,6 +105,11 @@ class FaultyWire(Wire):
         """Have the server do what is late."""
         while self.late:
             super().handle_request(self.late.pop(0))
+
+
+def _statements(request: httpx.Request) -> str:
+    """Return what a request asks for, whatever its values are."""
+    return repr(re.findall(r'"sql":"(?:[^"\\\\]|\\\\.)*"', request.read().decode()))
 
 
 def _answer(request: httpx.Request, body: bytes) -> httpx.Response:
@@ -232,9 +257,9 @@ class World:
         user.db.pull()
 
     def _fault(self, _: User) -> None:
-        self.wire.next.extend(
-            [*[""] * self.chance.randrange(2), self.chance.choice(("lost", "unheard", "late", "repeated"))]
-        )
+        for _ in range(self.chance.randrange(1, 3)):
+            fault = self.chance.choice(("lost", "unheard", "unheard", "late", "repeated", "cached"))
+            self.wire.next.extend([*[""] * self.chance.randrange(2), fault])
 
     def _late(self, _: User) -> None:
         self.wire.arrive()
@@ -274,6 +299,7 @@ class World:
     def _restore(self, user: User) -> None:
         if user.saved is None:
             return
+        self.wire.arrive()  # nothing is on its way as long as it takes to restore a backup
         user.db.close()
         shutil.rmtree(user.folder)
         shutil.copytree(user.backup, user.folder)
@@ -286,6 +312,7 @@ class World:
     def settle(self) -> None:
         """Without faults everybody pushes and pulls; what cannot be done stays listed."""
         self.wire.next.clear()
+        self.wire.caching = 0
         self.wire.arrive()
         for _ in range(3):
             for user in self.users:
@@ -303,7 +330,13 @@ class World:
         there = Counter(token for table in TABLES for (token,) in self.rows(f"SELECT token FROM {table}"))
         found = []
         for user in self.users:
-            listed = repr(user.db.changes().to_numpy().tolist())
+            changes = user.db.changes()
+            listed = repr(changes.to_numpy().tolist())
+            found += [
+                f"{one['new']} was given up, and is on the server"
+                for one in changes.to_dict("records")
+                if one["state"] == "skipped" and there[(one["new"] or {}).get("token")]
+            ]
             for row in user.rows:
                 count = sum(there[token] for token in row.tokens)
                 is_listed = any(f"'{token}'" in listed for token in row.tokens)
@@ -332,8 +365,9 @@ class World:
 def failure_of(seed: int, count: int, folder: Path, spoil: str = "", server: str = "embedded") -> list[str]:
     """Run ``count`` steps of ``seed``, then the statement ``spoil`` on the server; return what is wrong."""
     with World(folder, seed, server) as world:
-        kinds, weights = STEPS[::2], STEPS[1::2]
-        for kind in world.chance.choices(kinds, weights, k=count):  # type: ignore[arg-type] # words and numbers
+        kinds = STEPS[::2]
+        weights = [float(weight) * world.chance.choice(OFTEN) for weight in STEPS[1::2]]
+        for kind in world.chance.choices(kinds, weights, k=count):
             world.take(str(kind), world.chance.randrange(REPLICAS))
         world.settle()
         if spoil:

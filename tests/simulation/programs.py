@@ -167,6 +167,18 @@ def statement(rnd: Random, found: list[Table], names: Names, taste: Taste) -> St
     return rnd.choice(_BEFORE) + sql, arguments
 
 
+def definition(
+    rnd: Random, found: list[Table], names: Names, objects: list[tuple[str, str]], taste: Taste
+) -> str:
+    """Return a statement that changes the schema; it may fail."""
+    if objects and rnd.randrange(2):
+        kind, name = rnd.choice(objects)
+        return f'DROP {kind} "{name}"'
+    if found and rnd.randrange(2):
+        return _trigger(rnd, found, names)
+    return _schema_change(rnd, found, names, taste)
+
+
 # Rows
 
 

@@ -45,11 +45,11 @@ SERVER_DEPTH_MAX: Final = 100
 """How deep an expression may be on the server: as on ``tursodb``."""
 
 STEPS: Final = (
-    *("rows", 8), *("statement", 26), *("cell", 6), *("register", 8), *("fight", 10), *("schema", 4),
-    *("begin", 4), *("commit", 5), *("rollback", 1), *("savepoint", 2), *("push", 3), *("pull", 4),
-    *("sync", 2), *("checkpoint", 1), *("reopen", 1), *("revise", 1), *("network", 3), *("disk", 1),
-    *("kill", 1), *("stop", 1), *("exchange", 1), *("unreadable", 1), *("backup", 1), *("beside", 2),
-    *("verify", 1), *("restart", 1), *("late", 1),
+    *("rows", 8), *("statement", 24), *("again", 2), *("tried", 2), *("cell", 6), *("register", 8),
+    *("fight", 10), *("schema", 4), *("begin", 4), *("commit", 5), *("rollback", 1), *("savepoint", 2),
+    *("push", 3), *("pull", 4), *("sync", 2), *("checkpoint", 1), *("reopen", 1), *("revise", 1),
+    *("network", 3), *("disk", 1), *("kill", 1), *("stop", 1), *("exchange", 1), *("unreadable", 1),
+    *("backup", 1), *("beside", 2), *("verify", 1), *("restart", 1), *("late", 1),
 )  # fmt: skip
 OFTEN: Final = (1 / 3, 1, 1, 3)
 """How much of each kind a run has, of what is usual: runs that differ find more than runs that are alike."""
@@ -78,7 +78,7 @@ class World:
     def __init__(self, folder: Path, seed: int, server: str = "embedded") -> None:
         self.folder, self.seed, self.server = folder, seed, server
         self.chance = random.Random(f"world {seed}")
-        self.known = Meeting()
+        self.known = Meeting(habits_of=random.Random(f"habits {seed}"))
         self.registers = Registers()
         self.taste = programs.taste(self.chance, server)
         self.faults: Counter[str] = Counter()
@@ -167,6 +167,7 @@ class World:
         try:
             getattr(self, f"_{step.kind}")(peer, chance)
         except world_faults.KilledError as killed:
+            world_faults.heal(self)  # the files look copied, so the base image is fetched again
             peer.live_on_in(killed.files)
         except (tsn.ConflictError, tsn.ReplicaBusyError):
             pass  # told; what must hold is looked at below and at the end
@@ -186,7 +187,32 @@ class World:
     def _statement(self, peer: Peer, chance: random.Random) -> None:
         if not peer.is_restored:
             found = programs.tables(peer.mirror.run, peer.mirror.names)
-            peer.write_own(*programs.statement(chance, found, peer.mirror.names, self.taste))
+            sql, arguments = programs.statement(chance, found, peer.mirror.names, self.taste)
+            peer.ran.append((sql, arguments, found))
+            peer.write_own(sql, arguments)
+
+    def _again(self, peer: Peer, chance: random.Random) -> None:
+        """Run what was run lately once more, as a cell of a notebook is, where it means the same."""
+        if peer.ran and not peer.is_restored:
+            sql, arguments, found = chance.choice(peer.ran)
+            if not arguments or found == programs.tables(peer.mirror.run, peer.mirror.names):
+                peer.write_own(sql, arguments)
+
+    def _tried(self, peer: Peer, chance: random.Random) -> None:
+        """Try how a statement does with another schema, undo it, and run the statement again."""
+        found = programs.tables(peer.mirror.run, peer.mirror.names)
+        known = [(sql, arguments) for sql, arguments, tables in peer.ran if arguments and tables == found]
+        if peer.in_transaction or peer.is_restored or not known:
+            return
+        sql, arguments = chance.choice(known)
+        peer.begin("BEGIN")
+        for _ in range(chance.randrange(1, 3)):
+            found = programs.tables(peer.mirror.run, peer.mirror.names)
+            change = programs.definition(chance, found, peer.mirror.names, peer.mirror.objects(), self.taste)
+            peer.write_own(change, ())
+        peer.write_own(sql, arguments)
+        self._rollback(peer, chance)
+        peer.write_own(sql, arguments)
 
     def _cell(self, peer: Peer, chance: random.Random) -> None:
         if not peer.is_restored:
@@ -210,16 +236,23 @@ class World:
             peer.begin(chance.choice(("BEGIN", "BEGIN IMMEDIATE")))
 
     def _savepoint(self, peer: Peer, chance: random.Random) -> None:
-        """Do something within a savepoint, and keep it or not."""
-        if not peer.in_transaction:
+        """Do something within a savepoint, keep it or not, and go on; without a transaction it is one."""
+        if peer.is_restored:
             return
-        peer.write_own("SAVEPOINT s", ())
-        for _ in range(chance.randrange(1, 4)):
-            self._statement(peer, chance)
-        if peer.in_transaction:
-            if chance.randrange(2):
+        is_inner = peer.in_transaction
+        if is_inner:
+            peer.write_own("SAVEPOINT s", ())
+        else:
+            peer.begin("SAVEPOINT s")
+        for goes_back in (chance.randrange(2) == 0, False):
+            for _ in range(chance.randrange(1, 4)):
+                self._statement(peer, chance)
+            if goes_back and peer.in_transaction:
                 peer.write_own("ROLLBACK TO s", ())
+        if peer.in_transaction and is_inner:
             peer.write_own("RELEASE s", ())
+        elif peer.in_transaction:
+            peer.commit("RELEASE s")
 
     def _commit(self, peer: Peer, _: random.Random) -> None:
         if peer.in_transaction:
@@ -231,7 +264,7 @@ class World:
 
     def _push(self, peer: Peer, chance: random.Random) -> None:
         self._commit(peer, chance)
-        sent = peer.db.push()
+        sent = peer.db.push(skip_refused=chance.randrange(3) == 0)
         if self.wire.is_other and sent.transactions:
             raise WrongError(f"replica {peer.who} pushed into another database")
         self.acknowledged(peer)
@@ -287,9 +320,16 @@ class World:
         """Give up, take up again or edit a transaction in which replicas met."""
         self._commit(peer, chance)
         if met := self._in_which_replicas_met(peer):
+            number = chance.choice(met)
             self.known.is_revised = True
+            self.known.revised |= self._tokens_of(peer, number)
             with suppress(tsn.UsageError):  # it has reached the remote
-                chance.choice((peer.db.skip, peer.db.retry, peer.db.retry))(chance.choice(met))
+                chance.choice((peer.db.skip, peer.db.retry, peer.db.retry))(number)
+
+    def _tokens_of(self, peer: Peer, number: int) -> set[str]:
+        changes = peer.db.changes()
+        rows = [row for side in ("old", "new") for row in changes[changes["transaction"] == number][side]]
+        return {str(row.get("token")) for row in rows if isinstance(row, dict)}
 
     def _in_which_replicas_met(self, peer: Peer) -> list[int]:
         """Return the transactions of a replica that touch nothing that it has to itself."""
@@ -404,6 +444,7 @@ class World:
                 one["table"] == "hits" and one["transaction"] in refused for one in given_up
             )
         for number in numbers:
+            self.known.revised |= self._tokens_of(peer, number)
             with suppress(tsn.ConflictError, tsn.UsageError):
                 peer.db.skip(number)
         with suppress(tsn.ConflictError):
@@ -414,6 +455,7 @@ class World:
     def _met(self) -> None:
         told = "".join(peer.told() for peer in self.peers)
         for peer in self.peers:
+            self.known.check_given_up(self.rows, peer.db.changes().to_dict("records"))
             for conflict in peer.db.conflicts().to_dict("records"):
                 self.known.check_conflict(peer.who, conflict)
         told += self.known.told

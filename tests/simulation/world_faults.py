@@ -40,9 +40,14 @@ def network(world: World, chance: Random) -> None:
 
 
 def disk(world: World, peer: Peer, chance: Random) -> None:
-    """Fail to write at some point of a verb."""
+    """Fail to write at some point of a verb, and at as many more points as it takes to make room."""
+    left = chance.choice((0, 0, 1, 2, 4))
 
     def fail() -> None:
+        nonlocal left
+        if left:
+            left -= 1
+            world.point, world.at_point = 1, fail
         world.faults["disk full"] += 1
         raise tsn.ReplicaError("write: the disk is full")
 
@@ -145,6 +150,7 @@ def backup(world: World, peer: Peer, chance: Random) -> None:
             peer.commit()
         peer.db.push()
         world.known.told += peer.told()
+        world.known.restored.add(peer.who)
         world.faults["backup restored"] += 1
         peer.is_restored = True
         peer.live_on_in(kept)

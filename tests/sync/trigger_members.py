@@ -57,6 +57,22 @@ CALIBRE = (
 )
 
 MEMBERS = {
+    "rows replaced between changes of their table": (
+        (
+            "CREATE TABLE log (what)",
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, u, v)",
+            "CREATE TRIGGER g AFTER DELETE ON t BEGIN INSERT INTO log VALUES ('gone ' || old.id); END",
+            "INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3)",
+        ),
+        (
+            "CREATE UNIQUE INDEX by_u ON t (u)",
+            "INSERT OR REPLACE INTO t VALUES (4, 'a', 4)",
+            "ALTER TABLE t RENAME COLUMN v TO w",
+            "UPDATE OR REPLACE t SET id = 3 WHERE id = 2",
+            "ALTER TABLE t RENAME TO renamed",
+            "REPLACE INTO renamed (id, u) VALUES (3, 'z')",
+        ),
+    ),
     "a trigger that tries rows of its own table": (
         (
             *ONES,
