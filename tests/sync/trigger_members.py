@@ -321,6 +321,15 @@ MEMBERS = {
             "REPLACE INTO t VALUES ('5', 'u', 1)",
         ),
     ),
+    "single deletes of one transaction": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a)",
+            "CREATE TABLE log (n INTEGER PRIMARY KEY, m)",
+            "CREATE TRIGGER d AFTER DELETE ON t BEGIN INSERT INTO log (m) VALUES (old.id); END",
+            "INSERT INTO t VALUES (1, 'x'), (2, 'y'), (3, 'z')",
+        ),
+        ("BEGIN", *(f"DELETE FROM t WHERE id = {at}" for at in (3, 1, 2)), "COMMIT"),
+    ),
     "the rowid set": (
         (
             "CREATE TABLE t (a, b)",
