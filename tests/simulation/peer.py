@@ -47,6 +47,7 @@ REFUSALS: Final = (
     "the remote cannot do it so",  # of an ALTER whose table the server would define otherwise
     "foreign key mismatch",  # of a REPLACE, which looks for rows to remove where SQLite sees that none can be
     "cannot be told from",  # an attempt without an outcome beside a trigger that does the same
+    "the remote cannot do it so",  # tursodb, which would lose a rule of the table
 )
 """Parts of the messages with which a statement may be refused that plain SQLite runs."""
 
