@@ -128,9 +128,10 @@ def test_all_rows_arrive(db, connect, way):
     assert db.pending_changes == 0
     other = connect(db.remote_url, db.path.parent / "other.db")
     assert other.execute(counted).fetchone() == want
-    assert other.execute("SELECT * FROM log ORDER BY id").fetchall() == db.execute(
-        "SELECT * FROM log ORDER BY id"
-    ).fetchall()
+    assert (
+        other.execute("SELECT * FROM log ORDER BY id").fetchall()
+        == db.execute("SELECT * FROM log ORDER BY id").fetchall()
+    )
 
 
 KERNEL = """

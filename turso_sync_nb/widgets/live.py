@@ -51,13 +51,20 @@ EXPECTED: Final = (Error, apsw.Error, OSError)
 
 _STATIC: Final = Path(__file__).parent / "static"
 
-STYLE: Final = (_STATIC / "widgets.css").read_text(encoding="utf-8")
+
+def _read(name: str) -> str:
+    """Return a static file without indentation: each widget that a notebook saves has a copy."""
+    lines = (_STATIC / name).read_text(encoding="utf-8").splitlines()
+    return "\n".join(line.lstrip() for line in lines)
+
+
+STYLE: Final = _read("widgets.css")
 """The style sheet of all widgets."""
 
 
 def script(name: str) -> str:
     """Return the ES module of a widget, with what all share before it."""
-    return "\n".join((_STATIC / f"{part}.js").read_text(encoding="utf-8") for part in ("shared", name))
+    return "\n".join(_read(f"{part}.js") for part in ("shared", name))
 
 
 class LiveWidget(anywidget.AnyWidget):
