@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 import turso_sync_nb as tsn
+from turso_sync_nb.connection.column_forms import ColumnForm
 from turso_sync_nb.connection.column_values import UnboundValueError, column_values
 from turso_sync_nb.connection.frame_editing import EditReport
-from turso_sync_nb.connection.parameters import as_day, bindable
+from turso_sync_nb.connection.parameters import bindable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -191,14 +192,15 @@ def test_keys_are_compared_as_the_table_does(db):
     ],
     ids=lambda series: f"{series.dtype}{len(series)}",
 )
-@pytest.mark.parametrize("days", [False, True])
-def test_columns_at_once_are_as_value_by_value(series, days):
+@pytest.mark.parametrize("declared", ["", "DATE", "TIMESTAMP"])
+def test_columns_at_once_are_as_value_by_value(series, declared):
     """A column is converted at once as each of its values would be by itself."""
+    form = ColumnForm(declared)
     expected = [
-        None if absent else bindable(as_day(value) if days else value, "value")
+        None if absent else bindable(form.converted(value), "value")
         for value, absent in zip(series.tolist(), series.isna(), strict=True)
     ]
-    got = column_values(series, days=days)
+    got = column_values(series, form)
     assert got == expected
     assert list(map(type, got)) == list(map(type, expected))
 
