@@ -96,7 +96,7 @@ pictures: $(READY) $(FLIGHTS)
 
 docs: $(READY) $(FLIGHTS)
 	TSN_DOCS_EXECUTE=1 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	@echo "open .site/index.html"
+	@echo "read it at http://127.0.0.1:8000, after: $(BIN)/python -m http.server --bind 127.0.0.1 --directory .site"
 
 # A generated module demands at least the protobuf it was generated with: so with the oldest that we allow.
 proto:
