@@ -22,7 +22,7 @@ DOCS: Final = HERE.parent / "docs"
 BYTES_MAX: Final = 200_000
 """Of one picture: a README is read over slow lines too."""
 
-OUTPUTS_KEPT: Final = tuple(sorted(HERE.glob("0[1-4]*.ipynb")))
+OUTPUTS_KEPT: Final = tuple(sorted(HERE.glob("0*.ipynb")))
 VIEW: Final = "application/vnd.jupyter.widget-view+json"
 """Outputs with it need a kernel; each has a static form beside it."""
 
@@ -93,7 +93,7 @@ def main(database: str) -> None:
         sync_playwright() as playwright,
         chromium(playwright) as browser,
     ):
-        for path in (*OUTPUTS_KEPT, HERE / "nycflights.py"):
+        for path in (*OUTPUTS_KEPT, *HERE.glob("*.py")):
             shutil.copy(path, server.folder)
         shutil.copy(database, server.folder / "nycflights.db")
         notebook = Notebook(server, browser)
