@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 import turso_sync_nb as tsn
@@ -85,12 +87,14 @@ def test_repaired_while_the_remote_has_news_and_what_was_pushed(two, monkeypatch
     mine.push()
     losing_pull(yours, monkeypatch, 1)
     yours.execute("INSERT INTO kv VALUES ('pushed', 1)")
-    yours.push()
+    with suppress(tsn.ReplicaError):  # now and then the page that differs is drawn as the witness
+        yours.push()
     mine.execute("INSERT INTO kv VALUES ('news', 1)")
     mine.push()
     report = yours.verify(sample=None, repair=True)
     assert report.repaired >= 1
     assert any("news" in text for text in report.not_compared)
+    yours.push()
     mine.pull()
     for table in ("many", "kv", "every"):
         query = f"SELECT * FROM {table} ORDER BY 1"

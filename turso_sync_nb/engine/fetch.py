@@ -37,7 +37,10 @@ FETCH_ATTEMPTS: Final = 4
 VERIFIED_FOR_S: Final = 2.0
 """Seconds after a fetch during which a server counts as the one we know, if its answers name its database."""
 
-SAME_DATABASE: Final = "pull(same_database=True) takes its state, if you know that it is the same database"
+SAME_DATABASE: Final = (
+    "if you know that it is the same database, pull(same_database=True) takes its state, and "
+    "verify(repair=True) mends single pages"
+)
 """The way out where nothing shows it."""
 
 FIRST_WITNESSES: Final = 15
