@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 from contextlib import closing
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -17,6 +18,7 @@ from shops import PREFIX, ROWS, Reading
 
 from turso_sync_nb.storage.format.btree import _varint as read_varint
 from turso_sync_nb.storage.prefetch.placeholder_pages import _varint
+from turso_sync_nb.storage.prefetch.speculation import Speculation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -365,3 +367,13 @@ def test_variable_length_integers(value) -> None:
     """What is written is what is read."""
     written = _varint(value)
     assert read_varint(written, 0) == (value, len(written))
+
+
+@pytest.mark.parametrize(
+    ("pages", "begin"), [([], 0), ([7], 0), ([7, 8], 0), ([1, 5, *range(20, 60)], 2), (list(range(40)), 0)]
+)
+def test_the_begin_of_a_scan_is_found(pages, begin):
+    """The siblings at the end are left out, also where there are few pages at all."""
+    speculation = Speculation.__new__(Speculation)
+    speculation._trees = SimpleNamespace(beside=lambda page, step: iter([page + step]))
+    assert speculation._scan_begin(pages) == begin

@@ -188,7 +188,7 @@ class Speculation:
 
     def _scan_begin(self, pages: list[int]) -> int:
         """Return the number of pages before those at the end that are siblings of each other."""
-        begin = len(pages) - SIBLINGS
+        begin = max(0, len(pages) - SIBLINGS)
         while begin and self._are_siblings(pages[begin - 1 : begin + 1]):
             begin -= 1
         return begin
