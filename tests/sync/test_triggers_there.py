@@ -343,6 +343,12 @@ STAMPED = {
         "DELETE FROM actor WHERE id = 3",
     ),
     "changed, then deleted": ("UPDATE actor SET name = 'X' WHERE id = 1", "DELETE FROM actor WHERE id = 1"),
+    "the table made anew": (
+        "INSERT INTO actor (id, name) VALUES (3, 'ED')",
+        "DROP TABLE actor",
+        "CREATE TABLE actor (id, name, at, PRIMARY KEY (id, name))",
+        "INSERT INTO actor (id, name) VALUES (3, 'ED')",
+    ),
     "changed twice": ("UPDATE actor SET name = 'X' WHERE id = 1", "UPDATE actor SET name = 'Y' WHERE id = 1"),
     "inserted, then changed": (
         "INSERT INTO actor (id, name) VALUES (3, 'ED')",

@@ -57,7 +57,9 @@ class DerivedColumns:
             self.names[after] = kept
 
     def renamed(self, kind: str, table: str, column: str, to: str) -> None:
-        """Go by the new name of a table or column."""
+        """Go by the new name of a table or column; rows of a table that was dropped are gone."""
+        if kind == "drop":
+            self.names = {row: names for row, names in self.names.items() if folded(row[0]) != folded(table)}
         if kind not in ("rename_table", "rename_column"):
             return
         for row in [row for row in self.names if folded(row[0]) == folded(table)]:

@@ -398,6 +398,8 @@ def _write_effects(raw: apsw.Connection, derived: DerivedColumns) -> None:
         if folded(row[0]) not in tables:
             continue
         shape = tables[folded(row[0])]
+        if len(row) - 1 != len(shape.key):  # of an earlier table of that name
+            continue
         keys = {shape.columns[at]: value for at, value in zip(shape.key, row[1:], strict=True)}
         made = derived.names[row] - keys.keys()
         widen(raw, len(shape.columns))
