@@ -45,6 +45,8 @@ class SentCopies:
         self._is_transformed = is_transformed
         self._pointing = Renumbering(raw)
         self.taken_off = 0
+        self.given_up = 0
+        """Transactions of those taken off that had been given up here."""
         self.set_aside = 0
 
     def left_of(self, local: LocalChanges) -> list[Transaction]:
@@ -55,9 +57,10 @@ class SentCopies:
         """
         left, elsewhere = [], dict(self._elsewhere(local))
         for one in local.transactions:
-            if one.state != "skipped" and self._pushed.has(one):
+            if self._pushed.has(one):
                 self.taken_off += 1
-                if kept := tape.unacknowledged(one.changed(state="pending"), one.last_id):
+                self.given_up += one.state == "skipped"
+                if kept := tape.unacknowledged(one.changed(state="pending", reason=""), one.last_id):
                     left.append(kept)
             elif one.state in ("skipped", "aside"):
                 left.append(one)

@@ -126,25 +126,30 @@ def note(lineage: str, intervals: Sequence[Interval], acknowledged_id: int) -> l
 
 @dataclass(frozen=True)
 class Pushed:
-    """The noted intervals of a lineage; nothing is known of ids up to ``unknown``."""
+    """The noted intervals of a lineage; nothing is known of ids up to ``unknown``.
+
+    ``former``: last change ids of transactions that were taken up again here, each with its number.
+    """
 
     intervals: tuple[tuple[int, int], ...]
     unknown: int
+    former: tuple[tuple[int, int], ...]
 
     @classmethod
-    def of(cls, rows: Iterable[Any], lineage: str) -> Pushed:
+    def of(cls, rows: Iterable[Any], metadata: Metadata) -> Pushed:
         """Return what ``rows`` of the bookkeeping say."""
         noted = {str(client): (first, last) for first, last, client in rows}
-        _, unknown = noted.pop(f"{lineage}#", (0, 2**63 - 1))
-        return cls(tuple(noted.values()), unknown)
+        _, unknown = noted.pop(f"{lineage_of(metadata)}#", (0, 2**63 - 1))
+        return cls(tuple(noted.values()), unknown, metadata.former_borders)
 
     def ends_at(self, change_id: int) -> bool:
         """Return whether the push that acknowledged ``change_id`` was noted."""
         return any(last == change_id for _, last in self.intervals)
 
     def has(self, one: Transaction) -> bool:
-        """Return whether ``one`` was pushed, as far as is known."""
-        return any(first <= one.last_id <= last for first, last in self.intervals)
+        """Return whether ``one`` was pushed, as far as is known, under this id or one that it had."""
+        ids = (one.last_id, *(last_id for number, last_id in self.former if number == one.number))
+        return any(first <= last_id <= last for first, last in self.intervals for last_id in ids)
 
     def knows(self, one: Transaction) -> bool:
         """Return whether it is certain that ``one`` was pushed, or that it was not."""
@@ -155,7 +160,7 @@ def read_local(raw: apsw.Connection, metadata: Metadata) -> Pushed:
     """Return the intervals in the state that ``raw`` shows."""
     name = lineage_of(metadata)
     rows = raw.execute(_SELECT, (f"{name}#", f"{name}$")) if has_table(raw, BOOKKEEPING) else ()
-    return Pushed.of(rows, name)
+    return Pushed.of(rows, metadata)
 
 
 def read_remote(remote: Remote, metadata: Metadata) -> Pushed:
@@ -169,7 +174,7 @@ def read_remote(remote: Remote, metadata: Metadata) -> Pushed:
     (answer,) = ask(remote, Execute(Stmt(_SELECT, (f"{name}#", f"{name}$"))))
     if not isinstance(answer, ExecuteResponse):
         raise ProtocolError("ask what was pushed: the answer is no table", hint="push again")
-    return Pushed.of(answer.result.rows, name)
+    return Pushed.of(answer.result.rows, metadata)
 
 
 def lineage_of(metadata: Metadata) -> str:

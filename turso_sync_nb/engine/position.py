@@ -80,7 +80,7 @@ def agreed(replica: Replica) -> Position:
         raise CopiedError
     if theirs.change_id > acknowledged_id:
         pushed = lineage.read_remote(replica.need_remote(), metadata)
-        if passed_over(waiting, pushed, theirs.change_id):
+        if made_by_copy(waiting, pushed, theirs.change_id):
             raise CopiedError
         if not acknowledge(replica, theirs.change_id):
             raise ReplicaBusyError(
@@ -134,11 +134,14 @@ def acknowledge(replica: Replica, last_change_id: int) -> bool:
     return True
 
 
-def passed_over(waiting: Iterable[Transaction], pushed: Pushed, change_id: int) -> bool:
-    """Return whether the push that acknowledged ``change_id`` left out what waits here: a copy made it."""
+def made_by_copy(listed: Iterable[Transaction], pushed: Pushed, change_id: int) -> bool:
+    """Return whether a copy of this replica made the push that acknowledged ``change_id``.
+
+    Such a one left out what waits here, or sent what was given up, set aside or refused here.
+    """
     return pushed.ends_at(change_id) and any(
-        one.state == "pending" and one.last_id <= change_id and not pushed.has(one)
-        for one in waiting
+        (one.state == "pending" and one.last_id <= change_id) != pushed.has(one)
+        for one in listed
         if not all(map(is_ignored, one.changes))
     )
 

@@ -64,7 +64,7 @@ def reconciled(
     if (
         change_id not in last_ids
         or pull_gen > metadata.pull_gen
-        or position.passed_over(local.transactions, pushed, change_id)
+        or position.made_by_copy(local.transactions, pushed, change_id)
     ):
         sent = copies.SentCopies(raw, pushed, replica.capture_ids.own_ids_from, is_transformed=is_transformed)
         return _reconciled_copy(metadata, local, sent)
@@ -79,6 +79,10 @@ def _reconciled_copy(metadata: Metadata, local: LocalChanges, sent: copies.SentC
     notes = [
         f"this replica was restored or copied: it goes on under a new client id, with every change kept{but}"
     ]
+    if sent.given_up:
+        notes.append(
+            f"{sent.given_up} of those transactions had been given up here: undo them by other changes"
+        )
     if sent.set_aside:
         notes.append(
             f"{sent.set_aside} transactions may be on the remote already, or mean a row that has another "
