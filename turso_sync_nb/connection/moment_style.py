@@ -33,14 +33,15 @@ Moment = tuple[int | None, int, int]
 class Style:
     """``separator`` is empty for days; ``zone`` is ``Z``, ``+HH:MM``, ``+HHMM``, ``+HH`` or empty.
 
-    ``digits`` of a second are always written if ``is_fixed``, else where there are any; ``east`` is the one
+    ``digits`` are the numbers of digits of a second, the smallest first: the first that is enough is written,
+    none of them for a whole second unless ``is_fixed``; ``east`` is the one
     offset, in minutes, of all values; None where they differ. ``is_seen``: values are there that have it.
     """
 
     has_day: bool
     separator: str
     has_seconds: bool
-    digits: int
+    digits: tuple[int, ...]
     is_fixed: bool
     zone: str
     east: int | None
@@ -77,9 +78,8 @@ class Style:
     def _time(self, value: dt.datetime | dt.time, nanoseconds: int) -> str:
         fraction = f"{value.microsecond * _US + nanoseconds:09}"
         needed = len(fraction.rstrip("0"))
-        digits = self.digits if self.is_fixed or needed else 0
-        if needed > digits:
-            digits = next(enough for enough in (3, 6, 9) if enough >= needed)
+        there = self.digits if self.is_fixed or needed else (0,)
+        digits = next(enough for enough in (*there, 3, 6, 9) if enough >= needed)
         has_seconds = self.has_seconds or value.second or digits
         seconds = f":{value.second:02}" if has_seconds else ""
         return f"{value.hour:02}:{value.minute:02}{seconds}{f'.{fraction[:digits]}' if digits else ''}"
@@ -98,9 +98,9 @@ class Style:
         return self.zone.replace("+", sign).replace("HH", f"{hours:02}").replace("MM", f"{minutes:02}")
 
 
-ISO: Final = Style(True, " ", True, 6, is_fixed=False, zone="", east=None)
-DAYS: Final = Style(True, "", False, 0, is_fixed=False, zone="", east=None)
-TIMES: Final = Style(False, "", True, 6, is_fixed=False, zone="", east=None)
+ISO: Final = Style(True, " ", True, (6,), is_fixed=False, zone="", east=None)
+DAYS: Final = Style(True, "", False, (0,), is_fixed=False, zone="", east=None)
+TIMES: Final = Style(False, "", True, (6,), is_fixed=False, zone="", east=None)
 
 
 def style_of(texts: Iterable[Any]) -> Style | None:
@@ -123,7 +123,7 @@ def style_of(texts: Iterable[Any]) -> Style | None:
         return None
     has_day, separator, has_seconds, zone = seen.pop()
     return Style(
-        has_day, separator, has_seconds, max(digits), len(digits) == 1 and digits != {0}, zone,
+        has_day, separator, has_seconds, tuple(sorted(digits)), len(digits) == 1 and digits != {0}, zone,
         next(iter(easts)) if len(easts) == 1 else None, is_seen=True,
     )  # fmt: skip
 
