@@ -7,10 +7,11 @@ what a user reads. A partial replica has a model only after it was looked at who
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import apsw
-from hypothesis import note
+import hypothesis
 
 import turso_sync_nb as tsn
 from turso_sync_nb.changes.names import is_internal
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
     Contents = dict[str, list[str]]
 
 APPLIED = ("pending", "refused")
+
+
+def note(text: str) -> None:
+    """Tell what is done: to Hypothesis for its failing case, or to pytest in an ordinary test."""
+    if hypothesis.currently_in_test_context():
+        hypothesis.note(text)
+    else:
+        print(text)  # noqa: T201 - to be read
 
 
 def contents(run: Run) -> Contents:
@@ -234,11 +243,34 @@ class Peer:
             self.after_verb(before, revised=bool(arguments))
             self.refusal = conflict
             return False
+        except tsn.RemoteFailedError:
+            self.after_verb(before, revised=False)  # a push may have pulled before its answer was lost
+            raise
         self.after_verb(before, revised=bool(arguments))
         if name == "pull" and self.model is not None and not self.is_pending():
             here, there = contents(self.run), contents(self.server.run)
             assert here == there, differences(here, there)
         return True
+
+    def push_unanswered(self, *, executed: bool) -> None:
+        """Push; the answer is lost, after the remote did what it was asked or before."""
+        remote = self.db._replica.need_remote()
+        pipeline = remote.pipeline
+
+        def lose(requests: Any) -> Any:
+            if any(type(one).__name__ == "Batch" for one in requests):
+                if executed:
+                    pipeline(requests)
+                raise tsn.RemoteFailedError("lose an answer", hint="none")
+            return pipeline(requests)
+
+        remote.pipeline = lose  # type: ignore[method-assign]
+        note(f"peer {self.number}: the answer will be lost, {executed=}")
+        try:
+            with suppress(tsn.RemoteFailedError):
+                self.verb("push")
+        finally:
+            remote.pipeline = pipeline  # type: ignore[method-assign]
 
     def after_verb(self, revision_before: str | None, *, revised: bool) -> None:
         """Check everything; the model stays good if no news arrived."""

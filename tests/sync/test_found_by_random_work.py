@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import pytest
+from random_peer import Peer, Server, contents, differences
 
 import turso_sync_nb as tsn
 
@@ -174,3 +176,33 @@ def test_equal_rows_of_two_people_are_two_rows(two):
     assert rows(yours, "t") == rows(mine, "t")
     assert [a for _, a, _ in rows(mine, "t")].count("a sale") == 2
     assert list(mine.conflicts()["kind"]) == ["key taken"]
+
+
+@pytest.mark.parametrize("losses", [(True,), (False, False), (False, True)])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE kv ADD COLUMN note",
+        "ALTER TABLE bare ADD COLUMN z",
+        "INSERT INTO kv VALUES ('y', 2)",
+    ],
+)
+def test_pushes_without_an_answer_beside_equal_rows(server, tmp_path, change, losses):
+    """After a lost answer a push may pull first: equal rows of others are here then, and ours once."""
+    with closing(Server(server.url)) as there:
+        there.run("CREATE TABLE tokens (k INTEGER PRIMARY KEY, who)")
+        there.run("CREATE TABLE labels (id INTEGER PRIMARY KEY, label, who, v)")
+        with closing(Peer(0, tmp_path / "mine", there, {})) as mine:
+            there.run("INSERT INTO bare (y) VALUES (NULL)")
+            for sql in ("BEGIN", change, "INSERT INTO bare (y) VALUES (NULL)", "COMMIT"):
+                assert mine.execute(mine.db, sql)
+            old = mine.db.stats().revision
+            for executed in losses:
+                mine.push_unanswered(executed=executed)
+                equal = [row for row in rows(mine.db, "bare") if row[:2] == (None, None)]
+                assert len(equal) == (1 if mine.db.stats().revision == old else 2)
+            mine.settle()
+            state = contents(mine.run)
+            assert differences(state, contents(there.run)) == {}
+            assert [row[:2] for row in rows(mine.db, "bare")].count((None, None)) == 2
+            assert not mine.waiting()

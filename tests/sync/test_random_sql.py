@@ -25,7 +25,6 @@ from peers import EmbeddedThread, tursodb_server
 from random_peer import Peer, Server, contents, differences
 
 import turso_sync_nb as tsn
-from turso_sync_nb.errors import RemoteFailedError
 
 if TYPE_CHECKING:
     from random import Random
@@ -235,25 +234,7 @@ class RandomSql(RuleBasedStateMachine):
     @rule(who=PEER, executed=st.booleans())
     def lost_answer(self, who: int, executed: bool) -> None:  # noqa: FBT001 - drawn
         """A push whose answer is lost, after the remote did it or before."""
-        peer = self.peer(who)
-        remote = peer.db._replica.need_remote()
-        pipeline = remote.pipeline
-
-        def lose(requests: Any) -> Any:
-            if any(type(one).__name__ == "Batch" for one in requests):
-                if executed:
-                    pipeline(requests)
-                raise RemoteFailedError("lose an answer", hint="none")
-            return pipeline(requests)
-
-        remote.pipeline = lose  # type: ignore[method-assign]
-        note(f"peer {peer.number}: the answer will be lost, {executed=}")
-        try:
-            peer.verb("push")
-        except RemoteFailedError:
-            peer.check()
-        finally:
-            remote.pipeline = pipeline  # type: ignore[method-assign]
+        self.peer(who).push_unanswered(executed=executed)
 
     # The end
 
