@@ -16,6 +16,7 @@ import apsw
 from programs import UNCOMPARED, Names, log_schema
 
 from turso_sync_nb.changes.definitions import tokens
+from turso_sync_nb.changes.names import folded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -227,8 +228,11 @@ class Meeting:
 
 
 def _compared(sql: str) -> str:
-    """Return a definition in one spelling: servers have their own."""
-    words = " ".join(token.text for token in tokens(sql))
+    """Return a definition in one spelling: servers have their own.
+
+    SQLite's ALTER TABLE, of anybody's table, writes "k" as 'k' in each trigger in which it names no column.
+    """
+    words = " ".join(folded(token.text.strip("'")) for token in tokens(sql))
     return words.replace(" if not exists ", " ").removesuffix(" ;")
 
 
