@@ -331,6 +331,7 @@ def acknowledge(raw: apsw.Connection, change_id: int) -> None:
     kept = [one for one in transactions(raw) if one.last_id <= change_id]
     remaining = [left for one in kept if (left := unacknowledged(one, change_id))]
     _trim(raw, change_id)
+    _part_effects(raw, remaining, change_id)
     _write_changes(raw, remaining)
     _set_acknowledged(raw, change_id, last + 1)
 
@@ -338,6 +339,15 @@ def acknowledge(raw: apsw.Connection, change_id: int) -> None:
 def _trim(raw: apsw.Connection, change_id: int) -> None:
     effects = f"SELECT id FROM {TAPE} WHERE op & {EFFECT} ORDER BY id DESC LIMIT {EFFECTS_KEPT_MAX}"
     raw.execute(f"DELETE FROM {TAPE} WHERE id <= ? AND id NOT IN ({effects})", (change_id,))
+
+
+def _part_effects(raw: apsw.Connection, kept: Iterable[Transaction], change_id: int) -> None:
+    """Have what triggers made in transactions that are gone belong to none: one before keeps its last id."""
+    own = f"op & {EFFECT} AND id BETWEEN ? AND ?"
+    raw.execute(f"UPDATE {TAPE} SET txn = {_NO_TRANSACTION} WHERE {own}", (0, change_id))
+    for one in kept:
+        borders = (one.changes[0].id, one.last_id)
+        raw.execute(f"UPDATE {TAPE} SET txn = ? WHERE {own}", (one.number, *borders))
 
 
 def unacknowledged(transaction: Transaction, change_id: int) -> Transaction | None:
