@@ -36,6 +36,13 @@ SPOILT = {
         ('CREATE TABLE c (a, "order", v, PRIMARY KEY (a, "order"))',),
         "ALTER TABLE c ADD COLUMN w",
     ),
+    "a key of several columns, one without a name": (
+        ('CREATE TABLE c (a, "", v, PRIMARY KEY (a, ""))',), "ALTER TABLE c ADD COLUMN w"
+    ),
+    "a key of several columns, and a default with its name": (
+        ('CREATE TABLE c (a DEFAULT "order", "order", v, PRIMARY KEY (a, "order"))',),
+        "ALTER TABLE c ADD COLUMN w",
+    ),
     "a table gets a name that begins with a digit": (
         ("CREATE TABLE c (a, v)",), 'ALTER TABLE c RENAME TO "1c"'
     ),
@@ -84,6 +91,31 @@ KEPT = {
     "a parent without columns, renamed": (
         (PARENT, "CREATE TABLE c (id INTEGER PRIMARY KEY, p REFERENCES parent, v)"),
         'ALTER TABLE c RENAME COLUMN v TO "the group"',
+    ),
+    "texts in the quotes of names": (
+        ('CREATE TABLE c (a TEXT NOT NULL DEFAULT "", b DEFAULT " ", d DEFAULT "two words", v)',),
+        "ALTER TABLE c ADD COLUMN w",
+    ),
+    "the text of a default is the name of a column": (
+        ('CREATE TABLE c (a, "the group" INT DEFAULT "the group", "order" TEXT DEFAULT "order", v)',),
+        "ALTER TABLE c ADD COLUMN w",
+    ),
+    "the same, and a column is dropped": (
+        ('CREATE TABLE c (a, "order" TEXT DEFAULT "order", d DEFAULT "", v)',), "ALTER TABLE c DROP COLUMN v"
+    ),
+    "a column without a name": (
+        ('CREATE TABLE c (a, "" INT, v)',), "ALTER TABLE c RENAME COLUMN v TO w"
+    ),
+    "a comment with the name": (
+        ('CREATE TABLE c (a, -- in order\n"order" INT /* the order */, v)',), "ALTER TABLE c ADD COLUMN w"
+    ),
+    "a comment with a parent's parentheses": (
+        (PARENT, "CREATE TABLE c (id INTEGER PRIMARY KEY, p REFERENCES parent (id) /* now() */, v)"),
+        "ALTER TABLE c ADD COLUMN w",
+    ),
+    "a constraint's name with the column's": (
+        ('CREATE TABLE c (a, "order" INT CONSTRAINT in_order CHECK ("order" > 0), v)',),
+        "ALTER TABLE c ADD COLUMN w",
     ),
 }  # fmt: skip
 """Others beside them that arrive on both servers."""

@@ -48,7 +48,7 @@ _SPELLINGS: Final = (
 
 _IN_ONE_QUOTE: Final = "lower(" + reduce(
     lambda text, mark: f"replace({text}, {mark[0]}, {mark[1]})",
-    (*((mark, "''") for mark in _SQUEEZED[:4]), *((mark, "'\"'") for mark in _SQUEEZED[5:])),
+    (*((mark, "''") for mark in _SQUEEZED[:4]), *((mark, "'\"'") for mark in ("''''", *_SQUEEZED[5:]))),
     "sql",
 ) + ")"  # fmt: skip
 _PLAIN: Final = re.compile(r"[^\W\d][\w$]*")
@@ -260,9 +260,10 @@ def readable_so(one: Definition) -> to_sql.Sql | None:
 
     When an ALTER has ``tursodb`` write a table anew, it omits the quotes of names in FOREIGN KEY and PRIMARY
     KEY, of those that begin with a digit anywhere, and writes ``REFERENCES parent()`` for a parent without
-    columns. So names that need quotes are counted without them, and empty parentheses.
+    columns. So names that need quotes are counted without them, and empty parentheses, where its text is not
+    ours. All quotes count alike: comments are gone there, and texts in the quotes of names get their own.
     """
-    ours, where = _in_one_quote(one.sql), (one.name, int(one.type == "trigger"))
+    ours, where = _in_one_quote(without_comments(one.sql)), (one.name, int(one.type == "trigger"))
     there = f"(SELECT {_IN_ONE_QUOTE} FROM sqlite_schema WHERE {_IN_SPACE})"
     gone = f"(length({there}) - length(replace({there}, ?, '')))"
     terms: list[str] = []
@@ -270,12 +271,19 @@ def readable_so(one: Definition) -> to_sql.Sql | None:
     named = {token.text for token in tokens(one.sql) if token.is_name}
     for name in sorted(filter(_needs_quotes, named)):
         bare, safe = _in_one_quote(name), _in_one_quote(f'"{name}"')
+        if not bare:  # of an empty name, or of DEFAULT "", nothing is left without its quotes
+            terms.append(f"{gone} / 2 = ?")
+            arguments += [*where, *where, safe, ours.count(safe)]
+            continue
         terms.append(f"{gone} / {len(bare)} - {gone} / {len(safe)} = ?")
         arguments += [*where, *where, bare, *where, *where, safe, ours.count(bare) - ours.count(safe)]
     if mentions(one.sql, ("references",)):
         terms.append(f"{gone} / 2 = ?")
         arguments += [*where, *where, "()", ours.count("()")]
-    return (to_sql.conjunction(terms), tuple(arguments)) if terms else None
+    if not terms:
+        return None
+    as_here = (*where, ours, _in_one_quote(one.sql))
+    return f"({there} IN (?, ?) OR {to_sql.conjunction(terms)})", (*as_here, *arguments)
 
 
 def _needs_quotes(name: str) -> bool:
@@ -285,8 +293,8 @@ def _needs_quotes(name: str) -> bool:
 
 
 def _in_one_quote(sql: str) -> str:
-    """Return a text in small letters, without space, and with one kind of quotes for names."""
-    marks: dict[str, str | int | None] = {**dict.fromkeys(" \t\n\r"), **dict.fromkeys("`[]", '"')}
+    """Return a text in small letters, without space, and with one kind of quotes, for names and texts."""
+    marks: dict[str, str | int | None] = {**dict.fromkeys(" \t\n\r"), **dict.fromkeys("'`[]", '"')}
     return sql.translate(str.maketrans(marks)).translate(_LOWER)
 
 
