@@ -18,9 +18,9 @@ LAZILY = tsn.PartialSyncOpts(bootstrap_strategy=tsn.PartialSyncPrefixBootstrap(l
 
 
 @pytest.fixture
-def remote() -> Iterator[TerabyteServer]:
-    """Give the server of a terabyte."""
-    with TerabyteServer() as server:
+def remote(request: pytest.FixtureRequest) -> Iterator[TerabyteServer]:
+    """Give the server of a terabyte; the parameter is the name that it gives its database, if any."""
+    with TerabyteServer(getattr(request, "param", "")) as server:
         yield server
 
 

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Self
 import apsw
 from pyroaring import BitMap
 
-from turso_sync_nb.protocol.pull_updates import PullHeader, PullRequest, encode_header, encode_page
+from turso_sync_nb.protocol.pull_updates import (
+    DATABASE_HEADER,
+    PullHeader,
+    PullRequest,
+    encode_header,
+    encode_page,
+)
 from turso_sync_nb.units import LOCK_PAGE, PAGE_SIZE, PageId
 
 if TYPE_CHECKING:
@@ -148,11 +154,19 @@ def _page(kind: bytes, cells: list[bytes], right: bytes) -> bytes:
 
 
 class TerabyteServer:
-    """Serves it on the loopback, in a thread; ``computed`` counts the pages that it sent."""
+    """Serves it on the loopback, in a thread; ``computed`` counts the pages that it sent.
 
-    def __init__(self) -> None:
+    ``name`` is what it calls its database: like ``tursodb``, nothing by default.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
         self.database = Terabyte()
         self.computed: Counter[int] = Counter()
+        self.asked_again: list[BitMap] = []
+        """For each request of pages at a revision: those that one before it had asked for."""
+        self._asked = BitMap()
+        self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
@@ -177,6 +191,10 @@ class TerabyteServer:
         if request.client_revision and not request.server_revision:
             changed = self.database.changed_since(int(request.client_revision))
             pages = changed if request.pages is None else changed & pages
+        else:
+            with self._lock:
+                self.asked_again.append(pages & self._asked)
+                self._asked |= pages
         for page in pages:
             if page < DB_PAGES:
                 self.computed[page] += 1
@@ -194,6 +212,8 @@ class TerabyteServer:
                 body = b"".join(server.answer(PullRequest.decode(data)))
                 self.send_response(200)
                 self.send_header("content-length", str(len(body)))
+                if server.name:
+                    self.send_header(DATABASE_HEADER, server.name)
                 self.end_headers()
                 self.wfile.write(body)
 
