@@ -38,6 +38,7 @@ QUIET = (
     "Failed to load resource",
     "Canceled future",
     "(reading 'schema')",
+    "of null (reading 'kernel')",  # ipywidgets' manager, of a notebook left while it opens: not ours
     "registered.",
 )
 """What JupyterLab and Notebook themselves complain of on a page that is well."""
