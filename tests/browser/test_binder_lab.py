@@ -49,12 +49,17 @@ def test_front_end_of_widgets_fits(binder_python, tmp_path):
         assert "OK" in line
 
 
+HEIGHT = 12_000
+"""Of the page, in pixels: JupyterLab may not draw a widget that is out of sight."""
+
+
 @pytest.mark.parametrize("at", ["doc/tree", "notebooks"], ids=["lab", "notebook"])
 def test_widgets_of_notebook_04_are_seen_there(binder_lab, browser, lab_shots, at):
     """Run up to its last sync it shows every widget, alive; 20 more wake though messages get lost."""
     whole = nbformat.read(NOTEBOOKS / "04_lazy_pages.ipynb", as_version=4)
     cells = [cell.source for cell in whole.cells if cell.cell_type == "code"]
     notebook = Notebook(binder_lab, browser)
+    notebook.page.set_viewport_size({"width": 1200, "height": HEIGHT})
     notebook.open(f"04-{at[:3]}.ipynb", cells[: cells.index(LAST) + 1], at=at)
     notebook.run_all()
     for selector, text in SHOWN.items():

@@ -188,4 +188,4 @@ def test_a_days_work(day, shop, tmp_path):
         day.notebook.command("notebook:shutdown-kernel")
     page.reload()  # the saved notebook shows the last state
     page.locator(".tsn-snapshot").first.wait_for()
-    assert page.get_by_text(re.compile("nothing waits")).first.is_visible()
+    page.get_by_text(re.compile("nothing waits")).first.wait_for()
