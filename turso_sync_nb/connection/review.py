@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 
     Keep = Mapping[tuple[str, tuple[Any, ...]], Literal["mine", "theirs"]]
 
+REASONS_TO_STAY: Final = {
+    "refused": "the remote refused it",
+    "aside": "does not fit what was pulled",
+    "skipped": "undone, will not be pushed",
+}
+"""Words for the states of a transaction that a push does not send."""
+
 _FRAME: Final = ("table", "key", "by", "column", "base", "mine", "theirs", "left", "conflict")
 _NAMES: Final = ("mine", "theirs")
 

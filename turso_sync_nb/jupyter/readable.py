@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from turso_sync_nb.connection.review import REASONS_TO_STAY
 from turso_sync_nb.units import format_ago, format_size
 
 if TYPE_CHECKING:
@@ -20,12 +21,7 @@ TEXT_MAX: Final = 60
 OVERWRITTEN_MAX: Final = 5
 """Rows that are named of those that others wrote over."""
 
-STATES: Final = {
-    "pending": "waits",
-    "refused": "the remote refused it",
-    "aside": "does not fit what was pulled",
-    "skipped": "undone, will not be pushed",
-}
+_STATES: Final = {"pending": "waits", **REASONS_TO_STAY}
 _OPERATIONS: Final = {"insert": "added", "update": "changed", "delete": "removed"}
 _SETTLED: Final = {
     "last-push-wins": "yours stayed",
@@ -46,7 +42,7 @@ def changes_seen(frame: pd.DataFrame) -> pd.DataFrame:
             "row": row_of(each["key"]),
             "change": _OPERATIONS.get(each["operation"], "schema"),
             "values": change_of(each["operation"], each["old"], each["new"]),
-            "state": " · ".join(filter(None, (STATES.get(each["state"], each["state"]), each["reason"]))),
+            "state": " · ".join(filter(None, (_STATES.get(each["state"], each["state"]), each["reason"]))),
         }
         for each in records(frame)
     ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.to_sql import differing, key_of
+from turso_sync_nb.connection.review import REASONS_TO_STAY
 from turso_sync_nb.errors import RemoteError, UsageError
 from turso_sync_nb.units import format_ago, format_size
 from turso_sync_nb.widgets.live import LiveWidget, script
@@ -34,12 +35,7 @@ TRANSACTIONS_MAX: Final = 20
 TEXT_MAX: Final = 80
 """Characters shown of a value."""
 
-_STATES: Final = {
-    "pending": "",
-    "refused": "the remote refused it",
-    "aside": "does not fit what was pulled",
-    "skipped": "undone, will not be pushed",
-}
+_STATES: Final = {"pending": "", **REASONS_TO_STAY}
 
 
 class ReviewWidget(LiveWidget):
