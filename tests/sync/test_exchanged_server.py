@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -268,3 +269,69 @@ def test_the_same_database_goes_on(replica, embedded, source, how, part):
     there = replica("there", remote_url=server.url)
     assert rows(there) == rows(mine)
     assert (9, "mine") in rows(there)
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "database file": lambda folder: os.utime(folder / "main.db", ns=(1, 1)),
+    "undo is gone": lambda folder: (folder / "undo").unlink(),
+    "page map is gone": lambda folder: (folder / "pages.map").unlink(),
+    "database file is gone": lambda folder: (folder / "main.db").unlink(),
+}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the files of a replica that is closed, but for its lock."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith("lock")}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_replica_and_another_database(replica, remote_server, tmp_path, damage):
+    """It is refused by what is what, and untouched; its own server puts it right."""
+    other = remote_server(make(tmp_path / "other.db", DIFFERENT["a value"]))
+    mine, waits, pushed = replica("mine"), damage != "database file is gone", "gone" in damage
+    if pushed:
+        mine.execute("INSERT INTO one VALUES (8, 'pushed')")
+        mine.sync()
+    if waits:
+        mine.execute("INSERT INTO one VALUES (9, 'waits')")
+    mine.close()
+    DAMAGE[damage](tmp_path / "mine")
+    before = contents(tmp_path / "mine")
+    for _ in range(2):
+        with pytest.raises(tsn.ReplicaError, match=f"{damage}.*another database") as refused:
+            replica("mine", remote_url=other.url)
+        assert "nothing was removed" in refused.value.hint
+        assert contents(tmp_path / "mine") == before
+    assert rows(replica("other", remote_url=other.url)) == [(1, "a")]
+    mine = replica("mine")
+    wanted = [(1, "a"), *([(8, "pushed")] if pushed else []), *([(9, "waits")] if waits else [])]
+    assert rows(mine) == wanted
+    assert damage in mine._replica.bootstrap_report.note
+    mine.sync()
+    assert rows(replica("yours")) == wanted
+    assert mine.verify(sample=None)
+
+
+@pytest.mark.parametrize("pushed", [False, True])
+def test_a_damaged_replica_whose_server_forgot_its_revisions(replica, embedded, source, tmp_path, pushed):
+    """A database that moved, or lost its history, is known by its pages or by a push; local work is kept."""
+    server = embedded(source)
+    mine = replica("mine", remote_url=server.url)
+    if pushed:
+        mine.execute("INSERT INTO one VALUES (8, 'pushed')")
+        mine.sync()
+    mine.execute("INSERT INTO one VALUES (9, 'waits')")
+    mine.close()
+    server.stop()
+    server.path.with_name(f"{server.path.name}-history").unlink()
+    if pushed:
+        raw = apsw.Connection(str(server.path))
+        raw.execute("UPDATE three SET v = 'edited'")
+        raw.close()
+    server.start()
+    DAMAGE["database file"](tmp_path / "mine")
+    mine = replica("mine", remote_url=server.url)
+    assert (9, "waits") in rows(mine)
+    assert rows(mine, "SELECT v FROM three") == [("edited" if pushed else "a",)]
+    mine.sync()
+    assert rows(replica("there", remote_url=server.url)) == rows(mine)

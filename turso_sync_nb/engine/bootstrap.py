@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 import apsw
 from pyroaring import BitMap
 
-from turso_sync_nb.engine.fetch import FIRST_PAGE, RemotePages, another_database, take
+from turso_sync_nb.engine.fetch import FIRST_PAGE, RemotePages, fingerprints, take
 from turso_sync_nb.engine.meter import Meter
 from turso_sync_nb.engine.reports import BootstrapReport
 from turso_sync_nb.engine.unreadable import UnreadableStateError, named_if_unreadable, parse
@@ -130,8 +130,6 @@ class _Run:
         plan = metadata.bootstrap
         with self.remote.pull_updates(self._first_request(metadata)) as answer:
             header = answer.header
-            if self.folder.salvage.exists() and metadata.database not in ("", answer.database):
-                raise another_database("connect", "it calls it otherwise than before")
             metadata = metadata.changed(
                 revision=header.revision, db_pages=header.db_pages, database=answer.database
             )
@@ -210,7 +208,8 @@ class _Run:
                 store.put(source.fetch(pages))
             self._refuse_unreadable(store)
         store.flush()
-        ready = metadata.at(metadata.revision, int(time.time())).changed(phase="ready")
+        ready = metadata.at(metadata.revision, int(time.time()))
+        ready = ready.changed(phase="ready", fingerprints=fingerprints(store.page_map.resident, store.read))
         save_metadata(self.folder, ready)
         return ready
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import random
 import time
+import zlib
 from collections import deque
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,10 @@ of a small database, in which another one made by the same script may differ in 
 
 FIRST_PAGE: Final = PageId(0)
 
+FINGERPRINTS_MAX: Final = 16
+"""Pages whose checksums the metadata keep, to know the server by when the files are damaged: all of a small
+database."""
+
 
 class _UnnamedError(Exception):
     """The server does not name its database any more."""
@@ -69,7 +74,7 @@ def fetch_pages(remote: Remote, revision: str, wanted: BitMap, database: str = "
     while missing:
         before = len(missing)
         request = PullRequest(server_revision=revision, pages=BitMap(missing))
-        with _pages_at(remote, request) as answer:
+        with pages_at(remote, request) as answer:
             if database and not answer.database:
                 raise _UnnamedError
             if database and answer.database != database:
@@ -87,7 +92,7 @@ def fetch_pages(remote: Remote, revision: str, wanted: BitMap, database: str = "
 
 
 @contextmanager
-def _pages_at(remote: Remote, request: PullRequest) -> Iterator[PullAnswer]:
+def pages_at(remote: Remote, request: PullRequest) -> Iterator[PullAnswer]:
     """Ask for pages of a revision; ``tursodb`` fails where its log does not reach that far any more.
 
     Raises:
@@ -282,3 +287,26 @@ def another_database(doing: str, seen: str) -> ReplicaError:
 def comparable(page_id: PageId, data: bytes) -> bytes:
     """Return a page without what a base image may say otherwise: in page 0, how it is journaled."""
     return data if page_id else data[:18] + data[20:]
+
+
+def fingerprints(pages: BitMap, read: Callable[[PageId], bytes]) -> tuple[tuple[int, int], ...]:
+    """Return some of ``pages`` of a base image, the first one among them, each with its checksum."""
+    known = pages - BitMap([LOCK_PAGE])
+    count = min(len(known), FINGERPRINTS_MAX)
+    chosen = [PageId(known[at * len(known) // count]) for at in range(count)]
+    return tuple((page, fingerprint(page, read(page))) for page in chosen)
+
+
+def fingerprint(page_id: PageId, data: bytes) -> int:
+    """Return a checksum of what a page has at any time."""
+    return zlib.crc32(at_any_time(page_id, data))
+
+
+def at_any_time(page: PageId, data: bytes) -> bytes:
+    """Return a page; page 0 without what a copy of the same content changes there.
+
+    These are the change counter, the schema cookie (SQLite's backup raises it) and the version that wrote it.
+    """
+    if page:
+        return data
+    return data[:18] + data[20:24] + data[28:40] + data[44:92] + data[100:]

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.engine.bootstrap import Bootstrapped, bootstrap
 from turso_sync_nb.engine.configuration import configured, is_moved, move_to, prove_address
+from turso_sync_nb.engine.damage import UNFINISHED, damage_of, refuse_stranger, without_base
 from turso_sync_nb.engine.pinned import PREFIX_BYTES, pinned
 from turso_sync_nb.engine.pull import PullOptions, pull, rebase
 from turso_sync_nb.engine.replica import Replica
-from turso_sync_nb.engine.salvage import save_local_work
 from turso_sync_nb.errors import (
     RemoteUnreachableError,
     ReplicaBrokenError,
@@ -39,9 +39,7 @@ from turso_sync_nb.storage.files.metadata import (
     load_metadata,
     save_metadata,
 )
-from turso_sync_nb.storage.format.wal_frames import log_salts
 from turso_sync_nb.storage.pages.folder_copy import copy_folder
-from turso_sync_nb.storage.pages.page_file import good_bytes
 from turso_sync_nb.storage.pages.page_map import PageMap
 from turso_sync_nb.storage.pages.page_store import PageStore
 from turso_sync_nb.storage.vfs.publication import recover
@@ -252,8 +250,7 @@ def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -
         if options.pinned is not None and remote and not saved:
             metadata = pinned(metadata, remote, options.pinned)
         damage = _damage(folder, metadata, options)
-        if damage:
-            metadata = _without_base(folder, lock, metadata, remote, damage)
+        metadata = without_base(folder, lock, metadata, remote, damage) if damage else metadata
         if metadata.phase != "ready" and remote:
             metadata = metadata.changed(remote_url=remote.saved_url)
         if not PageMap.load_is_whole(folder.page_map):
@@ -316,65 +313,18 @@ def _new_metadata(options: ReplicaOptions) -> Metadata:
     )
 
 
-def _without_base(
-    folder: ReplicaFolder, lock: ReplicaLock, metadata: Metadata, remote: Remote | None, damage: str
-) -> Metadata:
-    """Save what was made here, and return metadata that begin again without the base image.
-
-    Raises:
-        ReplicaBrokenError: what was made here is not all there, or there is no remote.
-    """
-    if remote is None:
-        raise ReplicaBrokenError(
-            f"open {folder.path}: {damage}", hint="connect with the database's URL to fetch it again"
-        )
-    save_local_work(folder, lock, metadata, remote, damage)
-    again = metadata.changed(
-        phase="bootstrapping", revision="", db_pages=0, stamp=None, writing=False, log="", undo_bytes=0
-    )
-    save_metadata(folder, again)
-    folder.wal.unlink(missing_ok=True)
-    folder.shm.unlink(missing_ok=True)
-    return again
-
-
 def _damage(folder: ReplicaFolder, metadata: Metadata, options: ReplicaOptions) -> str:
     """Say what is wrong with the files of a ready replica; empty when nothing.
 
     Raises:
         ReplicaBrokenError: something is, and this is a copy: the replica itself is to be put right.
     """
-    damage = _changed_by_others(folder, metadata) if metadata.phase == "ready" else ""
+    damage = damage_of(folder, metadata)
     if damage and options.copy_of is not None:
         raise ReplicaBrokenError(
             f"open {options.copy_of}: {damage}", hint="connect without read_only: that puts it right"
         )
     return damage
-
-
-def _changed_by_others(folder: ReplicaFolder, metadata: Metadata) -> str:
-    """Say what another program did to the files; empty when nothing."""
-    if not folder.main.exists():
-        return "its database file is gone"
-    logged = _size_of(folder.wal) > 0
-    salts = log_salts(folder.wal)
-    found = {
-        "its log is gone": metadata.log != "" and not salts,
-        "its log was replaced by another one": metadata.log != "" and salts not in ("", metadata.log),
-        "its database file was changed by another program": metadata.stamp is not None
-        and not metadata.stamp.matches(folder.main),
-        "another program wrote to its database": logged and not metadata.writing,
-        # with a stamp that fits, there was none: this process ended before its first commit
-        "another program moved its log": metadata.writing and not logged and metadata.stamp is None,
-        "its undo is gone": metadata.undo_bytes > 0 and not folder.undo.exists(),
-        "its undo is damaged": good_bytes(folder.undo) < metadata.undo_bytes,
-        "its page map is gone": PageMap.load(folder.page_map) is None,
-    }
-    return next((what for what, is_so in found.items() if is_so), "")
-
-
-def _size_of(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
 
 
 def _made_ready(
@@ -391,6 +341,8 @@ def _made_ready(
             hint="give the database's URL",
         )
     try:
+        if folder.salvage.exists() and not metadata.revision:
+            refuse_stranger(folder, metadata, remote, UNFINISHED)
         return bootstrap(folder, remote, metadata, options.pages_per_request)
     except RemoteUnreachableError as error:
         if metadata.revision or not error.paused:

@@ -18,7 +18,7 @@ from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.changes.conflicts import DEFAULT
 from turso_sync_nb.engine import bookkeeping
 from turso_sync_nb.engine.asking import Asking, UnansweredError
-from turso_sync_nb.engine.fetch import FIRST_PAGE, PagesAt, another_database
+from turso_sync_nb.engine.fetch import FIRST_PAGE, PagesAt, another_database, fingerprints
 from turso_sync_nb.engine.local_changes import LocalChanges, read_local_changes, waiting_id
 from turso_sync_nb.engine.meter import Meter
 from turso_sync_nb.engine.pulled import LastPull
@@ -298,12 +298,20 @@ def _suspended(replica: Replica) -> Iterator[None]:
 def _moved_on(replica: Replica, update: RemoteUpdate) -> Metadata:
     metadata, now = replica.metadata, int(time.time())
     if _is_new(replica, update):
-        metadata = metadata.at(update.revision, now)
+        metadata = metadata.at(update.revision, now).changed(fingerprints=_fingerprints(replica, update))
     return metadata.changed(
         database=update.database or metadata.database,
         db_pages=update.next_base.db_pages,
         last_pull_unix_time=now,
         pushed_since_pull=metadata.pushed_since_pull and replica.unanswered,
+    )
+
+
+def _fingerprints(replica: Replica, update: RemoteUpdate) -> tuple[tuple[int, int], ...]:
+    fetched, former = update.next_base, replica.store
+    return fingerprints(
+        fetched.pages | update.keep,
+        lambda page: fetched.read(page) if page in fetched.pages else former.base(page),
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pyroaring import BitMap
 
 from turso_sync_nb.engine.bootstrap import verify_first_page
-from turso_sync_nb.engine.fetch import FETCH_ATTEMPTS, FIRST_PAGE, check_revision, fetch_pages
+from turso_sync_nb.engine.fetch import FETCH_ATTEMPTS, FIRST_PAGE, at_any_time, check_revision, fetch_pages
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError, RevisionGoneError
 from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.storage.pages.next_base import NextBase
@@ -172,23 +172,13 @@ def _doubt(replica: Replica, update: RemoteUpdate) -> str:
         page
         for page in map(PageId, compared)
         if page not in update.next_base.pages
-        or _at_any_time(page, update.next_base.read(page)) != _at_any_time(page, store.base(page))
+        or at_any_time(page, update.next_base.read(page)) != at_any_time(page, store.base(page))
     ]
     if differing:
         return f"it does not know our revision, and {len(differing)} of {len(compared)} pages differ"
     if ours and theirs and not replica.is_whole:
         return "it does not know our revision, and calls its database otherwise"
     return ""
-
-
-def _at_any_time(page: PageId, data: bytes) -> bytes:
-    """Return a page; page 0 without what a copy of the same content changes there.
-
-    These are the change counter, the schema cookie (SQLite's backup raises it) and the version that wrote it.
-    """
-    if page:
-        return data
-    return data[:18] + data[20:24] + data[28:40] + data[44:92] + data[100:]
 
 
 def _received(replica: Replica, answer: PullAnswer, expected: BitMap, resident: BitMap) -> RemoteUpdate:

@@ -16,7 +16,7 @@ import apsw
 from turso_sync_nb.engine.capture_ids import CaptureIds
 from turso_sync_nb.engine.checkpoint import move_log
 from turso_sync_nb.engine.databases import Databases
-from turso_sync_nb.engine.fetch import RemotePages
+from turso_sync_nb.engine.fetch import FINGERPRINTS_MAX, RemotePages, fingerprints
 from turso_sync_nb.engine.gate import Gate
 from turso_sync_nb.engine.local_changes import last_waiting
 from turso_sync_nb.engine.observers import Observers
@@ -286,7 +286,7 @@ class Replica:
             return
         # pages that would still arrive may not meet the log on its way
         ended = self.hydration is None or self.hydration.ended()
-        waits_to = last_waiting(self)
+        waits_to, known = last_waiting(self), self._fingerprints()
         clean = ended and self._log_is_moved()
         self.store.close()
         url = self.remote.saved_url if self.remote and self.remote_pages.verified else None
@@ -294,9 +294,18 @@ class Replica:
             stamp=FileStamp.of(self.folder.main) if clean else None,
             writing=not clean,
             waiting_id=waits_to,
+            fingerprints=known,
             remote_url=url or self.metadata.remote_url,
         )
         save_metadata(self.folder, stamped)
+
+    def _fingerprints(self) -> tuple[tuple[int, int], ...]:
+        """Return those in force, with pages that came since if they are few."""
+        known, here = self.metadata.fingerprints, self.store.base_pages
+        if len(known) < min(FINGERPRINTS_MAX, len(here)):
+            with suppress(SyncError):  # the file is damaged: the next open says so
+                return fingerprints(here, self.store.base)
+        return known
 
     def _let_go(self) -> None:
         self._is_at_rest = True

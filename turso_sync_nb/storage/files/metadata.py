@@ -82,7 +82,8 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ``former_borders``: of transactions that were taken up again under new ids, each with its number.
     ``log``: the salts of the log that holds commits, empty if none does. ``waiting_id``: an id that the tape
     has reached while anything on it waits, 0 if nothing does, ``None`` if an older release did not say.
-    ``seen``: the revisions it was at, the latest last.
+    ``seen``: the revisions it was at, the latest last. ``fingerprints``: pages of the base image with their
+    checksums, empty if an older release made it.
     """
 
     client_id: str
@@ -110,6 +111,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     log: str = ""
     waiting_id: Count | None = None
     seen: tuple[RevisionSeen, ...] = ()
+    fingerprints: tuple[tuple[Count, Count], ...] = ()
 
     def at(self, revision: str, unix_time: int) -> Metadata:
         """Return this at another revision, which it came to at ``unix_time``."""
