@@ -1,6 +1,7 @@
 """Run the simulation for as long as asked: steps per second, faults by kind, seeds that failed.
 
-Run ``python tests/simulation/soak.py SECONDS SEED [tursodb]``, with ``tests`` in ``PYTHONPATH``.
+Run ``python tests/simulation/soak.py SECONDS SEED [tursodb]``, with ``tests`` in ``PYTHONPATH``. A long run
+writes its row in ``docs/reliability.md``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from reliability import put_row
 from runs import failure_of, shrunk
 from world import steps_of
 
@@ -36,6 +38,8 @@ def main(seconds: float, seed: int, server: str) -> int:
     said = f"{steps} steps, {steps / spent_s:.0f} a second, seeds {first} to {seed - 1}, {failed} failed"
     print(f"{server}: {said}")  # noqa: T201 - a script
     print(f"faults: {kinds}")  # noqa: T201 - a script
+    done = f"{steps:,} steps of three replicas, {steps / spent_s:.0f} a second, {faults.total():,} faults, "
+    put_row(f"simulation, {server}", spent_s, f"{done}seeds {first} to {seed - 1}", failed)
     return failed
 
 
