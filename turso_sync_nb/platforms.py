@@ -7,6 +7,7 @@ Linux has everything and is what is tested. macOS syncs with ``F_FULLFSYNC`` and
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 
 try:
     import fcntl
+    import resource
 except ImportError:
     fcntl = None  # type: ignore[assignment]
+    resource = None  # type: ignore[assignment]
 
 _SUPPORTED: Final = fcntl is not None and all(hasattr(os, name) for name in ("pread", "pwrite"))
 _FULL_SYNC: Final = getattr(fcntl, "F_FULLFSYNC", None)
@@ -46,6 +49,21 @@ def check_supported(doing: str) -> None:
             f"{doing}: not supported on this system ({sys.platform}), whose files are not those of POSIX",
             hint="use Linux or macOS; on Windows, WSL",
         )
+
+
+def open_files_max() -> int:
+    """Return how many files and connections this process may have open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
+def allow_open_files(count: int) -> None:
+    """Let this process have up to ``count`` files open, as far as the system lets it ask."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with contextlib.suppress(ValueError, OSError):  # macOS has a limit of its own below the hard one
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def read_at(descriptor: int, length: int, offset: int) -> bytes:

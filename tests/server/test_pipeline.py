@@ -54,6 +54,8 @@ def test_named_arguments(server):
     assert rows(sql(server.url, "SELECT :a, @b, $c, :a", named_args=named))[0] == [
         value(n) for n in (1, 2, 3, 1)
     ]
+    numbered = [{"name": name, "value": value(number)} for name, number in (("?1", 1), ("2", 2))]
+    assert rows(sql(server.url, "SELECT ?1, ?2", named_args=numbered))[0] == [value(1), value(2)]
     mixed = [{"name": ":b", "value": value(9)}]
     assert rows(sql(server.url, "SELECT ?1, :b", 8, named_args=mixed))[0] == [value(8), value(9)]
 
@@ -186,6 +188,7 @@ def test_rows_not_wanted(server):
         ("SELECT 1, 9e999", "column 1 is inf", "NOT_FINITE"),
         ("SELECT CAST(x'ff' AS TEXT)", "not UTF-8", "NOT_UTF8"),
         ("SELECT zeroblob(1000000000)", "too big", "SQLITE_TOOBIG"),
+        ("SELECT 1\0; SELECT 2", "null character", "SQLITE_ERROR"),
     ],
 )
 def test_errors(shared_server, text, message, code):
@@ -284,6 +287,24 @@ def test_other_kinds_of_request(server):
     assert description["is_readonly"] is True
     assert results[6]["response"]["is_autocommit"] is False
     assert rows(sql(server.url, "SELECT * FROM q")) == [[value(1)]]
+
+
+@pytest.mark.parametrize("kind", ["sequence", "describe", "store_sql", "execute after a BEGIN"])
+def test_a_null_character_fails_its_request_alone(server, kind):
+    """SQLite is not given such a text; what ran before it, and the stream, stay."""
+    text = "SELECT 1\0; SELECT 2"
+    bad = {
+        "store_sql": [
+            {"type": "store_sql", "sql_id": 1, "sql": text},
+            {"type": "execute", "stmt": {"sql_id": 1}},
+        ],
+        "execute after a BEGIN": [execute(text)],
+    }.get(kind, [{"type": kind, "sql": text}])
+    got = pipeline(
+        server.url, execute("BEGIN"), *bad, execute("INSERT INTO t(a) VALUES (900)"), execute("COMMIT")
+    )
+    assert [one["type"] for one in got if one["type"] == "error"] == ["error"]
+    assert rows(sql(server.url, "SELECT a FROM t WHERE a = 900")) == [[value(900)]]
 
 
 @pytest.mark.parametrize("body", [b"{bad", b"", b"[]", b'{"requests": [{"type": "fly"}]}'])

@@ -107,6 +107,19 @@ def test_several_databases(tmp_path):
     assert write(tmp_path / "t.db", "SELECT name FROM sqlite_schema") == [("only_here",)]
 
 
+@pytest.mark.parametrize("how", ["name", "symbolic link", "hard link"])
+def test_one_file_under_two_names(tmp_path, how):
+    """A file has one WAL and one history: it is not served twice, whatever it is called."""
+    path = make(tmp_path / "a.db", 5)
+    other = path if how == "name" else tmp_path / "b.db"
+    if how == "symbolic link":
+        other.symlink_to(path)
+    elif how == "hard link":
+        other.hardlink_to(path)
+    with pytest.raises(UsageError, match="one file under two names"):
+        LocalServer({"one": path, "two": other})
+
+
 @pytest.mark.parametrize(
     "names", [{}, {"": None}, {"a/b": None}, {"health": None}, {"ž": None}, {"a b": None}]
 )

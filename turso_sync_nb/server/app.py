@@ -13,6 +13,7 @@ from http import HTTPStatus
 from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
+import anyio
 import apsw
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
@@ -89,11 +90,11 @@ class Site:
         async def endpoint(request: Request) -> Response:
             try:
                 self._check(request)
-                return await answer(request, await _read_body(request, bytes_max))
+                return await answer(request, await self._body(request, bytes_max))
             except RefusedError as error:
                 return error.response()
             except ClientDisconnect:
-                return Response()  # nobody is there to read it
+                return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody is there to read it
             except ProtocolError as error:
                 return PlainTextResponse(f"read the request: {error}", HTTPStatus.BAD_REQUEST)
             except (apsw.Error, OSError, UsageError, WalMovedError) as error:
@@ -101,6 +102,24 @@ class Site:
                 return PlainTextResponse(f"answer the request: {error}", HTTPStatus.INTERNAL_SERVER_ERROR)
 
         return endpoint
+
+    async def _body(self, request: Request, bytes_max: int) -> bytes:
+        """Return the request's body.
+
+        Raises:
+            RefusedError: it is larger than ``bytes_max``, or nothing of it has come for too long.
+        """
+        arriving = anyio.CancelScope()
+        with arriving:
+            return await _read_body(request, bytes_max, partial(self._arrived, arriving))
+        raise RefusedError(
+            HTTPStatus.REQUEST_TIMEOUT,
+            f"read the request: nothing of it came for {self._limits.silent_seconds:g} s",
+            {"connection": "close"},
+        )
+
+    def _arrived(self, arriving: anyio.CancelScope) -> None:
+        arriving.deadline = anyio.current_time() + self._limits.silent_seconds
 
     def _check(self, request: Request) -> None:
         """Raise unless the request carries the token, or none is set and it comes from a program."""
@@ -136,8 +155,8 @@ async def _spoken(_request: Request) -> Response:
     return PlainTextResponse("Hrana over HTTP is spoken here")
 
 
-async def _read_body(request: Request, bytes_max: int) -> bytes:
-    """Return the request's body.
+async def _read_body(request: Request, bytes_max: int, arrived: Callable[[], None]) -> bytes:
+    """Return the request's body; ``arrived`` is called at the beginning and with each part.
 
     Raises:
         RefusedError: it is larger than ``bytes_max``.
@@ -150,7 +169,9 @@ async def _read_body(request: Request, bytes_max: int) -> bytes:
         raise refusal
     parts: list[bytes] = []
     total = 0
+    arrived()
     async for part in request.stream():
+        arrived()
         total += len(part)
         if total <= bytes_max:
             parts.append(part)

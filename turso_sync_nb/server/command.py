@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import UsageError
+from turso_sync_nb.platforms import allow_open_files
 from turso_sync_nb.secret import Secret
-from turso_sync_nb.server.limits import ACCESS_LOG
+from turso_sync_nb.server.limits import ACCESS_LOG, DEFAULT_LIMITS
 from turso_sync_nb.server.local import LocalServer
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.access_log:
             _log_access()
         files = _named(options.file)
+        allow_open_files(2 * DEFAULT_LIMITS.connections)
         return _serve(lambda: LocalServer(files, auth_token=token, host=host, port=port))
     except UsageError as error:
         sys.stderr.write(f"turso-sync-nb: {error}\n")

@@ -74,6 +74,10 @@ class Database:
         """Make every running SQL statement fail soon, and every later one."""
         self._stopping.set()
 
+    def is_stopping(self) -> bool:
+        """Return whether requests are to end."""
+        return self._stopping.is_set()
+
     def tidy_soon(self) -> None:
         """Have the WAL looked at, which may have grown; returns at once."""
         self._look.set()

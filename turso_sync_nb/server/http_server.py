@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final
+import math
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from turso_sync_nb.platforms import open_files_max
 
 if TYPE_CHECKING:
     import socket
@@ -17,10 +21,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Scope
 
+    from turso_sync_nb.server.limits import Limits
     from turso_sync_nb.server.network import Network
-
-_KEEP_ALIVE_SECONDS: Final = 60
-"""Long, since a client that reuses a connection which is just being closed sees an error."""
 
 _DROP_SECONDS: Final = 0.5
 """Seconds that an interrupted request has to tell its client."""
@@ -28,6 +30,8 @@ _CANCEL_SECONDS: Final = 1.0
 """Seconds until running requests are cancelled: one may still be arriving over a slow network."""
 _TICK_SECONDS: Final = 0.1
 """Seconds between uvicorn's ticks, at which it also looks for a stop."""
+_TICKS_OF_SILENCE: Final = 10
+"""Ticks between looks for connections that have been silent too long."""
 _LOOK_SECONDS: Final = 0.005
 """Seconds between looks, during a stop, for the last connection."""
 
@@ -40,24 +44,26 @@ class HttpServer(uvicorn.Server):
     Args:
         app: What it serves.
         network: What lies between it and its clients.
-        stop_seconds: How long a stop lets requests run.
+        limits: How long a stop lets requests run, how many connections there may be and how long silent.
         interrupt: Called then, to make those that still run fail.
     """
 
-    def __init__(
-        self, app: ASGIApp, network: Network, stop_seconds: float, interrupt: Callable[[], None]
-    ) -> None:
+    def __init__(self, app: ASGIApp, network: Network, limits: Limits, interrupt: Callable[[], None]) -> None:
         config = uvicorn.Config(
             network.before(app, self._drop),
+            http=_told_of(self._make_room),
             lifespan="off",
             ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            # long, since a client that reuses a connection which is just being closed sees an error
+            timeout_keep_alive=math.ceil(limits.silent_seconds),
         )
         super().__init__(config)
-        self._stop_seconds = stop_seconds
+        self._stop_seconds = limits.stop_seconds
+        self._silent_seconds = limits.silent_seconds
+        self._connections_max = max(1, min(limits.connections, open_files_max() // 2))
         self._interrupt = interrupt
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -75,6 +81,8 @@ class HttpServer(uvicorn.Server):
         ticks = 0
         while not await self.on_tick(ticks):
             ticks += 1
+            if ticks % _TICKS_OF_SILENCE == 0:
+                self._end_silent()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), _TICK_SECONDS)
 
@@ -95,6 +103,28 @@ class HttpServer(uvicorn.Server):
         for timer in later:
             timer.cancel()
 
+    def _make_room(self, newest: Any) -> None:
+        """End the connection that has been silent for longest if there are too many now, else the newest."""
+        if len(self.server_state.connections) > self._connections_max:
+            others = [one for one in self._silent() if one is not newest]
+            min(others, key=_silent_since, default=newest).transport.abort()
+
+    def _end_silent(self) -> None:
+        """End connections that have been silent for too long; uvicorn waits for a first request for ever."""
+        now = asyncio.get_running_loop().time()
+        for connection in self._silent():
+            if now - _silent_since(connection) > self._silent_seconds:
+                connection.transport.abort()
+
+    def _silent(self) -> list[Any]:
+        """Return the connections on which nothing is asked, or no more than the beginning of a request."""
+        connections: Any = self.server_state.connections
+        return [
+            one
+            for one in connections
+            if (one.cycle is None or one.cycle.response_complete) and not one.transport.is_closing()
+        ]
+
     def _cancel(self) -> None:
         for task in self.server_state.tasks:
             task.cancel()
@@ -110,3 +140,23 @@ class HttpServer(uvicorn.Server):
 
     def _transports(self) -> list[asyncio.Transport]:
         return [connection.transport for connection in self.server_state.connections]
+
+
+def _told_of(connected: Callable[[Any], None]) -> type[asyncio.Protocol]:
+    """Return uvicorn's protocol, which tells ``connected`` of each connection and notes its silence."""
+
+    class Told(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # chosen at run time
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            self.silent_since_s = self.loop.time()
+            connected(self)
+
+        def on_response_complete(self) -> None:
+            self.silent_since_s = self.loop.time()
+            super().on_response_complete()
+
+    return Told
+
+
+def _silent_since(connection: Any) -> float:
+    return float(connection.silent_since_s)

@@ -38,10 +38,13 @@ class Limits:
             A body that would leave one more is rolled back and answered with an error.
         stored_texts: SQL texts that one stream may store.
         stored_bytes: Length of all texts that one stream stores; all streams together store 16 times that.
+        connections: Connections at once, but no more than half of the files that this process may open. Of
+            more, the one that has asked nothing for longest is ended.
+        silent_seconds: How long a connection may ask nothing, or send a part of a request and no more.
         cursor_seconds: How long a client may take for the whole answer of a cursor.
         stalled_seconds: How long a client may take nothing of it.
         reading_at_once: Pipeline requests that only read and run at the same time.
-        pulling_at_once: Threads that read pages for pulls.
+        pulling_at_once: Threads that read pages for pulls; as many others run queries for their pages.
         long_poll_seconds: The longest that a pull waits for news, whatever the client asks for.
         news_seconds: How often a waiting pull looks for commits of other programs.
         chunk_pages: Pages read in one go and held for one pulling client.
@@ -63,6 +66,8 @@ class Limits:
     open_transactions: int = 100
     stored_texts: int = 1000
     stored_bytes: int = 4 * MIB
+    connections: int = 4000
+    silent_seconds: float = 60.0
     cursor_seconds: float = 600.0
     stalled_seconds: float = 30.0
     reading_at_once: int = 16

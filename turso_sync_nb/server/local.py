@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import itertools
 import re
 import socket
 import threading
@@ -86,7 +87,7 @@ class LocalServer:
             self._server = HttpServer(
                 behind_edge(site.app, for_pages=auth_token is not None),
                 self.network,
-                limits.stop_seconds,
+                limits,
                 interrupt=self._stop_requests,
             )
             self._thread = threading.Thread(target=self._serve, name="turso-sync-nb server", daemon=True)
@@ -161,6 +162,12 @@ def _files(path: str | Path | Mapping[str, str | Path | None] | None) -> dict[st
             raise UsageError(
                 f"serve {place[1:]!r}: not a name for a URL, or a name of the server's own",
                 hint="letters, digits, - and _",
+            )
+    for one, other in itertools.combinations([file for file in files.values() if file is not None], 2):
+        if one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other)):
+            raise UsageError(
+                f"serve {one} and {other}: they are one file under two names",
+                hint="serve it under one of them",
             )
     if not files:
         raise UsageError("serve no database: none is named", hint="name a file, or none for a private one")

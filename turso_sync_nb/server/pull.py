@@ -27,7 +27,7 @@ from turso_sync_nb.server.query_pages import pages_of_query
 from turso_sync_nb.units import PAGE_SIZE, PAGES_MAX, PageId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from turso_sync_nb.server.history import History
     from turso_sync_nb.server.limits import Limits
@@ -65,7 +65,9 @@ class Selection:
         return total
 
 
-def select(history: History, request: PullRequest, limits: Limits) -> Selection:
+def select(
+    history: History, request: PullRequest, limits: Limits, is_stopping: Callable[[], bool]
+) -> Selection:
     """Return what ``request`` is to be answered with.
 
     It records what was committed until now, unless a known revision is asked for.
@@ -87,7 +89,7 @@ def select(history: History, request: PullRequest, limits: Limits) -> Selection:
     if changed is not None:
         pages &= changed
     if request.query and pages:
-        pages &= pages_of_query(history, asked, request.query, limits) | BitMap([0])
+        pages &= pages_of_query(history, asked, request.query, limits, is_stopping) | BitMap([0])
     return Selection(_header(newest, asked, request), asked, pages)
 
 

@@ -7,6 +7,7 @@ them.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -37,6 +38,8 @@ class PullFace:
         self._database = database
         self._limits = limits
         self._pullers = anyio.CapacityLimiter(limits.pulling_at_once)
+        self._queries = anyio.CapacityLimiter(limits.pulling_at_once)
+        """For pulls that run a query, which may take long: others do not wait for them."""
         self._committed: anyio.Event | None = None
         """Set when something may have been committed; there while a pull waits for it."""
 
@@ -77,9 +80,9 @@ class PullFace:
         deadline = anyio.current_time() + wait_s
         while True:
             committed = self._committed = self._committed or anyio.Event()
-            selection = await to_thread.run_sync(
-                pull.select, history, request, self._limits, limiter=self._pullers
-            )
+            select = partial(pull.select, history, request, self._limits, self._database.is_stopping)
+            limiter = self._queries if request.query else self._pullers
+            selection = await to_thread.run_sync(select, limiter=limiter)
             left_s = deadline - anyio.current_time()
             if left_s <= 0 or not pull.brings_nothing(request, selection):
                 return selection

@@ -22,6 +22,8 @@ from turso_sync_nb.table_functions import register
 from turso_sync_nb.units import PAGE_SIZE, PageId
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from turso_sync_nb.server.history import History
     from turso_sync_nb.server.limits import Limits
 
@@ -37,10 +39,12 @@ _JOURNAL_MODE: Final = slice(18, 20)
 _numbers = itertools.count(1)
 
 
-def pages_of_query(history: History, revision: int, sql: str, limits: Limits) -> BitMap:
+def pages_of_query(
+    history: History, revision: int, sql: str, limits: Limits, is_stopping: Callable[[], bool]
+) -> BitMap:
     """Return the pages that the one statement ``sql`` touches at ``revision``, those of the schema included.
 
-    Takes as long as the query does, at most ``request_seconds``.
+    Takes as long as the query does, at most ``request_seconds``, and no longer than the server runs.
     """
     view = _View(history, revision)
     deadline_s = time.monotonic() + limits.request_seconds
@@ -50,11 +54,11 @@ def pages_of_query(history: History, revision: int, sql: str, limits: Limits) ->
             raw.pragma("query_only", 1)
             register(raw)
             guard(raw, limits)
-            raw.set_progress_handler(lambda: time.monotonic() > deadline_s, _PROGRESS_STEPS)
+            raw.set_progress_handler(lambda: is_stopping() or time.monotonic() > deadline_s, _PROGRESS_STEPS)
             deque(raw.execute(sql), maxlen=0)
         finally:
             raw.close()
-    except (apsw.Error, UnicodeDecodeError, RevisionGoneError) as error:
+    except (apsw.Error, ValueError, RevisionGoneError) as error:
         _LOG.info("run a query for its pages: %s", error)
     finally:
         view.unregister()

@@ -52,6 +52,8 @@ class SqlFace:
         self._slot = WriteSlot(limits.write_wait_seconds, committed)
         self._writer = anyio.CapacityLimiter(1)
         self._readers = anyio.CapacityLimiter(limits.reading_at_once)
+        self._codec = anyio.CapacityLimiter(limits.reading_at_once)
+        """For what runs no SQL: it does not wait for slow queries, while which a stream would expire."""
         self.streams = Streams(database.session, self._slot, limits)
 
     async def pipeline(self, _http: Request, body: bytes) -> Response:
@@ -155,7 +157,7 @@ class SqlFace:
         return None
 
     async def _read(self, work: Callable[[], Step]) -> Step:
-        return await to_thread.run_sync(work, limiter=self._readers)
+        return await to_thread.run_sync(work, limiter=self._codec)
 
 
 class _CursorAnswer(Response):

@@ -201,7 +201,7 @@ class Runner:
         """
         if not statement.named or (info := self._details(statement.sql)) is None:
             return statement.args
-        positional, named = statement.args, {name.lstrip(":@$"): v for name, v in statement.named.items()}
+        positional, named = statement.args, {name.lstrip(":@$?"): v for name, v in statement.named.items()}
         bindings: list[SqlValue] = []
         for at, name in enumerate(info.bindings_names):
             if name in named:
@@ -238,7 +238,7 @@ class Runner:
             return False
         try:
             return self._details(text) is not None
-        except apsw.Error:
+        except (apsw.Error, ValueError):
             return True
 
     def count(self, row: Sequence[SqlValue]) -> None:
@@ -270,7 +270,7 @@ class Runner:
         while left:
             try:
                 info = apsw.ext.query_info(self.connection, left)
-            except apsw.Error:
+            except (apsw.Error, ValueError):
                 return True
             finally:
                 self.guard.take_actions()
@@ -298,6 +298,8 @@ class Runner:
         except UnicodeDecodeError as error:
             message = f"read a row: a text is not UTF-8 ({error.reason}); select it as CAST(... AS BLOB)"
             raise StatementError(message, "NOT_UTF8") from error
+        except ValueError as error:  # a text that SQLite is not given, such as one with a null character
+            raise StatementError(f"run SQL: {error}", "SQLITE_ERROR") from error
         finally:
             self.guard.vacuuming = False
 
