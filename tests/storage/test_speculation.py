@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from partial import READONLY, READWRITE, Partial, pages_of
 from shops import PREFIX, ROWS, Reading
 
+from turso_sync_nb.storage.format.btree import Node
 from turso_sync_nb.storage.format.btree import _varint as read_varint
 from turso_sync_nb.storage.prefetch.placeholder_pages import _varint
 from turso_sync_nb.storage.prefetch.speculation import Speculation
+from turso_sync_nb.storage.prefetch.speculative_db import SpeculativeDb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,6 +100,38 @@ def test_never_more_requests_or_pages_than_by_evidence(sql, store_pages, partial
     assert asked[0] == LARGE[sql]
     assert asked[0] <= asked[1]
     assert given[0] <= given[1]
+
+
+def test_a_run_reads_each_page_once(reader, monkeypatch) -> None:
+    """Rows in the order of an index come back to the same pages of their table, which are read once."""
+    runs: list[list[int]] = []
+
+    class Watched(SpeculativeDb):
+        def run(self, sql: str, items: Any) -> None:
+            runs.append([])
+            super().run(sql, items)
+
+        def read(self, page: int) -> bytes | None:
+            if runs:
+                runs[-1].append(page)
+            return super().read(page)
+
+    monkeypatch.setattr("turso_sync_nb.storage.prefetch.speculation.SpeculativeDb", Watched)
+    assert reader.asked("SELECT sum(length(note)) FROM item WHERE shop BETWEEN 20 AND 260")
+    assert max(map(len, runs)) > 600  # more than the 2 MB of an ordinary cache
+    for pages in runs:
+        assert len(pages) - len(set(pages)) <= 1  # page 0: its header, and its tree
+
+
+def test_entries_are_decoded_for_rows_alone(reader, monkeypatch) -> None:
+    """A query that an index covers asks for no row, so no entry is decoded for one."""
+    decoded: list[int] = []
+    sought = Node.sought.func
+    monkeypatch.setattr(Node, "sought", property(lambda node: decoded.append(node.page) or sought(node)))
+    assert reader.asked("SELECT shop, count(*) FROM item WHERE shop < 90 GROUP BY shop")
+    assert decoded == []
+    assert reader.asked("SELECT note FROM item WHERE shop = 91")
+    assert decoded
 
 
 def test_a_large_guess_that_was_cut_short_is_the_last(reader, monkeypatch) -> None:

@@ -67,18 +67,19 @@ class PlaceholderPages:
         self._counted = counted
         self._noted: dict[int, bytes] = {}
         self._sought: list[int] = []
-        self._is_sorted = True
+        self._unread: list[Node] = []
+        self._entries = 0
         self.noted_last = 0, 0
         """The two pages of indexes that were taken note of last."""
 
     def note(self, node: Node) -> None:
-        """Take note of a page of an index that was read: its entries lead to rows."""
-        if self._noted.get(node.page) == node.data or len(self._sought) > SOUGHT_MAX:
+        """Take note of a page of an index that was read: its entries lead to rows, should they be sought."""
+        if self._noted.get(node.page) == node.data or self._entries > SOUGHT_MAX:
             return
         self._noted[node.page] = node.data
         self.noted_last = self.noted_last[1], node.page
-        self._sought += node.sought
-        self._is_sorted = False
+        self._unread.append(node)
+        self._entries += node.cells
 
     @property
     def noted(self) -> int:
@@ -104,9 +105,7 @@ class PlaceholderPages:
         every = _every(before, last) if self._counted else ()
         room = self._trees.usable - _LEAF_HEADER.size
         cells: dict[int, bytes] = {}
-        if not self._is_sorted:
-            self._sought.sort()
-            self._is_sorted = True
+        self._read_entries()
         sought = self._sought[bisect_left(self._sought, first) : bisect_right(self._sought, end)]
         for rowid in chain((first, end), every, sought):
             if rowid not in cells:
@@ -115,6 +114,13 @@ class PlaceholderPages:
             if room < _ROW_BYTES_MAX:
                 break
         return [cells[rowid] for rowid in sorted(cells)]
+
+    def _read_entries(self) -> None:
+        """Find the rows that the noted entries lead to; a query that an index covers never asks for them."""
+        if self._unread:
+            self._sought += chain.from_iterable(node.sought for node in self._unread)
+            self._sought.sort()
+            self._unread.clear()
 
     def _entry(self, node: Node, number: int) -> bytes:
         self.note(node)

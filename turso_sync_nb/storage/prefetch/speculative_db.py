@@ -36,12 +36,16 @@ STEPS_BETWEEN: Final = 1_000
 VALUE_BYTES_MAX: Final = 16 * 1024 * 1024
 """Bytes of one value in a speculative run."""
 
+CACHE_KIB: Final = 32 * 1024
+"""Pages kept within one run, given back after it: rows in the order of an index come back to theirs."""
+
 _FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 _VERSIONS_AT: Final = slice(18, 20)
 _NO_LOG: Final = b"\1\1"
 """Read and write version 1 in page 0: a rollback journal, so SQLite looks for no log."""
 _SETTINGS: Final = (
     "journal_mode = MEMORY",
+    f"cache_size = -{CACHE_KIB}",
     "cache_spill = OFF",
     "writable_schema = ON",  # index entries that placeholders lack are then no damage
 )
