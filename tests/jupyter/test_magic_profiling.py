@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from turso_sync_nb.connection import profiling
-from turso_sync_nb.connection.profiling import profile_table
+from turso_sync_nb.connection.profiling import bars_of, profile_table
 
 VALUES = {
     "integers": [5, 5, -(2**40), 2**40, None, 7],
@@ -172,3 +173,24 @@ def test_explain_shows_the_plan_and_fetches_nothing(flights):
 def test_lines_that_make_no_sense(flights, line, said):
     """Each is one line with the next step."""
     assert said in flights.run(f"%turso_sync {line}").line
+
+
+DAY_US = 86_400_000_000
+EVEN = {
+    "months": (range(1, 13), 1), "days of a month": (range(1, 32), 1), "hours": (range(24), 1),
+    "a truth": (range(2), 1), "eleven": (range(11), 1), "whole floats": ([1.0, 2.0, 3.0], 1),
+    "ids": (range(5, 3005), 1),
+    "two weeks": ([day * DAY_US for day in range(14)], DAY_US),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bins", [10, 12])
+@pytest.mark.parametrize("name", EVEN)
+def test_no_bar_is_empty_for_want_of_whole_numbers(name, bins):
+    """Values that are all there once fill every bar alike, the last one up to what is left."""
+    values, unit = EVEN[name]
+    bars = bars_of(np.array(list(values)), bins, unit)
+    assert sum(bars) == len(values)
+    assert len(bars) <= bins
+    assert max(bars[:-1]) - min(bars[:-1]) <= 1
+    assert bars[-1] >= bars[0] / 3

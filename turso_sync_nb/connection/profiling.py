@@ -36,6 +36,15 @@ BINS: Final = 10
 TOP_VALUES: Final = 3
 """Most frequent values that are listed: they fit one line."""
 
+_STEPS_SEEN: Final = 10
+"""Whole numbers in a bar up to which it is seen if one bar has more of them than another."""
+
+_BINS_AT_LEAST: Final = 0.6
+"""Of the bars that there may be, how many there are at least where the last one is fuller then."""
+
+_DAY_US: Final = 86_400_000_000
+"""A day in the unit of moments."""
+
 SAMPLE_PLACES: Final = 100
 """Places of a table that a sample's rows are from: each is a page or a few."""
 
@@ -53,8 +62,8 @@ class ColumnProfile:
 
     ``low`` and ``high`` are of numbers and text, never of blobs. ``mean`` is of numbers, ``quartiles`` are
     of numbers or of dates. ``top`` are the most frequent values, none if all differ. ``shortest`` and
-    ``longest`` count characters, of blobs bytes. ``bars`` count the rows in each tenth of the range, from
-    ``bar_ends[0]`` to ``bar_ends[1]``.
+    ``longest`` count characters, of blobs bytes. ``bars`` count the rows in equal parts of the range, at most
+    ten, from ``bar_ends[0]`` to ``bar_ends[1]``.
     """
 
     name: str
@@ -313,7 +322,7 @@ def _spread(numbers: np.ndarray[Any, Any], low: float, high: float) -> dict[str,
     """Return quartiles and bars of sorted ``numbers``."""
     found: dict[str, Any] = {"quartiles": tuple(_quantile(numbers, share) for share in (0.25, 0.5, 0.75))}
     if float("-inf") < low < high < float("inf"):
-        bars = _bars(numbers, float(low), float(high))
+        bars = bars_of(numbers, BINS)
         found |= {"bars": bars, "bar_ends": (f"{low:.10g}", f"{high:.10g}")}
     return found
 
@@ -325,12 +334,24 @@ def _quantile(numbers: np.ndarray[Any, Any], share: float) -> float:
     return below if below == above else below + (above - below) * (place - int(place))
 
 
-def _bars(numbers: np.ndarray[Any, Any], low: float, high: float) -> tuple[int, ...]:
-    """Count sorted ``numbers`` in each tenth of their range."""
+def bars_of(numbers: np.ndarray[Any, Any], bins: int, unit: int = 1) -> tuple[int, ...]:
+    """Count sorted finite ``numbers`` in at most ``bins`` equal parts of their range.
+
+    Where all are whole multiples of ``unit`` from the first on, and few such lie between the ends, every part
+    has as many of them: none is empty because no number can fall into it.
+    """
     import numpy as np
 
-    borders = np.unique(np.linspace(low / 2, high / 2, BINS + 1) * 2)  # their difference may be beyond floats
-    places = np.searchsorted(numbers, borders[1:-1])
+    low, high = numbers[0].item(), numbers[-1].item()
+    steps = (high - low) // unit + 1
+    if low < high and steps < bins * _STEPS_SEEN and not np.any((numbers - low) % unit):
+        least = -(-int(steps) // bins)
+        widths = range(least, max(least, int(steps / bins / _BINS_AT_LEAST)) + 1)
+        width = min(widths, key=lambda each: (-steps % each / each, each))  # the last part as full as can be
+        borders = low + unit * np.arange(width, steps, width)
+    else:
+        borders = np.unique(np.linspace(low / 2, high / 2, bins + 1) * 2)[1:-1]  # high - low may be infinite
+    places = np.searchsorted(numbers, borders)
     return tuple(int(count) for count in np.diff([0, *places, len(numbers)]))
 
 
@@ -359,5 +380,5 @@ def _of_dates(texts: pa.ChunkedArray, declared: str) -> dict[str, Any]:
     as_text = [str(each).replace("T", " ")[: len(first)] for each in moments]
     found: dict[str, Any] = {"quartiles": tuple(as_text[:3])}
     if low < high:
-        found |= {"bars": _bars(numbers, float(low), float(high)), "bar_ends": tuple(as_text[3:])}
+        found |= {"bars": bars_of(numbers, BINS, _DAY_US), "bar_ends": tuple(as_text[3:])}
     return found
