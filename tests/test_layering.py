@@ -19,7 +19,7 @@ PACKAGE = "turso_sync_nb"
 
 GROUND = {
     "constructors", "errors", "escaping", "options", "platforms", "progress", "secret", "table_functions",
-    "units", "version",
+    "units", "version", "words",
 }  # fmt: skip
 OWN_FILES = {"__init__", "__main__", "aio"}
 """Files of the package that give names to users."""
@@ -68,7 +68,7 @@ HOMES = {
         "api.py",
     },
     "sqlalchemy": {"connection/dialect.py"},
-    "pandas": {"connection/frames.py", "connection/declared_types.py", "jupyter"},
+    "pandas": {"connection/frames.py", "connection/declared_types.py", "connection/row_frames.py", "jupyter"},
     "pyarrow": {
         "connection/frames.py",
         "connection/declared_types.py",

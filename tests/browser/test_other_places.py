@@ -172,7 +172,7 @@ def test_keyboard_alone(place_of, widgets, db):
         "id: 1", "rows of a watched query",
     ]  # fmt: skip
     places = [reached.index(each) for each in order]
-    assert reached[0].startswith("page map: ")
+    assert reached[0].startswith("map: ")
     assert places == sorted(places)
     page.locator("[data-fetch='person']").focus()
     db.query("SELECT name FROM person WHERE id = 1500")

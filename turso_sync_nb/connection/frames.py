@@ -74,6 +74,15 @@ def frame_of_rows(
     return gathered.frame(columns, declared)
 
 
+def rows_frame(
+    columns: Sequence[str], declared: Sequence[str | None], rows: Iterable[tuple[Any, ...]]
+) -> pd.DataFrame:
+    """Return ``rows``, of which some values are rows as dicts: those are shown in words."""
+    from turso_sync_nb.connection.row_frames import RowsFrame
+
+    return RowsFrame(frame_of_rows(columns, declared, rows))
+
+
 class Columns:
     """The rows of a query, gathered by column."""
 

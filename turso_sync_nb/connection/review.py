@@ -14,7 +14,7 @@ from turso_sync_nb.changes.model import RowChange, SchemaChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.net import row_key
 from turso_sync_nb.changes.to_sql import differing, key_of, same_value
-from turso_sync_nb.connection.frames import frame_of_rows
+from turso_sync_nb.connection.frames import rows_frame
 from turso_sync_nb.errors import ConflictError, UsageError
 
 if TYPE_CHECKING:
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.pull_preview import PullPreview
 
     Keep = Mapping[tuple[str, tuple[Any, ...]], Literal["mine", "theirs"]]
-
-REASONS_TO_STAY: Final = {
-    "refused": "the remote refused it",
-    "aside": "does not fit what was pulled",
-    "skipped": "undone, will not be pushed",
-}
-"""Words for the states of a transaction that a push does not send."""
 
 _FRAME: Final = ("table", "key", "by", "column", "base", "mine", "theirs", "left", "conflict")
 _NAMES: Final = ("mine", "theirs")
@@ -106,7 +99,7 @@ class Review:
             for row in self.rows for column in row.columns
         ]  # fmt: skip
         declared = ("TEXT", None, "TEXT", "TEXT", None, None, None, None, "BOOLEAN")
-        return frame_of_rows(_FRAME, declared, found)
+        return rows_frame(_FRAME, declared, found)
 
 
 def reviewed(preview: PullPreview, sent: Iterable[Change], news: Iterable[Change]) -> list[ReviewedRow]:

@@ -30,7 +30,7 @@ from turso_sync_nb.errors import ReplicaError, UsageError
 from turso_sync_nb.protocol.pipeline import Execute, ExecuteResponse, SqlError, Stmt
 from turso_sync_nb.storage.pages.next_base import NextBase
 from turso_sync_nb.storage.vfs.snapshot import Snapshot
-from turso_sync_nb.units import LOCK_PAGE
+from turso_sync_nb.units import LOCK_PAGE, PAGE_SIZE, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -72,9 +72,10 @@ def verify(replica: Replica, options: PullOptions, *, sample: int | None, repair
         run.name_pages()
         repaired = run.repair(options) if repair and run.differing else 0
         if run.compared < len(here):
-            run.left_out.append(f"{len(here) - run.compared} pages that are here, beyond the sample")
+            beyond = format_size((len(here) - run.compared) * PAGE_SIZE)
+            run.left_out.append(f"{beyond} that is here, beyond the sample")
         if absent := replica.metadata.db_pages - len(here):
-            run.left_out.append(f"{absent} pages that are not here")
+            run.left_out.append(f"{format_size(absent * PAGE_SIZE)} that is not here")
         spent = meter.spent()
         return VerifyReport(
             pages=run.compared,
@@ -134,7 +135,7 @@ class _Run:
             changes, unplaced = changes_between(replica, RemoteUpdate(metadata.revision, theirs, keep))
         except (apsw.Error, ReplicaError) as error:
             changes, unplaced = (), len(self.differing)
-            self.left_out.append(f"rows on the pages that differ, for they cannot be read here: {error}")
+            self.left_out.append(f"rows of what differs, for they cannot be read here: {error}")
         finally:
             theirs.discard()
         named = [_difference(change) for change in changes]

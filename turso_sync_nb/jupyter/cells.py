@@ -29,10 +29,11 @@ from turso_sync_nb.jupyter.notebook import Notebook, check_variable_name
 from turso_sync_nb.jupyter.offline import missing_for
 from turso_sync_nb.jupyter.parameters import UNNAMED_HINT, Variables, sql_in_variable
 from turso_sync_nb.jupyter.places import shown_path
-from turso_sync_nb.jupyter.rendering import count_of, footer, format_seconds
+from turso_sync_nb.jupyter.rendering import footer
 from turso_sync_nb.jupyter.schema import column_names, function_names, table_names
 from turso_sync_nb.jupyter.suggestions import did_you_mean
 from turso_sync_nb.units import PAGE_SIZE, format_size, parse_seconds
+from turso_sync_nb.words import count_of, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -375,8 +376,9 @@ def _dry_run(notebook: Notebook, db: Connection, cell: Cell) -> Any:
     frame = pd.DataFrame({"table or index": list(trees), "pages": list(trees.values()), "bytes": sizes})
     if cell.out is not None:
         notebook.assign(cell.out, frame)
-    note = f"at most {format_size(size)} would be downloaded"
-    return notebook.shown(frame, [f"{note}; values longer than a page come on top"])
+    seen = pd.DataFrame({"table or index": list(trees), "to download": [format_size(each) for each in sizes]})
+    note = f"at most {format_size(size)} would be downloaded; long values come on top"
+    return notebook.shown(frame, [note], seen)
 
 
 def _made(result: QueryResult, kind: Kind) -> Any:

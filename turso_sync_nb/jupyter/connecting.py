@@ -23,10 +23,10 @@ from turso_sync_nb.jupyter.configuration import load_settings
 from turso_sync_nb.jupyter.connections import Named
 from turso_sync_nb.jupyter.failures import render_as
 from turso_sync_nb.jupyter.places import shown_path
-from turso_sync_nb.jupyter.rendering import format_seconds
 from turso_sync_nb.jupyter.tokens import VARIABLE, asked_for, token_of
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncPrefixBootstrap, PartialSyncQueryBootstrap
 from turso_sync_nb.units import PAGE_SIZE, format_share, format_size, parse_size
+from turso_sync_nb.words import count_of, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ CONNECT_OPTIONS: Final = (
     Option(("--as",), "NAME", "call the connection NAME (default: the file's name)"),
     Option(("--whole",), "", "download the whole database now"),
     Option(("--prefix",), "SIZE", "begin with the first SIZE of the file (default: 128KiB)"),
-    Option(("--bootstrap-query",), "SQL", "begin with the pages that SQL touches on the remote"),
+    Option(("--bootstrap-query",), "SQL", "begin with what SQL reads on the remote"),
     Option(("--max-resident",), "SIZE", "keep at most SIZE of it here; what was not read lately goes"),
     Option(("--read-only",), "", "read one that another kernel has, or that cannot be written, as it is now"),
     Option(("--parse-dates",), "", "days and moments of declared columns are datetime64 in frames"),
@@ -155,7 +155,7 @@ def close(notebook: Notebook, arguments: Arguments) -> None:
             raise UsageError("close: a name and --all were given", hint="keep one of them")
         count = len(connections)
         connections.close_all()
-        notebook.say(f"closed {count} connection{'' if count == 1 else 's'}")
+        notebook.say(f"closed {count_of(count, 'connection')}")
         return
     named = connections.get(arguments.word(0), {})
     lost = _lost(named.db)

@@ -7,11 +7,13 @@ to the notebook or to the home folder, URLs without secrets.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.jupyter import schema as schema_of
 from turso_sync_nb.jupyter.places import shown_path
+from turso_sync_nb.jupyter.readable import plainly
 from turso_sync_nb.units import PAGE_SIZE, format_ago, format_share, format_size
+from turso_sync_nb.words import Figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,13 +68,19 @@ def _network(db: Connection) -> str:
 
 def tables(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     """Return tables and views of the database."""
-    return notebook.shown(schema_of.tables(_db(notebook, arguments)))
+    frame = schema_of.tables(_db(notebook, arguments))
+    seen = plainly(frame.drop(columns="counted"))
+    seen["rows"] = [
+        Figure(f"about {rows}") if rows and not counted else rows
+        for rows, counted in zip(seen["rows"], frame["counted"].fillna(value=True), strict=True)
+    ]
+    return notebook.shown(frame, seen=seen)
 
 
 def schema(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     """Return the columns of one table; its indexes and foreign keys are shown under them."""
     frame, lines = schema_of.columns(_db(notebook, arguments), arguments.words[0])
-    return notebook.shown(frame, lines)
+    return notebook.shown(frame, lines, plainly(frame))
 
 
 def stats(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
@@ -83,7 +91,23 @@ def stats(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     values = pd.Series(list(figures.values()), dtype=object)
     reads_as = [_read_as(name, value) for name, value in figures.items()]
     frame = pd.DataFrame({"figure": list(figures), "value": values, "reads as": reads_as})
-    return notebook.shown(frame)
+    said = [(_FIGURES[name], text) for name, text in zip(figures, reads_as, strict=True) if name in _FIGURES]
+    return notebook.shown(frame, seen=pd.DataFrame(said, columns=["figure", "value"]))
+
+
+_FIGURES: Final = {
+    "cdc_operations": "changes waiting",
+    "last_pull_unix_time": "last pull",
+    "last_push_unix_time": "last push",
+    "pages_total": "size",
+    "pages_resident": "of it here",
+    "network_received_bytes": "downloaded",
+    "network_sent_bytes": "uploaded",
+    "network_requests": "requests",
+    "main_wal_size": "in the log, not yet in the database file",
+    "revert_wal_size": "kept so that a pull can undo",
+}
+"""Names that figures of ``db.stats()`` have on a screen; a revision is of use to programs."""
 
 
 def _read_as(name: str, value: Any) -> str:
@@ -93,7 +117,7 @@ def _read_as(name: str, value: Any) -> str:
     if name.endswith(("_size", "_bytes")):
         return format_size(value)
     if name.startswith("pages_"):
-        return f"{value:,} pages, {format_size(value * PAGE_SIZE)}"
+        return format_size(value * PAGE_SIZE)
     return "none" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 _CHANGED: Final = re.compile(r"\[default: (.*?)\] \[currently: (.*?)\]")
 
 
-def is_chosen(frame: pd.DataFrame) -> bool:
+def is_chosen() -> bool:
     """Say whether the user set options of pandas' display, or another HTML form, as itables does."""
     import pandas as pd
 
-    form: Any = getattr(type(frame), "_repr_html_", None)
+    form: Any = getattr(pd.DataFrame, "_repr_html_", None)
     if not str(getattr(form, "__module__", "")).startswith("pandas."):
         return True
     described: str = pd.describe_option("display", _print_desc=False)

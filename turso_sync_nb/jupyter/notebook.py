@@ -129,10 +129,11 @@ class _View:
             return None
         if not is_as_made(frame, self.rows):
             return None
-        if is_chosen(frame):
+        if is_chosen():
             return chosen_bundle(frame, self.notes)
         frame = frame if self.seen is None else self.seen
-        if self.is_rich and len(frame) >= LIVE_FROM_ROWS and len(frame.columns):
+        least = LIVE_FROM_ROWS if self.seen is None else self.rows_shown + 1
+        if self.is_rich and len(frame) >= least and len(frame.columns):
             _show_table(frame, self.rows_shown, self.notes)
             return frame_bundle(frame, self.rows_shown, self.notes, is_static_form=True)
         return frame_bundle(frame, self.rows_shown, self.notes)

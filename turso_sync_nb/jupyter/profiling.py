@@ -13,6 +13,7 @@ from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter import cells
 from turso_sync_nb.jupyter import schema as schema_of
 from turso_sync_nb.jupyter.arguments import Option
+from turso_sync_nb.jupyter.readable import plainly
 from turso_sync_nb.jupyter.rendering import footer
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def profile(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
         notes.append(
             f"distinct values, quartiles, top values and histograms are of every {found.kept_step}th row"
         )
-    return notebook.shown(frame, notes)
+    return notebook.shown(frame, notes, plainly(frame))
 
 
 def _sample_of(arguments: Arguments) -> int | None:

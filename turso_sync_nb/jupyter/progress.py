@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from IPython.display import display
 
-from turso_sync_nb.jupyter.rendering import format_seconds, line_bundle
+from turso_sync_nb.jupyter.rendering import line_bundle
 from turso_sync_nb.progress import PAGES, RECEIVED, SENT, WORKING, progress_to
 from turso_sync_nb.units import format_size
+from turso_sync_nb.words import format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

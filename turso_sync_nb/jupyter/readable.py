@@ -7,27 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.connection.review import REASONS_TO_STAY
-from turso_sync_nb.units import format_ago, format_size
+from turso_sync_nb.units import format_ago
+from turso_sync_nb.words import OPERATIONS, REASONS_TO_STAY, Figure, settled_as, value_of, values_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from turso_sync_nb.public_connection import Connection
 
-TEXT_MAX: Final = 60
-"""Characters of a value."""
-
 OVERWRITTEN_MAX: Final = 5
 """Rows that are named of those that others wrote over."""
 
 _STATES: Final = {"pending": "waits", **REASONS_TO_STAY}
-_OPERATIONS: Final = {"insert": "added", "update": "changed", "delete": "removed"}
-_SETTLED: Final = {
-    "last-push-wins": "yours stayed",
-    "remote-wins": "theirs stayed",
-    "chosen_in_review": "as you chose",
-}
 _SIDES: Final = {"push": "yours, to be pushed", "pull": "theirs, to be pulled"}
 
 
@@ -40,7 +31,7 @@ def changes_seen(frame: pd.DataFrame) -> pd.DataFrame:
             "transaction": each["transaction"],
             "table": each["table"],
             "row": row_of(each["key"]),
-            "change": _OPERATIONS.get(each["operation"], "schema"),
+            "change": OPERATIONS.get(each["operation"], "schema"),
             "values": change_of(each["operation"], each["old"], each["new"]),
             "state": " · ".join(filter(None, (_STATES.get(each["state"], each["state"]), each["reason"]))),
         }
@@ -59,7 +50,7 @@ def differences_seen(frame: pd.DataFrame) -> pd.DataFrame:
         row |= {
             "table": each["table"],
             "row": row_of(each["key"]),
-            "change": _OPERATIONS.get(each["operation"], "schema"),
+            "change": OPERATIONS.get(each["operation"], "schema"),
             "values": change_of(each["operation"], each["old"], each["new"]),
         }
         if "meets" in each:
@@ -86,11 +77,32 @@ def conflicts_seen(frame: pd.DataFrame) -> pd.DataFrame:
             {
                 "table": each["table"], "row": row_of(each["key"]), "what": each["kind"], "was": was,
                 "mine": mine, "theirs": theirs,
-                "settled": _SETTLED.get(each["settled_by"], each["settled_by"]),
+                "settled": settled_as(each["settled_by"]),
                 "when": format_ago(each["time"].timestamp()),
             }
         )  # fmt: skip
     return pd.DataFrame(rows, columns=["table", "row", "what", "was", "mine", "theirs", "settled", "when"])
+
+
+def plainly(frame: pd.DataFrame, rename: dict[str, str] | None = None) -> pd.DataFrame:
+    """Return ``frame`` as text: thousands apart, floats short, nothing for what does not apply."""
+    import pandas as pd
+
+    columns = {
+        (rename or {}).get(str(name), str(name)): [_plain(value) for value in frame[name]] for name in frame
+    }
+    return pd.DataFrame(columns, dtype=object)
+
+
+def _plain(value: Any) -> str:
+    value = _or_none(value)
+    if value is None or value == "":
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, int):
+        return Figure(f"{value:,}")
+    return Figure(f"{value:.6g}") if isinstance(value, float) else value_of(value)
 
 
 def overwritten(db: Connection) -> list[str]:
@@ -122,9 +134,7 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def row_of(key: Any) -> str:
     """Return a key for a reader: ``"carrier AA"``."""
-    return (
-        ", ".join(f"{name} {value_of(value)}" for name, value in key.items()) if isinstance(key, dict) else ""
-    )
+    return values_of(key) if isinstance(key, dict) else ""
 
 
 def change_of(operation: str, old: Any, new: Any) -> str:
@@ -137,20 +147,10 @@ def change_of(operation: str, old: Any, new: Any) -> str:
     return ", ".join(f"{name} {value_of(old.get(name))} → {value_of(new[name])}" for name in differ)
 
 
-def value_of(value: Any) -> str:
-    """Return a value for a reader, cut."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, bytes):
-        return f"blob of {format_size(len(value))}"
-    text = str(value) or "''"
-    return text if len(text) <= TEXT_MAX else f"{text[: TEXT_MAX - 1]}…"
-
-
 def _values(side: Any, names: list[str]) -> str:
     if not isinstance(side, dict):
         return "no row" if side is None else str(side)
-    return ", ".join(f"{name} {value_of(side[name])}" for name in side if name in names)
+    return values_of(side, names)
 
 
 def _get(side: Any, name: str) -> Any:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.escaping import as_html, visible
 from turso_sync_nb.units import format_size
+from turso_sync_nb.words import NULL, Figure, count_of, format_seconds, waits_to_be_pushed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,6 +37,9 @@ CELL_LENGTH_MAX: Final = 200
 NAME_LENGTH_MAX: Final = 60
 """Characters shown of a column's name."""
 
+WHOLE_LENGTH_MAX: Final = 45
+"""Characters of a value that is not broken into two lines: a date, a size, and a few words before it."""
+
 LINE_LENGTH_MAX: Final = 1_000
 """Characters shown of a line of text, whatever a server or a file put into it."""
 
@@ -50,8 +54,6 @@ _BLOB_BYTES_SHOWN: Final = 16
 
 _FLOAT_DIGITS: Final = 10
 """Significant digits shown of a float; the value itself is in the frame."""
-
-_NULL: Final = "NULL"
 
 _HIDES_DEAD_VIEW: Final = (
     "<style>.jp-OutputArea-child:has(> .jp-OutputArea-output.lm-Panel):not(:has(.tsn-widget))"
@@ -117,9 +119,9 @@ def footer(
     ``rows`` is None when no statement returned rows; ``pending`` changes wait to be pushed. ``verbose`` adds
     how many pages were read.
     """
-    parts = [_rows(rows)] if rows is not None else []
+    parts = [count_of(rows, "row")] if rows is not None else []
     if report.rows_changed:
-        parts.append(f"{_rows(report.rows_changed)} changed")
+        parts.append(f"{count_of(report.rows_changed, 'row')} changed")
     parts = [*(parts or ["done"]), format_seconds(report.seconds)]
     if report.requests:
         downloaded = format_size(report.received_bytes)
@@ -130,29 +132,10 @@ def footer(
             f"{report.pages_wasted:,} of them not read"
         )
     if pending:
-        parts.append(waiting(pending))
+        parts.append(waits_to_be_pushed(pending))
     if in_transaction:
         parts.append("transaction open until COMMIT or ROLLBACK")
     return " · ".join(parts)
-
-
-def format_seconds(seconds: float) -> str:
-    """Return a duration for a reader: ``"4 ms"``, ``"1.25 s"``."""
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
-
-
-def waiting(changes: int) -> str:
-    """Return how many changes wait: ``"1 change waits to be pushed"``."""
-    return f"{count_of(changes, 'change')} {'waits' if changes == 1 else 'wait'} to be pushed"
-
-
-def _rows(count: int) -> str:
-    return count_of(count, "row")
-
-
-def count_of(count: int, noun: str) -> str:
-    """Return a count for a reader: ``"1 row"``, ``"2,000 rows"``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _read(frame: pd.DataFrame, rows_max: int, cell_length: int, notes: Sequence[str]) -> _Table:
@@ -172,7 +155,7 @@ def _read(frame: pd.DataFrame, rows_max: int, cell_length: int, notes: Sequence[
 
 def _left_out(frame: pd.DataFrame, part: pd.DataFrame) -> Iterator[str]:
     if len(part) < len(frame):
-        yield f"showing {len(part):,} of {_rows(len(frame))}"
+        yield f"showing {len(part):,} of {count_of(len(frame), 'row')}"
     if part.shape[1] < frame.shape[1]:
         yield f"showing {part.shape[1]} of {frame.shape[1]:,} columns"
 
@@ -180,10 +163,8 @@ def _left_out(frame: pd.DataFrame, part: pd.DataFrame) -> Iterator[str]:
 def cell_of(value: Any, *, is_null: bool, length: int) -> Cell:
     """Return ``value`` for a table, cut to ``length`` characters."""
     if is_null:
-        return Cell(_NULL, "null")
-    if isinstance(value, bool):
-        return Cell(str(value), "text")
-    if isinstance(value, int):
+        return Cell(NULL, "null")
+    if isinstance(value, int | Figure) and not isinstance(value, bool):
         return Cell(visible(str(value), length), "number")
     if isinstance(value, float):
         return Cell(_float(value), "number")
@@ -256,4 +237,5 @@ def _align(right: bool) -> str:  # noqa: FBT001 - one switch of a private functi
 
 def _html_cell(cell: Cell, right: bool) -> str:  # noqa: FBT001 - as above
     text = f"<em>{cell.text}</em>" if cell.kind == "null" else as_html(cell.text)
-    return f"<td{_align(right)}>{text}</td>"
+    whole = "; white-space: nowrap" if len(cell.text) <= WHOLE_LENGTH_MAX else ""
+    return f'<td style="text-align: {"right" if right else "left"}{whole}">{text}</td>'

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from turso_sync_nb.connection.profiling import bars_of
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.escaping import visible
 from turso_sync_nb.jupyter.places import shown_path
-from turso_sync_nb.jupyter.rendering import COLUMNS_SHOWN_MAX, LINE_LENGTH_MAX, cell_of, count_of
+from turso_sync_nb.jupyter.rendering import COLUMNS_SHOWN_MAX, LINE_LENGTH_MAX, cell_of
+from turso_sync_nb.words import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +42,9 @@ SUMMED_UP_MAX: Final = 200_000
 
 BARS: Final = 12
 """Bars of a column's small histogram: they fit its head."""
+
+_DAY_NS: Final = 86_400_000_000_000
+"""A day in the unit of moments."""
 
 TOP_VALUES: Final = 3
 """Most frequent values that a column's head names."""
@@ -173,10 +178,14 @@ class ResultRows:
         told: Content = {"type": "summary", "column": at, "nulls": nulls * step, "sampled": step > 1}
         values = sample.dropna()
         if _is_measured(values):
-            heights, edges = np.histogram(_as_numbers(values), bins=BARS)
             is_time = values.dtype.kind == "M"
-            ends = [str(pd.Timestamp(int(edge))) if is_time else f"{edge:.6g}" for edge in edges[[0, -1]]]
-            return {**told, "bars": heights.tolist(), "ends": ends}
+            numbers = np.sort(_as_numbers(values))
+            if not len(numbers):
+                return told
+            ends = [
+                str(pd.Timestamp(edge)) if is_time else f"{edge:.6g}" for edge in numbers[[0, -1]].tolist()
+            ]
+            return {**told, "bars": bars_of(numbers, BARS, _DAY_NS if is_time else 1), "ends": ends}
         try:
             counts = values.value_counts()
         except TypeError:  # lists and the like
@@ -285,6 +294,8 @@ def _is_measured(values: pd.Series[Any]) -> bool:
 def _as_numbers(values: pd.Series[Any]) -> np.ndarray[Any, Any]:
     if values.dtype.kind == "M":
         return np.asarray(values.to_numpy("datetime64[ns]").astype("int64"))
+    if values.dtype.kind in "iu":
+        return np.asarray(values.to_numpy("int64" if values.dtype.kind == "i" else "uint64"))
     numbers = np.asarray(values.to_numpy("float64"))
     return np.asarray(numbers[np.isfinite(numbers)])
 

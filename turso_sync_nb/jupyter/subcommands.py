@@ -82,7 +82,7 @@ _ALL: Final = (
             1,
             2,
         ),
-        "open a replica and use it; its pages come as queries touch them",
+        "open a replica and use it; its data comes as queries need it",
         connecting.connect_replica,
     ),
     Subcommand(
@@ -251,7 +251,7 @@ _ALL: Final = (
     Subcommand(
         "pages",
         Grammar("%turso_sync pages", (_ON,)),
-        "show which pages are here, and whose they are; a click fetches a table",
+        "show a map of what is here, and whose it is; a click fetches a table",
         widgets.pages,
     ),
     Subcommand(

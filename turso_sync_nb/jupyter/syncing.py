@@ -14,10 +14,9 @@ from turso_sync_nb.errors import Error, UsageError
 from turso_sync_nb.jupyter.arguments import Option, showable
 from turso_sync_nb.jupyter.notebook import check_variable_name
 from turso_sync_nb.jupyter.places import shown_path
-from turso_sync_nb.jupyter.readable import changes_seen, conflicts_seen, differences_seen, overwritten
-from turso_sync_nb.jupyter.rendering import count_of, format_seconds
-from turso_sync_nb.jupyter.rendering import waiting as waiting_to_be_pushed
+from turso_sync_nb.jupyter.readable import changes_seen, conflicts_seen, differences_seen, overwritten, row_of
 from turso_sync_nb.units import PAGE_SIZE, format_size
+from turso_sync_nb.words import count_of, format_seconds, waits_to_be_pushed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +31,7 @@ LINES_SHOWN: Final = 20
 
 REPLAY_OPTIONS: Final = (Option(("-o", "--out"), "NAME", "put the script into this variable"),)
 VERIFY_OPTIONS: Final = (
-    Option(("--all",), "", "compare every page that is here, not a sample"),
+    Option(("--all",), "", "compare all that is here, not a sample"),
     Option(("--repair",), "", "fetch again what differs"),
 )
 PULL_OPTIONS: Final = (
@@ -67,14 +66,14 @@ def verify(notebook: Notebook, arguments: Arguments) -> None:
     found = len(report.differences) + report.more
     parts = [
         f"verify: {count_of(found, 'difference') if found else 'nothing differs'}",
-        f"{report.pages} of {count_of(report.pages_total, 'page')} compared",
+        f"{_size(report.pages)} of {_size(report.pages_total)} compared",
         *([f"{count_of(report.rows, 'row')} in {count_of(report.tables, 'table')}"] if report.tables else []),
-        *([f"{count_of(report.repaired, 'page')} fetched again"] if report.repaired else []),
-        f"{format_size(report.received_bytes)} received in {format_seconds(report.seconds)}",
+        *([f"{_size(report.repaired)} fetched again"] if report.repaired else []),
+        f"downloaded {format_size(report.received_bytes)} in {format_seconds(report.seconds)}",
     ]
     lines = [" · ".join(parts)]
     for one in report.differences[:LINES_SHOWN]:
-        where = f"{one.table} {one.key or ''}".strip()
+        where = f"{one.table} {row_of(one.key)}".strip()
         lines.append(f"  {where}: {one.detail}" if where else f"  {one.detail}")
     lines += [f"  not compared: {text}" for text in report.not_compared]
     notebook.say_lines(lines)
@@ -86,8 +85,8 @@ def checkpoint(notebook: Notebook, arguments: Arguments) -> None:
     report = db.checkpoint()
     stats = db.stats()
     notebook.say(
-        f"checkpoint: {format_size(report.pages * PAGE_SIZE)} moved into the database file in "
-        f"{format_seconds(report.seconds)} · log {format_size(stats.main_wal_size)} · "
+        f"checkpoint: {_size(report.pages)} moved from the log into the database file in "
+        f"{format_seconds(report.seconds)} · {format_size(stats.main_wal_size)} left in the log · "
         f"{format_size(stats.revert_wal_size)} kept so that a pull can undo it"
     )
 
@@ -97,7 +96,7 @@ def changes(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     frame = _db(notebook, arguments).changes()
     waiting = frame.loc[frame["state"].isin(["pending", "refused"])]
     transactions = count_of(waiting["transaction"].nunique(), "transaction")
-    note = f"{waiting_to_be_pushed(len(waiting))} in {transactions}"
+    note = f"{waits_to_be_pushed(len(waiting))} in {transactions}"
     return notebook.shown(frame, [note], changes_seen(frame))
 
 
@@ -111,7 +110,7 @@ def diff(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     if both := int(frame.loc[frame["by"] == "pull", "meets"].sum()):
         counts.append(f"{count_of(both, 'row')} changed on both sides")
     if pages := frame.attrs["unplaced_pages"]:
-        counts.append(f"{count_of(pages, 'page')} of long values changed in rows that are not here")
+        counts.append(f"{_size(pages)} of long values changed in rows that are not here")
     return notebook.shown(frame, [" · ".join(counts)], differences_seen(frame))
 
 
@@ -176,7 +175,7 @@ def undo(notebook: Notebook, arguments: Arguments) -> None:
     number = _number(arguments)
     db = _db(notebook, arguments)
     rows = db.undo(number)
-    left = f" · {waiting_to_be_pushed(db.pending_changes)}" if db.pending_changes else ""
+    left = f" · {waits_to_be_pushed(db.pending_changes)}" if db.pending_changes else ""
     notebook.say(f"undo: transaction {number} is undone here, {count_of(rows, 'row')}{left}")
 
 
@@ -194,6 +193,10 @@ def _number(arguments: Arguments) -> int:
             f"find transaction {showable(word)}: not a number", hint="%turso_sync changes lists them"
         )
     return int(word)
+
+
+def _size(pages: int) -> str:
+    return format_size(pages * PAGE_SIZE)
 
 
 def _db(notebook: Notebook, arguments: Arguments) -> Connection:
@@ -235,7 +238,7 @@ def _pushed(report: PushReport, db: Connection) -> str:
     if report.conflicts:
         parts.append(f"{count_of(report.conflicts, 'conflict')}: %turso_sync conflicts")
     if left := db.pending_changes:
-        parts.append(f"{waiting_to_be_pushed(left)}: %turso_sync changes")
+        parts.append(f"{waits_to_be_pushed(left)}: %turso_sync changes")
     return _line(parts, report)
 
 

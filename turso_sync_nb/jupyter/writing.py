@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from turso_sync_nb.connection.frames import is_tabular
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter.arguments import Option, showable
-from turso_sync_nb.jupyter.rendering import count_of, format_seconds, waiting
 from turso_sync_nb.jupyter.suggestions import did_you_mean
+from turso_sync_nb.words import count_of, format_seconds, waits_to_be_pushed
 
 if TYPE_CHECKING:
     from turso_sync_nb.connection.writing import Mode
@@ -50,7 +50,7 @@ def write(notebook: Notebook, arguments: Arguments) -> None:
     count = db.write_frame(frame, table, mode, key=[name.strip() for name in key.split(",")] if key else None)
     parts = [f"write: {count_of(count, 'row')} into {table}", format_seconds(time.monotonic() - started_s)]
     if pending := db.pending_changes:
-        parts.append(waiting(pending))
+        parts.append(waits_to_be_pushed(pending))
     if db.in_transaction:
         parts.append("transaction open until COMMIT or ROLLBACK")
     notebook.say(" · ".join(parts))

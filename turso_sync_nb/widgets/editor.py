@@ -19,10 +19,11 @@ from turso_sync_nb.widgets.arrangement import Arrangement
 from turso_sync_nb.widgets.cell_types import kind_of, meant, referred
 from turso_sync_nb.widgets.live import LiveWidget, line_of, script
 from turso_sync_nb.widgets.remote_news import pushed
-from turso_sync_nb.widgets.snapshots import line, table
+from turso_sync_nb.widgets.snapshots import data_rows, line, table
 from turso_sync_nb.widgets.staging import Staging
 from turso_sync_nb.widgets.table_rows import AS_IT_IS
 from turso_sync_nb.widgets.values import typed, wire
+from turso_sync_nb.words import count_of, value_of, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -205,9 +206,7 @@ class TableEditor(LiveWidget):
                 "changes": [
                     {
                         "operation": each.operation,
-                        "key": ", ".join(
-                            f"{name} {_text(each.old[name])}" for name in self.rows.order if name in each.old
-                        ),
+                        "key": values_of(each.old, self.rows.order),
                         "columns": [
                             [name, self._said(name, each.old.get(name)), self._said(name, value)]
                             for name, value in each.new.items()
@@ -222,7 +221,7 @@ class TableEditor(LiveWidget):
     def _said(self, name: str, value: Any) -> str:
         """Return a value of a column for a reader."""
         is_truth = kind_of(self.rows.declared.get(name, "")) == "boolean" and value in (0, 1)
-        return str(bool(value)).lower() if is_truth else _text(value)
+        return str(bool(value)).lower() if is_truth else value_of(value)
 
     @staticmethod
     def _id(place: Row) -> str:
@@ -359,12 +358,6 @@ class TableEditor(LiveWidget):
         found = self.rows.page(db, "from", (), SNAPSHOT_ROWS)
         names = [each.name for each in self.rows.columns]
         shown = [row for _, row in found]
-        waiting = f"{len(self.staging.rows)} staged rows" if self.staging.rows else "the first rows"
-        return line(self.rows.readonly or waiting) + table(names, shown)
-
-
-def _text(value: Any) -> str:
-    """Return a value for a reader."""
-    if isinstance(value, bytes):
-        return f"blob of {len(value):,} bytes"
-    return "NULL" if value is None else str(value) or "''"
+        staged = count_of(len(self.staging.rows), "row")
+        waiting = f"{staged} staged, not applied" if self.staging.rows else "the first rows"
+        return line(self.rows.readonly or waiting) + table(names, data_rows(shown))

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 from turso_sync_nb.changes.names import is_internal, quoted
 from turso_sync_nb.connection.profiling import profile_table
 from turso_sync_nb.errors import UsageError
-from turso_sync_nb.units import PAGE_SIZE, format_share, format_size
+from turso_sync_nb.units import PAGE_SIZE, format_share_bar, format_size
 from turso_sync_nb.widgets.live import LiveWidget, script
 from turso_sync_nb.widgets.page_map import ASKED_FROM_PAGES
 from turso_sync_nb.widgets.snapshots import line, table
 from turso_sync_nb.widgets.values import wire
+from turso_sync_nb.words import Figure, count_of, value_of
 
 if TYPE_CHECKING:
     from turso_sync_nb.connection.connection import Connection
@@ -31,9 +32,6 @@ FIRST_ROWS: Final = 10
 
 SAMPLE_ROWS: Final = 1_000
 """Rows that a profile reads of a table of which much is absent."""
-
-VALUE_MAX: Final = 60
-"""Characters of a value in a profile."""
 
 _OBJECTS: Final = """
 SELECT name, type, CASE WHEN type = 'table' THEN (SELECT group_concat(c.name, ', ' ORDER BY c.pk)
@@ -201,7 +199,7 @@ class Explore(LiveWidget):
         listed = self._listed or _listed(db)
         rows = [(each.name, each.kind, *_told(each), each.key or "") for each in listed]
         views = sum(each.kind == "view" for each in listed)
-        said = line(f"{_counted(len(listed) - views, 'table')}, {_counted(views, 'view')}")
+        said = line(f"{count_of(len(listed) - views, 'table')}, {count_of(views, 'view')}")
         return said + table(("name", "kind", "rows", "size", "here", "key"), rows)
 
 
@@ -222,17 +220,13 @@ def _listed(db: Connection) -> list[Listed]:
     return sorted(found, key=lambda each: (each.kind == "view", -(each.total or 0), each.name))
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _told(each: Listed) -> tuple[str, str, str]:
     """Return rows, size and share for a reader."""
     about = "" if each.counted else "about "
     rows = "" if each.rows is None else f"{about}{each.rows:,}"
     if each.total is None:
-        return rows, "", ""
-    return rows, f"{about}{format_size(each.total)}", format_share(each.here, each.total)
+        return Figure(rows), Figure(""), ""
+    return Figure(rows), Figure(f"{about}{format_size(each.total)}"), format_share_bar(each.here, each.total)
 
 
 def _profile_of(found: ColumnProfile) -> Content:
@@ -253,12 +247,7 @@ def _profile_of(found: ColumnProfile) -> Content:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, bytes):
-        return f"blob of {len(value):,} bytes"
-    text = str(value)
-    return text if len(text) <= VALUE_MAX else f"{text[: VALUE_MAX - 1]}…"
+    return f"{value:.6g}" if isinstance(value, float) else value_of(value)
 
 
 def _cost_of(text: str, db: Connection) -> str:

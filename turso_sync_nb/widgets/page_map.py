@@ -22,6 +22,7 @@ from turso_sync_nb.widgets.live import LiveWidget, script
 from turso_sync_nb.widgets.picture import data_url
 from turso_sync_nb.widgets.runs import delta, whole
 from turso_sync_nb.widgets.snapshots import image, line, table
+from turso_sync_nb.words import Figure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +53,7 @@ class PageMap(LiveWidget):
     """Shows which pages are here and whose they are; a click fetches a table or an index."""
 
     _esm = script("page_map")
-    title = "page map"
+    title = "map of the database"
 
     def __init__(self, db: Connection, replica: Replica) -> None:
         super().__init__(db, replica)
@@ -228,12 +229,12 @@ class PageMap(LiveWidget):
         rows = [
             (
                 each.name if each.kind == "table" else f"{each.name} (index of {each.table})",
-                format_size(len(each.pages) * PAGE_SIZE),
+                Figure(format_size(len(each.pages) * PAGE_SIZE)),
                 format_share_bar(len(each.pages & resident), len(each.pages)),
             )
             for each in sorted(owners, key=lambda each: -len(each.pages))
         ]
-        picture = image(data_url(self._states_now(), self._owned_now()), f"page map: {said}")
+        picture = image(data_url(self._states_now(), self._owned_now()), f"map of the database: {said}")
         return picture + line(said) + table(("name", "known size", "here"), rows)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from turso_sync_nb.engine.remote_listener import RemoteStatus, Subscription
 from turso_sync_nb.widgets.live import LiveWidget
+from turso_sync_nb.words import count_of
 
 if TYPE_CHECKING:
     from turso_sync_nb.connection.connection import Connection
@@ -77,7 +78,7 @@ def pulled(report: PullReport) -> str:
 
 def pushed(report: PushReport) -> str:
     """Return a line about a push."""
-    sent = f"{report.changes:,} change{'' if report.changes == 1 else 's'} sent"
+    sent = f"{count_of(report.changes, 'change')} sent"
     parts = [f"push: {sent}" if report else "push: nothing to send"]
     if report.skipped:
         parts.append(f"{report.skipped:,} skipped by the transform")
@@ -86,7 +87,7 @@ def pushed(report: PushReport) -> str:
 
 def _line(parts: list[str], report: PullReport | PushReport, *, set_aside: int = 0) -> str:
     if report.conflicts:
-        parts.append(f"{report.conflicts:,} conflicts: db.conflicts()")
+        parts.append(f"{count_of(report.conflicts, 'conflict')}: db.conflicts()")
     if set_aside:
         parts.append(f"{set_aside:,} of yours do not fit what was pulled: db.changes()")
     return " · ".join([*parts, report.note] if report.note else parts)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.to_sql import differing, key_of
-from turso_sync_nb.connection.review import REASONS_TO_STAY
 from turso_sync_nb.errors import RemoteError, UsageError
-from turso_sync_nb.units import format_ago, format_size
+from turso_sync_nb.units import format_ago
 from turso_sync_nb.widgets.live import LiveWidget, script
 from turso_sync_nb.widgets.remote_news import pulled, pushed
 from turso_sync_nb.widgets.snapshots import line, table
+from turso_sync_nb.words import REASONS_TO_STAY, count_of, settled_as, value_of, values_of, waits_to_be_pushed
 
 if TYPE_CHECKING:
     from turso_sync_nb.changes.model import Change, Image, TableSchema, Transaction
@@ -31,9 +31,6 @@ LISTED_MAX: Final = 60
 
 TRANSACTIONS_MAX: Final = 20
 """Transactions listed of each kind; of the others the number is said."""
-
-TEXT_MAX: Final = 80
-"""Characters shown of a value."""
 
 _STATES: Final = {"pending": "", **REASONS_TO_STAY}
 
@@ -129,8 +126,9 @@ class ReviewWidget(LiveWidget):
             "pushed": [_transaction(one) for one in db.pushed[: -TRANSACTIONS_MAX - 1 : -1]],
             "settled": [
                 {
-                    "number": len(settled) - at, "table": one.table, "key": _named(one.key), "kind": one.kind,
-                    "how": _how(one.settled_by), "age": format_ago(one.unix_time), **_sides(one),
+                    "number": len(settled) - at, "table": one.table, "key": values_of(one.key or {}),
+                    "kind": one.kind, "how": settled_as(one.settled_by), "age": format_ago(one.unix_time),
+                    **_sides(one),
                 }
                 for at, one in enumerate(settled[: -TRANSACTIONS_MAX - 1 : -1])
             ],
@@ -141,15 +139,15 @@ class ReviewWidget(LiveWidget):
         return {
             "id": _id(row),
             "table": row.table,
-            "key": _named(dict(zip(row.key_names, row.key, strict=False))),
+            "key": values_of(dict(zip(row.key_names, row.key, strict=False))),
             "mine": row.mine,
             "theirs": row.theirs,
             "stays": row.stays,
             "side": self._keep.get((row.table, row.key), ""),
             "columns": [
                 {
-                    "name": each.name, "base": _text(each.base), "mine": _text(each.mine),
-                    "theirs": _text(each.theirs), "left": _text(each.left), "clashes": each.clashes,
+                    "name": each.name, "base": value_of(each.base), "mine": value_of(each.mine),
+                    "theirs": value_of(each.theirs), "left": value_of(each.left), "clashes": each.clashes,
                 }
                 for each in row.columns
             ],
@@ -175,7 +173,7 @@ class ReviewWidget(LiveWidget):
         def undo(db: Connection) -> str:
             rows = db.undo(number)
             self._known = None
-            return f"undo: transaction {number} is undone here, {rows:,} row{'' if rows == 1 else 's'}"
+            return f"undo: transaction {number} is undone here, {count_of(rows, 'row')}"
 
         self.work("undo", undo)
 
@@ -194,39 +192,17 @@ class ReviewWidget(LiveWidget):
         """Return what waits, a line for each changed column."""
         review = db.review_offline()
         rows = [
-            (row.table, _named(dict(zip(row.key_names, row.key, strict=False))), row.mine, each.name,
-             _text(each.base), _text(each.mine))
+            (row.table, values_of(dict(zip(row.key_names, row.key, strict=False))), row.mine, each.name,
+             value_of(each.base), value_of(each.mine))
             for row in review.rows for each in row.columns
         ]  # fmt: skip
         count = len(review.rows)
-        said = line(f"{count:,} row{' waits' if count == 1 else 's wait'} to be pushed")
+        said = line(waits_to_be_pushed(count, "row"))
         return said + table(("table", "key", "change", "column", "was", "is"), rows) if rows else said
 
 
 def _id(row: ReviewedRow) -> str:
     return json.dumps([row.table, [repr(value) for value in row.key]])
-
-
-def _named(key: dict[str, Any] | None) -> str:
-    """Return a key for a reader: ``"id 4"``."""
-    return ", ".join(f"{name} {_text(value)}" for name, value in (key or {}).items())
-
-
-def _text(value: Any) -> str:
-    """Return a value for a reader, one line, cut."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, bytes):
-        return f"blob of {format_size(len(value))}"
-    text = "''" if value == "" else str(value)
-    return text if len(text) <= TEXT_MAX else f"{text[: TEXT_MAX - 1]}…"
-
-
-def _how(settled_by: str) -> str:
-    """Return how a conflict was settled, for a reader."""
-    words = {"last-push-wins": "yours stayed", "remote-wins": "theirs stayed"}
-    words["chosen_in_review"] = "as you chose"
-    return words.get(settled_by, settled_by)
 
 
 def _sides(one: Any) -> Content:
@@ -240,7 +216,7 @@ def _sides(one: Any) -> Content:
         if name in names and len({repr((each or {}).get(name)) for each in sides.values()}) > 1
     ]  # fmt: skip
     return {
-        side: [f"{name} {_text(each[name])}" for name in differ] if each else ["no row"]
+        side: [f"{name} {value_of(each[name])}" for name in differ] if each else ["no row"]
         for side, each in sides.items()
     }
 
@@ -266,11 +242,13 @@ def _change(change: Change) -> Content:
         columns = [name for name in columns if name in differing(shape, old, new)]
     values = [(_of(shape, old, name), _of(shape, new, name)) for name in columns]
     shown = [
-        [name, *map(_text, pair)] for name, pair in zip(columns, values, strict=True) if pair != (None, None)
+        [name, *map(value_of, pair)]
+        for name, pair in zip(columns, values, strict=True)
+        if pair != (None, None)
     ]
     image = new if old is None else old
     keys = key_of(shape, image) if image and shape.key else ()
-    key = _named(dict(zip([shape.columns[at] for at in shape.key], keys, strict=False)))
+    key = values_of(dict(zip([shape.columns[at] for at in shape.key], keys, strict=False)))
     return {"operation": change.op, "table": shape.table, "key": key, "columns": shown}
 
 

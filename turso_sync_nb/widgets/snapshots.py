@@ -12,6 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.escaping import visible
+from turso_sync_nb.words import Figure, count_of, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,9 @@ TEXT_MAX: Final = 120
 
 _STYLE: Final = (
     "<style>.jp-OutputArea-child:has(.tsn-snapshot) + .jp-OutputArea-child:not(:has(.tsn-widget))"
-    " {display: none}</style>"
+    " {display: none}"
+    " .tsn-snapshot.tsn-snapshot :is(th, td) {text-align: left; white-space: nowrap}"
+    " .tsn-snapshot.tsn-snapshot .tsn-number {text-align: right}</style>"
 )
 
 
@@ -64,31 +67,53 @@ def table(names: Sequence[str], rows: Sequence[Sequence[object]], caption: str =
     """Return a table of at most ``ROWS_MAX`` rows; what was left out is said."""
     head = [_cut(name) for name in names]
     cells = [[_cut(_text(value)) for value in row] for row in rows[:ROWS_MAX]]
+    columns = list(zip(*rows[:ROWS_MAX], strict=True)) or [()] * len(head)
+    right = [bool(column) and all(map(_is_number, column)) for column in columns]
     left_out = len(rows) - ROWS_MAX
-    more = f"{left_out:,} more rows are not shown" if left_out > 0 else ""
-    return Block(_table_html(head, cells, caption, more), _table_text(head, cells, caption, more))
+    more = f"{count_of(left_out, 'more row')} not shown" if left_out > 0 else ""
+    return Block(
+        _table_html(head, cells, right, named=(caption, more)), _table_text(head, cells, right, caption, more)
+    )
 
 
-def _table_html(head: list[str], cells: list[list[str]], caption: str, more: str) -> str:
-    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in cells)
-    named = f"<caption>{escape(caption)}</caption>" if caption else ""
+def data_rows(rows: Sequence[Sequence[object]]) -> list[list[object]]:
+    """Return rows of data: an empty text is told from what is not there, as in views."""
+    return [["''" if value == "" else value for value in row] for row in rows]
+
+
+def _table_html(head: list[str], cells: list[list[str]], right: list[bool], *, named: tuple[str, str]) -> str:
+    caption, more = named
+    marks = [' class="tsn-number"' if is_right else "" for is_right in right]
+    names = "".join(
+        f'<th scope="col"{mark}>{escape(name)}</th>' for name, mark in zip(head, marks, strict=True)
+    )
+    body = "".join(
+        f"<tr>{''.join(f'<td{mark}>{escape(text)}</td>' for text, mark in zip(row, marks, strict=True))}</tr>"
+        for row in cells
+    )
+    titled = f"<caption>{escape(caption)}</caption>" if caption else ""
     left_out = f"<div><small>{escape(more)}</small></div>" if more else ""
-    grid = f"{named}<thead><tr>{names}</tr></thead><tbody>{body}</tbody>"
+    grid = f"{titled}<thead><tr>{names}</tr></thead><tbody>{body}</tbody>"
     return f'<table class="dataframe">{grid}</table>{left_out}'
 
 
-def _table_text(head: list[str], cells: list[list[str]], caption: str, more: str) -> str:
+def _table_text(head: list[str], cells: list[list[str]], right: list[bool], caption: str, more: str) -> str:
     grid = [head, *cells]
     widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in grid]
+    adjust = [str.rjust if is_right else str.ljust for is_right in right]
+    lines = [
+        "  ".join(put(text, width) for put, text, width in zip(adjust, row, widths, strict=True)).rstrip()
+        for row in grid
+    ]
     return "\n".join(part for part in (caption, *lines, more) if part)
 
 
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float | Figure) and not isinstance(value, bool))
+
+
 def _text(value: object) -> str:
-    if isinstance(value, bytes):
-        return f"{len(value):,} bytes"
-    return "NULL" if value is None else str(value)
+    return value if isinstance(value, str) else value_of(value, TEXT_MAX)
 
 
 def _cut(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from turso_sync_nb.connection.statements import shortened
 from turso_sync_nb.widgets.live import script
 from turso_sync_nb.widgets.remote_news import RemoteNewsWidget
-from turso_sync_nb.widgets.snapshots import table
+from turso_sync_nb.widgets.snapshots import data_rows, table
 from turso_sync_nb.widgets.values import wire
 
 if TYPE_CHECKING:
@@ -115,4 +115,4 @@ class Watch(RemoteNewsWidget):
         """Return the rows."""
         if not self._names:
             self._read(db)
-        return table(self._names, self._rows)
+        return table(self._names, data_rows(self._rows))

@@ -6,13 +6,12 @@ const VERBS = [
   ["push", "Push", "send what waits"],
   ["sync", "Sync", "push, then pull"],
 ];
-const number = (value) => value.toLocaleString("en");
 
 /** The figures: what they are called in `db.stats()`, their label, and what is shown of them; details are folded. */
 const FIGURES = [
   ["cdc_operations", "changes waiting", (now) => number(now.cdc_operations)],
   ["conflicts", "conflicts", (now) => number(now.conflicts)],
-  ["pages_resident", "here", (now) => `${share(now)} of ${size(now.pages_total * PAGE_SIZE)}`],
+  ["pages_resident", "here", (now) => `${percent(now.pages_resident, now.pages_total)} of ${size(now.pages_total * PAGE_SIZE)}`],
   ["last_pull_unix_time", "last pull", (now) => moment(now.last_pull_unix_time)],
   ["last_push_unix_time", "last push", (now) => moment(now.last_push_unix_time)],
 ];
@@ -30,27 +29,13 @@ const PAGE_SIZE = 4096;  // bytes
 const LISTED = 8;  // arrivals in the table
 const HEIGHT = 60;  // pixels of the highest bar
 
-/** The share that is here: 100 % only of all of it, 0 % only of nothing. */
-function share({ pages_resident: here, pages_total: all }) {
-  if (here >= all) return "100\u00a0%";
-  return `${Math.min(Math.max(Math.round((100 * here) / all), here ? 1 : 0), 99)}\u00a0%`;
-}
-
-/** The time of day, and the day if it is not today. */
-function moment(unixTime) {
-  if (unixTime === null) return "never";
-  const at = new Date(unixTime * 1000);
-  const day = at.toDateString() === new Date().toDateString() ? "" : `${at.toLocaleDateString("sv")} `;
-  return day + at.toLocaleTimeString("en-GB");
-}
-
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-dashboard");
   let updates = 0;
   const { request, foot, close } = connect(model, el, "figures", { figures: show, status, remote: (message) => news.remote(message) });
   const news = remoteLine(request, false);
-  const button = ([verb, label, title]) => h("button", { type: "button", title, onclick: () => request("do", { verb }) }, label);
-  const verbs = VERBS.map(button), tidy = button(["checkpoint", "Checkpoint", "move the log into the database file"]);
+  const verbButton = ([verb, label, title]) => button(label, () => request("do", { verb }), title);
+  const verbs = VERBS.map(verbButton), tidy = verbButton(["checkpoint", "Tidy up", "move the log into the database file (checkpoint)"]);
   const buttons = [...verbs, tidy];
   const sentence = h("div", { class: "tsn-sentence", role: "status" });
   const summary = h("div", { class: "tsn-summary" });
@@ -67,11 +52,9 @@ function render({ model, el }) {
   const timeline = h("div", { class: "tsn-timeline" }, highest, bars, h("div", { class: "tsn-axis" }, from, to));
   const listed = h("tbody");
   const tableRows = h("tbody");
-  const byTable = h("table", {}, h("caption", {}, "What is here, by table"),
-    h("thead", {}, h("tr", {}, ...["table", "size", "here"].map((name, at) => h("th", { scope: "col", class: at === 1 ? "tsn-number" : null }, name)))), tableRows);
-  const table = h("table", {}, h("caption", {}, "Last downloads"),
-    h("thead", {}, h("tr", {}, ...["time", "size"].map((name) => h("th", { scope: "col", class: "tsn-number" }, name)))), listed);
-  el.append(sentence, summary, h("div", { class: "tsn-buttons", role: "group", "aria-label": "verbs" }, ...verbs), news.element, figures,
+  const byTable = tableOf(headOf(["table", "size", "here"], [1]), tableRows, "What is here, by table");
+  const table = tableOf(headOf(["time", "size"], [0, 1]), listed, "Last downloads");
+  el.append(sentence, summary, group("verbs", ...verbs), news.element, figures,
     h("div", { class: "tsn-beside" }, byTable, timeline, table), details, foot.element);
 
   let waits = 0, remoteUrl = null;

@@ -53,20 +53,19 @@ function render({ model, el }) {
 
   const { send: tell, request: send, foot, close } = connect(model, el, "table", { table: begin, rows: waiting(take), staged: waiting(restage), stale: waiting(reload), choices, status, conflict: () => offer(true), preview: showPreview });
   const summary = h("div", { class: "tsn-summary" });
-  const action = (label, onclick, title) => h("button", { type: "button", onclick, title }, label);
   const buttons = {
-    add: action("Add row", () => ((adding = true), send("add")), "a new row, at the end"),
-    remove: action("Delete row", () => current() && send("delete", { rows: [current().id] }), "or take it up again (Ctrl+Delete)"),
-    nothing: action(NULL_TEXT, () => setHere(null), "set the cell to NULL (Delete)"),
-    undo: action("Undo", () => send("undo"), "Ctrl+Z"),
-    discard: action("Discard", () => send("discard"), "give up what is staged"),
-    preview: action("Preview", () => send("preview"), "what Apply would write"),
-    apply: action("Apply", () => send("apply"), "as one transaction"),
-    applyAndPush: action("Apply and push", () => send("apply", { push: true }), "as one transaction, then send what waits"),
+    add: button("Add row", () => ((adding = true), send("add")), "a new row, at the end"),
+    remove: button("Delete row", () => current() && send("delete", { rows: [current().id] }), "or take it up again (Ctrl+Delete)"),
+    nothing: button(NULL_TEXT, () => setHere(null), "set the cell to NULL (Delete)"),
+    undo: button("Undo", () => send("undo"), "Ctrl+Z"),
+    discard: button("Discard", () => send("discard"), "give up what is staged"),
+    preview: button("Preview", () => send("preview"), "what Apply would write"),
+    apply: button("Apply", () => send("apply"), "as one transaction"),
+    applyAndPush: button("Apply and push", () => send("apply", { push: true }), "as one transaction, then send what waits"),
   };
   const previewed = h("div", { class: "tsn-preview", role: "status" });
-  const over = action("Overwrite", () => send("apply", { on_changed: "overwrite" }), "write over what was changed underneath");
-  const skip = action("Keep theirs", () => send("apply", { on_changed: "skip" }), "leave out rows that were changed underneath");
+  const over = button("Overwrite", () => send("apply", { on_changed: "overwrite" }), "write over what was changed underneath");
+  const skip = button("Keep theirs", () => send("apply", { on_changed: "skip" }), "leave out rows that were changed underneath");
   // Finding: by SQL over all rows, in the kernel
   const choice = { filters: {}, search: "", sort: null, descending: false };
   let arranging, toTop = false;
@@ -83,13 +82,14 @@ function render({ model, el }) {
   };
   const search = h("input", { type: "search", placeholder: "find in all columns", "aria-label": "find in all columns", oninput: soon((text) => (choice.search = text)) });
   const goTo = h("input", { placeholder: "go to key", "aria-label": "go to key", onkeydown: (event) => event.key === "Enter" && goTo.value && send("go", { key: goTo.value }) });
-  const filtersOn = action("Filter", () => {
+  const filtersOn = button("Filter", () => {
     filters.hidden = !filters.hidden;
     filtersOn.setAttribute("aria-pressed", String(!filters.hidden));
   }, "a row of filters under the names");
   const filters = h("div", { role: "row", class: "tsn-filters", hidden: true });
-  const finding = h("div", { class: "tsn-buttons tsn-finding", role: "group", "aria-label": "find" }, search, goTo, filtersOn);
-  const bar = h("div", { class: "tsn-buttons", role: "group", "aria-label": "edit" }, ...Object.values(buttons), over, skip);
+  const finding = group("find", search, goTo, filtersOn);
+  finding.classList.add("tsn-finding");
+  const bar = group("edit", ...Object.values(buttons), over, skip);
   const head = h("div", { role: "row", class: "tsn-head", "aria-rowindex": "1" });
   const body = h("div", { role: "rowgroup" });
   const grid = h("div", { role: "grid", class: "tsn-grid", "aria-rowcount": "-1" }, h("div", { role: "rowgroup" }, head, filters), body);
@@ -106,7 +106,7 @@ function render({ model, el }) {
 
   function status(message) {
     foot.status(message);
-    for (const button of [buttons.apply, buttons.applyAndPush]) dim(button, message.busy || readonly || !Object.keys(staged).length);
+    for (const each of [buttons.apply, buttons.applyAndPush]) dim(each, message.busy || readonly || !Object.keys(staged).length);
     if (message.failed) toError();
     if (message.busy) offer(false);
   }
@@ -119,39 +119,31 @@ function render({ model, el }) {
     grid.setAttribute("aria-label", `rows of ${message.name}`);
     grid.setAttribute("aria-readonly", readonly ? "true" : "false");
     head.replaceChildren(...columns.map((column) => h("div", { role: "columnheader", class: isNumeric(column) ? "tsn-number" : null, title: [column.type, column.key && "key", column.readonly].filter(Boolean).join(" · ") },
-      h("button", { type: "button", class: "tsn-sort", title: `sort by ${column.name}`, onclick: () => sortBy(column.name) }, column.name))));
+      button(column.name, () => sortBy(column.name), `sort by ${column.name}`, { class: "tsn-sort" }))));
     filters.replaceChildren(...columns.map((column) => h("div", { role: "gridcell" }, h("input", { "aria-label": `filter ${column.name}`, placeholder: "> 5, = x, part", oninput: soon((text) => (choice.filters[column.name] = text)) }))));
     goTo.placeholder = `go to ${message.key.join(", ")}`;
     goTo.hidden = !message.key.length;
     where.dataset.where = message.where;
     buttons.applyAndPush.hidden = !message.has_remote;
     grid.style.setProperty("--tsn-columns", columns.length);
-    for (const button of Object.values(buttons)) dim(button, readonly);
+    for (const each of Object.values(buttons)) dim(each, readonly);
     summary.dataset.name = message.name;
     take(message);
   }
 
   function sortBy(name) {
-    if (choice.sort !== name) Object.assign(choice, { sort: name, descending: false });
-    else if (!choice.descending) choice.descending = true;
-    else Object.assign(choice, { sort: null, descending: false });
-    markSort();
+    turnSort(choice, name, heads());
     arrange();
   }
 
-  function markSort() {
-    [...head.children].forEach((cell, place) => {
-      if (columns[place].name === choice.sort) cell.setAttribute("aria-sort", choice.descending ? "descending" : "ascending");
-      else cell.removeAttribute("aria-sort");
-    });
-  }
+  const heads = () => [...head.children].map((cell, place) => [columns[place].name, cell]);
 
   /** Show the whole table again, in its own order. */
   function plainly() {
     Object.assign(choice, { filters: {}, search: "", sort: null, descending: false });
     search.value = "";
     for (const input of filters.querySelectorAll("input")) input.value = "";
-    markSort();
+    markSort(choice, heads());
   }
 
   function take({ direction, rows: found, end, start, plain }) {
@@ -199,8 +191,21 @@ function render({ model, el }) {
     send("page", anchor === undefined ? { direction } : { direction, anchor });
   }
 
+  /** Put errors beside their cells, where the grid is in sight: none is cut at its edge. */
+  function placeErrors() {
+    const sight = scroller.getBoundingClientRect(), width = scroller.clientWidth, top = sight.top + head.firstElementChild?.offsetHeight;
+    for (const error of body.querySelectorAll(".tsn-error")) {
+      error.style.maxWidth = `${Math.min(320, width - 24)}px`;
+      const cell = error.parentElement.getBoundingClientRect(), own = error.getBoundingClientRect();
+      error.style.left = `${Math.max(sight.left + 2, Math.min(cell.left, sight.left + width - own.width - 2)) - cell.left}px`;
+      const isLow = cell.bottom + own.height > sight.top + scroller.clientHeight && cell.top - own.height > top;
+      Object.assign(error.style, isLow ? { top: "auto", bottom: "100%" } : { top: "100%", bottom: "auto" });
+    }
+  }
+
   function scrolled() {
     scrolledTo = scroller.scrollTop;
+    placeErrors();
     if (staged[at.id]?.operation === "insert" && grid.contains(document.activeElement)) return;  // it stays in sight
     if (scroller.scrollTop + scroller.clientHeight > scroller.scrollHeight - NEAR && !atLast && rows.length) ask("after", rows.at(-1).id);
     else if (scroller.scrollTop < NEAR && !atFirst && rows.length) ask("before", rows[0].id);
@@ -235,9 +240,8 @@ function render({ model, el }) {
   }
 
   function showPreview({ changes, in_all: all }) {
-    const words = { insert: "added", update: "changed", delete: "removed" };
-    previewed.replaceChildren(...changes.map(({ operation, key, columns: values }) => h("div", {}, `${key} ${words[operation]}`.trim(),
-      h("ul", {}, ...values.map(([name, was, now]) => h("li", {}, `${name} `, ...(operation === "insert" ? [] : [h("del", {}, was), " → "]), h("ins", {}, now)))))),
+    previewed.replaceChildren(...changes.map(({ operation, key, columns: values }) => h("div", {}, `${key} ${OPERATIONS[operation]}`.trim(),
+      h("ul", {}, ...values.map((each) => changeLine(each, operation))))),
       all > changes.length ? `${count(all - changes.length, "more row")}` : "");
     if (!changes.length) previewed.textContent = "nothing is staged";
   }
@@ -256,11 +260,12 @@ function render({ model, el }) {
     summary.textContent = `${summary.dataset.name} · ${readonly || (unapplied ? `${count(unapplied, "row")} staged, not applied` : "nothing staged")}${paging}`;
     const drawn = listed();
     body.replaceChildren(...drawn.map(drawRow));
-    for (const button of [buttons.preview, buttons.apply, buttons.applyAndPush, buttons.discard]) dim(button, !unapplied);
+    for (const each of [buttons.preview, buttons.apply, buttons.applyAndPush, buttons.discard]) dim(each, !unapplied);
     if (!unapplied) offer(false);
     const found = drawn.findIndex((row) => row.id === at.id);
     at.row = found < 0 ? Math.min(at.row, Math.max(drawn.length - 1, 0)) : found;
     mark(focused);
+    placeErrors();
   }
 
   function drawRow(row, index) {
@@ -406,7 +411,11 @@ function render({ model, el }) {
     send("set", { cells: cells.filter(([, name]) => name && !columns.find((column) => column.name === name).readonly) });
   }
 
-  const seen = new ResizeObserver(() => scroller.clientHeight && (scroller.scrollTop = scrolledTo));
+  const seen = new ResizeObserver(() => {
+    if (!scroller.clientHeight) return;
+    scroller.scrollTop = scrolledTo;
+    placeErrors();
+  });
   seen.observe(scroller);
   return () => {
     seen.disconnect();

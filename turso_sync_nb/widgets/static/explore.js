@@ -9,11 +9,10 @@ function render({ model, el }) {
   const summary = h("div", { class: "tsn-summary" });
   const search = h("input", { type: "search", placeholder: "find a table", "aria-label": "find a table", oninput: draw });
   const body = h("tbody");
-  const head = h("tr", {}, ...["name", "rows", "size", "here"].map((name, at) => h("th", { scope: "col", class: at === 1 || at === 2 ? "tsn-number" : null }, name)));
   const more = h("div", { class: "tsn-notes" });
   const one = h("section", { class: "tsn-one", "aria-label": "table", "aria-live": "polite" });
   el.append(summary, h("div", { class: "tsn-beside" },
-    h("div", { class: "tsn-list" }, search, h("div", { class: "tsn-scroller", tabindex: "0", role: "region", "aria-label": "tables" }, h("table", {}, h("thead", {}, head), body)), more), one), foot.element);
+    h("div", { class: "tsn-list" }, search, scrollerOf("tables", tableOf(headOf(["name", "rows", "size", "here"], [1, 2]), body)), more), one), foot.element);
 
   const about = ({ counted }, text) => (counted ? text : `about ${text}`);
 
@@ -23,7 +22,7 @@ function render({ model, el }) {
     summary.textContent = [message.path, message.remote ?? "no remote", count(tables.length - views, "table"), views && count(views, "view")].filter(Boolean).join(" · ");
     draw();
     if (shown && !tables.some((each) => each.name === shown)) show("");
-    else if (shown) headOf(shown);
+    else if (shown) describe(shown);
     else if (tables.length) show(tables[0].name);
   }
 
@@ -31,8 +30,8 @@ function render({ model, el }) {
     const wanted = search.value.toLowerCase();
     const found = tables.filter((each) => each.name.toLowerCase().includes(wanted));
     body.replaceChildren(...found.slice(0, LISTED_MAX).map((each) => h("tr", {},
-      h("th", { scope: "row" }, h("button", { type: "button", class: "tsn-link", "aria-pressed": String(each.name === shown), onclick: () => show(each.name) }, each.name), each.kind === "table" ? "" : h("small", {}, ` ${each.kind}`)),
-      h("td", { class: "tsn-number" }, each.rows === null ? "" : about(each, each.rows.toLocaleString("en"))),
+      h("th", { scope: "row" }, button(each.name, () => show(each.name), null, { class: "tsn-link", "aria-pressed": String(each.name === shown) }), each.kind === "table" ? "" : h("small", {}, ` ${each.kind}`)),
+      h("td", { class: "tsn-number" }, each.rows === null ? "" : about(each, number(each.rows))),
       h("td", { class: "tsn-number" }, each.total === null ? "" : about(each, size(each.total))),
       h("td", {}, each.total ? shareBar(each.here, each.total) : ""))));
     more.textContent = found.length > LISTED_MAX ? `${count(found.length - LISTED_MAX, "more table")}: find it by its name` : found.length ? "" : "no table has such a name";
@@ -41,11 +40,11 @@ function render({ model, el }) {
   // One table
 
   const title = h("h4"), told = h("div"), asked = h("div", { class: "tsn-asked", role: "status" });
-  const rowsButton = h("button", { type: "button", onclick: () => request("first", { name: shown }) }, "First rows");
-  const fetchButton = h("button", { type: "button", onclick: () => request("fetch", { name: shown, sure: false }) }, "Fetch");
-  const grid = h("tbody"), firstRows = h("div", { class: "tsn-scroller", tabindex: "0", role: "region", "aria-label": "first rows" }), lines = h("ul"), sql = h("pre");
-  one.append(title, told, h("div", { class: "tsn-buttons", role: "group", "aria-label": "of this table" }, rowsButton, fetchButton), asked, firstRows,
-    h("table", {}, h("thead", {}, h("tr", {}, ...["column", "type", ""].map((name) => h(name ? "th" : "td", name ? { scope: "col" } : {}, name)))), grid),
+  const rowsButton = button("First rows", () => request("first", { name: shown }));
+  const fetchButton = button("Fetch", () => request("fetch", { name: shown, sure: false }), "download what is not here");
+  const grid = h("tbody"), firstRows = scrollerOf("first rows"), lines = h("ul"), sql = h("pre");
+  one.append(title, told, group("of this table", rowsButton, fetchButton), asked, firstRows,
+    tableOf(headOf(["column", "type", ""]), grid),
     lines, h("details", {}, h("summary", {}, "SQL"), sql));
   one.hidden = true;
 
@@ -57,12 +56,12 @@ function render({ model, el }) {
     firstRows.hidden = true;
     draw();
     if (name) {
-      headOf(name);
+      describe(name);
       request("columns", { name });
     }
   }
 
-  function headOf(name) {
+  function describe(name) {
     const table = tables.find((each) => each.name === name);
     title.textContent = name;
     const here = table.total ? (table.here >= table.total ? "all of it here" : `${size(table.here)} of ${about(table, size(table.total))} here`) : "";
@@ -73,7 +72,7 @@ function render({ model, el }) {
   function columns({ name, columns: found, lines: notes, sql: text }) {
     if (name !== shown) return;
     grid.replaceChildren(...found.flatMap((column) => [
-      h("tr", {}, h("th", { scope: "row" }, h("button", { type: "button", class: "tsn-link", title: `profile ${column.name}`, onclick: () => request("profile", { name, column: column.name }) }, column.name)),
+      h("tr", {}, h("th", { scope: "row" }, button(column.name, () => request("profile", { name, column: column.name }), `profile ${column.name}`, { class: "tsn-link" })),
         h("td", {}, column.type || "any"), h("td", {}, [column.key && "key", column.notnull && "not null", column.made && "generated"].filter(Boolean).join(", "))),
       h("tr", { hidden: true, "data-profile": column.name }, h("td", { colspan: "3" }))]));
     lines.replaceChildren(...notes.map((each) => h("li", {}, each)));
@@ -88,18 +87,15 @@ function render({ model, el }) {
     row.firstElementChild.replaceChildren(
       ...(bars.length ? [barsOf(bars), h("div", { class: "tsn-axis tsn-ends" }, h("span", {}, ends[0]), h("span", {}, ends[1]))] : []),
       h("dl", { class: "tsn-facts" }, ...facts.flatMap(([what, value]) => [h("dt", {}, what), h("dd", {}, value)])),
-      ...(top.length ? [h("div", {}, "most often: ", top.map(([value, times]) => `${value} (${times.toLocaleString("en")})`).join(" · "))] : []),
+      ...(top.length ? [h("div", {}, "most often: ", top.map(([value, times]) => `${value} (${number(times)})`).join(" · "))] : []),
       ...(sampled ? [h("div", {}, h("em", {}, sampled))] : []));
   }
 
   function first({ name, names, rows }) {
     if (name !== shown) return;
     firstRows.hidden = false;
-    firstRows.replaceChildren(h("table", {}, h("thead", {}, h("tr", {}, ...names.map((each) => h("th", { scope: "col" }, each)))),
-      h("tbody", {}, ...rows.map((row) => h("tr", {}, ...row.map((value) => {
-        const { text, kind } = shownValue(value);
-        return h("td", { class: kind === "number" ? "tsn-number" : `tsn-${kind}` }, text);
-      }))))));
+    const isNumber = (at) => rows[0]?.[at] != null && shownValue(rows[0][at]).kind === "number";
+    firstRows.replaceChildren(tableOf(headOf(names, [...names.keys()].filter(isNumber)), h("tbody", {}, ...rows.map((row) => h("tr", {}, ...row.map(valueCell))))));
   }
 
   /** Say how much is to be downloaded, and let the user choose. */
@@ -108,9 +104,8 @@ function render({ model, el }) {
       asked.replaceChildren();
       request(type, { name, column, ...content });
     };
-    const choose = (label, onclick) => h("button", { type: "button", onclick }, label);
     asked.replaceChildren(`${what === "fetch" ? name : `${name}.${column}`}: ${size(bytes)} of it ${bytes === 1 ? "is" : "are"} not here. `,
-      choose(`Download ${size(bytes)}`, done(what, { sure: true })), " ", ...(what === "profile" ? [choose("A sample", done(what, { sample: true })), " "] : []), choose("Not now", () => asked.replaceChildren()));
+      button(`Download ${size(bytes)}`, done(what, { sure: true })), " ", ...(what === "profile" ? [button("A sample", done(what, { sample: true })), " "] : []), button("Not now", () => asked.replaceChildren()));
   }
 
   return close;

@@ -2,7 +2,7 @@
 // table that says the same in words.
 
 const ABSENT = 0, HERE = 1, CHANGED = 2, FRESH = 3;
-const STATES = ["absent", "here", "changed here", "fetched by the last cell"];
+const STATES = ["absent", "here", "changed here", "downloaded by the last cell"];
 const CELL_SIZES = [14, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1];
 const AREA_MAX = 460;  // pixels of height that cells should fit into; a million pages scroll
 const GAP_FROM = 5;  // cells of this size and more have a line between them
@@ -81,15 +81,14 @@ function render({ model, el }) {
   let asked = "";  // what of is being asked whether to fetch it
   const sheet = document.createElement("canvas");  // one pixel a cell; stretched onto the visible one
 
-  const canvas = h("canvas", { tabindex: "0", role: "application", "aria-label": "page map", onmousemove: point, onmouseleave: () => where(-1), onclick: pick, onkeydown: step });
+  const canvas = h("canvas", { tabindex: "0", role: "application", "aria-label": "map of the database", onmousemove: point, onmouseleave: () => where(-1), onclick: pick, onkeydown: step });
   const place = h("output", { class: "tsn-where" });
   const summary = h("div", { class: "tsn-summary" });
   const rows = h("tbody");
   const legend = h("div", { class: "tsn-legend", "aria-hidden": "true" });
   const inner = h("tbody");  // what is nobody's table: SQLite's own, ours, pages of no use or of unknown use
-  const tableOf = (caption, body) => h("table", {}, h("caption", {}, caption), h("thead", {}, h("tr", {},
-    ...["name", "known size", "here"].map((name, at) => h("th", { scope: "col", class: at === 1 ? "tsn-number" : null }, name)), h("td"))), body);
-  const others = h("details", {}, h("summary", {}, "Other parts of the file"), tableOf("Of no table of yours", inner));
+  const byName = (caption, body) => tableOf(headOf(["name", "known size", "here", ""], [1]), body, caption);
+  const others = h("details", {}, h("summary", {}, "Other parts of the file"), byName("Of no table of yours", inner));
   const { request, foot, close } = connect(model, el, "whole", {
     whole(message, [stateBytes, ownerBytes]) {
       const began = performance.now();
@@ -119,8 +118,7 @@ function render({ model, el }) {
   });
   const question = h("span", { role: "status" });
   const ask = h("tr", { class: "tsn-ask" }, h("td", { colspan: 4 }, question, " ",
-    h("button", { type: "button", onclick: () => fetchNamed(asked, true) }, "Fetch"), " ",
-    h("button", { type: "button", onclick: () => askNoMore() }, "Not now")));
+    button("Fetch", () => fetchNamed(asked, true)), " ", button("Not now", () => askNoMore())));
 
   function recolour() {
     if (!scroller.clientWidth) return;  // out of sight; being seen again is a change of size
@@ -169,7 +167,7 @@ function render({ model, el }) {
     const total = (state) => counts.reduce((sum, each) => sum + each[state], 0);
     const here = pages - total(ABSENT);
     summary.textContent = [`${sizeOf(here)} of ${sizeOf(pages)} here`, total(FRESH) ? `${sizeOf(total(FRESH))} downloaded by the last cell` : "", total(CHANGED) ? `${sizeOf(total(CHANGED))} changed here` : ""].filter(Boolean).join(" · ");
-    canvas.setAttribute("aria-label", `page map: ${summary.textContent}; arrow keys go from page to page`);
+    canvas.setAttribute("aria-label", `map: ${summary.textContent}; arrow keys go from square to square`);
     const focused = beside.contains(document.activeElement) ? document.activeElement.dataset.fetch : undefined;
     const known = (owner) => counts[owner].reduce((sum, each) => sum + each, 0);
     const listed = [...owners.keys()].map((at) => at + 1).sort((one, other) => known(other) - known(one));
@@ -183,16 +181,16 @@ function render({ model, el }) {
     const [absent, here, changed, fresh] = counts[owner];
     const known = absent + here + changed + fresh;
     const { kind, name, table } = owners[owner - 1] ?? { kind: "", name: "not known yet" };
-    const button = h("button", { type: "button", "aria-label": `Fetch ${sizeOf(absent)} of ${name}`, "data-fetch": name, title: `download what is missing of ${name}`, onclick: () => fetchOwner(owner) }, `Fetch ${sizeOf(absent)}`);
+    const fetch = button(`Fetch ${sizeOf(absent)}`, () => fetchOwner(owner), `download what is missing of ${name}`, { "aria-label": `Fetch ${sizeOf(absent)} of ${name}`, "data-fetch": name });
     return [h("tr", {}, h("th", { scope: "row" }, swatch(colours[4 * owner + HERE]), name, kind === "index" ? h("small", {}, ` index of ${table}`) : ""),
       h("td", { class: "tsn-number" }, sizeOf(known)), h("td", {}, known ? shareBar(known - absent, known) : ""),
-      h("td", {}, ...(absent > 0 && owner && kind !== "free" ? [button] : []))), ...(asked && asked === name ? [ask] : [])];
+      h("td", {}, ...(absent > 0 && owner && kind !== "free" ? [fetch] : []))), ...(asked && asked === name ? [ask] : [])];
   }
 
   function fetchOwner(owner) {
     const { kind, name } = owners[owner - 1] ?? {};
     if (kind === "table" || kind === "index") fetchNamed(name, false);
-    else foot.status({ text: "nothing that is here tells whose page that is" });
+    else foot.status({ text: "nothing that is here tells whose that is" });
   }
 
   function fetchNamed(name, sure) {
@@ -227,10 +225,8 @@ function render({ model, el }) {
 
   function where(at) {
     const owner = owners[owned[at] - 1];
-    const whose = !owner ? "of unknown use" : owner.kind === "index" ? `index ${owner.name} on ${owner.table}` : `${owner.kind === "table" ? "table " : ""}${owner.name}`;
-    const [first, last] = [at * perCell + 1, Math.min((at + 1) * perCell, pages)].map((page) => page.toLocaleString("en"));
-    const which = perCell === 1 ? `page ${first}` : `pages ${first} to ${last}`;
-    place.textContent = at < 0 ? "" : `${which} · ${whose} · ${STATES[states[at]]}`;
+    const whose = !owner ? "not known yet whose" : owner.kind === "index" ? `index ${owner.name} on ${owner.table}` : `${owner.kind === "table" ? "table " : ""}${owner.name}`;
+    place.textContent = at < 0 ? "" : `${whose} · ${STATES[states[at]]} · ${sizeOf(Math.min(perCell, pages - at * perCell))} at ${sizeOf(at * perCell)} of the file`;
   }
 
   function point(event) {
@@ -254,7 +250,7 @@ function render({ model, el }) {
   }
 
   const scroller = h("div", { class: "tsn-scroller" }, canvas);
-  const beside = h("div", { class: "tsn-scroller tsn-table", tabindex: "0", role: "region", "aria-label": "what is here, by table" }, tableOf("What is here, by table", rows), others);
+  const beside = h("div", { class: "tsn-scroller tsn-table", tabindex: "0", role: "region", "aria-label": "what is here, by table" }, byName("What is here, by table", rows), others);
   el.append(summary, h("div", { class: "tsn-beside" }, h("div", { class: "tsn-map" }, scroller, legend, place), beside), foot.element);
   const resized = new ResizeObserver(() => states.length && recolour());
   resized.observe(el);

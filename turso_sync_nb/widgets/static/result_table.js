@@ -8,7 +8,9 @@ function render({ model, el }) {
   const choice = { sort: null, descending: false, filters: {}, search: "" };
   let columns = [], shown = [], first = 0, total = 0, perPage = 20, later;
   const headRow = h("tr"), sums = h("tr", { class: "tsn-sums" }), filters = h("tr", { class: "tsn-filters" }), body = h("tbody");
-  const table = h("table", {}, h("thead", {}, headRow, sums, filters), body);
+  const table = tableOf(headRow, body);
+  table.tHead.append(sums, filters);
+  const act = (label, onclick, name) => button(label, onclick, name, { "aria-label": name });
   const position = h("span", { class: "tsn-summary", role: "status" });
   const note = h("div", { class: "tsn-notes" });
   const search = h("input", { type: "search", placeholder: "search", "aria-label": "search all columns", oninput: () => soon(() => (choice.search = search.value)) });
@@ -17,19 +19,15 @@ function render({ model, el }) {
     filtersOn.setAttribute("aria-pressed", String(!filters.hidden));
   });
   filters.hidden = true;
-  const pager = { start: button("«", () => ask(0), "first page"), back: button("‹", () => ask(first - perPage), "page before"),
-    on: button("›", () => ask(first + perPage), "next page"), end: button("»", () => ask(Math.floor((total - 1) / perPage) * perPage), "last page") };
+  const pager = { start: act("«", () => ask(0), "first page"), back: act("‹", () => ask(first - perPage), "page before"),
+    on: act("›", () => ask(first + perPage), "next page"), end: act("»", () => ask(Math.floor((total - 1) / perPage) * perPage), "last page") };
   const file = h("input", { value: "result.csv", "aria-label": "file to save to, .csv or .parquet" });
   const save = h("details", { class: "tsn-save" }, h("summary", {}, "Save"), h("span", {}, file,
-    button("Save", () => request("save", { ...choice, path: file.value }), "save all rows that match")));
+    act("Save", () => request("save", { ...choice, path: file.value }), "save all rows that match")));
   el.append(
-    h("div", { class: "tsn-buttons", role: "group", "aria-label": "rows" }, search, filtersOn, pager.start, pager.back, pager.on, pager.end, position,
-      button("Copy", () => copy(asCsv()), "copy this page as CSV"), button("Markdown", () => copy(asMarkdown()), "copy this page as Markdown"), save),
-    h("div", { class: "tsn-scroller", tabindex: "0", role: "region", "aria-label": "rows of the result" }, table), note, foot.element);
-
-  function button(text, onclick, label) {
-    return h("button", { type: "button", onclick, ...(label ? { "aria-label": label, title: label } : {}) }, text);
-  }
+    group("rows", search, filtersOn, pager.start, pager.back, pager.on, pager.end, position,
+      act("Copy", () => copy(asCsv()), "copy this page as CSV"), act("Markdown", () => copy(asMarkdown()), "copy this page as Markdown"), save),
+    scrollerOf("rows of the result", table), note, foot.element);
 
   function soon(change) {
     change();
@@ -45,7 +43,7 @@ function render({ model, el }) {
     const left = message.columns_in_all - columns.length;
     note.textContent = [...message.notes, ...(left ? [`${count(left, "more column")} not shown`] : [])].join(" · ");
     headRow.replaceChildren(...columns.map((column, at) => h("th", { scope: "col" },
-      h("button", { type: "button", class: "tsn-sort", onclick: () => sortBy(at), title: `sort by ${column.name}`, "aria-label": `sort by ${column.name}` }, column.name), h("small", {}, ` ${column.type}`))));
+      button(column.name, () => sortBy(at), `sort by ${column.name}`, { class: "tsn-sort", "aria-label": `sort by ${column.name}` }), h("small", {}, ` ${column.type}`))));
     sums.replaceChildren(...columns.map(() => h("td")));
     filters.replaceChildren(...columns.map((column, at) => h("td", {}, h("input", { "aria-label": `filter ${column.name}`, placeholder: "> 5, = x, part",
       oninput: (event) => soon(() => (choice.filters[at] = event.target.value)) }))));
@@ -54,13 +52,7 @@ function render({ model, el }) {
   }
 
   function sortBy(at) {
-    if (choice.sort !== at) Object.assign(choice, { sort: at, descending: false });
-    else if (!choice.descending) choice.descending = true;
-    else Object.assign(choice, { sort: null, descending: false });
-    [...headRow.children].forEach((cell, place) => {
-      if (place === choice.sort) cell.setAttribute("aria-sort", choice.descending ? "descending" : "ascending");
-      else cell.removeAttribute("aria-sort");
-    });
+    turnSort(choice, at, [...headRow.children].entries());
     ask(0);
   }
 
@@ -70,10 +62,10 @@ function render({ model, el }) {
     foot.status({ text: "", failed: false, busy: "" });
     body.replaceChildren(...message.rows.map((row, line) => h("tr", {}, ...row.map(([kind, text], at) => {
       const cut = text.endsWith("…");
-      return h("td", { class: kind === "number" ? "tsn-number" : `tsn-${kind}` }, cut ? h("button", { type: "button", class: "tsn-more",
-        onclick: () => request("whole", { row: message.places[line], column: at }), title: "show all of it" }, text) : text);
+      return h("td", { class: kind === "number" ? "tsn-number" : `tsn-${kind}` }, cut ? button(text,
+        () => request("whole", { row: message.places[line], column: at }), "show all of it", { class: "tsn-more" }) : text);
     }))));
-    position.textContent = total ? `${(first + 1).toLocaleString("en")}–${(first + shown.length).toLocaleString("en")} of ${count(total, "row")}` : "no row matches";
+    position.textContent = total ? `${number(first + 1)}–${number(first + shown.length)} of ${count(total, "row")}` : "no row matches";
     const atStart = first === 0, atEnd = first + shown.length >= total;
     dim(pager.start, atStart), dim(pager.back, atStart), dim(pager.on, atEnd), dim(pager.end, atEnd);
   }
@@ -83,10 +75,10 @@ function render({ model, el }) {
     if (bars) {
       parts.push(barsOf(bars, `from ${ends[0]} to ${ends[1]}`));
     } else if (top) {
-      parts.push(h("div", { class: "tsn-top" }, top.map(([value, times]) => `${value} ${times.toLocaleString("en")}`).slice(0, 2).join(" · ")));
-      parts.push(h("div", {}, `${distinct.toLocaleString("en")} distinct`));
+      parts.push(h("div", { class: "tsn-top" }, top.map(([value, times]) => `${value} ${number(times)}`).slice(0, 2).join(" · ")));
+      parts.push(h("div", {}, `${number(distinct)} distinct`));
     }
-    if (nulls) parts.push(h("div", {}, `${nulls.toLocaleString("en")} NULL`));
+    if (nulls) parts.push(h("div", {}, `${number(nulls)} NULL`));
     sums.children[column]?.replaceChildren(h("small", { title: sampled ? "of a sample" : null }, ...parts));
   }
 

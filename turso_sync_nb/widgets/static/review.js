@@ -8,11 +8,10 @@ function render({ model, el }) {
     looking = true;
     request("look");
   };
-  const act = (label, onclick, title) => h("button", { type: "button", onclick, title }, label);
   const sentence = h("div", { class: "tsn-sentence", role: "status" });
-  const pull = act("Pull", () => request("pull"), "bring what comes, as shown below");
-  const push = act("Push", () => request("push"), "send what waits");
-  const bar = h("div", { class: "tsn-buttons", role: "group", "aria-label": "review" }, pull, push, act("Look again", look, "ask the remote"));
+  const pull = button("Pull", () => request("pull"), "bring what comes, as shown below");
+  const push = button("Push", () => request("push"), "send what waits");
+  const bar = group("review", pull, push, button("Look again", look, "ask the remote"));
   const parts = h("div");
   el.append(sentence, bar, parts, foot.element);
 
@@ -29,7 +28,7 @@ function render({ model, el }) {
     const comes = message.coming_in_all + clashes.length + message.schema_coming.length;
     sentence.textContent = [
       message.waiting_in_all ? `${count(message.waiting_in_all, "change")} ${message.waiting_in_all === 1 ? "waits" : "wait"}` : "Nothing waits",
-      message.offline ? "offline" : !message.known ? "asking the remote" : comes ? `${comes === 1 ? "1 row comes" : `${comes.toLocaleString("en")} rows come`}` : "nothing new from others",
+      message.offline ? "offline" : !message.known ? "asking the remote" : comes ? `${comes === 1 ? "1 row comes" : `${number(comes)} rows come`}` : "nothing new from others",
       clashes.length ? `${rows(clashes.length)} changed on both sides` : "",
     ].filter(Boolean).join(" · ");
     dim(push, !message.waiting_in_all);
@@ -53,27 +52,19 @@ function render({ model, el }) {
     return [h(folded ? "details" : "section", { class: "tsn-part" }, head, ...children, more ? h("div", { class: "tsn-notes" }, more) : "")];
   }
 
-  const OPERATIONS = { insert: "added", update: "changed", delete: "removed", "": "" };
-
-  /** One changed column: the old value struck out, the new one marked; signs say it without colour. */
-  function change([name, was, now], operation) {
-    return h("li", {}, `${name} `,
-      ...(operation === "insert" ? [] : [h("del", {}, was)]), operation === "update" ? " → " : "", ...(operation === "delete" ? [] : [h("ins", {}, now)]));
-  }
-
   function transaction({ number, age, state, reason, undone, changes, in_all: all }, waits) {
-    const undo = act("Undo", () => request("undo", { transaction: number }), waits ? "take it back here; it will not be pushed" : "do the opposite, as a change that waits");
+    const undo = button("Undo", () => request("undo", { transaction: number }), waits ? "take it back here; it will not be pushed" : "do the opposite, as a change that waits");
     return h("div", { class: "tsn-card" },
       h("div", { class: "tsn-card-head" }, h("strong", {}, `transaction ${number}`), ` ${age}${state ? ` · ${state}` : ""}${reason ? ` · ${reason}` : ""} `, ...(undone ? [] : [undo])),
       ...changes.map((each) => h("div", {}, each.sql ? h("code", {}, each.sql) : `${each.table} ${each.key} ${OPERATIONS[each.operation]}`,
-        h("ul", {}, ...each.columns.map((column) => change(column, each.operation))))),
+        h("ul", {}, ...each.columns.map((column) => changeLine(column, each.operation))))),
       ...(all > changes.length ? [h("div", { class: "tsn-notes" }, `${count(all - changes.length, "more change")}`)] : []));
   }
 
   function incoming(row) {
     const left = row.stays === false ? [] : row.columns;
     return h("div", { class: "tsn-card" }, h("div", {}, `${row.table} ${row.key} ${OPERATIONS[row.theirs]}`, row.mine ? " · merges with yours" : ""),
-      h("ul", {}, ...(row.theirs === "delete" ? row.columns.map((each) => change([each.name, each.base, ""], "delete")) : left.map((each) => change([each.name, each.base, each.left], row.theirs)))));
+      h("ul", {}, ...(row.theirs === "delete" ? row.columns.map((each) => changeLine([each.name, each.base, ""], "delete")) : left.map((each) => changeLine([each.name, each.base, each.left], row.theirs)))));
   }
 
   function clash(row) {
@@ -82,8 +73,7 @@ function render({ model, el }) {
     const left = row.stays === false ? "no row" : null;
     return h("div", { class: "tsn-card" },
       h("div", { class: "tsn-card-head" }, h("strong", {}, `${row.table} ${row.key}`), ` ${OPERATIONS[row.mine]} by you, ${OPERATIONS[row.theirs]} by others`),
-      h("div", { class: "tsn-scroller", tabindex: "0", role: "region", "aria-label": `both sides of ${row.table} ${row.key}` }, h("table", {},
-        h("thead", {}, h("tr", {}, ...["column", "was", "mine", "theirs", "after a pull"].map((each) => h("th", { scope: "col" }, each)))),
+      scrollerOf(`both sides of ${row.table} ${row.key}`, tableOf(headOf(["column", "was", "mine", "theirs", "after a pull"]),
         h("tbody", {}, ...row.columns.map((each) => h("tr", { class: each.clashes ? "tsn-clash" : null }, h("th", { scope: "row" }, each.clashes ? `${each.name} ≠` : each.name), h("td", {}, each.base),
           h("td", {}, row.mine === "delete" ? "no row" : each.mine), h("td", {}, row.theirs === "delete" ? "no row" : each.theirs), h("td", {}, h("strong", {}, left ?? each.left))))))),
       h("div", { class: "tsn-buttons", role: "radiogroup", "aria-label": `keep of ${row.table} ${row.key}` }, choice("mine", "Keep mine"), choice("theirs", "Keep theirs")));
@@ -93,7 +83,7 @@ function render({ model, el }) {
     const side = (name, lines) => h("div", {}, h("em", {}, `${name}: `), lines.join(", "));
     return h("div", { class: "tsn-card" },
       h("div", { class: "tsn-card-head" }, h("strong", {}, `${table} ${key}`), ` ${kind} · ${how} · ${age} `,
-        act("Keep mine", () => request("settle", { number, side: "mine" }), "as a change that waits"), " ", act("Keep theirs", () => request("settle", { number, side: "theirs" }), "as a change that waits")),
+        button("Keep mine", () => request("settle", { number, side: "mine" }), "as a change that waits"), " ", button("Keep theirs", () => request("settle", { number, side: "theirs" }), "as a change that waits")),
       side("was", base), side("mine", mine), side("theirs", theirs));
   }
 

@@ -134,7 +134,61 @@ function isDark(element) {
   return 0.3 * red + 0.6 * green + 0.1 * blue < 128;
 }
 
-const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+/** A button that does something now. */
+const button = (label, onclick, title = null, more = {}) => h("button", { type: "button", onclick, title, ...more }, label);
+
+/** Buttons and fields that belong together. */
+const group = (name, ...children) => h("div", { class: "tsn-buttons", role: "group", "aria-label": name }, ...children);
+
+/** What may be larger than its place, and is then scrolled. */
+const scrollerOf = (name, ...children) => h("div", { class: "tsn-scroller", tabindex: "0", role: "region", "aria-label": name }, ...children);
+
+/** A row of column names; those whose places are in `numbers` stand to the right, one without a name is of buttons. */
+const headOf = (names, numbers = []) => h("tr", {}, ...names.map((name, at) => (name ? h("th", { scope: "col", class: numbers.includes(at) ? "tsn-number" : null }, name) : h("td"))));
+
+/** A table of `body`. */
+const tableOf = (head, body, caption = "") => h("table", {}, ...(caption ? [h("caption", {}, caption)] : []), h("thead", {}, head), body);
+
+/** A value in a table. */
+function valueCell(value) {
+  const { text, kind } = shownValue(value);
+  return h("td", { class: `tsn-${kind}` }, text);
+}
+
+const OPERATIONS = { insert: "added", update: "changed", delete: "removed", "": "" };
+
+/** A changed column: the old value struck out, the new one marked; signs say it without colour. */
+function changeLine([name, was, now], operation) {
+  return h("li", {}, `${name} `,
+    ...(operation === "insert" ? [] : [h("del", {}, was)]), operation === "update" ? " → " : "", ...(operation === "delete" ? [] : [h("ins", {}, now)]));
+}
+
+/** Turn from unsorted to ascending, to descending, and back; mark the head of the column. */
+function turnSort(choice, column, heads) {
+  if (choice.sort !== column) Object.assign(choice, { sort: column, descending: false });
+  else if (!choice.descending) choice.descending = true;
+  else Object.assign(choice, { sort: null, descending: false });
+  markSort(choice, heads);
+}
+
+/** Mark the head of the sorted column; `heads` are by what columns are known by. */
+function markSort({ sort, descending }, heads) {
+  for (const [column, head] of heads) {
+    if (column === sort) head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+    else head.removeAttribute("aria-sort");
+  }
+}
+
+const number = (value) => value.toLocaleString("en");
+const count = (many, noun) => `${number(many)} ${noun}${many === 1 ? "" : "s"}`;
+
+/** The time of day, and the day if it is not today. */
+function moment(unixTime) {
+  if (unixTime === null) return "never";
+  const at = new Date(unixTime * 1000);
+  const day = at.toDateString() === new Date().toDateString() ? "" : `${at.toLocaleDateString("sv")} `;
+  return day + at.toLocaleTimeString("en-GB");
+}
 
 function size(bytes) {
   if (bytes < 1000) return `${bytes} B`;
@@ -142,10 +196,14 @@ function size(bytes) {
   return `${(bytes / 1000 ** power).toFixed(1)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
 }
 
-/** The share that is here as a bar with its text: 100 % only of all of it, 0 % only of nothing. */
+/** The share that is here in percent: 100 only of all of it, 0 only of nothing. */
+const percentOf = (here, total) => (here >= total ? 100 : Math.min(Math.max(Math.round((100 * here) / total), here ? 1 : 0), 99));
+
+const percent = (here, total) => `${percentOf(here, total)}\u00a0%`;
+
+/** The share as a bar with its text. */
 function shareBar(here, total) {
-  const percent = here >= total ? 100 : Math.min(Math.max(Math.round((100 * here) / total), here ? 1 : 0), 99);
-  return h("span", { class: "tsn-share" }, h("span", { class: "tsn-track", "aria-hidden": "true" }, h("span", { class: "tsn-full", style: `width: ${percent}%` })), ` ${percent}\u00a0%`);
+  return h("span", { class: "tsn-share" }, h("span", { class: "tsn-track", "aria-hidden": "true" }, h("span", { class: "tsn-full", style: `width: ${percentOf(here, total)}%` })), ` ${percent(here, total)}`);
 }
 
 /** Counts as small bars. */
@@ -158,7 +216,7 @@ function barsOf(counts, label = "how often values occur, from the smallest to th
 function footLine(request) {
   const line = h("span", { class: "tsn-status", role: "status" });
   const waits = h("span", { class: "tsn-waits", role: "status" });
-  const cancel = h("button", { type: "button", class: "tsn-cancel", hidden: true, onclick: () => request("cancel") }, "Cancel");
+  const cancel = button("Cancel", () => request("cancel"), null, { class: "tsn-cancel", hidden: true });
   return {
     element: h("div", { class: "tsn-foot" }, line, cancel, waits),
     status({ text, failed, busy }) {
@@ -181,7 +239,7 @@ function remoteLine(request, pulls) {
   const listensBox = h("input", { type: "checkbox", onchange: choose });
   const pullsBox = h("input", { type: "checkbox", onchange: choose });
   const line = h("span", { class: "tsn-remote-status", role: "status" });
-  const pull = h("button", { type: "button", hidden: true, onclick: () => request("pull") }, "Pull");
+  const pull = button("Pull", () => request("pull"), null, { hidden: true });
   function choose(event) {
     if (event.target === pullsBox && pullsBox.checked) listensBox.checked = true;
     if (!listensBox.checked) pullsBox.checked = false;

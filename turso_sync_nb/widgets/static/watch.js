@@ -6,8 +6,9 @@ function render({ model, el }) {
   const { send, request, foot, close } = connect(model, el, "found", { found, stale: () => send("ask"), remote: (message) => news.remote(message) });
   const news = remoteLine(request, true);
   const caption = h("caption"), head = h("tr"), body = h("tbody"), summary = h("div", { class: "tsn-summary", role: "status" });
-  const table = h("table", {}, caption, h("thead", {}, head), body);
-  el.append(h("div", { class: "tsn-scroller", tabindex: "0", role: "region", "aria-label": "rows of a watched query" }, table), summary, news.element, foot.element);
+  const table = tableOf(head, body);
+  table.prepend(caption);
+  el.append(scrollerOf("rows of a watched query", table), summary, news.element, foot.element);
   send("ask");
 
   function found({ title, names, rows, more }) {
@@ -15,17 +16,13 @@ function render({ model, el }) {
     head.replaceChildren(h("td"), ...names.map((name, at) => h("th", { scope: "col", class: isNumber(rows[0]?.[at]) ? "tsn-number" : null }, name)));
     const keys = rows.map((row) => JSON.stringify(row));
     const isNew = (key) => before !== null && !before.has(key);
-    body.replaceChildren(...rows.map((row, at) => h("tr", { class: isNew(keys[at]) ? "tsn-new" : null }, h("td", {}, isNew(keys[at]) ? "new" : ""), ...row.map(drawCell))));
-    summary.textContent = `${count(rows.length, "row")}${more ? ", more are not shown" : ""} · ${count(keys.filter(isNew).length, "new row")}`;
+    body.replaceChildren(...rows.map((row, at) => h("tr", { class: isNew(keys[at]) ? "tsn-new" : null }, h("td", {}, isNew(keys[at]) ? "new" : ""), ...row.map(valueCell))));
+    const fresh = keys.filter(isNew).length;
+    summary.textContent = `${count(rows.length, "row")}${more ? ", more are not shown" : ""}${fresh ? ` · ${number(fresh)} new` : ""}`;
     if (names.length) before = new Set(keys);
   }
 
   const isNumber = (value) => value != null && shownValue(value).kind === "number";
-
-  function drawCell(value) {
-    const { text, kind } = shownValue(value);
-    return h("td", { class: `tsn-${kind}` }, text);
-  }
 
   return close;
 }
