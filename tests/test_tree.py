@@ -181,6 +181,18 @@ def test_tests_say_what_holds() -> None:
     assert not mute, "\n".join(mute)
 
 
+def test_tests_have_one_door_to_a_connection() -> None:
+    """What a connection keeps to itself is asked for by ``inside.py`` alone."""
+    found = [
+        where(path, node.lineno)
+        for path in tracked("tests/*.py", "tests/**/*.py")
+        if path.name != "inside.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in {"_replica", "_session"}
+    ]
+    assert not found, "\n".join(found)
+
+
 def docstrings(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the line and text of every docstring of a file, those below fields and constants too."""
     for node in ast.walk(ast.parse(path.read_text())):

@@ -9,6 +9,7 @@ import apsw
 import numpy as np
 import pandas as pd
 import pytest
+from inside import raw_of
 
 import turso_sync_nb as tsn
 from turso_sync_nb.connection.column_forms import ColumnForm
@@ -36,7 +37,7 @@ def db(connect: Callable[..., Any]) -> tsn.Connection:
 def counted(db: tsn.Connection) -> Iterator[list[str]]:
     """Give the statements of the top level that are run on ``db`` in the block."""
     ran: list[str] = []
-    raw = db._session.raw
+    raw = raw_of(db)
     raw.trace_v2(apsw.SQLITE_TRACE_STMT, lambda event: event["trigger"] or ran.append(event["sql"]))
     try:
         yield ran

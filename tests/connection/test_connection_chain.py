@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from inside import replica_of, session_of
 
 from turso_sync_nb.connection.connection import Connection
 from turso_sync_nb.connection.drop_in import DropInConnection
@@ -91,13 +92,13 @@ def test_each_class_works_alone(remote_server, connect, kind, work, expected) ->
     made = connect(server.url)
     made.executescript("CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT)")
     made.push()
-    replica = made._replica
+    replica = replica_of(made)
     replica.retain()
     with closing(kind(replica)) as db:
         assert type(db) is kind
         assert work(db) == expected
     assert db.closed
-    assert replica.gate.members == {made._session}
+    assert replica.gate.members == {session_of(made)}
 
 
 def test_it_is_a_chain() -> None:

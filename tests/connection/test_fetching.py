@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from inside import replica_of
 from replicas import lazily
 
 import turso_sync_nb as tsn
@@ -47,10 +48,10 @@ def test_budget(max_fetch, remote_server: Callable, people, connect) -> None:
     """Never more is asked for than allowed; a query that wants more fails before, and says how much came."""
     db = connect(remote_server(people).url, **lazily())
     db.execute("SELECT 1 FROM person LIMIT 0")
-    before = db._replica.store.pages_put
+    before = replica_of(db).store.pages_put
     with pytest.raises(tsn.FetchBudgetError, match=r"may fetch .* came so far .*dry_run"):
         db.run(SCAN, max_fetch=max_fetch)
-    fetched = (db._replica.store.pages_put - before) * 4096
+    fetched = (replica_of(db).store.pages_put - before) * 4096
     limit = 102_400 if max_fetch == "100KiB" else max_fetch
     assert limit - 4096 < fetched <= limit
     assert db.run(SCAN, max_fetch="100MB").rows == db.run(SCAN, max_fetch=0).rows  # all is here now
@@ -144,7 +145,7 @@ def test_ensured_query_needs_no_remote(remote_server: Callable, people, connect,
     db.ensure(sql)
     server.stop()
     assert db.execute(sql).fetchall() == oracle.execute(sql).fetchall()
-    assert not db._replica.is_whole
+    assert not replica_of(db).is_whole
 
 
 def test_ensure_refuses_a_write(embedded: Callable, people, connect) -> None:
@@ -175,7 +176,7 @@ def test_no_query_selector(tursodb: Callable, people, connect) -> None:
     """A server that ignores the selector is found out with four pages, and is not asked again."""
     db = connect(tursodb(people).url, **lazily())
     db.ensure("SELECT name FROM person WHERE id = 2000")
-    assert db._replica.knows_query_selector is False
+    assert replica_of(db).knows_query_selector is False
     before = db.stats()
     db.ensure("SELECT name FROM person WHERE id = 1000")
     assert db.stats().pages_resident - before.pages_resident == 1

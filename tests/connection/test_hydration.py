@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from inside import raw_of, replica_of
 from replicas import lazily
 
 import turso_sync_nb as tsn
@@ -27,7 +28,7 @@ def test_becomes_whole(remote_server: Callable, people, connect, oracle) -> None
     """All pages arrive, each once, told of as they come; then statements run on the native VFS."""
     db = connect(remote_server(people).url, **lazily())
     told: list[tuple[int, int]] = []
-    lazy = db._session.raw
+    lazy = raw_of(db)
     running = db.hydrate(lambda here, total: told.append((here, total)))
     assert running.wait(60)
     assert running.done
@@ -36,13 +37,13 @@ def test_becomes_whole(remote_server: Callable, people, connect, oracle) -> None
     assert told[-1] == (total, total)
     assert told == sorted(told)
     assert len(told) > 10
-    assert db._replica.store.pages_put == total
+    assert replica_of(db).store.pages_put == total
     assert db.execute(EVERYTHING).fetchall() == oracle.execute(EVERYTHING).fetchall()
-    assert db._session.raw is not lazy
+    assert raw_of(db) is not lazy
     assert f"{total:,} of {total:,}" in repr(running)
     db.close()
     offline = connect()
-    assert offline._replica.is_whole
+    assert replica_of(offline).is_whole
     assert offline.hydrate().wait(10)
 
 
@@ -60,7 +61,7 @@ def test_cancelled_and_resumed(embedded: Callable, people, connect) -> None:
     here = again.stats().pages_resident
     assert 40 < here < 60
     assert again.hydrate().wait(60)
-    assert again._replica.store.pages_put == again.stats().pages_total - here
+    assert replica_of(again).store.pages_put == again.stats().pages_total - here
 
 
 def test_ends_with_the_replica(embedded: Callable, people, connect) -> None:
@@ -75,7 +76,7 @@ def test_ends_with_the_replica(embedded: Callable, people, connect) -> None:
     assert running.error is None
     assert not [thread for thread in threading.enumerate() if "hydration" in thread.name]
     server.stop()
-    assert len(connect()._replica.store.page_map.resident) >= 8
+    assert len(replica_of(connect()).store.page_map.resident) >= 8
 
 
 def test_once_at_a_time(embedded: Callable, people, connect) -> None:
@@ -110,7 +111,7 @@ def test_queries_pulls_and_writes_meanwhile(embedded: Callable, people, connect)
         assert db.pull()
     step.release(10_000)
     assert running.wait(60)
-    assert db._replica.is_whole
+    assert replica_of(db).is_whole
     for name, offset in (("mine", 1), ("theirs", 2)):
         found = db.execute("SELECT id FROM person WHERE name = ? ORDER BY id", (name,)).fetchall()
         assert found == [(turn * 500 + offset,) for turn in range(6)]

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from inside import raw_of, replica_of
 from replicas import lazily
 
 import turso_sync_nb as tsn
@@ -82,8 +83,8 @@ def test_what_is_used_stays(connect, server):
     for start in range(0, ROWS, 100):
         assert rows.fetchall() == [(20,)]
         db.execute("SELECT sum(length(v)) FROM t WHERE id BETWEEN ? AND ? + 99", (start, start)).fetchall()
-        db._session.raw.cache_flush()
-        db._session.raw.execute("PRAGMA shrink_memory")
+        raw_of(db).cache_flush()
+        raw_of(db).execute("PRAGMA shrink_memory")
         requests = db.stats().network_requests
         rows = db.execute("SELECT count(*) FROM t WHERE id < 20")
         assert db.stats().network_requests == requests, start
@@ -157,17 +158,17 @@ def test_readers_in_threads(connect, server, tmp_path):
         thread.join()
     assert not wrong
     assert len(ended) == len(threads)
-    assert dbs[0]._replica.eviction.count > 10
+    assert replica_of(dbs[0]).eviction.count > 10
 
 
 def test_a_page_that_goes_while_it_is_read(connect, server, monkeypatch):
     """Given back between the look whether it is here and the read, a page is fetched again."""
     db = connect(server.url, max_resident="1MiB", **lazily())
     expected = sums(db)
-    eviction = db._replica.eviction
+    eviction = replica_of(db).eviction
     fetching = SimpleNamespace(left=40)
-    resident = db._replica.store.page_map.resident
-    file = db._replica.databases.lazy_file(db._session.raw)
+    resident = replica_of(db).store.page_map.resident
+    file = replica_of(db).databases.lazy_file(raw_of(db))
     looked = resident.__contains__
 
     class Going:
@@ -175,9 +176,9 @@ def test_a_page_that_goes_while_it_is_read(connect, server, monkeypatch):
             here = looked(page)
             if here and page and fetching.left:
                 fetching.left -= 1
-                db._replica.store.forget(type(resident)([page]))
+                replica_of(db).store.forget(type(resident)([page]))
                 eviction.count += 1
-                db._replica.store.flush()
+                replica_of(db).store.flush()
                 platforms.punch_hole(eviction._descriptor, page * 4096, 4096)
             return here
 
@@ -292,8 +293,8 @@ class Limited(RuleBasedStateMachine):
         """The limit holds after each step, but for pages that a pull brought and a window."""
         if self.folder:
             assert self.db.stats().pages_resident <= 1500
-            eviction = self.db._replica.eviction
-            assert len(self.db._replica.store.page_map.resident) <= eviction.pages_max * 9 // 8 + 64
+            eviction = replica_of(self.db).eviction
+            assert len(replica_of(self.db).store.page_map.resident) <= eviction.pages_max * 9 // 8 + 64
 
     def teardown(self):
         """Close them."""

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from inside import raw_of, replica_of
 from replicas import lazily
 
 import turso_sync_nb as tsn
@@ -127,12 +128,12 @@ def test_reopening_is_not_seen(embedded: Callable, people, connect) -> None:
     db = connect(embedded(people).url, **lazily())
     fill_session(db)
     before = seen_session(db)
-    lazy = db._session.raw
+    lazy = raw_of(db)
     db.execute("SELECT count(*) FROM person, visit WHERE person.id = visit.person").fetchall()
-    db._replica.databases.loader.fill_up()
-    assert db._replica.is_whole
+    replica_of(db).databases.loader.fill_up()
+    assert replica_of(db).is_whole
     assert seen_session(db) == before
-    assert db._session.raw is not lazy
+    assert raw_of(db) is not lazy
     assert db.execute("SELECT n FROM seen").fetchone() == (3001,)
     db.execute("INSERT INTO mine(v) VALUES('x')")
     assert db.execute("SELECT v FROM mine ORDER BY id DESC LIMIT 2").fetchall() == [("y",), ("x",)]
@@ -143,13 +144,13 @@ def test_open_cursor_keeps_its_connection(embedded: Callable, people, connect) -
     db = connect(embedded(people).url, **lazily())
     cursor = db.execute("SELECT id FROM person ORDER BY id")
     assert cursor.fetchone() == (1,)
-    lazy = db._session.raw
-    db._replica.databases.loader.fill_up()
+    lazy = raw_of(db)
+    replica_of(db).databases.loader.fill_up()
     assert db.execute("SELECT 1").fetchone() == (1,)
-    assert db._session.raw is lazy
+    assert raw_of(db) is lazy
     assert len(cursor.fetchall()) == 3000
     db.execute("BEGIN")
-    assert db._session.raw is not lazy
+    assert raw_of(db) is not lazy
     db.rollback()
 
 
@@ -237,11 +238,11 @@ def test_observers_are_told_of_pages_commits_and_verbs(remote_server: Callable, 
     """Pages that arrive are named; commits, pushes and pulls are told of; a SELECT is not."""
     db = connect(remote_server(people).url, **lazily())
     told = []
-    observers = db._replica.observers
+    observers = replica_of(db).observers
     observers.add(told.append)
-    before = set(db._replica.store.page_map.resident)
+    before = set(replica_of(db).store.page_map.resident)
     db.query("SELECT count(*) FROM person")
-    assert set().union(*told) == set(db._replica.store.page_map.resident) - before
+    assert set().union(*told) == set(replica_of(db).store.page_map.resident) - before
     for happens in (db.push, db.pull):
         told.clear()
         db.query("SELECT count(*) FROM person")
@@ -264,8 +265,8 @@ def test_no_explain_is_kept(embedded: Callable, people, connect) -> None:
     query = "SELECT name FROM person WHERE id = ?"
     for sql in (query, f"/* c */ EXPLAIN {query}"):
         db.execute(sql, (2900,)).fetchall()  # is not here: the first one is explained by speculation too
-    speculation = db._replica.databases.lazy_file(db._session.raw).speculation
-    for raw in (db._session.raw, speculation._db.raw):
+    speculation = replica_of(db).databases.lazy_file(raw_of(db)).speculation
+    for raw in (raw_of(db), speculation._db.raw):
         kept = [entry["query"] for entry in raw.cache_stats(True)["entries"]]
         assert kept
         assert [sql for sql in kept if "EXPLAIN" in sql] == []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from databases import make_people
+from inside import replica_of
 from replicas import lazily
 
 import turso_sync_nb as tsn
@@ -106,7 +107,7 @@ def test_replaced_server_with_an_equal_first_page(tursodb: Callable, people, con
     db.close()
     other = tursodb(make_people(tmp_path / "other.db", seed=8))
     again = connect(other.url)
-    again._replica.remote_pages._chance = random.Random(5)
+    replica_of(again).remote_pages._chance = random.Random(5)
     with pytest.raises(tsn.ReplicaError, match="another database"):
         again.execute("SELECT total(person) FROM visit").fetchall()
 

@@ -7,6 +7,7 @@ from contextlib import closing
 import apsw
 import pytest
 from databases import make_people
+from inside import raw_of, replica_of
 
 import turso_sync_nb as tsn
 from turso_sync_nb.engine.page_owners import fetch_owned, page_owners
@@ -42,7 +43,7 @@ def db(source, tmp_path):
 
 def owners_of(db):
     """Return the owners by name."""
-    return {owner.name: set(owner.pages) for owner in page_owners(db._replica, db._session.raw)}
+    return {owner.name: set(owner.pages) for owner in page_owners(replica_of(db), raw_of(db))}
 
 
 def by_dbstat(path):
@@ -57,7 +58,7 @@ def by_dbstat(path):
 
 def test_all_pages_here_are_dbstats(db, source):
     """With every page here, each page is whose dbstat says it is."""
-    db._replica.databases.loader.fill_up()
+    replica_of(db).databases.loader.fill_up()
     assert owners_of(db) == by_dbstat(source)
 
 
@@ -70,16 +71,16 @@ def test_nothing_is_fetched_and_nothing_wrong_is_said(db, source):
     true = by_dbstat(source)
     assert owned.keys() == true.keys()
     assert all(pages <= true[name] for name, pages in owned.items())
-    absent = owned["person"] & set(db._replica.store.page_map.absent())
+    absent = owned["person"] & set(replica_of(db).store.page_map.absent())
     assert len(absent) > 50
 
 
 @pytest.mark.parametrize("name", ["person", "person_city", "visit", "long", "long_b", 'odd "table"'])
 def test_one_owner_is_fetched_whole_and_no_other(db, source, name):
     """Every page of a table or an index arrives, its overflow pages too, and none of another."""
-    before = set(db._replica.store.page_map.resident)
-    fetch_owned(db._replica, db._session.raw, name)
-    arrived = set(db._replica.store.page_map.resident) - before
+    before = set(replica_of(db).store.page_map.resident)
+    fetch_owned(replica_of(db), raw_of(db), name)
+    arrived = set(replica_of(db).store.page_map.resident) - before
     assert arrived | before >= by_dbstat(source)[name]
     assert arrived <= by_dbstat(source)[name]
 

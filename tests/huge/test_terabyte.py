@@ -9,6 +9,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from inside import replica_of
 from pyroaring import BitMap
 from terabyte import DB_PAGES, LAST_ID, SUBTREES, Terabyte, id_of, leaf_of, name_of
 
@@ -136,7 +137,7 @@ def test_what_a_pull_would_change(db, remote):
 def test_what_a_query_would_fetch(db):
     """A dry run and ``ensure`` do not look through a tree that has 800,000 pages above its leaves."""
     assert db.dry_run("SELECT * FROM t WHERE id = 777").pages <= 20
-    assert db.dry_run("SELECT count(*) FROM t").pages == len(db._replica.store.page_map.absent())
+    assert db.dry_run("SELECT count(*) FROM t").pages == len(replica_of(db).store.page_map.absent())
     db.ensure("SELECT * FROM t WHERE id = 777")
     received = db.stats().network_received_bytes
     assert received < 12 * MIB
@@ -209,7 +210,7 @@ def test_a_limit_on_what_is_here(limited):
             rows = limited.execute("SELECT id FROM t WHERE id >= ? LIMIT 800", (first,)).fetchall()
             assert [row for (row,) in rows] == [*range(first, first + 800)]
             assert (limited.path / "main.db").stat().st_blocks * 512 <= 2 * MIB * 9 // 8 + PAGE_SIZE
-    assert limited._replica.eviction.count > 2
+    assert replica_of(limited).eviction.count > 2
     assert name_there(limited, 7) == [(name_of(7),)]
 
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing
 import apsw
 import pandas as pd
 import pytest
+from inside import replica_of
 from IPython.core.completer import (
     CompletionContext,
     SimpleCompletion,
@@ -147,7 +148,7 @@ def lazy(shell, tmp_path):
 
 def traffic(db):
     """Return requests sent and pages here; the connection's own ``stats()`` would read the schema."""
-    stats = read_stats(db._replica)
+    stats = read_stats(replica_of(db))
     return stats.network_requests, stats.pages_resident
 
 

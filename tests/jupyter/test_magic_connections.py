@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from inside import replica_of
 
 import turso_sync_nb.jupyter as layer
 from turso_sync_nb.api import connect
@@ -101,12 +102,12 @@ def test_what_is_here_can_be_limited(shell, flights_url):
     """With --max-resident, and with the same word in the project's file."""
     shell.names["url"] = flights_url
     shell.good("%turso_sync connect a.db {url} --max-resident 1MiB")
-    assert layer.connection("a")._replica.eviction.pages_max == 256
+    assert replica_of(layer.connection("a")).eviction.pages_max == 256
     Path("pyproject.toml").write_text(
         f'[tool.turso_sync_nb.connections.b]\nurl = "{flights_url}"\nmax_resident = "2MiB"'
     )
     shell.good("%turso_sync connect b")
-    assert layer.connection("b")._replica.eviction.pages_max == 512
+    assert replica_of(layer.connection("b")).eviction.pages_max == 512
 
 
 def test_a_replica_of_another_kernel_is_read(shell, flights_url):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 import hypothesis
+from inside import replica_of
 
 import turso_sync_nb as tsn
 from turso_sync_nb.changes.names import is_internal
@@ -254,7 +255,7 @@ class Peer:
 
     def push_unanswered(self, *, executed: bool) -> None:
         """Push; the answer is lost, after the remote did what it was asked or before."""
-        remote = self.db._replica.need_remote()
+        remote = replica_of(self.db).need_remote()
         pipeline = remote.pipeline
 
         def lose(requests: Any) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inside import replica_of
 
 import turso_sync_nb as tsn
 from turso_sync_nb.engine.fetch import comparable, fetch_pages
@@ -41,7 +42,7 @@ def work_until(folder: Path, url: str, kind: str, place: str, times: int) -> tup
 
 def base_agrees(db: tsn.Connection, url: str) -> None:
     """Every page that counts as the remote's is what the remote has at that revision."""
-    replica = db._replica
+    replica = replica_of(db)
     remote = HttpRemote(url)
     resident = replica.store.page_map.resident.copy()
     for page, data in fetch_pages(remote, replica.metadata.revision, resident):
@@ -107,7 +108,7 @@ def test_ended_while_pages_are_given_back(place, times, embedded, ballast, tmp_p
     db = tsn.connect(folder, server.url, isolation_level=None, max_resident=None if times == 2 else "1MiB")
     base_agrees(db, server.url)
     if times != 2:
-        pages_here = db.stats().pages_resident + len(db._replica.store.page_map.local_only)
+        pages_here = db.stats().pages_resident + len(replica_of(db).store.page_map.local_only)
         assert (folder / "main.db").stat().st_blocks * 512 <= (pages_here + 2) * 4096
     assert db.execute("SELECT sum(length(v)) FROM ballast").fetchall() == [(900_000,)]
     check(db, server.url, said, [])

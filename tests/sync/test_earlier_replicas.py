@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from inside import raw_of
 from test_triggers_there import state
 
 import turso_sync_nb as tsn
@@ -95,7 +96,7 @@ def test_a_later_format_is_refused(earlier):
     folder, _ = earlier
     with closing(tsn.connect(folder, "http://127.0.0.1:1", isolation_level=None)) as db:
         db.execute("CREATE TABLE another (x)")
-        db._session.raw.execute("UPDATE turso_sync_nb_changes SET v1 = 99 WHERE op = 0")
+        raw_of(db).execute("UPDATE turso_sync_nb_changes SET v1 = 99 WHERE op = 0")
         with pytest.raises(tsn.ReplicaBrokenError, match="their format is 99") as refused:
             db.changes()
         assert "upgrade" in refused.value.hint

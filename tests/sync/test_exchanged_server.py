@@ -10,6 +10,7 @@ import apsw
 import httpx
 import pytest
 from faulty import lost_before
+from inside import replica_of
 
 import turso_sync_nb as tsn
 
@@ -306,7 +307,7 @@ def test_a_damaged_replica_and_another_database(replica, remote_server, tmp_path
     mine = replica("mine")
     wanted = [(1, "a"), *([(8, "pushed")] if pushed else []), *([(9, "waits")] if waits else [])]
     assert rows(mine) == wanted
-    assert damage in mine._replica.bootstrap_report.note
+    assert damage in replica_of(mine).bootstrap_report.note
     mine.sync()
     assert rows(replica("yours")) == wanted
     assert mine.verify(sample=None)

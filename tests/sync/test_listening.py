@@ -9,6 +9,7 @@ import time
 from contextlib import closing
 
 import pytest
+from inside import replica_of
 from peers import wait_until
 
 import turso_sync_nb as tsn
@@ -33,7 +34,7 @@ class Ear:
 
     def __init__(self, db, *, pulls=False):
         self.heard = []
-        self.listening = db._replica.listener
+        self.listening = replica_of(db).listener
         self._subscription = Subscription(db, self.heard.append, (lambda: self._pull(db)) if pulls else None)
 
     @staticmethod
@@ -159,7 +160,7 @@ def test_news_are_pulled_but_not_under_an_open_transaction(replica, mine, quick)
 def test_a_hold_keeps_the_pull_back(replica, mine, quick):
     """As long as it says why."""
     reasons = ["somebody"]
-    mine._replica.listener.pull_blockers.add(lambda: reasons[0])
+    replica_of(mine).listener.pull_blockers.add(lambda: reasons[0])
     ear = Ear(mine, pulls=True).listen()
     push_a_row(replica("yours"))
     ear.wait_for("news", "the pull waits for somebody")

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from inside import replica_of
 
 import turso_sync_nb as tsn
 
@@ -100,7 +101,7 @@ def test_a_change_is_kept_or_its_loss_is_told(replica, server, tmp_path, case):
         assert again.value.hint
         assert files <= kept_files(folder)
         return
-    assert named in db._replica.bootstrap_report.note
+    assert named in replica_of(db).bootstrap_report.note
     assert db.execute("SELECT k, v FROM kv ORDER BY v, k").fetchall() == [("first", 1), ("x", 1), ("last", 2)]
     assert len(db.changes()) == 2
     db.sync()
@@ -118,7 +119,7 @@ def test_nothing_waits_and_the_database_file_is_lost(replica, tmp_path, damage):
     db.close()
     damage(tmp_path / "mine" / "main.db")
     db = replica("mine")
-    assert "database file" in db._replica.bootstrap_report.note
+    assert "database file" in replica_of(db).bootstrap_report.note
     assert db.execute("SELECT * FROM kv ORDER BY k").fetchall() == expected
     db.execute("INSERT INTO kv VALUES ('later', 2)")
     assert db.push().transactions == 1

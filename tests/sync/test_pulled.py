@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 import pytest
+from inside import replica_of
 
 import turso_sync_nb as tsn
 
@@ -178,7 +179,7 @@ def test_it_costs_what_changed(large, replica):
     yours.execute("UPDATE ballast SET v = 'x' WHERE id = 150")
     yours.push()
     mine.pull()
-    kept = mine._replica.last_pull
+    kept = replica_of(mine).last_pull
     assert len(kept._before.file.pages) < 12
     assert mine.pulled().to_dict("records") == [
         {"table": "ballast", "came": 0, "changed": 1, "went": 0, "overwrote": 0}
@@ -187,5 +188,5 @@ def test_it_costs_what_changed(large, replica):
     assert folder.exists()
     mine.close()
     del kept
-    mine._replica.last_pull = None
+    replica_of(mine).last_pull = None
     assert not folder.exists()

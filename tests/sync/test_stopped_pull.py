@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from inside import replica_of
 
 import turso_sync_nb as tsn
 from turso_sync_nb.engine.pull import PullOptions, pull
@@ -142,7 +143,7 @@ def test_a_verb_finishes_what_an_earlier_one_began(replica, monkeypatch):
             db.pull()
     far.execute("INSERT INTO kv VALUES ('more', ?)", ("long" * 9000,))
     far.push()
-    pull(db._replica, PullOptions())
+    pull(replica_of(db), PullOptions())
     assert db.execute("SELECT k FROM kv ORDER BY k").fetchall() == [("more",), ("news",), ("x",)]
 
 

@@ -7,6 +7,7 @@ import time
 from contextlib import closing
 
 import pytest
+from inside import replica_of, session_of
 from views import view_of
 
 import turso_sync_nb as tsn
@@ -36,8 +37,8 @@ def test_verbs_are_done_beside_the_users_connection(db, view, url, tmp_path, mon
     assert figures(view)["cdc_operations"] == 1
     with monkeypatch.context() as watched:
         used = []
-        watched.setattr(db._session, "check_open", lambda: used.append("check_open"))
-        watched.setattr(db._session, "running", lambda: used.append("running"))
+        watched.setattr(session_of(db), "check_open", lambda: used.append("check_open"))
+        watched.setattr(session_of(db), "running", lambda: used.append("running"))
         view.says("do", verb="push")
         assert "push: 1 change sent" in view.wait_until_done()["text"]
         with closing(tsn.connect(tmp_path / "other", url)) as other:
@@ -109,11 +110,11 @@ def test_a_storm_of_fetches_is_paced(db, view):
     """Ten thousand events in about two seconds are at most four updates a second; the last one arrives."""
     view.says("ready")
     before = sum(count for _, count, _ in view.of("figures")[-1][0]["arrivals"])
-    pages = db._replica.store.page_map.resident
+    pages = replica_of(db).store.page_map.resident
     view.messages.clear()
     began = time.monotonic()
     for number in range(10_000):
-        db._replica.observers.notify(pages if number % 2 else None)
+        replica_of(db).observers.notify(pages if number % 2 else None)
         if number % 5 == 0:
             time.sleep(0.001)
     seconds = time.monotonic() - began

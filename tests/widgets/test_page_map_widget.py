@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from inside import replica_of
 from views import View, read_delta, read_whole, view_of
 
 from turso_sync_nb.widgets.live import PAUSE_S
@@ -77,7 +78,7 @@ def test_states_follow_what_is_here(db, seen):
     """Pages that arrive are fresh, in a delta, and old after the next cell; changed ones say so."""
     assert len(seen.states) == db.stats().pages_total
     assert [page for page, state in enumerate(seen.states) if state != ABSENT] == [
-        *db._replica.store.page_map.resident
+        *replica_of(db).store.page_map.resident
     ]
     before = seen.states
     seen.widget.cell_began()
@@ -85,7 +86,7 @@ def test_states_follow_what_is_here(db, seen):
     db.query("SELECT count(*) FROM visit")
     seen.widget.look_again()
     arrived = {page for page, state in enumerate(before) if state == ABSENT} & {
-        *db._replica.store.page_map.resident
+        *replica_of(db).store.page_map.resident
     }
     assert arrived
     assert {page for page, state in enumerate(seen.states) if state == FRESH} == arrived
@@ -135,7 +136,7 @@ def test_what_is_large_is_asked_about(db, seen, monkeypatch):
 def test_a_failed_fetch_is_one_line(db, seen, monkeypatch):
     """The error is told to the view; nothing is raised, the next fetch is possible."""
     with monkeypatch.context() as broken:
-        broken.setattr(db._replica, "remote", None)
+        broken.setattr(replica_of(db), "remote", None)
         seen.fetch("person")
     said = seen.of("status")[-1][0]
     assert said["failed"]
@@ -153,9 +154,9 @@ def test_nothing_is_left_when_the_last_view_closes(db):
     widget.receive({"type": "open", "view": "two"})
     view.fetch("person")
     view.says("close")
-    assert len(db._replica.observers) == 1
+    assert len(replica_of(db).observers) == 1
     widget.receive({"type": "close", "view": "two"})
-    assert len(db._replica.observers) == 0
+    assert len(replica_of(db).observers) == 0
     view.messages.clear()
     db.query("SELECT count(*) FROM person")
     assert view.messages == []
@@ -166,18 +167,18 @@ def test_nothing_is_left_when_the_last_view_closes(db):
 def test_ten_thousand_events_are_four_updates_a_second_and_the_last_one_arrives(db, seen):
     """A storm of events in another thread is paced; the answer to the last update brings the rest."""
     seen.messages.clear()
-    absent = [*db._replica.store.page_map.absent()]
+    absent = [*replica_of(db).store.page_map.absent()]
     stop = time.monotonic() + 2.2
 
     def storm():
         for number in range(10_000):
             if number < len(absent):
-                db._replica.store.page_map.add_resident(absent[number], absent[number] + 1)
-            db._replica.observers.notify(None)
+                replica_of(db).store.page_map.add_resident(absent[number], absent[number] + 1)
+            replica_of(db).observers.notify(None)
             if number % 100 == 0:
                 time.sleep(0.02)
         while time.monotonic() < stop:
-            db._replica.observers.notify(None)
+            replica_of(db).observers.notify(None)
             time.sleep(0.001)
 
     thread = threading.Thread(target=storm)
