@@ -15,7 +15,7 @@ import hypothesis
 from inside import replica_of
 
 import turso_sync_nb as tsn
-from turso_sync_nb.changes.names import is_internal
+from turso_sync_nb.changes.names import is_internal, quoted
 from turso_sync_nb.protocol.pipeline import Execute, ExecuteResponse, Stmt
 from turso_sync_nb.remote.http import HttpRemote
 
@@ -45,7 +45,7 @@ def contents(run: Run) -> Contents:
     state = {"(schema)": sorted(repr(row).replace("IF NOT EXISTS ", "") for row in schema)}
     for kind, name, _, _ in schema:
         if kind == "table":
-            state[name] = sorted(map(repr, run(f'SELECT * FROM "{name}"')))
+            state[name] = sorted(map(repr, run(f"SELECT * FROM {quoted(name)}")))
     return state
 
 

@@ -113,6 +113,9 @@ KEPT = {
         (PARENT, "CREATE TABLE c (id INTEGER PRIMARY KEY, p REFERENCES parent (id) /* now() */, v)"),
         "ALTER TABLE c ADD COLUMN w",
     ),
+    "quotes in names": (
+        ('CREATE TABLE "c""1" (a, "x""y" INT, v)',), 'ALTER TABLE "c""1" ADD COLUMN w'
+    ),
     "a constraint's name with the column's": (
         ('CREATE TABLE c (a, "order" INT CONSTRAINT in_order CHECK ("order" > 0), v)',),
         "ALTER TABLE c ADD COLUMN w",

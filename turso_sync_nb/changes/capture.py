@@ -75,6 +75,8 @@ class Capture:
         self._voided: set[int] = set()
         """Forms of tables in which a mark of a key that is to come is voided by a row that is given one."""
         self._nested: Nested | None = None
+        self._follower: Nested | None = None
+        """The one of this connection, once it was needed."""
         self._is_nested: bool | None = None
         """Whether what captures statements that fire triggers is on, or what captures others; ``None``:
         neither."""
@@ -260,7 +262,7 @@ class Capture:
     def uninstall(self) -> None:
         """Remove our triggers, before TEMP objects are copied to another connection."""
         self.installations += 1
-        remove_triggers(self._raw)
+        remove_triggers(self._raw, with_attempts=True)
         self._known = None
 
     # Being ready
@@ -292,7 +294,10 @@ class Capture:
         self._voided.clear()
         self._raw.preupdate_hook(None)
         self._is_nested = None
-        self._nested = None if schema.is_plain else Nested(self._raw, schema)
+        self._nested = None
+        if not schema.is_plain:
+            self._follower = self._nested = self._follower or Nested(self._raw)
+            self._nested.renew(schema)
 
     def _follow(self, sql: str, writes: Writes, schema: Schema) -> None:
         """Have triggers on the tables that a statement writes, and on those that foreign keys then change."""

@@ -132,31 +132,17 @@ class _Statement:
 
 
 class Nested:
-    """Follows the statements of one connection; made anew when the schema changes."""
+    """Follows the statements of one connection; :meth:`renew` says under which schema."""
 
-    def __init__(self, raw: apsw.Connection, schema: Schema) -> None:
-        self._by_name: dict[str, TableSchema] = {}
-        self._tables = schema.tables
-        self._shapes: dict[int, TableSchema] = {}
-        self._width = 0
-        self._tried_old: Image | None = None
-        self._actions = schema.actions
+    def __init__(self, raw: apsw.Connection) -> None:
         self._raw = raw
         self._now = _Statement({}, {}, "", 0, 0, [], [])
+        self._tried_old: Image | None = None
         self._own = False
         self._id = self._flag = 0
         self._victims: bytes | None = None
         self._is_auto = False
         self._sets: bytes | None = None
-        self._triggered = frozenset(schema.trigger_owners.values())
-        triggers: Any = raw.execute("SELECT tbl_name, sql FROM main.sqlite_schema WHERE type = 'trigger'")
-        texts: list[tuple[str, str]] = triggers.fetchall()
-        self._deleting = {folded(table) for table, sql in texts if fires_on_delete(sql)}
-        self._upserting = reaching(texts, has_upsert)
-        self._by_chance = columns_by_chance(raw)
-        self._firing = {
-            table: _fires_elsewhere(raw, table, names) for table, names in self._by_chance.items()
-        }
         functions: tuple[tuple[str, Callable[..., Any], int], ...] = (
             (OWN, self._is_own, -1),
             (ID, lambda: self._id, 0),
@@ -165,8 +151,26 @@ class Nested:
             (INSERTED, self._inserted, 0),
             (SETS, lambda: self._sets, 0),
         )
-        for name, function, arguments in functions:
+        for name, function, arguments in functions:  # once: SQLite exchanges none beside an open cursor
             raw.create_scalar_function(name, function, arguments)
+
+    def renew(self, schema: Schema) -> None:
+        """Follow the tables of ``schema``, those that :meth:`follow` is given, and no others."""
+        self._by_name: dict[str, TableSchema] = {}
+        self._tables = schema.tables
+        self._shapes: dict[int, TableSchema] = {}
+        self._actions = schema.actions
+        self._triggered = frozenset(schema.trigger_owners.values())
+        triggers: Any = self._raw.execute(
+            "SELECT tbl_name, sql FROM main.sqlite_schema WHERE type = 'trigger'"
+        )
+        texts: list[tuple[str, str]] = triggers.fetchall()
+        self._deleting = {folded(table) for table, sql in texts if fires_on_delete(sql)}
+        self._upserting = reaching(texts, has_upsert)
+        self._by_chance = columns_by_chance(self._raw)
+        self._firing = {
+            table: _fires_elsewhere(self._raw, table, names) for table, names in self._by_chance.items()
+        }
 
     def listen(self, *, on: bool) -> None:
         """Have SQLite tell of changes, or tell no more of them: of those that fire nothing none is needed."""
@@ -207,16 +211,19 @@ class Nested:
         """Listen for changes of one more table, which has triggers of ours now."""
         self._by_name[folded(shape.table)] = shape
         self._shapes[shape.id] = shape
-        if len(shape.columns) > self._width:
-            self._width = len(shape.columns)
-            columns = ", ".join(f"v{at}" for at in range(self._width))
-            self._raw.execute(f"DROP TABLE IF EXISTS temp.{ATTEMPTS}")
-            self._raw.execute(f"CREATE TEMP TABLE {ATTEMPTS} (id INTEGER PRIMARY KEY, {columns})")
-            known = self._shapes
-        else:
-            known = {shape.id: shape}
+        known = {shape.id: shape}
+        have: int = self._raw.execute(f"SELECT count(*) FROM pragma_table_info('{ATTEMPTS}', 'temp')").get
+        if have <= len(shape.columns):
+            try:
+                self._raw.execute(f"DROP TABLE IF EXISTS temp.{ATTEMPTS}")
+                columns = ", ".join(f"v{at}" for at in range(len(shape.columns)))
+                self._raw.execute(f"CREATE TEMP TABLE {ATTEMPTS} (id INTEGER PRIMARY KEY, {columns})")
+                known = self._shapes
+            except apsw.LockedError:  # SQLite drops no table beside an open cursor
+                for number in range(have - 1, len(shape.columns)):
+                    self._raw.execute(f"ALTER TABLE temp.{ATTEMPTS} ADD COLUMN v{number}")
         numbers = [(len(TRIES) * each + at,) for each in known for at in range(len(TRIES))]
-        self._raw.executemany(f"INSERT INTO temp.{ATTEMPTS} (id) VALUES (?)", numbers)
+        self._raw.executemany(f"INSERT OR IGNORE INTO temp.{ATTEMPTS} (id) VALUES (?)", numbers)
 
     def _saw(self, update: apsw.PreUpdate) -> None:
         if update.table_name == ATTEMPTS:

@@ -134,16 +134,16 @@ def read_schema(raw: apsw.Connection, ignored: Collection[str], kept: Collection
             tables[folded(name)] = name, bool(without_rowid)
     temp, own = _user_triggers(raw, "temp.sqlite_schema"), _user_triggers(raw, "main.sqlite_schema")
     in_main = {folded(name) for name in (*tables, *views)}
-    on_main = {name for name, table, _ in temp if folded(table) in in_main}
+    on_main = [one for one in temp if folded(one[1]) in in_main]
     actions = _actions(raw)
     entangled = {name for action in actions for name in (action.child, action.parent)}
-    for _, table, sql in (*temp, *own):
+    for _, table, sql in (*on_main, *own):  # what one on a TEMP table writes to main is refused
         entangled |= {folded(table), *written_by_trigger(sql)}
     return Schema(
         tables=Tables(raw, tables, names),
         views=frozenset(views),
         virtual=frozenset(virtual),
-        triggers=frozenset({name for name, _, _ in own} | on_main),
+        triggers=frozenset(name for name, _, _ in (*own, *on_main)),
         temp_triggers=frozenset(folded(name) for name, _, _ in temp),
         actions=actions,
         ignored=frozenset(names),

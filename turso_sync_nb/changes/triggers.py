@@ -9,6 +9,7 @@ They are on the tables of main and write to a table of main, named without its s
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import apsw
@@ -33,15 +34,17 @@ if TYPE_CHECKING:
     from turso_sync_nb.changes.model import TableSchema
 
 
-def remove_triggers(raw: apsw.Connection) -> None:
-    """Remove ours, and the table that they write to."""
+def remove_triggers(raw: apsw.Connection, *, with_attempts: bool = False) -> None:
+    """Remove ours; ``with_attempts``: and the table that they write to, unless a cursor is open."""
     query = "SELECT name FROM temp.sqlite_schema WHERE type = 'trigger' AND name GLOB ?"
     for (name,) in raw.execute(query, (f"{PREFIX}*",)).fetchall():
         try:
             raw.execute(f"DROP TRIGGER temp.{quoted(str(name))}")
         except apsw.SQLError:  # another connection dropped its table: it is listed, and known to nobody
             _remove_orphan(raw, str(name))
-    raw.execute(f"DROP TABLE IF EXISTS temp.{ATTEMPTS}")
+    if with_attempts:
+        with suppress(apsw.LockedError):
+            raw.execute(f"DROP TABLE IF EXISTS temp.{ATTEMPTS}")
 
 
 def _remove_orphan(raw: apsw.Connection, name: str) -> None:

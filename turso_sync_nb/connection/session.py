@@ -218,7 +218,8 @@ class Session(Reopenable):
         if alone:
             facts.refuse_more()
         if facts.recursive_triggers is not None:
-            self._set_recursive_triggers(on=facts.recursive_triggers)
+            with self.of_ours():
+                self.capture.set_recursive_triggers(on=facts.recursive_triggers)
         if self.raw.in_transaction:
             if facts.word in ENDING:
                 self._replica.folder.check_there()
@@ -255,20 +256,6 @@ class Session(Reopenable):
         with suppress(apsw.ThreadingViolationError):  # another thread has the connection, and gives it
             if not self.raw.in_transaction:
                 self._replica.write_turns.give(self)
-
-    def _set_recursive_triggers(self, *, on: bool) -> None:
-        self._own = True
-        try:
-            self.capture.set_recursive_triggers(on=on)
-        finally:
-            self._own = False
-
-    def _recur_as_set(self) -> None:
-        self._own = True
-        try:
-            self.capture.recur_as_set()
-        finally:
-            self._own = False
 
     def facts_of(self, sql: str) -> Facts:
         """Return the facts of ``sql`` under the schema that its transaction sees, or will see.
@@ -356,7 +343,11 @@ class Session(Reopenable):
         if facts.is_unlisted:
             self.unlisted = self.unlisted or sql
         if facts.may_recur:
-            self._recur_as_set()
+            with self.of_ours():
+                self.capture.recur_as_set()
+        if facts.word == "ALTER":  # of a TEMP or attached table: SQLite then looks at every TEMP trigger
+            with self.of_ours():
+                self.capture.uninstall()
         work(facts)
         # full-text indexes write their own tables before they are read, and at a transaction's end
         may_count = facts.may_count or self.capture.has_virtual_tables
@@ -465,12 +456,12 @@ class Session(Reopenable):
             with outbox.database(self._replica) as raw:
                 self._replica.capture_ids.begin(raw)
             return
-        rowid, self._own = self.raw.last_insert_rowid(), True
+        rowid = self.raw.last_insert_rowid()
         try:
-            self._replica.capture_ids.begin(self.raw)
+            with self.of_ours():
+                self._replica.capture_ids.begin(self.raw)
         finally:
             self.raw.set_last_insert_rowid(rowid)
-            self._own = False
 
     def raise_explained(self, error: BaseException, *, was_in_transaction: bool) -> NoReturn:
         """Raise ``error`` as the reader knows it, saying so when it took the open transaction with it.

@@ -65,8 +65,15 @@ _REMEDIES: Final[Mapping[type[BaseException], str]] = {
     apsw.ThreadingViolationError: "another thread is using this connection: give each thread db.sibling()",
     apsw.AbortError: "a function in it, or a cursor beside it, rolled back or wrote to another kind of table",
     apsw.BusyError: "another connection is amid a write: commit it, and try again",
+    apsw.LockedError: "a cursor of this connection still reads it: fetch all its rows, or close it",
 }
 """Hints for errors whose own text has none."""
+
+_OLD_SNAPSHOT: Final = (
+    "another connection committed since this one began to read: fetch all rows of open cursors, or end the "
+    "transaction, and try again"
+)
+"""The hint for a write after a read that has become old."""
 
 
 def pep249_error(error: BaseException) -> BaseException:
@@ -81,7 +88,8 @@ def pep249_error(error: BaseException) -> BaseException:
     if both is None:
         return error
     translation = both(*error.args)
-    if (remedy := _REMEDIES.get(type(error))) and error.args:
+    is_old = getattr(error, "extendedresult", 0) == apsw.SQLITE_BUSY_SNAPSHOT
+    if (remedy := _OLD_SNAPSHOT if is_old else _REMEDIES.get(type(error))) and error.args:
         translation = both(f"{error.args[0]} ({remedy})", *error.args[1:])
     for name in ("result", "extendedresult", "error_offset"):
         if hasattr(error, name):

@@ -251,7 +251,9 @@ def defined_so(one: Definition, *, has_reference: bool = False) -> to_sql.Sql:
     checks = list(_checks(wanted))[:CHECKS_MAX]
     has_all = "".join(f" AND instr({text}, ?) > 0" for _ in checks)
     counts = " ".join(str(wanted.count(word)) for word in _RULES)
-    parts = (one.name, columns, *named, counts, *(part for check in checks for part in (*named, check)))
+    # tursodb reads the name as one in quotes; SQLite finds no table so, and has the text as it was sent
+    asked = one.name.replace('"', '""')
+    parts = (asked, columns, *named, counts, *(part for check in checks for part in (*named, check)))
     return f"({condition} OR ({_COLUMNS} = ? AND {rules} = ?{has_all}))", (*arguments, *parts)
 
 
