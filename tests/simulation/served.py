@@ -69,7 +69,7 @@ class Embedded:
             self.database.tidy_soon()
             return 200, "application/json", pipeline.encode_response(answers)
         history: Any = _Other(self.database.history) if as_other else self.database.history
-        selection = pull.select(history, PullRequest.decode(body), DEFAULT_LIMITS)
+        selection = pull.select(history, PullRequest.decode(body), DEFAULT_LIMITS, lambda: False)
         chunks = pull.chunks(history, selection, DEFAULT_LIMITS.chunk_pages)
         return 200, "application/protobuf", b"".join(chunks)
 

@@ -486,28 +486,3 @@ def test_a_schema_change_that_has_nothing_to_do_is_committed(sql, replica):
     db.execute(sql)
     db.execute("COMMIT")
     assert db.pending_changes == 0
-
-
-@pytest.mark.parametrize(
-    "local",
-    [
-        ("CREATE TEMP TABLE q (id INTEGER PRIMARY KEY, a, b)", "ALTER TABLE q RENAME TO t",
-         "INSERT INTO t (a) VALUES ('mine alone')", "ALTER TABLE temp.t RENAME TO q"),
-        ("CREATE TEMP TABLE q (a, b)", "ALTER TABLE q RENAME COLUMN b TO c", "ALTER TABLE q DROP COLUMN a"),
-        ("ATTACH ':memory:' AS m", "CREATE TABLE m.q (a, b)", "ALTER TABLE m.q RENAME TO t",
-         "ALTER TABLE m.t RENAME COLUMN a TO c", "ALTER TABLE m.t ADD COLUMN d"),
-        ("CREATE TEMP TABLE q (x)", "CREATE TEMP TABLE r (x)",
-         "CREATE TEMP TRIGGER g AFTER INSERT ON q BEGIN INSERT INTO t (a) VALUES (new.x); END"),
-    ],
-    ids=["renamed to shadow", "columns", "attached", "a trigger that would write"],
-)  # fmt: skip
-def test_a_schema_of_ones_own_changes_beside_captured_writes(own, local):
-    """TEMP and attached tables are altered, and have triggers, while the replica's own are followed."""
-    mine, yours = own
-    for sql in ("INSERT INTO t (a) VALUES ('before')", *local, "INSERT INTO main.t (a) VALUES ('after')"):
-        mine.execute(sql)
-    mine.commit()
-    mine.push()
-    yours.pull()
-    assert [a for (a,) in yours.execute("SELECT a FROM t WHERE id > 3 ORDER BY id")] == ["before", "after"]
-    assert mine.changes().empty
