@@ -123,6 +123,8 @@ class Row:
 
     tokens: list[str]
     must: bool = True
+    newest: str = ""
+    """The token that its user gave it last, which must be somewhere too; empty if that was restored away."""
 
 
 @dataclass
@@ -237,6 +239,7 @@ class World:
             row.tokens.append(token)
             places = ", ".join("?" * len(former))
             user.db.execute(f"UPDATE {table} SET token = ? WHERE token IN ({places})", (token, *former))
+            row.newest = token
 
     def _remove(self, user: User) -> None:
         if found := self._own_row(
@@ -282,8 +285,11 @@ class World:
         if found:
             one, token = self.chance.choice(found), self._token(user)
             row = next(row for row in user.rows if one["new"]["token"] in row.tokens)
+            is_last = one["new"]["token"] == row.newest or len(row.tokens) == 1
             row.tokens.append(token)
             user.db.edit_change(int(one["change"]), token=token)
+            if is_last:
+                row.newest = token
 
     def _reopen(self, user: User) -> None:
         user.db.close()
@@ -305,6 +311,8 @@ class World:
         shutil.copytree(user.backup, user.folder)
         for row in user.rows[user.saved :]:
             row.must = False
+        for row in user.rows:
+            row.newest = ""
         user.open()
 
     # The end
@@ -344,6 +352,8 @@ class World:
                     found.append(f"{row.tokens} is on the server {count} times")
                 if row.must and not count and not is_listed:
                     found.append(f"{row.tokens} is gone, and nothing lists it")
+                if row.must and row.newest and not there[row.newest] and f"'{row.newest}'" not in listed:
+                    found.append(f"{row.newest} of {row.tokens} is gone, and nothing lists it")
             for table in TABLES:
                 here = sorted(user.db.execute(f"SELECT * FROM {table}").fetchall(), key=repr)
                 pending = any(one["state"] == "refused" for one in user.db.changes().to_dict("records"))

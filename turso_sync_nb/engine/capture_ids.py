@@ -37,6 +37,8 @@ class CaptureIds:
         """Whether :meth:`begin` has nothing to do: the log in use is known to the metadata."""
         self.own_ids_from: int | None = None
         """The id above which every change was made by this process; None: it made none yet."""
+        self.renewed: dict[int, int] = {}
+        """New ids of changes that this process renewed, by those under which they were listed."""
         self._wal = wal
         self._pushed_log = pushed_log
         self._save = save

@@ -26,6 +26,11 @@ _UNCERTAIN: Final = (
     "retry() sends it, skip() gives it up"
 )
 
+_EDITED: Final = (
+    "this replica was restored or copied, and the remote has it as it was before edit_change(): change its "
+    "rows by other statements, and skip() it; retry() sends it beside the other"
+)
+
 Row = tuple[str, "SqlValue"]
 """A table and the rowid of one of its rows."""
 
@@ -40,7 +45,7 @@ class SentCopies:
         self, raw: apsw.Connection, pushed: Pushed, own_ids_from: int | None, *, is_transformed: bool
     ) -> None:
         self._raw = raw
-        self._pushed = pushed
+        self.pushed = pushed
         self._own_ids_from = own_ids_from
         self._is_transformed = is_transformed
         self._pointing = Renumbering(raw)
@@ -48,20 +53,26 @@ class SentCopies:
         self.given_up = 0
         """Transactions of those taken off that had been given up here."""
         self.set_aside = 0
+        self.unedited = 0
+        """Transactions that the remote has as they were before they were edited; they are set aside too."""
 
     def left_of(self, local: LocalChanges) -> list[Transaction]:
         """Return what is left of the list.
 
-        A transaction is set aside where it is not known whether it was sent and its rows do not tell; and
-        where it means a row that was sent and got another key then.
+        A transaction is set aside where it is not known whether it was sent and its rows do not tell; where
+        it was sent before it was edited; and where it means a row that was sent and got another key then.
         """
         left, elsewhere = [], dict(self._elsewhere(local))
         for one in local.transactions:
-            if self._pushed.has(one):
+            is_unedited = self.pushed.has_unedited(one)
+            if self.pushed.has(one) or (is_unedited and one.state == "skipped"):
                 self.taken_off += 1
                 self.given_up += one.state == "skipped"
                 if kept := tape.unacknowledged(one.changed(state="pending", reason=""), one.last_id):
                     left.append(kept)
+            elif is_unedited:
+                self.unedited += 1
+                left.append(one.changed(state="aside", reason=_EDITED))
             elif one.state in ("skipped", "aside"):
                 left.append(one)
             elif reason := self._reason(one, elsewhere):
@@ -73,9 +84,9 @@ class SentCopies:
 
     def _reason(self, one: Transaction, elsewhere: dict[Row, int]) -> str:
         """Return why ``one`` is set aside; empty if it is not."""
-        is_own = self._own_ids_from is not None and one.last_id > self._own_ids_from
+        is_own = self._own_ids_from is not None and self.pushed.first_id_of(one) > self._own_ids_from
         tells = lineage.tells_by_itself(one) and not self._is_transformed
-        if not (is_own or tells or self._pushed.knows(one)):
+        if not (is_own or tells or self.pushed.knows(one)):
             return _UNCERTAIN
         for table, key in self._meant_by(one):
             if (table, key) in elsewhere:
@@ -88,7 +99,7 @@ class SentCopies:
     def _elsewhere(self, local: LocalChanges) -> Iterator[tuple[Row, int]]:
         """Yield the rows that were sent and are not under their keys, each with its transaction."""
         for one in local.transactions:
-            for change in one.changes if self._pushed.has(one) else ():
+            for change in one.changes if self.pushed.has(one) else ():
                 if isinstance(change, RowChange) and change.op == "insert" and change.new is not None:
                     if not (change.auto_key and change.shape.auto_key):
                         continue

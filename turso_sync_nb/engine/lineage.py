@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from turso_sync_nb.changes.model import RowChange, is_ignored
 from turso_sync_nb.changes.names import BOOKKEEPING, has_table
 from turso_sync_nb.changes.tape import BLOCK_IDS
-from turso_sync_nb.changes.to_sql import usable_key
+from turso_sync_nb.changes.to_sql import one_or_fail, usable_key
 from turso_sync_nb.engine.chain import ask
 from turso_sync_nb.errors import ProtocolError
 from turso_sync_nb.protocol.pipeline import Execute, ExecuteResponse, Stmt
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Container, Iterable, Sequence
 
     import apsw
 
@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 
 INTERVALS_MAX: Final = 64
 """Intervals that the remote keeps of a lineage, the newest ones: about one for each process that pushed."""
+
+_ACKNOWLEDGED: Final = -1
+"""In place of a transaction's number: the id that was acknowledged."""
+
+_ASKED_MAX: Final = 500
+"""Ids that one statement asks about."""
 
 _OF_LINEAGE: Final = "client_id > ? AND client_id < ?"
 _SELECT: Final = (
@@ -59,33 +65,38 @@ def of_batch(
     acknowledged_id: int,
     former: Iterable[tuple[int, int]] = (),
 ) -> list[Interval]:
-    """Return the intervals of ``batch``, which is a part of ``everything``.
+    """Return the intervals of ``batch``, which is a part of ``everything``, the lowest first.
 
     Everything up to ``acknowledged_id`` was sent. ``former``: last change ids that transactions had before
-    they were taken up again, each with its number.
+    they were taken up again or edited, each with its number.
     """
-    sent, found = {one.number for one in batch}, [Interval(0, acknowledged_id)]
-    is_next = acknowledged_id > 0
-    for one in everything:
-        if one.last_id <= acknowledged_id or all(map(is_ignored, one.changes)):
-            continue
-        if one.number not in sent:
+    sent = {one.number for one in batch}
+    listed = {one.last_id: one.number for one in everything if not all(map(is_ignored, one.changes))}
+    listed |= {last_id: number for number, last_id in former}
+    listed[acknowledged_id] = _ACKNOWLEDGED
+    found, is_next = [Interval(0, 0)], False
+    for last_id, number in sorted(listed.items()):
+        before = found[-1]
+        if number == _ACKNOWLEDGED:
+            found.append(Interval(0, last_id, last_id))
+        elif number not in sent:
             is_next = False
             continue
-        before = found[-1]
-        if is_next and before.last // BLOCK_IDS == one.last_id // BLOCK_IDS:
-            goes_on = before.goes_on if before.first else acknowledged_id
-            found[-1] = Interval(before.first or one.last_id, one.last_id, goes_on)
+        elif is_next and before.last // BLOCK_IDS == last_id // BLOCK_IDS:
+            found[-1] = Interval(before.first or last_id, last_id, before.goes_on)
         else:
-            found.append(Interval(one.last_id, one.last_id))
-        is_next = True
-    renewed = [Interval(last_id, last_id) for number, last_id in former if number in sent]
-    return [*renewed, *(one for one in found if one.first)][-INTERVALS_MAX:]
+            found.append(Interval(last_id, last_id))
+        is_next = last_id > 0
+    return [one for one in found if one.first]
 
 
 def note(lineage: str, intervals: Sequence[Interval], acknowledged_id: int) -> list[Stmt]:
-    """Return the statements that note ``intervals``; what was sent up to ``acknowledged_id`` is not noted."""
+    """Return the statements that note ``intervals``; what was sent up to ``acknowledged_id`` is not noted.
+
+    Of more than ``INTERVALS_MAX`` the lowest are not noted either: up to their end nothing is known then.
+    """
     own, low, high = f"{lineage}#", f"{lineage}#", f"{lineage}$"
+    left_out, intervals = intervals[:-INTERVALS_MAX], intervals[-INTERVALS_MAX:]
     insert = f"INSERT INTO {BOOKKEEPING} (client_id, pull_gen, change_id)"
     stmts = []
     if any(not one.goes_on for one in intervals):
@@ -98,7 +109,7 @@ def note(lineage: str, intervals: Sequence[Interval], acknowledged_id: int) -> l
             Stmt(
                 f"{insert} VALUES (ifnull((SELECT client_id {lengthened}), ?), "
                 f"ifnull((SELECT pull_gen {lengthened}), ?), ?) "
-                "ON CONFLICT (client_id) DO UPDATE SET change_id = excluded.change_id",
+                "ON CONFLICT (client_id) DO UPDATE SET change_id = max(change_id, excluded.change_id)",
                 (low, high, one.goes_on, f"{own}{one.first}", low, high, one.goes_on, one.first, one.last),
             )
         )
@@ -109,9 +120,9 @@ def note(lineage: str, intervals: Sequence[Interval], acknowledged_id: int) -> l
         )
         stmts.append(
             Stmt(
-                f"UPDATE {BOOKKEEPING} SET change_id = max(change_id, ifnull(({last_too_many}), 0)) "
+                f"UPDATE {BOOKKEEPING} SET change_id = max(change_id, ?, ifnull(({last_too_many}), 0)) "
                 "WHERE client_id = ?",
-                (low, high, own),
+                (left_out[-1].last if left_out else 0, low, high, own),
             )
         )
         stmts.append(
@@ -124,23 +135,41 @@ def note(lineage: str, intervals: Sequence[Interval], acknowledged_id: int) -> l
     return stmts
 
 
+def unsent(lineage: str, ids: Sequence[int]) -> list[Stmt]:
+    """Return the statements that fail if a copy sent what had one of ``ids`` as its last change id."""
+    stmts = []
+    for at in range(0, len(ids), _ASKED_MAX):
+        some = tuple(ids[at : at + _ASKED_MAX])
+        places = ", ".join(["(?)"] * len(some))
+        sent = (
+            f"SELECT 1 FROM {BOOKKEEPING} JOIN (VALUES {places}) AS asked "
+            f"ON asked.column1 BETWEEN pull_gen AND change_id WHERE {_OF_LINEAGE}"
+        )
+        unsent = one_or_fail(f"NOT EXISTS ({sent})")
+        stmts.append(Stmt(f"SELECT {unsent}", (*some, f"{lineage}#", f"{lineage}$")))
+    return stmts
+
+
 @dataclass(frozen=True)
 class Pushed:
     """The noted intervals of a lineage; nothing is known of ids up to ``unknown``.
 
     ``former``: last change ids of transactions that were taken up again here, each with its number.
+    ``edited``: those of transactions that were edited; what was sent under them is not what waits.
     """
 
     intervals: tuple[tuple[int, int], ...]
     unknown: int
     former: tuple[tuple[int, int], ...]
+    edited: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def of(cls, rows: Iterable[Any], metadata: Metadata) -> Pushed:
         """Return what ``rows`` of the bookkeeping say."""
         noted = {str(client): (first, last) for first, last, client in rows}
         _, unknown = noted.pop(f"{lineage_of(metadata)}#", (0, 2**63 - 1))
-        return cls(tuple(noted.values()), unknown, metadata.former_borders)
+        borders = metadata.former_borders, metadata.edited_borders
+        return cls(tuple(noted.values()), unknown, *borders)
 
     def ends_at(self, change_id: int) -> bool:
         """Return whether the push that acknowledged ``change_id`` was noted."""
@@ -148,12 +177,26 @@ class Pushed:
 
     def has(self, one: Transaction) -> bool:
         """Return whether ``one`` was pushed, as far as is known, under this id or one that it had."""
-        ids = (one.last_id, *(last_id for number, last_id in self.former if number == one.number))
-        return any(first <= last_id <= last for first, last in self.intervals for last_id in ids)
+        return any(map(self._has_id, (one.last_id, *_ids_of(one, self.former))))
+
+    def has_unedited(self, one: Transaction) -> bool:
+        """Return whether ``one`` was pushed by a copy in a form that it had before it was edited here."""
+        return not self.has(one) and any(map(self._has_id, _ids_of(one, self.edited)))
+
+    def first_id_of(self, one: Transaction) -> int:
+        """Return the lowest last change id under which ``one`` may have been pushed."""
+        return min([one.last_id, *_ids_of(one, self.former), *_ids_of(one, self.edited)])
 
     def knows(self, one: Transaction) -> bool:
         """Return whether it is certain that ``one`` was pushed, or that it was not."""
-        return self.has(one) or one.last_id > self.unknown
+        return self.has(one) or self.first_id_of(one) > self.unknown
+
+    def _has_id(self, last_id: int) -> bool:
+        return any(first <= last_id <= last for first, last in self.intervals)
+
+
+def _ids_of(one: Transaction, borders: Iterable[tuple[int, int]]) -> list[int]:
+    return [last_id for number, last_id in borders if number == one.number]
 
 
 def read_local(raw: apsw.Connection, metadata: Metadata) -> Pushed:
@@ -180,6 +223,20 @@ def read_remote(remote: Remote, metadata: Metadata) -> Pushed:
 def lineage_of(metadata: Metadata) -> str:
     """Return the name of a replica's lineage."""
     return metadata.lineage or metadata.client_id
+
+
+def borders_of(metadata: Metadata) -> tuple[tuple[int, int], ...]:
+    """Return all last change ids that transactions had before, each with the transaction's number."""
+    return (*metadata.former_borders, *metadata.edited_borders)
+
+
+def without_borders(metadata: Metadata, kept: Container[int]) -> dict[str, tuple[tuple[int, int], ...]]:
+    """Return the fields of the metadata with the former ids of the transactions ``kept`` alone.
+
+    A number may be given again after its transaction is gone.
+    """
+    fields = {"former_borders": metadata.former_borders, "edited_borders": metadata.edited_borders}
+    return {name: tuple(each for each in borders if each[0] in kept) for name, borders in fields.items()}
 
 
 def tells_by_itself(one: Transaction) -> bool:

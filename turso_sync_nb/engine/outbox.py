@@ -162,12 +162,16 @@ def make_pending(replica: Replica, number: int) -> None:
             return
         following = depending_by_table(ForeignKeys(raw), everything, one)
         moved = [one.changed(state="pending", reason=""), *following]
-        borders = tuple((each.number, each.last_id) for each in (one, *following))
-        replica.save(
-            former_borders=(*replica.metadata.former_borders, *borders)
-        )  # a copy knows them by those
+        _note_former(replica, moved)
         numbers = {each.number for each in moved}
-        _write(raw, [each for each in everything if each.number not in numbers], renewed=moved)
+        kept = [each for each in everything if each.number not in numbers]
+        replica.capture_ids.renewed |= _write(raw, kept, renewed=moved)
+
+
+def _note_former(replica: Replica, moved: Iterable[Transaction]) -> None:
+    """Keep the ids of transactions that get new ones: a copy knows them by those."""
+    borders = ((each.number, each.last_id) for each in moved)
+    replica.save(former_borders=(*replica.metadata.former_borders, *borders))
 
 
 def edit(replica: Replica, change_id: int, new: dict[str, Any]) -> None:
@@ -178,6 +182,7 @@ def edit(replica: Replica, change_id: int, new: dict[str, Any]) -> None:
     """
     with changing(replica) as raw:
         everything = list(tape.transactions(raw)) if tape.exists(raw) else []
+        change_id = _id_now(replica, everything, change_id)
         for at, one in enumerate(everything):
             for position, change in enumerate(one.changes):
                 if change.id == change_id and isinstance(change, RowChange):
@@ -187,9 +192,30 @@ def edit(replica: Replica, change_id: int, new: dict[str, Any]) -> None:
                     everything[at] = one.changed(changes=(*one.changes[:position], edited, *later))
                     for behind, other in enumerate(everything[at + 1 :], at + 1):
                         everything[behind] = other.changed(changes=tuple(map(followed, other.changes)))
-                    _write(raw, everything)
+                    _write_edited(replica, raw, everything, at)
                     return
         raise UsageError(f"edit change {change_id}: no such change of a row waits", hint="see db.changes()")
+
+
+def _id_now(replica: Replica, everything: list[Transaction], change_id: int) -> int:
+    """Return the id of a change that may have been listed before it got another one."""
+    renewed, listed = replica.capture_ids.renewed, {change.id for one in everything for change in one.changes}
+    while change_id not in listed and change_id in renewed:
+        change_id = renewed[change_id]
+    return change_id
+
+
+def _write_edited(replica: Replica, raw: apsw.Connection, everything: list[Transaction], at: int) -> None:
+    """Write the tape anew, the transaction at ``at`` and all after it under ids that no copy has sent."""
+    (one, *following) = everything[at:]
+    metadata, number = replica.metadata, one.number
+    own = [each for each in metadata.former_borders if each[0] == number]
+    replica.save(
+        former_borders=tuple(each for each in metadata.former_borders if each[0] != number),
+        edited_borders=(*metadata.edited_borders, *own, (number, one.last_id)),
+    )
+    _note_former(replica, following)
+    replica.capture_ids.renewed |= _write(raw, everything[:at], renewed=(one, *following))
 
 
 def _edited(change: RowChange, new: dict[str, Any]) -> RowChange:
@@ -233,16 +259,21 @@ def _following(change: RowChange, edited: RowChange) -> Callable[[Change], Chang
     return followed
 
 
-def _write(raw: apsw.Connection, everything: list[Transaction], renewed: Iterable[Transaction] = ()) -> None:
-    """Write the tape anew; ``renewed`` ones come last and get new ids."""
+def _write(
+    raw: apsw.Connection, everything: list[Transaction], renewed: Iterable[Transaction] = ()
+) -> dict[int, int]:
+    """Write the tape anew; ``renewed`` ones come last and get new ids: return those by the former ones."""
     floor, last = tape.acknowledged(raw), tape.last_id(raw)
+    new_ids: dict[int, int] = {}
     for one in renewed:
         changes = tuple(change.changed(id=last + 2 * at) for at, change in enumerate(one.changes, 2))
+        new_ids |= {former.id: change.id for former, change in zip(one.changes, changes, strict=True)}
         last = changes[-1].id
         everything.append(one.changed(changes=changes, last_id=last))
     tape.clear(raw)
     tape.write(raw, everything, floor)
     tape.jump(raw, last)
+    return new_ids
 
 
 def revised(

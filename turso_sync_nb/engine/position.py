@@ -126,6 +126,11 @@ def acknowledge(replica: Replica, last_change_id: int) -> bool:
     """Strike off what is pending up to ``last_change_id``, and say whether that could be written now."""
     try:
         with outbox.changing(replica) as raw:
+            if lineage.borders_of(replica.metadata):
+                kept = {
+                    one.number for one in tape.transactions(raw) if tape.unacknowledged(one, last_change_id)
+                }
+                replica.save(**lineage.without_borders(replica.metadata, kept))
             tape.acknowledge(raw, last_change_id)
     except apsw.BusyError:
         return False
@@ -137,13 +142,16 @@ def acknowledge(replica: Replica, last_change_id: int) -> bool:
 def made_by_copy(listed: Iterable[Transaction], pushed: Pushed, change_id: int) -> bool:
     """Return whether a copy of this replica made the push that acknowledged ``change_id``.
 
-    Such a one left out what waits here, or sent what was given up, set aside or refused here.
+    Such a one left out what waits here, or a copy sent what was given up, set aside, refused or edited here.
     """
-    return pushed.ends_at(change_id) and any(
-        (one.state == "pending" and one.last_id <= change_id) != pushed.has(one)
-        for one in listed
-        if not all(map(is_ignored, one.changes))
-    )
+    is_noted = pushed.ends_at(change_id)
+    for one in listed:
+        if all(map(is_ignored, one.changes)):
+            continue
+        is_expected, is_there = one.state == "pending" and one.last_id <= change_id, pushed.has(one)
+        if pushed.has_unedited(one) or (is_there != is_expected and (is_there or is_noted)):
+            return True
+    return False
 
 
 def renamed(metadata: Metadata) -> Metadata:

@@ -16,7 +16,7 @@ import apsw
 
 from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.changes.conflicts import DEFAULT
-from turso_sync_nb.engine import bookkeeping
+from turso_sync_nb.engine import bookkeeping, lineage
 from turso_sync_nb.engine.asking import Asking, UnansweredError
 from turso_sync_nb.engine.fetch import FIRST_PAGE, PagesAt, another_database, fingerprints
 from turso_sync_nb.engine.local_changes import LocalChanges, read_local_changes, waiting_id
@@ -229,7 +229,9 @@ def _on_next_base(
         metadata, local = done.metadata, done.local
         acknowledged = local.acknowledged
         replayed = _replayed(raw, local, options, here.answers)
-        metadata = metadata.changed(waiting_id=waiting_id(raw))
+        kept = {one.number for one in replayed.transactions}
+        borders = lineage.without_borders(metadata, kept)
+        metadata = metadata.changed(waiting_id=waiting_id(raw), **borders)
     if replayed.applied:
         metadata = metadata.changed(pull_gen=metadata.pull_gen + 1)
     return metadata, replayed, acknowledged

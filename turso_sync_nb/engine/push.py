@@ -20,7 +20,14 @@ from turso_sync_nb.changes.names import folded
 from turso_sync_nb.engine import lineage, outbox, position, used_keys
 from turso_sync_nb.engine.bookkeeping import CopiedError, Position
 from turso_sync_nb.engine.meter import Meter
-from turso_sync_nb.engine.push_batch import Failure, PushStatement, UnsendableError, send, statements_of
+from turso_sync_nb.engine.push_batch import (
+    Checks,
+    Failure,
+    PushStatement,
+    UnsendableError,
+    send,
+    statements_of,
+)
 from turso_sync_nb.engine.replacing import surroundings
 from turso_sync_nb.engine.reports import PushReport
 from turso_sync_nb.engine.schema_guards import BaseIsOldError, conditions
@@ -69,6 +76,12 @@ _UNLIKE_HERE: Final = {
     ("nothing", False): "the remote would not pass over",
 }
 """The finding where a statement has another outcome there, by its outcome here and whether it inserts."""
+
+_MOVED_ON: Final = {
+    "keys": "the remote has used keys that were assigned here",
+    "copies": "a copy of this replica sent a part of it",
+}
+"""The findings where checks of a batch fail."""
 
 _UNIQUE: Final = re.compile(r"UNIQUE constraint failed: (.+?)(?: \(\d+\))?$")
 """Names the columns: ``t.a, t.b``, on ``tursodb`` ``t.(a, b) (19)``."""
@@ -219,7 +232,7 @@ class _Push:
         waiting = outbox.sent_of(everything)
         self.to_send = max(self.to_send, len(waiting))
         for batch in self._batches(waiting):
-            former = self.replica.metadata.former_borders
+            former = lineage.borders_of(self.replica.metadata)
             intervals = lineage.of_batch(everything, batch, at.change_id, former)
             at = self._sent(batch, everything, at, intervals)
 
@@ -301,9 +314,9 @@ class _Push:
             replica.unanswered = True
             client_id, name = replica.metadata.client_id, lineage.lineage_of(replica.metadata)
             notes = lineage.note(name, intervals, at.change_id)
-            failure = send(
-                self.remote, client_id, statements, expected=at, after=after, guards=guards, notes=notes
-            )
+            unsent = lineage.unsent(name, self._may_be_sent(batch))
+            checks = Checks(at, guards, unsent)
+            failure = send(self.remote, client_id, statements, checks=checks, after=after, notes=notes)
             replica.unanswered = False
             if failure is None or failure.statement is None or len(failure.statement.changes) == 1:
                 break
@@ -317,11 +330,18 @@ class _Push:
                 "sent; a transaction that is open here keeps the list of changes from being trimmed yet"
             )
         self._count(batch)
-        numbers = {one.number for one in batch}
-        former = tuple(each for each in replica.metadata.former_borders if each[0] not in numbers)
-        replica.save(former_borders=former)
         failpoint("push: acknowledged")
         return after
+
+    def _may_be_sent(self, batch: list[Transaction]) -> list[int]:
+        """Return the last change ids under which copies may have sent a part of ``batch`` past our position.
+
+        They know what was taken up again or edited here under its former ids. Two that were renamed have in
+        common what waited then.
+        """
+        metadata, numbers = self.replica.metadata, {one.number for one in batch}
+        ids = [last_id for number, last_id in lineage.borders_of(metadata) if number in numbers]
+        return [*ids, *(one.last_id for one in batch)] if metadata.lineage else ids
 
     def _count(self, batch: list[Transaction]) -> None:
         """Count what of ``batch`` the remote has; a change that the transform skipped it has not."""
@@ -373,8 +393,8 @@ class _Push:
             )
         if failure.where == "commit":
             return self._refused(batch[0] if len(batch) == 1 else None, None, failure.message)
-        if failure.where == "guard":
-            return _MovedOnError("the remote has used keys that were assigned here")
+        if failure.where in _MOVED_ON:
+            return _MovedOnError(_MOVED_ON[failure.where], is_copied=failure.where == "copies")
         if "overflow" in failure.message:
             return _UnexpectedPositionError()
         return RemoteRefusedError(

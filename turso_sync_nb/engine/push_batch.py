@@ -72,6 +72,18 @@ class Failure:
     is_guard: bool = False
 
 
+@dataclass(frozen=True)
+class Checks:
+    """The conditions of a batch: where the bookkeeping is, and statements that fail.
+
+    ``keys`` fail where the remote has used a key that is sent, ``copies`` where a copy sent some of it.
+    """
+
+    expected: Position
+    keys: Sequence[Stmt] = ()
+    copies: Sequence[Stmt] = ()
+
+
 def statements_of(
     transaction: Transaction,
     changes: Sequence[Change],
@@ -321,20 +333,22 @@ def send(
     client_id: str,
     statements: Sequence[PushStatement],
     *,
-    expected: Position,
+    checks: Checks,
     after: Position,
-    guards: Sequence[Stmt] = (),
     notes: Sequence[Stmt] = (),
 ) -> Failure | None:
     """Do all of it in one transaction on the remote, or nothing; return the step that failed.
 
-    The bookkeeping must be at ``expected``, and is at ``after`` then, with ``notes``; no guard may fail.
+    ``checks`` must hold. The bookkeeping is at ``after`` then, with ``notes``.
 
     Raises:
         RemoteError, ProtocolError: nobody knows whether it was done.
     """
-    stmts: list[Stmt] = [bookkeeping.CREATE, bookkeeping.guard(client_id, expected), *guards]
-    guarding = range(len(stmts) - len(guards), len(stmts))
+    stmts: list[Stmt] = [bookkeeping.CREATE, bookkeeping.guard(client_id, checks.expected)]
+    checking = {len(stmts) + at: "keys" for at in range(len(checks.keys))}
+    stmts += checks.keys
+    checking |= {len(stmts) + at: "copies" for at in range(len(checks.copies))}
+    stmts += checks.copies
     owners: dict[int | None, tuple[PushStatement, bool]] = {}
     for statement in statements:
         owners[len(stmts)] = statement, False
@@ -347,7 +361,8 @@ def send(
     if isinstance(done, chain.Failure):
         if done.at in owners:
             return Failure("change", done.message, *owners[done.at])
-        return Failure("guard" if done.at in guarding else done.where or "bookkeeping", done.message)
+        where = "" if done.at is None else checking.get(done.at, "")
+        return Failure(where or done.where or "bookkeeping", done.message)
     if done != after.change_id:
         raise ProtocolError(
             f"push: the answer is about change {done}, sent was {after.change_id}",

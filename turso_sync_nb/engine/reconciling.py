@@ -88,5 +88,12 @@ def _reconciled_copy(metadata: Metadata, local: LocalChanges, sent: copies.SentC
             f"{sent.set_aside} transactions may be on the remote already, or mean a row that has another "
             "key there: they are set aside, see changes()"
         )
+    if sent.unedited:
+        notes.append(
+            f"{sent.unedited} transactions are on the remote as they were before they were edited: they are "
+            "set aside, see changes()"
+        )
     kept = replace(local, transactions=left, acknowledged=0)
-    return Reconciled(position.renamed(metadata), kept, tuple(notes))
+    told = {one.number for one in left if sent.pushed.has_unedited(one)}
+    unsent = tuple(each for each in metadata.edited_borders if each[0] not in told)
+    return Reconciled(position.renamed(metadata.changed(edited_borders=unsent)), kept, tuple(notes))

@@ -79,7 +79,8 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ``pushed_since_pull``: the remote may have changes of ours that the base image has not.
     ``copied``: written by earlier releases. ``lineage``: the first client id of a restored or copied replica,
     empty while that is the present one.
-    ``former_borders``: of transactions that were taken up again under new ids, each with its number.
+    ``former_borders``: last change ids of transactions that were taken up again under new ids, each with its
+    number; ``edited_borders``: those of transactions that were edited.
     ``log``: the salts of the log that holds commits, empty if none does. ``waiting_id``: an id that the tape
     has reached while anything on it waits, 0 if nothing does, ``None`` if an older release did not say.
     ``seen``: the revisions it was at, the latest last. ``fingerprints``: pages of the base image with their
@@ -102,6 +103,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     copied: bool = False
     lineage: str = ""
     former_borders: tuple[tuple[int, int], ...] = ()
+    edited_borders: tuple[tuple[int, int], ...] = ()
     last_pull_unix_time: Count | None = None
     last_push_unix_time: Count | None = None
     stamp: FileStamp | None = None
