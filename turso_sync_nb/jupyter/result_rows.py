@@ -40,6 +40,9 @@ WHOLE_LENGTH_MAX: Final = 20_000
 SUMMED_UP_MAX: Final = 200_000
 """Rows that a column's summary looks at; of more, as many from all over the result."""
 
+REPEATS_SEEN_IN: Final = 10_000
+"""Values, from all over a column, that tell whether texts repeat: then each distinct one is compared once."""
+
 BARS: Final = 12
 """Bars of a column's small histogram: they fit its head."""
 
@@ -48,6 +51,9 @@ _DAY_NS: Final = 86_400_000_000_000
 
 TOP_VALUES: Final = 3
 """Most frequent values that a column's head names."""
+
+_IN_NUMBERS: Final = frozenset("0123456789.+-eEinfINFaA")
+"""Characters that a number can have as text."""
 
 _COMPARISONS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     ">=": operator.ge,
@@ -231,17 +237,38 @@ def _positions(frame: pd.DataFrame, choice: Choice) -> np.ndarray[Any, Any] | No
     if choice.search:
         found = np.zeros(len(frame), bool)
         for at in range(frame.shape[1]):
+            if not _IN_NUMBERS.issuperset(choice.search) and _is_of_numbers(frame.iloc[:, at].dtype):
+                continue  # to write a million numbers as texts takes a second
             found |= _contains(frame.iloc[:, at], choice.search)
         mask &= found
     places = np.flatnonzero(mask)
     if choice.sort is None:
         return places
     column = frame.iloc[places, choice.sort].reset_index(drop=True)
+    if _repeats(column):
+        return np.asarray(places[_order_of_texts(column, descending=choice.descending)])
     try:
         ordered = column.sort_values(ascending=not choice.descending, kind="stable")
     except TypeError:  # values of several types
         ordered = column.astype(str).sort_values(ascending=not choice.descending, kind="stable")
     return np.asarray(places[ordered.index.to_numpy()])
+
+
+def _repeats(column: pd.Series[Any]) -> bool:
+    """Say whether a column holds texts of which most occur again."""
+    if column.dtype == object or not pd.api.types.is_string_dtype(column.dtype):
+        return False
+    some = column.iloc[:: len(column) // REPEATS_SEEN_IN or 1]
+    return bool(some.nunique() < len(some) / 2)
+
+
+def _order_of_texts(column: pd.Series[Any], *, descending: bool) -> np.ndarray[Any, Any]:
+    """Return what a stable ``sort_values`` orders texts by; each distinct one is compared once."""
+    codes, distinct = pd.factorize(column)
+    ranks = np.empty(len(distinct) + 1, np.int64)
+    ranks[np.asarray(distinct.argsort())] = np.arange(len(distinct))
+    ranks[-1] = -1 if descending else len(distinct)  # what is absent has the code -1, and comes last
+    return np.argsort(-ranks[codes] if descending else ranks[codes], kind="stable")
 
 
 def _meets(column: pd.Series[Any], condition: str) -> np.ndarray[Any, Any]:
@@ -282,6 +309,10 @@ def _contains(column: pd.Series[Any], text: str) -> np.ndarray[Any, Any]:
     texts = column if pd.api.types.is_string_dtype(column.dtype) else column.astype(str)
     found = texts.str.contains(text, case=False, regex=False, na=False)
     return np.asarray(found.to_numpy(bool) & ~column.isna().to_numpy())
+
+
+def _is_of_numbers(kind: Any) -> bool:
+    return pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
 
 
 def _is_measured(values: pd.Series[Any]) -> bool:
