@@ -52,7 +52,7 @@ def test_buttons_push_what_a_cell_changed(shown):
     figure(page, "changes waiting").filter(has_text=re.compile("^0$")).wait_for()
     assert page.locator(".tsn-bars span").count() > 0
     page.locator(".tsn-dashboard summary").click()
-    page.get_by_role("button", name="Checkpoint", exact=True).click()
+    page.get_by_role("button", name="Tidy up", exact=True).click()
     page.get_by_text("checkpoint: ").wait_for()
     page.screenshot(path=shown.server.shots / "dashboard.png")
 

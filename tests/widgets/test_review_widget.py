@@ -102,6 +102,26 @@ def test_undo_and_settling_anew(both):
         assert yours.execute("SELECT name FROM person WHERE id = 1").fetchone() == ("mine",)
 
 
+@pytest.mark.parametrize("side", ["mine", "theirs", ""])
+def test_a_view_that_both_defined(both, side):
+    """The card has both definitions; what is chosen is done with the pull, and left alone it waits."""
+    db, yours = both
+    db.execute("CREATE VIEW seen AS SELECT name FROM person")
+    yours.execute("CREATE VIEW seen AS SELECT city FROM person")
+    yours.push()
+    with view_of(db.review_widget()) as view:
+        (clash,) = look(view)["schema_clashes"]
+        assert (clash["mine"].split()[-3], clash["theirs"].split()[-3]) == ("name", "city")
+        if side:
+            view.says("keep_schema", transaction=clash["transaction"], side=side)
+        view.says("pull")
+        assert not view.wait_until_done()["failed"]
+    (sql,) = db.execute("SELECT sql FROM sqlite_schema WHERE name = 'seen'").fetchone()
+    assert ("name" in sql) == (side == "mine")
+    states = {each.number: each.state for each in db.waiting}
+    assert states[clash["transaction"]] == ("skipped" if side else "aside")
+
+
 def test_without_a_network_the_half_that_is_here_stays(tmp_path):
     """It says so, and shows what waits."""
     server = LocalServer(make_people(tmp_path / "people.db", people=50))

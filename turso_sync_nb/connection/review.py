@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.changes.conflicts import Policies, Policy, Row
     from turso_sync_nb.changes.model import Change
+    from turso_sync_nb.connection.schema_choice import SchemaClash
     from turso_sync_nb.engine.pull_preview import PullPreview
 
     Keep = Mapping[tuple[str, tuple[Any, ...]], Literal["mine", "theirs"]]
@@ -76,6 +77,7 @@ class ReviewedRow:
 class Review:
     """The rows that wait or come; changes of the schema as SQL; ``set_aside`` transactions with the reason.
 
+    ``schema_clashes`` are those of them that others' definitions stand against.
     ``refused`` says why the pull would be refused. ``unplaced`` pages hold long values of rows not here.
     """
 
@@ -85,6 +87,7 @@ class Review:
     set_aside: tuple[tuple[int, str], ...] = ()
     refused: str = ""
     unplaced: int = 0
+    schema_clashes: tuple[SchemaClash, ...] = ()
 
     @property
     def clashes(self) -> list[ReviewedRow]:

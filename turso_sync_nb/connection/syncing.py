@@ -23,6 +23,7 @@ from turso_sync_nb.connection.outbox import (
     revisions_frame,
 )
 from turso_sync_nb.connection.review import Review, deciding, reviewed, schema_lines
+from turso_sync_nb.connection.schema_choice import put_definition, schema_clashes, taken_by_ours
 from turso_sync_nb.connection.sql_errors import mapped_sql_errors
 from turso_sync_nb.connection.undo import put_row, undo
 from turso_sync_nb.engine import outbox
@@ -359,6 +360,7 @@ class SyncConnection(FrameConnection):
             schema_mine=tuple(schema_lines(sent)),
             schema_theirs=tuple(schema_lines(news)),
             set_aside=tuple((one.number, one.reason) for one in aside),
+            schema_clashes=schema_clashes(preview.replayed.conflicts, aside),
             refused=preview.refused,
             unplaced=preview.incoming.unplaced,
         )
@@ -390,8 +392,8 @@ class SyncConnection(FrameConnection):
     def settle(self, conflict: int, side: str) -> str:
         """Settle a conflict of :attr:`settled`, counted from 1, anew by ``"mine"`` or ``"theirs"``.
 
-        The row gets that side's values, as a change that waits to be pushed. Of a conflict about the schema
-        the transaction is taken up again, or given up. What was done is returned as a line.
+        The row gets that side's values, as a change that waits to be pushed. Our view, index or trigger takes
+        the place of theirs; any other transaction is taken up again, or given up. What was done is returned.
 
         Raises:
             UsageError: no such conflict, or no such side.
@@ -402,6 +404,11 @@ class SyncConnection(FrameConnection):
         if not 1 <= conflict <= len(found) or side not in ("mine", "theirs"):
             raise UsageError(f"settle conflict {conflict}: no such conflict, or side", hint="mine or theirs")
         one = found[conflict - 1]
+        waiting = next((each for each in self.waiting if each.number == one.transaction), None)
+        if side == "mine" and one.kind == "schema" and (theirs := taken_by_ours(one, waiting)):
+            put_definition(self, one, theirs)
+            self.skip(one.transaction)
+            return f"settle: {theirs} {one.table} is yours now, as a change that waits"
         if one.kind in ("schema", "constraint"):
             (self.retry if side == "mine" else self.skip)(one.transaction)
             done = "is done here again" if side == "mine" else "is given up"

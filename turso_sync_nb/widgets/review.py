@@ -7,6 +7,7 @@ stays, and the widget says so.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.model import RowChange
@@ -44,6 +45,8 @@ class ReviewWidget(LiveWidget):
     def __init__(self, db: Connection, replica: Replica) -> None:
         super().__init__(db, replica)
         self._keep: dict[tuple[str, tuple[Any, ...]], Any] = {}
+        self._keep_schema: dict[int, str] = {}
+        """The side that is to stay, by transaction, where both defined the same."""
         self._rows: dict[str, ReviewedRow] = {}
         self._offline = ""
         self._is_wanted = False
@@ -52,6 +55,7 @@ class ReviewWidget(LiveWidget):
         self.handlers |= {
             "look": lambda _content: self._look(),
             "keep": self._decide,
+            "keep_schema": self._decide_schema,
             "push": lambda _content: self.work("push", lambda own: pushed(own.push())),
             "pull": lambda _content: self.work("pull", self._pull),
             "undo": self._undo,
@@ -119,6 +123,10 @@ class ReviewWidget(LiveWidget):
             "coming_in_all": len(coming),
             "schema_coming": list(review.schema_theirs),
             "set_aside": [list(each) for each in review.set_aside],
+            "schema_clashes": [
+                {**asdict(each), "side": self._keep_schema.get(each.transaction, "")}
+                for each in review.schema_clashes
+            ],
             "unplaced": review.unplaced,
             "waiting": [_transaction(one) for one in waiting[:TRANSACTIONS_MAX]],
             "waiting_in_all": sum(len(one.changes) for one in waiting if one.state in ("pending", "refused")),
@@ -162,10 +170,18 @@ class ReviewWidget(LiveWidget):
         self._keep[row.table, row.key] = content["side"]
         self._look()
 
+    def _decide_schema(self, content: Content) -> None:
+        self._keep_schema[int(content["transaction"])] = str(content["side"])
+
     def _pull(self, db: Connection) -> str:
-        said = pulled(db.pull(keep=self._keep))
+        said = [pulled(db.pull(keep=self._keep))]
+        chosen, self._keep_schema = self._keep_schema, {}
         self._keep, self._known = {}, None
-        return said
+        for transaction, side in chosen.items():
+            places = (at for at, one in enumerate(db.settled, 1) if one.transaction == transaction)
+            if place := max(places, default=0):
+                said.append(db.settle(place, side))
+        return "; ".join(said)
 
     def _undo(self, content: Content) -> None:
         number = int(content["transaction"])

@@ -24,20 +24,21 @@ function render({ model, el }) {
 
   function show(message) {
     if (message.busy !== undefined) foot.status({ busy: message.busy });
-    const { clashes, coming, waiting } = message;
+    const { clashes, coming, waiting, schema_clashes: schemaClashes } = message;
+    const both = clashes.length + schemaClashes.length;
     const comes = message.coming_in_all + clashes.length + message.schema_coming.length;
     sentence.textContent = [
       message.waiting_in_all ? `${count(message.waiting_in_all, "change")} ${message.waiting_in_all === 1 ? "waits" : "wait"}` : "Nothing waits",
       message.offline ? "offline" : !message.known ? "asking the remote" : comes ? `${comes === 1 ? "1 row comes" : `${number(comes)} rows come`}` : "nothing new from others",
-      clashes.length ? `${rows(clashes.length)} changed on both sides` : "",
+      both ? `${schemaClashes.length ? count(both, "thing") : rows(both)} changed on both sides` : "",
     ].filter(Boolean).join(" · ");
     dim(push, !message.waiting_in_all);
     dim(pull, message.known && !comes);
-    const notes = [message.offline, message.refused && `A pull would be refused: ${message.refused}`, ...message.set_aside.map(([number, reason]) => `Transaction ${number} will not fit: ${reason}`),
+    const notes = [message.offline, message.refused && `A pull would be refused: ${message.refused}`, ...message.set_aside.filter(([number]) => !schemaClashes.some((each) => each.transaction === number)).map(([number, reason]) => `Transaction ${number} will not fit: ${reason}`),
       message.unplaced ? "Parts of long values come, of rows that are not here." : ""].filter(Boolean);
     parts.replaceChildren(
       ...notes.map((text) => h("p", { class: "tsn-note" }, text)),
-      ...part("Changed on both sides", clashes.map(clash)),
+      ...part("Changed on both sides", [...clashes.map(clash), ...schemaClashes.map(schemaClash)]),
       ...part("Waits to be pushed", waiting.map((each) => transaction(each, true)), message.transactions > waiting.length ? `${count(message.transactions - waiting.length, "more transaction")}` : ""),
       ...part("Comes with a pull", [...message.schema_coming.map((sql) => h("div", {}, h("code", {}, sql))), ...coming.map(incoming)], message.coming_in_all > coming.length ? `${rows(message.coming_in_all - coming.length)} more` : ""),
       ...part("Conflicts that were settled", message.settled.map(settled), "", true),
@@ -77,6 +78,16 @@ function render({ model, el }) {
         h("tbody", {}, ...row.columns.map((each) => h("tr", { class: each.clashes ? "tsn-clash" : null }, h("th", { scope: "row" }, each.clashes ? `${each.name} ≠` : each.name), h("td", {}, each.base),
           h("td", {}, row.mine === "delete" ? "no row" : each.mine), h("td", {}, row.theirs === "delete" ? "no row" : each.theirs), h("td", {}, h("strong", {}, left ?? each.left))))))),
       h("div", { class: "tsn-buttons", role: "radiogroup", "aria-label": `keep of ${row.table} ${row.key}` }, choice("mine", "Keep mine"), choice("theirs", "Keep theirs")));
+  }
+
+  function schemaClash({ transaction: number, name, base, mine, theirs, reason, can_stay: canStay, side }) {
+    const line = (label, sql) => (sql ? [h("div", {}, h("em", {}, `${label}: `), h("code", {}, sql))] : []);
+    const choice = (value, label, isOff) => h("label", {}, h("input", { type: "radio", name: `schema ${number}`, checked: side === value, disabled: isOff, onchange: () => request("keep_schema", { transaction: number, side: value }) }), ` ${label}`);
+    return h("div", { class: "tsn-card" },
+      h("div", { class: "tsn-card-head" }, h("strong", {}, name), " defined by you and by others"), h("div", {}, reason),
+      ...line("was", base), ...line("mine", mine), ...line("theirs", theirs),
+      h("div", { class: "tsn-buttons", role: "radiogroup", "aria-label": `keep of ${name}` }, choice("mine", "Keep mine", !canStay), choice("theirs", "Keep theirs", false)),
+      canStay ? "" : h("div", { class: "tsn-notes" }, "Yours cannot take its place: theirs may hold rows. Left as it is, it waits here; make it again under another name."));
   }
 
   function settled({ number, table, key, kind, how, age, base, mine, theirs }) {
