@@ -206,7 +206,7 @@ function render({ model, el }) {
   function scrolled() {
     scrolledTo = scroller.scrollTop;
     placeErrors();
-    if (staged[at.id]?.operation === "insert" && grid.contains(document.activeElement)) return;  // it stays in sight
+    if (staged[at.id]?.operation === "insert" && grid.contains(focusedBeside(grid))) return;  // it stays in sight
     if (scroller.scrollTop + scroller.clientHeight > scroller.scrollHeight - NEAR && !atLast && rows.length) ask("after", rows.at(-1).id);
     else if (scroller.scrollTop < NEAR && !atFirst && rows.length) ask("before", rows[0].id);
   }
@@ -255,7 +255,7 @@ function render({ model, el }) {
   const current = () => listed()[at.row];
 
   function draw() {
-    const focused = grid.contains(document.activeElement);
+    const focused = grid.contains(focusedBeside(grid));
     const unapplied = Object.keys(staged).length;
     summary.textContent = `${summary.dataset.name} · ${readonly || (unapplied ? `${count(unapplied, "row")} staged, not applied` : "nothing staged")}${paging}`;
     const drawn = listed();

@@ -168,7 +168,7 @@ function render({ model, el }) {
     const here = pages - total(ABSENT);
     summary.textContent = [`${sizeOf(here)} of ${sizeOf(pages)} here`, total(FRESH) ? `${sizeOf(total(FRESH))} downloaded by the last cell` : "", total(CHANGED) ? `${sizeOf(total(CHANGED))} changed here` : ""].filter(Boolean).join(" · ");
     canvas.setAttribute("aria-label", `map: ${summary.textContent}; arrow keys go from square to square`);
-    const focused = beside.contains(document.activeElement) ? document.activeElement.dataset.fetch : undefined;
+    const focused = beside.contains(focusedBeside(beside)) ? focusedBeside(beside).dataset.fetch : undefined;
     const known = (owner) => counts[owner].reduce((sum, each) => sum + each, 0);
     const listed = [...owners.keys()].map((at) => at + 1).sort((one, other) => known(other) - known(one));
     const isInner = (owner) => owners[owner - 1].internal;

@@ -103,6 +103,9 @@ function h(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** What has the focus beside `element`: marimo shows each widget in a shadow root of its own. */
+const focusedBeside = (element) => element.getRootNode().activeElement ?? null;
+
 /** Mark a button as of no use now. It keeps the focus, and pressing it does what the kernel says to it. */
 function dim(button, isDim) {
   if (isDim) button.setAttribute("aria-disabled", "true");
