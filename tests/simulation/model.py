@@ -8,6 +8,7 @@ Where replicas meet, a row is known by its *token*, which one statement wrote on
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
@@ -227,6 +228,7 @@ class Meeting:
         return {row[0] for name in names for row in run(f'SELECT token FROM "{name}"')}
 
 
+@cache
 def _compared(sql: str) -> str:
     """Return a definition in one spelling: servers have their own.
 

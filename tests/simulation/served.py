@@ -134,8 +134,11 @@ class _Other:
         return [_another(page, data) for page, data in zip(pages, read, strict=True)]
 
 
+_FLIPPED: Final = bytes(byte ^ 1 for byte in range(256))
+
+
 def _another(page: PageId, data: bytes) -> bytes:
-    return bytes(byte ^ 1 for byte in data) if page else data
+    return data.translate(_FLIPPED) if page else data
 
 
 class Tursodb:

@@ -167,8 +167,7 @@ class World:
         try:
             getattr(self, f"_{step.kind}")(peer, chance)
         except world_faults.KilledError as killed:
-            world_faults.heal(self)  # the files look copied, so the base image is fetched again
-            peer.live_on_in(killed.files)
+            self._reborn(peer, killed.files)
         except (tsn.ConflictError, tsn.ReplicaBusyError):
             pass  # told; what must hold is looked at below and at the end
         except (tsn.RemoteError, tsn.ProtocolError, tsn.ReplicaError) as error:
@@ -176,6 +175,19 @@ class World:
                 raise WrongError(f"replica {peer.who} says though nothing failed: {error}") from error
         if not (self.wire.faults and peer.is_partial) and not (self._is_disturbed and peer.is_partial):
             peer.look()  # unless a read may need the network
+
+    def _reborn(self, peer: Peer, files: Path) -> None:
+        """Go on with the files of a process that was killed; they look copied, so they are fetched again."""
+        if self.is_unreadable:
+            world_faults.heal(self)
+        try:
+            peer.live_on_in(files)
+        except tsn.ReplicaError as refused:
+            if not (self.wire.is_other and "another database" in str(refused)):
+                raise WrongError(f"replica {peer.who} cannot be opened: {refused}") from refused
+            self.faults["damaged at another server"] += 1
+            world_faults.heal(self)
+            peer.open()
 
     @property
     def _is_disturbed(self) -> bool:

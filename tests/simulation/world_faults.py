@@ -7,6 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from peer import WrongError
 from wire import NETWORK_FAULTS
 
 import turso_sync_nb as tsn
@@ -81,6 +82,7 @@ def _at_some_point(world: World, peer: Peer, chance: Random, act: Callable[[], N
 def stop(world: World, peer: Peer, chance: Random) -> None:
     """Press Ctrl-C at some moment of a verb: where a function of the package is entered."""
     left = int(2 ** chance.uniform(0, CALLS_EXPONENT_MAX))
+    pressed = world.faults["stopped"]
 
     def enter(frame: Any, event: str, _: object) -> None:
         nonlocal left
@@ -96,6 +98,8 @@ def stop(world: World, peer: Peer, chance: Random) -> None:
     sys.setprofile(enter)
     try:
         world.some_verb(peer, chance)
+        if world.faults["stopped"] > pressed:
+            raise WrongError(f"replica {peer.who} went on after Ctrl-C")
     except KeyboardInterrupt:
         pass
     finally:

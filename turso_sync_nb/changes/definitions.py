@@ -8,6 +8,7 @@ doubt two definitions differ.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -37,6 +38,9 @@ SPELLINGS: Final = (
 
 _OF_TABLE: Final = frozenset({"constraint", "primary", "unique", "check", "foreign"})
 """First words of what stands in a CREATE TABLE beside its columns."""
+_TRIGGERS_KEPT: Final = 1024
+"""Texts of triggers of which is remembered what they do: each captured statement asks about all of them."""
+
 _TYPES: Final = frozenset({"table", "index", "view", "trigger"})
 
 
@@ -173,7 +177,8 @@ def mentions(sql: str, names: Sequence[str] | frozenset[str]) -> bool:
     return any(token.text in names for token in tokens(sql))
 
 
-def written_by_trigger(sql: str) -> set[str]:
+@lru_cache(_TRIGGERS_KEPT)
+def written_by_trigger(sql: str) -> frozenset[str]:
     """Return the folded names of the tables that the statements of a CREATE TRIGGER write to."""
     found = list(tokens(sql))
     words = [token.text for token in found]
@@ -190,7 +195,7 @@ def written_by_trigger(sql: str) -> set[str]:
         elif words[at] == "update" and words[at - 1] in ("begin", ";"):
             after = at + 3 if words[at + 1] == "or" else at + 1
             written.add(name_at(found, after)[0])
-    return written
+    return frozenset(written)
 
 
 def conflict_algorithm(sql: str) -> Conflict:
@@ -207,6 +212,7 @@ def conflict_algorithm(sql: str) -> Conflict:
     return ""
 
 
+@lru_cache(_TRIGGERS_KEPT)
 def writes_rows(trigger: str) -> bool:
     """Return whether the statements of a CREATE TRIGGER insert or update rows."""
     words = [token.text for token in tokens(trigger) if not token.is_name]
@@ -214,6 +220,7 @@ def writes_rows(trigger: str) -> bool:
     return not {"insert", "update", "replace"}.isdisjoint(body)
 
 
+@lru_cache(_TRIGGERS_KEPT)
 def has_upsert(trigger: str) -> bool:
     """Return whether a CREATE TRIGGER has an INSERT with ON CONFLICT."""
     words = [token.text for token in tokens(trigger) if not token.is_name]
