@@ -18,8 +18,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "turso_sync_nb"
 
 GROUND = {
-    "constructors", "errors", "escaping", "options", "platforms", "progress", "secret", "table_functions",
-    "units", "version", "words",
+    "constructors", "errors", "escaping", "generators", "options", "platforms", "progress", "secret",
+    "table_functions", "units", "version", "words",
 }  # fmt: skip
 OWN_FILES = {"__init__", "__main__", "aio"}
 """Files of the package that give names to users."""

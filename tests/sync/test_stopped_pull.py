@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import closing
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -203,3 +205,63 @@ def test_a_deferred_ctrl_c_is_delivered_where_it_is_allowed():
             signal.raise_signal(signal.SIGINT)
         done.append("deferred again")
     assert done == ["went on", "deferred again"]
+
+
+AFTER_A_FAULT: dict[str, tuple[str, Callable[[tsn.Connection], object]]] = {
+    "a pull": ("turso_sync_nb.storage.pages.page_file.PageFile._write", lambda db: db.pull()),
+    "a lazy read": (
+        "turso_sync_nb.storage.pages.page_store.PageStore._write",
+        lambda db: db.execute("SELECT * FROM ballast WHERE id > 5").fetchall(),
+    ),
+    "a comparison": ("turso_sync_nb.engine.verify.comparable", lambda db: db.verify()),
+}
+
+
+@pytest.mark.parametrize("verb", AFTER_A_FAULT)
+def test_a_ctrl_c_while_an_answer_is_left_is_not_swallowed(embedded, ballast, tmp_path, monkeypatch, verb):
+    """A verb that fails amid an answer leaves it, and tidies up; Ctrl-C comes out at each step of that."""
+    part = tsn.PartialSyncOpts(tsn.PartialSyncPrefixBootstrap(length=4096), segment_size=4096)
+    server = embedded(ballast)
+    db = tsn.connect(tmp_path / "mine", server.url, partial_sync=part if verb == "a lazy read" else None)
+    with closing(tsn.connect(tmp_path / "far", server.url, isolation_level=None)) as far:
+        far.execute("UPDATE ballast SET v = v || id")
+        far.push()
+    left, swallowed = 0, []
+
+    def stop(frame: Any, event: str, _: object) -> None:
+        nonlocal left
+        code = frame.f_code
+        # httpcore's own generators, which tell trace(), are collected; and so are those of the server here
+        is_ours = "turso_sync_nb" in code.co_filename and "/server/" not in code.co_filename
+        if event == "call" and is_ours and code.co_name != "trace":
+            left -= 1
+            if left == 0:
+                sys.setprofile(None)
+                signal.raise_signal(signal.SIGINT)
+
+    full = tsn.ReplicaError("write: the disk is full")
+
+    def fail(*_: object) -> None:
+        if left == entered:
+            sys.setprofile(stop)
+        raise full
+
+    place, call = AFTER_A_FAULT[verb]
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: swallowed.append(told.object))
+    monkeypatch.setattr(place, fail)
+    for entered in count(1):
+        left = entered
+        try:
+            call(db)
+        except (tsn.Error, KeyboardInterrupt) as error:
+            stopped = error
+        finally:
+            sys.setprofile(None)
+        if left > 0:
+            break
+        assert not swallowed, (entered, swallowed)
+        assert isinstance(stopped, KeyboardInterrupt), (entered, stopped)
+    assert entered > 5
+    monkeypatch.undo()
+    call(db)
+    db.close()

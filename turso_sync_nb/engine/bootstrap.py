@@ -26,6 +26,7 @@ from turso_sync_nb.engine.meter import Meter
 from turso_sync_nb.engine.reports import BootstrapReport
 from turso_sync_nb.engine.unreadable import UnreadableStateError, named_if_unreadable, parse
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError, RevisionGoneError
+from turso_sync_nb.generators import ended
 from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.storage.files.metadata import save_metadata
 from turso_sync_nb.storage.files.write_behind import write_behind
@@ -240,11 +241,12 @@ def _begins_with_more(plan: BootstrapPlan) -> bool:
 def _flushing(store: PageStore, pages: Iterator[Page]) -> Iterator[Page]:
     """Pass ``pages`` on, and now and then make durable what has arrived."""
     flushed_s = time.monotonic()
-    for number, page in enumerate(pages):
-        yield page
-        if number % BATCH_PAGES_MAX == 0 and time.monotonic() - flushed_s > FLUSH_EVERY_S:
-            store.flush()
-            flushed_s = time.monotonic()
+    with ended(pages):
+        for number, page in enumerate(pages):
+            yield page
+            if number % BATCH_PAGES_MAX == 0 and time.monotonic() - flushed_s > FLUSH_EVERY_S:
+                store.flush()
+                flushed_s = time.monotonic()
 
 
 def _leave(store: PageStore) -> None:
@@ -265,7 +267,8 @@ class _Limited:
 
     def pages(self) -> Iterator[tuple[PageId, bytes]]:
         """Yield the first pages of the answer."""
-        return islice(self._answer.pages(), QUERY_ANSWER_PAGES_MAX)
+        with ended(self._answer.pages()) as pages:
+            yield from islice(pages, QUERY_ANSWER_PAGES_MAX)
 
 
 def _parts(pages: BitMap, pages_per_part: int | None) -> Iterator[BitMap]:

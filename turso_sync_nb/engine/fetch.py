@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError, ReplicaError, RevisionGoneError
+from turso_sync_nb.generators import ended
 from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.units import LOCK_PAGE, PageId
 
@@ -110,15 +111,16 @@ def pages_at(remote: Remote, request: PullRequest) -> Iterator[PullAnswer]:
 
 def take(answer: PullAnswer, missing: BitMap) -> Iterator[Page]:
     """Yield the answer's pages, striking each off ``missing``; refuse one that is not in it."""
-    for page_id, data in answer.pages():
-        try:
-            missing.remove(page_id)
-        except KeyError:
-            raise ProtocolError(
-                f"read page {page_id}: the remote sent a page that was not asked for",
-                hint="check that the address is a Turso sync server",
-            ) from None
-        yield page_id, data
+    with ended(answer.pages()) as pages:
+        for page_id, data in pages:
+            try:
+                missing.remove(page_id)
+            except KeyError:
+                raise ProtocolError(
+                    f"read page {page_id}: the remote sent a page that was not asked for",
+                    hint="check that the address is a Turso sync server",
+                ) from None
+            yield page_id, data
 
 
 def check_revision(answer: PullAnswer, revision: str) -> None:
@@ -197,9 +199,10 @@ class RemotePages:
         missing = BitMap(pages)
         if name := self.is_recent and self._database():
             try:
-                for page_id, data in fetch_pages(self._remote(), self._revision, pages, name):
-                    missing.discard(page_id)
-                    yield page_id, data
+                with ended(fetch_pages(self._remote(), self._revision, pages, name)) as fetched:
+                    for page_id, data in fetched:
+                        missing.discard(page_id)
+                        yield page_id, data
             except _UnnamedError:
                 self.doubt()
         if missing or not pages:
@@ -252,15 +255,16 @@ class RemotePages:
         held: list[Page] = []
         witnesses = self._witnesses() - pages
         outstanding = BitMap(witnesses)
-        for page_id, data in fetch_pages(self._remote(), self._revision, pages | witnesses):
-            if page_id in witnesses:
-                self._check_witness(page_id, data)
-                outstanding.remove(page_id)
-            else:
-                held.append((page_id, data))
-            if not outstanding:
-                yield from held
-                held.clear()
+        with ended(fetch_pages(self._remote(), self._revision, pages | witnesses)) as fetched:
+            for page_id, data in fetched:
+                if page_id in witnesses:
+                    self._check_witness(page_id, data)
+                    outstanding.remove(page_id)
+                else:
+                    held.append((page_id, data))
+                if not outstanding:
+                    yield from held
+                    held.clear()
 
     def _witnesses(self) -> BitMap:
         resident = self._store.page_map.resident

@@ -14,6 +14,7 @@ from pyroaring import BitMap
 
 from turso_sync_nb.engine.fetch import check_revision
 from turso_sync_nb.errors import RemoteFailedError, RemoteRefusedError
+from turso_sync_nb.generators import ended
 from turso_sync_nb.protocol.pull_updates import PullRequest
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ def knows_query_selector(replica: Replica) -> bool:
             server_revision=replica.metadata.revision, pages=_TRIED_WITH, query=_WITHOUT_A_TABLE
         )
         try:
-            with replica.need_remote().pull_updates(request) as answer:
+            with replica.need_remote().pull_updates(request) as answer, ended(answer.pages()) as pages:
                 check_revision(answer, replica.metadata.revision)
-                arrived = sum(1 for _ in islice(answer.pages(), len(_TRIED_WITH)))
+                arrived = sum(1 for _ in islice(pages, len(_TRIED_WITH)))
         except (RemoteRefusedError, RemoteFailedError):
             arrived = len(_TRIED_WITH)
         replica.knows_query_selector = arrived < min(len(_TRIED_WITH), replica.metadata.db_pages)
@@ -65,8 +66,9 @@ def fetch_selected(replica: Replica, sql: str) -> bool:
         request = PullRequest(server_revision=revision, pages=BitMap(pages), query=sql)
         with replica.need_remote().pull_updates(request) as answer:
             check_revision(answer, revision)
-            with suppress(RemoteFailedError):  # cut short: the rest comes as the query reads it
-                yield from (page for page in answer.pages() if page[0] in pages)
+            # cut short, the rest comes as the query reads it
+            with suppress(RemoteFailedError), ended(answer.pages()) as sent:
+                yield from (page for page in sent if page[0] in pages)
 
     replica.databases.loader.fill(absent, source=selected)
     return True

@@ -14,6 +14,7 @@ from pyroaring import BitMap
 from turso_sync_nb.engine.bootstrap import verify_first_page
 from turso_sync_nb.engine.fetch import FETCH_ATTEMPTS, FIRST_PAGE, at_any_time, check_revision, fetch_pages
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError, RevisionGoneError
+from turso_sync_nb.generators import ended
 from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.storage.pages.next_base import NextBase
 from turso_sync_nb.units import LOCK_PAGE, PageId, pages_of_bytes
@@ -220,13 +221,14 @@ def _complete(replica: Replica, next_base: NextBase, revision: str, expected: Bi
 
 def _only(pages: Iterator[tuple[PageId, bytes]], expected: BitMap) -> Iterator[tuple[PageId, bytes]]:
     """Pass ``pages`` on, refusing one that was not asked for."""
-    for page_id, data in pages:
-        if page_id not in expected:
-            raise ProtocolError(
-                f"read page {page_id}: the remote sent a page that was not asked for",
-                hint="check that the address is a Turso sync server",
-            )
-        yield page_id, data
+    with ended(pages):
+        for page_id, data in pages:
+            if page_id not in expected:
+                raise ProtocolError(
+                    f"read page {page_id}: the remote sent a page that was not asked for",
+                    hint="check that the address is a Turso sync server",
+                )
+            yield page_id, data
 
 
 def _need(update: RemoteUpdate, wanted: BitMap) -> None:

@@ -21,6 +21,7 @@ from turso_sync_nb.engine.outbox import database
 from turso_sync_nb.engine.pull import brought
 from turso_sync_nb.engine.remote_update import RemoteUpdate, fetch_update
 from turso_sync_nb.errors import UsageError
+from turso_sync_nb.generators import ended
 from turso_sync_nb.storage.pages.next_base import NextBase
 from turso_sync_nb.storage.pages.page_file import PageFile
 from turso_sync_nb.storage.vfs.snapshot import Snapshot
@@ -145,9 +146,10 @@ class _Noting:
 
     def fetch(self, pages: BitMap) -> Iterator[tuple[PageId, bytes]]:
         """Yield every page of ``pages``."""
-        for page, data in self.source.fetch(pages):
-            self.arrived[page] = data
-            yield page, data
+        with ended(self.source.fetch(pages)) as fetched:
+            for page, data in fetched:
+                self.arrived[page] = data
+                yield page, data
 
 
 def apply_changes(replica: Replica, changes: RemoteChanges, options: PullOptions) -> PullReport:

@@ -27,6 +27,7 @@ from turso_sync_nb.engine.remote_update import RemoteUpdate, fetch_update_with, 
 from turso_sync_nb.engine.reports import Difference, VerifyReport
 from turso_sync_nb.engine.state_diff import changes_between
 from turso_sync_nb.errors import ReplicaError, UsageError
+from turso_sync_nb.generators import ended
 from turso_sync_nb.protocol.pipeline import Execute, ExecuteResponse, SqlError, Stmt
 from turso_sync_nb.storage.pages.next_base import NextBase
 from turso_sync_nb.storage.vfs.snapshot import Snapshot
@@ -117,9 +118,10 @@ class _Run:
     def compare_pages(self, pages: BitMap) -> None:
         """Compare ``pages``, those left out that were compared already."""
         store, revision = self.replica.store, self.replica.metadata.revision
-        for page, data in fetch_pages(self.replica.need_remote(), revision, pages - self._seen):
-            if comparable(page, data) != comparable(page, store.base(page)):
-                self.differing.add(page)
+        with ended(fetch_pages(self.replica.need_remote(), revision, pages - self._seen)) as fetched:
+            for page, data in fetched:
+                if comparable(page, data) != comparable(page, store.base(page)):
+                    self.differing.add(page)
         self._seen |= pages
         self.compared = len(self._seen)
 

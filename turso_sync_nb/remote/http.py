@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import httpx
 
 from turso_sync_nb.errors import ProtocolError, RemoteError, RemoteFailedError, RemoteRefusedError, UsageError
+from turso_sync_nb.generators import ended
 from turso_sync_nb.protocol.pipeline import decode_response, encode_request
 from turso_sync_nb.protocol.pull_updates import DATABASE_HEADER, PullDecoder, PullHeader
 from turso_sync_nb.remote.address import (
@@ -182,8 +183,7 @@ class HttpRemote:
             "headers": {"accept-encoding": "identity", "user-agent": USER_AGENT},
             "transport": _Lent(transport) if transport else None,
         }
-        self._read_s = limits.read_s
-        self._connect_s = limits.connect_s
+        self._read_s, self._connect_s = limits.read_s, limits.connect_s
         here = self.saved_url is not None and is_loopback(self.saved_url)
         self._compression = Compression(wanted=not here if compress is None else compress)
         self._resolver = None if transport else Resolver()
@@ -298,7 +298,7 @@ class HttpRemote:
 
         waits_s = (request.long_poll_timeout_ms or 0) / 1000
         call = _Call("/pull-updates", request.encode(), _PROTOBUF, repeatable=True, waits_s=waits_s)
-        with self._answer(call, begin) as answer:
+        with self._answer(call, begin) as answer, ended(answer.pages()):
             yield answer
 
     @contextmanager
@@ -426,14 +426,18 @@ class HttpRemote:
     def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
         """Yield the body as it arrives, counted; a body that ends too early is an error."""
         _refuse_closed(response)
-        try:
-            for chunk in response.iter_raw():
-                self.traffic.received(len(chunk))
-                yield chunk
-                _refuse_closed(response)
-        except httpx.HTTPError as error:
-            response.request.extensions[EXTENSION].refuse_stopped()
-            raise of_transport(error, self._shown(response)) from None
+        with ended(response.iter_raw()) as arriving:
+            try:
+                for chunk in arriving:
+                    self.traffic.received(len(chunk))
+                    yield chunk
+                    _refuse_closed(response)
+            except GeneratorExit:  # before what is collected then would wait for it
+                response.close()
+                raise
+            except httpx.HTTPError as error:
+                response.request.extensions[EXTENSION].refuse_stopped()
+                raise of_transport(error, self._shown(response)) from None
 
     def _body(self, response: httpx.Response) -> bytes:
         body = b"".join(self._chunks(response))
@@ -458,8 +462,9 @@ class HttpRemote:
 
     def _error_text(self, response: httpx.Response) -> str:
         body = b""
-        with suppress(RemoteError):  # the status says enough when its text cannot be had
-            for chunk in self._chunks(response):
+        # the status says enough when its text cannot be had
+        with suppress(RemoteError), ended(self._chunks(response)) as chunks:
+            for chunk in chunks:
                 body += chunk
                 if len(body) > ERROR_BODY_MAX:
                     break
@@ -486,9 +491,10 @@ def _refuse_closed(response: httpx.Response) -> None:
 def _pages(
     decoder: PullDecoder, first: Iterator[tuple[PageId, bytes]], chunks: Iterator[bytes]
 ) -> Iterator[tuple[PageId, bytes]]:
-    yield from first
-    for chunk in chunks:
-        yield from decoder.feed(chunk)
+    with ended(chunks):
+        yield from first
+        for chunk in chunks:
+            yield from decoder.feed(chunk)
     try:
         decoder.finish()
     except ProtocolError as error:

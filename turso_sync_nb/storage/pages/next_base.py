@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from turso_sync_nb.errors import ProtocolError
+from turso_sync_nb.generators import ended
 from turso_sync_nb.progress import PAGES, report_progress
 from turso_sync_nb.storage.pages.page_file import PageFile
 from turso_sync_nb.storage.pages.page_store import admitted
@@ -44,14 +45,16 @@ class NextBase:
 
     def _checked(self, pages: Iterable[tuple[PageId, bytes]]) -> Iterable[tuple[PageId, bytes]]:
         here = self.pages.copy()
-        for page, data in pages:
-            if page in here:
-                raise ProtocolError(
-                    f"read page {page}: it came twice", hint="try again; the server's answers are damaged"
-                )
-            here.add(page)
-            report_progress(PAGES, 1)
-            yield page, admitted(page, data, self.db_pages)
+        with ended(pages):
+            for page, data in pages:
+                if page in here:
+                    raise ProtocolError(
+                        f"read page {page}: it came twice",
+                        hint="try again; the server's answers are damaged",
+                    )
+                here.add(page)
+                report_progress(PAGES, 1)
+                yield page, admitted(page, data, self.db_pages)
 
     def read(self, page: PageId) -> bytes:
         """Return the content of ``page``, which is here."""

@@ -16,6 +16,7 @@ import zstandard
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import ReplicaBrokenError
+from turso_sync_nb.generators import ended
 from turso_sync_nb.platforms import read_at, sync_descriptor, write_at
 from turso_sync_nb.storage.files.durable import mapped_os_errors, sync_folder
 from turso_sync_nb.units import PAGE_SIZE, PageId
@@ -53,16 +54,17 @@ class PageFile:
         What came before an error of the iterable stays.
         """
         waiting: dict[PageId, bytes] = {}
-        try:
-            for page, data in pages:
-                if page in self._places or page in waiting:
-                    continue
-                waiting[page] = zstandard.compress(data, _LEVEL) if self._compressed else data
-                if len(waiting) == _WRITTEN_TOGETHER:
-                    full, waiting = waiting, {}
-                    self._write(full)
-        finally:
-            self._write(waiting)
+        with ended(pages):
+            try:
+                for page, data in pages:
+                    if page in self._places or page in waiting:
+                        continue
+                    waiting[page] = zstandard.compress(data, _LEVEL) if self._compressed else data
+                    if len(waiting) == _WRITTEN_TOGETHER:
+                        full, waiting = waiting, {}
+                        self._write(full)
+            finally:
+                self._write(waiting)
 
     def _write(self, bodies: dict[PageId, bytes]) -> None:
         if not bodies:

@@ -14,14 +14,14 @@ Rules of this file:
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Final
 
 import apsw
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import ProtocolError, ReplicaBrokenError, ReplicaError
+from turso_sync_nb.generators import ended
 from turso_sync_nb.progress import PAGES, report_progress
 from turso_sync_nb.storage.files.durable import mapped_os_errors, sync_folder
 from turso_sync_nb.storage.files.folder import SQLITE_MAGIC
@@ -167,9 +167,7 @@ class PageStore:
         batch: dict[PageId, bytes] = {}
         with self._lock:
             base_image = self._base_images
-        with ExitStack() as end:
-            if isinstance(pages, Generator):
-                end.callback(pages.close)
+        with ended(pages):
             try:
                 for page_id, data in pages:
                     batch.setdefault(page_id, admitted(page_id, data, self.page_map.db_pages))

@@ -9,13 +9,12 @@ whose lock is free is over, whether or not it was struck off the list.
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pyroaring import BitMap
 
 from turso_sync_nb.errors import RemoteFailedError
+from turso_sync_nb.generators import ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,9 +157,7 @@ class SingleFlight:
 
 def _until(pages: Iterator[Page], stopped: Callable[[], bool]) -> Iterator[Page]:
     """Pass ``pages`` on until ``stopped``; their request is closed then."""
-    with ExitStack() as end:
-        if isinstance(pages, Generator):
-            end.callback(pages.close)
+    with ended(pages):
         for page in pages:
             yield page
             if stopped():
