@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
+REPLICAS: Final = 3
 URL: Final = "http://127.0.0.1:1"
 APPLIED: Final = ("pending", "refused")
 RAN: Final = 6
@@ -43,13 +44,14 @@ def one_vote(change: Any) -> Any:
 
 POLICIES: Final = ("last-push-wins", "last-push-wins", "remote-wins", "reject", prefer_local)
 REFUSALS: Final = (
-    "generated columns",  # of a row that a REPLACE removes
-    "the remote cannot do it so",  # of an ALTER whose table the server would define otherwise
-    "foreign key mismatch",  # of a REPLACE, which looks for rows to remove where SQLite sees that none can be
-    "cannot be told from",  # an attempt without an outcome beside a trigger that does the same
-    "the remote cannot do it so",  # tursodb, which would lose a rule of the table
+    ("generated columns", "REPLACE "),  # of a row that it removes
+    ("foreign key mismatch", "REPLACE "),  # which looks for rows to remove where SQLite sees that none can be
+    ("the remote cannot do it so", "ALTER TABLE "),  # of a table that the server would define otherwise
+    ("cannot be told from", ""),  # an attempt without an outcome beside a trigger that does the same
+    ("cannot store ", " ON CONFLICT "),  # in a STRICT table, of a row in another's way before its types count
+    ("cannot store ", "INSERT OR IGNORE "),
 )
-"""Parts of the messages with which a statement may be refused that plain SQLite runs."""
+"""Parts of the messages with which a statement that has such words is refused, and plain SQLite runs it."""
 
 
 class Peer:
@@ -57,6 +59,7 @@ class Peer:
 
     def __init__(self, who: int, folder: Path, chance: Random, shared: str, *, transforms: bool) -> None:
         self.who, self.home, self.lives = who, folder, 0
+        self.others = [other for other in range(REPLICAS) if other != who]
         self.policy = chance.choice((*POLICIES, self.prefer_local_if_it_can))
         self.options: dict[str, Any] = {"conflict_policy": self.policy}
         if chance.random() < 1 / 3:
@@ -165,7 +168,7 @@ class Peer:
             if not self.db.in_transaction:
                 self.rolled_back()
             raise refused
-        is_known = any(part in str(refused) for part in REFUSALS)
+        is_known = any(part in str(refused) and word in sql for part, word in REFUSALS)
         if refused is not None and (is_known or not isinstance(refused, apsw.Error)):
             if not is_known:
                 raise WrongError(f"refused {sql[:200]!r}: {refused}")
@@ -231,7 +234,18 @@ class Peer:
         if self.is_restored:
             return
         if wrong := self._difference():
-            raise WrongError(f"replica {self.who} shows {wrong}")
+            if not self.is_hindered():
+                raise WrongError(f"replica {self.who} shows {wrong}")
+            self.is_restored = True
+
+    def is_hindered(self) -> bool:
+        """Return whether another's trigger or view, of a table that is gone, is in the way of an ALTER.
+
+        SQLite refuses it in a database that has both, so it is set aside, with all that goes on from it.
+        """
+        others = tuple(f"error in {kind} p{who}_" for kind in ("trigger", "view") for who in self.others)
+        listed = self.db.changes().to_dict("records")
+        return any(one["state"] == "aside" and one["reason"].startswith(others) for one in listed)
 
     def _difference(self) -> str:
         return self.rows.difference(self.who, self.run) or self.mirror.difference(self.run)

@@ -161,7 +161,7 @@ def statement(rnd: Random, found: list[Table], names: Names, taste: Taste) -> St
     if not found or kind < taste.schema:
         return _schema_change(rnd, found, names, taste), ()
     if kind < taste.schema + taste.trigger:
-        return _trigger(rnd, found, names), ()
+        return _trigger(rnd, found, names, taste), ()
     (make,) = rnd.choices((_insert, _update, _delete, _upsert, _copy), taste.makers)
     sql, arguments = make(rnd, rnd.choice(found), taste.values)
     return rnd.choice(_BEFORE) + sql, arguments
@@ -175,7 +175,7 @@ def definition(
         kind, name = rnd.choice(objects)
         return f'DROP {kind} "{name}"'
     if found and rnd.randrange(2):
-        return _trigger(rnd, found, names)
+        return _trigger(rnd, found, names, taste)
     return _schema_change(rnd, found, names, taste)
 
 
@@ -271,7 +271,7 @@ def _schema_change(rnd: Random, found: list[Table], names: Names, taste: Taste) 
     return rnd.choice(changes)
 
 
-def _trigger(rnd: Random, found: list[Table], names: Names) -> str:
+def _trigger(rnd: Random, found: list[Table], names: Names, taste: Taste) -> str:
     """Return a statement that makes or drops a trigger."""
     when = rnd.choice(("AFTER", "AFTER", "BEFORE"))
     name = f'"{names.prefix}g{rnd.randrange(3)}"'
@@ -285,7 +285,10 @@ def _trigger(rnd: Random, found: list[Table], names: Names) -> str:
         when = "AFTER"  # before it SQLite leaves undefined which key it will choose
     if event == "UPDATE" and rnd.randrange(3) == 0:
         event = f'UPDATE OF "{column}"'
-    log = f'INSERT INTO "{names.log}" (what) VALUES (\'{event[:6]} \' || quote({row}."{column}"))'
+    value = f'{row}."{column}"'
+    # tursodb writes a real in its own way
+    shown = "quote(%s)" if taste.is_sqlite else "CASE typeof(%s) WHEN 'real' THEN 'real' ELSE quote(%s) END"
+    log = f"INSERT INTO \"{names.log}\" (what) VALUES ('{event[:6]} ' || {shown.replace('%s', value)})"
     bodies = [log, log]
     if event.startswith("DELETE") or "UPDATE" in event:
         bodies.append(f"{log}; SELECT RAISE(IGNORE)")

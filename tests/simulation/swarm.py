@@ -8,7 +8,8 @@ from __future__ import annotations
 import random
 from typing import Final
 
-from world import REPLICAS, STEPS, Step
+from peer import REPLICAS
+from world import STEPS, Step
 
 ALWAYS: Final = ("statement", "push", "pull", "sync")
 """Kinds without which nothing comes about."""

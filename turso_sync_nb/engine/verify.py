@@ -75,6 +75,8 @@ def verify(replica: Replica, options: PullOptions, *, sample: int | None, repair
         if run.compared < len(here):
             beyond = format_size((len(here) - run.compared) * PAGE_SIZE)
             run.left_out.append(f"{beyond} that is here, beyond the sample")
+        if changed := replica.store.undo.pages | replica.store.page_map.local_only:
+            run.left_out.append(f"{format_size(len(changed) * PAGE_SIZE)} as changes made here left it")
         if absent := replica.metadata.db_pages - len(here):
             run.left_out.append(f"{format_size(absent * PAGE_SIZE)} that is not here")
         spent = meter.spent()
