@@ -125,6 +125,19 @@ def test_nothing_waits_and_the_database_file_is_lost(replica, tmp_path, damage):
     assert db.push().transactions == 1
 
 
+@pytest.mark.parametrize("length", [1, 8192])
+def test_a_database_file_cut_beside_a_log_with_changes(replica, server, tmp_path, length):
+    """A replica that was never closed: its changes are kept, or the cut is named; no hint gives them up."""
+    folder = tmp_path / "mine"
+    subprocess.run([sys.executable, "-c", WRITE, str(folder), server.url], check=True)
+    os.truncate(folder / "main.db", length)
+    files = kept_files(folder)
+    with pytest.raises(tsn.ReplicaBrokenError, match="its database file was cut") as refused:
+        replica("mine")
+    assert "nothing was removed: restore the folder" in refused.value.hint
+    assert files <= kept_files(folder)
+
+
 def test_a_stop_before_the_first_change_is_no_loss(replica, server, tmp_path):
     """A process that ended after it announced a write and before its first commit lost nothing."""
     db = replica("mine")

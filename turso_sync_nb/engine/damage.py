@@ -18,9 +18,9 @@ from turso_sync_nb.errors import ReplicaBrokenError, ReplicaError, RevisionGoneE
 from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.storage.files.metadata import save_metadata
 from turso_sync_nb.storage.format.wal_frames import log_salts
-from turso_sync_nb.storage.pages.page_file import good_bytes
+from turso_sync_nb.storage.pages.page_file import good_bytes, good_pages
 from turso_sync_nb.storage.pages.page_map import PageMap
-from turso_sync_nb.units import PageId
+from turso_sync_nb.units import PAGE_SIZE, PageId
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def damage_of(folder: ReplicaFolder, metadata: Metadata) -> str:
     if not folder.main.exists():
         return "its database file is gone"
     logged = _size_of(folder.wal) > 0
-    salts = log_salts(folder.wal)
+    salts, page_map = log_salts(folder.wal), PageMap.load(folder.page_map)
     found = {
         "its log is gone": metadata.log != "" and not salts,
         "its log was replaced by another one": metadata.log != "" and salts not in ("", metadata.log),
@@ -55,13 +55,20 @@ def damage_of(folder: ReplicaFolder, metadata: Metadata) -> str:
         "another program moved its log": metadata.writing and not logged and metadata.stamp is None,
         "its undo is gone": metadata.undo_bytes > 0 and not folder.undo.exists(),
         "its undo is damaged": good_bytes(folder.undo) < metadata.undo_bytes,
-        "its page map is gone": PageMap.load(folder.page_map) is None,
+        "its page map is gone": page_map is None,
+        "its database file was cut": page_map is not None and _is_cut(folder, page_map),
     }
     return next((what for what, is_so in found.items() if is_so), "")
 
 
 def _size_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+def _is_cut(folder: ReplicaFolder, page_map: PageMap) -> bool:
+    """Return whether the base image ends before a page of it; SQLite may have cut off what the undo has."""
+    pages = page_map.resident - good_pages(folder.undo)
+    return bool(pages) and folder.main.stat().st_size < (pages.max() + 1) * PAGE_SIZE
 
 
 def without_base(

@@ -160,6 +160,14 @@ def good_bytes(path: Path) -> int:
         return max((at + length for _, at, length in _records(file.fileno())), default=0)
 
 
+def good_pages(path: Path) -> BitMap:
+    """Return the pages in the file of pages at ``path`` up to its first damaged record; it is only read."""
+    if not path.exists():
+        return BitMap()
+    with path.open("rb") as file:
+        return BitMap(page for page, _, _ in _records(file.fileno()))
+
+
 def _records(descriptor: int) -> Iterator[tuple[int, int, int]]:
     """Yield page, place and length of each record, up to the first that is not whole."""
     start, end = 0, os.fstat(descriptor).st_size
