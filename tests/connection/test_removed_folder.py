@@ -48,6 +48,25 @@ def test_nothing_is_written_after_its_folder(db, tmp_path):
         db.export(tmp_path / "out.db")
 
 
+def test_nothing_is_written_beside_a_folder_that_took_its_place(embedded, people, connect):
+    """Each verb says so in one line; all that was committed is in the folder that was moved away."""
+    db = connect(embedded(people).url)
+    db.execute("UPDATE person SET city = 'Bern' WHERE id = 1")
+    db.commit()
+    moved = db.path.with_name("moved")
+    db.path.rename(moved)
+    shutil.copytree(moved, db.path)
+    for write in (*WRITES.values(), lambda db: db.pull(), lambda db: db.checkpoint()):
+        with pytest.raises(tsn.ReplicaError, match="another folder took its place while it was open"):
+            write(db)
+    with pytest.raises(tsn.ReplicaError, match="took its place"):
+        db.close()
+    for path in (moved, db.path):
+        there = tsn.connect(path)
+        assert len(there.changes()) == 1
+        there.close()
+
+
 def test_a_transaction_amid_which_the_folder_goes_is_not_committed(db):
     """COMMIT is refused: what it would write is nowhere."""
     db.execute("INSERT INTO person (id, name) VALUES (99999, 'x')")

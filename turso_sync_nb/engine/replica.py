@@ -146,6 +146,7 @@ class Replica:
     def verb(self) -> Iterator[None]:
         """Do one verb at a time, what an earlier one left unfinished first."""
         with self.verbs.one():
+            self.folder.check_there()
             self._finish_publication()  # before the files that it needs are begun anew
             yield
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import ReplicaBrokenError, ReplicaBusyError, ReplicaError
@@ -48,6 +48,8 @@ class ReplicaFolder:
     path: Path
     created: bool = False
     made_folder: bool = False
+    _opened: list[tuple[int, int]] = field(default_factory=list, compare=False, repr=False)
+    """Device and inode of the base image while it is open."""
 
     @property
     def main(self) -> Path:
@@ -171,13 +173,28 @@ class ReplicaFolder:
             )
         return folder
 
+    def note_opened(self) -> None:
+        """Remember which file the base image is, now that it is open."""
+        status = self.main.stat()
+        self._opened[:] = [(status.st_dev, status.st_ino)]
+
     def check_there(self) -> None:
         """Refuse to go on where the folder is gone: SQLite would write to files that have no name any more.
 
         Raises:
-            ReplicaError: it was removed.
+            ReplicaError: it was removed, or another one took its place.
         """
-        if not self.main.exists():
+        try:
+            status = self.main.stat()
+        except FileNotFoundError:
+            status = None
+        if status is not None and self._opened not in ([], [(status.st_dev, status.st_ino)]):
+            raise ReplicaError(
+                f"use replica {self.path}: another folder took its place while it was open",
+                hint="connect again for what is there now; what waited to be pushed is in the folder that "
+                "was moved away, if that is still somewhere",
+            )
+        if status is None:
             raise ReplicaError(
                 f"use replica {self.path}: its folder was removed while it was open",
                 hint="connect again: it is fetched anew; what waited to be pushed went with the folder",

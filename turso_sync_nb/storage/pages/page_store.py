@@ -105,6 +105,7 @@ class PageStore:
                 f"open {folder.main}: {error}", hint="check the permissions of the replica's folder"
             ) from error
         try:
+            folder.note_opened()
             self._check_size()
         except BaseException:
             self._file.xClose()
