@@ -169,6 +169,7 @@ class Peer:
                 self.rolled_back()
             raise refused
         is_known = any(part in str(refused) and word in sql for part, word in REFUSALS)
+        is_known |= self._is_of_others(str(refused))
         if refused is not None and (is_known or not isinstance(refused, apsw.Error)):
             if not is_known:
                 raise WrongError(f"refused {sql[:200]!r}: {refused}")
@@ -243,9 +244,12 @@ class Peer:
 
         SQLite refuses it in a database that has both, so it is set aside, with all that goes on from it.
         """
-        others = tuple(f"error in {kind} p{who}_" for kind in ("trigger", "view") for who in self.others)
         listed = self.db.changes().to_dict("records")
-        return any(one["state"] == "aside" and one["reason"].startswith(others) for one in listed)
+        return any(one["state"] == "aside" and self._is_of_others(one["reason"]) for one in listed)
+
+    def _is_of_others(self, reason: str) -> bool:
+        kinds = ("trigger", "view")
+        return reason.startswith(tuple(f"error in {kind} p{who}_" for kind in kinds for who in self.others))
 
     def _difference(self) -> str:
         return self.rows.difference(self.who, self.run) or self.mirror.difference(self.run)
