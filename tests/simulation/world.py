@@ -430,6 +430,8 @@ class World:
         there = self.contents(self.rows)
         for peer in self.peers:
             peer.look()
+            if peer.is_restored:
+                self.adopt(peer)
             self.acknowledged(peer)
             here = self.contents(peer.run)
             if differs := [name for name in here.keys() | there.keys() if here.get(name) != there.get(name)]:

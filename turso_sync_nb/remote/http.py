@@ -461,8 +461,7 @@ class HttpRemote:
         raise ProtocolError("read header: it did not arrive", hint="check the address")
 
     def _error_text(self, response: httpx.Response) -> str:
-        body = b""
-        # the status says enough when its text cannot be had
+        body = b""  # the status says enough when its text cannot be had
         with suppress(RemoteError), ended(self._chunks(response)) as chunks:
             for chunk in chunks:
                 body += chunk
