@@ -31,6 +31,13 @@ SWATCHES = """
     .map(each => getComputedStyle(each).backgroundColor)
 """
 
+CUT_ERRORS = """(() => {
+    const sight = document.querySelector('.tsn-editor .tsn-scroller').getBoundingClientRect();
+    return [...document.querySelectorAll('.tsn-error')].map(each => each.getBoundingClientRect()).filter(
+        ({left, right, bottom}) => left < sight.left || right > sight.right || bottom > sight.bottom);
+})()"""
+"""Errors in cells that reach out of the sight of the grid."""
+
 
 @pytest.fixture
 def db(people, tmp_path):
@@ -230,6 +237,12 @@ def test_narrow_and_wide_places(place_of, widgets, lab_shots, width):
     for button in place.page.locator(".tsn-buttons button:visible").all():
         box = button.bounding_box()
         assert 0 <= box["x"] < box["x"] + box["width"] <= width
+    for row in (1, 17):
+        place.page.locator(".tsn-row").nth(row).locator(".tsn-cell").nth(3).click()
+        place.page.keyboard.type("abc")
+        place.page.keyboard.press("Enter")
+        place.wait(place.page.locator(f".tsn-row:nth-child({row + 1}) .tsn-error"))
+    assert place.page.evaluate(CUT_ERRORS) == []
 
 
 def test_forced_colours(place_of, widgets, lab_shots):

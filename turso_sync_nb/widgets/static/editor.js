@@ -197,7 +197,7 @@ function render({ model, el }) {
     for (const error of body.querySelectorAll(".tsn-error")) {
       error.style.maxWidth = `${Math.min(320, width - 24)}px`;
       const cell = error.parentElement.getBoundingClientRect(), own = error.getBoundingClientRect();
-      error.style.left = `${Math.max(sight.left + 2, Math.min(cell.left, sight.left + width - own.width - 2)) - cell.left}px`;
+      error.style.left = `${Math.max(sight.left + 2, Math.min(cell.left, sight.left + width - own.width - 2)) - cell.left - error.parentElement.clientLeft}px`;
       const isLow = cell.bottom + own.height > sight.top + scroller.clientHeight && cell.top - own.height > top;
       Object.assign(error.style, isLow ? { top: "auto", bottom: "100%" } : { top: "100%", bottom: "auto" });
     }
