@@ -14,13 +14,16 @@ import tempfile
 import threading
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pandas as pd
+import polars as pl
 from figures import Figure, compared, in_turns, timed
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from million import million_rows
 from stalling import StallingRemote
 
 import turso_sync_nb as tsn
@@ -29,38 +32,43 @@ from turso_sync_nb.jupyter import load_ipython_extension, unload_ipython_extensi
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ROWS: Final = 1_000_000
 CELLS: Final = 200
 STOPS: Final = 10
 OVERHEAD_LIMIT_S: Final = 0.005
 STOP_LIMIT_S: Final = 0.5
 FRAME_LIMIT: Final = 0.4
+ARROW_LIMIT: Final = 0.25
 ENDLESS: Final = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
-SCHEMA: Final = f"""
-CREATE TABLE small (a, b); INSERT INTO small VALUES (1, 'x'), (2, 'y');
-CREATE TABLE large (id INTEGER PRIMARY KEY, a INTEGER, b REAL, c TEXT, d TEXT);
-WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
-INSERT INTO large SELECT i, i * 7 % 1000, i / 3.0, 'text ' || i, CASE WHEN i % 3 THEN 'often' END FROM n;
-"""
 
 
 def figures() -> list[Figure]:
     """Return the lines."""
     with tempfile.TemporaryDirectory() as folder:
-        database = Path(folder) / "cells.db"
-        with closing(sqlite3.connect(database)) as raw:
-            raw.executescript(SCHEMA)
+        database = million_rows(Path(folder) / "cells.db")
         with tsn.server.LocalServer(database) as server:
             replica = Path(folder) / "replica"
             with closing(tsn.connect(replica, server.url)) as db, closing(sqlite3.connect(database)) as other:
-                large = "SELECT * FROM large"
-                pairs = in_turns(
-                    lambda: timed(lambda: db.query(large)),
-                    lambda: timed(lambda: pd.read_sql_query(large, other)),
-                    pairs=5,
-                )
-            frame = compared("a million rows into pandas", *pairs, peer="read_sql_query", limit=FRAME_LIMIT)
-            return [overhead(replica, database), frame, *stops(Path(folder), server.url)]
+                found = frames(db, other)
+            return [overhead(replica, database), *found, *stops(Path(folder), server.url)]
+
+
+def frames(db: tsn.Connection, other: sqlite3.Connection) -> list[Figure]:
+    """Return the lines for the same rows as a frame of each library, beside pandas' own way to them."""
+    large = "SELECT * FROM large"
+    makers: tuple[tuple[str, Callable[[], object], float], ...] = (
+        ("pandas", lambda: db.query(large), FRAME_LIMIT),
+        ("Arrow", lambda: db.arrow(large), ARROW_LIMIT),
+        ("polars", lambda: pl.from_arrow(db.arrow(large)), ARROW_LIMIT),
+    )
+    return [
+        compared(
+            f"a million rows into {library}",
+            *in_turns(partial(timed, make), lambda: timed(lambda: pd.read_sql_query(large, other)), pairs=5),
+            peer="read_sql_query",
+            limit=limit,
+        )
+        for library, make, limit in makers
+    ]
 
 
 def overhead(replica: Path, database: Path) -> Figure:

@@ -27,6 +27,7 @@ PUSH_PAIRS: Final = 5
 PUSH_LIMITS: Final = {"inserts": 0.5, "updates": 0.35}
 PULL_PAIRS: Final = 9
 PULL_LIMIT: Final = 0.8
+LONG_LOG_PAIRS: Final = 5
 PENDING: Final = 500
 PAGES: Final = 600
 BLOCK_BYTES: Final = 3_500
@@ -37,7 +38,7 @@ BLOCKS: Final = 3_000
 
 def figures() -> list[Figure]:
     """Return the lines."""
-    return [*pushed(), pulled()]
+    return [*pushed(), pulled(), pulled(long_log=True)]
 
 
 def pushed() -> list[Figure]:
@@ -70,8 +71,8 @@ def pushed() -> list[Figure]:
         ]
 
 
-def pulled() -> Figure:
-    """Pull changed pages while changes wait to be pushed."""
+def pulled(*, long_log: bool = False) -> Figure:
+    """Pull changed pages while changes wait to be pushed; ``long_log``: after rows were pushed from here."""
     with (
         tempfile.TemporaryDirectory() as name,
         tursodb_server(Path(name), blocks(Path(name) / "source.db")) as server,
@@ -79,54 +80,74 @@ def pulled() -> Figure:
         closing(turso.sync.connect(f"{name}/replica.db", remote_url=server.url)) as theirs,
         ExitStack() as ending,
     ):
-        for db in (ours, theirs):
-            db.executemany(
-                "INSERT INTO note(body) VALUES (?)", [(f"a change that waits: {i}",) for i in range(PENDING)]
-            )
-            db.commit()
         remote = HttpRemote(server.url)
         ending.callback(remote.close)
-        news = News(remote, range(1, BLOCKS + 1, BLOCKS // PAGES))
+        sides: dict[str, Replica] = {"ours": ours, "theirs": theirs}
+        news = News(remote, sides, range(1, BLOCKS + 1, BLOCKS // PAGES), long_log=long_log)
 
         def our_pull() -> None:
             report = ours.pull()
-            assert PAGES <= report.pages <= PAGES + 5, report
+            assert report.pages >= PAGES if long_log else PAGES <= report.pages <= PAGES + 5, report
             assert report.replayed == 1, report
 
         mine, other = in_turns(
             lambda: news.pulled("ours", our_pull),
             lambda: news.pulled("theirs", theirs.pull),
-            pairs=PULL_PAIRS,
+            pairs=LONG_LOG_PAIRS if long_log else PULL_PAIRS,
         )
     what = f"pull of {PAGES} pages, {PENDING} changes waiting"
+    what += f", {ROWS:,} pushed rows in the log" if long_log else ""
     return compared(what, mine, other, peer="pyturso", limit=PULL_LIMIT)
 
 
 def blocks(path: Path) -> Path:
-    """Make a database of rows that have a page each, and a table to write to; return its path."""
+    """Make a database of rows that have a page each, and tables to write to; return its path."""
     with closing(apsw.Connection(str(path))) as db, db:
         db.execute("CREATE TABLE block(id INTEGER PRIMARY KEY, body BLOB NOT NULL)")
         db.execute("CREATE TABLE note(id INTEGER PRIMARY KEY, body TEXT)")
         body = "INSERT INTO block(body) VALUES (randomblob(?))"
         db.executemany(body, ((BLOCK_BYTES,) for _ in range(BLOCKS)))
-    return path
+    return made(path, "ours", "theirs")
 
 
 class News:
-    """Changes the same rows of ``block`` on the remote before each pull, once for both sides."""
+    """Changes the same rows of ``block`` on the remote before each pull, once for both sides.
 
-    def __init__(self, remote: HttpRemote, rows: range) -> None:
+    Changes wait on each side. ``long_log``: before them each has pushed rows since its last pull.
+    """
+
+    def __init__(self, remote: HttpRemote, sides: dict[str, Replica], rows: range, *, long_log: bool) -> None:
         self._remote = remote
+        self._sides = sides
         self._rows = rows
-        self._have: set[str] = {"ours", "theirs"}
+        self._long_log = long_log
+        self._first_row = itertools.count(1, ROWS)
+        self._have: set[str] = set(sides)
+        if not long_log:
+            self._have_wait()
 
     def pulled(self, side: str, pull: Callable[[], object]) -> float:
         """Return the seconds that ``pull`` takes to bring what is new to ``side``."""
         if side in self._have:
+            if self._long_log:
+                self._push_rows()
+                self._have_wait()
             self._change()
             self._have.clear()
         self._have.add(side)
         return timed(pull)
+
+    def _push_rows(self) -> None:
+        first = next(self._first_row)
+        for side, db in self._sides.items():
+            fill(db, side, first)
+            db.push()
+
+    def _have_wait(self) -> None:
+        waiting = [(f"a change that waits: {number}",) for number in range(PENDING)]
+        for db in self._sides.values():
+            db.executemany("INSERT INTO note(body) VALUES (?)", waiting)
+            db.commit()
 
     def _change(self) -> None:
         keys = ",".join(map(str, self._rows))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import bootstrap
+import browsing
 import capture
 import cells
 import distance
@@ -44,6 +45,7 @@ PARTS: Final[dict[str, Callable[[ServerProcess, Path], list[Figure]]]] = {
     "sync": lambda *_: push_pull.figures(),
     "server": lambda *_: serving.figures(),
     "cells": lambda *_: cells.figures(),
+    "browsing": lambda _, database: browsing.figures(database.parent),
     "start": lambda *_: start.figures(),
     "memory": lambda server, _: memory.figures(server.url),
 }
