@@ -247,3 +247,31 @@ def test_memory_does_not_grow_with_the_body():
         tracemalloc.stop()
     decoder.finish()
     assert peak < 1_000_000
+
+
+PAGE_IDS = [1, 0, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152, PAGES_MAX - 1, 2]
+
+
+def test_usual_pages_are_read_without_the_generated_class(monkeypatch) -> None:
+    """All but the first, whatever the length of their ids and wherever chunks end; others go the long way."""
+    body = encode_header(PullHeader("r", PAGES_MAX)) + b"".join(
+        page_message(id_, page(7)) for id_ in PAGE_IDS
+    )
+    parsed: list[int] = []
+    from_string = wire.PageMessage.FromString
+
+    class Counted:
+        @staticmethod
+        def FromString(message: bytes) -> object:  # noqa: N802 - protobuf's name
+            parsed.append(len(message))
+            return from_string(message)
+
+    monkeypatch.setattr(wire, "PageMessage", Counted)
+    for chunk in (1000, 4107, len(body)):
+        decoder, found = PullDecoder(), []
+        for at in range(0, len(body), chunk):
+            found += decoder.feed(body[at : at + chunk])
+        decoder.finish()
+        assert [page_id for page_id, _ in found] == PAGE_IDS
+        assert {data for _, data in found} == {page(7)}
+    assert parsed == [4099, 4105] * 3  # the first, and one whose id has five digits

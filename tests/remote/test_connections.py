@@ -9,6 +9,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from weakref import WeakSet, ref
 
 import pytest
 from scripted import CERTIFICATE, WHOLE, Scripted, answer
@@ -16,6 +17,7 @@ from scripted import CERTIFICATE, WHOLE, Scripted, answer
 from turso_sync_nb.errors import RemoteUnreachableError, SyncError, UsageError
 from turso_sync_nb.protocol.pull_updates import PullHeader, PullRequest, encode_header, encode_page
 from turso_sync_nb.remote.http import HttpRemote
+from turso_sync_nb.remote.in_flight import Call
 from turso_sync_nb.remote.retry import RetryPolicy
 from turso_sync_nb.remote.traffic import TrafficCount
 from turso_sync_nb.units import PageId
@@ -240,3 +242,20 @@ def test_logs_show_no_token(connect, caplog):
     assert "pull-updates" in caplog.text
     assert "secret-of-mine" not in caplog.text
     assert "a2V5" not in caplog.text
+
+
+def test_much_is_taken_from_a_socket_at_once() -> None:
+    """A connection is asked for 64 KiB each time, and takes what is there; it is not kept alive by that."""
+
+    class Stream:
+        def read(self, max_bytes: int, timeout: float | None = None) -> int:
+            return max_bytes
+
+    stream = Stream()
+    call = Call(WeakSet(), None)
+    call.trace("connection.connect_tcp.complete", {"return_value": stream})
+    assert stream.read(65536) >= 2**20
+    gone = ref(stream)
+    del stream
+    call.stream = None
+    assert gone() is None

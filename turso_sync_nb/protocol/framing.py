@@ -38,6 +38,20 @@ class Inbox:
         self._late.append(bytes(data))
         self.left += len(data)
 
+    def front(self) -> tuple[bytes, int]:
+        """Return bytes that were fed, all that are left among them, and where the next message begins."""
+        if self._late:
+            rest = [self._data[self._at :]] if self._at < len(self._data) else []
+            self._data, self._at = b"".join(rest + self._late), 0
+            self._late.clear()
+        return self._data, self._at
+
+    def skip(self, to: int) -> None:
+        """Go on to the message that begins at ``to`` in what ``front`` returned."""
+        self.left -= to - self._at
+        self._at = to
+        self._wanted = 1
+
     def message(self) -> bytes | None:
         """Return the next message, again and again until ``drop``; None while it is incomplete.
 
@@ -46,11 +60,7 @@ class Inbox:
         """
         if self.left < self._wanted:
             return None
-        if self._late:
-            rest = [self._data[self._at :]] if self._at < len(self._data) else []
-            self._data, self._at = b"".join(rest + self._late), 0
-            self._late.clear()
-        found = _read_length(self._data, self._at)
+        found = _read_length(*self.front())
         if found is None:
             self._wanted = self.left + 1
             return None
@@ -63,9 +73,7 @@ class Inbox:
 
     def drop(self) -> None:
         """Go on to the message after the one that ``message`` returned."""
-        self.left -= self._message_end - self._at
-        self._at = self._message_end
-        self._wanted = 1
+        self.skip(self._message_end)
 
 
 def _read_length(data: bytes, at: int) -> tuple[int, int] | None:

@@ -13,6 +13,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -57,6 +58,13 @@ NOT_A_SERVER: Final = "check that the address is a Turso sync server, not some o
 BROKEN_SERVER: Final = "the server broke the protocol; report it to whoever runs it"
 NOT_SQLITE: Final = "this database is in MVCC mode, which SQLite cannot read; serve it in WAL mode"
 NEWER_SERVER: Final = "the server is newer than this package; upgrade turso-sync-nb"
+
+
+_USUAL_PAGE: Final = re.compile(rb"[\x85-\x88]\x20\x08([\x80-\xff]{0,3}[\x00-\x7f])\x12\x80\x20", re.DOTALL)
+"""The bytes before the content of a raw page, but the first: a length, the page id, the content's length."""
+
+_USUAL_LENGTH: Final = 0x84
+"""The lower half of the message's length, without the digits of the page id."""
 
 
 @dataclass(frozen=True)
@@ -200,11 +208,34 @@ class PullDecoder:
     def _pages(self) -> Iterator[tuple[PageId, bytes]]:
         if self.header is None:
             return
-        inbox = self._inbox
-        while (message := inbox.message()) is not None:
+        inbox, is_raw = self._inbox, self.header.encoding == "raw"
+        while True:
+            if is_raw:
+                yield from self._usual_pages(self.header)
+            if (message := inbox.message()) is None:
+                return
             page = self._decode_page(message)
             inbox.drop()
             yield page
+
+    def _usual_pages(self, header: PullHeader) -> Iterator[tuple[PageId, bytes]]:
+        """Yield raw pages as every server writes them, up to one that is not here whole, or not in order."""
+        inbox, seen = self._inbox, self._seen
+        limit = header.db_pages if self._check_bounds else PAGES_MAX
+        data, at = inbox.front()
+        while (found := _USUAL_PAGE.match(data, at)) is not None:
+            digits, begin = found[1], found.end()
+            end, page_id = begin + PAGE_SIZE, 0
+            for digit in reversed(digits):
+                page_id = page_id << 7 | digit & 0x7F
+            if end > len(data) or data[at] != _USUAL_LENGTH + len(digits):
+                return
+            if not 0 < page_id < limit or page_id in seen:
+                return
+            seen.add(page_id)
+            inbox.skip(end)
+            yield PageId(page_id), data[begin:end]
+            data, at = inbox.front()
 
     def _decode_page(self, message: bytes) -> tuple[PageId, bytes]:
         try:

@@ -10,8 +10,8 @@ import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet, ref
 
 from turso_sync_nb.errors import StoppedError
 
@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 
 EXTENSION = "turso_sync_nb_call"
 """Under what name a request carries its :class:`Call` (an httpx extension)."""
+
+
+TOGETHER_BYTES: Final = 2**20
+"""Bytes that are taken from a socket at once if so many are there: what httpx does for each taking costs more
+than the taking (it asks for 64 KiB)."""
+
+
+def _read_together(stream: Any) -> None:
+    """Have a connection that httpcore made take more at once than it is asked for."""
+    read, me = type(stream).read, ref(stream)  # a stream that held itself would live until it is collected
+    stream.read = lambda max_bytes, timeout=None: read(me(), max(max_bytes, TOGETHER_BYTES), timeout)
 
 
 class Call:
@@ -37,6 +48,7 @@ class Call:
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             self.stream = info["return_value"]
             self._known.add(self.stream)
+            _read_together(self.stream)
             if self.stopped.is_set():
                 self.stream.close()  # nobody knows it yet who would
             self.refuse_stopped()
