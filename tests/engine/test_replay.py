@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import apsw
 import pytest
 
-from turso_sync_nb.changes.model import RowChange, SchemaChange, TableSchema, Transaction
+from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, TableSchema, Transaction
+from turso_sync_nb.engine import replay as replay_module
 from turso_sync_nb.engine.replay import Replayed, replay
 from turso_sync_nb.errors import ConflictError
 from turso_sync_nb.options import SKIP, Rewrite
@@ -243,3 +244,55 @@ def test_effect_of_a_foreign_key_action_may_have_happened(base, run):
     """An effect whose row is gone is no conflict."""
     done = run(update((5, 1), (5, None), CHILD, by_action=True), delete((6, 1), CHILD, by_action=True))
     assert (done.transactions, done.conflicts) == ([], [])
+
+
+RAW = RawText(b"\xff")
+USED = TableSchema(4, "used", ("id", "a"), key=(0,), auto_key=True, rowid_name="rowid")
+RUNS = {
+    "plain rows": ([insert((n, "a", n), T) for n in range(20, 26)], True),
+    "rows without a key": ([insert((n % 2, 1), BARE) for n in range(5)], True),
+    "a float without an end": ([insert((n, float("inf"), n), T) for n in (20, 21)], True),
+    "a key that is taken": ([insert((n, "a", n), T, auto_key=True) for n in (20, 1, 21)], False),
+    "a row that is there": ([insert(one, T) for one in ((20, "a", 20), (1, "one", 10))], False),
+    "a value that is taken": ([insert((20, "a", 20), T), insert((21, "b", 10), T)], False),
+    "text that is not UTF-8": ([insert((20, "a", 20), T), insert((21, RAW, 21), T)], False),
+    "keys that were used": ([insert((n, "a"), USED, auto_key=True) for n in (3, 4)], False),
+    "a table that is gone": ([insert((n,), TableSchema(9, "gone", ("x",), key=())) for n in (1, 2)], False),
+    "among other changes": ([delete((1, "one", 10)), *(insert((n, "a", n)) for n in (1, 2, 3))], True),
+}
+"""Rows inserted one after another, and whether they can go in together."""
+
+
+@pytest.mark.parametrize("trigger", [False, True])
+@pytest.mark.parametrize("name", RUNS)
+def test_rows_inserted_together_are_as_one_by_one(name, trigger, base, run, monkeypatch) -> None:
+    """What comes out, and what is in the tables: rows, conflicts, keys, what is set aside, effects."""
+    changes, together = RUNS[name]
+    base.execute("CREATE TABLE used (id INTEGER PRIMARY KEY AUTOINCREMENT, a)")
+    base.execute("INSERT INTO used VALUES (3, 'x'); INSERT INTO used VALUES (9, 'y'); DELETE FROM used")
+    if trigger:
+        base.execute(
+            "CREATE TRIGGER made AFTER INSERT ON t BEGIN UPDATE t SET a = 'made' WHERE id = new.id; END"
+        )
+    with closing(apsw.Connection(":memory:")) as copy:
+        with copy.backup("main", base, "main") as backup:
+            backup.step()
+        ran: list[str] = []
+        base.trace_v2(apsw.SQLITE_TRACE_STMT, lambda event: ran.append(event["sql"]))
+        mine = run(*changes)
+        base.trace_v2(0, None)
+        undone = any("ROLLBACK TO turso_sync_nb_run" in sql for sql in ran)
+        tried = any("SAVEPOINT turso_sync_nb_run" in sql for sql in ran)
+        assert (tried and not undone) == (together and not (trigger and changes[-1].shape is T))
+        monkeypatch.setattr(replay_module, "runs_of_inserts", lambda all_: ((None, [one]) for one in all_))
+        copy.execute("BEGIN")
+        other = replay(copy, [Transaction(7, 1, tuple(changes), 99)], "last-push-wins", None)
+        copy.execute("COMMIT")
+        assert (mine.transactions, mine.applied, mine.set_aside) == (
+            other.transactions, other.applied, other.set_aside,
+        )  # fmt: skip
+        assert repr(mine.conflicts) == repr(other.conflicts)
+        assert mine.derived.names == other.derived.names
+        for table in ("t", "bare", "used", "sqlite_sequence"):
+            rows = f"SELECT * FROM {table}" if table != "t" else "SELECT id, CAST(a AS BLOB), b FROM t"
+            assert base.execute(rows).fetchall() == copy.execute(rows).fetchall()

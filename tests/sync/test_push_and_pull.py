@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import turso_sync_nb as tsn
+from turso_sync_nb.changes import tape
 
 if TYPE_CHECKING:
     from peers import PeerServer
@@ -447,3 +448,15 @@ def test_a_partial_replica_never_takes_old_rows_for_new(replica, server: PeerSer
     assert mine.execute("SELECT count(*) FROM kv WHERE v = 'new'").fetchone() == (10,)
     assert mine.execute("SELECT count(*) FROM kv").fetchone() == (2001,)
     assert intact(mine)
+
+
+def test_a_push_reads_the_tape_once(two, monkeypatch):
+    """However much waits; whether anything was refused before is asked by itself."""
+    mine, _ = two
+    mine.execute("UPDATE t SET a = 'changed'")
+    read, transactions = [], tape.transactions
+    monkeypatch.setattr(
+        tape, "transactions", lambda *one, **more: read.append(1) or transactions(*one, **more)
+    )
+    mine.push()
+    assert len(read) == 1

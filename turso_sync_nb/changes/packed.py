@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -36,6 +37,7 @@ def _packable(image: Image | None) -> tuple[Any, ...] | None:
     )
 
 
+@lru_cache
 def names_in(data: bytes | None) -> frozenset[str]:
     """Return the names in a blob of :func:`packed_images` whose first row they are."""
     rows = unpacked(data)

@@ -83,6 +83,10 @@ class Renumbering:
 
     # A new key
 
+    def leaves_alone(self, shape: TableSchema) -> bool:
+        """Return whether inserts into a table keep every key, as long as each is free."""
+        return folded(shape.table) not in self._used and not any(self._keys.values())
+
     def was_used(self, change: RowChange) -> bool:
         """Return whether the remote gave the key of an insert away once, in a table that uses none again."""
         key = _own_key(change.shape, change.new)

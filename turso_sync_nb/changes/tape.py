@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import random
 from functools import lru_cache
+from itertools import groupby, starmap
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
@@ -51,10 +53,10 @@ from turso_sync_nb.changes.tape_reader import Reader
 from turso_sync_nb.errors import ReplicaBrokenError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from turso_sync_nb.changes.derived import DerivedColumns
-    from turso_sync_nb.changes.model import Image, State
+    from turso_sync_nb.changes.model import Change, Image, State
 
 BLOCK_IDS: Final = 2**20
 """Ids of a block; each process that opens a replica begins in a block of its own (:func:`begin_block`)."""
@@ -314,6 +316,11 @@ def ignore(raw: apsw.Connection, table: str) -> None:
     raw.execute(f"UPDATE {TAPE} SET v4 = 1 WHERE op = {Op.SCHEMA:d} AND v2 = ? COLLATE NOCASE", (table,))
 
 
+def is_any_refused(raw: apsw.Connection) -> bool:
+    """Return whether a transaction is refused."""
+    return bool(raw.execute(f"SELECT EXISTS (SELECT 1 FROM {TRANSACTIONS} WHERE state = 'refused')").get)
+
+
 # What happens to it
 
 
@@ -381,24 +388,28 @@ def write(
     _set_acknowledged(raw, acknowledged_id, last_id(raw) + 1)
 
 
-def _write_changes(raw: apsw.Connection, transactions: Iterable[Transaction]) -> None:
-    numbers: dict[TableSchema, int] = {}
+def _write_changes(raw: apsw.Connection, transactions: Sequence[Transaction]) -> None:
+    numbers: dict[int, int] = {}
     for one in transactions:
         for change in one.changes:
-            if isinstance(change, SchemaChange):
-                values = (change.sql, change.kind, change.name, change.column, int(change.ignored))
-                details = packed_details(change)
-                _insert(raw, (change.id, int(Op.SCHEMA), None, one.number, one.unix_time, details), values)
-                continue
-            if change.shape not in numbers:
+            if isinstance(change, RowChange) and id(change.shape) not in numbers:
                 widen(raw, len(change.shape.columns))
-                numbers[change.shape] = table_schema_id(raw, change.shape)
-            op, image, packed = _as_row(change)
-            fixed = (change.id, op, numbers[change.shape], one.number, one.unix_time, packed)
-            _insert(raw, fixed, image)
+                numbers[id(change.shape)] = table_schema_id(raw, change.shape)
+        rows = (_row_of(one, change, numbers) for change in one.changes)
+        for sql, group in groupby(starmap(_bound, rows), itemgetter(0)):
+            raw.executemany(sql, (values for _, values in group))
         if all(change.id != one.last_id for change in one.changes):  # its last change id stays on the tape
             insert = f"INSERT OR IGNORE INTO {TAPE} (id, op, txn, unix_time) VALUES (?, ?, ?, ?)"
             raw.execute(insert, (one.last_id, int(Op.BEGIN), one.number, one.unix_time))
+
+
+def _row_of(one: Transaction, change: Change, numbers: dict[int, int]) -> tuple[tuple[Any, ...], Image]:
+    """Return the fixed values of a change's row, and the others; ``numbers`` are of shapes, by ``id()``."""
+    if isinstance(change, SchemaChange):
+        values = (change.sql, change.kind, change.name, change.column, int(change.ignored))
+        return (change.id, int(Op.SCHEMA), None, one.number, one.unix_time, packed_details(change)), values
+    op, image, packed = _as_row(change)
+    return (change.id, op, numbers[id(change.shape)], one.number, one.unix_time, packed), image
 
 
 def _write_effects(raw: apsw.Connection, derived: DerivedColumns) -> None:
@@ -440,10 +451,16 @@ def _as_row(change: RowChange) -> tuple[int, Image, bytes | None]:
 
 
 def _insert(raw: apsw.Connection, fixed: tuple[Any, ...], values: Image) -> None:
-    raw_text = tuple([at for at, value in enumerate(values) if type(value) is RawText])
-    if raw_text:
+    raw.execute(*_bound(fixed, values))
+
+
+def _bound(fixed: tuple[Any, ...], values: Image) -> tuple[str, tuple[Any, ...]]:
+    """Return the statement that inserts a row of the tape, and what fills it."""
+    raw_text: tuple[int, ...] = ()
+    if RawText in map(type, values):
+        raw_text = tuple([at for at, value in enumerate(values) if type(value) is RawText])
         values = tuple(value.data if isinstance(value, RawText) else value for value in values)
-    raw.execute(_insert_sql(len(values), raw_text), (*fixed, *values))
+    return _insert_sql(len(values), raw_text), (*fixed, *values)
 
 
 @lru_cache

@@ -11,6 +11,8 @@ from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.errors import SyncError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from turso_sync_nb.changes.conflicts import Conflict
     from turso_sync_nb.changes.model import Transaction
     from turso_sync_nb.engine.replica import Replica
@@ -36,11 +38,15 @@ class LocalChanges:
         )
 
 
-def waiting_id(raw: apsw.Connection) -> int:
-    """Return the last id of the tape if a change or a conflict is kept in the database, else 0."""
+def waiting_id(raw: apsw.Connection, transactions: Iterable[Transaction] | None = None) -> int:
+    """Return the last id of the tape if a change or a conflict is kept in the database, else 0.
+
+    ``transactions`` are those on the tape, if the caller knows them.
+    """
     if not tape.exists(raw):
         return 0
-    is_kept = conflicts.count(raw) > 0 or any(True for _ in tape.transactions(raw))
+    known = tape.transactions(raw) if transactions is None else transactions
+    is_kept = conflicts.count(raw) > 0 or any(True for _ in known)
     return tape.last_id(raw) if is_kept else 0
 
 

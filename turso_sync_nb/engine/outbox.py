@@ -103,7 +103,10 @@ def applied_of(everything: Iterable[Transaction]) -> list[Transaction]:
 
 def refused(replica: Replica) -> list[Transaction]:
     """Return the transactions that the remote would not take."""
-    return [one for one in transactions_as_made(replica) if one.state == "refused"]
+    with database(replica) as raw:
+        if not tape.exists(raw) or not tape.is_any_refused(raw):
+            return []
+        return [one for one in tape.transactions(raw) if one.state == "refused"]
 
 
 def transactions_as_made(replica: Replica) -> list[Transaction]:

@@ -231,7 +231,7 @@ def _on_next_base(
         replayed = _replayed(raw, local, options, here.answers)
         kept = {one.number for one in replayed.transactions}
         borders = lineage.without_borders(metadata, kept)
-        metadata = metadata.changed(waiting_id=waiting_id(raw), **borders)
+        metadata = metadata.changed(waiting_id=waiting_id(raw, replayed.transactions), **borders)
     if replayed.applied:
         metadata = metadata.changed(pull_gen=metadata.pull_gen + 1)
     return metadata, replayed, acknowledged

@@ -29,6 +29,8 @@ from turso_sync_nb.storage.vfs.snapshot import Snapshot
 from turso_sync_nb.units import PageId
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from turso_sync_nb.changes.model import Change, Transaction
     from turso_sync_nb.engine.remote_update import RemoteUpdate
     from turso_sync_nb.engine.replica import Replica
@@ -45,23 +47,44 @@ class PulledChange:
 KEPT_PAGES_MAX: Final = 32_768
 """Pages (128 MiB) that a pull keeps aside at most; what a larger one changed is not told."""
 
+IN_MEMORY_PAGES_MAX: Final = 2_048
+"""Pages (8 MiB) of a state that are kept in memory; more go into a file."""
+
 _SIZE: Final = slice(28, 32)
 """The field of page 0 that says how many pages the database has."""
 
 
+class _InMemory:
+    """Few pages, kept as a :class:`PageFile` keeps many."""
+
+    def __init__(self) -> None:
+        self.pages = BitMap()
+        self._content: dict[int, bytes] = {}
+
+    def put(self, pages: Iterable[tuple[PageId, bytes]]) -> None:
+        """Add ``pages``."""
+        self._content.update(pages)
+        self.pages = BitMap(self._content)
+
+    def read(self, page: PageId) -> bytes:
+        """Return the content of ``page``, which is here."""
+        return self._content[page]
+
+
 class _Kept:
-    """The pages of one state that later ones may not have, in a file of their own."""
+    """The pages of one state that later ones may not have, set aside."""
 
     def __init__(self, folder: Path, name: str, replica: Replica, pages: BitMap) -> None:
-        self.file = PageFile(folder / name)
+        self.file = PageFile(folder / name) if len(pages) > IN_MEMORY_PAGES_MAX else _InMemory()
         store = replica.store
         with CommittedPages(replica.folder, store) as state:
             first_page = state.read(FIRST_PAGE) or b""
             self.db_pages = int.from_bytes(first_page[_SIZE], "big") or state.db_pages
             grown = BitMap(range(replica.metadata.db_pages, self.db_pages))
             self.pages = (pages | grown | store.page_map.local_only) & BitMap(range(self.db_pages))
-            read = ((PageId(page), state.read(page) or store.read_past(page)) for page in self.pages)
-            self.file.put((page, data) for page, data in read if data is not None)
+            self.file.put(state.read_all(self.pages))
+            past = ((page, store.read_past(page)) for page in map(PageId, self.pages - self.file.pages))
+            self.file.put((page, data) for page, data in past if data is not None)
         self.revision = replica.metadata.revision
         self.base = BitMap(replica.store.base_pages)
 

@@ -227,7 +227,9 @@ class StatementMerger:
         if not self._changes:
             self._changed, self._key_of, self._bytes = _changed(change), _telling_apart(change), 0
         for image in (change.old, change.new):
-            self._bytes += sum(len(value) for value in image or () if isinstance(value, str | bytes))
+            for value in image or ():
+                if type(value) is str or type(value) is bytes:
+                    self._bytes += len(value)
         self._changes.append(change)
         if self._key_of is not None:
             self._keys.add(self._key_of(_image(change.old)))

@@ -25,6 +25,7 @@ from turso_sync_nb.changes.renumbering import NoFreeKeyError, Renumbering
 from turso_sync_nb.changes.schema import uniques_of
 from turso_sync_nb.engine import user_policy
 from turso_sync_nb.engine.asking import at_once
+from turso_sync_nb.engine.insert_runs import runs_of_inserts
 from turso_sync_nb.engine.row_identity import there
 from turso_sync_nb.engine.schema_replay import SchemaConflictError, SchemaReplay
 from turso_sync_nb.engine.trigger_effects import TriggerEffects
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 _APPLIED: Final = ("pending", "refused")
 _SAVEPOINT: Final = "turso_sync_nb_replay"
+_RUN: Final = "turso_sync_nb_run"
 
 
 @dataclass
@@ -77,7 +79,7 @@ def replay(
     applied = [change for one in everything if one.state in _APPLIED for change in one.changes]
     schema = SchemaReplay(raw, applied)
     run = _Replay(raw, everything, policies, transform, schema, answer=answer or at_once)
-    with run.effects.followed():
+    with run.effects.followed(changes_schema=any(isinstance(one, SchemaChange) for one in applied)):
         for transaction in everything:
             run.transaction(transaction)
     run.end()
@@ -119,7 +121,7 @@ class _Replay:
         self.raw.execute(f"SAVEPOINT {_SAVEPOINT}")
         try:
             with self.renumbering.all_or_nothing(transaction.number):
-                changes = tuple(done for change in transaction.changes if (done := self._change(change)))
+                changes = tuple(self._done(transaction.changes))
         except SchemaConflictError as error:
             self._undo(conflicts_before)
             self._set_aside_for_schema(transaction, error)
@@ -192,6 +194,36 @@ class _Replay:
         self.result.transactions.append(transaction)
         self.schema.not_applied(transaction)
         self.unmade.not_applied(transaction)
+
+    def _done(self, changes: Iterable[Change]) -> Iterator[Change]:
+        """Do ``changes`` and yield them as they are to be pushed now."""
+        for shape, run in runs_of_inserts(changes):
+            if shape is not None and len(run) > 1 and self._inserted(shape, run):
+                yield from run
+                continue
+            for change in run:
+                if done := self._change(change):
+                    yield done
+
+    def _inserted(self, shape: TableSchema, run: list[Change]) -> bool:
+        """Insert the rows of ``run`` if nothing has to be settled or followed on the way; else do nothing."""
+        if self.transform or not (
+            self.schema.is_as_made and self.renumbering.leaves_alone(shape) and self.unmade.is_empty
+        ):
+            return False
+        sql, _ = to_sql.insert(shape, [(None,) * len(shape.columns)])
+        self.raw.execute(f"SAVEPOINT {_RUN}")
+        try:
+            self.raw.executemany(sql, (there(one.new) for one in run if isinstance(one, RowChange)))
+            is_done = not self.effects.is_any
+        except (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, TypeError):  # TypeError: a RawText
+            is_done = False
+        if not is_done:
+            self.raw.execute(f"ROLLBACK TO {_RUN}")
+            self.effects.unheard()
+        self.raw.execute(f"RELEASE {_RUN}")
+        self.is_done |= is_done
+        return is_done
 
     # One change
 

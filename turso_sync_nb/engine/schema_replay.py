@@ -47,6 +47,11 @@ class SchemaReplay:
         self._kept: dict[str, str] = {}
         """Triggers that are never pushed, made at the end: what they did is on the tape as changes."""
 
+    @property
+    def is_as_made(self) -> bool:
+        """Whether every table is the one that rows were written to, and no object was removed again."""
+        return not self._left_out and not self._unmade
+
     def leaves_out(self, change: Change) -> bool:
         """Return whether ``change`` is of an object that was removed again, whose name others took."""
         return change.id in self._left_out

@@ -34,9 +34,11 @@ class TriggerEffects:
         self._all_before: dict[Any, frozenset[str]] | None = None
 
     @contextmanager
-    def followed(self) -> Iterator[None]:
-        """Listen for the block; without triggers there is nothing to hear."""
-        self._raw.preupdate_hook(self._saw)
+    def followed(self, *, changes_schema: bool) -> Iterator[None]:
+        """Listen for the block; without triggers, and none to come, there is nothing to hear."""
+        any_trigger = "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE type = 'trigger')"
+        if changes_schema or self._raw.execute(any_trigger).get:
+            self._raw.preupdate_hook(self._saw)
         try:
             yield
         finally:
@@ -53,6 +55,15 @@ class TriggerEffects:
         except (apsw.Error, UnicodeDecodeError):  # a guard of such a row is given up on nowhere
             return
         self._events.append((update.table_name, update.depth > 0, old, new))
+
+    @property
+    def is_any(self) -> bool:
+        """Whether anything was heard that :meth:`done` has not taken, or is known."""
+        return bool(self._events or self.derived)
+
+    def unheard(self) -> None:
+        """Forget what was heard since the last change was done: it was undone."""
+        self._events.clear()
 
     def done(self, change: Change) -> None:
         """Take what was heard while ``change`` was done."""

@@ -47,6 +47,11 @@ class UnmadeRows:
         self._foreign_keys = ForeignKeys(raw)
         self._rows: dict[tuple[object, ...], _Unmade] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are none."""
+        return not self._rows
+
     def not_applied(self, transaction: Transaction) -> None:
         """Note that the rows are not there as ``transaction`` left them."""
         for change in transaction.changes:

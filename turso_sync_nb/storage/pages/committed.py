@@ -6,16 +6,20 @@ so a reader must cope with any bytes. Absent pages are not fetched.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 import apsw
+from pyroaring import BitMap
 
 from turso_sync_nb.errors import ReplicaError
 from turso_sync_nb.storage.format.wal_frames import HEADER_BYTES, frames, open_log, salts_of
 from turso_sync_nb.units import PAGE_SIZE, PageId
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from turso_sync_nb.storage.files.folder import ReplicaFolder
     from turso_sync_nb.storage.pages.page_store import PageStore
 
@@ -84,3 +88,13 @@ class CommittedPages:
             return self._store.read(PageId(page)) if self._store.has(page) else None
         except (apsw.Error, ReplicaError):  # cut meanwhile
             return None
+
+    def read_all(self, pages: BitMap) -> Iterator[tuple[PageId, bytes]]:
+        """Yield those of ``pages`` that are here."""
+        logged = pages & BitMap(self._frames.places)
+        with suppress(apsw.Error, ReplicaError):  # cut meanwhile
+            here = self._store.page_map.resident | self._store.page_map.local_only
+            yield from self._store.read_all(pages - logged & here)
+        for page in map(PageId, logged):
+            if data := self.read(page):
+                yield page, data

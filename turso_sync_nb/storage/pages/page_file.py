@@ -29,8 +29,8 @@ _RECORD: Final = struct.Struct("<QII")
 _LEVEL: Final = 1
 """Zstandard's lowest level of compression: a checkpoint waits for it."""
 
-_WRITTEN_TOGETHER: Final = 64
-"""Pages that are gathered for one write."""
+_TOGETHER: Final = 64
+"""Pages that are gathered for one write, and read at once where they follow each other."""
 
 
 class PageFile:
@@ -60,7 +60,7 @@ class PageFile:
                     if page in self._places or page in waiting:
                         continue
                     waiting[page] = zstandard.compress(data, _LEVEL) if self._compressed else data
-                    if len(waiting) == _WRITTEN_TOGETHER:
+                    if len(waiting) == _TOGETHER:
                         full, waiting = waiting, {}
                         self._write(full)
             finally:
@@ -69,36 +69,52 @@ class PageFile:
     def _write(self, bodies: dict[PageId, bytes]) -> None:
         if not bodies:
             return
-        records = bytearray()
+        parts: list[bytes] = []
         places: dict[int, tuple[int, int]] = {}
+        end = self.size
         for page, body in bodies.items():
-            records += _RECORD.pack(page, len(body), _checksum(page, body))
-            places[page] = (self.size + len(records), len(body))
-            records += body
+            parts += (_RECORD.pack(page, len(body), _checksum(page, body)), body)
+            places[page] = (end + _RECORD.size, len(body))
+            end += _RECORD.size + len(body)
+        records = b"".join(parts)
         with mapped_os_errors(f"write {self.path}"):
             done = 0
             while done < len(records):  # a disk that is nearly full takes a part
-                done += write_at(self._open(), records[done:], self.size + done)
+                done += write_at(self._open(), records[done:] if done else records, self.size + done)
         self._places.update(places)
         self.pages.update(places)
-        self.size += len(records)
+        self.size = end
 
     def read(self, page: PageId) -> bytes:
         """Return the content of ``page``, which is here."""
         return self._read(page)
 
-    def read_run(self, first: int, end: int) -> bytes:
-        """Return the content of the pages from ``first`` to before ``end``, which are here."""
-        if end - first == 1:
-            return self._read(first)
-        start, step = self._places[first][0], PAGE_SIZE + _RECORD.size
-        wanted = [(start + number * step, PAGE_SIZE) for number in range(end - first)]
-        if self._compressed or [self._places[page] for page in range(first, end)] != wanted:
-            return b"".join([self._read(page) for page in range(first, end)])
-        with mapped_os_errors(f"read {self.path}"):
-            data = read_at(self._open(), len(wanted) * step - _RECORD.size, start)
-        parts = [data[at : at + PAGE_SIZE] for at in range(0, len(data), step)]
-        return self._whole(b"".join(parts), first, end)
+    def read_runs(self, pages_max: int) -> Iterator[tuple[int, bytes]]:
+        """Yield what is here in runs of at most ``pages_max`` pages: the first page id, and their content.
+
+        Of a file that is not compressed.
+        """
+        first, run = 0, list[bytes]()
+        for page, body in self._by_id():
+            if run and (page != first + len(run) or len(run) == pages_max):
+                yield first, self._whole(b"".join(run), first, first + len(run))
+                run.clear()
+            first = first if run else page
+            run.append(body)
+        if run:
+            yield first, self._whole(b"".join(run), first, first + len(run))
+
+    def _by_id(self) -> Iterator[tuple[int, bytes]]:
+        """Yield every page in the order of ids; what follows each other in the file is read together."""
+        window, begin, following = b"", 0, -1
+        for page in self.pages:
+            at, length = self._places[page]
+            if not 0 <= at - begin <= len(window) - length:
+                ahead = _TOGETHER * (length + _RECORD.size) if at == following else length
+                with mapped_os_errors(f"read {self.path}"):
+                    window, begin = read_at(self._open(), ahead, at), at
+            following = at + length + _RECORD.size
+            yield page, window[at - begin : at - begin + length]
 
     def _read(self, page: int) -> bytes:
         at, length = self._places[page]

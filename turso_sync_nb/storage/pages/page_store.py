@@ -294,6 +294,20 @@ class PageStore:
             )
         return data
 
+    def read_all(self, pages: BitMap) -> Iterator[tuple[PageId, bytes]]:
+        """Yield ``pages``, each with its content in the base image.
+
+        Raises:
+            ReplicaError: as :meth:`read`.
+        """
+        for at in range(0, len(pages), BATCH_PAGES_MAX):
+            batch = pages[at : at + BATCH_PAGES_MAX]
+            with self._lock, self._explained("read"):
+                found = [self._file.xRead(PAGE_SIZE, page * PAGE_SIZE) for page in batch if self.has(page)]
+            if len(found) < len(batch) or any(len(data) != PAGE_SIZE for data in found):
+                found = [self.read(PageId(page)) for page in batch]
+            yield from zip(map(PageId, batch), found, strict=True)
+
     def peek(self, page: PageId) -> bytes | None:
         """Return the content of a resident ``page``; ``None`` when it is not here, or not any more."""
         with self._lock:

@@ -33,7 +33,7 @@ from turso_sync_nb.storage.pages.page_map import PageMap
 from turso_sync_nb.storage.pages.page_store import WRITE_PAGES_MAX, empty_again, explained_disk
 from turso_sync_nb.storage.prefetch.read_ahead import SCRATCH_SEGMENT_PAGES
 from turso_sync_nb.storage.vfs.view_vfs import ViewVFS
-from turso_sync_nb.units import LOCK_PAGE, PAGE_SIZE, PageId, runs
+from turso_sync_nb.units import LOCK_PAGE, PAGE_SIZE, PageId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ class Publication:
         undo = self._store.undo.pages & self._keep - self._next.pages
         self._next.put((PageId(page), self._store.base(PageId(page))) for page in undo)
         logged = wal_pages(self._folder) & self._keep - self._next.pages
-        self._next.put((PageId(page), self._store.read(PageId(page))) for page in logged)
+        self._next.put(self._store.read_all(logged))
 
     def scratch(self, source: PageSource) -> apsw.Connection:
         """Return a connection to a view of the next base; what it commits is the next log.
@@ -267,8 +267,8 @@ def _write_pages(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata, 
         )
     db_pages = metadata.db_pages
     with explained_disk("write", folder.main):
-        for first, end in runs(pages.pages, WRITE_PAGES_MAX):
-            file.xWrite(pages.read_run(first, end), first * PAGE_SIZE)
+        for first, data in pages.read_runs(WRITE_PAGES_MAX):
+            file.xWrite(data, first * PAGE_SIZE)
             failpoint("publish: some pages written")
         if not db_pages:
             file.xWrite(empty_again(file), 0)
