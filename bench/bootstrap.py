@@ -1,4 +1,4 @@
-"""Whole bootstrap: ours and pyturso's from one ``tursodb``, in turns; and ours beside the download alone.
+"""Whole bootstrap: ours and pyturso's from one ``tursodb``, in turns; and a download that is kept.
 
 Of the flights, 46 MB, and of a file of 300 MB, where what the disk takes shows.
 """
@@ -10,14 +10,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-import httpx
+import floor
 import turso.sync
 from data import large
 from figures import Figure, compared, in_turns, timed
 from peers import tursodb_server
 
 import turso_sync_nb as tsn
-from turso_sync_nb.protocol.pull_updates import PullRequest
 
 PAIRS: Final = 7
 LARGE_PAIRS: Final = 3
@@ -54,19 +53,11 @@ def compared_with_both(url: str, database: Path, pairs: int) -> list[Figure]:
             return timed(connect)
 
     def plainly() -> float:
-        return timed(lambda: download(url, database.stat().st_size))
+        with tempfile.TemporaryDirectory() as folder:
+            return timed(lambda: floor.bootstrap(url, database.stat().st_size, Path(folder)))
 
     what = f"whole bootstrap of {database.stat().st_size / 1e6:.0f} MB"
     return [
         compared(what, *in_turns(ours, theirs, pairs=pairs), peer="pyturso", limit=LIMIT),
-        compared(what, *in_turns(ours, plainly, pairs=pairs), peer="plain download", limit=None),
+        compared(what, *in_turns(ours, plainly, pairs=pairs), peer=floor.FLOOR, limit=None),
     ]
-
-
-def download(url: str, size: int) -> None:
-    """Take the same answer, and drop it."""
-    received = 0
-    with httpx.stream("POST", f"{url}/pull-updates", content=PullRequest().encode()) as answer:
-        for piece in answer.iter_raw():
-            received += len(piece)
-    assert received > size

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import tempfile
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import apsw
+import floor
 import turso.sync
 from figures import Figure, compared, in_turns, timed
 from peers import tursodb_server
@@ -38,7 +40,7 @@ BLOCKS: Final = 3_000
 
 def figures() -> list[Figure]:
     """Return the lines."""
-    return [*pushed(), pulled(), pulled(long_log=True)]
+    return [*pushed(), *pulled(), *pulled(long_log=True)]
 
 
 def pushed() -> list[Figure]:
@@ -71,8 +73,11 @@ def pushed() -> list[Figure]:
         ]
 
 
-def pulled(*, long_log: bool = False) -> Figure:
-    """Pull changed pages while changes wait to be pushed; ``long_log``: after rows were pushed from here."""
+def pulled(*, long_log: bool = False) -> list[Figure]:
+    """Pull changed pages while changes wait to be pushed; ``long_log``: after rows were pushed from here.
+
+    Beside pyturso, and beside the machine's own limit.
+    """
     with (
         tempfile.TemporaryDirectory() as name,
         tursodb_server(Path(name), blocks(Path(name) / "source.db")) as server,
@@ -90,14 +95,25 @@ def pulled(*, long_log: bool = False) -> Figure:
             assert report.pages >= PAGES if long_log else PAGES <= report.pages <= PAGES + 5, report
             assert report.replayed == 1, report
 
-        mine, other = in_turns(
-            lambda: news.pulled("ours", our_pull),
-            lambda: news.pulled("theirs", theirs.pull),
-            pairs=LONG_LOG_PAIRS if long_log else PULL_PAIRS,
-        )
-    what = f"pull of {PAGES} pages, {PENDING} changes waiting"
-    what += f", {ROWS:,} pushed rows in the log" if long_log else ""
-    return compared(what, mine, other, peer="pyturso", limit=PULL_LIMIT)
+        plain = floor.Pulls(server.url, Path(name) / "plain")
+        what = f"pull of {PAGES} pages, {PENDING} changes waiting"
+        what += f", {ROWS:,} pushed rows in the log" if long_log else ""
+        return [
+            compared(
+                what,
+                *in_turns(
+                    lambda: news.pulled("ours", our_pull),
+                    partial(news.pulled, side, other),
+                    pairs=LONG_LOG_PAIRS if long_log else PULL_PAIRS,
+                ),
+                peer=peer,
+                limit=limit,
+            )
+            for side, other, peer, limit in (
+                ("theirs", theirs.pull, "pyturso", PULL_LIMIT),
+                ("plain", plain.pull, floor.FLOOR, None),
+            )
+        ]
 
 
 def blocks(path: Path) -> Path:
