@@ -81,7 +81,13 @@ class Reader:
         op = row[1]
         if op != _FLOOR:
             self.last_id = row[0]
-        if op == _SCHEMA:
+        if op == _OLD and row[5] is None:
+            self.old, self.sets = self._image(row, self._shape(row[2])), frozenset()
+        elif op == _NEW and row[5] is None and not (self.sets or self.derived or self.early):
+            shape = self._shape(row[2])
+            self.changes.append(RowChange(row[0], shape, "update", self.old, self._image(row, shape)))
+            self.auto, self.old = False, None
+        elif op == _SCHEMA:
             sql, kind, name, column, ignored = row[_BEFORE_VALUES : _BEFORE_VALUES + 5]
             details = details_of(row[5])
             self.derived.renamed(kind, name, column, details.get("to", ""))
@@ -95,7 +101,7 @@ class Reader:
 
     def _take_image(self, row: tuple[Any, ...], kind: int, flags: int) -> None:
         change_id, shape, packed = row[0], self._shape(row[2]), row[5]
-        image = row[_BEFORE_VALUES : _BEFORE_VALUES + len(shape.columns)]
+        image = self._image(row, shape)
         if kind == _OLD:
             self.old, self.sets = image, names_in(packed)
             return
@@ -164,6 +170,10 @@ class Reader:
     def _with_derived(self, change: RowChange, derived: frozenset[str]) -> RowChange:
         derived |= self.derived.of(change.shape, change.old)
         return change.changed(derived=derived) if derived else change
+
+    @staticmethod
+    def _image(row: tuple[Any, ...], shape: TableSchema) -> Image:
+        return row[_BEFORE_VALUES : _BEFORE_VALUES + len(shape.columns)]
 
     def _shape(self, number: int) -> TableSchema:
         try:

@@ -196,6 +196,8 @@ class StatementMerger:
         self._changes: list[RowChange] = []
         self._following: list[PushStatement] = []
         self._changed: frozenset[str] = frozenset()
+        self._sent: list[int] = []
+        """The places of the columns whose values are sent."""
         self._keys: set[Any] = set()
         self._bytes = 0
         self._key_of: Callable[[Image], Any] | None = None
@@ -226,8 +228,12 @@ class StatementMerger:
         """Take ``change``, which goes with the others."""
         if not self._changes:
             self._changed, self._key_of, self._bytes = _changed(change), _telling_apart(change), 0
+            self._sent = _sent_places(change, self._changed)
         for image in (change.old, change.new):
-            for value in image or ():
+            if image is None:
+                continue
+            for at in self._sent:
+                value = image[at]
                 if type(value) is str or type(value) is bytes:
                     self._bytes += len(value)
         self._changes.append(change)
@@ -265,6 +271,12 @@ class StatementMerger:
         if sql is not None:
             stmt = Stmt(sql[0], sql[1], want_rows=False)  # type: ignore[arg-type] # no RawText
             yield PushStatement(self._transaction, tuple(changes), stmt, count)
+
+
+def _sent_places(change: RowChange, changed: frozenset[str]) -> list[int]:
+    """Return the places of the columns whose values are sent: of an update the key and what it changes."""
+    shape = change.shape
+    return [at for at, name in enumerate(shape.columns) if not changed or name in changed or at in shape.key]
 
 
 def _form(change: RowChange) -> tuple[str, ...]:
