@@ -103,6 +103,18 @@ KEPT = {
     "the same, and a column is dropped": (
         ('CREATE TABLE c (a, "order" TEXT DEFAULT "order", d DEFAULT "", v)',), "ALTER TABLE c DROP COLUMN v"
     ),
+    "texts with quotes in the quotes of names, one empty": (
+        ("""CREATE TABLE c (a DEFAULT "", b DEFAULT "it's", d DEFAULT "so ""so"" it", e DEFAULT [is], v)""",),
+        "ALTER TABLE c ADD COLUMN w",
+    ),
+    "the same, a column is dropped": (
+        ("""CREATE TABLE c (a DEFAULT "", b DEFAULT "it''s", d DEFAULT "'", e DEFAULT `"`, v)""",),
+        "ALTER TABLE c DROP COLUMN v",
+    ),
+    "the same, a column is renamed": (
+        ("""CREATE TABLE c (a DEFAULT "", b DEFAULT "it's", "" INT, v)""",),
+        "ALTER TABLE c RENAME COLUMN v TO w",
+    ),
     "a column without a name": (
         ('CREATE TABLE c (a, "" INT, v)',), "ALTER TABLE c RENAME COLUMN v TO w"
     ),

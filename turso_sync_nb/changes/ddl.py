@@ -158,11 +158,12 @@ class _Details(msgspec.Struct, array_like=True):
     was: tuple[Definition, ...] = ()
     now: tuple[Definition, ...] = ()
     seen: RowsSeen | None = None
+    breaks: tuple[str, ...] | None = None
 
 
 def packed_details(change: SchemaChange) -> bytes:
     """Return in one value what a change has beside the columns of the tape."""
-    return msgspec.msgpack.encode(_Details(change.to, change.was, change.now, change.seen))
+    return msgspec.msgpack.encode(_Details(change.to, change.was, change.now, change.seen, change.breaks))
 
 
 def put(raw: apsw.Connection, change: SchemaChange) -> None:
@@ -181,4 +182,10 @@ def details_of(packed: bytes | None) -> dict[str, Any]:
     if packed is None:
         return {}
     details = msgspec.msgpack.decode(packed, type=_Details)
-    return {"to": details.to, "was": details.was, "now": details.now, "seen": details.seen}
+    return {
+        "to": details.to,
+        "was": details.was,
+        "now": details.now,
+        "seen": details.seen,
+        "breaks": details.breaks,
+    }

@@ -87,6 +87,22 @@ def without_comments(sql: str) -> str:
     return "".join(" " if found["skipped"] else found[0] for found in _TOKEN.finditer(sql))
 
 
+def defaults_as_texts(sql: str) -> str:
+    """Return ``sql`` with every DEFAULT that is in the quotes of names in those of texts."""
+    parts: list[str] = []
+    before = ""
+    for found in _TOKEN.finditer(sql):
+        text = found[0]
+        if found["quoted"] and before == "default":
+            mark = text[-1]
+            inner = text[1:-1] if mark == "]" else text[1:-1].replace(mark * 2, mark)
+            text = "'" + inner.replace("'", "''") + "'"
+        if not found["skipped"]:
+            before = folded(text)
+        parts.append(text)
+    return "".join(parts)
+
+
 def object_type(sql: str) -> str:
     """Return ``table``, ``index``, ``view`` or ``trigger`` of a CREATE or DROP statement; else empty."""
     words = [token.text for token, _ in zip(tokens(sql), range(4), strict=False)]
@@ -113,6 +129,15 @@ def dropped(sql: str) -> tuple[str, str | None] | None:
     if len(names) > 1 and names[0] == Token("column"):
         names = names[1:]
     return (table, names[0].text) if names else None
+
+
+def concerned(sql: str) -> str:
+    """Return the name, folded, of what an ALTER TABLE or a DROP statement is about; else nothing."""
+    found = list(tokens(sql))
+    words = [token.text for token in found[:4]]
+    if words[:1] not in (["alter"], ["drop"]):
+        return ""
+    return name_at(found, 4 if words[2:4] == ["if", "exists"] else 2)[0]
 
 
 def name_at(found: Sequence[Token], at: int) -> tuple[str, int]:

@@ -108,7 +108,8 @@ class SchemaChange(_Part, frozen=True, gc=False):
 
     ``ignored``: of a table that is never pushed. ``to``: the new name of a table or column. ``was`` and
     ``now``: the definitions that the statement changed or removed, and those that it changed or made; empty
-    on a tape of an earlier version. ``seen``: the rows that a DROP removed.
+    on a tape of an earlier version. ``seen``: the rows that a DROP removed. ``breaks``: what it left without
+    something that it names (:mod:`soundness`); ``None`` where that is not looked at.
     """
 
     id: int
@@ -123,6 +124,7 @@ class SchemaChange(_Part, frozen=True, gc=False):
     was: tuple[Definition, ...] = ()
     now: tuple[Definition, ...] = ()
     seen: RowsSeen | None = None
+    breaks: tuple[str, ...] | None = None
 
 
 Change: TypeAlias = RowChange | SchemaChange

@@ -264,7 +264,7 @@ class _Replay:
 
     def _schema(self, change: SchemaChange) -> SchemaChange | None:
         done = self.schema.apply(change)
-        self.renumbering.schema_changed(change)
+        self.renumbering.schema_changed(change if done else None)
         self.effects.done(change)
         return done
 

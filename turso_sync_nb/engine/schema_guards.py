@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 
 from turso_sync_nb.changes import to_sql
-from turso_sync_nb.changes.definitions import SPELLINGS, mentions, tokens, without_comments
+from turso_sync_nb.changes.definitions import SPELLINGS, defaults_as_texts, mentions, tokens, without_comments
 from turso_sync_nb.changes.model import Definition, SchemaChange
 from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.changes.rows_seen import digest_query
@@ -53,6 +53,11 @@ _IN_ONE_QUOTE: Final = "lower(" + reduce(
 ) + ")"  # fmt: skip
 _PLAIN: Final = re.compile(r"[^\W\d][\w$]*")
 
+_NAMING: Final = (
+    "count(*) || ' ' || ifnull(sum(length(sql)), 0) FROM sqlite_schema WHERE type IN ('view', 'trigger')"
+)
+"""Tells the views and triggers that there are from others, as far as they are of another length in all."""
+
 _RULES: Final = (
     "collate", "check(", "references", "unique", "primarykey", "default", "autoincrement", "onconflict",
     "primarykeydesc", "desc)",
@@ -65,7 +70,7 @@ CHECKS_MAX: Final = 20
 
 _DEFAULT: Final = reduce(
     lambda text, mark: f"replace({text}, {mark}, '')",
-    ("' '", "'('", "')'", "''''", "'\"'"),
+    ("' '", "'('", "')'", "''''", "'\"'", "'`'", "'['", "']'"),
     "ifnull(lower(dflt_value), '')",
 )
 _COLUMNS: Final = (
@@ -133,6 +138,8 @@ class _Conditions:
         """Tables that the batch made or renamed: their names in the base image, ``None`` if not in it."""
         self._owners: dict[_Key, tuple[Transaction, SchemaChange]] = {}
         self._reference_added: set[_Key] = set()
+        self._is_watching = False
+        """Whether views and triggers of others are looked at."""
 
     def take(self, transaction: Transaction, change: SchemaChange) -> None:
         """Add the conditions for ``change``.
@@ -143,6 +150,7 @@ class _Conditions:
         for one in change.was:
             self._meets(_key(one), transaction, change)
         self._keeps_rows(transaction, change)
+        self._keeps_what_names(transaction, change)
         for one in change.was:
             self._left.pop(_key(one), None)
         for one in change.now:
@@ -194,6 +202,33 @@ class _Conditions:
             column = change.column if change.kind == "drop_column" else None
             for sql, arguments in _as_in_base(self._raw, base.name, column):
                 self._add(sql, arguments, f"rows of {base.name} changed", transaction, change)
+
+    def _keeps_what_names(self, transaction: Transaction, change: SchemaChange) -> None:
+        """Require that nothing new names what the batch changes, and that what it makes finds the same.
+
+        Raises:
+            BaseIsOldError: the base image lacks what was pushed.
+        """
+        if change.kind != "create":
+            if self._is_watching or not any((False, folded(one.name)) in self._base for one in change.was):
+                return
+            self._is_watching = True
+            query = f"SELECT {_NAMING}"
+            if self._raw is not None:
+                found = "views or triggers changed"
+                self._add(f"({query}) = ?", (self._raw.execute(query).get,), found, transaction, change)
+            return
+        (one,) = change.now or (None,)
+        if one is None or not (one.type in ("view", "trigger") or (one.type == "index" and '"' in one.sql)):
+            return
+        if self._is_old:
+            raise BaseIsOldError
+        for key in dict.fromkeys((False, token.text) for token in tokens(one.sql)):
+            if (base := self._base.get(key)) is not None and key not in self._touched:
+                self._touched.add(key)
+                condition = f"(SELECT sql FROM sqlite_schema WHERE {_IN_SPACE}) IS ?"
+                found = f"{base.type} {base.name} changed"
+                self._add(condition, (base.name, int(key[0]), base.sql), found, transaction, change)
 
     def _keeps_definitions(self, transaction: Transaction, change: SchemaChange, base: Definition) -> None:
         """A table or view takes its indexes and triggers with it: there may be no others."""
@@ -265,7 +300,8 @@ def readable_so(one: Definition) -> to_sql.Sql | None:
     columns. So names that need quotes are counted without them, and empty parentheses, where its text is not
     ours. All quotes count alike: comments are gone there, and texts in the quotes of names get their own.
     """
-    ours, where = _in_one_quote(without_comments(one.sql)), (one.name, int(one.type == "trigger"))
+    bare_sql, where = without_comments(one.sql), (one.name, int(one.type == "trigger"))
+    ours, as_texts = _in_one_quote(bare_sql), _in_one_quote(defaults_as_texts(bare_sql))
     there = f"(SELECT {_IN_ONE_QUOTE} FROM sqlite_schema WHERE {_IN_SPACE})"
     gone = f"(length({there}) - length(replace({there}, ?, '')))"
     terms: list[str] = []
@@ -274,8 +310,8 @@ def readable_so(one: Definition) -> to_sql.Sql | None:
     for name in sorted(filter(_needs_quotes, named)):
         bare, safe = _in_one_quote(name), _in_one_quote(f'"{name}"')
         if not bare:  # of an empty name, or of DEFAULT "", nothing is left without its quotes
-            terms.append(f"{gone} / 2 = ?")
-            arguments += [*where, *where, safe, ours.count(safe)]
+            terms.append(f"{gone} / 2 IN (?, ?)")
+            arguments += [*where, *where, safe, ours.count(safe), as_texts.count(safe)]
             continue
         terms.append(f"{gone} / {len(bare)} - {gone} / {len(safe)} = ?")
         arguments += [*where, *where, bare, *where, *where, safe, ours.count(bare) - ours.count(safe)]

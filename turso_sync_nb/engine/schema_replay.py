@@ -17,13 +17,16 @@ from turso_sync_nb.changes.definitions import columns, object_type, same_definit
 from turso_sync_nb.changes.lifetimes import lifetimes
 from turso_sync_nb.changes.model import Definition, SchemaChange
 from turso_sync_nb.changes.names import folded
+from turso_sync_nb.changes.net_schema import nets
 from turso_sync_nb.changes.rows_seen import count_unseen, rows_seen
+from turso_sync_nb.changes.soundness import naming, unsound, unsound_events
 from turso_sync_nb.engine.schema_guards import defined_so
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from turso_sync_nb.changes.model import Change, RowChange, Transaction
+    from turso_sync_nb.changes.net_schema import Key
 
 
 class SchemaConflictError(Exception):
@@ -41,7 +44,9 @@ class SchemaReplay:
 
     def __init__(self, raw: apsw.Connection, applied: Iterable[Change]) -> None:
         self._raw = raw
-        self._lifetimes = lifetimes(applied)
+        changes = list(applied)
+        self._lifetimes = lifetimes(changes)
+        self._nets = nets(changes)
         self._left_out: set[int] = set()
         self._unmade: dict[str, Transaction] = {}
         self._kept: dict[str, str] = {}
@@ -64,18 +69,27 @@ class SchemaReplay:
         """
         if not change.ignored:
             self._need_table(change)
-            if self._is_done(change):
+            if self._is_whole_done(change) or self._is_done(change):
                 return None
         if change.ignored and object_type(change.sql) == "trigger":
             self._keep(change)
             return change
         before = Objects.of(self._raw, with_columns=False)
+        there = self._conflict(change, "")
+        named = naming(self._raw, change.name) if change.kind not in ("create", "pragma") else []
+        sound = unsound(self._raw, named) | unsound_events(self._raw, change.now)
         try:
             self._raw.execute(change.sql)
         except (apsw.SQLError, apsw.ConstraintError) as error:
             raise self._conflict(change, str(error)) from None
         after = Objects.of(self._raw, with_columns=False)
-        return change.changed(was=before.differing(after), now=after.differing(before))
+        now = after.differing(before)
+        lacking = unsound(self._raw, {*named, *((one.type, one.name) for one in now)})
+        for what, reason in lacking.items():
+            if change.breaks is not None and what not in {*sound, *change.breaks}:
+                there.args = (f"{what} would lack what it names: {reason}",)
+                raise there
+        return change.changed(was=before.differing(after), now=now)
 
     def _keep(self, change: SchemaChange) -> None:
         if change.kind == "create":
@@ -101,7 +115,9 @@ class SchemaReplay:
     def seen_now(self, transaction: Transaction) -> Transaction:
         """Return ``transaction`` with what it removes as that is now: who is told of it has seen it."""
         changes = [
-            self._seen_now(one) if isinstance(one, SchemaChange) and not one.ignored else one
+            self._seen_now(one).changed(breaks=None)
+            if isinstance(one, SchemaChange) and not one.ignored
+            else one
             for one in transaction.changes
         ]
         return transaction.changed(changes=tuple(changes))
@@ -137,6 +153,25 @@ class SchemaReplay:
             raise self._conflict(change, _goes_on(change.name, maker))
 
     # What is there already
+
+    def _is_whole_done(self, change: SchemaChange) -> bool:
+        """Return whether the other side has all that ``change`` begins, and leave it out if so."""
+        net = self._nets.get(change.id)
+        if net is None or not self._are_so(net.after) or self._are_so(net.before):
+            return False
+        self._left_out |= set(net.ids)
+        return True
+
+    def _are_so(self, wanted: Mapping[Key, Definition | None]) -> bool:
+        """Return whether names stand for just these definitions."""
+        for (is_trigger, name), one in wanted.items():
+            there = self._named("trigger" if is_trigger else "table", name)
+            if one is None or there is None:
+                if one is not there:
+                    return False
+            elif not (_is_one_of(there, (one,)) or self._is_written_anew(there, (one,))):
+                return False
+        return True
 
     def _is_done(self, change: SchemaChange) -> bool:
         """Return whether the other side has done this; see that it takes away nothing that was not seen.

@@ -1,0 +1,133 @@
+"""Tell whether what views, triggers and indexes name is there: SQLite asks it only when they are used.
+
+A schema change can so leave a view that no query can read, or a trigger that stops every write to its table.
+A name in double quotes of which no column is left becomes a text without a word; so each definition is
+compiled twice, the second time with such texts switched off.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import apsw
+
+from turso_sync_nb.changes.definitions import tokens
+from turso_sync_nb.changes.model import Definition
+from turso_sync_nb.changes.names import folded, is_internal, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_Key = tuple[str, str]
+"""Type and name of an object."""
+
+_LACKING: Final = re.compile(r"no such (table|column|index)|columns?\b|is a view", re.IGNORECASE)
+"""SQLite's messages about names that are not there; functions and collations may be missing here alone."""
+
+_TEXTS_AS_NAMES: Final = (apsw.SQLITE_DBCONFIG_DQS_DDL, apsw.SQLITE_DBCONFIG_DQS_DML)
+_EVENTS: Final = {
+    "insert": "INSERT INTO main.{} DEFAULT VALUES",
+    "update": "UPDATE main.{} SET {} = NULL",
+    "delete": "DELETE FROM main.{}",
+}
+
+
+def naming(raw: apsw.Connection, name: str) -> list[_Key]:
+    """Return the views and triggers that name ``name``, or such a view; none of no name."""
+    if not name:
+        return []
+    rows: list[Any] = raw.execute(
+        "SELECT type, name, sql FROM main.sqlite_schema WHERE type IN ('view', 'trigger')"
+    ).fetchall()
+    waiting = [row for row in rows if not is_internal(row[1])]
+    names, found = {folded(name)}, list[_Key]()
+    while named := [row for row in waiting if _names_any(row[2], names)]:
+        found += [(kind, each) for kind, each, _ in named]
+        names |= {folded(each) for kind, each, _ in named if kind == "view"}
+        waiting = [row for row in waiting if row not in named]
+    return found
+
+
+def unsound(raw: apsw.Connection, keys: Iterable[_Key]) -> dict[str, str]:
+    """Return those of ``keys`` that are there and name what is not, each with SQLite's message.
+
+    One that is sound but for texts in double quotes has its name followed by that.
+    """
+    query = (
+        "SELECT type, name, tbl_name, sql FROM main.sqlite_schema "
+        "WHERE type = ? AND name = ? COLLATE NOCASE AND sql IS NOT NULL"
+    )
+    rows: list[Any] = [row for key in keys for row in raw.execute(query, key).fetchall()]
+    return dict(_lacking(raw, (Definition(*row) for row in rows)))
+
+
+def unsound_events(raw: apsw.Connection, made: Iterable[Definition]) -> dict[str, str]:
+    """Return those of the triggers to be ``made`` before whom what fires them cannot be compiled already."""
+    return dict(_lacking(raw, (one for one in made if one.type == "trigger")))
+
+
+def _lacking(raw: apsw.Connection, definitions: Iterable[Definition]) -> Iterator[tuple[str, str]]:
+    for one in definitions:
+        what = f"{one.type} {one.name}"
+        if reason := _lacks(raw, one, is_strict=False):
+            yield what, reason
+        elif '"' in one.sql and (reason := _lacks(raw, one, is_strict=True)):
+            yield f"{what}, without texts in double quotes,", reason
+
+
+def _names_any(sql: str, names: set[str]) -> bool:
+    text = folded(sql)
+    return any(name in text for name in names) and any(token.text in names for token in tokens(sql))
+
+
+def _lacks(raw: apsw.Connection, one: Definition, *, is_strict: bool) -> str:
+    """Return what ``one`` names that is not there, in SQLite's words; empty if it lacks nothing."""
+    try:
+        if one.type in ("view", "trigger"):
+            with _texts_as_names(raw, on=not is_strict):
+                raw.execute(f"EXPLAIN {_use(raw, one)}", can_cache=False).close()
+        elif is_strict:
+            _make_strictly(raw, one)
+    except apsw.SQLError as error:
+        return str(error) if _LACKING.search(str(error)) else ""
+    except apsw.Error:
+        return ""
+    return ""
+
+
+def _use(raw: apsw.Connection, one: Definition) -> str:
+    """Return a statement that has SQLite compile ``one``."""
+    if one.type == "view":
+        return f"SELECT * FROM main.{quoted(one.name)}"
+    event = next(token.text for token in tokens(one.sql) if token.text in _EVENTS and not token.is_name)
+    query = "SELECT name FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0 LIMIT 1"
+    waited = list(tokens(one.sql))
+    at = next(at for at, token in enumerate(waited) if token.text == event and not token.is_name)
+    is_of = event == "update" and waited[at + 1].text == "of"
+    column = waited[at + 2].text if is_of else raw.execute(query, (one.table,)).get
+    return _EVENTS[event].format(quoted(one.table), quoted(str(column)))
+
+
+def _make_strictly(raw: apsw.Connection, one: Definition) -> None:
+    """Make a table, or an index and its table, in an empty database without texts in double quotes."""
+    with closing(apsw.Connection(":memory:")) as scratch:
+        if one.type == "index":
+            query = "SELECT sql FROM main.sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE"
+            scratch.execute(str(raw.execute(query, (one.table,)).get))
+        with _texts_as_names(scratch, on=False):
+            scratch.execute(one.sql)
+
+
+@contextmanager
+def _texts_as_names(raw: apsw.Connection, *, on: bool) -> Iterator[None]:
+    """Have names in double quotes of which nothing is there taken for texts, or not."""
+    before = [raw.config(option, -1) for option in _TEXTS_AS_NAMES]
+    for option in _TEXTS_AS_NAMES:
+        raw.config(option, int(on))
+    try:
+        yield
+    finally:
+        for option, was in zip(_TEXTS_AS_NAMES, before, strict=True):
+            raw.config(option, was)
