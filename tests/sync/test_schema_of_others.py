@@ -205,3 +205,24 @@ def test_a_view_of_theirs_follows_or_the_rename_is_refused(
         yours.push()
     alike(server, mine, yours)
     assert mine.execute("SELECT * FROM n").fetchall() == [(1,)]
+
+
+KEPT = {
+    "dropped": ("DROP TABLE kv",),
+    "dropped and made again": ("DROP TABLE kv", "CREATE TABLE kv (k, v)", "INSERT INTO kv VALUES (1, 2)"),
+    "replaced by a view": ("ALTER TABLE kv RENAME TO w", "DROP TABLE w", "CREATE VIEW kv AS SELECT 1 AS k"),
+}
+
+
+@pytest.mark.parametrize("work", KEPT)
+def test_a_table_under_a_trigger_that_stays_here_goes(server, replica, work):
+    """The remote never had that trigger: a push that waited for it to come did not end."""
+    mine, yours = replica("mine", tables_ignore=["drafts"]), replica("yours")
+    mine.execute("CREATE TABLE drafts (x)")
+    mine.execute("CREATE TRIGGER g AFTER UPDATE ON kv BEGIN INSERT INTO drafts VALUES (new.k); END")
+    for statement in KEPT[work]:
+        mine.execute(statement)
+    mine.push()
+    assert mine.changes().empty
+    mine.execute("DROP TABLE drafts")
+    alike(server, yours, mine)

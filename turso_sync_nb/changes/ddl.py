@@ -87,14 +87,14 @@ def schema_changes(
         return
     owners = {one.name for one in was if one.type in ("table", "view")}
     for one in was:
-        if one.name in owners or one.table not in owners:
+        if one.name in owners or one.table not in owners or _is_kept(one, kept):
             yield SchemaChange(
                 0,
                 f"DROP {one.type.upper()} IF EXISTS {quoted(one.name)}",
                 "drop",
                 one.name,
                 ignored=folded(one.table) in ignored or _is_kept(one, kept),
-                was=was,
+                was=tuple(each for each in was if each is one or not _is_kept(each, kept)),
                 seen=seen,
             )
     for one in now:

@@ -23,7 +23,7 @@ Key = tuple[bool, str]
 
 
 class Net(Struct):
-    """The definitions under some names before several changes and after them; ``None`` where there is none."""
+    """The definitions under some names before several changes and after them, ``None`` for none."""
 
     ids: list[int]
     before: dict[Key, Definition | None]

@@ -151,7 +151,9 @@ def _until_done(run: _Push, rebase: Callable[[], PullReport], replay: Callable[[
     while attempts < ATTEMPTS_MAX:
         try:
             run.once()
-        except BaseIsOldError:
+        except BaseIsOldError as old:
+            if run.is_based:
+                raise run.never_there(old) from None
             conflicts += rebase().conflicts
             run.is_based = True
         except _MovedOnError as moved:
@@ -257,6 +259,11 @@ class _Push:
             return ConflictError(f"push: {moved}", hint="nothing is lost; push again")
         message = f"{moved}, and a pull brought nothing new"
         return self._refused(moved.statement.transaction, moved.statement.changes[0], message)
+
+    def never_there(self, old: BaseIsOldError) -> ConflictError:
+        """Return the error for a change of what the remote does not have, though its news are here."""
+        message = "it changes a part of the schema that is not on the remote"
+        return self._refused(old.transaction, old.change, message)
 
     # Where the remote is
 

@@ -83,7 +83,12 @@ _Key = tuple[bool, str]
 
 
 class BaseIsOldError(Exception):
-    """The base image is not what the batch begins with: something was pushed since the last pull."""
+    """The base image is not what ``change`` begins with: something was pushed since the last pull."""
+
+    def __init__(self, transaction: Transaction, change: SchemaChange) -> None:
+        super().__init__()
+        self.transaction = transaction
+        self.change = change
 
 
 def conditions(
@@ -172,7 +177,7 @@ class _Conditions:
         self._touched.add(key)
         base = self._base.get(key)
         if base is None or self._is_old:
-            raise BaseIsOldError
+            raise BaseIsOldError(transaction, change)
         condition = f"(SELECT sql FROM sqlite_schema WHERE {_IN_SPACE}) IS ?"
         arguments = (base.name, int(key[0]), base.sql)
         self._add(condition, arguments, f"{base.type} {base.name} changed", transaction, change)
@@ -183,7 +188,7 @@ class _Conditions:
             return
         self._touched.add(key)
         if key in self._base:
-            raise BaseIsOldError
+            raise BaseIsOldError(transaction, change)
         condition = f"NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE {_IN_SPACE})"
         self._add(condition, (key[1], int(key[0])), f"there is another {key[1]}", transaction, change)
 
@@ -222,7 +227,7 @@ class _Conditions:
         if one is None or not (one.type in ("view", "trigger") or (one.type == "index" and '"' in one.sql)):
             return
         if self._is_old:
-            raise BaseIsOldError
+            raise BaseIsOldError(transaction, change)
         for key in dict.fromkeys((False, token.text) for token in tokens(one.sql)):
             if (base := self._base.get(key)) is not None and key not in self._touched:
                 self._touched.add(key)
