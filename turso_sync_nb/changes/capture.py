@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from turso_sync_nb.changes import tape
 from turso_sync_nb.changes.ddl import Objects, is_into_any, put, schema_changes
-from turso_sync_nb.changes.definitions import concerned, dropped
+from turso_sync_nb.changes.definitions import dropped
 from turso_sync_nb.changes.names import BOOKKEEPING, PREFIX, TAPE, folded, is_internal, quoted
 from turso_sync_nb.changes.nested import Nested
 from turso_sync_nb.changes.rows_seen import rows_seen
 from turso_sync_nb.changes.schema import Schema, read_schema
-from turso_sync_nb.changes.soundness import naming, unsound
+from turso_sync_nb.changes.soundness import Watched
 from turso_sync_nb.changes.sql_text import first_word, without_lead
 from turso_sync_nb.changes.tape_format import COLUMNS_MAX, Op
 from turso_sync_nb.changes.triggers import nested_triggers, plain_triggers, remove_triggers, voiding_trigger
@@ -141,16 +141,11 @@ class Capture:
         if word == "ALTER":
             remove_triggers(self._raw)
             self._known = None
-        named = naming(self._raw, concerned(sql))
-        unsound_before = unsound(self._raw, named)
+        watched = Watched(self._raw, sql)
         self._raw.execute(f"SAVEPOINT {_STATEMENT}")
         try:
             self._settled(work)
-            after = Objects.of(self._raw, with_columns=word == "ALTER")
-            made = [(one.type, one.name) for one in after.differing(before)]
-            unsound_now = unsound(self._raw, {*named, *made})
-            breaks = tuple(what for what in unsound_now if what not in unsound_before)
-            self._record(sql, before, after, seen=seen, breaks=breaks)
+            self._record(sql, before, seen, watched)
         except BaseException:
             self._known = None
             if self._raw.in_transaction:
@@ -405,11 +400,11 @@ class Capture:
             return None
         return rows_seen(self._raw, *named)
 
-    def _record(
-        self, sql: str, before: Objects, after: Objects, *, seen: RowsSeen | None, breaks: tuple[str, ...]
-    ) -> None:
+    def _record(self, sql: str, before: Objects, seen: RowsSeen | None, watched: Watched) -> None:
         """Put on the tape what the statement did to the schema, and to rows that it made with it."""
         known = self._schema.tables.keys() if self._schema else set[str]()
+        after = Objects.of(self._raw, with_columns=first_word(sql) == "ALTER")
+        breaks = watched.broken_beside(after.differing(before))
         for name in after.reserved - before.reserved:
             raise UsageError(
                 f"make {name}: names that begin with {PREFIX} are this package's own",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
-from turso_sync_nb.changes.definitions import tokens
+from turso_sync_nb.changes.definitions import concerned, tokens
 from turso_sync_nb.changes.model import Definition
 from turso_sync_nb.changes.names import folded, is_internal, quoted
 
@@ -32,6 +32,20 @@ _EVENTS: Final = {
     "update": "UPDATE main.{} SET {} = NULL",
     "delete": "DELETE FROM main.{}",
 }
+
+
+class Watched:
+    """The views and triggers that name what the statement ``sql`` is about, before it runs."""
+
+    def __init__(self, raw: apsw.Connection, sql: str) -> None:
+        self._raw = raw
+        self._named = naming(raw, concerned(sql))
+        self._before = unsound(raw, self._named)
+
+    def broken_beside(self, made: Iterable[Definition]) -> tuple[str, ...]:
+        """Return what of them, and of what the statement ``made``, it left without what they name."""
+        now = unsound(self._raw, {*self._named, *((one.type, one.name) for one in made)})
+        return tuple(what for what in now if what not in self._before)
 
 
 def naming(raw: apsw.Connection, name: str) -> list[_Key]:
