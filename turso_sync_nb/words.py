@@ -74,4 +74,4 @@ def values_of(row: Mapping[str, Any], names: Iterable[str] | None = None) -> str
 
 def settled_as(settled_by: str) -> str:
     """Return how a conflict was settled."""
-    return _SETTLED.get(settled_by, settled_by)
+    return _SETTLED.get(settled_by, settled_by.replace("set aside: ", "yours waits: ", 1))

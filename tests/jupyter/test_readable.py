@@ -56,3 +56,13 @@ def test_a_pull_says_what_others_wrote_over(both):
     both.sql("UPDATE flights SET delay = 5 WHERE id = 7", "--on theirs")
     both.good("%turso_sync push --on theirs")
     assert "others changed" not in both.good("%turso_sync pull").text
+
+
+def test_a_conflict_about_the_schema_is_said_in_words(both):
+    """A definition that waits says why, not how it is kept."""
+    both.sql("CREATE TABLE more(x UNIQUE)", "--on theirs")
+    both.good("%turso_sync push --on theirs")
+    both.good("%turso_sync pull")
+    ran = both.good("%turso_sync conflicts")
+    assert "yours waits: another table more is there" in ran.text
+    assert "aside" not in ran.text

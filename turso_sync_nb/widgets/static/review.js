@@ -29,7 +29,7 @@ function render({ model, el }) {
     const comes = message.coming_in_all + clashes.length + message.schema_coming.length;
     sentence.textContent = [
       message.waiting_in_all ? `${count(message.waiting_in_all, "change")} ${message.waiting_in_all === 1 ? "waits" : "wait"}` : "Nothing waits",
-      message.offline ? "offline" : !message.known ? "asking the remote" : comes ? `${comes === 1 ? "1 row comes" : `${number(comes)} rows come`}` : "nothing new from others",
+      message.offline ? "offline" : !message.known ? "asking the remote" : comes ? `${count(comes, message.schema_coming.length ? "change" : "row")} ${comes === 1 ? "comes" : "come"}` : "nothing new from others",
       both ? `${schemaClashes.length ? count(both, "thing") : rows(both)} changed on both sides` : "",
     ].filter(Boolean).join(" · ");
     dim(push, !message.waiting_in_all);
