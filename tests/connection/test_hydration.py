@@ -47,6 +47,17 @@ def test_becomes_whole(remote_server: Callable, people, connect, oracle) -> None
     assert offline.hydrate().wait(10)
 
 
+def test_what_is_told_cannot_wait_for_the_end(embedded: Callable, people, connect) -> None:
+    """It is told so: the hydration waits for it."""
+    running: list[tsn.Hydration] = []
+    begun = threading.Event()
+    db = connect(embedded(people).url, **lazily())
+    running.append(db.hydrate(lambda _here, _total: begun.wait(30) and running[0].wait()))
+    begun.set()
+    with pytest.raises(tsn.UsageError, match="waits for what it tells"):
+        running[0].wait(60)
+
+
 def test_cancelled_and_resumed(embedded: Callable, people, connect) -> None:
     """A hydration that is cancelled stops; another one goes on where it stopped, also after a close."""
     url = embedded(people).url

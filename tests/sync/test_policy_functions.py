@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import turso_sync_nb as tsn
-from turso_sync_nb.engine import verbs
+from turso_sync_nb.engine import hydration, verbs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def conflict(replica: Callable[..., tsn.Connection], policy: Any) -> tsn.Connection:
+def conflict(replica: Callable[..., tsn.Connection], policy: Any, **options: Any) -> tsn.Connection:
     """Return a replica with a change of its own to a row that the remote changed too."""
-    mine, yours = replica("mine", conflict_policy=policy), replica("yours")
+    mine, yours = replica("mine", conflict_policy=policy, **options), replica("yours")
     mine.execute("UPDATE t SET a = 'mine' WHERE id = 1")
     yours.execute("UPDATE t SET a = 'yours' WHERE id = 1")
     yours.push()
@@ -123,6 +124,30 @@ def test_a_policy_that_begins_a_verb_is_told(replica, monkeypatch, verb, asks, h
     assert len(mine.changes()) == 1
     assert mine.execute("SELECT a FROM t WHERE id = 1").fetchall() == [("mine",)]
     getattr(replica("mine"), verb)()
+
+
+PARTIAL = tsn.PartialSyncOpts(tsn.PartialSyncPrefixBootstrap(length=4 * 4096), segment_size=4096)
+
+
+@pytest.mark.parametrize("how", ["same thread", "another thread"])
+def test_a_policy_that_waits_for_a_hydration_is_told(ballast, replica, monkeypatch, how):
+    """Pages come between verbs, so it would wait for the verb that waits for it; the change is kept."""
+    monkeypatch.setattr(verbs, "FUNCTION_WAIT_S", 0.1)
+    monkeypatch.setattr(hydration, "PART_PAGES", 1)
+    running: list[Any] = []
+
+    def policy(base: Any, local: Any, remote: Any) -> Any:
+        running[0].wait() if how == "same thread" else in_a_thread(running[0].wait)
+        return local
+
+    mine = conflict(replica, policy, partial_sync=PARTIAL)
+    running.append(mine.hydrate(lambda _here, _total: time.sleep(0.02)))
+    with pytest.raises(tsn.ReplicaBusyError, match=r"wait for a hydration.* waits for the function"):
+        mine.pull()
+    assert len(mine.changes()) == 1
+    assert not running[0].wait(0.2)
+    running[0].cancel()
+    assert running[0].wait()
 
 
 @pytest.mark.parametrize("loop", ["its own", "the caller's"])

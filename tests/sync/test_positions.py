@@ -226,3 +226,24 @@ def test_conflicts_under_reject_are_given_up_one_by_one(replica, pushed_before, 
     db.push()
     yours.pull()
     assert rows(yours) == rows(db)
+
+
+@pytest.mark.parametrize("fault", [lost_before, lost_after])
+def test_what_conflicts_is_given_up_though_our_revision_is_forgotten(replica, embedded, source, way, fault):
+    """A server that names its database is known by that: what arrived is told, what did not is given up."""
+    server = embedded(source)
+    db = replica("mine", remote_url=server.url, conflict_policy="reject")
+    yours = replica("yours", remote_url=server.url)
+    db.execute("UPDATE t SET a = 'mine' WHERE id = 1")
+    way.next(PIPELINE, fault)
+    assert error_of(db.push)
+    yours.execute("UPDATE t SET a = 'yours', b = 11 WHERE id = 1")
+    yours.push()
+    assert httpx.post(f"{server.url}/compact-history").status_code == 204
+    error = error_of(db.skip, int(db.changes()["transaction"].iloc[0]))
+    assert isinstance(error, tsn.UsageError) == (fault is lost_after)
+    assert [state for _, state in listed(db)] == ([] if error else ["skipped"])
+    db.push()
+    db.pull()
+    yours.pull()
+    assert rows(db) == rows(yours)

@@ -7,6 +7,7 @@ so a hydration that ended early, for whatever reason, goes on where it stopped w
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from contextlib import suppress
@@ -33,6 +34,9 @@ PAUSE_S: Final = 0.005
 
 FLUSH_EVERY_S: Final = 1.0
 """Seconds of download that a killed process may have to fetch again."""
+
+WAIT_AGAIN_S: Final = 0.1
+"""Seconds after which who waits for the end looks whether a verb waits for a user's function."""
 
 END_WAIT_S: Final = 5.0
 """Seconds that the end of a replica waits for the part under way, which ends with its next page."""
@@ -78,8 +82,15 @@ class Hydration:
 
         Raises:
             SyncError: a fetch failed; ask for the rest again later.
+            ReplicaBusyError: a verb waits for a conflict policy or transform, which may wait for this.
+            UsageError: ``tell`` asks for it.
         """
-        self._thread.join(timeout_s)
+        if threading.current_thread() is self._thread:
+            raise UsageError("wait for a hydration: it waits for what it tells", hint="wait elsewhere")
+        until = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        while not self.done and (left := until - time.monotonic()) > 0:
+            self._replica.verbs.refuse_waiting("wait for a hydration, which goes on between verbs")
+            self._thread.join(min(left, WAIT_AGAIN_S))
         if self.error is not None:
             raise self.error
         return self.done

@@ -15,7 +15,7 @@ import apsw
 
 from turso_sync_nb.changes import tape
 from turso_sync_nb.changes.model import is_ignored
-from turso_sync_nb.engine import bookkeeping, lineage, outbox
+from turso_sync_nb.engine import bookkeeping, lineage, outbox, remote_update
 from turso_sync_nb.engine.bookkeeping import CopiedError, Position
 from turso_sync_nb.engine.fetch import SAME_DATABASE
 from turso_sync_nb.errors import ReplicaBusyError, ReplicaError, RevisionGoneError
@@ -102,13 +102,8 @@ def find_out(replica: Replica) -> None:
     """
     try:
         verify_server(replica)
-    except RevisionGoneError:  # older revisions are forgotten, our pushes are not
-        floor = expected(replica).change_id
-        if (
-            not 0
-            < floor
-            <= bookkeeping.read_remote(replica.need_remote(), replica.metadata.client_id).change_id
-        ):
+    except RevisionGoneError:  # older revisions are forgotten; our pushes are not, nor the database's name
+        if not (_has_pushes(replica) or remote_update.has_same_name(replica)):
             raise
     if replica.unanswered:
         generation = replica.metadata.pull_gen + 1
@@ -120,6 +115,13 @@ def find_out(replica: Replica) -> None:
         in_base = bookkeeping.read_local(raw, replica.metadata.client_id)
     if theirs.change_id == in_base.change_id:
         replica.save(pushed_since_pull=False)
+
+
+def _has_pushes(replica: Replica) -> bool:
+    """Return whether the remote has what it acknowledged, if that was anything."""
+    floor = expected(replica).change_id
+    theirs = bookkeeping.read_remote(replica.need_remote(), replica.metadata.client_id)
+    return 0 < floor <= theirs.change_id
 
 
 def acknowledge(replica: Replica, last_change_id: int) -> bool:

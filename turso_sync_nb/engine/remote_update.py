@@ -82,6 +82,13 @@ def has_update(replica: Replica, wait_s: float = 0.0, remote: Remote | None = No
         return answer.header.revision not in (revision, replica.metadata.revision)
 
 
+def has_same_name(replica: Replica) -> bool:
+    """Return whether the remote calls its newest database what it called ours; few give it a name."""
+    ours = replica.metadata.database
+    with replica.need_remote().pull_updates(PullRequest(pages=BitMap([FIRST_PAGE]))) as answer:
+        return ours != "" and answer.database == ours
+
+
 def fetch_update_with(replica: Replica, again: BitMap) -> RemoteUpdate:
     """Fetch what changed since our revision, and the pages ``again`` whether they changed or not."""
     revision, resident = replica.metadata.revision, replica.store.base_pages

@@ -25,6 +25,7 @@ class Verbs:
         self._lock = threading.RLock()
         self._running = 0
         self._asking_since = math.inf
+        self._asking_thread: int | None = None
 
     @contextmanager
     def one(self) -> Iterator[None]:
@@ -47,6 +48,15 @@ class Verbs:
         finally:
             self._lock.release()
 
+    def refuse_waiting(self, doing: str) -> None:
+        """Refuse to wait for what needs a verb of its own, while one may wait for who waits.
+
+        Raises:
+            ReplicaBusyError: a function that a verb asks waits, or may wait for the thread that does.
+        """
+        if self._asking_thread == threading.get_ident() or self.waits_for_function:
+            raise busy_with_function(doing)
+
     @property
     def waits_for_function(self) -> bool:
         """Whether the verb under way has waited long for a user's function."""
@@ -66,16 +76,16 @@ class Verbs:
     @contextmanager
     def asking(self) -> Iterator[None]:
         """Ask a user's functions in the block, amid a verb: they may not begin another one."""
-        self._asking_since = time.monotonic()
+        self._asking_since, self._asking_thread = time.monotonic(), threading.get_ident()
         try:
             yield
         finally:
-            self._asking_since = math.inf
+            self._asking_since, self._asking_thread = math.inf, None
 
 
-def busy_with_function() -> ReplicaBusyError:
+def busy_with_function(doing: str = "begin a verb") -> ReplicaBusyError:
     """Return the error for who may be waited for by the function that the verb under way asks."""
     return ReplicaBusyError(
-        "begin a verb: another one waits for the function that calls it",
+        f"{doing}: another one waits for the function that calls it",
         hint="a conflict policy or transform may query the replica, and not pull, push or revise",
     )
