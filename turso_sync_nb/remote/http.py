@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -39,6 +39,7 @@ from turso_sync_nb.remote.answers import (
 )
 from turso_sync_nb.remote.compression import Compression
 from turso_sync_nb.remote.in_flight import EXTENSION, Calls
+from turso_sync_nb.remote.pull_response import PullResponse, closed, pages_of
 from turso_sync_nb.remote.redirect import redirected
 from turso_sync_nb.remote.resolve import Resolver
 from turso_sync_nb.remote.retry import RetryPolicy, retry_after_s
@@ -128,28 +129,6 @@ class _Call:
     repeatable: bool
     waits_s: float = 0.0
     """Seconds that the remote may take before it begins to answer, as it was asked to."""
-
-
-class PullResponse:
-    """One answer to pull-updates: ``header`` is here, ``pages()`` are on their way.
-
-    ``database`` is what the server calls the database, empty if it does not say.
-    """
-
-    def __init__(self, header: PullHeader, pages: Iterator[tuple[PageId, bytes]], database: str = "") -> None:
-        self.header = header
-        self.database = database
-        self._pages = pages
-
-    def pages(self) -> Iterator[tuple[PageId, bytes]]:
-        """Yield the pages as they arrive; may be called once.
-
-        Raises:
-            RemoteFailedError: the answer broke off; what was yielded is good.
-            ProtocolError: it does not follow the protocol.
-            UsageError: the ``with`` block has ended.
-        """
-        return self._pages
 
 
 class HttpRemote:
@@ -294,11 +273,11 @@ class HttpRemote:
             chunks = self._chunks(response)
             header, first = self._header_and_more(decoder, chunks, response)
             named = response.headers.get(DATABASE_HEADER, "")[:DATABASE_NAME_MAX]
-            return PullResponse(header, _pages(decoder, first, chunks), named)
+            return PullResponse(header, pages_of(decoder, first, chunks), named)
 
         waits_s = (request.long_poll_timeout_ms or 0) / 1000
         call = _Call("/pull-updates", request.encode(), _PROTOBUF, repeatable=True, waits_s=waits_s)
-        with self._answer(call, begin) as answer, ended(answer.pages()):
+        with self._answer(call, begin) as answer, closing(answer):
             yield answer
 
     @contextmanager
@@ -484,17 +463,4 @@ def _sent(client: httpx.Client, request: httpx.Request) -> httpx.Response:
 
 def _refuse_closed(response: httpx.Response) -> None:
     if response.is_closed:
-        raise UsageError("read answer: it is closed", hint="read its pages inside the with block")
-
-
-def _pages(
-    decoder: PullDecoder, first: Iterator[tuple[PageId, bytes]], chunks: Iterator[bytes]
-) -> Iterator[tuple[PageId, bytes]]:
-    with ended(chunks):
-        yield from first
-        for chunk in chunks:
-            yield from decoder.feed(chunk)
-    try:
-        decoder.finish()
-    except ProtocolError as error:
-        raise RemoteFailedError(f"read answer: it broke off ({error.args[0]})", hint="try again") from error
+        raise closed()
