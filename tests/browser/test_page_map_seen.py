@@ -78,7 +78,7 @@ def test_keyboard_goes_from_page_to_page(shown):
     page = shown.page
     page.locator(".tsn-page-map canvas").focus()
     page.keyboard.press("End")
-    assert re.search(r"4.1 kB at [\d.]+ [kM]B of the file$", page.locator(".tsn-where").inner_text())
+    assert re.search(r"4.1 kB at [\d.]+ [kMG]B of the file$", page.locator(".tsn-where").inner_text())
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
     assert page.locator(".tsn-where").inner_text().startswith("page 2 · ")
