@@ -81,7 +81,7 @@ def test_keyboard_goes_from_page_to_page(shown):
     assert re.search(r"4.1 kB at [\d.]+ [kMG]B of the file$", page.locator(".tsn-where").inner_text())
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
-    assert page.locator(".tsn-where").inner_text().startswith("page 2 · ")
+    assert page.locator(".tsn-where").inner_text().endswith(" · 4.1 kB at 4.1 kB of the file")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Enter")
     page.get_by_text("sqlite_schema: ").wait_for()
