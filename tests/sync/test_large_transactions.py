@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from faulty import lost_after, lost_before, status
+from inside import replica_of
 
 import turso_sync_nb as tsn
-from turso_sync_nb.engine import chain, push_batch
+from turso_sync_nb.changes.taped import TapedChanges
+from turso_sync_nb.engine import chain, outbox, push_batch
 from turso_sync_nb.server import Limits, LocalServer
 
 if TYPE_CHECKING:
@@ -26,7 +29,8 @@ COUNT = 60
 
 @pytest.fixture(autouse=True)
 def small_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bodies and statements of a thousandth of their size."""
+    """Bodies and statements of a thousandth of their size; any transaction of some rows counts as large."""
+    monkeypatch.setattr(outbox, "CHANGES_KEPT", 3)
     monkeypatch.setattr(chain, "BODY_BYTES_MAX", 2000)
     monkeypatch.setattr(push_batch, "ROWS_MAX", 4)
 
@@ -180,3 +184,79 @@ def test_large_values_fit_into_bodies(source, tmp_path):
         yours.pull()
         found = yours.execute("SELECT count(*), sum(length(x)) FROM bare WHERE y = 0").fetchall()
         assert found == [(6, 6 * 10**6)]
+
+
+MANY = "INSERT INTO bare (x, y) SELECT 'many', value FROM generate_series(1, 30)"
+TAPED = {
+    "rows": [MANY, "UPDATE bare SET y = -y WHERE x = 'many'", "DELETE FROM bare WHERE y = -7"],
+    "schema at its begin": ["CREATE TABLE made(a PRIMARY KEY, b)", MANY, "INSERT INTO made VALUES (1, 2)"],
+    "schema amid": [
+        MANY,
+        "ALTER TABLE bare ADD COLUMN z",
+        "UPDATE bare SET z = y",
+        "CREATE TABLE made(a)",
+        MANY,
+    ],
+    "schema after schema": [*(f"CREATE TABLE made_{n}(a)" for n in range(12)), MANY],
+    "rows in the way": [
+        "INSERT INTO t SELECT value, 'a', value FROM generate_series(100, 130)",
+        "REPLACE INTO t SELECT value, 'b', value FROM generate_series(90, 120)",
+    ],
+    "triggers": [
+        "CREATE TRIGGER g AFTER INSERT ON bare BEGIN UPDATE kv SET v = new.y; END",
+        MANY,
+        "DROP TRIGGER g",
+        "CREATE TABLE made(a)",
+        "UPDATE kv SET v = v || 'x'",
+        MANY,
+    ],
+    "no UTF-8": [MANY, "INSERT INTO bare (x, y) VALUES (CAST(x'ff' AS TEXT), 1)", MANY],
+}
+
+
+@pytest.mark.parametrize("kind", TAPED)
+def test_what_is_read_again_is_what_was_held(replica, kind):
+    """Changes that are not held are those that are, whole, by parts, and in each of several transactions."""
+    db = replica("mine")
+    statements = TAPED[kind]
+    for transaction in (statements, [MANY], ["INSERT INTO bare (x, y) VALUES (1, 1)"]):
+        db.execute("BEGIN")
+        for sql in transaction:
+            db.execute(sql)
+        db.commit()
+    held = outbox.transactions_as_made(replica_of(db))
+    taped = outbox.transactions_as_made(replica_of(db), lazily=True)
+    assert [one.changed(changes=tuple(one.changes)) for one in taped] == held
+    is_parted = kind == "schema after schema"
+    assert [isinstance(one.changes, TapedChanges) for one in taped] == [not is_parted, True, False]
+    for one, other in zip(taped, held, strict=True):
+        for first in range(0, len(other.changes), 7):
+            assert tuple(one.changes[first : first + 20]) == other.changes[first : first + 20]
+            assert tuple(one.changes[first:][3:]) == other.changes[first + 3 :]
+        assert one.changes[-1] == other.changes[-1]
+
+
+def test_memory_is_bounded(source, tmp_path, monkeypatch):
+    """Four times the rows take no more memory, from the tape to the bodies."""
+    monkeypatch.setattr(chain, "BODY_BYTES_MAX", 5_000)
+    peaks = []
+    with LocalServer(source) as own, closing(tsn.connect(tmp_path / "mine", own.url)) as db:
+        for rows in (300, 1_200):
+            db.execute("INSERT INTO bare SELECT value, value FROM generate_series(1, ?)", (rows,))
+            db.commit()
+            monkeypatch.setattr(chain._Body, "run", measured(chain._Body.run, found := []))
+            tracemalloc.start()
+            db.push()
+            tracemalloc.stop()
+            peaks.append(max(found))
+    assert peaks[1] < 1.5 * peaks[0]
+
+
+def measured(run: Callable[..., Any], found: list[int]) -> Callable[..., Any]:
+    """Note how much memory is in use when a body is sent."""
+
+    def noting(*arguments: Any) -> Any:
+        found.append(tracemalloc.get_traced_memory()[0])
+        return run(*arguments)
+
+    return noting

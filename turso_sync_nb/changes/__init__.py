@@ -11,6 +11,7 @@
 | ``definitions.py``, ``lifetimes.py``, ``rows_seen.py`` | definitions; what was removed again; dropped rows |
 | ``tape.py``, ``packed.py`` | the tables that hold them; rows in one value |
 | ``tape_format.py``, ``tape_reader.py`` | kinds and flags of the tape's rows; rows read as transactions |
+| ``taped.py`` | changes of a large transaction, read when they are needed |
 | ``to_sql.py``, ``script.py``, ``describe.py`` | a change as SQL; transactions as a script; for a reader |
 | ``conflicts.py``, ``merging.py``, ``renumbering.py`` | where both sides changed the same thing |
 """

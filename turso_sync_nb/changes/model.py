@@ -13,6 +13,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from turso_sync_nb.changes.rows_seen import RowsSeen
 
 
@@ -141,11 +143,14 @@ def is_shown(change: Change) -> bool:
 
 
 class Transaction(_Part, frozen=True):
-    """The changes of one commit, in order; never empty. ``last_id`` is its last change id."""
+    """The changes of one commit, in order; never empty. ``last_id`` is its last change id.
+
+    ``changes`` is a tuple, or reads the tape (``taped.py``) where that was asked for.
+    """
 
     number: int
     unix_time: int
-    changes: tuple[Change, ...]
+    changes: Sequence[Change]
     last_id: int
     state: State = "pending"
     reason: str = ""

@@ -12,7 +12,8 @@ its *last change id*: the remote's bookkeeping names one, the *acknowledged id*.
 from __future__ import annotations
 
 import random
-from functools import lru_cache
+import sys
+from functools import lru_cache, partial
 from itertools import groupby, starmap
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
@@ -53,10 +54,14 @@ from turso_sync_nb.changes.tape_reader import Reader
 from turso_sync_nb.errors import ReplicaBrokenError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from turso_sync_nb.changes.derived import DerivedColumns
     from turso_sync_nb.changes.model import Change, Image, State
+    from turso_sync_nb.changes.taped import Read
+
+    Opened = Callable[[], AbstractContextManager[apsw.Connection]]
 
 BLOCK_IDS: Final = 2**20
 """Ids of a block; each process that opens a replica begins in a block of its own (:func:`begin_block`)."""
@@ -208,25 +213,43 @@ def _check_format(raw: apsw.Connection) -> None:
 # What is on it
 
 
-def transactions(raw: apsw.Connection, *, after: int = 0) -> Iterator[Transaction]:
+def transactions(
+    raw: apsw.Connection, *, after: int = 0, held_max: int = sys.maxsize, opened: Opened | None = None
+) -> Iterator[Transaction]:
     """Yield transactions in order, whatever their state, as they are read.
 
-    Those up to the id ``after`` are left out, but for what is no more pending or never pushed.
+    Those up to the id ``after`` are left out, but for what is no more pending or never pushed. Changes of one
+    with more than ``held_max`` are read each time they are needed, on a connection that ``opened`` gives.
     """
     _check_format(raw)
     states = {
         number: (state, reason)
         for number, state, reason in raw.execute(f"SELECT number, state, reason FROM {TRANSACTIONS}")
     }
-    for one in Reader(_table_schemas(raw)).transactions(_rows(raw)):
+    reader = Reader(_table_schemas(raw))
+    if opened is not None:
+        reader.held_max, reader.again = held_max, partial(_again, opened)
+    for one in reader.transactions(_rows(raw)):
         state, reason = states.get(one.number, ("pending", ""))
         if one.last_id > after or state != "pending" or any(map(is_ignored, one.changes)):
             yield one.changed(state=state, reason=reason)
 
 
-def _rows(raw: apsw.Connection) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of the tape in order; a text that is not UTF-8 becomes a :class:`RawText`."""
-    done = -1
+def _again(opened: Opened, number: int) -> Read:
+    """Return what reads the changes of the transaction ``number`` again."""
+
+    def read(after: int) -> Iterator[Change]:
+        with opened() as raw:
+            reader = Reader(_table_schemas(raw))
+            if after >= 0:
+                reader.number = number
+            yield from reader.changes_of(number, _rows(raw, after))
+
+    return read
+
+
+def _rows(raw: apsw.Connection, done: int = -1) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of the tape after ``done``; a text that is not UTF-8 becomes a :class:`RawText`."""
     while True:
         try:
             for row in raw.execute(f"SELECT * FROM {TAPE} WHERE id > ? ORDER BY id", (done,)):

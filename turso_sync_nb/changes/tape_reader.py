@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,13 +25,15 @@ from turso_sync_nb.changes.tape_format import (
     conflict_of,
     outcome_of,
 )
+from turso_sync_nb.changes.taped import Count, TapedChanges
 from turso_sync_nb.changes.to_sql import usable_key
 from turso_sync_nb.errors import ReplicaBrokenError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from turso_sync_nb.changes.model import Change, Image
+    from turso_sync_nb.changes.taped import Read
 
 _BEFORE_VALUES: Final = len(FIXED)
 
@@ -38,6 +41,12 @@ _BEFORE_VALUES: Final = len(FIXED)
 _FLOOR, _BEGIN, _AUTO, _SCHEMA = int(Op.ACKNOWLEDGED), int(Op.BEGIN), int(Op.AUTO), int(Op.SCHEMA)
 _DELETE, _OLD, _NEW, _UPDATE = int(Op.DELETE), int(Op.OLD), int(Op.NEW), int(Op.UPDATE)
 _INSERT_AUTO = int(Op.INSERT_AUTO)
+
+_COUNTED_TOGETHER: Final = 1000
+"""Changes of a large transaction that are held until they are counted."""
+
+_SCHEMA_CHANGES_MAX: Final = 8
+"""Changes of the schema in a transaction that is not held: for each, some of it is read once more."""
 
 _FORMS: Final = min(OUTCOMES["same"], CONFLICTS["ignore"])
 """Flags of outcomes and conflict algorithms are from it on."""
@@ -60,6 +69,16 @@ class Reader:
     """Rows that triggers filled by chance before the change that follows."""
     derived: DerivedColumns = field(default_factory=DerivedColumns)
     """The columns that triggers made; of any transaction on the tape."""
+    held_max: int = sys.maxsize
+    """Changes of a transaction that are held; one that has more is read again when it is needed."""
+    again: Callable[[int], Read] | None = None
+    """Returns what reads the transaction of a number again."""
+    count: Count | None = None
+    """The changes of this transaction that are not held."""
+    has_effects: bool = False
+    """Whether triggers made anything so far."""
+    after: int = -1
+    """The row after which this transaction can be read by itself."""
 
     def transactions(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Transaction]:
         """Yield the transactions of which ``rows`` are all rows of the tape, in order."""
@@ -67,15 +86,48 @@ class Reader:
             number, unix_time = row[3], row[4]
             if number is not None and number != self.number:
                 yield from self._finished()
-                self.number, self.unix_time = number, unix_time
+                self._begin(number, unix_time, row[0] - 1)
             self._take(row)
+            if len(self.changes) > self.held_max or (
+                self.count and (len(self.changes) > _COUNTED_TOGETHER or row[1] == _SCHEMA)
+            ):
+                self._count()
         yield from self._finished()
 
-    def _finished(self) -> Iterator[Transaction]:
-        if self.changes and self.number is not None:
-            yield Transaction(self.number, self.unix_time, tuple(self.changes), self.last_id)
+    def changes_of(self, number: int, rows: Iterable[tuple[Any, ...]]) -> Iterator[Change]:
+        """Yield the changes of the transaction ``number`` as ``rows`` of the tape bring them."""
+        for row in rows:
+            if row[3] is not None and row[3] != self.number:
+                if self.number == number:
+                    return
+                self._begin(row[3], row[4], row[0] - 1)
+            self._take(row)
+            if self.changes:
+                if self.number == number:
+                    yield from self.changes
+                self.changes.clear()
+
+    def _begin(self, number: int, unix_time: int, after: int) -> None:
+        self.number, self.unix_time, self.count = number, unix_time, None
+        self.after = -1 if self.derived else after
         self.changes, self.auto, self.old = [], False, None
         self.early.clear()
+
+    def _count(self) -> None:
+        """Count the changes that are held, and hold them no longer."""
+        self.count = self.count or Count()
+        self.count.take(self.changes, is_clean=not (self.derived or self.has_effects))
+        self.changes.clear()
+
+    def _finished(self) -> Iterator[Transaction]:
+        changes: Sequence[Change] = tuple(self.changes)
+        if self.count and self.number is not None and self.again is not None:
+            self._count()
+            read = self.again(self.number)
+            is_parted = len(self.count.schema) > _SCHEMA_CHANGES_MAX
+            changes = tuple(read(self.after)) if is_parted else TapedChanges(read, self.after, self.count)
+        if changes and self.number is not None:
+            yield Transaction(self.number, self.unix_time, changes, self.last_id)
 
     def _take(self, row: tuple[Any, ...]) -> None:
         op = row[1]
@@ -142,7 +194,7 @@ class Reader:
 
     def _take_effect(self, effect: RowChange, flags: int) -> None:
         """Note which columns of a row a trigger made: those that it changed, or all that it inserted."""
-        self.old = None
+        self.old, self.has_effects = None, True
         self.derived.made(effect.shape, effect.old, effect.new)
         if flags & OUTCOMES["carried"]:
             self._take_carried(effect, flags)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from turso_sync_nb.changes.names import BOOKKEEPING, has_table
 from turso_sync_nb.changes.to_sql import one_or_fail
-from turso_sync_nb.engine.chain import Failure, ask, in_transaction
+from turso_sync_nb.engine.chain import Failure, Sent, ask, in_transaction
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError
 from turso_sync_nb.protocol.pipeline import Execute, ExecuteResponse, SqlError, Stmt
 
@@ -110,5 +110,5 @@ def fence(remote: Remote, client_id: str, pull_gen: int) -> bool:
         f"INSERT INTO {BOOKKEEPING} (client_id, pull_gen, change_id) VALUES (?, ?, 0) "
         "ON CONFLICT (client_id) DO UPDATE SET pull_gen = excluded.pull_gen"
     )
-    done = in_transaction(remote, client_id, (CREATE, Stmt(sql, (client_id, pull_gen))))
+    done = in_transaction(remote, client_id, map(Sent, (CREATE, Stmt(sql, (client_id, pull_gen)))))
     return not isinstance(done, Failure)

@@ -13,9 +13,10 @@ bookkeeping is. An answer without them is the answer to another request, and cou
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from turso_sync_nb.changes.names import BOOKKEEPING
 from turso_sync_nb.errors import ProtocolError
@@ -34,7 +35,7 @@ from turso_sync_nb.protocol.pipeline import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from turso_sync_nb.engine.remote import Pipeline, Remote
     from turso_sync_nb.protocol.pipeline import Request, Response
@@ -50,40 +51,55 @@ _VALUE_BYTES: Final = 40
 """Bytes that JSON adds to a value; a number takes no more with it."""
 
 
+class Sent(NamedTuple):
+    """A statement; ``of`` tells the caller which one it was, if it fails."""
+
+    stmt: Stmt
+    of: object = None
+
+
 @dataclass(frozen=True)
 class Failure:
-    """The step that failed: the caller's statement number ``at``, or ``None`` and ``where`` says which."""
+    """The step that failed: of a body's statements number ``at``, the caller's ``of``; else ``where``."""
 
     message: str
     at: int | None = None
     where: str = ""
+    of: object = None
 
 
-def in_transaction(remote: Remote, client_id: str, stmts: Sequence[Stmt]) -> Failure | int:
+def in_transaction(remote: Remote, client_id: str, stmts: Iterable[Sent]) -> Failure | int:
     """Do ``stmts`` on the remote; return the step that failed, or how far the bookkeeping is afterwards.
+
+    Where the remote keeps streams they are taken as they are sent, those of two bodies at a time.
 
     Raises:
         RemoteError: no answer; nobody knows whether it ran.
         ProtocolError: an answer that is not to this request, or not a whole one.
     """
-    parts = list(_parts(stmts))
-    if len(parts) > 1:
-        with remote.stream() as stream:
-            if stream is not None:
-                return _in_bodies(stream, client_id, parts)
-    return _in_bodies(remote, client_id, [stmts])
+    parts = _parts(stmts)
+    first, second = next(parts), next(parts, None)
+    if second is None:
+        return _in_bodies(remote, client_id, iter([first]))
+    with remote.stream() as stream:
+        if stream is not None:
+            return _in_bodies(stream, client_id, itertools.chain([first, second], parts))
+    whole = list(itertools.chain(first, second, *parts))
+    return _in_bodies(remote, client_id, iter([whole]))
 
 
-def _parts(stmts: Sequence[Stmt]) -> Iterator[Sequence[Stmt]]:
-    """Part ``stmts`` so that each part makes a body of about ``BODY_BYTES_MAX``."""
-    first = size = 0
-    for at, stmt in enumerate(stmts):
-        weight = _weight(stmt)
-        if at > first and size + weight > BODY_BYTES_MAX:
-            yield stmts[first:at]
-            first, size = at, 0
+def _parts(stmts: Iterable[Sent]) -> Iterator[list[Sent]]:
+    """Part ``stmts`` so that each part makes a body of about ``BODY_BYTES_MAX``; there is at least one."""
+    part: list[Sent] = []
+    size = 0
+    for one in stmts:
+        weight = _weight(one.stmt)
+        if part and size + weight > BODY_BYTES_MAX:
+            yield part
+            part, size = [], 0
+        part.append(one)
         size += weight
-    yield stmts[first:]
+    yield part
 
 
 def _weight(stmt: Stmt) -> int:
@@ -94,16 +110,18 @@ def _weight(stmt: Stmt) -> int:
     return total
 
 
-def _in_bodies(to: Pipeline, client_id: str, parts: Sequence[Sequence[Stmt]]) -> Failure | int:
+def _in_bodies(to: Pipeline, client_id: str, parts: Iterator[list[Sent]]) -> Failure | int:
     """Do ``parts``, a body for each; several need a stream. It ends with the first body that fails."""
-    done = 0
-    for at, part in enumerate(parts):
-        is_last = at == len(parts) - 1
-        outcome = _Body(client_id, part, begins=at == 0, ends=is_last).run(to)
+    part, begins = next(parts), True
+    while True:
+        following = next(parts, None)
+        body = _Body(client_id, [one.stmt for one in part], begins=begins, ends=following is None)
+        outcome = body.run(to)
         if isinstance(outcome, Failure):
-            return outcome if outcome.at is None else replace(outcome, at=outcome.at + done)
-        done += len(part)
-    return outcome
+            return outcome if outcome.at is None else replace(outcome, of=part[outcome.at].of)
+        if following is None:
+            return outcome
+        part, begins = following, False
 
 
 class _Body:

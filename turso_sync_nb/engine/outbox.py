@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -16,6 +17,7 @@ from turso_sync_nb.engine import lineage
 from turso_sync_nb.engine.bookkeeping import CopiedError
 from turso_sync_nb.engine.databases import BUSY_TIMEOUT_MS
 from turso_sync_nb.engine.depending import ForeignKeys, depending_by_row, depending_by_table
+from turso_sync_nb.engine.pushed_log import CHANGES_KEPT
 from turso_sync_nb.errors import ConflictError, UsageError
 
 if TYPE_CHECKING:
@@ -109,10 +111,16 @@ def refused(replica: Replica) -> list[Transaction]:
         return [one for one in tape.transactions(raw) if one.state == "refused"]
 
 
-def transactions_as_made(replica: Replica) -> list[Transaction]:
-    """Return every transaction on the tape, whole."""
+def transactions_as_made(replica: Replica, *, lazily: bool = False) -> list[Transaction]:
+    """Return every transaction on the tape, whole.
+
+    ``lazily``: changes of large ones are read each time they are needed, as long as they are on the tape.
+    """
     with database(replica) as raw:
-        return list(tape.transactions(raw)) if tape.exists(raw) else []
+        if not tape.exists(raw):
+            return []
+        opened = partial(database, replica) if lazily else None
+        return list(tape.transactions(raw, held_max=CHANGES_KEPT, opened=opened))
 
 
 def _is_sent(transaction: Transaction) -> bool:
@@ -128,7 +136,8 @@ def take_up_refused(replica: Replica) -> None:
 def depending_on_refused(replica: Replica) -> dict[int, int]:
     """Return the pending transactions that go on from one that was refused, each with the one it needs."""
     with database(replica) as raw:
-        everything = list(tape.transactions(raw)) if tape.exists(raw) else []
+        is_any = tape.exists(raw) and tape.is_any_refused(raw)
+        everything = list(tape.transactions(raw)) if is_any else []
         numbers = {one.number for one in everything if one.state == "refused"}
         return depending_by_row(ForeignKeys(raw), everything, numbers) if numbers else {}
 

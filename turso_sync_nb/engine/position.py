@@ -68,7 +68,7 @@ def agreed(replica: Replica) -> Position:
             return theirs
         acknowledged_id = tape.acknowledged(raw)
         as_expected = theirs.change_id == acknowledged_id and theirs.pull_gen <= metadata.pull_gen
-        waiting = [] if as_expected else list(tape.transactions(raw))
+    waiting = [] if as_expected else outbox.transactions_as_made(replica, lazily=True)
     last_ids = {one.last_id for one in waiting}
     if theirs.change_id < acknowledged_id:
         raise ReplicaError(

@@ -12,11 +12,13 @@ transaction as the changes, it names the last change id up to which the remote h
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.changes.describe import describe
-from turso_sync_nb.changes.model import RowChange, is_shown
+from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.names import folded
+from turso_sync_nb.changes.taped import shown
 from turso_sync_nb.engine import lineage, outbox, position, used_keys
 from turso_sync_nb.engine.bookkeeping import CopiedError, Position
 from turso_sync_nb.engine.meter import Meter
@@ -45,7 +47,7 @@ from turso_sync_nb.progress import report_progress
 from turso_sync_nb.storage.files.failpoints import failpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from turso_sync_nb.changes.model import Change, Transaction
     from turso_sync_nb.engine.lineage import Interval
@@ -210,7 +212,7 @@ class _Push:
             at = self._agreed()
             if held := outbox.hold_back(self.replica):
                 self.replica.note(f"{held} transactions go on from refused ones and wait with them")
-        everything = outbox.transactions_as_made(self.replica)
+        everything = self._on_tape()
         if outbox.sent_of(everything):
             try:
                 self._send(everything, at)
@@ -220,9 +222,13 @@ class _Push:
                 return
         at = self._agreed()
         try:
-            self._send(outbox.transactions_as_made(self.replica), at)
+            self._send(self._on_tape(), at)
         except _UnexpectedPositionError:
             raise _MovedOnError("another process pushed under this client id") from None
+
+    def _on_tape(self) -> list[Transaction]:
+        """Return every transaction; large ones are not held, for a transform is to see each change once."""
+        return outbox.transactions_as_made(self.replica, lazily=self.transform is None)
 
     def _agreed(self) -> Position:
         try:
@@ -315,7 +321,7 @@ class _Push:
             guards = used_keys.guards(raw, batch) if self.transform is None else []
         while True:
             report_progress("preparing")
-            statements = [*head, *self._statements(batch, split_ids, parts), *end]
+            statements = self._in_order(head, self._statements(batch, split_ids, parts), end)
             failpoint("push: before sending")
             report_progress("sending")
             replica.unanswered = True
@@ -323,7 +329,11 @@ class _Push:
             notes = lineage.note(name, intervals, at.change_id)
             unsent = lineage.unsent(name, self._may_be_sent(batch))
             checks = Checks(at, guards, unsent)
-            failure = send(self.remote, client_id, statements, checks=checks, after=after, notes=notes)
+            try:
+                failure = send(self.remote, client_id, statements, checks=checks, after=after, notes=notes)
+            except ConflictError:  # a value that cannot be sent: it was found before a COMMIT was
+                replica.unanswered = False
+                raise
             replica.unanswered = False
             if failure is None or failure.statement is None or len(failure.statement.changes) == 1:
                 break
@@ -353,13 +363,14 @@ class _Push:
     def _count(self, batch: list[Transaction]) -> None:
         """Count what of ``batch`` the remote has; a change that the transform skipped it has not."""
         for one in batch:
-            skipped = [change for change in one.changes if self._is_skipped(change)]
+            skipped = [change for change in one.changes if self._is_skipped(change)] if self._verdicts else []
             sent = (
                 tuple(change for change in one.changes if change not in skipped) if skipped else one.changes
             )
             self.skipped += len(skipped)
-            self.changes += sum(map(is_shown, sent))
-            if any(map(is_shown, sent)):
+            count = shown(sent)
+            self.changes += count
+            if count:
                 self.transactions += 1
                 self.replica.pushed_log.arrived([one.changed(changes=sent)])
 
@@ -375,16 +386,19 @@ class _Push:
         known = self._verdicts.get(change.id)
         return known is not None and known[1] is SKIP
 
+    def _in_order(
+        self, head: list[PushStatement], own: Iterator[PushStatement], end: list[PushStatement]
+    ) -> Iterable[PushStatement]:
+        """Return the statements to be sent: made one by one, unless a transform makes them slow."""
+        return chain(head, own if self.transform is None else list(own), end)
+
     def _statements(
         self, batch: list[Transaction], split_ids: set[int], parts: dict[int, list[Part]]
-    ) -> list[PushStatement]:
+    ) -> Iterator[PushStatement]:
         try:
-            return [
-                statement
-                for one in batch
-                for changes, around in parts[one.number]
-                for statement in statements_of(one, changes, self.transform, split_ids, around)
-            ]
+            for one in batch:
+                for changes, around in parts[one.number]:
+                    yield from statements_of(one, changes, self.transform, split_ids, around)
         except UnsendableError as error:
             raise self._refused(error.transaction, error.change, str(error)) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
@@ -11,13 +12,14 @@ from turso_sync_nb.changes.describe import describe
 from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, is_ignored
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.engine import bookkeeping, chain
+from turso_sync_nb.engine.chain import Sent
 from turso_sync_nb.engine.replacing import ALONE, checks, parted, replace_statement
 from turso_sync_nb.errors import ProtocolError
 from turso_sync_nb.options import SKIP, Rewrite
 from turso_sync_nb.protocol.pipeline import Stmt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Sequence
+    from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 
     from turso_sync_nb.changes.model import Change, Conflict, Image, Transaction
     from turso_sync_nb.engine.bookkeeping import Position
@@ -345,7 +347,7 @@ def _refuse_raw_text(transaction: Transaction, change: RowChange) -> None:
 def send(
     remote: Remote,
     client_id: str,
-    statements: Sequence[PushStatement],
+    statements: Iterable[PushStatement],
     *,
     checks: Checks,
     after: Position,
@@ -358,25 +360,23 @@ def send(
     Raises:
         RemoteError, ProtocolError: nobody knows whether it was done.
     """
-    stmts: list[Stmt] = [bookkeeping.CREATE, bookkeeping.guard(client_id, checks.expected)]
-    checking = {len(stmts) + at: "keys" for at in range(len(checks.keys))}
-    stmts += checks.keys
-    checking |= {len(stmts) + at: "copies" for at in range(len(checks.copies))}
-    stmts += checks.copies
-    owners: dict[int | None, tuple[PushStatement, bool]] = {}
-    for statement in statements:
-        owners[len(stmts)] = statement, False
-        stmts.append(statement.stmt)
-        if statement.rows is not None:
-            owners[len(stmts)] = statement, True
-            stmts.append(Stmt(_FAIL_UNLESS, (statement.rows,), want_rows=False))
-    stmts += [*notes, bookkeeping.advance(client_id, after)]
-    done = chain.in_transaction(remote, client_id, stmts)
+
+    def everything() -> Generator[Sent]:
+        yield from map(Sent, (bookkeeping.CREATE, bookkeeping.guard(client_id, checks.expected)))
+        yield from (Sent(stmt, "keys") for stmt in checks.keys)
+        yield from (Sent(stmt, "copies") for stmt in checks.copies)
+        for statement in statements:
+            yield Sent(statement.stmt, (statement, False))
+            if statement.rows is not None:
+                yield Sent(Stmt(_FAIL_UNLESS, (statement.rows,), want_rows=False), (statement, True))
+        yield from map(Sent, (*notes, bookkeeping.advance(client_id, after)))
+
+    with closing(everything()) as stmts:
+        done = chain.in_transaction(remote, client_id, stmts)
     if isinstance(done, chain.Failure):
-        if done.at in owners:
-            return Failure("change", done.message, *owners[done.at])
-        where = "" if done.at is None else checking.get(done.at, "")
-        return Failure(where or done.where or "bookkeeping", done.message)
+        if isinstance(done.of, tuple):
+            return Failure("change", done.message, *done.of)
+        return Failure(str(done.of or done.where or "bookkeeping"), done.message)
     if done != after.change_id:
         raise ProtocolError(
             f"push: the answer is about change {done}, sent was {after.change_id}",

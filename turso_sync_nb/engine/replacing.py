@@ -14,14 +14,15 @@ import apsw
 
 from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.definitions import has_upsert, reaching, writes_rows
-from turso_sync_nb.changes.model import Definition, RowChange, SchemaChange
+from turso_sync_nb.changes.model import Definition, RowChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.schema import uniques_of
+from turso_sync_nb.changes.taped import schema_changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from turso_sync_nb.changes.model import Change, Conflict, Transaction
+    from turso_sync_nb.changes.model import Change, Conflict, SchemaChange, Transaction
     from turso_sync_nb.changes.schema import Uniques
 
 
@@ -84,24 +85,22 @@ def surroundings(
     state = _State(raw, None)
     found: dict[int, list[Part]] = {}
     for transaction in reversed(applied):
-        for changes in reversed(list(_parts(transaction.changes))):
-            if isinstance(changes[-1], SchemaChange):
-                state = state.before(changes[-1])
+        for changes, last in reversed(list(_parts(transaction.changes))):
+            if last is not None:
+                state = state.before(last)
             if transaction.number in numbers:
                 found.setdefault(transaction.number, []).insert(0, (changes, state.surroundings(changes)))
     return found
 
 
-def _parts(changes: Iterable[Change]) -> Iterator[list[Change]]:
+def _parts(changes: Sequence[Change]) -> Iterator[tuple[Sequence[Change], SchemaChange | None]]:
     """Yield changes up to each change of the schema, with it."""
-    part: list[Change] = []
-    for change in changes:
-        part.append(change)
-        if isinstance(change, SchemaChange):
-            yield part
-            part = []
-    if part:
-        yield part
+    first = 0
+    for at, change in schema_changes(changes):
+        yield changes[first : at + 1], change
+        first = at + 1
+    if first < len(changes):
+        yield changes[first:], None
 
 
 class _State:

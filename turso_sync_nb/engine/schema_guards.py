@@ -25,6 +25,7 @@ from turso_sync_nb.changes.model import Definition, SchemaChange
 from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.changes.rows_seen import digest_query
 from turso_sync_nb.changes.schema import read_schema
+from turso_sync_nb.changes.taped import schema_changes
 from turso_sync_nb.engine.push_batch import ARGUMENTS_MAX, ROWS_MAX, PushStatement
 from turso_sync_nb.protocol.pipeline import Stmt
 from turso_sync_nb.storage.vfs.snapshot import Snapshot
@@ -104,8 +105,8 @@ def conditions(
     changes = [
         (one, change)
         for one in batch
-        for change in one.changes
-        if isinstance(change, SchemaChange) and not change.ignored and (change.was or change.now)
+        for _, change in schema_changes(one.changes)
+        if not change.ignored and (change.was or change.now)
     ]
     if not changes:
         return [], []
