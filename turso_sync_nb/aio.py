@@ -19,6 +19,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
 
 from turso_sync_nb.api import connect as connect_now
 from turso_sync_nb.errors import ProgrammingError
+from turso_sync_nb.options import (
+    PartialSyncOpts,
+    PartialSyncPrefixBootstrap,
+    PartialSyncQueryBootstrap,
+)
 
 if TYPE_CHECKING:
     import os
@@ -31,6 +36,14 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.reports import CheckpointReport, PullReport, PushReport, Stats
     from turso_sync_nb.public_connection import Connection
     from turso_sync_nb.remote.address import Text
+
+__all__ = [
+    "ConnectionSync",
+    "PartialSyncOpts",
+    "PartialSyncPrefixBootstrap",
+    "PartialSyncQueryBootstrap",
+    "connect",
+]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

@@ -472,6 +472,7 @@ def test_every_name_is_in_the_table():
     tables, _ = DOCS.read_text().split("## Options of the sync engine")
     listed = set(re.findall(r"^\| `([^`]+)`", tables, re.MULTILINE))
     theirs = pytest.importorskip("turso.sync", reason="pyturso")
+    assert set(pytest.importorskip("turso.aio.sync", reason="pyturso").__all__) <= set(aio.__all__)
     cursor, connection = __import__("turso").Cursor, theirs.ConnectionSync
     known = {
         *theirs.__all__,
