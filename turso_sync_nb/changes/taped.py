@@ -33,7 +33,7 @@ class SchemaPlace(NamedTuple):
 
 
 class Count:
-    """What is known of changes that were read and not held."""
+    """Figures of changes that were read and not held."""
 
     def __init__(self) -> None:
         self.length = 0
