@@ -43,11 +43,13 @@ REFUSED = (
     "PRAGMA auto_vacuum = 1",
     "PRAGMA encoding = 'UTF-16'",
     "PRAGMA schema_version = 5",
-    "PRAGMA database_list",
+    "EXPLAIN PRAGMA database_list",
     "PRAGMA busy_timeout = 1",
     "PRAGMA threads = 8",
     "PRAGMA key = 'x'",
     "SELECT * FROM pragma_database_list",
+    "SELECT hex(file) FROM main.pragma_database_list",
+    "CREATE TABLE stolen AS SELECT file FROM pragma_database_list",
     "UPDATE sqlite_schema SET sql = ''",
     "DELETE FROM sqlite_master",
 )
@@ -91,6 +93,16 @@ def test_refused(shared_server, text):
 def test_allowed(server, text):
     """Ordinary SQL, and what only reads settings, runs."""
     sql(server.url, text)
+
+
+@pytest.mark.parametrize("text", ["PRAGMA database_list", "/* a */ pragma Database_List;"])
+def test_the_list_of_databases_hides_their_files(server, text):
+    """Clients learn the names of schemas, and nothing of where the file is."""
+    sql(server.url, "PRAGMA table_info(t)")
+    answer = sql(server.url, text)
+    assert [[cell.get("value") for cell in row] for row in answer["rows"]] == [["0", "main", ""]]
+    begun = pipeline(server.url, {"type": "sequence", "sql": f"SELECT 1; {text}"}, execute(text))
+    assert str(server.path.parent) not in str(begun)
 
 
 def test_refusal_says_why(server):

@@ -42,6 +42,8 @@ _READ_ONLY: Final = frozenset(
         "trusted_schema", "wal_autocheckpoint", "writable_schema",
     }
 )  # fmt: skip
+_LISTS_FILES: Final = "database_list"
+"""Answered without the file's path: SQLAlchemy asks it for the names of schemas."""
 _CARRIED: Final = frozenset(
     {
         "foreign_keys", "ignore_check_constraints", "read_uncommitted", "recursive_triggers",
@@ -81,6 +83,8 @@ class Actions:
         self._changed: set[str | None] = set()
         self.begins = False
         """Whether it begins a transaction."""
+        self.lists_files = False
+        """Whether its rows have the path of the database in their last column."""
 
     def add(self, action: int, first: str | None, database: str | None, trigger: str | None) -> None:
         """Take note of one of the authorizer's calls."""
@@ -114,12 +118,14 @@ class Guard:
         vacuuming: Set it when a VACUUM statement begins to run: that attaches a nameless database, once.
         actions: What the statement being compiled asked for.
         settings: Names of pragmas whose values another connection can be given.
+        has_begun: Set it when a statement begins to run: what is compiled from then on is inside of it.
         must_stay: Whether the connection has what another one cannot be given, such as a TEMP table.
     """
 
     def __init__(self) -> None:
         self.refusal = ""
         self.vacuuming = False
+        self.has_begun = False
         self.actions = Actions()
         self.settings: set[str] = set()
         self.must_stay = False
@@ -154,12 +160,18 @@ class Guard:
         if action == apsw.SQLITE_DETACH:
             return "detach a database: not allowed here"
         if action == apsw.SQLITE_PRAGMA:
-            return _pragma_refusal((first or "").lower(), second)
+            return self._refusal_of_pragma((first or "").lower(), second)
         if action == apsw.SQLITE_FUNCTION and (second or "").lower() in _FUNCTIONS:
             return f"call {second}(): not allowed here"
         if action == apsw.SQLITE_CREATE_VTABLE and (second or "").lower() not in _MODULES:
             return f"create a virtual table with {second}: not allowed here"
         return ""
+
+    def _refusal_of_pragma(self, name: str, argument: str | None) -> str:
+        if name == _LISTS_FILES and argument is None and not self.has_begun:
+            self.actions.lists_files = True
+            return ""
+        return _pragma_refusal(name, argument)
 
 
 def guard(connection: apsw.Connection, limits: Limits) -> Guard:

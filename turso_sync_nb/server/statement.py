@@ -230,7 +230,10 @@ class Runner:
                 raise _WriteFirstError
             if writes:
                 raise StatementError("database is locked: another client is writing", "SQLITE_BUSY")
+        if actions.lists_files and cursor.is_explain:
+            raise StatementError("explain PRAGMA database_list: it would show the file's path", "SQLITE_AUTH")
         self.guard.vacuuming = actions.is_empty
+        self.guard.has_begun = True
 
     def holds_a_statement(self, text: str) -> bool:
         """Return whether ``text`` is more than blanks and comments; SQLite is asked."""
@@ -285,6 +288,7 @@ class Runner:
         if self._must_stop():
             raise self._stopped()
         self.guard.take_actions()
+        self.guard.has_begun = False
         try:
             yield
         except apsw.AuthError as error:
@@ -353,6 +357,7 @@ class Running:
         self._has_begun = False
         self._consumed = 0
         self._counts_changes = False
+        self._lists_files = False
         self._read = 0
         self._started = time.perf_counter()
 
@@ -372,7 +377,8 @@ class Running:
 
     def rows(self) -> Iterator[tuple[SqlValue, ...]]:
         """Yield the rows that are wanted, each fit to be sent; those that are not are run through."""
-        for row in self._cursor:
+        rows = ((*row[:-1], "") for row in self._cursor) if self._lists_files else self._cursor
+        for row in rows:
             self._read += 1
             if self._statement.want_rows:
                 _refuse_non_finite(row)
@@ -398,6 +404,7 @@ class Running:
             raise _many_statements()
         self._runner.starting(cursor, actions, self._following)
         self._counts_changes = actions.changes_rows and not cursor.is_explain
+        self._lists_files = actions.lists_files
         self.columns = cursor.get_description()
         self._has_begun = True
         return True
