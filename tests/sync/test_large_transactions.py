@@ -38,7 +38,7 @@ def small_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def own(source: Path) -> Iterator[LocalServer]:
     """An embedded server that forgets a stream at once."""
-    with LocalServer(source, limits=Limits(stream_seconds=0.3)) as server:
+    with LocalServer(source, limits=Limits(stream_seconds=0.6)) as server:
         yield server
 
 
