@@ -226,3 +226,34 @@ def test_a_table_under_a_trigger_that_stays_here_goes(server, replica, work):
     assert mine.changes().empty
     mine.execute("DROP TABLE drafts")
     alike(server, yours, mine)
+
+
+SINCE = {
+    "a column renamed": ("ALTER TABLE kv RENAME COLUMN v TO w",),
+    "dropped": ("DROP TABLE kv",),
+    "renamed, and another one made": ("ALTER TABLE kv RENAME TO w", "CREATE TABLE kv AS SELECT * FROM w"),
+    "made again": (
+        "DROP TABLE kv",
+        "CREATE TABLE kv (k TEXT PRIMARY KEY, v)",
+        "INSERT INTO kv VALUES ('y', 2)",
+    ),
+}
+
+
+@pytest.mark.parametrize("work", SINCE)
+def test_rows_of_a_table_that_changed_since_are_not_undone(replica, work):
+    """Nothing is done, and it is said; a column more is no hindrance."""
+    mine = replica("mine")
+    mine.execute("INSERT INTO kv VALUES ('y', 2)")
+    mine.execute("ALTER TABLE kv ADD COLUMN more")
+    number = int(mine.changes()["transaction"].iloc[0])
+    mine.push()
+    mine.undo(number)
+    mine.execute("INSERT INTO kv (k, v) VALUES ('y', 2)")
+    mine.execute("ALTER TABLE kv DROP COLUMN more")
+    for statement in SINCE[work]:
+        mine.execute(statement)
+    mine.push()
+    with pytest.raises(tsn.UsageError, match="was altered or replaced since"):
+        mine.undo(number)
+    assert mine.changes().empty

@@ -387,7 +387,7 @@ class SyncConnection(FrameConnection):
                 hint="changes() lists what waits",
             )
         with mapped_sql_errors():
-            return undo(self, pushed)
+            return undo(self, pushed, [*self._replica.pushed_log.pushed, *outbox.transactions(self._replica)])
 
     def settle(self, conflict: int, side: str) -> str:
         """Settle a conflict of :attr:`settled`, counted from 1, anew by ``"mine"`` or ``"theirs"``.

@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from turso_sync_nb.changes import to_sql
+from turso_sync_nb.changes.definitions import object_type
 from turso_sync_nb.changes.describe import describe
 from turso_sync_nb.changes.model import RowChange, SchemaChange
-from turso_sync_nb.changes.names import quoted
+from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.changes.to_sql import same_value
 from turso_sync_nb.errors import ConflictError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from turso_sync_nb.changes.conflicts import Conflict
     from turso_sync_nb.changes.model import Image, Transaction
@@ -52,20 +53,38 @@ def opposite(transaction: Transaction) -> list[RowChange]:
     return undone
 
 
-def undo(db: SqlConnection, transaction: Transaction) -> int:
+def undo(db: SqlConnection, transaction: Transaction, since: Iterable[Transaction]) -> int:
     """Do the opposite of a pushed transaction as one of ours, and return how many rows that changes.
 
     Raises:
-        ConflictError: rows were changed since; nothing was done.
-        UsageError: as :func:`opposite`.
+        ConflictError: rows were changed ``since``; nothing was done.
+        UsageError: as :func:`opposite`; a table of it is another one since, or lacks columns.
     """
     changes = opposite(transaction)
+    replaced = {name for one in since if one.number > transaction.number for name in _replaced(one)}
+    for table in {folded(change.shape.table): change.shape for change in changes}.values():
+        query = "SELECT name FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0"
+        there = {folded(str(name)) for (name,) in db.execute(query, (table.table,))}
+        if folded(table.table) in replaced or not there.issuperset(map(folded, table.columns)):
+            raise UsageError(
+                f"undo transaction {transaction.number}: table {table.table} was altered or replaced since",
+                hint="write the opposite yourself",
+            )
     with db.atomic():
         db.execute("PRAGMA defer_foreign_keys = 1")
         changed_since = [change for change in changes if not _undone(db, change)]
         if changed_since:
             raise _conflict(transaction, changed_since)
     return len(changes)
+
+
+def _replaced(transaction: Transaction) -> Iterator[str]:
+    """Yield the folded names that a transaction took from tables, or gave to them."""
+    for change in transaction.changes:
+        if isinstance(change, SchemaChange):
+            is_table = change.kind in ("create", "drop") and object_type(change.sql) != "trigger"
+            if is_table or change.kind == "rename_table":
+                yield from (folded(change.name), folded(change.to))
 
 
 def _undone(db: SqlConnection, change: RowChange) -> bool:

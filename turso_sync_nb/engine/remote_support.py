@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.changes.definitions import rules_beside_checks
+from turso_sync_nb.changes.definitions import mentions, rules_beside_checks
 from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.engine.chain import ask
 from turso_sync_nb.errors import ProtocolError, RemoteError, UsageError
@@ -65,12 +65,14 @@ _TRIAL: Final = (
     "CREATE VIEW turso_sync_trial_view AS SELECT a FROM turso_sync_trial",
     "ALTER TABLE turso_sync_trial RENAME TO turso_sync_tried",
     "SELECT sql FROM sqlite_schema WHERE name = 'turso_sync_trial_view'",
+    "CREATE TRIGGER turso_sync_trial_trigger INSTEAD OF INSERT ON turso_sync_trial_view BEGIN SELECT 1; END",
 )
-_REWRITTEN, _CASE, _VIEW = 3, 4, 7
+_REWRITTEN, _CASE, _VIEW, _TRIGGER = 3, 4, 7, 8
 """Places of the steps that tell."""
 
 _RENAMED_BY_CASE: Final = "rename by case only"
 _VIEWS: Final = "views follow"
+_INSTEAD: Final = "instead of"
 
 
 class RemoteSupport:
@@ -122,6 +124,9 @@ class RemoteSupport:
             return
         if change.kind == "add_column" and _NOT_EVERYWHERE.search(change.sql):
             self._check_as_new(remote, change)
+        if change.kind == "alter":
+            hint = "create a new table with it, copy the rows, drop this one, rename the new one"
+            _explain(remote, change.sql, f"alter {change.name}", hint)
         needs = _needs(change)
         if not needs:
             return
@@ -131,13 +136,17 @@ class RemoteSupport:
             if need == _VIEWS:
                 what = "views on it would stay on its former name"
                 hint = "drop the views, rename the table, and create them again"
+            elif need == _INSTEAD:
+                what = "it has no INSTEAD OF triggers"
+                hint = "write to the tables of the view themselves"
             elif need == _RENAMED_BY_CASE:
                 what = "it does not take a name that differs in case alone"
                 hint = "rename the column to another name first, then to this one"
             else:
                 what = f"it would lose {need.upper()} of the table's definition"
                 hint = "create a new table with the columns, copy the rows, drop this one, rename the new one"
-            raise UsageError(f"alter {change.name}: the remote cannot do it so: {what}", hint=hint)
+            word = "make" if change.kind == "create" else "alter"
+            raise UsageError(f"{word} {change.name}: the remote cannot do it so: {what}", hint=hint)
 
     def _check_as_new(self, remote: Remote, change: SchemaChange) -> None:
         """Refuse a column with which the remote could not make the table anew."""
@@ -149,6 +158,9 @@ class RemoteSupport:
 
 def _needs(change: SchemaChange) -> frozenset[str]:
     """Return what a server must not lose when it does ``change``."""
+    if change.kind == "create":
+        is_trigger = any(one.type == "trigger" and mentions(one.sql, ("instead",)) for one in change.now)
+        return frozenset({_INSTEAD}) if is_trigger else frozenset()
     if change.kind == "rename_table":
         return frozenset({_VIEWS}) if any(one.type == "view" for one in change.now) else frozenset()
     if change.kind == "rename_column":
@@ -177,6 +189,8 @@ def _lost_by_alter(remote: Remote) -> frozenset[str] | None:
     lost = set(wanted - rules_beside_checks(rewritten))
     if answer.result.step_errors[_CASE] is not None:
         lost.add(_RENAMED_BY_CASE)
+    if answer.result.step_errors[_TRIGGER] is not None:
+        lost.add(_INSTEAD)
     if view and "turso_sync_tried" not in view:
         lost.add(_VIEWS)
     return frozenset(lost)
