@@ -47,6 +47,9 @@ _BODIES = {
         "UPDATE e SET slug = lower(new.k) WHERE id = new.id",
         "INSERT OR IGNORE INTO e (id, k) VALUES (0, 'first'); INSERT INTO log (m) VALUES ('{at}' || new.k)",
         "SELECT RAISE(IGNORE) WHERE new.v = 'no'",
+        "DELETE FROM e WHERE k = new.k AND id <> new.id",
+        "UPDATE e SET k = k || '_' || new.id WHERE k = new.k AND id <> new.id",
+        "INSERT INTO log (m) SELECT '{at}was' || id || ifnull(v, '') FROM e WHERE id = new.id OR k = new.k",
     ),
     "update": (
         "INSERT INTO log (m) VALUES ('{at}u' || old.id || ifnull(new.v, ''))",

@@ -318,7 +318,7 @@ def test_an_event_without_a_trigger_is_noticed(own, sql, monkeypatch):
     mine.execute("CREATE TRIGGER g AFTER INSERT ON kv BEGIN DELETE FROM t; END")
     mine.commit()
     before = mine.execute("SELECT * FROM t").fetchall()
-    monkeypatch.setattr(capturing, "nested_triggers", lambda _shape: iter(()))
+    monkeypatch.setattr(capturing, "nested_triggers", lambda *_: iter(()))
     mine.execute("CREATE INDEX again ON kv (v)")
     mine.commit()
     with pytest.raises(tsn.NotSupportedError, match="not every change of it was captured"):
@@ -362,7 +362,7 @@ def test_rows_that_stay_after_a_failure_are_accounted_for(own, trigger, monkeypa
     yours.pull()
     assert yours.execute("SELECT a FROM t WHERE id > 8").fetchall() == [("kept",)]
     for made in ("plain_triggers", "nested_triggers"):
-        monkeypatch.setattr(capturing, made, lambda _shape: iter(()))
+        monkeypatch.setattr(capturing, made, lambda *_: iter(()))
     mine.execute("CREATE INDEX again ON t (b)")
     mine.commit()
     with pytest.raises(tsn.NotSupportedError, match=r"INSERT OR FAIL .* not every change"):

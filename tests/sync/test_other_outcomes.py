@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 from test_triggers_there import served_and_plain, state
@@ -46,3 +46,36 @@ def test_what_came_of_a_row_there_is_here_after_the_push(remote_server, tmp_path
         yours.pull()
         assert state(lambda ask: yours.execute(ask).fetchall()) == wanted
         assert mine.changes().empty
+
+
+def test_a_row_in_the_way_there_is_told_where_no_check_can_name_it(remote_server, tmp_path):
+    """A REPLACE of a table with a partial index and triggers removes no row of others unseen."""
+    schema = (
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b)",
+        "CREATE UNIQUE INDEX i ON t (a) WHERE b = 1",
+        *SCHEMA[1:3],
+        "INSERT INTO t VALUES (1, 'o', 1), (2, 'p', 1)",
+    )
+    theirs = "INSERT INTO t VALUES (9, 'theirs', 2), (8, 'x', 1), (7, 'y', 1)"
+    tried = (
+        "REPLACE INTO t VALUES (9, 'mine', 1)",
+        "REPLACE INTO t VALUES (6, 'x', 1)",
+        "UPDATE OR REPLACE t SET a = 'y' WHERE id = 1",
+    )
+    url, _ = served_and_plain(remote_server, tmp_path, schema)
+    with ExitStack() as opened:
+        mine = [tsn.connect(tmp_path / f"mine{at}", url, isolation_level=None) for at in range(len(tried))]
+        yours = tsn.connect(tmp_path / "yours", url, isolation_level=None)
+        for db in (*mine, yours):
+            opened.callback(db.close)
+        for db, sql in zip(mine, tried, strict=True):
+            db.execute(sql)
+        yours.execute(theirs)
+        yours.push()
+        for db in mine:
+            with suppress(tsn.ConflictError):
+                db.push()
+            assert len(db.conflicts()) or db.changes()["state"].tolist() == ["refused"]
+        yours.pull()
+        rows = yours.execute("SELECT * FROM t ORDER BY id").fetchall()
+        assert rows == [(1, "o", 1), (2, "p", 1), (7, "y", 1), (8, "x", 1), (9, "mine", 1)]

@@ -206,6 +206,50 @@ REFUSED = {
         "an upsert, which OR IGNORE changes",
         "UPDATE t SET a = 'z' WHERE id = 2",
     ),
+    "a statement that OR IGNORE passes over beside an upsert": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a)",
+            "CREATE TABLE cnt (k PRIMARY KEY, n)",
+            "CREATE TABLE last (k PRIMARY KEY, n)",
+            (
+                "CREATE TRIGGER u AFTER INSERT ON t BEGIN INSERT INTO cnt VALUES (1, 1) "
+                "ON CONFLICT (k) DO UPDATE SET n = n + 1; "
+                "REPLACE INTO last VALUES (new.a, new.id); END"
+            ),
+            "INSERT INTO last VALUES ('x', 0)",
+        ),
+        "INSERT OR IGNORE INTO t VALUES (1, 'new'), (2, 'x')",
+        "is not told OR IGNORE",
+        "INSERT INTO t VALUES (2, 'x'), (3, 'x')",
+    ),
+    "an update that OR IGNORE passes over beside an upsert": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a)",
+            "CREATE TABLE cnt (k PRIMARY KEY, n UNIQUE)",
+            "CREATE TABLE u (v PRIMARY KEY)",
+            "CREATE TRIGGER i BEFORE INSERT ON t BEGIN INSERT INTO u VALUES (new.a); END",
+            (
+                "CREATE TRIGGER j AFTER INSERT ON u BEGIN INSERT INTO cnt VALUES (new.v, 5) "
+                "ON CONFLICT (k) DO NOTHING; UPDATE cnt SET n = 9 WHERE k = new.v; END"
+            ),
+            "INSERT INTO cnt VALUES ('x', 1), ('z', 9)",
+        ),
+        "INSERT OR IGNORE INTO t VALUES (1, 'x')",
+        "a trigger writes to cnt",
+        "INSERT INTO t VALUES (1, 'z')",
+    ),
+    "a row that a trigger replaces beside a partial index": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b)",
+            "CREATE UNIQUE INDEX i ON t (a) WHERE b = 1",
+            "CREATE TABLE last (k PRIMARY KEY, n)",
+            "CREATE TRIGGER g AFTER INSERT ON t BEGIN INSERT INTO last VALUES (new.a, new.id); END",
+            "INSERT INTO last VALUES ('x', 0)",
+        ),
+        "REPLACE INTO t VALUES (5, 'x', 1)",
+        "is not told REPLACE",
+        "REPLACE INTO t VALUES (5, 'y', 1)",
+    ),
     "rows to replace that a partial index names": (
         (
             "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b)",

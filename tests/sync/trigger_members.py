@@ -182,8 +182,13 @@ MEMBERS = {
             "CREATE TABLE cnt (k TEXT PRIMARY KEY, n)",
             (
                 "CREATE TRIGGER i AFTER INSERT ON t BEGIN "
-                "INSERT INTO cnt VALUES (new.v, 1) ON CONFLICT (k) DO UPDATE SET n = n + 1; END"
+                "INSERT INTO cnt VALUES (new.v, 1) ON CONFLICT (k) DO UPDATE SET n = n + 1; "
+                "INSERT OR IGNORE INTO seen VALUES (new.v); INSERT INTO log (m) VALUES (new.v); "
+                "UPDATE log SET m = m || '!' WHERE m = 'a'; END"
             ),
+            "CREATE TABLE seen (k PRIMARY KEY)",
+            "CREATE TABLE log (n INTEGER PRIMARY KEY, m)",
+            "CREATE TRIGGER other AFTER DELETE ON t BEGIN INSERT INTO seen VALUES (old.id); END",
         ),
         (
             "INSERT OR IGNORE INTO t VALUES (1, 'a'), (2, 'a'), (2, 'b')",
@@ -277,6 +282,53 @@ MEMBERS = {
         (
             "REPLACE INTO t VALUES (1, 'x', 1), (2, 'y', 2), (3, 'z', 2)",
             "INSERT OR IGNORE INTO t VALUES (5, 'v', 5)",
+        ),
+    ),
+    "rows in the way that BEFORE triggers see, or move": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, k TEXT COLLATE NOCASE UNIQUE, v)",
+            "CREATE TABLE log (n INTEGER PRIMARY KEY, m)",
+            "INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3), (4, 'd', 4), (5, 'e', 5)",
+            (
+                "CREATE TRIGGER see BEFORE INSERT ON t WHEN new.v = 'see' BEGIN INSERT INTO log (m) "
+                "SELECT 'was ' || id || k || v FROM t WHERE id = new.id OR k = new.k; END"
+            ),
+            (
+                "CREATE TRIGGER over BEFORE UPDATE ON t WHEN new.v = 'see' BEGIN INSERT INTO log (m) "
+                "SELECT 'over ' || id || k || v FROM t WHERE k = new.k; END"
+            ),
+            (
+                "CREATE TRIGGER one BEFORE INSERT ON t WHEN new.v = 'one' BEGIN "
+                "DELETE FROM t WHERE k = new.k; END"
+            ),
+            (
+                "CREATE TRIGGER other BEFORE UPDATE ON t WHEN new.v = 'one' BEGIN "
+                "DELETE FROM t WHERE k = new.k AND id <> new.id; END"
+            ),
+            (
+                "CREATE TRIGGER away BEFORE INSERT ON t WHEN new.v = 'away' BEGIN "
+                "UPDATE t SET k = k || new.id WHERE k = new.k; END"
+            ),
+            (
+                "CREATE TRIGGER there BEFORE INSERT ON t WHEN new.v = 'there' BEGIN "
+                "UPDATE t SET k = new.k, id = new.id WHERE id = 3; END"
+            ),
+            "CREATE TRIGGER gone AFTER DELETE ON t BEGIN INSERT INTO log (m) VALUES ('d' || old.id); END",
+            "CREATE VIEW w AS SELECT id, k FROM t",
+            (
+                "CREATE TRIGGER put INSTEAD OF DELETE ON w BEGIN "
+                "INSERT OR REPLACE INTO t VALUES (old.id, old.k, 'see'); END"
+            ),
+        ),
+        (
+            "DELETE FROM w WHERE id = 4",
+            "INSERT OR REPLACE INTO t VALUES (9, 'A', 'see'), (2, 'E', 'see')",
+            "UPDATE OR REPLACE t SET k = 'D', v = 'see' WHERE id = 9",
+            "INSERT OR REPLACE INTO t VALUES (10, 'd', 'one'), (2, 'C', 'one')",
+            "UPDATE OR REPLACE t SET k = 'D', v = 'one' WHERE id = 2",
+            "INSERT OR REPLACE INTO t VALUES (3, 'x', 'one'), (4, 'X', 'away'), (5, 'y', 'see')",
+            "REPLACE INTO t VALUES (11, 'y', 'there')",
+            "REPLACE INTO t (k, v) VALUES ('Y', 'see')",
         ),
     ),
     "rows to replace after their table was renamed": (

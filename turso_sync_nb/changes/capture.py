@@ -109,7 +109,7 @@ class Capture:
         self._begin()
         if self._nested is not None and self._is_nested:
             depths, sets = own_depths(schema, written.writes), own_sets(schema, written.set_columns)
-            self._nested.begin_statement(depths, sets, written.conflict, tape.last_id(self._raw))
+            self._nested.begin_statement(depths, sets, written, tape.last_id(self._raw))
         self._raw.set_last_insert_rowid(rowid)
         self._running += 1
         try:
@@ -337,11 +337,11 @@ class Capture:
         tape.widen(self._raw, len(table.columns))
         shape = table.changed(id=tape.table_schema_id(self._raw, table))
         self._shapes[folded(table.table)] = shape
-        is_nested = folded(table.table) in schema.entangled
-        for trigger in (nested_triggers if is_nested else plain_triggers)(shape):
+        nested = self._nested if folded(table.table) in schema.entangled else None
+        for trigger in nested_triggers(shape, nested.counted(shape)) if nested else plain_triggers(shape):
             self._raw.execute(trigger)
-        if self._nested is not None and is_nested:
-            self._nested.follow(shape)
+        if nested:
+            nested.follow(shape)
         return shape
 
     def _begin(self) -> None:

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.changes.definitions import Token, name_at, tokens
+from turso_sync_nb.changes.definitions import (
+    Token,
+    columns_waited_for,
+    name_at,
+    statements_of_trigger,
+    tokens,
+    written_by_trigger,
+)
 from turso_sync_nb.changes.names import folded
 
 if TYPE_CHECKING:
@@ -28,7 +35,7 @@ def columns_by_chance(raw: apsw.Connection) -> dict[str, frozenset[str]]:
     if not raw.execute(_MAY_HAVE).get:
         return {}
     texts: Any = raw.execute("SELECT sql FROM main.sqlite_schema WHERE type = 'trigger'").fetchall()
-    statements = [each for (sql,) in texts for each in _statements(sql)]
+    statements = [each for (sql,) in texts for each in statements_of_trigger(sql)]
     declared: dict[str, dict[str, str]] = {}
     for words in statements:
         table = _target(words)
@@ -48,17 +55,15 @@ def columns_by_chance(raw: apsw.Connection) -> dict[str, frozenset[str]]:
             return found
 
 
-def _statements(trigger: str) -> Iterator[list[Token]]:
-    """Yield the statements of a CREATE TRIGGER."""
-    found = list(tokens(trigger))
-    begins = [at for at, token in enumerate(found) if token == Token("begin")]
-    one: list[Token] = []
-    for token in found[begins[0] + 1 :] if begins else ():
-        if token == Token(";"):
-            yield one
-            one = []
-        else:
-            one.append(token)
+def fires_elsewhere(raw: apsw.Connection, table: str, columns: frozenset[str]) -> str:
+    """Return a trigger that writes to other tables when ``columns`` are set; empty if there is none."""
+    query = "SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
+    rows: list[Any] = raw.execute(query, (table,)).fetchall()
+    for name, sql in rows:
+        named = columns_waited_for(sql)
+        if named is not None and (not named or named & columns) and written_by_trigger(sql) - {table}:
+            return str(name)
+    return ""
 
 
 def _target(words: Sequence[Token]) -> str:

@@ -223,6 +223,19 @@ def written_by_trigger(sql: str) -> frozenset[str]:
     return frozenset(written)
 
 
+def statements_of_trigger(trigger: str) -> Iterator[list[Token]]:
+    """Yield the statements of a CREATE TRIGGER."""
+    found = list(tokens(trigger))
+    begins = [at for at, token in enumerate(found) if token == Token("begin")]
+    one: list[Token] = []
+    for token in found[begins[0] + 1 :] if begins else ():
+        if token == Token(";"):
+            yield one
+            one = []
+        else:
+            one.append(token)
+
+
 def conflict_algorithm(sql: str) -> Conflict:
     """Return what an INSERT or UPDATE says about rows in its way, a WITH before it passed over."""
     depth, before = 0, ("", "")
@@ -263,6 +276,29 @@ def reaching(triggers: Iterable[tuple[str, str]], wanted: Callable[[str], bool])
     while more := {table for table, tables in written if not found.isdisjoint(tables)} - found:
         found |= more
     return frozenset(found)
+
+
+def moving_own_rows(triggers: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """Return the folded names of tables whose rows a BEFORE trigger of theirs writes, itself or by others.
+
+    ``triggers`` are tables' names with the texts of their triggers.
+    """
+    listed = [(folded(table), written_by_trigger(sql), _is_before(sql)) for table, sql in triggers]
+    found = set()
+    for table, written, is_before in listed:
+        reached: set[str] = set()
+        more = written if is_before else set()
+        while more:
+            reached |= more
+            more = set().union(*(to for name, to, _ in listed if name in reached)) - reached
+        if table in reached:
+            found.add(table)
+    return frozenset(found)
+
+
+def _is_before(trigger: str) -> bool:
+    words = (token.text for token in tokens(trigger) if not token.is_name)
+    return next((word for word in words if word in ("before", "after", "instead", "begin")), "") == "before"
 
 
 def columns_waited_for(trigger: str) -> frozenset[str] | None:

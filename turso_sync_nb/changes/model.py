@@ -79,6 +79,7 @@ class RowChange(_Part, frozen=True, gc=False):
     changed or not, in lower case; empty where no UPDATE trigger stands. ``conflict``: what its statement does
     with rows in the way. ``outcome``: other than ``changed`` it is sent for the triggers that it fires alone.
     ``early``: a trigger made it before the row that fired it was changed, though it is listed after that.
+    ``moved_away``: rows that its BEFORE triggers took out of its way, less those that they put there.
     """
 
     id: int
@@ -94,6 +95,7 @@ class RowChange(_Part, frozen=True, gc=False):
     conflict: Conflict = ""
     outcome: Outcome = "changed"
     early: bool = False
+    moved_away: int = 0
 
 
 class Definition(NamedTuple):

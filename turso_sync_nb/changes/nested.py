@@ -19,24 +19,23 @@ never taken for the statement's. An attempt that no change follows had no outcom
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
 from turso_sync_nb.changes import tape
-from turso_sync_nb.changes.chance import columns_by_chance
-from turso_sync_nb.changes.definitions import (
-    columns_waited_for,
-    fires_on_delete,
-    has_upsert,
-    reaching,
-    written_by_trigger,
-)
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.names import PREFIX, folded
 from turso_sync_nb.changes.packed import packed_images
-from turso_sync_nb.changes.schema import uniques_of
+from turso_sync_nb.changes.passed_over import (
+    PassedOver,
+    not_replacing,
+    passed_over,
+    unrepeatable,
+    unreplaceable,
+)
+from turso_sync_nb.changes.schema import Uniques, uniques_of
 from turso_sync_nb.changes.tape_format import (
     BY_ACTION,
     CONFLICTS,
@@ -45,8 +44,10 @@ from turso_sync_nb.changes.tape_format import (
     KEY_TO_COME,
     OUTCOMES,
     Op,
+    moved_flags,
 )
-from turso_sync_nb.changes.to_sql import same_value
+from turso_sync_nb.changes.told_rows import is_same, old_of
+from turso_sync_nb.changes.trigger_facts import TriggerFacts
 from turso_sync_nb.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.changes.model import Conflict, Image, Operation, TableSchema
     from turso_sync_nb.changes.schema import ForeignKeyAction, Schema
+    from turso_sync_nb.changes.written import Written
 
 OWN: Final = f"{PREFIX}own"
 ID: Final = f"{PREFIX}id"
@@ -65,6 +67,9 @@ ATTEMPTS: Final = f"{PREFIX}attempts"
 
 TRIES: Final = ("INSERT", "OLD", "UPDATE", "DELETE")
 """Kinds of its rows, by rowid modulo their number; OLD is of an update whose new row follows."""
+
+_BEFORE_VALUES: Final = 2
+"""Columns of it before those of a row: the rowid, and how many rows were met in the way."""
 
 SETS: Final = f"{PREFIX}sets"
 
@@ -86,6 +91,11 @@ class _Event:
     old: tuple[Any, ...] | None
     differs: bool = True
     """False of an update that changes nothing."""
+    is_new: bool = False
+    """Whether the row has its key of this change."""
+
+    def made_way_for(self, by: _Event) -> bool:
+        return self.op == "DELETE" and self.shape is by.shape and self.depth == by.depth
 
 
 @dataclass(slots=True)
@@ -99,11 +109,13 @@ class _Attempt:
     new: Image | None
     is_auto: bool
     """Whether SQLite is to assign the key of the row."""
+    in_the_way: int | None = None
+    """Rows in its way before any BEFORE trigger, where such triggers may move them."""
     is_matched: bool = False
     last_effect: int = 0
     """Id on the tape of what triggers did for it last."""
     made: frozenset[int] = frozenset()
-    """Rowids in its table that BEFORE triggers made for it."""
+    """Rowids in its table that BEFORE triggers gave to rows for it."""
 
     @property
     def is_settled(self) -> bool:
@@ -129,6 +141,9 @@ class _Statement:
     """Whether a row that it tried to change could not be read."""
     is_below: bool = False
     """Whether a row was tried by a trigger last, and is not changed."""
+    passed_over: PassedOver = field(default_factory=PassedOver)
+    not_replacing: frozenset[tuple[str, str]] = frozenset()
+    """Tables and operations of triggers' statements that replace no row on the remote."""
 
 
 class Nested:
@@ -160,17 +175,7 @@ class Nested:
         self._tables = schema.tables
         self._shapes: dict[int, TableSchema] = {}
         self._actions = schema.actions
-        self._triggered = frozenset(schema.trigger_owners.values())
-        triggers: Any = self._raw.execute(
-            "SELECT tbl_name, sql FROM main.sqlite_schema WHERE type = 'trigger'"
-        )
-        texts: list[tuple[str, str]] = triggers.fetchall()
-        self._deleting = {folded(table) for table, sql in texts if fires_on_delete(sql)}
-        self._upserting = reaching(texts, has_upsert)
-        self._by_chance = columns_by_chance(self._raw)
-        self._firing = {
-            table: _fires_elsewhere(self._raw, table, names) for table, names in self._by_chance.items()
-        }
+        self._facts = TriggerFacts(self._raw, schema)
 
     def listen(self, *, on: bool) -> None:
         """Have SQLite tell of changes, or tell no more of them: of those that fire nothing none is needed."""
@@ -180,17 +185,22 @@ class Nested:
         self,
         own_depths: Mapping[str, frozenset[int]],
         set_columns: Mapping[str, tuple[str, ...]],
-        conflict: Conflict,
+        written: Written,
         last_id: int,
     ) -> None:
         """Begin with a statement; ids go on from ``last_id``.
 
         ``own_depths`` are those of its own changes by table, for tables that it does not change at depth 0.
         ``set_columns`` are those that it sets, by table: triggers fire for them, changed or not.
-        ``conflict`` is what it does with rows in its way: what triggers say about that gives way to it.
+        ``written`` says what it does with rows in its way: what triggers say about that gives way to it.
         """
-        next_id = last_id + _IDS_PER_EVENT
+        conflict, writes, next_id = written.conflict, written.writes, last_id + _IDS_PER_EVENT
         self._now = _Statement(own_depths, set_columns, conflict, last_id, next_id, [], [])
+        if conflict == "ignore" and any(folded(table) in self._facts.upserting for table, _ in writes):
+            self._now.passed_over = passed_over(self._facts.fired(writes))
+        own = {*own_depths, *(table for table, trigger in writes if trigger is None)}
+        if conflict == "replace" and not all(map(self._facts.is_asked, own)):
+            self._now.not_replacing = not_replacing(self._facts.fired(writes))
 
     @property
     def within(self) -> _Statement:
@@ -213,17 +223,21 @@ class Nested:
         self._shapes[shape.id] = shape
         known = {shape.id: shape}
         have: int = self._raw.execute(f"SELECT count(*) FROM pragma_table_info('{ATTEMPTS}', 'temp')").get
-        if have <= len(shape.columns):
+        if have < _BEFORE_VALUES + len(shape.columns):
             try:
                 self._raw.execute(f"DROP TABLE IF EXISTS temp.{ATTEMPTS}")
                 columns = ", ".join(f"v{at}" for at in range(len(shape.columns)))
-                self._raw.execute(f"CREATE TEMP TABLE {ATTEMPTS} (id INTEGER PRIMARY KEY, {columns})")
+                self._raw.execute(f"CREATE TEMP TABLE {ATTEMPTS} (id INTEGER PRIMARY KEY, met, {columns})")
                 known = self._shapes
             except apsw.LockedError:  # SQLite drops no table beside an open cursor
-                for number in range(have - 1, len(shape.columns)):
+                for number in range(have - _BEFORE_VALUES, len(shape.columns)):
                     self._raw.execute(f"ALTER TABLE temp.{ATTEMPTS} ADD COLUMN v{number}")
         numbers = [(len(TRIES) * each + at,) for each in known for at in range(len(TRIES))]
         self._raw.executemany(f"INSERT OR IGNORE INTO temp.{ATTEMPTS} (id) VALUES (?)", numbers)
+
+    def counted(self, shape: TableSchema) -> Uniques | None:
+        """Return the keys by which rows in the way are counted before BEFORE triggers move some of them."""
+        return uniques_of(self._raw, shape.table) if folded(shape.table) in self._facts.moving else None
 
     def _saw(self, update: apsw.PreUpdate) -> None:
         if update.table_name == ATTEMPTS:
@@ -236,11 +250,13 @@ class Nested:
             self._now.is_unfollowed |= in_main and folded(update.table_name) in self._tables
             return
         rowid = update.rowid_new if update.op == "UPDATE" else update.rowid
-        old = None if update.op == "INSERT" else _old_of(update)
-        differs = update.op != "UPDATE" or old is None or not _is_same(old, update)
+        old = None if update.op == "INSERT" else old_of(update)
+        differs = update.op != "UPDATE" or old is None or not is_same(old, update)
         now = self._now
         now.is_below = False
-        now.events.append(_Event(now.next_id, shape, update.op, rowid, update.depth, old, differs))
+        now.passed_over.changed(shape.table, update.op, update.depth)
+        is_new = update.op == "INSERT" or (update.op == "UPDATE" and update.rowid != rowid)
+        now.events.append(_Event(now.next_id, shape, update.op, rowid, update.depth, old, differs, is_new))
         now.next_id += _IDS_PER_EVENT
 
     def _is_own(self, *asked: Any) -> bool:
@@ -254,28 +270,31 @@ class Nested:
         event = self._now.events[at]
         first = at
         if op != "DELETE":
-            while first and self._was_replaced(self._now.events[first - 1], event):
+            while first and self._now.events[first - 1].made_way_for(event):
                 first -= 1
         victims, parent = self._now.events[first:at], self._enclosing(first, event.depth)
         del self._now.events[first : at + 1]  # those behind it have not been asked about
         is_own = event.depth in self._now.own_depths.get(folded(event.shape.table), _OWN_DEPTH)
         by_action = not is_own and self._is_action(event, parent)
         is_effect = not is_own and not by_action
-        self._is_auto = is_own and self._match(event) and event.rowid != KEY_TO_COME
+        matched = self._match(event) if is_own else None
+        self._is_auto = matched is not None and matched.is_auto and event.rowid != KEY_TO_COME
         attempts = self._now.attempts
         if is_effect and not attempts:
             return False
         victims = [one for one in victims if not attempts or one.rowid not in attempts[-1].made]
         self._id = event.id
         self._flag = EFFECT if is_effect else BY_ACTION if by_action else self._form(event)
+        if matched is not None and matched.in_the_way is not None:
+            self._flag += moved_flags(matched.in_the_way - len(victims))
         sets = self._sets_of(event.shape) if event.op == "UPDATE" and not is_effect else ()
         self._sets = packed_images([sets]) if sets else None
-        if victims and not is_effect:
-            self._check_replaceable(event.shape)
+        if victims:
+            self._check_replaceable(event, is_effect=is_effect)
         self._victims = packed_images(self._image(one) for one in victims) if victims else None
         if is_effect:
             attempts[-1].last_effect = event.id
-            if op == "INSERT" and event.shape is attempts[-1].shape and not attempts[-1].is_matched:
+            if event.is_new and event.shape is attempts[-1].shape and not attempts[-1].is_matched:
                 attempts[-1].made |= {event.rowid}
             self._carry(event)
         return True
@@ -287,11 +306,11 @@ class Nested:
             UsageError: it cannot be set there without firing another trigger.
         """
         shape, table = event.shape, folded(event.shape.table)
-        columns = self._by_chance.get(table)
+        columns = self._facts.by_chance.get(table)
         if not columns or event.op == "DELETE" or shape.ignored:
             return
         is_named = shape.rowid_name is not None or columns.isdisjoint(shape.columns[at] for at in shape.key)
-        trigger = self._firing[table]
+        trigger = self._facts.firing[table]
         if trigger or not is_named:
             why = f"setting it there would fire {trigger}" if trigger else "that is its key"
             raise UsageError(
@@ -308,11 +327,11 @@ class Nested:
     def _sets_of(self, shape: TableSchema) -> tuple[str, ...]:
         """Return the columns that the statement sets in a table with triggers."""
         table = folded(shape.table)
-        return self._now.set_columns.get(table, ()) if table in self._triggered else ()
+        return self._now.set_columns.get(table, ()) if table in self._facts.triggered else ()
 
     def _form(self, event: _Event) -> int:
         """Return the flags of one of the statement's own changes."""
-        if folded(event.shape.table) not in self._triggered or event.op == "DELETE":
+        if folded(event.shape.table) not in self._facts.triggered or event.op == "DELETE":
             return 0
         return CONFLICTS[self._now.conflict] + OUTCOMES["changed" if event.differs else "same"]
 
@@ -323,6 +342,7 @@ class Nested:
         depth = update.depth - 1  # that of the change, not of our trigger before it
         self._now.is_below = depth not in self._now.own_depths.get(folded(shape.table), _OWN_DEPTH)
         if self._now.is_below:
+            self._now.passed_over.tried(shape.table, op, depth)
             return
         image = self._image_tried(update, shape)
         if op == "OLD":
@@ -334,23 +354,26 @@ class Nested:
         attempts = self._now.attempts
         while attempts and attempts[-1].depth >= depth and attempts[-1].is_settled:
             attempts.pop()  # a statement may have a million of them
-        attempts.append(_Attempt(shape, op, depth, old, new, is_auto))
+        met: Any = (
+            (update.new or ())[1] if new is not None and folded(shape.table) in self._facts.moving else None
+        )
+        attempts.append(_Attempt(shape, op, depth, old, new, is_auto, met))
 
     def _image_tried(self, update: apsw.PreUpdate, shape: TableSchema) -> Image:
         try:
-            return (update.new or ())[1 : 1 + len(shape.columns)]
+            return (update.new or ())[_BEFORE_VALUES : _BEFORE_VALUES + len(shape.columns)]
         except UnicodeDecodeError:  # the other side could not be sent such a text either
             self._now.is_unread = True
             return (None,) * len(shape.columns)
 
-    def _match(self, event: _Event) -> bool:
-        """Find the attempt that an own change is the outcome of; say whether SQLite assigned its key."""
+    def _match(self, event: _Event) -> _Attempt | None:
+        """Find the attempt that an own change is the outcome of."""
         looked_for = (event.shape.id, event.op, event.depth)
         for attempt in reversed(self._now.attempts):
             if not attempt.is_matched and (attempt.shape.id, attempt.op, attempt.depth) == looked_for:
                 attempt.is_matched = True
-                return attempt.is_auto
-        return False
+                return attempt
+        return None
 
     def settle(self, error: BaseException | None = None) -> None:
         """Write to the tape what was tried without an outcome, where triggers did something for it.
@@ -365,28 +388,27 @@ class Nested:
         attempts, self._now.attempts = self._now.attempts, []
         if error is not None and tape.last_id(self._raw) <= self._now.last_id:
             return
+        self._now.passed_over.check()
         failed = attempts[-1] if attempts and error is not None else None
-        if failed is not None and not self._may_stay(failed, error):
-            raise _unrepeatable(failed, str(error))
+        if failed is not None and not self._may_stay(failed, getattr(error, "extendedresult", 0)):
+            raise unrepeatable(failed.shape.table, str(error))
         for attempt in attempts:
             if attempt.last_effect and not attempt.is_matched and not attempt.shape.ignored:
                 conflict = "ignore" if attempt is failed else self._now.conflict
-                is_upserting = folded(attempt.shape.table) in self._upserting
+                is_upserting = folded(attempt.shape.table) in self._facts.upserting
                 if conflict == "ignore" and attempt.op == "UPDATE" and is_upserting:
-                    raise _unrepeatable(attempt, "a trigger has an upsert, which OR IGNORE changes there")
+                    reason = "a trigger has an upsert, which OR IGNORE changes there"
+                    raise unrepeatable(attempt.shape.table, reason)
                 tape.put(self._raw, self._change_tried(attempt, conflict))
 
-    def _may_stay(self, failed: _Attempt, error: BaseException | None) -> bool:
+    def _may_stay(self, failed: _Attempt, code: int) -> bool:
         """Return whether OR IGNORE does for the row that failed what was done for it here.
 
         It does where a constraint of the row itself failed, and not in a trigger.
         """
-        code = getattr(error, "extendedresult", 0)
-        if code == apsw.SQLITE_CONSTRAINT_DATATYPE:  # of a STRICT table, found before any trigger is fired
-            return True
-        if failed.is_matched:
-            return False
-        return not failed.last_effect or not (self._now.is_below or code == apsw.SQLITE_CONSTRAINT_TRIGGER)
+        is_in_trigger = self._now.is_below or code == apsw.SQLITE_CONSTRAINT_TRIGGER
+        is_own = not failed.is_matched and not (failed.last_effect and is_in_trigger)
+        return is_own or code == apsw.SQLITE_CONSTRAINT_DATATYPE  # of a STRICT table: no trigger was fired
 
     def _change_tried(self, attempt: _Attempt, conflict: Conflict) -> RowChange:
         new = attempt.new
@@ -407,9 +429,6 @@ class Nested:
                 return at
         raise AssertionError(f"a change of {op} was written that the hook did not see")
 
-    def _was_replaced(self, event: _Event, by: _Event) -> bool:
-        return event.op == "DELETE" and event.shape is by.shape and event.depth == by.depth
-
     def _enclosing(self, at: int, depth: int) -> _Event | None:
         return next((one for one in reversed(self._now.events[:at]) if one.depth < depth), None)
 
@@ -417,12 +436,9 @@ class Nested:
         """Return whether a foreign key of the changed table made this change because of ``parent``."""
         if parent is None or event.op == "INSERT":
             return False
-        return any(
-            action.child == folded(event.shape.table)
-            and action.parent == folded(parent.shape.table)
-            and self._points_at(action, event, parent)
-            for action in self._actions
-        )
+        tables = folded(event.shape.table), folded(parent.shape.table)
+        meant = [one for one in self._actions if (one.child, one.parent) == tables]
+        return any(self._points_at(one, event, parent) for one in meant)
 
     def _points_at(self, action: ForeignKeyAction, child: _Event, parent: _Event) -> bool:
         if child.old is None or parent.old is None:
@@ -443,56 +459,22 @@ class Nested:
         places = self._tables.positions(folded(event.shape.table))
         return tuple(event.old[places[folded(name)]] for name in event.shape.columns)
 
-    def _check_replaceable(self, shape: TableSchema) -> None:
+    def _check_replaceable(self, by: _Event, *, is_effect: bool) -> None:
         """Refuse to replace rows where the other side cannot be asked which rows would make way.
 
         Raises:
-            UsageError: a partial index, or one on an expression, says so, and a DELETE fires a trigger.
+            UsageError: a partial index, or one on an expression, says so, and a DELETE fires a trigger, or a
+                trigger's statement replaced the rows that does not say so.
         """
-        table = folded(shape.table)
-        if table in self._deleting and uniques_of(self._raw, shape.table) is None:
-            raise UsageError(
-                f"replace a row of {shape.table}: a UNIQUE index of it is partial or on an expression, so it "
-                "cannot be replaced on the remote without firing the DELETE trigger",
-                hint="use INSERT .. ON CONFLICT DO UPDATE, or delete that row first",
-            )
+        table = folded(by.shape.table)
+        why = ""
+        if is_effect and (table, by.op) in self._now.not_replacing:
+            why = "so the remote is not told REPLACE, and a trigger's statement would replace no row there"
+        elif not is_effect and table in self._facts.deleting and not self._facts.is_asked(table):
+            why = "so it cannot be replaced on the remote without firing the DELETE trigger"
+        if why:
+            raise unreplaceable(by.shape.table, why)
 
     def _inserted(self) -> int:
         """Return the op of an insert: whether SQLite assigned its key was noted before it was made."""
         return (Op.INSERT_AUTO if self._is_auto else Op.INSERT) + self._flag
-
-
-def _unrepeatable(attempt: _Attempt, reason: str) -> UsageError:
-    return UsageError(
-        f"keep what triggers of {attempt.shape.table} did for a row that was not changed: it cannot be done "
-        f"again on the remote: {reason}",
-        hint="use OR ABORT in place of OR FAIL or OR IGNORE, RAISE(ABORT) in place of RAISE(FAIL)",
-    )
-
-
-def _fires_elsewhere(raw: apsw.Connection, table: str, columns: frozenset[str]) -> str:
-    """Return a trigger that writes to other tables when ``columns`` are set; empty if there is none."""
-    query = "SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
-    rows: list[Any] = raw.execute(query, (table,)).fetchall()
-    for name, sql in rows:
-        named = columns_waited_for(sql)
-        if named is not None and (not named or named & columns) and written_by_trigger(sql) - {table}:
-            return str(name)
-    return ""
-
-
-def _is_same(old: tuple[Any, ...], update: apsw.PreUpdate) -> bool:
-    """Return whether an update leaves the row as it is."""
-    try:
-        new = update.new
-    except (apsw.Error, UnicodeDecodeError):
-        return False
-    return new is not None and all(map(same_value, old, new))
-
-
-def _old_of(update: apsw.PreUpdate) -> tuple[Any, ...] | None:
-    """Return the row before the change; ``None`` when it cannot be had (virtual generated columns)."""
-    try:
-        return update.old
-    except (apsw.Error, UnicodeDecodeError):
-        return None

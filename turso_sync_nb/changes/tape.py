@@ -49,6 +49,7 @@ from turso_sync_nb.changes.tape_format import (
     OUTCOMES,
     SHAPE,
     Op,
+    moved_flags,
 )
 from turso_sync_nb.changes.tape_reader import Reader
 from turso_sync_nb.errors import ReplicaBrokenError
@@ -465,6 +466,7 @@ def _as_row(change: RowChange) -> tuple[int, Image, bytes | None]:
         raise AssertionError("a change without images")
     flag = (BY_ACTION if change.by_action else 0) + (BY_REPLACE if change.by_replace else 0)
     flag += OUTCOMES[change.outcome] + CONFLICTS[change.conflict] + (EARLY if change.early else 0)
+    flag += moved_flags(change.moved_away)
     if change.op == "update":
         return Op.UPDATE + flag, image, UpdateDetails.of(change).packed()
     if change.op == "insert":

@@ -66,6 +66,21 @@ EARLY: Final = 4096
 """Added to the op of what a trigger did before the row that fired it was changed."""
 
 
+_MOVED: Final = 8192
+"""Times a number, added to the op of an insert or update: rows that BEFORE triggers took out of its way."""
+
+
+def moved_flags(count: int) -> int:
+    """Return what is added to the op of a row for ``count`` rows that were moved away; it may be negative."""
+    return _MOVED * (2 * count if count >= 0 else -2 * count - 1)
+
+
+def moved_away_of(flags: int) -> int:
+    """Return the rows that BEFORE triggers took out of the way, as the op of a row says."""
+    number = flags // _MOVED
+    return -(number + 1) // 2 if number % 2 else number // 2
+
+
 def outcome_of(flags: int) -> Outcome:
     """Return the outcome that the op of a row says."""
     return next((outcome for outcome, flag in OUTCOMES.items() if flags & flag), "changed")

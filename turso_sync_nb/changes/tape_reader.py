@@ -23,6 +23,7 @@ from turso_sync_nb.changes.tape_format import (
     OUTCOMES,
     Op,
     conflict_of,
+    moved_away_of,
     outcome_of,
 )
 from turso_sync_nb.changes.taped import Count, TapedChanges
@@ -185,7 +186,9 @@ class Reader:
             auto = kind == _INSERT_AUTO or is_marked
             change = RowChange(change_id, shape, "insert", None, image, auto_key=auto, by_action=by_action)
         if flags >= _FORMS:
-            change = change.changed(outcome=outcome_of(flags), conflict=conflict_of(flags))
+            change = change.changed(
+                outcome=outcome_of(flags), conflict=conflict_of(flags), moved_away=moved_away_of(flags)
+            )
         self.auto, self.old, self.sets = False, None, frozenset()
         if change.outcome == "carried":
             self._take_carried(change, flags)

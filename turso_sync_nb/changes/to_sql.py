@@ -47,6 +47,15 @@ def insert(shape: TableSchema, rows: Sequence[Image], *, conflict: Conflict = ""
     return f"{verb} INTO {quoted(shape.table)} ({columns}) {listed}", arguments
 
 
+def plainly(change: RowChange) -> Sql | None:
+    """Return the statement that does ``change``; ``None`` where an update changes nothing."""
+    if change.old is None:
+        return insert(change.shape, [change.new or ()])
+    if change.new is None:
+        return delete(change.shape, change.old, guarded=False)
+    return update(change.shape, change.old, change.new, guarded=False)
+
+
 def attempt(change: RowChange) -> Sql:
     """Return the statement that tries ``change`` again, for the triggers that it fires.
 
@@ -271,6 +280,14 @@ def check_in_the_way(
     count: int,
 ) -> Sql:
     """Return the query that fails unless ``count`` rows have a key of ``new``, ``old`` itself not counted."""
+    counted, arguments = count_in_the_way(shape, new, old, uniques)
+    return f"SELECT {one_or_fail(f'({counted}) = {count}')}", arguments
+
+
+def count_in_the_way(
+    shape: TableSchema, new: Image, old: Image | None, uniques: Iterable[Sequence[tuple[str, str]]]
+) -> Sql:
+    """Return the query for how many rows have a key of ``new``, ``old`` itself not counted."""
     arguments: list[SqlValue] = []
     values = {folded(name): value for name, value in zip(shape.columns, new, strict=True)}
     taken = [
@@ -283,8 +300,7 @@ def check_in_the_way(
     where = f"({' OR '.join(taken) or '0'})"
     if old is not None:
         where += f" AND NOT ifnull({_where(shape, old, (), arguments)}, 0)"  # NULL in the key of another row
-    counted = f"(SELECT count(*) FROM {quoted(shape.table)} WHERE {where}) = {count}"
-    return f"SELECT {one_or_fail(counted)}", tuple(arguments)
+    return f"SELECT count(*) FROM {quoted(shape.table)} WHERE {where}", tuple(arguments)
 
 
 def _key_is(shape: TableSchema, name: str, collation: str, value: SqlValue, arguments: list[SqlValue]) -> str:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from turso_sync_nb.changes.model import TableSchema
+    from turso_sync_nb.changes.schema import Uniques
 
 
 def remove_triggers(raw: apsw.Connection, *, with_attempts: bool = False) -> None:
@@ -85,8 +86,11 @@ def voiding_trigger(shape: TableSchema) -> str:
     return _trigger(shape, "given", f"BEFORE INSERT ON {_on(shape)} WHEN new.{key} <> {KEY_TO_COME}", void)
 
 
-def nested_triggers(shape: TableSchema) -> Iterator[str]:
-    """Yield the statements that make the triggers of one table whose changes may be effects of others."""
+def nested_triggers(shape: TableSchema, counted: Uniques | None) -> Iterator[str]:
+    """Yield the statements that make the triggers of one table whose changes may be effects of others.
+
+    By the keys ``counted`` they count the rows in the way of one that is tried.
+    """
     names, new = _values(shape, "new")
     _, old = _values(shape, "old")
 
@@ -102,6 +106,8 @@ def nested_triggers(shape: TableSchema) -> Iterator[str]:
 
     def tried(what: str, row: str) -> str:
         values = ", ".join(f"v{at} = {row}.{quoted(column)}" for at, column in enumerate(shape.columns))
+        if counted and what in ("INSERT", "UPDATE"):
+            values += f", met = {_in_the_way(shape, counted, is_update=what == 'UPDATE')}"
         number = len(TRIES) * shape.id + TRIES.index(what)
         return f"UPDATE {ATTEMPTS} SET {values} WHERE id = {number};"
 
@@ -135,6 +141,19 @@ def _one_of_equal_rows(shape: TableSchema) -> Iterator[str]:
     for event in ("DELETE", "UPDATE"):
         when = f"AFTER {event} ON {_on(shape)} WHEN {unnamed}"
         yield _trigger(shape, f"equal_{event.lower()}", when, refuse)
+
+
+def _in_the_way(shape: TableSchema, uniques: Uniques, *, is_update: bool) -> str:
+    """Return how many rows have a key of the row that is tried; the row that it was is not one of them."""
+    keys = [
+        conjunction([f"{quoted(name)} = new.{quoted(name)} COLLATE {quoted(by)}" for name, by in names])
+        for names in uniques
+    ]
+    where = f"({' OR '.join(keys) or '0'})"
+    if is_update:
+        itself = [shape.rowid_name] if shape.rowid_name else [quoted(shape.columns[at]) for at in shape.key]
+        where += f" AND NOT ({conjunction([f'{name} IS old.{name}' for name in itself])})"
+    return f"(SELECT count(*) FROM {_on(shape)} WHERE {where})"
 
 
 def _trigger(shape: TableSchema, name: str, event: str, body: str) -> str:

@@ -47,6 +47,8 @@ class Surroundings:
         table = folded(change.shape.table)
         if table not in self.writing or (change.conflict == "ignore" and table in self.upserting):
             return ""
+        if change.conflict == "replace" and table not in self.uniques:
+            return ""  # a row of somebody else would go unseen
         return change.conflict
 
     def replaces(self, victims: Sequence[RowChange], change: RowChange) -> bool:
@@ -187,12 +189,16 @@ def parted(changes: Iterable[Change], around: Surroundings) -> Iterator[tuple[li
 
 
 def checks(victims: list[RowChange], change: RowChange, around: Surroundings) -> Iterator[to_sql.Sql]:
-    """Yield the queries that fail unless just ``victims`` would make way for ``change``, each as it was."""
+    """Yield the queries that fail unless just ``victims`` would make way for ``change``, each as it was.
+
+    Rows that BEFORE triggers take out of its way are still there.
+    """
     for victim in victims:
         guards = [name for name in change.shape.columns if name not in victim.derived]
         yield to_sql.check_there(change.shape, victim.old or (), guards)
     uniques = around.uniques[folded(change.shape.table)]
-    yield to_sql.check_in_the_way(change.shape, change.new or (), change.old, uniques, len(victims))
+    count = max(len(victims) + change.moved_away, 0)  # victims that triggers moved there may be gone
+    yield to_sql.check_in_the_way(change.shape, change.new or (), change.old, uniques, count)
 
 
 def replace_statement(change: RowChange, around: Surroundings) -> to_sql.Sql | None:

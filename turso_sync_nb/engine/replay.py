@@ -7,7 +7,7 @@ old images are those of the newer base, so that a push can be guarded by them.
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +26,7 @@ from turso_sync_nb.changes.schema import uniques_of
 from turso_sync_nb.engine import user_policy
 from turso_sync_nb.engine.asking import at_once
 from turso_sync_nb.engine.insert_runs import runs_of_inserts
+from turso_sync_nb.engine.replacing_again import replaced
 from turso_sync_nb.engine.row_identity import there
 from turso_sync_nb.engine.schema_replay import SchemaConflictError, SchemaReplay
 from turso_sync_nb.engine.trigger_effects import TriggerEffects
@@ -197,13 +198,23 @@ class _Replay:
 
     def _done(self, changes: Iterable[Change]) -> Iterator[Change]:
         """Do ``changes`` and yield them as they are to be pushed now."""
+        victims: list[RowChange] = []
         for shape, run in runs_of_inserts(changes):
+            if isinstance(run[0], RowChange) and run[0].by_replace:
+                victims.append(run[0])
+                continue
+            if victims:
+                first, *run = run  # noqa: PLW2901 - the rest of it
+                yield from replaced(self, victims, first) or self._one_by_one([*victims, first])
+                victims = []
             if shape is not None and len(run) > 1 and self._inserted(shape, run):
                 yield from run
                 continue
-            for change in run:
-                if done := self._change(change):
-                    yield done
+            yield from self._one_by_one(run)
+        yield from self._one_by_one(victims)
+
+    def _one_by_one(self, changes: Iterable[Change]) -> Iterator[Change]:
+        return (done for change in changes if (done := self._change(change)))
 
     def _inserted(self, shape: TableSchema, run: list[Change]) -> bool:
         """Insert the rows of ``run`` if nothing has to be settled or followed on the way; else do nothing."""
@@ -276,7 +287,11 @@ class _Replay:
             try:
                 made = self._as_made(change, None, new)
                 self._run(to_sql.insert(made.shape, [new], conflict=made.conflict))
+                change = change.changed(moved_away=made.moved_away)
+                if made.conflict == "ignore" and not self.raw.changes():
+                    return change.changed(outcome="nothing")
             except apsw.ConstraintError:
+                self.effects.unheard()
                 taken_by = self._row(change.shape, new) if to_sql.usable_key(change.shape, new) else None
                 if taken_by is None:
                     raise
@@ -346,7 +361,7 @@ class _Replay:
         self._run(
             to_sql.guarded_update(made.shape, row, wanted, (), conflict=made.conflict, sets=change.sets)
         )
-        return change.changed(op="update", old=row, new=wanted)
+        return change.changed(op="update", old=row, new=wanted, moved_away=made.moved_away)
 
     def _attempt(self, change: RowChange) -> RowChange | None:
         """Try again what changed nothing here, for the triggers that it fires; it may do so now."""
@@ -379,15 +394,16 @@ class _Replay:
     def _as_made(self, change: RowChange, old: Image | None, new: Image) -> RowChange:
         """Return ``change`` with what its statement and table say about rows in the way, if none is there.
 
-        Else the error is wanted.
+        Else the error is wanted. Those that its BEFORE triggers are to move away are no such rows.
         """
         if not (change.conflict or change.shape.on_conflict):
             return change
-        if (uniques := uniques_of(self.raw, change.shape.table)) is not None:
-            with suppress(apsw.SQLError):
-                self.raw.execute(*to_sql.check_in_the_way(change.shape, new, old, uniques, 0))
-                return to_sql.not_aborting(change)
-        return change.changed(conflict="")
+        if (uniques := uniques_of(self.raw, change.shape.table)) is None:
+            return change.changed(conflict="")
+        count: int = self.raw.execute(*to_sql.count_in_the_way(change.shape, new, old, uniques)).get
+        if count == max(change.moved_away, 0):
+            return to_sql.not_aborting(change)
+        return change.changed(conflict="", moved_away=count)
 
     def _plainly(self, change: RowChange) -> RowChange:
         """Do a change of a table that is never pushed: nobody else changes it.
@@ -395,7 +411,8 @@ class _Replay:
         Its triggers do not fire: what they did is on the tape as changes of their own.
         """
         with self._no_triggers():
-            return self._without_triggers(change)
+            self._run(to_sql.plainly(change))
+        return change
 
     @contextmanager
     def _no_triggers(self) -> Iterator[None]:
@@ -404,15 +421,6 @@ class _Replay:
             yield
         finally:
             self.raw.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 1)
-
-    def _without_triggers(self, change: RowChange) -> RowChange:
-        if change.op == "insert":
-            self._run(to_sql.insert(change.shape, [there(change.new)]))
-        elif change.op == "delete":
-            self._run(to_sql.delete(change.shape, there(change.old), guarded=False))
-        else:
-            self._run(to_sql.update(change.shape, there(change.old), there(change.new), guarded=False))
-        return change
 
     def _rewritten(self, change: RowChange, rewrite: Rewrite) -> RowChange | None:
         """Run what the user's transform put in the change's place, and see what it did to the row."""

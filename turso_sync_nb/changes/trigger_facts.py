@@ -1,0 +1,46 @@
+"""Say what the triggers of a schema do, as far as the capture of their statements asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from turso_sync_nb.changes.chance import columns_by_chance, fires_elsewhere
+from turso_sync_nb.changes.definitions import fires_on_delete, has_upsert, moving_own_rows, reaching
+from turso_sync_nb.changes.names import folded
+from turso_sync_nb.changes.schema import uniques_of
+
+if TYPE_CHECKING:
+    import apsw
+
+    from turso_sync_nb.changes.schema import Schema
+    from turso_sync_nb.changes.written import Writes
+
+
+class TriggerFacts:
+    """Names of tables by what their triggers do, in lower case."""
+
+    def __init__(self, raw: apsw.Connection, schema: Schema) -> None:
+        query = "SELECT name, tbl_name, sql FROM main.sqlite_schema WHERE type = 'trigger'"
+        rows: list[Any] = raw.execute(query).fetchall()
+        texts: list[tuple[str, str]] = [(table, sql) for _, table, sql in rows]
+        self.triggered = frozenset(schema.trigger_owners.values())
+        self.deleting = {folded(table) for table, sql in texts if fires_on_delete(sql)}
+        self.upserting = reaching(texts, has_upsert)
+        self.moving = moving_own_rows(texts)
+        self.by_chance = columns_by_chance(raw)
+        self.firing = {table: fires_elsewhere(raw, table, names) for table, names in self.by_chance.items()}
+        self._raw = raw
+        self._texts: dict[str, str] = {folded(name): sql for name, _, sql in rows}
+        self._asked: dict[str, bool] = {}
+
+    def fired(self, writes: Writes) -> list[str]:
+        """Return the texts of the triggers that a statement fires."""
+        names = {folded(trigger) for _, trigger in writes if trigger} & self._texts.keys()
+        return [self._texts[name] for name in names]
+
+    def is_asked(self, table: str) -> bool:
+        """Return whether the remote can be asked which rows of a table are in the way."""
+        name = folded(table)
+        if name not in self._asked:
+            self._asked[name] = name not in self.triggered or uniques_of(self._raw, table) is not None
+        return self._asked[name]
