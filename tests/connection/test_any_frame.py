@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import hypothesis.extra.numpy as npst
@@ -60,7 +61,7 @@ ARROW: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
 REFUSED: dict[str, st.SearchStrategy[Any]] = {
     "timedelta": st.timedeltas(),
     "complex": st.complex_numbers(),
-    "decimal": st.decimals(allow_nan=False, allow_infinity=False),
+    "decimal": st.decimals(allow_nan=False),
     "large": st.just(2**63),
 }
 """Values that SQLite has no type for; now and then one is among the others."""
@@ -122,6 +123,8 @@ def plain(series: pd.Series) -> list[Any]:
 
 def is_same(one: Any, other: Any) -> bool:
     """Return whether a value came back: equal, and a number as that number."""
+    if isinstance(other, Decimal):
+        return Decimal(repr(one)) == other
     if isinstance(one, float) and isinstance(other, float) and math.isnan(one) and math.isnan(other):
         return True
     return bool(one == other)

@@ -201,6 +201,9 @@ def test_frames_are_written_in_the_form_that_is_there(server, connect):
             assert rows(db, table) == before, form
 
 
+FORMATS = {(8, "0"): "%Y%m%d", (10, "/"): "%Y/%m/%d", (10, "1"): "%d.%m.%Y", (7, "-"): "%Y-%m"}
+"""By length and fifth character."""
+
 OTHERS: dict[str, tuple[str, list[Any], Callable[[Any], Any], Callable[[Any], Any], Any]] = {
     "json": ("JSON", ['{"a":1,"b":[1,2]}', "[]", None], json.loads, lambda v: {**v, "c": "ü"},
              '{"a":1,"b":[1,2],"c":"ü"}'),
@@ -212,6 +215,11 @@ OTHERS: dict[str, tuple[str, list[Any], Callable[[Any], Any], Callable[[Any], An
              lambda v: v.replace(hour=1), "01:30:00"),
     "time to the minute": ("TIME", ["12:30", "00:00", None], lambda v: pd.Timestamp(f"2024-01-01 {v}").time(),
                            lambda v: v.replace(hour=1), "01:30"),
+    "days in other forms": ("TEXT", ["20240131", "2024/01/31", "31.01.2024", "2024-01"],
+                            lambda v: pd.to_datetime(v, format=FORMATS[len(v), v[4]]),
+                            lambda v: v.replace(year=2025), "2025-01-31 00:00:00"),
+    "seconds of no moment": ("INTEGER", [1_706_702_400, 0], lambda v: pd.Timestamp(v, unit="s"),
+                             lambda v: v.replace(year=2025), "2025-01-31 12:00:00"),
     "time as timedelta": ("TIME", ["12:30:00.500", "01:00:00.000"], pd.Timedelta, lambda v: v / 2,
                           "06:15:00.250"),
 }  # fmt: skip
@@ -243,6 +251,7 @@ def test_json_decimals_and_times_go_back_too(server, connect):
         ("DECIMAL", 1.5, Decimal("0.12345678901234567890"), "more digits than a float"),
         ("TIMESTAMP", 1_706_659_200, pd.Timestamp("2024-01-01 00:00:00.5"), "no number of seconds"),
         ("TIME", "12:00", pd.Timedelta(hours=25), "has no SQLite type"),
+        ("DECIMAL", 1.5, Decimal("Infinity"), "Infinity is no number"),
         ("JSON", "{}", {1, 2}, "has no SQLite type"),
         ("TEXT", "1.50", Decimal("1.50"), "has no SQLite type"),
     ],

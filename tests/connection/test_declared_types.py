@@ -66,6 +66,8 @@ def test_what_goes_back_is_what_was_there(declared, data, kind):
         ("BOOLEAN", [0, 2], "int64"),
         ("DATE", ["2024-01-31"], "object"),
         ("DATE", ["31.1.2024"], "str"),
+        ("TIME", ["12:30:00", None, "00:00:05.123456"], "object"),
+        ("TIME", ["12:30", "1:30:00 pm"], "str"),
         ("TIMESTAMP", ["2024-01-31 12:30:00", None], "datetime64[us]"),
         ("DATETIME", ["2024-01-31 12:30:00.000001"], "datetime64[us]"),
         ("TIMESTAMP", ["2024-01-31 12:30:00+00:00"], "datetime64[us, UTC]"),
@@ -85,6 +87,8 @@ def test_types(declared, values, dtype):
 def test_values():
     """They are what their text says."""
     assert column_of("DATE", ["2024-01-31", None]).tolist() == [dt.date(2024, 1, 31), None]
+    times = [dt.time(12, 30), None, dt.time(0, 0, 5, 123456)]
+    assert column_of("TIME", ["12:30:00", None, "00:00:05.123456"]).tolist() == times
     (moment,) = column_of("TIMESTAMP", ["2024-01-31 12:30:00.5-03:30".replace(".5", ".500000")])
     assert moment == pd.Timestamp("2024-01-31 16:00:00.5", tz="UTC")
     assert moment.isoformat(sep=" ") == "2024-01-31 12:30:00.500000-03:30"
@@ -92,9 +96,9 @@ def test_values():
 
 def test_arrow():
     """Arrow's types say the same, those of its own kind."""
-    rows = Columns(4)
-    rows.take(
-        [(1, "2024-01-31", "2024-01-31 12:30:00", "2024-01-31 12:30:00+00:00"), (None, None, None, None)]
-    )
-    table = rows.table(list("abcd"), ["BOOLEAN", "DATE", "TIMESTAMP", "DATETIME"])
-    assert table.schema.types == [pa.bool_(), pa.date32(), pa.timestamp("us"), pa.timestamp("us", "UTC")]
+    rows = Columns(5)
+    moment = "2024-01-31 12:30:00"
+    rows.take([(1, "2024-01-31", moment, f"{moment}+00:00", "12:30:00"), (None,) * 5])
+    table = rows.table(list("abcde"), ["BOOLEAN", "DATE", "TIMESTAMP", "DATETIME", "TIME"])
+    moments = [pa.timestamp("us"), pa.timestamp("us", "UTC")]
+    assert table.schema.types == [pa.bool_(), pa.date32(), *moments, pa.time64("us")]

@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.connection.declared_types import MOMENTS, base_type
-from turso_sync_nb.connection.moment_style import DAYS, ISO, TIMES, Style, moment_of, style_of
-from turso_sync_nb.connection.parameters import python_value
+from turso_sync_nb.connection.moment_style import DAYS, ISO, TIMES, Moment, Style, moment_of, style_of
+from turso_sync_nb.connection.parameters import INT64_MAX, INT64_MIN, python_value
 from turso_sync_nb.errors import ProgrammingError
 
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ class ColumnForm:
 
     def means_same(self, value: Any, was: Any) -> bool:
         """Return whether two values of the column say the same in another way."""
+        if type(was) is int and isinstance(value, str):
+            return _counted_from_1970(was) == moment_of(value)
         if not isinstance(value, str) or not isinstance(was, str):
             return False
         if self._kind == "JSON":
@@ -145,12 +147,24 @@ def _time_of_day(value: dt.timedelta) -> dt.time | dt.timedelta:
 
 def _number(value: Decimal) -> int | float:
     """Return the integer or float that is exactly, or is written as, ``value``."""
+    if not value.is_finite():
+        raise ProgrammingError(f"bind parameter 'value': {value} is no number")
     if value == value.to_integral_value():
+        if not INT64_MIN <= value <= INT64_MAX:  # before a million digits are made of 1E+999999
+            raise ProgrammingError(f"bind parameter 'value': {value} does not fit SQLite's 64-bit integers")
         return int(value)
     number = float(value)
     if Decimal(repr(number)) != value:
         raise ProgrammingError(f"bind parameter 'value': {value} has more digits than a float keeps")
     return number
+
+
+def _counted_from_1970(number: int) -> Moment:
+    """Return the moment that a number says, in the unit that it is of by its size."""
+    ns_in_unit = next((ns for limit, _, ns in _UNITS if abs(number) < limit), 1)
+    seconds, nanosecond = divmod(number * ns_in_unit, 10**9)
+    day, second = divmod(seconds, _DAY_S)
+    return day + _EPOCH_DAY, second, nanosecond
 
 
 def _count(value: dt.date, unit: str, ns_in_unit: int) -> int:

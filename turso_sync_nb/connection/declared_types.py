@@ -8,6 +8,7 @@ what it is.
 | --- | --- | --- | --- |
 | ``BOOLEAN`` | 0 and 1 | ``bool`` | ``bool``; with NULL ``boolean`` |
 | ``DATE`` | ``2024-01-31`` | ``date32`` | objects: ``datetime.date`` |
+| ``TIME`` | ``12:30:00[.123456]`` | ``time64[us]`` | objects: ``datetime.time`` |
 | ``TIMESTAMP``, ``DATETIME`` | ``2024-01-31 12:30:00[.123456]`` | ``timestamp[us]`` | ``datetime64[us]`` |
 | the same, finer than that | ``2024-01-31 12:30:00.123456789`` | ``timestamp[ns]`` | ``datetime64[ns]`` |
 | the same, one offset in all | ``2024-01-31 12:30:00+05:45`` | ``timestamp[us, tz]`` | the same |
@@ -44,6 +45,8 @@ def as_declared(array: pa.ChunkedArray, declared: str | None) -> pa.ChunkedArray
             return _booleans(array)
         if kind == "DATE" and is_text:
             return _if_same(array.cast(pa.date32()), array)
+        if kind == "TIME" and is_text:
+            return _if_same(_times(array), array)
         if kind in MOMENTS and is_text:
             return _moments(array)
     except pa.ArrowInvalid:  # not written as such a value
@@ -59,7 +62,7 @@ def to_pandas(array: pa.ChunkedArray) -> pd.Series[Any] | None:
     kind, series = array.type, None
     if pa.types.is_boolean(kind):
         series = array.to_pandas(types_mapper={kind: pd.BooleanDtype()}.get if array.null_count else None)
-    elif pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+    elif pa.types.is_temporal(kind):
         series = array.to_pandas().copy()  # Arrow's own memory is read-only
     return series
 
@@ -73,6 +76,15 @@ def empty_dtype(declared: str) -> str | None:
 def base_type(declared: str | None) -> str:
     """Return a declared type without its length, in capitals."""
     return (declared or "").partition("(")[0].strip().upper()
+
+
+def _times(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return times of day, which Arrow makes of moments alone."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    day, between = pa.scalar("1970-01-01", text.type), pa.scalar(" ", text.type)
+    return pc.binary_join_element_wise(day, text, between).cast(pa.timestamp("us")).cast(pa.time64("us"))
 
 
 def _booleans(integers: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 _TEXT: Final = re.compile(
     r"(?:(\d{4})-(\d\d)-(\d\d))?(?:([ T])?(\d\d):(\d\d)(:\d\d)?(?:\.(\d{1,9}))?(Z|[+-]\d\d(?::?\d\d)?)?)?"
 )
+_OTHER_DAYS: Final = re.compile(
+    r"(?P<y>\d{4})(?P<m>\d\d)(?P<d>\d\d)|(?P<y2>\d{4})/(?P<m2>\d\d)/(?P<d2>\d\d)"
+    r"|(?P<d3>\d\d)\.(?P<m3>\d\d)\.(?P<y3>\d{4})|(?P<y4>\d{4})-(?P<m4>\d\d)"
+)
+"""Days and months in forms that can mean nothing else; they are known, and not written."""
+
 _NS_DIGITS: Final = 9
 _US: Final = 1_000
 _SECONDS_IN_MINUTE: Final = 60
@@ -130,9 +136,11 @@ def style_of(texts: Iterable[Any]) -> Style | None:
 
 def moment_of(text: Any) -> Moment | None:
     """Return what a text says; ``None`` where it is no day, moment or time of day."""
-    found = _TEXT.fullmatch(text) if isinstance(text, str) and text else None
-    if found is None:
+    if not isinstance(text, str) or not text:
         return None
+    found = _TEXT.fullmatch(text)
+    if found is None:
+        return _moment_of_day(text)
     year, month, day, separator, hour, minute, second, fraction, zone = found.groups()
     if bool(year and hour) != bool(separator):
         return None
@@ -148,6 +156,17 @@ def moment_of(text: Any) -> Moment | None:
         return number, seconds, nanoseconds
     total = number * _DAY_S + seconds - east * _SECONDS_IN_MINUTE
     return total // _DAY_S, total % _DAY_S, nanoseconds
+
+
+def _moment_of_day(text: str) -> Moment | None:
+    found = _OTHER_DAYS.fullmatch(text)
+    if found is None:
+        return None
+    parts = {name[0]: int(value) for name, value in found.groupdict().items() if value}
+    try:
+        return dt.date(parts["y"], parts["m"], parts.get("d", 1)).toordinal(), 0, 0
+    except ValueError:
+        return None
 
 
 def _parts_of_a_minute(value: dt.datetime) -> bool:

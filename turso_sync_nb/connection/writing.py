@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from turso_sync_nb.changes.names import folded, quoted
@@ -224,7 +225,8 @@ def _target(db: SqlConnection, frame: pd.DataFrame, table: str, names: list[str]
     if not there:
         kinds = tuple(declared_type(frame.iloc[:, at]) for at in range(len(names)))
         declared = ", ".join(f"{quoted(name)} {kind}" for name, kind in zip(names, kinds, strict=True))
-        made = Target(schema, name, made=kinds)
+        exact = {folded(name): kind for name, kind in zip(names, kinds, strict=True) if kind == _EXACT}
+        made = Target(schema, name, declared=exact, made=kinds)
         db.execute(f"CREATE TABLE {made.quoted} ({declared})")
         return made
     columns = {folded(column): column for column, *_ in there}
@@ -378,9 +380,14 @@ def declared_type(series: pd.Series[Any]) -> str:
     return "" if len(declared) > 1 else next(iter(declared), "TEXT")
 
 
+_EXACT: Final = "DECIMAL"
+"""The declared type of Decimals: SQLite makes numbers of them, of which one that is another is refused."""
+
 _BASES: Final[dict[tuple[type, ...], str]] = {
     (dt.datetime,): "TIMESTAMP",
     (dt.date,): "DATE",
+    (dt.time,): "TIME",
+    (Decimal,): _EXACT,
     (bool,): "BOOLEAN",
     (int,): "INTEGER",
     (float,): "REAL",
