@@ -125,11 +125,11 @@ def connect(
         ReplicaBusyError: another process has the replica open; ``read_only`` reads it nevertheless.
         ReplicaError: the folder cannot be used.
     """
-    from turso_sync_nb.remote.http import HttpRemote, checked_transport
-
     remote_url, auth_token = Secret.of(remote_url), Secret.of(auth_token)
     remote_encryption_key = Secret.of(remote_encryption_key)
     fixed = {name: Secret(value) for name, value in fixed.items()}  # one may be a token under another name
+    from turso_sync_nb.remote.http import HttpRemote, checked_transport
+
     if "://" in str(path):
         path = "***"  # it may hold a token
         raise UsageError("connect: a URL where the folder belongs", hint="first the folder, then the URL")
@@ -199,16 +199,23 @@ def connect_at(
         UsageError: there is no replica in the folder, or it has no saved address.
         RemoteError, ProtocolError: the remote did not answer, or not as the protocol says.
     """
-    from turso_sync_nb.remote.http import HttpRemote, checked_transport
-
     place, auth_token = Secret(path_or_url), Secret.of(auth_token)
     del path_or_url  # it may hold a token
     remote_encryption_key = Secret.of(remote_encryption_key)
+    from turso_sync_nb.remote.http import HttpRemote, checked_transport
+
     url = place if place.use(_is_address) else _saved_address(place)
     check_kinds(MEMORY, url, auth_token)
     carried: dict[str, Any] = {"transport": checked_transport(transport)} if transport is not None else {}
     remote = HttpRemote(url, auth_token, encryption_key=remote_encryption_key, compress=compress, **carried)
     return Connection(open_pinned(remote, revision), None)
+
+
+def holds_secret(url: str) -> bool:
+    """Return whether an address has user info or a parameter that is named like a secret."""
+    from turso_sync_nb.remote import address
+
+    return address.holds_secret(url)
 
 
 def _is_address(place: object) -> bool:

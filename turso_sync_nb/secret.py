@@ -52,7 +52,7 @@ class Secret:
         """Return what ``function`` makes of the text; its error comes without the frames that hold it."""
         try:
             return function(self.reveal())
-        except Exception as error:  # noqa: BLE001 - raised again
+        except BaseException as error:  # noqa: BLE001 - raised again; Ctrl-C shows frames too
             raise error.with_traceback(None) from None
 
     def asked(self, name: str) -> Secret | None:

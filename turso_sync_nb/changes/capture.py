@@ -74,7 +74,7 @@ class Capture:
         self._followed: set[tuple[str, Writes]] = set()
         """First words and writes of statements for which all is ready under the schema in force."""
         self._voided: set[int] = set()
-        """Forms of tables in which a mark of a key that is to come is voided by a row that is given one."""
+        """Shapes whose extra trigger cancels a mark "SQLite assigns the key" when a row brings its own."""
         self._nested: Nested | None = None
         self._follower: Nested | None = None
         """The one of this connection, once it was needed."""
@@ -192,7 +192,7 @@ class Capture:
 
         ``all_changed`` counts the rows of SQLite's ``total_changes()``, which the tape's own are among;
         ``changed`` those of ``changes()``, which has neither the tape's nor what triggers did. ``is_first``:
-        it is not run at once, as a plain one that was run under the same triggers in this transaction is.
+        check fully; false on the fast path of a plain statement that ran before under the same triggers.
 
         Raises:
             NotSupportedError: it is not; the caller rolls the transaction back.
@@ -451,8 +451,7 @@ def is_entangled(schema: Schema, written: Written) -> bool:
 def own_depths(schema: Schema, writes: Writes) -> dict[str, frozenset[int]]:
     """Return the trigger depths at which a statement changes each table itself, as far as they are not 0.
 
-    What triggers do that the other side does not run is the statement's own, however many of them call each
-    other.
+    What a trigger that the remote lacks does counts as the statement's own, at any depth.
 
     Raises:
         UsageError: an ordinary trigger changes the same table at the same depth.

@@ -39,7 +39,7 @@ _ROWS: Final = "turso_sync_nb_rows"
 def insert(shape: TableSchema, rows: Sequence[Image], *, conflict: Conflict = "") -> Sql:
     """Return the statement that inserts ``rows``, at least one; all of them or none.
 
-    ``conflict`` says what is done with rows in the way, and what triggers do with those in theirs.
+    ``conflict`` is the OR clause; SQLite applies it to the statements of triggers too.
     """
     columns = ", ".join(map(quoted, shape.columns))
     listed, arguments = _listed(rows)

@@ -1,8 +1,8 @@
 """Run the statements and transactions of one connection to a replica.
 
 A statement that writes to the replica's database runs in a transaction, its own if none is open, together
-with the capture of what it changes. A text that was run under the state in force, and of which nothing needs
-to be looked at again, is run *at once*: without entering the gate, whose verbs wait for ``is_at_once``.
+with the capture of what it changes. The fast path, *at once*: a repeated text whose facts still hold does not
+enter the gate; verbs wait while ``is_at_once``.
 """
 
 from __future__ import annotations

@@ -163,9 +163,9 @@ class RemotePages:
 
     Few servers name their database, and revision names repeat between servers. So a fetch also asks for
     *witnesses*, page 0 and a random other page (the first time more), and compares them with ours. For
-    ``VERIFIED_FOR_S`` after one did, the name is enough where the server gives one, and a random page where
-    it gives none. Pages of a database that differs in them are never believed; one that differs only
-    elsewhere is found out by a later draw.
+    ``VERIFIED_FOR_S`` after a server passed it, the name is enough where the server gives one, and
+    a random page where it gives none. Pages of a database that differs in them are never believed; one that
+    differs only elsewhere is found out by a later draw.
 
     ``remote`` returns the remote or raises when there is none, ``database`` the name that it had.
     """

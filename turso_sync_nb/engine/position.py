@@ -38,8 +38,8 @@ def expected(replica: Replica) -> Position:
 def verify_server(replica: Replica, *, guarded: bool = False) -> None:
     """See to it that the server is the one we know, before something is written to it.
 
-    One that should have no push of ours is asked, though it showed just now which one it is: a server is
-    exchanged within a second. ``guarded``: one that has a push of ours shows it in the guard of a chain.
+    A server without a push of ours to check is always compared by witnesses, even if just verified: it may
+    have been exchanged since. ``guarded``: one that has a push of ours shows it in the guard of a chain.
 
     Raises:
         ReplicaError: it serves another database.

@@ -353,8 +353,8 @@ class _Push:
     def _may_be_sent(self, batch: list[Transaction]) -> list[int]:
         """Return the last change ids under which copies may have sent a part of ``batch`` past our position.
 
-        They know what was taken up again or edited here under its former ids. Two that were renamed have in
-        common what waited then.
+        Copies know what was taken up again or edited here under its former ids. Two copies that were given
+        new client ids have in common what waited when they were copied.
         """
         metadata, numbers = self.replica.metadata, {one.number for one in batch}
         ids = [last_id for number, last_id in lineage.borders_of(metadata) if number in numbers]

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from turso_sync_nb.api import holds_secret
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter.places import shown_path
 from turso_sync_nb.jupyter.suggestions import did_you_mean
@@ -124,6 +125,12 @@ def _settings(path: Path | None, below: tuple[str, ...]) -> Settings:
 
 def _connection(entry: Any, path: Path, name: str) -> ConfiguredConnection:
     given = _checked(ConfiguredConnection, entry, path, f"connection {name}")
+    if holds_secret(given.get("url") or ""):
+        raise UsageError(
+            f"read {shown_path(path)}: the url of connection {name} holds a token, "
+            "and secrets have no place in files",
+            hint="put it in the environment or the keyring, and name the variable: token_env",
+        )
     place = Path(given.get("path") or f"{name}.db").expanduser()
     return ConfiguredConnection(**{**given, "path": str(path.parent / place)})
 

@@ -8,7 +8,6 @@ variable, message or output of ours.
 from __future__ import annotations
 
 import os
-import re
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.api import LOG, connect
+from turso_sync_nb.api import LOG, connect, holds_secret
 from turso_sync_nb.errors import RemoteRefusedError, UsageError
 from turso_sync_nb.jupyter.arguments import Arguments, Option
 from turso_sync_nb.jupyter.configuration import load_settings
@@ -55,7 +54,6 @@ CLOSE_OPTIONS: Final = (Option(("--all",), "", "close every connection"),)
 _STOPPED_HINT: Final = "what has arrived is kept, run the cell again to go on"
 
 _STRATEGIES: Final = ("whole", "prefix", "bootstrap_query")
-_TOKEN_IN_URL: Final = re.compile(r"[?&]authToken=|://[^/@?#]+@", re.IGNORECASE)
 
 
 def connect_replica(notebook: Notebook, arguments: Arguments) -> None:
@@ -71,7 +69,7 @@ def connect_replica(notebook: Notebook, arguments: Arguments) -> None:
         "read_only": arguments.has("read_only"),
     }
     token = token_of(notebook, arguments, url)
-    if url is not None and _TOKEN_IN_URL.search(url):
+    if url is not None and holds_secret(url):
         notebook.warn(
             f"the URL holds a token or password, which is now saved in this notebook; remove it and set "
             f"{VARIABLE}, or use --token-env"

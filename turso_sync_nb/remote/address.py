@@ -21,6 +21,7 @@ _SCHEMES: Final = {"http": "http", "https": "https", "libsql": "https", "turso":
 _TOKEN_PARAMETER: Final = "authtoken"  # noqa: S105 - its name
 _SECRET_PARAMETERS: Final = frozenset(
     {_TOKEN_PARAMETER, "token", "accesstoken", "jwt", "key", "apikey", "encryptionkey", "password", "secret"}
+    | {"auth", "authorization", "sig", "signature", "accesskey"}
 )
 """Parameters that are never shown nor saved; case, ``-`` and ``_`` in them do not count."""
 
@@ -53,6 +54,15 @@ def token_in(url: str) -> Secret | None:
         if name.lower() == _TOKEN_PARAMETER:
             return Secret(values[0])
     return None
+
+
+def holds_secret(url: str) -> bool:
+    """Return whether ``url`` has user info or a parameter that is named like a secret."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return "@" in parts.netloc or any(map(_names_a_secret, parse_qs(parts.query)))
 
 
 def is_loopback(url: str) -> bool:

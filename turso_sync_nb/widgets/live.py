@@ -79,7 +79,7 @@ class LiveWidget(anywidget.AnyWidget):
         self.replica = replica
         self.views: set[str] = set()
         self.lock = threading.Lock()
-        """Held while a message is made; not by a thread that is in it already, as a look may fetch."""
+        """Held while a message is made. Not re-entrant: a fetch for it may call its observer."""
         self.handlers: dict[str, Callable[[Content], None]] = {
             "open": self._open_view,
             "close": self._close_view,

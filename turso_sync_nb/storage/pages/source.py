@@ -1,4 +1,4 @@
-"""Declare the page source that lazy reads need; the engine implements it."""
+"""Declare the page source that lazy reads need; ``RemotePages`` in ``engine/fetch.py`` implements it."""
 
 from __future__ import annotations
 

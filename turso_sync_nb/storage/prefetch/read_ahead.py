@@ -4,8 +4,8 @@ By evidence. An absent page that no order leads to is a *lookup*: one page. The 
 in which an earlier one lay is a *scan*: pages along that order, in windows that grow as long as each is read
 to its end. The orders are those of ``heads``; several are followed at once, each by a head of its own.
 
-Lookups that were many below one interior page (an eighth of its children) double what is here of them each
-time; where there are few children, a second lookup is enough for more. A tree in which a window was left half
+Once lookups have fetched an eighth of an interior page's children, each next one fetches as many siblings as
+are here; where there are few children, the second lookup does. A tree in which a window was left half
 unread has smaller ones afterwards.
 
 Each reader has a read-ahead of its own; not safe for threads.

@@ -126,7 +126,8 @@ class Rows(Head):
     """Pages of a table on the way to the rows of an index's entries.
 
     A position is a leaf of the index, an entry of it, and how many entries it is from the first one. It stays
-    at the beginning of a window: a row whose path is not resident shows its next page only later.
+    at the beginning of a window until the window is complete: for a row below an absent interior page, only
+    that page is known yet.
     The divider between a leaf and the next one counts as the leaf's last entry.
     """
 

@@ -212,7 +212,7 @@ class Speculation:
         return True
 
     def _gives_up(self, db: SpeculativeDb) -> None:
-        """Let evidence decide after a large guess that was cut short: the next one would begin anew."""
+        """Leave it to read-ahead after a large guess that was cut short: the next would begin anew."""
         self._is_cut = len(db.wanted) >= PAGES_MAX
 
 

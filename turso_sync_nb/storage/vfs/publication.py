@@ -1,7 +1,7 @@
 """Put the next base image and its log in force at one point, or not at all.
 
-The order, and why a crash at any place is harmless (117 trials of another program opening the file in
-between; careless orders corrupt):
+The order, and why a crash at any place is harmless. Tested: another program opened the file between
+the steps, 117 times, without damage; other orders damaged it.
 
 1. The main file is locked EXCLUSIVE, to the end. Nobody else has it open.
 2. The next base gets the undo, and the pre-image of every page in the old log: so it does not matter any
