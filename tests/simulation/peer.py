@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import deque
 from contextlib import suppress
@@ -246,6 +247,21 @@ class Peer:
         """
         listed = self.db.changes().to_dict("records")
         return any(one["state"] == "aside" and self._is_of_others(one["reason"]) for one in listed)
+
+    def meets_itself(self) -> bool:
+        """Return whether a restored replica is in the way of what it pushed before, and its user is asked.
+
+        It was restored without that work, and made such rows again: by the policy ``reject`` nothing is
+        pulled until its user gives one of the two up.
+        """
+        if not self.is_restored or self.policy != "reject":
+            return False
+        try:
+            self.db.pull()
+        except tsn.ConflictError as conflict:
+            names = rf"\b(own|total|bare|cells|{self.mirror.names.prefix}\w+)\b"
+            return bool(re.search(names, str(conflict)))
+        return False
 
     def _is_of_others(self, reason: str) -> bool:
         kinds = ("trigger", "view")

@@ -354,7 +354,9 @@ class World:
         return found
 
     def _refused_alone(self, peer: Peer) -> list[int]:
-        """Return what a server that is not SQLite refuses, and all after it."""
+        """Return what a server that is not SQLite refuses, and all after it; of a copy what meets itself."""
+        if peer.meets_itself():
+            return sorted({int(number) for number in peer.db.changes()["transaction"]})
         if self.taste.is_sqlite:
             return []
         waiting = peer.db.changes().to_dict("records")

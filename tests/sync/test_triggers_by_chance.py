@@ -9,6 +9,7 @@ import pytest
 from test_triggers_there import state
 
 import turso_sync_nb as tsn
+from turso_sync_nb.changes.chance import columns_of_moments
 
 KEYED = (
     "CREATE TABLE t (id INTEGER PRIMARY KEY, name, uuid)",
@@ -277,3 +278,103 @@ def test_what_cannot_be_carried_is_refused_when_made(replicas, name):
     mine.execute(allowed)
     mine.push()
     assert seen_by(connect("fresh")) == seen_by(mine)
+
+
+MOMENTS = (
+    *(
+        f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, v, at)"
+        for name in ("inserted", "updated", "copied", "lost", "rebuilt", "source", "added", "changed")
+    ),
+    "CREATE TABLE copies (id INTEGER PRIMARY KEY, first)",
+    "CREATE TABLE log (id INTEGER PRIMARY KEY, what, at DEFAULT (julianday('now')))",
+    *(
+        f"CREATE TRIGGER by_{name} AFTER INSERT ON {name} BEGIN "
+        f"UPDATE {name} SET at = julianday('now') WHERE id = new.id; END"
+        for name in ("inserted", "copied", "lost", "rebuilt", "added")
+    ),
+    *(
+        f"CREATE TRIGGER by_{name} AFTER UPDATE OF v ON {name} BEGIN "
+        f"UPDATE {name} SET at = julianday('now') WHERE id = new.id; END"
+        for name in ("updated", "changed")
+    ),
+    (
+        "CREATE TRIGGER into_copies AFTER UPDATE OF at ON copied BEGIN "
+        "INSERT INTO copies (first) VALUES (new.at); END"
+    ),
+    "CREATE TRIGGER into_log AFTER INSERT ON source BEGIN INSERT INTO log (what) VALUES (new.v); END",
+    *(
+        f"INSERT INTO {name} (v) VALUES ('theirs')"
+        for name in ("inserted", "updated", "lost", "rebuilt", "changed")
+    ),
+)
+UNSEEN = ("table added", "table changed")
+DROPPED = {
+    "inserted": ("INSERT INTO inserted (v) VALUES ('a')", "DROP TABLE inserted"),
+    "updated": ("UPDATE updated SET v = 'b'", "DROP TABLE updated"),
+    "log": ("INSERT INTO source (v) VALUES ('c')", "DROP TRIGGER into_log", "DROP TABLE log"),
+    "copies": ("INSERT INTO copied (v) VALUES ('d')", "DROP TRIGGER into_copies", "DROP TABLE copies"),
+    "lost": ("INSERT INTO lost (v) VALUES ('e')", "DROP TRIGGER by_lost", "ALTER TABLE lost DROP COLUMN at"),
+    "rebuilt": (
+        "INSERT INTO rebuilt (v) VALUES ('f')",
+        "CREATE TABLE new_rebuilt (id INTEGER PRIMARY KEY, v TEXT, at)",
+        "INSERT INTO new_rebuilt SELECT * FROM rebuilt",
+        "DROP TABLE rebuilt",
+        "ALTER TABLE new_rebuilt RENAME TO rebuilt",
+    ),
+    "made": (
+        "CREATE TABLE made (id INTEGER PRIMARY KEY, at)",
+        (
+            "CREATE TRIGGER by_made AFTER INSERT ON made BEGIN "
+            "UPDATE made SET at = julianday('now') WHERE id = new.id; END"
+        ),
+        "INSERT INTO made (id) VALUES (1)",
+        "DROP TABLE made",
+        "CREATE TABLE made (other)",
+    ),
+    "added": ("DROP TABLE added",),
+    "changed": ("DROP TABLE changed",),
+}
+"""By the table that loses rows: work whose DROP removes moments that a replay makes anew."""
+
+
+def test_a_moment_made_anew_is_no_row_of_others(replicas):
+    """A DROP of rows whose moment a trigger of ours wrote goes through on a newer state.
+
+    A row that others added, or changed in a column of no moment, is in its way as ever.
+    """
+    mine, yours, connect = replicas(MOMENTS)
+    yours.execute("INSERT INTO added (v) VALUES ('news')")
+    yours.execute("UPDATE changed SET v = 'news'")
+    yours.push()
+    for sql in (sql for work in DROPPED.values() for sql in work):
+        mine.execute(sql)
+    mine.pull()
+    assert sorted(mine.conflicts()["table"]) == sorted(mine.changes().query("state == 'aside'")["table"])
+    reasons = set(mine.changes()["reason"]) - {""}
+    assert reasons == {f"{name} has 1 row that were not seen when it was dropped" for name in UNSEEN}
+    mine.push()
+    mine.pull()
+    assert seen_by(mine) == seen_by(connect("fresh"))
+    assert set(mine.changes()["state"]) == {"aside"}
+    tables = {name for kind, name in seen_by(mine) if kind == "table"}
+    assert tables == {"added", "changed", "copied", "lost", "rebuilt", "made", "source"}
+
+
+@pytest.mark.parametrize(
+    ("expression", "is_moment"),
+    [
+        ("datetime('now')", True), ("STRFTIME('%f', 'NOW')", True), ("CURRENT_TIMESTAMP", True),
+        ("current_date || 'x'", True), ("julianday()", True), ("strftime('%s')", True),
+        ("unixepoch ( )", True), ("date(new.v)", False), ("strftime('%Y', new.v)", False),
+        ("new.date", False), ("'now and then'", False),
+        ("(SELECT 'x' FROM t WHERE date = ())", False),
+    ],
+)  # fmt: skip
+def test_what_asks_for_the_moment(expression, is_moment):
+    """Functions of time with no time, or with now; the same words as names are no moment."""
+    with closing(apsw.Connection(":memory:")) as raw:
+        raw.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v, date, at)")
+        text = (
+            f"CREATE TRIGGER g AFTER INSERT ON t BEGIN UPDATE t SET at = {expression} WHERE id = new.id; END"
+        )
+        assert columns_of_moments(raw, [text]) == ({"t": frozenset({"at"})} if is_moment else {})

@@ -11,11 +11,10 @@ import time
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from turso_sync_nb.changes import tape
-from turso_sync_nb.changes.ddl import Objects, is_into_any, put, schema_changes
+from turso_sync_nb.changes.ddl import Objects, is_into_any, put, rows_to_drop, schema_changes
 from turso_sync_nb.changes.definitions import dropped
 from turso_sync_nb.changes.names import BOOKKEEPING, PREFIX, TAPE, folded, is_internal, quoted
 from turso_sync_nb.changes.nested import Nested
-from turso_sync_nb.changes.rows_seen import rows_seen
 from turso_sync_nb.changes.schema import Schema, read_schema
 from turso_sync_nb.changes.soundness import Watched
 from turso_sync_nb.changes.sql_text import first_word, without_lead
@@ -398,7 +397,7 @@ class Capture:
         named = dropped(sql)
         if named is None or named[0] in self._ignored or is_internal(named[0]):
             return None
-        return rows_seen(self._raw, *named)
+        return rows_to_drop(self._raw, *named)
 
     def _record(self, sql: str, before: Objects, seen: RowsSeen | None, watched: Watched) -> None:
         """Put on the tape what the statement did to the schema, and to rows that it made with it."""

@@ -1,11 +1,12 @@
-"""Columns that triggers fill by chance: each run of such a trigger makes another value.
+"""Columns that triggers fill by chance, or with the moment: each run of such a trigger makes another value.
 
-Found in the texts of triggers: an expression that calls ``random`` or ``randomblob``, or that names a column
-filled so. In doubt a column is one of them. Moments (``datetime('now')``) are not.
+Found in the texts of triggers: an expression that calls ``random`` or ``randomblob``, or that asks for the
+moment, or that names a column filled so. In doubt a column is one of them.
 """
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.definitions import (
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
     import apsw
 
 _BY_CHANCE: Final = frozenset({"random", "randomblob"})
+_OF_MOMENT: Final = frozenset({
+    *("'now'", "current_timestamp", "current_date", "current_time"),
+    *(f"{name}()" for name in ("date", "time", "datetime", "julianday", "unixepoch", "strftime")),
+})  # fmt: skip
+"""Words that ask for the moment: functions of time do so without a time."""
+
 _MAY_HAVE: Final = "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE instr(lower(sql), 'random'))"
 _COLUMNS: Final = "SELECT lower(name), dflt_value FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0"
 
@@ -32,10 +39,25 @@ _Words = list[str]
 
 def columns_by_chance(raw: apsw.Connection) -> dict[str, frozenset[str]]:
     """Return the columns of main that triggers fill by chance, by table; all names in lower case."""
-    if not raw.execute(_MAY_HAVE).get:
-        return {}
+    return _columns_by(raw, _BY_CHANCE, ()) if raw.execute(_MAY_HAVE).get else {}
+
+
+def columns_of_moments(raw: apsw.Connection, dropped: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Return the columns of main that triggers fill with the moment, by table; names in lower case.
+
+    ``dropped``: texts of triggers that were there.
+    """
+    return _columns_by(raw, _OF_MOMENT, dropped)
+
+
+def _columns_by(
+    raw: apsw.Connection, wanted: frozenset[str], more: Iterable[str]
+) -> dict[str, frozenset[str]]:
+    """Return the columns that triggers of main, and ``more``, fill with what has a word of ``wanted``."""
     texts: Any = raw.execute("SELECT sql FROM main.sqlite_schema WHERE type = 'trigger'").fetchall()
-    statements = [each for (sql,) in texts for each in statements_of_trigger(sql)]
+    statements = [
+        each for sql in chain((sql for (sql,) in texts), more) for each in statements_of_trigger(sql)
+    ]
     declared: dict[str, dict[str, str]] = {}
     for words in statements:
         table = _target(words)
@@ -44,7 +66,7 @@ def columns_by_chance(raw: apsw.Connection) -> dict[str, frozenset[str]]:
             declared[table] = {folded(name): default or "" for name, default in rows}
     found: dict[str, frozenset[str]] = {}
     while True:  # a column can be filled from another one
-        names = _BY_CHANCE.union(*found.values())
+        names = wanted.union(*found.values())
         before = dict(found)
         for words in statements:
             table = _target(words)
@@ -133,4 +155,11 @@ def _parted(words: Iterable[Token], ends: set[str]) -> Iterator[list[Token]]:
 
 
 def _has(words: Iterable[Token], names: frozenset[str]) -> bool:
-    return any(token.text in names for token in words)
+    found = [folded(token.text) for token in words]
+    if not names.isdisjoint(found):
+        return True
+    called = zip(found, found[1:], found[2:], [*found[3:], ""], strict=False)
+    return any(
+        f"{name}()" in names and bracket == "(" and ")" in (first, second if name == "strftime" else "")
+        for name, bracket, first, second in called
+    )

@@ -2,8 +2,10 @@
 
 A DROP TABLE or DROP COLUMN is done again on a newer state only if it removes nothing there that was not seen
 when it was made. Up to ``ROWS_MAX`` rows each is remembered by a hash of its values; of more rows an
-arithmetic digest of all that both servers compute alike. A text that became a blob of the same bytes is not
-noticed; the digest can miss a change inside a long text, and changes that outweigh one another.
+arithmetic digest of all that both servers compute alike. Columns that triggers fill with the moment are left
+out, for a replay fills them anew: what others changed in such a column alone is not noticed. Nor is a text
+that became a blob of the same bytes; the digest can miss a change inside a long text, and changes that
+outweigh one another.
 """
 
 from __future__ import annotations
@@ -36,28 +38,38 @@ _MODULUS: Final = 1_000_003
 
 
 class RowsSeen(msgspec.Struct, frozen=True, array_like=True):
-    """The content of a table or column: its number of rows, and their hashes or, for many, a digest."""
+    """The content of a table or column: its number of rows, and their hashes or, for many, a digest.
+
+    ``left_out``: columns, in lower case, whose values it is not of.
+    """
 
     count: int
     digest: int
     hashes: bytes | None = None
+    left_out: frozenset[str] = frozenset()
 
 
-def rows_seen(raw: apsw.Connection, table: str, column: str | None) -> RowsSeen | None:
-    """Return what a DROP of ``table``, or of its ``column``, removes; ``None`` if it is no table of main."""
-    names = _columns(raw, table, column)
-    if not names:
+def rows_seen(
+    raw: apsw.Connection, table: str, column: str | None, left_out: frozenset[str]
+) -> RowsSeen | None:
+    """Return what a DROP of ``table``, or of its ``column``, removes; ``None`` if it is no table of main.
+
+    Values of the columns ``left_out`` are not remembered.
+    """
+    if not (names := _columns(raw, table, column)):
         return None
+    names = _without(names, left_out)
     query, where = quoted(table), _where(column)
     count = int(raw.execute(f"SELECT count(*) FROM main.{query}{where}").get)
     if count > ROWS_MAX:
-        return RowsSeen(count, _digest(raw, table, names, column))
-    return RowsSeen(count, 0, array("Q", sorted(_hashes(raw, table, names, column))).tobytes())
+        return RowsSeen(count, _digest(raw, table, names, column), None, left_out)
+    hashes = array("Q", sorted(_hashes(raw, table, names, column))).tobytes()
+    return RowsSeen(count, 0, hashes, left_out)
 
 
 def count_unseen(raw: apsw.Connection, table: str, column: str | None, seen: RowsSeen) -> int:
     """Return how many rows that a DROP would remove now were not seen; by a digest, at least 1."""
-    names = _columns(raw, table, column)
+    names = _without(_columns(raw, table, column), seen.left_out)
     if seen.hashes is None:
         count = int(raw.execute(f"SELECT count(*) FROM main.{quoted(table)}{_where(column)}").get)
         is_same = count == seen.count and _digest(raw, table, names, column) == seen.digest
@@ -87,6 +99,8 @@ def _of_value(column: str) -> str:
 
 
 def _digest(raw: apsw.Connection, table: str, names: list[str], column: str | None) -> int:
+    if not names:
+        return 0
     rows: list[Any] = raw.execute(digest_query(table, names, _where(column))).fetchall()
     return int(rows[0][1])
 
@@ -109,11 +123,15 @@ def _columns(raw: apsw.Connection, table: str, column: str | None) -> list[str]:
     return [name for name, pk in found if pk or folded(name) == folded(column)]
 
 
+def _without(names: list[str], left_out: frozenset[str]) -> list[str]:
+    return [name for name in names if folded(name) not in left_out]
+
+
 def _hashes(raw: apsw.Connection, table: str, names: list[str], column: str | None) -> Iterator[int]:
     values = ", ".join(
         f"CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END"
         for name in map(quoted, names)
     )  # as bytes: a text may be no UTF-8
-    for row in raw.execute(f"SELECT {values} FROM main.{quoted(table)}{_where(column)}"):
+    for row in raw.execute(f"SELECT {values or 'NULL'} FROM main.{quoted(table)}{_where(column)}"):
         packed = msgspec.msgpack.encode(row)
         yield int.from_bytes(hashlib.blake2b(packed, digest_size=_HASH_BYTES).digest(), "little")

@@ -267,10 +267,12 @@ class SchemaReplay:
             raise self._conflict(change, f"{what} has {rows} that were not seen when it was dropped")
 
     def _seen_now(self, change: SchemaChange) -> SchemaChange:
+        left_out = change.seen.left_out if change.seen else frozenset[str]()
         if change.kind == "drop" and (there := self._named(object_type(change.sql), change.name)):
-            return change.changed(was=self._belonging(there), seen=rows_seen(self._raw, change.name, None))
+            seen = rows_seen(self._raw, change.name, None, left_out)
+            return change.changed(was=self._belonging(there), seen=seen)
         if change.kind == "drop_column" and (there := self._named("table", change.name)):
-            seen = rows_seen(self._raw, change.name, change.column)
+            seen = rows_seen(self._raw, change.name, change.column, left_out)
             return change.changed(was=(there,), seen=seen) if seen else change
         return change
 
