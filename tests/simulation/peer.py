@@ -49,7 +49,7 @@ REFUSALS: Final = (
     ("foreign key mismatch", "REPLACE "),  # which looks for rows to remove where SQLite sees that none can be
     ("the remote cannot do it so", "ALTER TABLE "),  # of a table that the server would define otherwise
     ("cannot be told from", ""),  # an attempt without an outcome beside a trigger that does the same
-    ("cannot store ", " ON CONFLICT "),  # in a STRICT table, of a row in another's way before its types count
+    ("cannot store ", " ON CONFLICT "),  # in a STRICT table: a BEFORE trigger, as ours, has types count first
     ("cannot store ", "INSERT OR IGNORE "),
 )
 """Parts of the messages with which a statement that has such words is refused, and plain SQLite runs it."""
