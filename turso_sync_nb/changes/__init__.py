@@ -7,7 +7,7 @@
 | ``written.py``, ``schema.py`` | what capture needs to know of a statement; of a schema |
 | ``capture.py`` | one connection's capture |
 | ``triggers.py``, ``nested.py``, ``ddl.py`` | of rows; of rows where triggers fire; of the schema |
-| ``chance.py`` | columns that triggers fill by chance |
+| ``chance.py``, ``made_columns.py`` | columns that triggers fill by chance; that they made of rows |
 | ``definitions.py``, ``lifetimes.py``, ``rows_seen.py`` | definitions; what was removed again; dropped rows |
 | ``tape.py``, ``packed.py`` | the tables that hold them; rows in one value |
 | ``tape_format.py``, ``tape_reader.py`` | kinds and flags of the tape's rows; rows read as transactions |

@@ -11,8 +11,9 @@ import time
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from turso_sync_nb.changes import tape
-from turso_sync_nb.changes.ddl import Objects, is_into_any, put, rows_to_drop, schema_changes
+from turso_sync_nb.changes.ddl import Objects, is_into_any, put, schema_changes
 from turso_sync_nb.changes.definitions import dropped
+from turso_sync_nb.changes.made_columns import rows_to_drop
 from turso_sync_nb.changes.names import BOOKKEEPING, PREFIX, TAPE, folded, is_internal, quoted
 from turso_sync_nb.changes.nested import Nested
 from turso_sync_nb.changes.schema import Schema, read_schema

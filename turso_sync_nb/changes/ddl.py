@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from turso_sync_nb.changes.chance import columns_of_moments
 from turso_sync_nb.changes.definitions import written_by_trigger
 from turso_sync_nb.changes.model import Definition, SchemaChange
 from turso_sync_nb.changes.names import TAPE, folded, is_internal, is_reserved, quoted
-from turso_sync_nb.changes.rows_seen import RowsSeen, rows_seen
+from turso_sync_nb.changes.rows_seen import RowsSeen  # noqa: TC001 - msgspec reads the annotation
 from turso_sync_nb.changes.sql_text import first_word, without_lead
 from turso_sync_nb.changes.tape_format import Op
 
@@ -165,14 +164,6 @@ class _Details(msgspec.Struct, array_like=True):
 def packed_details(change: SchemaChange) -> bytes:
     """Return in one value what a change has beside the columns of the tape."""
     return msgspec.msgpack.encode(_Details(change.to, change.was, change.now, change.seen, change.breaks))
-
-
-def rows_to_drop(raw: apsw.Connection, table: str, column: str | None) -> RowsSeen | None:
-    """Return what a DROP is about to remove, but for columns that triggers filled with the moment."""
-    taped: list[Any] = raw.execute(f"SELECT packed FROM {TAPE} WHERE op = {Op.SCHEMA:d}").fetchall()
-    was = [one for (packed,) in taped for one in details_of(packed).get("was", ())]
-    moments = columns_of_moments(raw, [one.sql for one in was if one.type == "trigger"])
-    return rows_seen(raw, table, column, moments.get(table, frozenset()))
 
 
 def put(raw: apsw.Connection, change: SchemaChange) -> None:

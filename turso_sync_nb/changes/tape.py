@@ -145,7 +145,8 @@ def _table_schema_row(shape: TableSchema) -> tuple[Any, ...]:
     return shape.table, columns, key, int(shape.auto_key), shape.rowid_name, *flags
 
 
-def _table_schemas(raw: apsw.Connection) -> dict[int, TableSchema]:
+def table_schemas(raw: apsw.Connection) -> dict[int, TableSchema]:
+    """Return the shapes that the tape has, by their ids."""
     rows = raw.execute(f"SELECT id, {', '.join(SHAPE)} FROM {SHAPES}")
     return {
         number: TableSchema(
@@ -227,10 +228,10 @@ def transactions(
         number: (state, reason)
         for number, state, reason in raw.execute(f"SELECT number, state, reason FROM {TRANSACTIONS}")
     }
-    reader = Reader(_table_schemas(raw))
+    reader = Reader(table_schemas(raw))
     if opened is not None:
         reader.held_max, reader.again = held_max, partial(_again, opened)
-    for one in reader.transactions(_rows(raw)):
+    for one in reader.transactions(image_rows(raw)):
         state, reason = states.get(one.number, ("pending", ""))
         if one.last_id > after or state != "pending" or any(map(is_ignored, one.changes)):
             yield one.changed(state=state, reason=reason)
@@ -241,15 +242,15 @@ def _again(opened: Opened, number: int) -> Read:
 
     def read(after: int) -> Iterator[Change]:
         with opened() as raw:
-            reader = Reader(_table_schemas(raw))
+            reader = Reader(table_schemas(raw))
             if after >= 0:
                 reader.number = number
-            yield from reader.changes_of(number, _rows(raw, after))
+            yield from reader.changes_of(number, image_rows(raw, after))
 
     return read
 
 
-def _rows(raw: apsw.Connection, done: int = -1) -> Iterator[tuple[Any, ...]]:
+def image_rows(raw: apsw.Connection, done: int = -1) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of the tape after ``done``; a text that is not UTF-8 becomes a :class:`RawText`."""
     while True:
         try:

@@ -106,7 +106,7 @@ class _Replay:
         self.result = Replayed()
         self.renumbering = Renumbering(raw, transactions)
         self.effects = TriggerEffects(raw)
-        self.result.derived = self.effects.derived
+        self.result.derived = schema.derived = self.effects.derived
         self.unmade = UnmadeRows(raw, self.renumbering)
         self.now: Transaction
         """The transaction being replayed."""

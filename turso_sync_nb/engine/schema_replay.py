@@ -3,6 +3,7 @@
 The same name with the same definition is no change; with another one it is a conflict, whatever the policy
 for rows. What removes something removes only what was seen when it was made: definitions and rows that came
 since are a conflict. What was made here and removed here again leaves alone what others made of that name.
+A table that was made anew after a DROP that does not fit waits with it, and so do its rows.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import apsw
 
 from turso_sync_nb.changes.ddl import Objects
 from turso_sync_nb.changes.definitions import columns, object_type, same_definition
+from turso_sync_nb.changes.derived import DerivedColumns
 from turso_sync_nb.changes.lifetimes import lifetimes
 from turso_sync_nb.changes.model import Definition, SchemaChange
 from turso_sync_nb.changes.names import folded
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.changes.model import Change, RowChange, Transaction
     from turso_sync_nb.changes.net_schema import Key
+    from turso_sync_nb.changes.rows_seen import RowsSeen
 
 
 class SchemaConflictError(Exception):
@@ -44,11 +47,16 @@ class SchemaReplay:
 
     def __init__(self, raw: apsw.Connection, applied: Iterable[Change]) -> None:
         self._raw = raw
+        self.derived = DerivedColumns()
+        """The columns that triggers made of the rows that are replayed."""
         changes = list(applied)
+        self._done_here = {one.id for one in changes if isinstance(one, SchemaChange)}
         self._lifetimes = lifetimes(changes)
         self._nets = nets(changes)
         self._left_out: set[int] = set()
         self._unmade: dict[str, Transaction] = {}
+        self._undropped: dict[str, Transaction] = {}
+        """Tables that are still there, but were gone here when what follows was made."""
         self._kept: dict[str, str] = {}
         """Triggers that are never pushed, made at the end: what they did is on the tape as changes."""
 
@@ -69,6 +77,7 @@ class SchemaReplay:
         """
         if not change.ignored:
             self._need_table(change)
+            self._need_dropped(change)
             if self._is_whole_done(change) or self._is_done(change):
                 return None
         if change.ignored and object_type(change.sql) == "trigger":
@@ -82,6 +91,8 @@ class SchemaReplay:
             self._raw.execute(change.sql)
         except (apsw.SQLError, apsw.ConstraintError) as error:
             raise self._conflict(change, str(error)) from None
+        if change.kind in ("drop", "rename_table"):
+            self._undropped.pop(folded(change.name), None)
         after = Objects.of(self._raw, with_columns=False)
         now = after.differing(before)
         lacking = unsound(self._raw, {*named, *((one.type, one.name) for one in now)})
@@ -105,12 +116,17 @@ class SchemaReplay:
 
     def not_applied(self, transaction: Transaction) -> None:
         """Note that the tables are not there which ``transaction`` makes, renames and removes."""
+        gone = set[str]()
         for change in transaction.changes:
             if isinstance(change, SchemaChange) and not change.ignored:
+                gone -= {folded(one.name) for one in change.now if one.type == "table"}
+                if change.id in self._done_here and change.kind in ("drop", "rename_table"):
+                    gone |= {folded(change.name)} if object_type(change.sql) in ("table", "") else set()
                 if change.kind == "rename_table":
                     self._unmade[folded(change.to)] = transaction
                 if change.kind == "rename_table" or object_type(change.sql) == "table":
                     self._unmade[folded(change.name)] = transaction
+        self._undropped |= dict.fromkeys(gone, transaction)
 
     def seen_now(self, transaction: Transaction) -> Transaction:
         """Return ``transaction`` with what it removes as that is now: who is told of it has seen it."""
@@ -126,12 +142,14 @@ class SchemaReplay:
         """See that the table of a row is the one that the row was written to.
 
         Raises:
-            SchemaConflictError: that one was made by a transaction that is not applied.
+            SchemaConflictError: that one was made by a transaction that is not applied, or after one.
         """
         maker = self._unmade.get(folded(change.shape.table))
         if maker is None:
             return
         there = self._named("table", change.shape.table)
+        if former := self._undropped.get(folded(change.shape.table)):
+            raise SchemaConflictError(_goes_on(change.shape.table, former), change, None, there and there.sql)
         query = "SELECT name FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0"
         rows: list[Any] = self._raw.execute(query, (change.shape.table,)).fetchall()
         if {folded(name) for (name,) in rows} != {folded(name) for name in change.shape.columns}:
@@ -151,6 +169,14 @@ class SchemaReplay:
         there = self._named("table", change.name)
         if there is None or not same_definition(there.sql, _of(change.was, change.name)):
             raise self._conflict(change, _goes_on(change.name, maker))
+
+    def _need_dropped(self, change: SchemaChange) -> None:
+        """See that what is made of, or on, a table is not of one that took the place of the one there."""
+        if change.kind in ("drop", "pragma"):
+            return
+        for name in (folded(change.name), *(folded(one.table) for one in change.now)):
+            if name in self._undropped:
+                raise self._conflict(change, _goes_on(name, self._undropped[name]))
 
     # What is there already
 
@@ -266,13 +292,15 @@ class SchemaReplay:
             what = f"column {column} of {change.name}" if column else f"table {change.name}"
             raise self._conflict(change, f"{what} has {rows} that were not seen when it was dropped")
 
-    def _seen_now(self, change: SchemaChange) -> SchemaChange:
+    def _rows_now(self, change: SchemaChange, column: str | None) -> RowsSeen | None:
         left_out = change.seen.left_out if change.seen else frozenset[str]()
+        return rows_seen(self._raw, change.name, column, left_out, self.derived)
+
+    def _seen_now(self, change: SchemaChange) -> SchemaChange:
         if change.kind == "drop" and (there := self._named(object_type(change.sql), change.name)):
-            seen = rows_seen(self._raw, change.name, None, left_out)
-            return change.changed(was=self._belonging(there), seen=seen)
+            return change.changed(was=self._belonging(there), seen=self._rows_now(change, None))
         if change.kind == "drop_column" and (there := self._named("table", change.name)):
-            seen = rows_seen(self._raw, change.name, change.column, left_out)
+            seen = self._rows_now(change, change.column)
             return change.changed(was=(there,), seen=seen) if seen else change
         return change
 

@@ -1,0 +1,39 @@
+"""Ask the tape which columns of rows triggers made here that no pull has brought since."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from turso_sync_nb.changes import tape
+from turso_sync_nb.changes.chance import columns_of_moments
+from turso_sync_nb.changes.ddl import details_of
+from turso_sync_nb.changes.derived import DerivedColumns
+from turso_sync_nb.changes.names import TAPE
+from turso_sync_nb.changes.rows_seen import rows_seen
+from turso_sync_nb.changes.tape_format import EFFECT, Op
+from turso_sync_nb.changes.tape_reader import Reader
+
+if TYPE_CHECKING:
+    import apsw
+
+    from turso_sync_nb.changes.rows_seen import RowsSeen
+
+_ANY_EFFECT: Final = f"SELECT EXISTS (SELECT 1 FROM {TAPE} WHERE op & {EFFECT})"
+
+
+def rows_to_drop(raw: apsw.Connection, table: str, column: str | None) -> RowsSeen | None:
+    """Return what a DROP is about to remove, but for columns that triggers filled with the moment."""
+    taped: list[Any] = raw.execute(f"SELECT packed FROM {TAPE} WHERE op = {Op.SCHEMA:d}").fetchall()
+    was = [one for (packed,) in taped for one in details_of(packed).get("was", ())]
+    moments = columns_of_moments(raw, [one.sql for one in was if one.type == "trigger"])
+    return rows_seen(raw, table, column, moments.get(table, frozenset()), columns_made(raw))
+
+
+def columns_made(raw: apsw.Connection) -> DerivedColumns:
+    """Return the columns that triggers made of rows, as far as the tape says so."""
+    if not raw.execute(_ANY_EFFECT).get:
+        return DerivedColumns()
+    reader = Reader(tape.table_schemas(raw))
+    deque(reader.transactions(tape.image_rows(raw)), maxlen=0)
+    return reader.derived
