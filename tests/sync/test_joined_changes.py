@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import turso_sync_nb as tsn
 from turso_sync_nb.engine import push as push_module
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FORMS = {
     "numbered": "(id INTEGER PRIMARY KEY, v, w)",
@@ -30,8 +33,12 @@ def statements(monkeypatch) -> list[int]:
     real = push_module.send
 
     def send(remote: Any, client_id: Any, statements: Any, **others: Any) -> Any:
-        sent.extend(len(statement.changes) for statement in statements)
-        return real(remote, client_id, statements, **others)
+        def told() -> Iterator[Any]:
+            for statement in statements:  # read off the tape as they are sent
+                sent.append(len(statement.changes))
+                yield statement
+
+        return real(remote, client_id, told(), **others)
 
     monkeypatch.setattr(push_module, "send", send)
     return sent
