@@ -147,7 +147,7 @@ def half_run(
         (
             "02_edit_push_pull.ipynb",
             ("push: 4 changes in 3 transactions sent", "1 conflict", "yours stayed", "by Ben",
-             "UNIQUE constraint failed: airlines.name", "US Airways Express", "log 0 B"),
+             "UNIQUE constraint failed: airlines.name", "US Airways Express", "0 B left in the log"),
         ),
         (
             "03_offline_and_conflicts.ipynb",
