@@ -95,7 +95,7 @@ TABLES = {
     "K9 the first page alone is a witness": (
         "sync/test_exchanged_server.py::test_another_database_of_the_same_script",
         "sync/test_exchanged_server.py::test_a_server_exchanged_just_after_an_answer",
-    )
+    ),
 }
 """Those that no run meets, with the tests that find them: another database by the same script; a text before
 and after a TEMP table; a tape amid a push."""

@@ -1,4 +1,4 @@
-"""What widgets draw and say stands once: in ``shared.js`` for views, in ``words.py`` for Python."""
+"""What widgets draw and say stands once: views have it from a module of ``static/``, Python from ``words.py``."""
 
 from __future__ import annotations
 
@@ -8,21 +8,29 @@ from pathlib import Path
 import pytest
 
 import turso_sync_nb
+from turso_sync_nb.widgets.live import script
 
 PACKAGE = Path(turso_sync_nb.__file__).parent
 STATIC = PACKAGE / "widgets" / "static"
-MODULES = sorted(path.name for path in STATIC.glob("*.js") if path.name != "shared.js")
-IN_SHARED = {
-    "makes elements": r"createElement\((?!\"canvas\")",
-    "draws tables": r"h\(\"(table|thead)\"",
-    "draws buttons": r"h\(\"button\"",
-    "draws changes": r"h\(\"(del|ins)\"",
-    "writes numbers": r"toLocale\w*\(",
-    "writes sizes": r"toFixed\(|log10",
-    "counts nouns": r"=== 1 \? \"\" : \"s\"",
-    "marks sorting": r"aria-sort",
-    "draws shares": r"tsn-(track|full)",
-    "says that it is cut off": r"disconnected|run the cell again",
+MODULES = {path.stem: path.read_text() for path in sorted(STATIC.glob("*.js"))}
+IMPORTS = [
+    (name, imported, each.strip())
+    for name, text in MODULES.items()
+    for names, imported in re.findall(r"^import {(.+)} from \"\./(\w+)\.js\";$", text, re.MULTILINE)
+    for each in names.split(",")
+]
+ONCE = {
+    "makes elements": ("elements", r"createElement\((?!\"canvas\")"),
+    "draws tables": ("elements", r"h\(\"(table|thead)\""),
+    "draws buttons": ("elements", r"h\(\"button\""),
+    "draws changes": ("changes", r"h\(\"(del|ins)\""),
+    "writes numbers": ("elements", r"toLocaleString\("),
+    "writes times": ("figures", r"toLocale(Date|Time)String\("),
+    "writes sizes": ("figures", r"toFixed\(|log10"),
+    "counts nouns": ("elements", r"=== 1 \? \"\" : \"s\""),
+    "marks sorting": ("sorting", r"aria-sort"),
+    "draws shares": ("figures", r"tsn-(track|full)"),
+    "says that it is cut off": ("view", r"disconnected|run the cell again"),
 }
 IN_WORDS = {
     "writes NULL": r"else \"NULL\"|= \"NULL\"|return \"NULL\"",
@@ -32,12 +40,29 @@ IN_WORDS = {
 COLOUR = re.compile(r"#[0-9a-f]{3,8}\b|\b(?:rgb|hsl)a?\(|\b(?:orange|darkorange|limegreen|red|green|blue)\b")
 
 
-@pytest.mark.parametrize("what", IN_SHARED)
-def test_each_view_takes_it_from_the_shared_module(what):
-    """Of each kind of thing the shared module has the one way to make it."""
-    found = {name for name in MODULES if re.search(IN_SHARED[what], (STATIC / name).read_text())}
-    assert found == set()
-    assert re.search(IN_SHARED[what], (STATIC / "shared.js").read_text())
+@pytest.mark.parametrize("what", ONCE)
+def test_one_module_does_it(what):
+    """All others import it from there."""
+    where, pattern = ONCE[what]
+    assert {name for name, text in MODULES.items() if re.search(pattern, text)} == {where}
+
+
+def test_imports_are_there_and_used():
+    """What a module imports another exports, and nothing is imported that it does not use."""
+    assert len(IMPORTS) > 20
+    for name, imported, each in IMPORTS:
+        assert re.search(rf"^export (function|const) {each}\b", MODULES[imported], re.MULTILINE), (name, each)
+        body = re.sub(r"^import .+|//.*|\"[^\"]*\"", "", MODULES[name], flags=re.MULTILINE)
+        assert re.search(rf"\b{each}\b", body), (name, each)
+
+
+def test_script_is_one_text():
+    """A widget's script holds each module once, before what imports it, and imports nothing."""
+    text = script("editor")
+    assert text.count("function connect(") == text.count("function h(") == 1
+    assert text.index("function h(") < text.index("function shownValue(") < text.index("function render(")
+    assert "watchTheme" not in text
+    assert not re.search(r"^(import|export (?!default))", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("what", IN_WORDS)

@@ -17,7 +17,7 @@
 | ``watch`` | the rows of a query, asked again when something changed |
 | ``runs`` | a million small numbers, and what changed of them, in a few bytes |
 | ``snapshots`` | tables as static HTML |
-| ``static/`` | plain ES modules and CSS, one module a widget before which ``shared.js`` is put |
+| ``static/`` | CSS and plain ES modules: one a widget and what it imports (``live.script`` joins them) |
 
 Rules of this layer:
 

@@ -11,6 +11,7 @@ thread of ours only in the context of one of its own, so that of the last messag
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from contextlib import closing, suppress
@@ -62,9 +63,23 @@ STYLE: Final = _read("widgets.css")
 """The style sheet of all widgets."""
 
 
+_IMPORT: Final = re.compile(r'import \{ [^}]+ \} from "\./(\w+)\.js";')
+
+
 def script(name: str) -> str:
-    """Return the ES module of a widget, with what all share before it."""
-    return "\n".join(_read(f"{part}.js") for part in ("shared", name))
+    """Return the ES module of a widget as one text: the modules that it imports come before it, each once."""
+    parts: dict[str, str] = {}
+
+    def add(module: str) -> None:
+        text = _read(f"{module}.js")
+        for imported in _IMPORT.findall(text):
+            if imported not in parts:
+                add(imported)
+        text = _IMPORT.sub("", text)
+        parts[module] = text if module == name else re.sub("^export ", "", text, flags=re.MULTILINE)
+
+    add(name)
+    return "\n".join(parts.values())
 
 
 class LiveWidget(anywidget.AnyWidget):

@@ -1,5 +1,10 @@
 // The dashboard: figures, buttons, a timeline of pages that arrived and the same as a table.
 
+import { button, count, dim, group, h, headOf, number, tableOf } from "./elements.js";
+import { moment, percent, shareBar, size } from "./figures.js";
+import { remoteLine } from "./remote.js";
+import { connect } from "./view.js";
+
 /** What the buttons do: a verb, its label, and what it is for. */
 const VERBS = [
   ["pull", "Pull", "bring what is new from others"],

@@ -1,5 +1,11 @@
 // The editor: a grid of at most ROWS_MAX rows, read as it is scrolled. What is staged is kept in the kernel.
 
+import { changeLine, OPERATIONS } from "./changes.js";
+import { button, count, dim, focusedBeside, group, h } from "./elements.js";
+import { markSort, turnSort } from "./sorting.js";
+import { NULL_TEXT, shownValue } from "./values.js";
+import { connect } from "./view.js";
+
 const ROWS_MAX = 60;
 const ARRANGE_AFTER_MS = 300;
 const NEAR = 120;  // pixels from an end at which the next page is asked for
@@ -193,8 +199,10 @@ function render({ model, el }) {
 
   /** Put errors beside their cells, where the grid is in sight: none is cut at its edge. */
   function placeErrors() {
+    const errors = body.querySelectorAll(".tsn-error");
+    if (!errors.length) return;  // nothing to measure
     const sight = scroller.getBoundingClientRect(), width = scroller.clientWidth, top = sight.top + head.firstElementChild?.offsetHeight;
-    for (const error of body.querySelectorAll(".tsn-error")) {
+    for (const error of errors) {
       error.style.maxWidth = `${Math.min(320, width - 24)}px`;
       const cell = error.parentElement.getBoundingClientRect(), own = error.getBoundingClientRect();
       error.style.left = `${Math.max(sight.left + 2, Math.min(cell.left, sight.left + width - own.width - 2)) - cell.left - error.parentElement.clientLeft}px`;

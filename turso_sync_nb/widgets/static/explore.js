@@ -1,5 +1,10 @@
 // Explore: the tables on the left, the largest first; on the right the one that is looked at.
 
+import { button, count, group, h, headOf, number, scrollerOf, tableOf } from "./elements.js";
+import { barsOf, shareBar, size } from "./figures.js";
+import { shownValue, valueCell } from "./values.js";
+import { connect } from "./view.js";
+
 const LISTED_MAX = 60;
 
 function render({ model, el }) {

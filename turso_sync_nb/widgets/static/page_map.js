@@ -1,6 +1,11 @@
 // The page map: a canvas of cells, one a page (several, if there are more than a million), and beside it a
 // table that says the same in words.
 
+import { button, count, focusedBeside, h, headOf, tableOf } from "./elements.js";
+import { shareBar, size } from "./figures.js";
+import { isDark, watchTheme } from "./theme.js";
+import { connect } from "./view.js";
+
 const ABSENT = 0, HERE = 1, CHANGED = 2, FRESH = 3;
 const STATES = ["absent", "here", "changed here", "downloaded by the last cell"];
 const CELL_SIZES = [14, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1];

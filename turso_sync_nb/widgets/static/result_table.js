@@ -1,5 +1,10 @@
 // The table under a result: pages of rows, sorted, filtered and searched where they are, in the kernel.
 
+import { button, count, dim, group, h, number, scrollerOf, tableOf } from "./elements.js";
+import { barsOf } from "./figures.js";
+import { turnSort } from "./sorting.js";
+import { connect } from "./view.js";
+
 const SEARCH_AFTER_MS = 250;
 
 function render({ model, el }) {

@@ -1,5 +1,9 @@
 // Review: what clashes, waits, comes, was pushed and was settled; a part without anything is not shown.
 
+import { changeLine, OPERATIONS } from "./changes.js";
+import { button, count, dim, group, h, headOf, scrollerOf, tableOf } from "./elements.js";
+import { connect } from "./view.js";
+
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-review");
   const { request, foot, close } = connect(model, el, "review", { review: show, status });

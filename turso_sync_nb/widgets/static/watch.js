@@ -1,5 +1,10 @@
 // Watch: the rows of a query; those that were not there the last time are marked.
 
+import { count, h, number, scrollerOf, tableOf } from "./elements.js";
+import { remoteLine } from "./remote.js";
+import { shownValue, valueCell } from "./values.js";
+import { connect } from "./view.js";
+
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-watch");
   let before = null;
