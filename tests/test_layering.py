@@ -86,7 +86,7 @@ HOMES = {
     "IPython": {"widgets", "jupyter"},
     "ipywidgets": {"widgets"},
     "anywidget": {"widgets"},
-    "traitlets": {"jupyter"},
+    "traitlets": {"jupyter", "widgets"},
 }
 """The only places a library is used; an import that only type checkers see may be anywhere."""
 

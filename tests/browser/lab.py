@@ -39,7 +39,9 @@ QUIET = (
     "Canceled future",
     "(reading 'schema')",
     "of null (reading 'kernel')",  # ipywidgets' manager, of a notebook left while it opens: not ours
+    "Disposed",  # JupyterLab's session, of a notebook that was just left
     "registered.",
+    "[anywidget] Failed to initialize model.",  # of a busy browser; the view wakes (test_views_wake)
 )
 """What JupyterLab and Notebook themselves complain of on a page that is well."""
 

@@ -1,4 +1,4 @@
-"""What widgets draw and say stands once: views have it from a module of ``static/``, Python from ``words.py``."""
+"""What widgets draw and say stands once: for views in a module of ``static/``, else in ``words.py``."""
 
 from __future__ import annotations
 

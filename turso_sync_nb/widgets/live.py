@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+import uuid
 from contextlib import closing, suppress
 from contextvars import copy_context
 from functools import partial
@@ -24,6 +25,7 @@ import anywidget
 import apsw
 from IPython import get_ipython
 from IPython.display import display
+from traitlets import Unicode
 
 from turso_sync_nb.errors import Error, StoppedError
 from turso_sync_nb.widgets.snapshots import Block, MimeBundle, bundle, line
@@ -86,10 +88,13 @@ class LiveWidget(anywidget.AnyWidget):
     """One widget about one replica; ``views`` are those that are open now."""
 
     _css = STYLE
+    _own_id = Unicode().tag(sync=True)
+    """By which a view finds its model, where anywidget lets no message through to it (``view.js``)."""
     title = ""
 
     def __init__(self, db: Connection, replica: Replica) -> None:
-        super().__init__()
+        own_id = uuid.uuid4().hex
+        super().__init__(model_id=own_id, _own_id=own_id)
         self.db = db
         self.replica = replica
         self.views: set[str] = set()

@@ -14,6 +14,16 @@ const LIVE = "tsn-live";
 const DISCONNECTED = { text: "disconnected: run the cell again", failed: true, busy: "" };
 
 /**
+ * Hear the kernel without anywidget between: for good, it lets no message through to a model whose module took longer
+ * than 2 s to load, as in a busy browser (`Runtime.ready` in anywidget 0.11). marimo has neither that nor a manager.
+ */
+async function hearDirectly(model) {
+  const own = await model.widget_manager?.get_model?.(model.get("_own_id"));
+  const heard = own && Object.getPrototypeOf(Object.getPrototypeOf(own))._handle_comm_msg;
+  if (heard) own.comm?.on_msg((message) => heard.call(own, message));
+}
+
+/**
  * Connect a view with its widget in the kernel. `handlers` are by message type, each called with the
  * message and its buffers as bytes. Updates are answered with `ready` when no more follow for a while. `request` sends
  * what a user wants: the kernel sends an `ack` at once, and until it does, the foot says that it waits. When the kernel
@@ -61,6 +71,8 @@ export function connect(model, el, wakes, handlers) {
     if (message.type === wakes) {
       el.classList.add(LIVE);
       clearTimeout(opening);
+      unacknowledged.clear();  // what was not heard of is answered
+      foot.waits(false);
     } else if (isUpdate && !el.classList.contains(LIVE)) return;
     const bytes = buffers.map((each) => new Uint8Array(each.buffer ?? each, each.byteOffset ?? 0, each.byteLength));
     known[message.type]?.(message, bytes);
@@ -73,6 +85,7 @@ export function connect(model, el, wakes, handlers) {
   const left = () => send("close");  // a page that goes disposes of nothing
   addEventListener("pagehide", left);
   const open = (wait) => {  // until it is answered: a view is hidden until it hears, and messages get lost
+    if (wait > OPEN_AGAIN_MS[0]) hearDirectly(model).catch(console.debug);
     request("open");
     opening = setTimeout(open, wait, Math.min(2 * wait, OPEN_AGAIN_MS[1]));
   };
