@@ -8,14 +8,15 @@ touched; what a server wrote to stderr is kept and shown when the test fails.
 from __future__ import annotations
 
 import http.client
+import itertools
 import os
 import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import apsw
 
@@ -80,11 +81,19 @@ def find_tursodb() -> Path:
     return path
 
 
+_PORTS: Final = itertools.count(20_000 + os.getpid() % 100 * 100)
+
+
 def free_port() -> int:
-    """Return a port that nothing listened on a moment ago."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nothing listens on, below those that the system gives to sockets that ask for any.
+
+    One that the system gave and took back it may give to another server before the one for whom it was asked.
+    """
+    while True:
+        port = 20_000 + next(_PORTS) % 10_000
+        with closing(socket.socket()) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def copy_into_wal(source: Path, target: Path) -> None:
