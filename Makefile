@@ -6,7 +6,7 @@ PYTHON ?= python3
 SOAK_SECONDS ?= 3600
 SEED ?= 1000
 PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
-SLOW := test_readme.py browser connection/test_dialect.py simulation test_binder.py sync/test_random_sql.py
+SLOW := test_readme.py browser connection/test_dialect.py simulation test_binder.py end_to_end/test_random_sql.py
 BIN := .venv/bin
 READY := .venv/.ready
 LOCKED ?=
@@ -77,9 +77,9 @@ test-fast: $(READY) $(PEERS)
 soak: $(READY) $(PEERS)
 	PYTHONPATH=tests $(BIN)/python tests/simulation/soak.py $(SOAK_SECONDS) $(SEED)
 	PYTHONPATH=tests $(BIN)/python tests/simulation/soak.py $$(($(SOAK_SECONDS) / 2)) $(SEED) tursodb
-	PYTHONPATH=tests:tests/sync $(BIN)/python tests/sync/random_ddl.py embedded $$(($(SOAK_SECONDS) / 4)) $(SEED)
-	PYTHONPATH=tests:tests/sync $(BIN)/python tests/sync/random_ddl.py tursodb $$(($(SOAK_SECONDS) / 4)) $(SEED)
-	TSN_SOAK=1 $(BIN)/pytest tests/sync/test_random_sql.py tests/sync/test_random_triggers.py tests/simulation/test_outbox_runs.py --hypothesis-show-statistics $(PYTEST_ARGS)
+	PYTHONPATH=tests:tests/end_to_end $(BIN)/python tests/end_to_end/random_ddl.py embedded $$(($(SOAK_SECONDS) / 4)) $(SEED)
+	PYTHONPATH=tests:tests/end_to_end $(BIN)/python tests/end_to_end/random_ddl.py tursodb $$(($(SOAK_SECONDS) / 4)) $(SEED)
+	TSN_SOAK=1 $(BIN)/pytest tests/end_to_end/test_random_sql.py tests/end_to_end/test_random_triggers.py tests/simulation/test_outbox_runs.py --hypothesis-show-statistics $(PYTEST_ARGS)
 
 mutations: $(READY) $(PEERS)
 	PYTHONPATH=tests $(BIN)/python tests/simulation/mutations.py

@@ -89,12 +89,12 @@ OUTBOX_ALONE = ("K7 answers carry no nonce",)
 
 TABLES = {
     "K1 facts outlive a rollback": (
-        "sync/test_every_write_captured.py::test_facts_of_a_text_go_with_the_schema",
+        "end_to_end/test_every_write_captured.py::test_facts_of_a_text_go_with_the_schema",
     ),
-    "K1 table forms get other ids": ("sync/test_rewritten_tape.py::test_writes_after_it",),
+    "K1 table forms get other ids": ("end_to_end/test_rewritten_tape.py::test_writes_after_it",),
     "K9 the first page alone is a witness": (
-        "sync/test_exchanged_server.py::test_another_database_of_the_same_script",
-        "sync/test_exchanged_server.py::test_a_server_exchanged_just_after_an_answer",
+        "end_to_end/test_exchanged_server.py::test_another_database_of_the_same_script",
+        "end_to_end/test_exchanged_server.py::test_a_server_exchanged_just_after_an_answer",
     ),
 }
 """Those that no run meets, with the tests that find them: another database by the same script; a text before

@@ -3,7 +3,7 @@
 Three replicas and their server run in this process and this thread. A run is a list of steps made from the
 seed; each can be taken in any state, so a run that fails is shrunk by leaving steps out. A *kill* is the
 folder as it is at some point of a verb, opened under another name: what SQLite had written is there, what
-was in memory is not. Power loss is not simulated here (``tests/sync/power.py`` does that).
+was in memory is not. Power loss is not simulated here (``tests/end_to_end/power.py`` does that).
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
@@ -256,6 +257,7 @@ def measured(run: Callable[..., Any], found: list[int]) -> Callable[..., Any]:
     """Note how much memory is in use when a body is sent."""
 
     def noting(*arguments: Any) -> Any:
+        gc.collect()
         found.append(tracemalloc.get_traced_memory()[0])
         return run(*arguments)
 
