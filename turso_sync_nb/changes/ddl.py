@@ -30,11 +30,10 @@ _CREATE: Final = re.compile(
 
 @dataclass(frozen=True)
 class Objects:
-    """The user's objects of ``sqlite_schema``: table and text by type and name."""
+    """The user's objects of ``sqlite_schema``, and the pragmas: table and text by type and name."""
 
     found: dict[tuple[str, str], tuple[str, str]]
     columns: dict[str, tuple[str, ...]]
-    pragmas: tuple[int, ...]
     reserved: frozenset[str] = frozenset()
     """Objects whose names are ours to give."""
 
@@ -51,6 +50,7 @@ class Objects:
             for kind, name, table, sql in rows
             if not is_internal(name) and not is_internal(table)
         }
+        found |= {("pragma", name): ("", f"PRAGMA {name} = {raw.pragma(name)}") for name in PRAGMAS}
         names = "SELECT name FROM pragma_table_xinfo(?, 'main')"
         columns = {
             name: tuple(str(column) for (column,) in raw.execute(names, (name,)))
@@ -58,7 +58,7 @@ class Objects:
             if kind == "table" and with_columns
         }
         reserved = frozenset(name for _, name, _, _ in rows if is_reserved(name))
-        return cls(found, columns, tuple(int(raw.pragma(name)) for name in PRAGMAS), reserved)
+        return cls(found, columns, reserved)
 
     def differing(self, other: Objects) -> tuple[Definition, ...]:
         """Return the definitions that ``other`` has not, or has otherwise."""
@@ -86,7 +86,8 @@ def schema_changes(
         yield from _alterations(altered.changed(seen=seen, was=was, now=now), ignored, kept)
         return
     owners = {one.name for one in was if one.type in ("table", "view")}
-    for one in was:
+    gone = [one for one in was if one.type != "pragma"]
+    for one in gone:
         if one.name in owners or one.table not in owners or _is_kept(one, kept):
             yield SchemaChange(
                 0,
@@ -94,14 +95,14 @@ def schema_changes(
                 "drop",
                 one.name,
                 ignored=folded(one.table) in ignored or _is_kept(one, kept),
-                was=tuple(each for each in was if each is one or not _is_kept(each, kept)),
+                was=tuple(each for each in gone if each is one or not _is_kept(each, kept)),
                 seen=seen,
             )
     for one in now:
-        yield _created(one, is_ignored=folded(one.table) in ignored or is_into_any(one, ignored))
-    for name, old, new in zip(PRAGMAS, before.pragmas, after.pragmas, strict=True):
-        if old != new:
-            yield SchemaChange(0, f"PRAGMA {name} = {new}", "pragma", name)
+        if one.type == "pragma":
+            yield SchemaChange(0, one.sql, "pragma", one.name, was=was, now=now)
+        else:
+            yield _created(one, is_ignored=folded(one.table) in ignored or is_into_any(one, ignored))
 
 
 def is_into_any(one: Definition, tables: Collection[str]) -> bool:

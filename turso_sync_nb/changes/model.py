@@ -99,7 +99,10 @@ class RowChange(_Part, frozen=True, gc=False):
 
 
 class Definition(NamedTuple):
-    """One object of the schema; ``table`` is the one that it belongs to."""
+    """One object of the schema; ``table`` is the one that it belongs to.
+
+    A pragma that is kept in the database is one too, of the type ``pragma``: its text is what sets its value.
+    """
 
     type: str
     name: str

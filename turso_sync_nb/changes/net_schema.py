@@ -72,4 +72,4 @@ def _replaces(run: Net) -> bool:
 
 
 def _key(one: Any) -> Key:
-    return one.type == "trigger", folded(one.name)
+    return one.type == "trigger", f"pragma {one.name}" if one.type == "pragma" else folded(one.name)

@@ -167,9 +167,9 @@ def _tables(one: Transaction) -> Iterator[str]:
 
 
 def _names(change: SchemaChange) -> set[str]:
-    """Return the names that a change of the schema concerns; none where it is a setting."""
+    """Return the names that a change of the schema concerns."""
     if change.kind == "pragma":
-        return set()
+        return {change.sql.partition("=")[0]}
     objects = (*change.was, *change.now)
     named = {change.name, *(one.table for one in objects), *(one.name for one in objects)}
     if change.kind == "rename_table":

@@ -122,8 +122,10 @@ class _State:
 
     def before(self, change: SchemaChange) -> _State:
         """Return the schema as ``change`` found it; the same one where it does not matter."""
-        if not change.was and not change.now:  # a pragma; or on a tape of an earlier version: who knows
-            return self if change.kind == "pragma" else _State(self._raw, {})
+        if change.kind == "pragma":
+            return self
+        if not change.was and not change.now:  # on a tape of an earlier version: who knows
+            return _State(self._raw, {})
         definitions = {_key(one): one for one in self._all()}
         for one in change.now:
             definitions.pop(_key(one), None)

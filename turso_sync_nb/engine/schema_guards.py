@@ -4,7 +4,8 @@ At its head: every object that the batch changes or removes is as the base image
 it takes is free, every table or column that it drops has the rows that the base image has. At its end:
 what it made and changed is defined there as it is here, by its text or, of a table, by its columns and
 rules. The base image holds the remote's own texts and rows, so what stands at the head is compared
-exactly. Where it fails the remote has moved on.
+exactly. Where it fails the remote has moved on. A pragma has at the head the value that it had here before
+it was set, at the end the one that it has here.
 
 Up to ``LISTED_BYTES_MAX`` of rows are sent to be compared; of more, a digest (see
 ``changes/rows_seen.py`` for what that can miss).
@@ -144,6 +145,8 @@ class _Conditions:
         """Tables that the batch made or renamed: their names in the base image, ``None`` if not in it."""
         self._owners: dict[_Key, tuple[Transaction, SchemaChange]] = {}
         self._reference_added: set[_Key] = set()
+        self._pragmas: dict[str, tuple[Transaction, SchemaChange]] = {}
+        """The last change of each pragma."""
         self._is_watching = False
         """Whether views and triggers of others are looked at."""
 
@@ -153,6 +156,9 @@ class _Conditions:
         Raises:
             BaseIsOldError: the base image lacks what it changes.
         """
+        if change.kind == "pragma":
+            self._sets(transaction, change)
+            return
         for one in change.was:
             self._meets(_key(one), transaction, change)
         self._keeps_rows(transaction, change)
@@ -170,6 +176,13 @@ class _Conditions:
             self._origin[folded(change.to)] = self._origin.get(name, name)
         if change.kind in ("create", "drop", "rename_table"):
             self._origin[name] = None
+
+    def _sets(self, transaction: Transaction, change: SchemaChange) -> None:
+        """Require that a pragma has the value which the first change of it in the batch met."""
+        if change.name not in self._pragmas:
+            for one in change.was:
+                self._add(*_is_set(one), f"{change.name} changed", transaction, change)
+        self._pragmas[change.name] = transaction, change
 
     def _meets(self, key: _Key, transaction: Transaction, change: SchemaChange) -> None:
         """Require that objects the batch changes are there as they were."""
@@ -247,6 +260,10 @@ class _Conditions:
 
     def end(self) -> Iterator[PushStatement]:
         """Yield the conditions on what the batch leaves."""
+        for name, (transaction, change) in self._pragmas.items():
+            found = f"the remote would have another {name} than is here"
+            for one in change.now:
+                yield _condition_statement(*_is_set(one), found, transaction, change, after=True)
         for key, one in self._left.items():
             transaction, change = self._owners[key]
             condition, arguments = defined_so(one, has_reference=key in self._reference_added)
@@ -268,6 +285,12 @@ def _condition_statement(
 ) -> PushStatement:  # fmt: skip
     stmt = Stmt(f"SELECT {to_sql.one_or_fail(condition)}", arguments, want_rows=False)  # type: ignore[arg-type] # no RawText
     return PushStatement(transaction, (change,), stmt, unmet=found, after=after)
+
+
+def _is_set(pragma: Definition) -> to_sql.Sql:
+    """Return the condition that a pragma has just this value."""
+    value = int(pragma.sql.rpartition("=")[2])
+    return f"(SELECT {pragma.name} FROM pragma_{pragma.name}) = ?", (value,)
 
 
 def defined_so(one: Definition, *, has_reference: bool = False) -> to_sql.Sql:

@@ -1,7 +1,7 @@
 """Replay schema changes on a newer base: done again, found done already, or in conflict.
 
 The same name with the same definition is no change; with another one it is a conflict, whatever the policy
-for rows. What removes something removes only what was seen when it was made: definitions and rows that came
+for rows. So is a pragma that both sides set, to the same value or to another one. What removes something removes only what was seen when it was made: definitions and rows that came
 since are a conflict. What was made here and removed here again leaves alone what others made of that name.
 A table that was made anew after a DROP that does not fit waits with it, and so do its rows.
 """
@@ -191,6 +191,10 @@ class SchemaReplay:
     def _are_so(self, wanted: Mapping[Key, Definition | None]) -> bool:
         """Return whether names stand for just these definitions."""
         for (is_trigger, name), one in wanted.items():
+            if one is not None and one.type == "pragma":
+                if self._setting(one.name) != one:
+                    return False
+                continue
             there = self._named("trigger" if is_trigger else "table", name)
             if one is None or there is None:
                 if one is not there:
@@ -209,6 +213,8 @@ class SchemaReplay:
             return self._is_made(change)
         if change.kind == "drop":
             return self._is_dropped(change)
+        if change.kind == "pragma":
+            return self._is_set(change)
         there = self._named("table", change.name)
         if change.kind == "rename_table":
             renamed = self._named("table", change.to)
@@ -229,6 +235,14 @@ class SchemaReplay:
         if not same_definition(there.sql, change.sql):
             raise self._conflict(change, f"another {there.type} {there.name} is there")
         return True
+
+    def _is_set(self, change: SchemaChange) -> bool:
+        there = self._setting(change.name)
+        if there in change.now:
+            return True
+        if change.was and there not in change.was:
+            raise self._conflict(change, f"{there.sql} is there")
+        return False
 
     def _is_added(self, change: SchemaChange, there: Definition) -> bool:
         name = folded(change.column)
@@ -299,6 +313,8 @@ class SchemaReplay:
     def _seen_now(self, change: SchemaChange) -> SchemaChange:
         if change.kind == "drop" and (there := self._named(object_type(change.sql), change.name)):
             return change.changed(was=self._belonging(there), seen=self._rows_now(change, None))
+        if change.kind == "pragma":
+            return change.changed(was=tuple(dict.fromkeys((*change.was, self._setting(change.name)))))
         if change.kind == "drop_column" and (there := self._named("table", change.name)):
             seen = self._rows_now(change, change.column)
             return change.changed(was=(there,), seen=seen) if seen else change
@@ -315,6 +331,9 @@ class SchemaReplay:
         rows: list[Any] = self._raw.execute(query, (name, kind == "trigger")).fetchall()
         return Definition(*rows[0]) if rows else None
 
+    def _setting(self, pragma: str) -> Definition:
+        return Definition("pragma", pragma, "", f"PRAGMA {pragma} = {self._raw.pragma(pragma)}")
+
     def _belonging(self, owner: Definition) -> tuple[Definition, ...]:
         """Return ``owner`` and what goes with it when it is dropped."""
         if owner.type not in ("table", "view"):
@@ -327,7 +346,8 @@ class SchemaReplay:
         return tuple(Definition(*row) for row in rows)
 
     def _conflict(self, change: SchemaChange, reason: str) -> SchemaConflictError:
-        there = self._named(object_type(change.sql), change.name)
+        is_pragma, kind = change.kind == "pragma", object_type(change.sql)
+        there = self._setting(change.name) if is_pragma else self._named(kind, change.name)
         base = _of(change.was, change.name) or None
         return SchemaConflictError(reason, change, base, there.sql if there else None)
 
