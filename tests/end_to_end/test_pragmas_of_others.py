@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 import pytest
 from random_peer import Server, contents
 
-import turso_sync_nb as tsn
+if TYPE_CHECKING:
+    import turso_sync_nb as tsn
 
 PRAGMAS = ("user_version", "application_id")
 

@@ -1,8 +1,9 @@
 """Replay schema changes on a newer base: done again, found done already, or in conflict.
 
 The same name with the same definition is no change; with another one it is a conflict, whatever the policy
-for rows. So is a pragma that both sides set, to the same value or to another one. What removes something removes only what was seen when it was made: definitions and rows that came
-since are a conflict. What was made here and removed here again leaves alone what others made of that name.
+for rows. So it is with the value of a pragma. What removes something removes only what was seen when it was
+made: definitions and rows that came since are a conflict. What was made here and removed here again leaves
+alone what others made of that name.
 A table that was made anew after a DROP that does not fit waits with it, and so do its rows.
 """
 
