@@ -18,8 +18,10 @@ from turso_sync_nb.jupyter import load_ipython_extension, unload_ipython_extensi
 from turso_sync_nb.server import LocalServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from peers import PeerServer
 
 FLIGHTS = 4_000
 
@@ -152,6 +154,20 @@ def flights_url(flights_file: Path) -> Iterator[str]:
     """Address of a server with flights and carriers."""
     with LocalServer(flights_file) as server:
         yield server.url
+
+
+@pytest.fixture
+def served(shell: Shell, embedded: Callable[[Path], PeerServer], flights_file: Path) -> Shell:
+    """A shell in which ``url`` is a server of its own, with flights and carriers: it may be written to."""
+    shell.names["url"] = embedded(flights_file).url
+    return shell
+
+
+@pytest.fixture
+def ready(served: Shell) -> Shell:
+    """A shell with a connection in use, to a server of its own."""
+    served.good("%turso_sync connect mine.db {url} --as mine")
+    return served
 
 
 @pytest.fixture

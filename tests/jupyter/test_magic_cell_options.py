@@ -11,14 +11,6 @@ import turso_sync_nb as tsn
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
 
-@pytest.fixture
-def ready(shell, embedded, flights_file):
-    """A shell with a connection in use."""
-    shell.names["url"] = embedded(flights_file).url
-    shell.good("%turso_sync connect mine.db {url} --as mine")
-    return shell
-
-
 def carriers(shell) -> list[str]:
     """Return the carriers."""
     return shell.sql("SELECT carrier FROM carriers ORDER BY 1").value["carrier"].tolist()

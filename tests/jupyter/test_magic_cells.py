@@ -230,15 +230,14 @@ def test_a_failing_cell_assigns_nothing(flights):
     assert flights.names["df"] == "before"
 
 
-def test_a_writing_cell_says_what_it_changed_and_what_waits(shell, embedded, flights_file):
+def test_a_writing_cell_says_what_it_changed_and_what_waits(served):
     """Rows changed, and changes that wait, are in the footer; of an open transaction too."""
-    shell.names["url"] = embedded(flights_file).url
-    shell.good("%turso_sync connect flights.db {url}")
-    ran = shell.sql("DELETE FROM flights WHERE id <= 3")
+    served.good("%turso_sync connect flights.db {url}")
+    ran = served.sql("DELETE FROM flights WHERE id <= 3")
     assert "3 rows changed · " in ran.text
     assert "3 changes wait to be pushed" in ran.text
-    shell.sql("BEGIN; UPDATE flights SET delay = 0 WHERE id = 7")
-    ran = shell.sql("SELECT count(*) AS n FROM flights")
+    served.sql("BEGIN; UPDATE flights SET delay = 0 WHERE id = 7")
+    ran = served.sql("SELECT count(*) AS n FROM flights")
     assert ran.value["n"].tolist() == [3997]
     assert "4 changes wait to be pushed · transaction open until COMMIT or ROLLBACK" in ran.text
 

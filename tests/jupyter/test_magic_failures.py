@@ -105,27 +105,25 @@ def test_corrections_stay_quick_on_huge_schemas():
         ("DROP TABLE turso_sync_last_change_id", "refused"),
     ],
 )
-def test_a_failing_cell_says_what_became_of_it(shell, embedded, flights_file, cell, said):
+def test_a_failing_cell_says_what_became_of_it(served, cell, said):
     """Where statements before it are done, where a transaction stays open, and what to write instead."""
-    shell.names["url"] = embedded(flights_file).url
-    shell.good("%turso_sync connect mine.db {url} --whole")
-    shell.sql("UPDATE carriers SET name = 'y' WHERE carrier = 'UA'")
-    shell.good("%turso_sync sync")
-    assert said in shell.sql(cell).line
+    served.good("%turso_sync connect mine.db {url} --whole")
+    served.sql("UPDATE carriers SET name = 'y' WHERE carrier = 'UA'")
+    served.good("%turso_sync sync")
+    assert said in served.sql(cell).line
 
 
-def test_tables_of_ours_are_not_shown(shell, embedded, flights_file, tmp_path):
+def test_tables_of_ours_are_not_shown(served, tmp_path):
     """Neither in the list of tables, nor in an exported file."""
-    shell.names["url"] = embedded(flights_file).url
-    shell.good("%turso_sync connect mine.db {url} --whole")
-    shell.sql("UPDATE carriers SET name = 'y' WHERE carrier = 'UA'")
-    shell.good("%turso_sync push")
-    shell.good("%turso_sync pull")
-    names = shell.good("%turso_sync tables").value["name"].tolist()
+    served.good("%turso_sync connect mine.db {url} --whole")
+    served.sql("UPDATE carriers SET name = 'y' WHERE carrier = 'UA'")
+    served.good("%turso_sync push")
+    served.good("%turso_sync pull")
+    names = served.good("%turso_sync tables").value["name"].tolist()
     assert names == ["carriers", "flights", "late"]
-    shell.names["copy"] = str(tmp_path / "copy.db")
-    shell.ip.run_cell("from turso_sync_nb.jupyter import connection; connection().export(copy)")
-    with closing(apsw.Connection(shell.names["copy"])) as raw:
+    served.names["copy"] = str(tmp_path / "copy.db")
+    served.ip.run_cell("from turso_sync_nb.jupyter import connection; connection().export(copy)")
+    with closing(apsw.Connection(served.names["copy"])) as raw:
         found = [name for (name,) in raw.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     assert "carriers" in found
     assert not [name for name in found if name.startswith("turso_sync_nb_")]

@@ -10,12 +10,11 @@ import turso_sync_nb as tsn
 
 
 @pytest.fixture
-def two(shell, embedded, flights_file):
+def two(served):
     """Two replicas of one server: ``mine``, in use, and ``yours``."""
-    shell.names["url"] = embedded(flights_file).url
-    shell.good("%turso_sync connect yours.db {url} --as yours --whole")
-    shell.good("%turso_sync connect mine.db {url} --as mine")
-    return shell
+    served.good("%turso_sync connect yours.db {url} --as yours --whole")
+    served.good("%turso_sync connect mine.db {url} --as mine")
+    return served
 
 
 def test_push_and_pull_say_in_a_line_what_they_did(two):

@@ -43,14 +43,6 @@ class Seen:
 
 
 @pytest.fixture
-def ready(shell, embedded, flights_file):
-    """A shell with a connection in use, to a server of its own."""
-    shell.names["url"] = embedded(flights_file).url
-    shell.good("%turso_sync connect mine.db {url} --as mine")
-    return shell
-
-
-@pytest.fixture
 def watched(ready):
     """Give ``watched(line, sql)``: a view of what the cell gave, closed at the end."""
     seen = []

@@ -21,12 +21,11 @@ LINES = (
 
 
 @pytest.fixture
-def opened(shell, embedded, flights_file):
+def opened(served):
     """Give a shell with a replica in which changes wait."""
-    shell.names["url"] = embedded(flights_file).url
-    shell.good("%turso_sync connect words.db {url} --as words")
-    shell.sql("UPDATE carriers SET name = 'United, Inc.' WHERE carrier = 'UA'; CREATE TABLE more(x)")
-    return shell
+    served.good("%turso_sync connect words.db {url} --as words")
+    served.sql("UPDATE carriers SET name = 'United, Inc.' WHERE carrier = 'UA'; CREATE TABLE more(x)")
+    return served
 
 
 def test_no_insider_word_is_left_on_a_default_screen(opened):

@@ -9,13 +9,10 @@ import pytest
 import turso_sync_nb as tsn
 
 
-@pytest.fixture
-def ready(shell, embedded, flights_file):
-    """A shell with a connection in use, and a frame."""
-    shell.names["url"] = embedded(flights_file).url
-    shell.good("%turso_sync connect mine.db {url} --as mine")
+@pytest.fixture(autouse=True)
+def _airlines(shell):
+    """A frame in the notebook."""
     shell.names["airlines"] = pd.DataFrame({"carrier": ["UA", "AA"], "name": ["United Airlines", "American"]})
-    return shell
 
 
 def names(shell) -> list[str]:

@@ -76,15 +76,14 @@ def test_a_display_that_fails_stops_nothing(shell, flights_url, hurried, monkeyp
     shell.good("%turso_sync connect whole.db {url} --whole")
 
 
-def test_a_long_pull_says_what_it_is_doing(shell, embedded, flights_file, hurried):
+def test_a_long_pull_says_what_it_is_doing(served, hurried):
     """Phases and bytes; its last state has no phase."""
-    shell.names["url"] = embedded(flights_file).url
-    shell.good("%turso_sync connect yours.db {url} --as yours --whole")
-    shell.good("%turso_sync connect mine.db {url} --as mine --whole")
-    shell.sql("UPDATE flights SET delay = 1", "--on yours")
-    shell.good("%turso_sync push --on yours")
-    shell.sql("UPDATE carriers SET name = 'x' WHERE carrier = 'UA'")
-    moved = [line for line in lines(shell.good("%turso_sync pull")) if line.startswith("pull: ")]
+    served.good("%turso_sync connect yours.db {url} --as yours --whole")
+    served.good("%turso_sync connect mine.db {url} --as mine --whole")
+    served.sql("UPDATE flights SET delay = 1", "--on yours")
+    served.good("%turso_sync push --on yours")
+    served.sql("UPDATE carriers SET name = 'x' WHERE carrier = 'UA'")
+    moved = [line for line in lines(served.good("%turso_sync pull")) if line.startswith("pull: ")]
     assert any(line.startswith("pull: replaying local changes · ") for line in moved)
     assert any(line.startswith("pull: putting it in force · ") for line in moved)
     last = moved[-1]
@@ -93,12 +92,11 @@ def test_a_long_pull_says_what_it_is_doing(shell, embedded, flights_file, hurrie
     assert "in force" not in last
 
 
-def test_a_long_push_says_how_much_was_sent(shell, flights_url, hurried):
+def test_a_long_push_says_how_much_was_sent(served, hurried):
     """The line grows with what leaves this machine."""
-    shell.names["url"] = flights_url
-    shell.good("%turso_sync connect mine.db {url} --whole")
-    shell.sql("CREATE TABLE wide AS SELECT hex(randomblob(100000)) AS x FROM flights LIMIT 20")
-    ran = shell.good("%turso_sync push")
+    served.good("%turso_sync connect mine.db {url} --whole")
+    served.sql("CREATE TABLE wide AS SELECT hex(randomblob(100000)) AS x FROM flights LIMIT 20")
+    ran = served.good("%turso_sync push")
     moved = [line for line in lines(ran) if line.startswith("push: ") and "uploaded " in line]
     assert len(moved) > 5
     assert " MB" in moved[-2]

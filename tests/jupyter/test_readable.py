@@ -14,19 +14,18 @@ SHOWN = {
 
 
 @pytest.fixture
-def both(shell, embedded, flights_file):
+def both(served):
     """Give two connections whose users changed the same row and others; ``mine`` is in use."""
-    shell.names["url"] = embedded(flights_file).url
-    shell.good("%turso_sync connect theirs.db {url} --as theirs")
-    shell.good("%turso_sync connect mine.db {url} --as mine")
-    shell.sql("UPDATE carriers SET name = 'Theirs' WHERE carrier = 'UA'", "--on theirs")
-    shell.good("%turso_sync push --on theirs")
-    shell.sql(
+    served.good("%turso_sync connect theirs.db {url} --as theirs")
+    served.good("%turso_sync connect mine.db {url} --as mine")
+    served.sql("UPDATE carriers SET name = 'Theirs' WHERE carrier = 'UA'", "--on theirs")
+    served.good("%turso_sync push --on theirs")
+    served.sql(
         "UPDATE carriers SET name = 'United, Inc.' WHERE carrier = 'UA';"
         "INSERT INTO carriers VALUES('B7', 'New'); DELETE FROM carriers WHERE carrier = 'B7';"
         "INSERT INTO carriers VALUES('B7', 'New'); CREATE TABLE more(x)"
     )
-    return shell
+    return served
 
 
 @pytest.mark.parametrize("line", SHOWN)
