@@ -24,11 +24,16 @@ from turso_sync_nb.remote.http import HttpRemote
 
 PROFILE_PAIRS: Final = 5
 PROFILE_LIMIT: Final = 1.0
+"""Of the time that pandas takes for its description: the median of the pairs."""
+
 DIFF_REQUESTS_MAX: Final = 8
 DIFF_BYTES_MAX: Final = 500_000
+"""For one changed row, whatever the table's size."""
+
 MAP_BYTES: Final = 300 * 10**6
 CELLS: Final = 50
 CELL_LIMIT_S: Final = 0.005
+"""The median of so many empty cells, beside the map of a database of that size."""
 
 WITHOUT_ROWID: Final = f"""
 CREATE TABLE small (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO small VALUES (1, 'a'), (2, 'b');
