@@ -167,10 +167,10 @@ class World:
             getattr(self, f"_{step.kind}")(peer, chance)
         except world_faults.KilledError as killed:
             self._reborn(peer, killed.files)
-        except (tsn.ConflictError, tsn.ReplicaBusyError):
-            pass  # told; what must hold is looked at below and at the end
-        except (tsn.RemoteError, tsn.ProtocolError, tsn.ReplicaError) as error:
-            if self.wire.met.total() + self.faults.total() == struck and not self._is_disturbed:
+        except (tsn.RemoteError, tsn.ProtocolError, tsn.ReplicaError, tsn.ConflictError) as error:
+            may_always_come = isinstance(error, tsn.ConflictError | tsn.ReplicaBusyError)
+            failed = self.wire.met.total() + self.faults.total() > struck or self._is_disturbed
+            if not (may_always_come or failed):
                 raise WrongError(f"replica {peer.who} says though nothing failed: {error}") from error
         if not (self.wire.faults and peer.is_partial) and not (self._is_disturbed and peer.is_partial):
             peer.look()  # unless a read may need the network

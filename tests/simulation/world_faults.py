@@ -101,7 +101,8 @@ def stop(world: World, peer: Peer, chance: Random) -> None:
         if world.faults["stopped"] > pressed:
             raise WrongError(f"replica {peer.who} went on after Ctrl-C")
     except KeyboardInterrupt:
-        pass
+        if world.faults["stopped"] == pressed:  # by who runs the simulation
+            raise
     finally:
         sys.setprofile(None)
 
