@@ -40,14 +40,16 @@ DROPS = {
 THEIRS = ("INSERT INTO counted (id, name) VALUES (50, 'NEW')", "DELETE FROM counted WHERE id = 50")
 
 
-def all_alike(plain, *replicas: tsn.Connection) -> None:
-    """Compare rows and schema with those of plain SQLite; nothing waits."""
-    wanted = state(lambda ask: plain.execute(ask).fetchall())
+def held(db) -> dict[tuple[str, str], object]:
+    """Return rows and schema of a replica, or of plain SQLite."""
+    return state(lambda ask: db.execute(ask).fetchall())
+
+
+def pulled(*replicas: tsn.Connection) -> list[dict[tuple[str, str], object]]:
+    """Return what each holds after a pull."""
     for one in replicas:
         one.pull()
-        assert state(lambda ask, one=one: one.execute(ask).fetchall()) == wanted
-        assert one.changes().empty
-        assert one.conflicts().empty
+    return [held(one) for one in replicas]
 
 
 @pytest.mark.parametrize("meanwhile", ["", "a pull", "pulls in between", "pushes", "a digest"])
@@ -81,7 +83,8 @@ def test_what_triggers_stamped_is_dropped(remote_server, tmp_path, monkeypatch, 
         for sql, kind in product(DROPS[name], STAMPS):
             plain.execute(sql.format(kind))
         mine.push()
-        all_alike(plain, mine, yours)
+        assert pulled(mine, yours) == [held(plain)] * 2
+        assert [(len(db.changes()), len(db.conflicts())) for db in (mine, yours)] == [(0, 0)] * 2
 
 
 T = "CREATE TABLE t (id INTEGER PRIMARY KEY, name)"
@@ -117,10 +120,7 @@ def test_what_goes_on_from_a_drop_waits_with_it(remote_server, tmp_path, name):
             db.execute("INSERT INTO t VALUES (9, 'NEW')")
         yours.push()
         mine.push()
-        wanted = state(lambda ask: plain.execute(ask).fetchall())
-        for db in (mine, yours):
-            db.pull()
-            assert state(lambda ask, db=db: db.execute(ask).fetchall()) == wanted
+        assert pulled(mine, yours) == [held(plain)] * 2
         waiting = mine.changes()
         assert set(waiting["state"]) == {"aside"}
         mine.execute("INSERT INTO t VALUES (10, 'later')")  # of the table that is there
@@ -130,7 +130,4 @@ def test_what_goes_on_from_a_drop_waits_with_it(remote_server, tmp_path, name):
                 db.execute("INSERT INTO t VALUES (11, 'newer')")
             news.push()
         mine.push()
-        wanted = state(lambda ask: plain.execute(ask).fetchall())
-        for db in (mine, yours):
-            db.pull()
-            assert state(lambda ask, db=db: db.execute(ask).fetchall()) == wanted
+        assert pulled(mine, yours) == [held(plain)] * 2

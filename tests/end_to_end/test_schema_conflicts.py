@@ -85,14 +85,22 @@ TWO = {
 }
 
 
-@pytest.mark.parametrize("case", TWO)
-def test_two_definitions_of_one_name_conflict(server, two: tuple[tsn.Connection, tsn.Connection], case):
-    """The later one is set aside with its reason, listed as SQL, and can be given up."""
+@pytest.fixture
+def clashing(two: tuple[tsn.Connection, tsn.Connection], case: str) -> tuple[tsn.Connection, tsn.Connection]:
+    """Two replicas that defined one name each in its way; that of the first was pushed."""
     mine, yours = two
-    first, second, name = TWO[case]
+    first, second, _ = TWO[case]
     run(mine, first)
     run(yours, second)
     mine.push()
+    return two
+
+
+@pytest.mark.parametrize("case", TWO)
+def test_two_definitions_of_one_name_conflict(server, clashing, case):
+    """The later one is set aside with its reason, listed as SQL, and can be given up."""
+    mine, yours = clashing
+    *_, name = TWO[case]
     yours.push()
     assert schema_conflicts(yours) == [name]
     conflict = yours.conflicts().iloc[-1]
@@ -112,13 +120,10 @@ WITHOUT_ROWS = ("index", "view", "trigger")
 
 
 @pytest.mark.parametrize("case", TWO)
-def test_a_side_is_chosen_where_both_defined_a_name(server, two: tuple[tsn.Connection, tsn.Connection], case):
+def test_a_side_is_chosen_where_both_defined_a_name(server, clashing, case):
     """Ours takes the place of theirs where that holds no rows; elsewhere it waits, or goes."""
-    mine, yours = two
-    first, second, name = TWO[case]
-    run(mine, first)
-    run(yours, second)
-    mine.push()
+    mine, yours = clashing
+    _, second, name = TWO[case]
     (clash,) = yours.review().schema_clashes
     assert (clash.name, clash.can_stay) == (name, case in WITHOUT_ROWS)
     yours.pull()

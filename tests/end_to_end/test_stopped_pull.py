@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +48,8 @@ def stop_at(code: CodeType, verb: Callable[[], Any]) -> None:
 
     sys.setprofile(stop)
     try:
-        verb()
-    except (KeyboardInterrupt, tsn.Error):
-        pass
+        with suppress(KeyboardInterrupt):
+            verb()
     finally:
         sys.setprofile(None)
 
