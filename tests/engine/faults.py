@@ -34,13 +34,13 @@ class FaultyRemote:
         self.asked.append(request)
         number = len(self.asked)
         with self.remote.pull_updates(request) as answer:
-            yield _Answer(answer.header, lambda: self.spoil(number, answer.pages()))
+            yield _Answer(answer.header, lambda *_: self.spoil(number, answer.pages()))
 
 
 @dataclass(frozen=True)
 class _Answer:
     header: Any
-    pages: Callable[[], Iterator[Any]]
+    pages: Callable[..., Iterator[Any]]
     database: str = ""
 
 

@@ -236,12 +236,12 @@ from turso_sync_nb.storage.pages.page_store import PageStore
 put = PageStore.put
 def slow(self, pages):
     def told():
-        for number, page in enumerate(pages):
-            if number == int(sys.argv[3]):
+        for first, data in pages:
+            if first <= int(sys.argv[3]) < first + len(data) // 4096:
                 self.flush() if sys.argv[4] == "flushed" else None
                 print("here", flush=True)
                 sys.stdin.readline()
-            yield page
+            yield first, data
     return put(self, told())
 PageStore.put = slow
 tsn.connect(sys.argv[1], sys.argv[2])

@@ -39,13 +39,16 @@ def mvcc_page() -> bytes:
     return b"SQLite format 3\0" + b"\x10\x00\xff\xff" + bytes(4076)
 
 
-def outcome(body: bytes, cuts: list[int], *, check_bounds: bool = True):
+def outcome(body: bytes, cuts: list[int], *, check_bounds: bool = True, together_max: int = 1):
     """Return header, pages and error text of ``body`` fed in pieces that end at ``cuts``."""
     decoder = PullDecoder(check_bounds=check_bounds)
+    decoder.together_max = together_max
     pages = []
     try:
         for start, end in pairwise([0, *cuts, len(body)]):
-            pages.extend(decoder.feed(body[start:end]))
+            for first, data in decoder.feed(body[start:end]):
+                assert len(data) <= together_max * 4096
+                pages += [(first + at // 4096, data[at : at + 4096]) for at in range(0, len(data), 4096)]
         decoder.finish()
     except ProtocolError as error:
         if not error.hint:
@@ -131,6 +134,7 @@ def test_good_answer(name):
     body, expected_header, pages = GOOD[name]
     for cuts in chunkings(body):
         assert outcome(body, cuts) == (expected_header, pages, None)
+        assert outcome(body, cuts, together_max=31) == (expected_header, pages, None)
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -141,6 +145,44 @@ def test_bad_answer(name):
     assert words in whole[2]
     for cuts in chunkings(body):
         assert outcome(body, cuts) == whole
+        assert outcome(body, cuts, together_max=31) == whole
+
+
+RUNS = {
+    "one after another": range(1, 300),
+    "with gaps": [*range(120, 140), *range(141, 150), 151, *range(16_370, 16_400)],
+    "backwards": [*range(40, 0, -1)],
+    "all but one": [*range(1, 20), *range(21, 60), 20],
+    "one twice": [*range(5, 10), *range(1, 6)],
+    "past the end": range(19_990, 20_010),
+}
+"""Page ids in the order in which they come, of a database of 20,000 pages."""
+
+
+@pytest.mark.parametrize("strange", [None, 2, 9])
+@pytest.mark.parametrize("name", RUNS)
+def test_pages_that_come_together_are_those_that_come_alone(name, strange) -> None:
+    """The same pages in the same order, and the same error; one message may be written in another order."""
+    messages = [page_message(at, page(at % 255)) for at in RUNS[name]]
+    if strange is not None:
+        at = RUNS[name][strange - 1]
+        messages[strange - 1] = delimit(b"\x12\x80\x20" + page(3) + b"\x08" + encode_varint(at))
+    body = header(db_size=20_000) + b"".join(messages)
+    alone = outcome(body, [])
+    for cuts in ([], [len(body) // 2], list(range(9973, len(body), 9973))):
+        for together_max in (2, 31, 1000):
+            assert outcome(body, cuts, together_max=together_max) == alone
+
+
+def test_pages_that_follow_each_other_come_together() -> None:
+    """In items that end where the lowest digit of the page id does."""
+    decoder = PullDecoder()
+    decoder.together_max = 31
+    body = header(db_size=200) + b"".join(page_message(at, page(at)) for at in range(200))
+    items = [(first, len(data) // 4096) for first, data in decoder.feed(body)]
+    assert items == [
+        (0, 1), (1, 31), (32, 31), (63, 31), (94, 31), (125, 3), (128, 31), (159, 31), (190, 10),
+    ]  # fmt: skip
 
 
 def test_byte_by_byte():
@@ -166,7 +208,7 @@ def bodies(draw):
 def test_any_bytes_in_any_chunking(body, data):
     """Whatever the bytes, only ProtocolError escapes, and how they were cut changes nothing."""
     cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=6)))
-    assert outcome(body, cuts) == outcome(body, [])
+    assert outcome(body, cuts) == outcome(body, []) == outcome(body, cuts, together_max=31)
 
 
 @given(st.integers(0, PAGES_MAX - 1), st.integers(0, 254).map(page))  # 255 in page 0 means MVCC

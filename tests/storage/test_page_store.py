@@ -67,20 +67,30 @@ def test_put_and_read(people_pages, folder) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    puts=st.lists(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 3)), max_size=12), max_size=6),
+    puts=st.lists(
+        st.lists(st.tuples(st.integers(1, 9), st.integers(0, 3), st.integers(1, 4)), max_size=12), max_size=6
+    ),
     local=st.sets(st.integers(1, 9)),
 )
 def test_present_page_is_never_overwritten(puts, local, tmp_path_factory) -> None:
-    """Whatever is put and however often, a page keeps what it got first; a local-only page is not touched."""
+    """Whatever is put and however often, a page keeps what it got first; a local-only page is not touched.
+
+    Up to four pages come together.
+    """
     store = PageStore.create(ReplicaFolder.open_or_create(tmp_path_factory.mktemp("r")), 10)
     first: dict[int, bytes] = {}
     for page in local:
         store.wrote_locally(page)
         first[page] = bytes(PAGE)
     for pages in puts:
-        store.put((page, content(page, version)) for page, version in pages)
-        for page, version in pages:
-            first.setdefault(page, content(page, version))
+        items = [
+            (page, [content(at, version) for at in range(page, min(page + count, 10))])
+            for page, version, count in pages
+        ]
+        store.put((page, b"".join(together)) for page, together in items)
+        for page, together in items:
+            for at, data in enumerate(together, page):
+                first.setdefault(at, data)
     assert {page: store.read(page) for page in first} == first
     assert set(store.page_map.absent()) == set(range(10)) - set(first)
     store.close()
@@ -141,11 +151,36 @@ def test_nonsense_is_not_written(page, data, says, folder, store) -> None:
     assert on_disk(folder) == {1}
 
 
+@pytest.mark.parametrize(
+    ("first", "data", "says"),
+    [
+        (9, bytes(2 * PAGE), "write page 10: the database has 10 pages"),
+        (2**32, bytes(3 * PAGE), "write page 4294967296"),
+        (-1, bytes(2 * PAGE), "write page -1"),
+        (0, bytes(2 * PAGE), "not the first page of a SQLite database"),
+        (3, bytes(2 * PAGE + 1), "write page 3: remote sent 8193 bytes"),
+    ],
+)
+def test_nonsense_together_is_not_written(first, data, says, folder, store) -> None:
+    """Of pages that come together none is written if one cannot be of this database."""
+    with pytest.raises(ProtocolError, match=says):
+        store.put([(1, content(1)), (first, data)])
+    assert store.page_map.resident == BitMap([1])
+    store.close()
+    assert folder.main.read_bytes() == bytes(PAGE) + content(1) + bytes(8 * PAGE)
+
+
 @pytest.mark.parametrize("mode", [b"\1\1", b"\2\2"])
 def test_page_0_says_wal(mode, store) -> None:
     """Page 0 is stored saying WAL, whatever journal the remote has, and unchanged but for that."""
     store.put([(0, head(slice(18, 20), mode))])
     assert store.read(0) == head(slice(18, 20), b"\2\2")
+
+
+def test_page_0_says_wal_when_others_come_with_it(store) -> None:
+    """Those are as they came."""
+    assert store.put([(0, head(slice(18, 20), b"\1\1") + content(1) + content(2))]) == 3
+    assert [store.read(page) for page in range(3)] == [head(slice(18, 20), b"\2\2"), content(1), content(2)]
 
 
 @pytest.mark.parametrize("error", [OSError("network"), KeyboardInterrupt(), ProtocolError("bad")])

@@ -31,7 +31,7 @@ from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.storage.files.metadata import save_metadata
 from turso_sync_nb.storage.files.write_behind import write_behind
 from turso_sync_nb.storage.pages.page_map import PageMap
-from turso_sync_nb.storage.pages.page_store import BATCH_PAGES_MAX, PageStore, forget_pages
+from turso_sync_nb.storage.pages.page_store import WRITE_PAGES_MAX, PageStore, forget_pages
 from turso_sync_nb.storage.prefetch.schema_pages import schema_pages
 from turso_sync_nb.storage.vfs.view_vfs import ViewVFS
 from turso_sync_nb.units import PAGE_SIZE, format_size, pages_of_bytes
@@ -141,7 +141,7 @@ class _Run:
                 if plan.kind == "query":
                     self._receive_query(answer, store)
                 else:
-                    self._receive(answer, store, self._asked(metadata))
+                    self._receive(answer.pages(WRITE_PAGES_MAX), store, self._asked(metadata))
             except BaseException:
                 _leave(store)
                 raise
@@ -172,10 +172,10 @@ class _Run:
             pages = min(pages, pages_of_bytes(plan.length))
         return BitMap(range(pages))
 
-    def _receive(self, answer: PullAnswer, store: PageStore, asked: BitMap) -> None:
+    def _receive(self, arriving: Iterator[Page], store: PageStore, asked: BitMap) -> None:
         """Take the first answer; one that breaks half way is completed afterwards."""
         with suppress(RemoteFailedError):  # what is missing is asked for again in _complete
-            self._put(store, take(answer, asked))
+            self._put(store, take(arriving, asked))
 
     def _put(self, store: PageStore, pages: Iterator[Page]) -> None:
         """Take ``pages``, made durable now and then; the disk writes while they come."""
@@ -184,7 +184,7 @@ class _Run:
 
     def _receive_query(self, answer: PullAnswer, store: PageStore) -> None:
         """Take what the remote says the query touches, up to a limit."""
-        self._receive(_Limited(answer), store, BitMap(range(store.page_map.db_pages)))
+        self._receive(_limited(answer), store, BitMap(range(store.page_map.db_pages)))
         arrived, total = len(store.page_map.resident), store.page_map.db_pages
         if arrived == total:
             self.note = f"the remote sent the whole database ({format_size(total * PAGE_SIZE)})"
@@ -242,9 +242,9 @@ def _flushing(store: PageStore, pages: Iterator[Page]) -> Iterator[Page]:
     """Pass ``pages`` on, and now and then make durable what has arrived."""
     flushed_s = time.monotonic()
     with ended(pages):
-        for number, page in enumerate(pages):
+        for page in pages:
             yield page
-            if number % BATCH_PAGES_MAX == 0 and time.monotonic() - flushed_s > FLUSH_EVERY_S:
+            if time.monotonic() - flushed_s > FLUSH_EVERY_S:
                 store.flush()
                 flushed_s = time.monotonic()
 
@@ -257,18 +257,10 @@ def _leave(store: PageStore) -> None:
         store.close()
 
 
-class _Limited:
-    """An answer that ends after as many pages as a query's answer may have."""
-
-    def __init__(self, answer: PullAnswer) -> None:
-        self._answer = answer
-        self.header = answer.header
-        self.database = answer.database
-
-    def pages(self) -> Iterator[tuple[PageId, bytes]]:
-        """Yield the first pages of the answer."""
-        with ended(self._answer.pages()) as pages:
-            yield from islice(pages, QUERY_ANSWER_PAGES_MAX)
+def _limited(answer: PullAnswer) -> Iterator[Page]:
+    """Yield the first pages of ``answer``, as many as a query's answer may have."""
+    with ended(answer.pages()) as pages:
+        yield from islice(pages, QUERY_ANSWER_PAGES_MAX)
 
 
 def _parts(pages: BitMap, pages_per_part: int | None) -> Iterator[BitMap]:

@@ -21,7 +21,7 @@ from pyroaring import BitMap
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError, ReplicaError, RevisionGoneError
 from turso_sync_nb.generators import ended
 from turso_sync_nb.protocol.pull_updates import PullRequest
-from turso_sync_nb.units import LOCK_PAGE, PageId
+from turso_sync_nb.units import LOCK_PAGE, PageId, pages_of_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,7 +82,7 @@ def fetch_pages(remote: Remote, revision: str, wanted: BitMap, database: str = "
                 raise _gone(revision)
             check_revision(answer, revision)
             try:
-                yield from take(answer, missing)
+                yield from take(answer.pages(), missing)
             except RemoteFailedError:
                 attempts_left = FETCH_ATTEMPTS if len(missing) < before else attempts_left - 1
                 if not attempts_left:
@@ -109,18 +109,22 @@ def pages_at(remote: Remote, request: PullRequest) -> Iterator[PullAnswer]:
         yield answer
 
 
-def take(answer: PullAnswer, missing: BitMap) -> Iterator[Page]:
-    """Yield the answer's pages, striking each off ``missing``; refuse one that is not in it."""
-    with ended(answer.pages()) as pages:
-        for page_id, data in pages:
-            try:
-                missing.remove(page_id)
-            except KeyError:
+def take(arriving: Iterator[Page], missing: BitMap) -> Iterator[Page]:
+    """Yield an answer's pages, striking each off ``missing``; refuse one that is not in it.
+
+    Pages that come together go on together.
+    """
+    with ended(arriving) as pages:
+        for first, data in pages:
+            end = first + pages_of_bytes(len(data))
+            if missing.range_cardinality(first, end) < end - first:
+                strange = (BitMap(range(first, end)) - missing).min()
                 raise ProtocolError(
-                    f"read page {page_id}: the remote sent a page that was not asked for",
+                    f"read page {strange}: the remote sent a page that was not asked for",
                     hint="check that the address is a Turso sync server",
-                ) from None
-            yield page_id, data
+                )
+            missing.remove_range(first, end)
+            yield first, data
 
 
 def check_revision(answer: PullAnswer, revision: str) -> None:

@@ -55,8 +55,11 @@ class PullAnswer(Protocol):
     def database(self) -> str:
         """Return what the server calls the database; empty if it does not say."""
 
-    def pages(self) -> Iterator[tuple[PageId, bytes]]:
+    def pages(self, together_max: int = 1) -> Iterator[tuple[PageId, bytes]]:
         """Yield pages as they arrive, each at most once, in any order.
+
+        Up to ``together_max`` that follow each other may come as one item: the first one's id, and the
+        content of all.
 
         Raises:
             RemoteFailedError: the body ended too early; what was yielded is good.

@@ -66,6 +66,9 @@ _USUAL_PAGE: Final = re.compile(rb"[\x85-\x88]\x20\x08([\x80-\xff]{0,3}[\x00-\x7
 _USUAL_LENGTH: Final = 0x84
 """The lower half of the message's length, without the digits of the page id."""
 
+_DIGITS_AT: Final = 3
+"""The offset of the page id's lowest digit in such a message, its length included."""
+
 
 @dataclass(frozen=True)
 class PullRequest:
@@ -166,11 +169,15 @@ class PullDecoder:
     each id at most once. With ``check_bounds`` a page id past the header's ``db_pages`` is refused; a
     caller that asks for an older revision of a database that may have shrunk turns that off.
 
+    With ``together_max`` above 1, pages that follow each other on the wire and by their ids come as one
+    item, at most so many: the first one's id, and the content of all.
+
     After an error the decoder stays where the error is: feeding it again raises it again.
     """
 
     def __init__(self, *, check_bounds: bool = True) -> None:
         self.header: PullHeader | None = None
+        self.together_max = 1
         self._check_bounds = check_bounds
         self._inbox = Inbox()
         self._reader: PageReader = RawReader()
@@ -232,10 +239,37 @@ class PullDecoder:
                 return
             if not 0 < page_id < limit or page_id in seen:
                 return
-            seen.add(page_id)
-            inbox.skip(end)
-            yield PageId(page_id), data[begin:end]
+            count = self._follow_each_other(data, at, end - at, page_id, limit)
+            seen.add_range(page_id, page_id + count)
+            if count > 1:
+                whole, step = memoryview(data), end - at
+                content = b"".join([whole[begin + n : end + n] for n in range(0, count * step, step)])
+                inbox.skip(at + count * step)
+                yield PageId(page_id), content
+            else:
+                inbox.skip(end)
+                yield PageId(page_id), data[begin:end]
             data, at = inbox.front()
+
+    def _follow_each_other(self, data: bytes, at: int, step: int, page_id: int, limit: int) -> int:
+        """Return how many pages from the one at ``at`` come together: ``step`` bytes for each message.
+
+        Their heads differ in the lowest digit of the page id alone, so they end where that digit does.
+        """
+        most = min(self.together_max, (len(data) - at) // step, limit - page_id, 128 - page_id % 128)
+        if most > 1 and self._seen.range_cardinality(page_id, page_id + most):
+            return 1
+        digit_at, begin = at + _DIGITS_AT, at + step - PAGE_SIZE
+        before, digit, after = data[at:digit_at], data[digit_at], data[digit_at + 1 : begin]
+        count = 1
+        while (
+            count < most
+            and data[digit_at + count * step] == digit + count
+            and data.startswith(before, at + count * step)
+            and data.startswith(after, digit_at + 1 + count * step)
+        ):
+            count += 1
+        return count
 
     def _decode_page(self, message: bytes) -> tuple[PageId, bytes]:
         try:

@@ -39,7 +39,7 @@ from turso_sync_nb.remote.answers import (
 )
 from turso_sync_nb.remote.compression import Compression
 from turso_sync_nb.remote.in_flight import EXTENSION, Calls
-from turso_sync_nb.remote.pull_response import PullResponse, closed, pages_of
+from turso_sync_nb.remote.pull_response import PullResponse, closed
 from turso_sync_nb.remote.redirect import redirected
 from turso_sync_nb.remote.resolve import Resolver
 from turso_sync_nb.remote.retry import RetryPolicy, retry_after_s
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from turso_sync_nb.protocol.pipeline import Request, Response, ResponseBody, SqlError
     from turso_sync_nb.protocol.pull_updates import PullRequest
     from turso_sync_nb.remote.in_flight import Call as CallInFlight
-    from turso_sync_nb.units import PageId
 
 REDIRECTS_MAX: Final = 3
 """Redirects that are followed in a row, so that a circle of them ends."""
@@ -271,9 +270,9 @@ class HttpRemote:
         def begin(response: httpx.Response) -> PullResponse:
             decoder = PullDecoder(check_bounds=not request.server_revision)
             chunks = self._chunks(response)
-            header, first = self._header_and_more(decoder, chunks, response)
+            header = self._header(decoder, chunks, response)
             named = response.headers.get(DATABASE_HEADER, "")[:DATABASE_NAME_MAX]
-            return PullResponse(header, pages_of(decoder, first, chunks), named)
+            return PullResponse(header, decoder, chunks, named)
 
         waits_s = (request.long_poll_timeout_ms or 0) / 1000
         call = _Call("/pull-updates", request.encode(), _PROTOBUF, repeatable=True, waits_s=waits_s)
@@ -424,18 +423,16 @@ class HttpRemote:
             raise web_page(self._shown(response))
         return body
 
-    def _header_and_more(
-        self, decoder: PullDecoder, chunks: Iterator[bytes], response: httpx.Response
-    ) -> tuple[PullHeader, Iterator[tuple[PageId, bytes]]]:
-        """Read until the header is here; return it and the pages that came with it."""
+    def _header(self, decoder: PullDecoder, chunks: Iterator[bytes], response: httpx.Response) -> PullHeader:
+        """Read until the header is here, and return it; pages that came with it stay in ``decoder``."""
         beginning = b""
         for chunk in chunks:
             beginning = beginning or chunk[:1]
             if beginning == b"<":
                 raise web_page(self._shown(response))
-            pages = decoder.feed(chunk)
+            decoder.feed(chunk)
             if decoder.header is not None:
-                return decoder.header, pages
+                return decoder.header
         decoder.finish()
         raise ProtocolError("read header: it did not arrive", hint="check the address")
 

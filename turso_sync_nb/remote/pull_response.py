@@ -21,20 +21,24 @@ class PullResponse:
     """
 
     def __init__(
-        self, header: PullHeader, pages: Generator[tuple[PageId, bytes], None, bool], database: str = ""
+        self, header: PullHeader, decoder: PullDecoder, chunks: Iterator[bytes], database: str = ""
     ) -> None:
         self.header = header
         self.database = database
-        self._pages = pages
+        self._decoder = decoder
+        self._pages = _pages_of(decoder, chunks)
 
-    def pages(self) -> Iterator[tuple[PageId, bytes]]:
-        """Yield the pages as they arrive; may be called once.
+    def pages(self, together_max: int = 1) -> Iterator[tuple[PageId, bytes]]:
+        """Yield the pages as they arrive, up to ``together_max`` that follow each other as one item.
+
+        May be called once.
 
         Raises:
             RemoteFailedError: the answer broke off; what was yielded is good.
             ProtocolError: it does not follow the protocol.
             UsageError: the ``with`` block has ended.
         """
+        self._decoder.together_max = together_max
         if not (yield from self._pages):
             raise closed()
 
@@ -43,12 +47,10 @@ class PullResponse:
         self._pages.close()
 
 
-def pages_of(
-    decoder: PullDecoder, first: Iterator[tuple[PageId, bytes]], chunks: Iterator[bytes]
-) -> Generator[tuple[PageId, bytes], None, bool]:
+def _pages_of(decoder: PullDecoder, chunks: Iterator[bytes]) -> Generator[tuple[PageId, bytes], None, bool]:
     """Yield the pages of an answer as they arrive, and return true: all of them came."""
     with ended(chunks):
-        yield from first
+        yield from decoder.feed(b"")  # those that came with the header
         for chunk in chunks:
             yield from decoder.feed(chunk)
     try:

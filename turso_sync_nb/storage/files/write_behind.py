@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PAUSE_S: Final = 0.05
+PAUSE_S: Final = 0.01
 """Seconds between two syncs: nothing is written behind for what arrives sooner."""
 
 

@@ -156,6 +156,7 @@ class PageStore:
     def put(self, pages: Iterable[tuple[PageId, bytes]]) -> int:
         """Write ``pages`` as they come and return how many; one that is not absent is passed over.
 
+        Pages that follow each other may come as one item: the first one's id, and the content of all.
         What came before an error of the iterable, or of the disk, stays and is known. A generator is closed
         in any case: a traceback that someone keeps would keep its request open.
 
@@ -171,28 +172,50 @@ class PageStore:
         with ended(pages):
             try:
                 for page_id, data in pages:
+                    if len(data) > PAGE_SIZE and not len(data) % PAGE_SIZE:
+                        earlier, batch = batch, {}
+                        written += self._write_batch(earlier, base_image)
+                        written += self._write_run(page_id, data, base_image)
+                        continue
                     batch.setdefault(page_id, admitted(page_id, data, self.page_map.db_pages))
                     if len(batch) == BATCH_PAGES_MAX:
                         full, batch = batch, {}
-                        written += self._write(full, base_image)
+                        written += self._write_batch(full, base_image)
             finally:
-                written += self._write(batch, base_image)
+                written += self._write_batch(batch, base_image)
         return written
 
-    def _write(self, batch: dict[PageId, bytes], base_image: int) -> int:
+    def _write_batch(self, batch: dict[PageId, bytes], base_image: int) -> int:
+        def content(first: int, end: int) -> bytes:
+            return b"".join(batch[PageId(page)] for page in range(first, end))
+
+        return self._write(BitMap(batch), content, base_image)
+
+    def _write_run(self, run_first: PageId, data: bytes, base_image: int) -> int:
+        run_end, db_pages = run_first + len(data) // PAGE_SIZE, self.page_map.db_pages
+        begin = admitted(run_first, data[:PAGE_SIZE], db_pages)
+        admitted(PageId(run_end - 1), data[-PAGE_SIZE:], db_pages)
+        if run_first == 0:
+            data = begin + data[PAGE_SIZE:]
+
+        def content(first: int, end: int) -> bytes:
+            return data[(first - run_first) * PAGE_SIZE : (end - run_first) * PAGE_SIZE]
+
+        return self._write(BitMap(range(run_first, run_end)), content, base_image)
+
+    def _write(self, pages: BitMap, content: Callable[[int, int], bytes], base_image: int) -> int:
         with self._lock:
             self.refuse_halted()
             if base_image != self._base_images:
                 raise ReplicaError(
-                    f"write {len(batch)} pages: a pull moved this replica on while they were fetched",
+                    f"write {len(pages)} pages: a pull moved this replica on while they were fetched",
                     hint="try again",
                 )
-            absent = self.page_map.absent_of(BitMap(batch))
+            absent = self.page_map.absent_of(pages)
             written = len(absent)
             for first, end in runs(absent, WRITE_PAGES_MAX):
-                data = b"".join(batch[PageId(page)] for page in range(first, end))
                 with self._explained("write"):
-                    self._file.xWrite(data, first * PAGE_SIZE)
+                    self._file.xWrite(content(first, end), first * PAGE_SIZE)
                 self._unflushed += end - first
                 self.pages_put += end - first
                 self.page_map.add_resident(first, end)
