@@ -29,6 +29,9 @@ VIEW: Final = "application/vnd.jupyter.widget-view+json"
 HEIGHT: Final = 12_000
 """Of the page: a widget out of sight is not drawn."""
 
+SEEN_AFTER_MS: Final = 300
+"""After which a widget is there."""
+
 PICTURED: Final = ("page_map", "dashboard")
 """Widgets of the fourth notebook."""
 
@@ -39,25 +42,30 @@ def keep_outputs(notebook: Notebook, path: Path) -> None:
     """Run a notebook from top to bottom and write its outputs into it; the rest of it stays as it is."""
     notebook.page.set_viewport_size({"width": 1200, "height": HEIGHT})
     notebook.open(path.name)
-    last = "w.content.activeCellIndex = w.content.widgets.length - 1"
-    notebook.wait(f"({last}, true)")
-    notebook.command("notebook:run-all-above")
-    notebook.wait("w.sessionContext.session.kernel.status === 'idle'")
+    kept = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call] # it has no types
+    *above, last = range(len(kept.cells))
+    for cell in above:  # one after another, as a reader runs them: widgets see what comes after them
+        run_cell(notebook, cell)
     if path.name.startswith("04"):
         for name in PICTURED:
             picture(notebook, name)
     notebook.page.wait_for_timeout(1000)  # snapshots follow what came last
-    notebook.wait(f"({last}, true)")
-    notebook.command("notebook:run-cell")
-    notebook.wait("w.sessionContext.session.kernel.status === 'idle'")
-    ran = nbformat.read(notebook.save(), as_version=4)  # type: ignore[no-untyped-call] # it has no types
-    kept = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call] # as above
+    run_cell(notebook, last)
+    ran = nbformat.read(notebook.save(), as_version=4)  # type: ignore[no-untyped-call] # as above
     for cell, shown in zip(kept.cells, ran.cells, strict=True):
         if cell.cell_type == "code":
             cell.outputs = [each for each in shown.outputs if VIEW not in each.get("data", {})]
             cell.execution_count = shown.execution_count
     nbformat.write(kept, path)  # type: ignore[no-untyped-call] # as above
     print(f"{path.name}: {path.stat().st_size:,} bytes")
+
+
+def run_cell(notebook: Notebook, cell: int) -> None:
+    """Run one cell, wait for its end, and for what it shows."""
+    notebook.wait(f"(w.content.activeCellIndex = {cell}, true)")
+    notebook.command("notebook:run-cell")
+    notebook.wait("w.sessionContext.session.kernel.status === 'idle'")
+    notebook.page.wait_for_timeout(SEEN_AFTER_MS)
 
 
 def picture(notebook: Notebook, name: str) -> None:

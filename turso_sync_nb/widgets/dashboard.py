@@ -39,6 +39,13 @@ TABLES_SHOWN: Final = 8
 TOGETHER_S: Final = 0.25
 """Pages that arrive within this time of each other's first are one bar."""
 
+AGO: Final = "{ago}"
+"""Stands in a view's sentence for the time since the last pull, which goes on while nothing is sent."""
+
+
+def _clock(unix_time: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(unix_time))
+
 
 class Dashboard(RemoteNewsWidget):
     """Shows the figures of a replica, and pulls, pushes, syncs and checkpoints it."""
@@ -89,7 +96,7 @@ class Dashboard(RemoteNewsWidget):
         """Return the figures of this moment."""
         return {
             "type": "figures",
-            "sentence": self.sentence(),
+            "sentence": self.sentence(lambda _pulled: AGO),
             "figures": {**asdict(self._stats()), "conflicts": self._conflicts},
             "on_their_way": self.replica.databases.pages_in_flight,
             "arrivals": list(self._arrivals),
@@ -122,12 +129,15 @@ class Dashboard(RemoteNewsWidget):
         ]
         return said + table(("table", "size", "here"), rows)
 
-    def sentence(self) -> str:
-        """Return how things stand in one line: ``"Up to date · 2 changes wait · 37 % here · listening"``."""
+    def sentence(self, at: Callable[[float], str] = _clock) -> str:
+        """Return how things stand in one line: ``"Up to date · 2 changes wait · 37 % here · listening"``.
+
+        ``at`` gives the text of the last pull's time.
+        """
         stats = self._stats()
         _, silent_since = self.db.remote_answered
         offline = silent_since and f"Offline since {_clock(silent_since)}"
-        parts = [offline or _REMOTE.get(self.remote_status.kind) or _since(stats.last_pull_unix_time)]
+        parts = [offline or _REMOTE.get(self.remote_status.kind) or _since(stats.last_pull_unix_time, at)]
         changes, conflicts = stats.cdc_operations, self._conflicts
         waiting = f"{count_of(changes, 'change')} {'waits' if changes == 1 else 'wait'}"
         parts.append(waiting if changes else "nothing waits")
@@ -176,14 +186,10 @@ _REMOTE: Final = {"nothing": "Up to date", "news": "New data on the remote", "aw
 """Begin the sentence by what is known of the remote; nothing is while nobody listens."""
 
 
-def _since(last_pull_unix_time: int | None) -> str:
+def _since(last_pull_unix_time: int | None, at: Callable[[float], str]) -> str:
     if not last_pull_unix_time:
         return "Not pulled yet"
-    return f"Pulled {_clock(last_pull_unix_time)}"
-
-
-def _clock(unix_time: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(unix_time))
+    return f"Pulled {at(last_pull_unix_time)}"
 
 
 def _pull(db: Connection) -> str:

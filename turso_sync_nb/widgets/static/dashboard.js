@@ -1,7 +1,7 @@
 // The dashboard: figures, buttons, a timeline of pages that arrived and the same as a table.
 
 import { button, count, dim, group, h, headOf, number, tableOf } from "./elements.js";
-import { moment, percent, shareBar, size } from "./figures.js";
+import { ago, moment, percent, shareBar, size } from "./figures.js";
 import { remoteLine } from "./remote.js";
 import { connect } from "./view.js";
 
@@ -17,8 +17,8 @@ const FIGURES = [
   ["cdc_operations", "changes waiting", (now) => number(now.cdc_operations)],
   ["conflicts", "conflicts", (now) => number(now.conflicts)],
   ["pages_resident", "here", (now) => `${percent(now.pages_resident, now.pages_total)} of ${size(now.pages_total * PAGE_SIZE)}`],
-  ["last_pull_unix_time", "last pull", (now) => moment(now.last_pull_unix_time)],
-  ["last_push_unix_time", "last push", (now) => moment(now.last_push_unix_time)],
+  ["last_pull_unix_time", "last pull", (now) => ago(now.last_pull_unix_time), (now) => moment(now.last_pull_unix_time)],
+  ["last_push_unix_time", "last push", (now) => ago(now.last_push_unix_time), (now) => moment(now.last_push_unix_time)],
 ];
 const DETAILS = [
   ["on_their_way", "on the way", (now) => size(now.on_their_way * PAGE_SIZE)],
@@ -32,6 +32,7 @@ const DETAILS = [
 ];
 const PAGE_SIZE = 4096;  // bytes
 const LISTED = 8;  // arrivals in the table
+const AGED_MS = 20000;  // after which a text such as "2 minutes ago" is looked at
 const HEIGHT = 60;  // pixels of the highest bar
 
 function render({ model, el }) {
@@ -44,10 +45,10 @@ function render({ model, el }) {
   const buttons = [...verbs, tidy];
   const sentence = h("div", { class: "tsn-sentence", role: "status" });
   const summary = h("div", { class: "tsn-summary" });
-  const shown = [];  // [value's element, what gives its text]
-  const list = (figures) => h("dl", { class: "tsn-figures" }, ...figures.map(([name, label, text]) => {
+  const shown = [];  // [value's element, what gives its text, what gives its title]
+  const list = (figures) => h("dl", { class: "tsn-figures" }, ...figures.map(([name, label, text, title = () => ""]) => {
     const value = h("dd");
-    shown.push([value, text]);
+    shown.push([value, text, title]);
     return h("div", {}, h("dt", { title: name }, label), value);
   }));
   const figures = list(FIGURES);
@@ -62,7 +63,15 @@ function render({ model, el }) {
   el.append(sentence, summary, group("verbs", ...verbs), news.element, figures,
     h("div", { class: "tsn-beside" }, byTable, timeline, table), details, foot.element);
 
-  let waits = 0, remoteUrl = null;
+  let waits = 0, remoteUrl = null, now = null, said = "";
+
+  /** Write what time changes too. */
+  function write() {
+    if (!now) return;
+    sentence.textContent = said.replace("{ago}", ago(now.last_pull_unix_time));
+    for (const [value, textOf, titleOf] of shown) Object.assign(value, { textContent: textOf(now), title: titleOf(now) });
+  }
+  const aging = setInterval(write, AGED_MS);
 
   function status(message) {
     foot.status(message);
@@ -75,15 +84,15 @@ function render({ model, el }) {
   }
 
   function show({ sentence: text, figures, on_their_way, arrivals, tables, path, remote, busy }) {
-    const now = { ...figures, on_their_way };
+    now = { ...figures, on_their_way };
+    said = text;
     el.dataset.updates = ++updates;
     waits = figures.cdc_operations;
     remoteUrl = remote;
     if (busy !== undefined) status({ busy });
     enliven();
     summary.textContent = `${path} · ${remote ?? "no remote"}`;
-    sentence.textContent = text;
-    for (const [value, textOf] of shown) value.textContent = textOf(now);
+    write();
     byTable.hidden = !tables.length;
     tableRows.replaceChildren(...tables.map(([name, here, total]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: "tsn-number" }, size(total)), h("td", {}, shareBar(here, total)))));
     const most = Math.max(...arrivals.map(([, pages]) => pages), 0);
@@ -99,7 +108,10 @@ function render({ model, el }) {
     listed.replaceChildren(...arrivals.slice(-LISTED).reverse().map((each) => h("tr", {}, ...told(each).map((text) => h("td", { class: "tsn-number" }, text)))));
   }
 
-  return close;
+  return () => {
+    clearInterval(aging);
+    close();
+  };
 }
 
 export default { render };

@@ -1,6 +1,6 @@
 // Times, sizes, shares and counts.
 
-import { h } from "./elements.js";
+import { count, h } from "./elements.js";
 
 /** The time of day, and the day if it is not today. */
 export function moment(unixTime) {
@@ -8,6 +8,16 @@ export function moment(unixTime) {
   const at = new Date(unixTime * 1000);
   const day = at.toDateString() === new Date().toDateString() ? "" : `${at.toLocaleDateString("sv")} `;
   return day + at.toLocaleTimeString("en-GB");
+}
+
+const AGES = [["day", 86400], ["hour", 3600], ["minute", 60]];
+
+/** How long ago a moment was, as `units.format_ago` says it. */
+export function ago(unixTime) {
+  if (unixTime === null) return "never";
+  const age = Date.now() / 1000 - unixTime;
+  const [name, length] = AGES.find(([, each]) => age >= each) ?? [];
+  return name ? `${count(Math.floor(age / length), name)} ago` : "just now";
 }
 
 export function size(bytes) {
