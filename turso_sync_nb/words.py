@@ -47,7 +47,9 @@ def count_of(count: int, noun: str) -> str:
 
 
 def waits_to_be_pushed(changes: int, what: str = "change") -> str:
-    """Return how many changes wait: ``"1 change waits to be pushed"``."""
+    """Return how many changes wait: ``"1 change waits to be pushed"``, ``"nothing waits to be pushed"``."""
+    if not changes:
+        return "nothing waits to be pushed"
     return f"{count_of(changes, what)} {'waits' if changes == 1 else 'wait'} to be pushed"
 
 

@@ -113,7 +113,7 @@ def test_changes_that_are_held_are_counted(served, tmp_path):
         other.execute("CREATE UNIQUE INDEX one_name ON carriers(name)")
         other.push()
     shell.sql("INSERT INTO carriers VALUES ('XX', 'United')")
-    assert findings(shell)["waiting"] == ("1 changes wait to be pushed", "")
+    assert findings(shell)["waiting"] == ("1 change waits to be pushed", "")
     shell.run("%turso_sync push")
     cause, remedy = findings(shell)["waiting"]
     assert "1 changes cannot be pushed" in cause

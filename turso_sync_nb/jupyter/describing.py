@@ -71,7 +71,7 @@ def tables(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     frame = schema_of.tables(_db(notebook, arguments))
     seen = plainly(frame.drop(columns="counted"))
     seen["rows"] = [
-        Figure(f"about {rows}") if rows and not counted else rows
+        Figure(f"about {int(rows):,}") if rows and not counted else rows
         for rows, counted in zip(seen["rows"], frame["counted"].fillna(value=True), strict=True)
     ]
     return notebook.shown(frame, seen=seen)

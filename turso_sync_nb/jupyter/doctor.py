@@ -20,6 +20,7 @@ from turso_sync_nb.errors import SyncError
 from turso_sync_nb.jupyter.places import shown_path
 from turso_sync_nb.units import format_size
 from turso_sync_nb.version import VERSION
+from turso_sync_nb.words import waits_to_be_pushed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -172,7 +173,7 @@ def waiting(patient: Patient) -> str:
             f"{len(held)} changes cannot be pushed as they are",
             "%turso_sync changes shows the reasons; skip N or retry N",
         )
-    return f"{len(changes)} changes wait to be pushed"
+    return waits_to_be_pushed(len(changes))
 
 
 def _connection(patient: Patient) -> Connection:

@@ -6,7 +6,9 @@ of its subject and put one ``Subcommand`` here. A result that is not None is wha
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.errors import UsageError
@@ -300,6 +302,9 @@ _ALL: Final = (
 )
 SUBCOMMANDS: Final = {subcommand.name: subcommand for subcommand in _ALL}
 
+_LINE_LENGTH: Final = 88
+"""Of help, in characters: a cell's output breaks longer ones amid a word."""
+
 _WIDTH: Final = max(map(len, SUBCOMMANDS))
 
 
@@ -322,16 +327,28 @@ def short_help() -> list[str]:
     return [
         "%turso_sync connect PATH [URL] --as NAME     open a replica",
         "%%turso_sync [-o NAME]                       run the SQL below it, get a DataFrame",
-        f"%turso_sync {' | '.join(name for name in SUBCOMMANDS if name != 'connect')}",
+        *_wrapped("also: ", ", ".join(name for name in SUBCOMMANDS if name != "connect")),
         "%turso_sync help SUBCOMMAND                  its options",
     ]
 
 
 def _overview() -> list[str]:
+    each_line = (
+        _wrapped(f"%turso_sync {each.name.ljust(_WIDTH)}  ", each.summary) for each in SUBCOMMANDS.values()
+    )
     return [
-        *(f"%turso_sync {each.name.ljust(_WIDTH)}  {each.summary}" for each in SUBCOMMANDS.values()),
-        f"{cells.CELL.usage}  run the SQL below it; :name takes the variable name",
+        *chain.from_iterable(each_line),
+        *_wrapped("%%turso_sync ", cells.CELL.usage.removeprefix("%%turso_sync ")),
+        "    run the SQL below it; :name takes the variable name",
     ]
+
+
+def _wrapped(begin: str, text: str) -> list[str]:
+    """Return lines of a text after ``begin``, further ones under its first word."""
+    indent = " " * len(begin)
+    return textwrap.wrap(
+        text, _LINE_LENGTH, initial_indent=begin, subsequent_indent=indent, break_on_hyphens=False
+    )
 
 
 def details(subcommand: Subcommand) -> list[str]:

@@ -96,7 +96,7 @@ def changes(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     frame = _db(notebook, arguments).changes()
     waiting = frame.loc[frame["state"].isin(["pending", "refused"])]
     transactions = count_of(waiting["transaction"].nunique(), "transaction")
-    note = f"{waits_to_be_pushed(len(waiting))} in {transactions}"
+    note = waits_to_be_pushed(len(waiting)) + (f" in {transactions}" if len(waiting) else "")
     return notebook.shown(frame, [note], changes_seen(frame))
 
 
@@ -131,7 +131,9 @@ def history(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
 def conflicts(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     """Return the conflicts seen so far."""
     frame = _db(notebook, arguments).conflicts()
-    return notebook.shown(frame, [count_of(len(frame), "conflict")], conflicts_seen(frame))
+    return notebook.shown(
+        frame, [count_of(len(frame), "conflict") if len(frame) else "no conflicts"], conflicts_seen(frame)
+    )
 
 
 def replay(notebook: Notebook, arguments: Arguments) -> None:
