@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import random
 import struct
+from contextlib import closing
 from typing import Any
 
+import apsw
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +19,15 @@ from turso_sync_nb.server import LocalServer
 VALUES = {
     "integers": [0, 1, -1, 2**63 - 1, -(2**63), 2**53 + 1],
     "floats": [0.0, -0.0, 1.5, 1e300, 5e-324, float("inf"), float("-inf"), 1e17, 0.1, 1.0],
+    "floats of 17 digits": [
+        *(2461374.5 + at / 997 for at in range(400)),
+        *(at / 997 for at in range(400)),
+        *(-math.exp(at) for at in range(-745, 709)),
+        *(9007199254740991.0 - at for at in range(50)),
+        1.7976931348623157e308,
+        2.2250738585072014e-308,
+        1.1125369292536007e-308,
+    ],
     "texts": ["", "a", "0", "1.0", "\0", "a\0b", "'\"`[]", "é😀\u2028", "x" * 100_000],
     "blobs": [b"", b"\0", b"\xff" * 10, bytes(range(256)), random.Random(1).randbytes(1 << 20)],
     "null": [None],
@@ -173,3 +185,66 @@ def test_text_that_is_not_utf8_is_refused_by_name_and_kept(two):
     mine.push(skip_refused=True)
     yours.pull()
     assert yours.execute("SELECT k FROM kv ORDER BY 1").fetchall() == [("fine",), ("x",)]
+
+
+GUARDED = {
+    "an update of it": "UPDATE v SET a = 0",
+    "a delete": "DELETE FROM v",
+    "a delete of rows without a key": "DELETE FROM w",
+    "a row that is replaced": "REPLACE INTO x (id, a, b) SELECT id + 1000, a, 1 FROM x",
+    "a row beside a trigger": "UPDATE y SET a = a + 1",
+    "a column that is dropped": "ALTER TABLE v DROP COLUMN a",
+    "a table that is dropped": "DROP TABLE v",
+    "a table without a key that is dropped": "DROP TABLE w",
+}
+"""Work that goes on the remote only if reals there are still what they were."""
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_reals_of_17_digits_are_found_as_they_were(remote_server, tmp_path, name):
+    """What is guarded by them goes through, and comes out on the other side as here."""
+    values = [(value,) for value in dict.fromkeys(VALUES["floats of 17 digits"])][::10]
+    schema = (
+        "CREATE TABLE v (id INTEGER PRIMARY KEY, a)",
+        "CREATE TABLE w (a)",
+        "CREATE TABLE x (id INTEGER PRIMARY KEY, a UNIQUE, b)",
+        "CREATE TABLE y (id INTEGER PRIMARY KEY, a)",
+        "CREATE TABLE log (a)",
+        "CREATE TRIGGER g AFTER UPDATE ON y BEGIN INSERT INTO log VALUES (old.a); END",
+        "CREATE TRIGGER h AFTER DELETE ON x BEGIN INSERT INTO log VALUES (old.a); END",
+    )
+    with closing(apsw.Connection(str(tmp_path / "source.db"))) as raw, raw:
+        for sql in schema:
+            raw.execute(sql)
+        for table in "vwxy":
+            raw.executemany(f"INSERT INTO {table} (a) VALUES (?)", values)
+    url = remote_server(tmp_path / "source.db").url
+    with (
+        closing(tsn.connect(tmp_path / "mine", url, isolation_level=None)) as mine,
+        closing(tsn.connect(tmp_path / "yours", url)) as yours,
+    ):
+        mine.execute(GUARDED[name])
+        mine.push()
+        yours.pull()
+        for table in ("v", "w", "x", "y", "log"):
+            found = "SELECT name FROM pragma_table_info(?)"
+            assert yours.execute(found, (table,)).fetchall() == mine.execute(found, (table,)).fetchall()
+            if mine.execute(found, (table,)).fetchall():
+                query = f"SELECT * FROM {table} ORDER BY rowid"
+                assert exact(yours, query) == exact(mine, query)
+
+
+def test_reals_of_a_transform_arrive_exactly(replica):
+    """The parameters of a statement of a transform's own, beside what only looks like a place for one."""
+
+    def rewritten(change):
+        sql = "INSERT INTO v (id, a, b) /* ? */ VALUES (?, ?, '?') -- ?"
+        return tsn.Rewrite(sql, change.new[:2])
+
+    mine, yours = replica("mine", transform=rewritten), replica("yours")
+    mine.execute("CREATE TABLE v (id INTEGER PRIMARY KEY, a, b)")
+    values = VALUES["floats of 17 digits"][:400]
+    mine.executemany("INSERT INTO v (a) VALUES (?)", [(value,) for value in values])
+    mine.push()
+    yours.pull()
+    assert exact(yours, "SELECT a, b FROM v ORDER BY id") == [(struct.pack("<d", one), "?") for one in values]

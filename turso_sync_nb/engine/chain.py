@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from turso_sync_nb.changes.names import BOOKKEEPING
+from turso_sync_nb.engine.exact_reals import exactly
 from turso_sync_nb.errors import ProtocolError
 from turso_sync_nb.protocol.pipeline import (
     And,
@@ -92,7 +93,8 @@ def _parts(stmts: Iterable[Sent]) -> Iterator[list[Sent]]:
     """Part ``stmts`` so that each part makes a body of about ``BODY_BYTES_MAX``; there is at least one."""
     part: list[Sent] = []
     size = 0
-    for one in stmts:
+    for stmt, of in stmts:
+        one = Sent(exactly(stmt), of)
         weight = _weight(one.stmt)
         if part and size + weight > BODY_BYTES_MAX:
             yield part

@@ -1,0 +1,82 @@
+"""Send real numbers so that each server reads the same ones.
+
+``tursodb`` 0.8.0-pre.4 reads a JSON number as its digits, rounded to a real, divided by a power of ten. Of
+reals with 16 or 17 digits it reads up to a third as a neighbour in the last bit. Such a real is sent as an
+integer, and the statement multiplies or divides it by powers of two, which is exact.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Final
+
+from turso_sync_nb.protocol.pipeline import Stmt
+
+if TYPE_CHECKING:
+    from turso_sync_nb.protocol.sql_value import SqlValue
+
+_EXACT_DIGITS: Final = 15
+"""Digits of which each integer is a real."""
+
+_EXACT_TENS: Final = 22
+"""The highest power of ten that is a real."""
+
+_MANTISSA_BITS: Final = 53
+_SHIFT_BITS_MAX: Final = 62
+"""The highest power of two that is an SQL integer."""
+
+_PLACE: Final = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/|\?\d*|[\w$]+|[:@]\w+""",
+    re.DOTALL,
+)
+"""A place for a value, or what may have the characters of one."""
+
+
+def exactly(stmt: Stmt) -> Stmt:
+    """Return ``stmt`` with its reals as each server reads them; as it is if a place is no plain ``?``."""
+    if stmt.sql is None or float not in map(type, stmt.args) or all(map(_is_read_exactly, stmt.args)):
+        return stmt
+    values = iter(stmt.args)
+    arguments: list[SqlValue] = []
+    sql: list[str] = []
+    end = places = 0
+    for found in _PLACE.finditer(stmt.sql):
+        text = found[0]
+        if text[0] in ":@$" or (text[0] == "?" and text != "?"):
+            return stmt
+        if text == "?" and (places := places + 1) <= len(stmt.args):
+            value = next(values)
+            factor = ""
+            if isinstance(value, float) and not _is_read_exactly(value):
+                factor, value = _parted(value)
+            arguments.append(value)
+            sql += [stmt.sql[end : found.start()], f"(CAST(? AS REAL){factor})" if factor else "?"]
+            end = found.end()
+    if places != len(stmt.args):
+        return stmt
+    return Stmt("".join([*sql, stmt.sql[end:]]), tuple(arguments), stmt.named_args, stmt.want_rows)
+
+
+def _is_read_exactly(value: SqlValue) -> bool:
+    """Return whether a value is no real, or one that a division of its digits gives."""
+    if not isinstance(value, float) or not math.isfinite(value):
+        return True
+    text, _, exponent = repr(value).partition("e")
+    whole, _, part = text.partition(".")
+    digits = whole + part
+    tens = int(exponent or 0) - len(part)
+    if exponent:
+        return len(digits.lstrip("-")) <= _EXACT_DIGITS and abs(tens) <= _EXACT_TENS
+    return float(int(digits)) / 10.0**-tens == value
+
+
+def _parted(value: float) -> tuple[str, int]:
+    """Return what a real's integer is multiplied or divided by, and the integer: no step of it rounds."""
+    mantissa, exponent = math.frexp(value)
+    integer, exponent = int(mantissa * 2**_MANTISSA_BITS), exponent - _MANTISSA_BITS
+    low_zeros = (integer & -integer).bit_length() - 1
+    integer, exponent = integer >> low_zeros, exponent + low_zeros
+    sign = "*" if exponent >= 0 else "/"
+    whole, rest = divmod(abs(exponent), _SHIFT_BITS_MAX)
+    return f" {sign} {2**_SHIFT_BITS_MAX}" * whole + f" {sign} {2**rest}", integer
