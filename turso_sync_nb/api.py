@@ -218,6 +218,13 @@ def holds_secret(url: str) -> bool:
     return address.holds_secret(url)
 
 
+def is_in_clear(url: str) -> bool:
+    """Return whether a token sent to ``url`` crosses a network unencrypted."""
+    from turso_sync_nb.remote import address
+
+    return address.is_in_clear(url)
+
+
 def _is_address(place: object) -> bool:
     return callable(place) or "://" in str(place)
 

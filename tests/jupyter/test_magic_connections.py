@@ -360,6 +360,16 @@ def test_a_token_on_the_line_is_warned_about_and_not_repeated(shell):
         assert "s3cret" not in ran.text + str(ran.error)
 
 
+def test_a_token_that_would_go_unencrypted_is_warned_about(shell, flights_url, monkeypatch):
+    """Over plain HTTP to another machine; not to this one, not over TLS, not without a token."""
+    warned = "warning: the token goes to this address unencrypted: use https:// or libsql://"
+    assert warned not in shell.run("%turso_sync connect a.db http://db.invalid:1").stderr
+    monkeypatch.setenv("TURSO_AUTH_TOKEN", "s3cret")
+    assert warned in shell.run("%turso_sync connect a.db http://db.invalid:1").stderr
+    for url in ("https://db.invalid:1", "libsql://db.invalid:1", flights_url):
+        assert warned not in shell.run(f"%turso_sync connect a.db {url}").stderr
+
+
 def test_frames_of_subcommands_are_dataframes(flights):
     """What a line returns can be worked with."""
     flights.good("found = %turso_sync tables")

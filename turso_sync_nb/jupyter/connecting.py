@@ -15,7 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.api import LOG, connect, holds_secret
+from turso_sync_nb.api import LOG, connect, holds_secret, is_in_clear
 from turso_sync_nb.errors import RemoteRefusedError, UsageError
 from turso_sync_nb.jupyter.arguments import Arguments, Option
 from turso_sync_nb.jupyter.configuration import load_settings
@@ -74,6 +74,8 @@ def connect_replica(notebook: Notebook, arguments: Arguments) -> None:
             f"the URL holds a token or password, which is now saved in this notebook; remove it and set "
             f"{VARIABLE}, or use --token-env"
         )
+    if url is not None and token is not None and is_in_clear(url):
+        notebook.warn("the token goes to this address unencrypted: use https:// or libsql://")
     lost = _close_former(notebook, name)
     started_s = time.monotonic()
     try:

@@ -76,6 +76,11 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+def is_in_clear(url: str) -> bool:
+    """Return whether what is sent to ``url`` crosses a network unencrypted."""
+    return urlsplit(url).scheme in ("http", "ws") and not is_loopback(url)
+
+
 def _names_a_secret(parameter: str) -> bool:
     return parameter.lower().replace("-", "").replace("_", "") in _SECRET_PARAMETERS
 
