@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from turso_sync_nb.changes import tape
-from turso_sync_nb.changes.ddl import Objects, is_into_any, put, schema_changes
+from turso_sync_nb.changes.ddl import Objects, put, schema_changes
 from turso_sync_nb.changes.definitions import dropped
 from turso_sync_nb.changes.made_columns import rows_to_drop
 from turso_sync_nb.changes.names import BOOKKEEPING, PREFIX, TAPE, folded, is_internal, quoted
@@ -19,6 +19,7 @@ from turso_sync_nb.changes.nested import Nested
 from turso_sync_nb.changes.schema import Schema, read_schema
 from turso_sync_nb.changes.soundness import Watched
 from turso_sync_nb.changes.sql_text import first_word, without_lead
+from turso_sync_nb.changes.staying import placed
 from turso_sync_nb.changes.tape_format import COLUMNS_MAX, Op
 from turso_sync_nb.changes.triggers import nested_triggers, plain_triggers, remove_triggers, voiding_trigger
 from turso_sync_nb.errors import NotSupportedError, UsageError
@@ -412,17 +413,10 @@ class Capture:
             )
         kept = self._schema.kept if self._schema else frozenset[str]()
         for change in schema_changes(sql, before, after, self._ignored, kept=kept, seen=seen):
-            if change.kind == "create" and is_into_any(change.now[0], self._ignored):
-                self.notes.append(
-                    f"trigger {change.name} writes to a table that is never pushed: it stays here, and what "
-                    "it does to other tables is pushed as changes of their rows"
-                )
-            if change.kind == "rename_table" and folded(change.to) in self._ignored and not change.ignored:
-                tape.ignore(self._raw, change.name)  # rebuilt: what it was made of is not pushed either
-                change = change.changed(ignored=True)  # noqa: PLW2901 - the same change, marked
-            if not change.ignored:
-                self._check_altered(change)
-            put(self._raw, change.changed(breaks=breaks))
+            here = placed(self._raw, change, self._ignored, self.notes.append)
+            if not here.ignored:
+                self._check_altered(here)
+            put(self._raw, here.changed(breaks=breaks))
         schema = self._ready()
         for name in schema.tables.keys() - known:
             if reason := _unfit(schema.tables[name]):

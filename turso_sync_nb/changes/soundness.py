@@ -101,7 +101,7 @@ def _lacks(raw: apsw.Connection, one: Definition, *, is_strict: bool) -> str:
     try:
         if one.type in ("view", "trigger"):
             with _texts_as_names(raw, on=not is_strict):
-                raw.execute(f"EXPLAIN {_use(raw, one)}", can_cache=False).close()
+                raw.execute(f"EXPLAIN {use_of(raw, one)}", can_cache=False).close()
         elif is_strict:
             _make_strictly(raw, one)
     except apsw.SQLError as error:
@@ -111,7 +111,7 @@ def _lacks(raw: apsw.Connection, one: Definition, *, is_strict: bool) -> str:
     return ""
 
 
-def _use(raw: apsw.Connection, one: Definition) -> str:
+def use_of(raw: apsw.Connection, one: Definition) -> str:
     """Return a statement that has SQLite compile ``one``."""
     if one.type == "view":
         return f"SELECT * FROM main.{quoted(one.name)}"
