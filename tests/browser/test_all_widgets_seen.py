@@ -89,7 +89,9 @@ def test_colours_follow_the_theme_after_they_were_drawn(shown):
 def test_watch_follows_a_commit(shown):
     """A commit in a cell is seen in the watched rows, and marked."""
     shown.run("%%turso_sync\nUPDATE person SET name = 'watched' WHERE id = 2")
-    shown.page.locator(".tsn-watch .tsn-new", has_text="watched").wait_for()
+    marked = shown.page.locator(".tsn-watch .tsn-new")
+    marked.filter(has_text="watched").wait_for()
+    assert [row.split("\t")[:3] for row in marked.all_inner_texts()] == [["new", "2", "watched"]]
 
 
 def test_a_widget_whose_kernel_is_gone_says_so(shown):
@@ -101,11 +103,13 @@ def test_a_widget_whose_kernel_is_gone_says_so(shown):
     page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
     for widget in WIDGETS:
         page.locator(f".tsn-{widget} .tsn-status", has_text=said).wait_for()
+    assert page.locator(".tsn-status", has_text=said).count() == len(WIDGETS)
     shown.run_all()
     page.get_by_text(said).first.wait_for(state="detached")
     page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     page.locator(".tsn-dashboard").get_by_role("button", name="Pull", exact=True).click()
     page.locator(".tsn-dashboard .tsn-status", has_text=said).wait_for()
+    assert page.locator(".tsn-status", has_text=said).count() == 1  # the others were not used
 
 
 def test_after_run_all_the_last_state_is_seen_and_saved(notebook, people):
