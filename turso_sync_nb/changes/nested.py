@@ -255,7 +255,7 @@ class Nested:
         now = self._now
         now.is_below = False
         now.passed_over.changed(shape.table, update.op, update.depth)
-        is_new = update.op == "INSERT" or (update.op == "UPDATE" and update.rowid != rowid)
+        is_new = update.op == "INSERT" or update.rowid != rowid
         now.events.append(_Event(now.next_id, shape, update.op, rowid, update.depth, old, differs, is_new))
         now.next_id += _IDS_PER_EVENT
 

@@ -6,7 +6,7 @@ exchanged back, and a view that both replaced would be in conflict with itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -71,5 +71,5 @@ def _replaces(run: Net) -> bool:
     return any(one is not None and run.before[key] not in (None, one) for key, one in run.after.items())
 
 
-def _key(one: Any) -> Key:
+def _key(one: Definition) -> Key:
     return one.type == "trigger", f"pragma {one.name}" if one.type == "pragma" else folded(one.name)

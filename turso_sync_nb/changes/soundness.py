@@ -115,12 +115,14 @@ def use_of(raw: apsw.Connection, one: Definition) -> str:
     """Return a statement that has SQLite compile ``one``."""
     if one.type == "view":
         return f"SELECT * FROM main.{quoted(one.name)}"
-    event = next(token.text for token in tokens(one.sql) if token.text in _EVENTS and not token.is_name)
-    query = "SELECT name FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0 LIMIT 1"
-    waited = list(tokens(one.sql))
-    at = next(at for at, token in enumerate(waited) if token.text == event and not token.is_name)
-    is_of = event == "update" and waited[at + 1].text == "of"
-    column = waited[at + 2].text if is_of else raw.execute(query, (one.table,)).get
+    words = list(tokens(one.sql))
+    at = next(at for at, token in enumerate(words) if token.text in _EVENTS and not token.is_name)
+    event = words[at].text
+    if event == "update" and words[at + 1].text == "of":
+        column = words[at + 2].text
+    else:
+        query = "SELECT name FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0 LIMIT 1"
+        column = raw.execute(query, (one.table,)).get
     return _EVENTS[event].format(quoted(one.table), quoted(str(column)))
 
 

@@ -342,8 +342,9 @@ def ignore(raw: apsw.Connection, table: str) -> None:
 
 
 def is_any_refused(raw: apsw.Connection) -> bool:
-    """Return whether a transaction is refused."""
-    return bool(raw.execute(f"SELECT EXISTS (SELECT 1 FROM {TRANSACTIONS} WHERE state = 'refused')").get)
+    """Return whether there is a tape, and a transaction on it is refused."""
+    query = f"SELECT EXISTS (SELECT 1 FROM {TRANSACTIONS} WHERE state = 'refused')"
+    return exists(raw) and bool(raw.execute(query).get)
 
 
 # What happens to it

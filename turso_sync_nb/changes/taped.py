@@ -73,13 +73,15 @@ class TapedChanges(Sequence["Change"]):
             return next(islice(self, range(len(self))[at], None))
         first, end, _ = at.indices(len(self))
         before = [one for one in self.count_of.schema if one.is_clean and one.at < first]
-        after, skip = (before[-1].change.id, first - before[-1].at - 1) if before else (self._after, first)
+        after, skip = self._after, self._skip + first
+        if before:
+            after, skip = before[-1].change.id, first - before[-1].at - 1
         part = Count()
         part.length = max(end - first, 0)
         part.schema = [
             one._replace(at=one.at - first) for one in self.count_of.schema if first <= one.at < end
         ]
-        return TapedChanges(self._read, after, part, skip if before else skip + self._skip)
+        return TapedChanges(self._read, after, part, skip)
 
 
 def schema_changes(changes: Sequence[Change]) -> list[tuple[int, SchemaChange]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.connection.frame_diff import ATTRIBUTE, FrameBaseline, RowEdit
-from turso_sync_nb.connection.frames import frame_of_rows, no_collecting, rows_frame, with_moments
+from turso_sync_nb.connection.frames import frame_of_rows, frame_with_dicts, no_collecting, with_moments
 from turso_sync_nb.connection.rows_now import rows_now
 from turso_sync_nb.connection.statements import shortened, split
 from turso_sync_nb.errors import ConflictError, Error, ProgrammingError, UsageError
@@ -126,7 +126,7 @@ class FrameEdits:
             for one, underneath in zip(edits, changed, strict=True)
         ]  # fmt: skip
         names = ("operation", "key", "old", "new", "changed")
-        return rows_frame(names, ("TEXT", None, None, None, None), rows)
+        return frame_with_dicts(names, ("TEXT", None, None, None, None), rows)
 
     def apply(
         self,

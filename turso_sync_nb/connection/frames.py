@@ -74,7 +74,7 @@ def frame_of_rows(
     return gathered.frame(columns, declared)
 
 
-def rows_frame(
+def frame_with_dicts(
     columns: Sequence[str], declared: Sequence[str | None], rows: Iterable[tuple[Any, ...]]
 ) -> pd.DataFrame:
     """Return ``rows``, of which some values are rows as dicts: those are shown in words."""

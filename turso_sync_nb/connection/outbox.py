@@ -8,7 +8,7 @@ from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.net import row_key
 from turso_sync_nb.changes.to_sql import differing
-from turso_sync_nb.connection.frames import frame_of_rows, rows_frame, utc
+from turso_sync_nb.connection.frames import frame_of_rows, frame_with_dicts, utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +38,7 @@ def changes_frame(transactions: Iterable[Transaction]) -> pd.DataFrame:
         for change in one.changes
     ]
     declared = ("INTEGER", "INTEGER", "TEXT", None, "TEXT", None, None, "TEXT", "TEXT")
-    return rows_frame(_CHANGES, declared, rows)
+    return frame_with_dicts(_CHANGES, declared, rows)
 
 
 def differences_frame(outgoing: Iterable[Change], incoming: Iterable[Change]) -> pd.DataFrame:
@@ -55,7 +55,7 @@ def differences_frame(outgoing: Iterable[Change], incoming: Iterable[Change]) ->
         for change in changes
         for table, key, operation, old, new in [_described(change)]
     ]
-    return rows_frame(_DIFFERENCES, ("TEXT", "TEXT", None, "TEXT", None, None, "BOOLEAN"), rows)
+    return frame_with_dicts(_DIFFERENCES, ("TEXT", "TEXT", None, "TEXT", None, None, "BOOLEAN"), rows)
 
 
 def pulled_frame(changes: Iterable[PulledChange]) -> pd.DataFrame:
@@ -78,7 +78,7 @@ def pulled_rows_frame(changes: Iterable[PulledChange], table: str | None) -> pd.
         for name, key, operation, old, new in [_described(one.change)]
         if table is None or folded(name) == folded(table)
     ]
-    return rows_frame(_PULLED_ROWS, ("TEXT", None, "TEXT", None, None, "BOOLEAN"), rows)
+    return frame_with_dicts(_PULLED_ROWS, ("TEXT", None, "TEXT", None, None, "BOOLEAN"), rows)
 
 
 def revisions_frame(changes: Iterable[Change]) -> pd.DataFrame:
@@ -88,7 +88,7 @@ def revisions_frame(changes: Iterable[Change]) -> pd.DataFrame:
         for change in changes
         for table, key, operation, old, new in [_described(change)]
     ]
-    return rows_frame(_PULLED_ROWS[:-1], ("TEXT", None, "TEXT", None, None), rows)
+    return frame_with_dicts(_PULLED_ROWS[:-1], ("TEXT", None, "TEXT", None, None), rows)
 
 
 def history_frame(metadata: Metadata) -> pd.DataFrame:
@@ -146,4 +146,4 @@ def conflicts_frame(conflicts: Iterable[Conflict]) -> pd.DataFrame:
         for one in conflicts
     ]  # fmt: skip
     declared = ("INTEGER", "TEXT", None, "TEXT", "TEXT", None, None, None, "TEXT", None)
-    return rows_frame(_CONFLICTS, declared, rows)
+    return frame_with_dicts(_CONFLICTS, declared, rows)

@@ -14,7 +14,7 @@ from turso_sync_nb.changes.model import RowChange, SchemaChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.net import row_key
 from turso_sync_nb.changes.to_sql import differing, key_of, same_value
-from turso_sync_nb.connection.frames import rows_frame
+from turso_sync_nb.connection.frames import frame_with_dicts
 from turso_sync_nb.errors import ConflictError, UsageError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Review:
             for row in self.rows for column in row.columns
         ]  # fmt: skip
         declared = ("TEXT", None, "TEXT", "TEXT", None, None, None, None, "BOOLEAN")
-        return rows_frame(_FRAME, declared, found)
+        return frame_with_dicts(_FRAME, declared, found)
 
 
 def reviewed(preview: PullPreview, sent: Iterable[Change], news: Iterable[Change]) -> list[ReviewedRow]:

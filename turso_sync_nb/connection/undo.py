@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from turso_sync_nb.changes.conflicts import Conflict
-    from turso_sync_nb.changes.model import Image, Transaction
+    from turso_sync_nb.changes.model import Image, TableSchema, Transaction
     from turso_sync_nb.connection.sql import SqlConnection
 
 _NAMED_MAX = 3
@@ -63,9 +63,7 @@ def undo(db: SqlConnection, transaction: Transaction, since: Iterable[Transactio
     changes = opposite(transaction)
     replaced = {name for one in since if one.number > transaction.number for name in _replaced(one)}
     for table in {folded(change.shape.table): change.shape for change in changes}.values():
-        query = "SELECT name FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0"
-        there = {folded(str(name)) for (name,) in db.execute(query, (table.table,))}
-        if folded(table.table) in replaced or not there.issuperset(map(folded, table.columns)):
+        if folded(table.table) in replaced or not _has_columns(db, table):
             raise UsageError(
                 f"undo transaction {transaction.number}: table {table.table} was altered or replaced since",
                 hint="write the opposite yourself",
@@ -85,6 +83,12 @@ def _replaced(transaction: Transaction) -> Iterator[str]:
             is_table = change.kind in ("create", "drop") and object_type(change.sql) != "trigger"
             if is_table or change.kind == "rename_table":
                 yield from (folded(change.name), folded(change.to))
+
+
+def _has_columns(db: SqlConnection, table: TableSchema) -> bool:
+    query = "SELECT name FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0"
+    there = {folded(str(name)) for (name,) in db.execute(query, (table.table,))}
+    return there.issuperset(map(folded, table.columns))
 
 
 def _undone(db: SqlConnection, change: RowChange) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from turso_sync_nb.changes.model import RowChange
 
@@ -20,7 +20,7 @@ def runs_of_inserts(changes: Iterable[Change]) -> Iterator[tuple[TableSchema | N
     run: list[Change] = []
     shape: TableSchema | None = None
     for change in changes:
-        own = change.shape if _is_plain(change) else None  # type: ignore[union-attr] # of a row
+        own = change.shape if _is_plain(change) else None
         if run and (own is None or own is not shape):
             yield shape, run
             run = []
@@ -30,7 +30,8 @@ def runs_of_inserts(changes: Iterable[Change]) -> Iterator[tuple[TableSchema | N
         yield shape, run
 
 
-def _is_plain(change: Change) -> bool:
+def _is_plain(change: Change) -> TypeGuard[RowChange]:
+    """Return whether ``change`` inserts a row, with nothing to be said about rows in its way."""
     if not isinstance(change, RowChange) or change.op != "insert" or change.outcome != "changed":
         return False
     return not (change.conflict or change.shape.ignored or change.shape.on_conflict)

@@ -106,7 +106,7 @@ def applied_of(everything: Iterable[Transaction]) -> list[Transaction]:
 def refused(replica: Replica) -> list[Transaction]:
     """Return the transactions that the remote would not take."""
     with database(replica) as raw:
-        if not tape.exists(raw) or not tape.is_any_refused(raw):
+        if not tape.is_any_refused(raw):
             return []
         return [one for one in tape.transactions(raw) if one.state == "refused"]
 
@@ -136,10 +136,11 @@ def take_up_refused(replica: Replica) -> None:
 def depending_on_refused(replica: Replica) -> dict[int, int]:
     """Return the pending transactions that go on from one that was refused, each with the one it needs."""
     with database(replica) as raw:
-        is_any = tape.exists(raw) and tape.is_any_refused(raw)
-        everything = list(tape.transactions(raw)) if is_any else []
+        if not tape.is_any_refused(raw):
+            return {}
+        everything = list(tape.transactions(raw))
         numbers = {one.number for one in everything if one.state == "refused"}
-        return depending_by_row(ForeignKeys(raw), everything, numbers) if numbers else {}
+        return depending_by_row(ForeignKeys(raw), everything, numbers)
 
 
 def hold_back(replica: Replica) -> int:

@@ -330,7 +330,7 @@ class _Push:
             unsent = lineage.unsent(name, self._may_be_sent(batch))
             checks = Checks(at, guards, unsent)
             try:
-                failure = send(self.remote, client_id, statements, checks=checks, after=after, notes=notes)
+                failure = send(self.remote, client_id, statements, must_hold=checks, after=after, notes=notes)
             except ConflictError:  # a value that cannot be sent: it was found before a COMMIT was
                 replica.unanswered = False
                 raise
@@ -363,11 +363,10 @@ class _Push:
     def _count(self, batch: list[Transaction]) -> None:
         """Count what of ``batch`` the remote has; a change that the transform skipped it has not."""
         for one in batch:
-            skipped = [change for change in one.changes if self._is_skipped(change)] if self._verdicts else []
-            sent = (
-                tuple(change for change in one.changes if change not in skipped) if skipped else one.changes
-            )
-            self.skipped += len(skipped)
+            sent = one.changes
+            if self._verdicts:
+                sent = tuple(change for change in one.changes if not self._is_skipped(change))
+                self.skipped += len(one.changes) - len(sent)
             count = shown(sent)
             self.changes += count
             if count:

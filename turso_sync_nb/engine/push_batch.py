@@ -349,22 +349,22 @@ def send(
     client_id: str,
     statements: Iterable[PushStatement],
     *,
-    checks: Checks,
+    must_hold: Checks,
     after: Position,
     notes: Sequence[Stmt] = (),
 ) -> Failure | None:
     """Do all of it in one transaction on the remote, or nothing; return the step that failed.
 
-    ``checks`` must hold. The bookkeeping is at ``after`` then, with ``notes``.
+    ``must_hold`` are its conditions. The bookkeeping is at ``after`` then, with ``notes``.
 
     Raises:
         RemoteError, ProtocolError: nobody knows whether it was done.
     """
 
     def everything() -> Generator[Sent]:
-        yield from map(Sent, (bookkeeping.CREATE, bookkeeping.guard(client_id, checks.expected)))
-        yield from (Sent(stmt, "keys") for stmt in checks.keys)
-        yield from (Sent(stmt, "copies") for stmt in checks.copies)
+        yield from map(Sent, (bookkeeping.CREATE, bookkeeping.guard(client_id, must_hold.expected)))
+        yield from (Sent(stmt, "keys") for stmt in must_hold.keys)
+        yield from (Sent(stmt, "copies") for stmt in must_hold.copies)
         for statement in statements:
             yield Sent(statement.stmt, (statement, False))
             if statement.rows is not None:

@@ -32,7 +32,7 @@ def replaced(run: Any, victims: list[RowChange], change: Change) -> list[RowChan
     run.schema.need_table(change)
     *gone, made = map(run.renumbering.applied_to, together)
     try:
-        found = replaced_again(run.raw, gone, made)
+        found = _statement_now(run.raw, gone, made)
         if found is None:
             return []
         done, (sql, arguments) = found
@@ -64,7 +64,7 @@ def _may_replace(change: Change, raw: apsw.Connection) -> TypeGuard[RowChange]:
     return bool(raw.execute(_HAS_TRIGGER, (change.shape.table,)).get)
 
 
-def replaced_again(
+def _statement_now(
     raw: apsw.Connection, victims: Sequence[RowChange], change: RowChange
 ) -> tuple[list[RowChange], to_sql.Sql] | None:
     """Return ``victims`` and ``change`` with the rows that are there, and the statement that does them.

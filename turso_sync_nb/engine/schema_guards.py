@@ -162,7 +162,10 @@ class _Conditions:
         for one in change.was:
             self._meets(_key(one), transaction, change)
         self._keeps_rows(transaction, change)
-        self._keeps_what_names(transaction, change)
+        if change.kind == "create":
+            self._keeps_what_it_names(transaction, change)
+        else:
+            self._keeps_what_names_it(transaction, change)
         for one in change.was:
             self._left.pop(_key(one), None)
         for one in change.now:
@@ -185,7 +188,7 @@ class _Conditions:
         self._pragmas[change.name] = transaction, change
 
     def _meets(self, key: _Key, transaction: Transaction, change: SchemaChange) -> None:
-        """Require that objects the batch changes are there as they were."""
+        """Require that an object the batch changes or names is there as it was."""
         if key in self._touched:
             return
         self._touched.add(key)
@@ -222,32 +225,29 @@ class _Conditions:
             for sql, arguments in _as_in_base(self._raw, base.name, column):
                 self._add(sql, arguments, f"rows of {base.name} changed", transaction, change)
 
-    def _keeps_what_names(self, transaction: Transaction, change: SchemaChange) -> None:
-        """Require that nothing new names what the batch changes, and that what it makes finds the same.
+    def _keeps_what_names_it(self, transaction: Transaction, change: SchemaChange) -> None:
+        """Require that nothing new names what the batch changes."""
+        is_there = any((False, folded(one.name)) in self._base for one in change.was)
+        if self._raw is None or self._is_watching or not is_there:
+            return
+        self._is_watching = True
+        query, found = f"SELECT {_NAMING}", "views or triggers changed"
+        self._add(f"({query}) = ?", (self._raw.execute(query).get,), found, transaction, change)
+
+    def _keeps_what_it_names(self, transaction: Transaction, change: SchemaChange) -> None:
+        """Require that what a view, trigger or index names, which the batch makes, is there as it was.
 
         Raises:
             BaseIsOldError: the base image lacks what was pushed.
         """
-        if change.kind != "create":
-            if self._is_watching or not any((False, folded(one.name)) in self._base for one in change.was):
-                return
-            self._is_watching = True
-            query = f"SELECT {_NAMING}"
-            if self._raw is not None:
-                found = "views or triggers changed"
-                self._add(f"({query}) = ?", (self._raw.execute(query).get,), found, transaction, change)
-            return
         (one,) = change.now or (None,)
         if one is None or not (one.type in ("view", "trigger") or (one.type == "index" and '"' in one.sql)):
             return
         if self._is_old:
             raise BaseIsOldError(transaction, change)
         for key in dict.fromkeys((False, token.text) for token in tokens(one.sql)):
-            if (base := self._base.get(key)) is not None and key not in self._touched:
-                self._touched.add(key)
-                condition = f"(SELECT sql FROM sqlite_schema WHERE {_IN_SPACE}) IS ?"
-                found = f"{base.type} {base.name} changed"
-                self._add(condition, (base.name, int(key[0]), base.sql), found, transaction, change)
+            if key in self._base:
+                self._meets(key, transaction, change)
 
     def _keeps_definitions(self, transaction: Transaction, change: SchemaChange, base: Definition) -> None:
         """A table or view takes its indexes and triggers with it: there may be no others."""

@@ -85,9 +85,9 @@ class SchemaReplay:
             self._keep(change)
             return change
         before = Objects.of(self._raw, with_columns=False)
-        there = self._conflict(change, "")
+        unfit = self._conflict(change, "")  # with the object as it is before
         named = naming(self._raw, change.name) if change.kind not in ("create", "pragma") else []
-        sound = unsound(self._raw, named) | unsound_events(self._raw, change.now)
+        unsound_before = unsound(self._raw, named) | unsound_events(self._raw, change.now)
         try:
             self._raw.execute(change.sql)
         except (apsw.SQLError, apsw.ConstraintError) as error:
@@ -96,11 +96,13 @@ class SchemaReplay:
             self._undropped.pop(folded(change.name), None)
         after = Objects.of(self._raw, with_columns=False)
         now = after.differing(before)
-        lacking = unsound(self._raw, {*named, *((one.type, one.name) for one in now)})
-        for what, reason in lacking.items():
-            if change.breaks is not None and what not in {*sound, *change.breaks}:
-                there.args = (f"{what} would lack what it names: {reason}",)
-                raise there
+        if change.breaks is not None:
+            known = {*unsound_before, *change.breaks}
+            lacking = unsound(self._raw, {*named, *((one.type, one.name) for one in now)})
+            for what, reason in lacking.items():
+                if what not in known:
+                    unfit.args = (f"{what} would lack what it names: {reason}",)
+                    raise unfit
         return change.changed(was=before.differing(after), now=now)
 
     def _keep(self, change: SchemaChange) -> None:
