@@ -121,14 +121,14 @@ def format_share_bar(part: int, whole: int) -> str:
     return f"{'█' * full}{'░' * (_BAR_LENGTH - full)} {format_share(part, whole)}"
 
 
-def format_ago(unix_time_s: float | None, now_s: float | None = None) -> str:
+def format_ago(unix_time_s: float | None) -> str:
     """Return a moment for a reader: ``"3 minutes ago (2026-11-29 01:10)"``, ``"never"`` for ``None``.
 
     The moment in brackets is local time.
     """
     if unix_time_s is None:
         return "never"
-    age_s = max((time.time() if now_s is None else now_s) - unix_time_s, 0)
+    age_s = max(time.time() - unix_time_s, 0)
     at = time.strftime("%Y-%m-%d %H:%M", time.localtime(unix_time_s))
     for name, length_s in _AGES:
         if age_s >= length_s:

@@ -46,11 +46,16 @@ def count_of(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def waits_to_be_pushed(changes: int, what: str = "change") -> str:
-    """Return how many changes wait: ``"1 change waits to be pushed"``, ``"nothing waits to be pushed"``."""
-    if not changes:
-        return "nothing waits to be pushed"
-    return f"{count_of(changes, what)} {'waits' if changes == 1 else 'wait'} to be pushed"
+def waits(count: int, noun: str = "change") -> str:
+    """Return how many wait: ``"1 change waits"``, ``"2 changes wait"``, ``"nothing waits"``."""
+    if not count:
+        return "nothing waits"
+    return f"{count_of(count, noun)} {'waits' if count == 1 else 'wait'}"
+
+
+def waits_to_be_pushed(count: int, noun: str = "change") -> str:
+    """Return how many wait for a push: ``"1 change waits to be pushed"``."""
+    return f"{waits(count, noun)} to be pushed"
 
 
 def format_seconds(seconds: float) -> str:

@@ -34,8 +34,6 @@ _OF_MOMENT: Final = frozenset({
 _MAY_HAVE: Final = "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE instr(lower(sql), 'random'))"
 _COLUMNS: Final = "SELECT lower(name), dflt_value FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0"
 
-_Words = list[str]
-
 
 def columns_by_chance(raw: apsw.Connection) -> dict[str, frozenset[str]]:
     """Return the columns of main that triggers fill by chance, by table; all names in lower case."""

@@ -216,12 +216,12 @@ def _check_format(raw: apsw.Connection) -> None:
 
 
 def transactions(
-    raw: apsw.Connection, *, after: int = 0, held_max: int = sys.maxsize, opened: Opened | None = None
+    raw: apsw.Connection, *, held_max: int = sys.maxsize, opened: Opened | None = None
 ) -> Iterator[Transaction]:
     """Yield transactions in order, whatever their state, as they are read.
 
-    Those up to the id ``after`` are left out, but for what is no more pending or never pushed. Changes of one
-    with more than ``held_max`` are read each time they are needed, on a connection that ``opened`` gives.
+    Changes of one with more than ``held_max`` are read each time they are needed, on a connection that
+    ``opened`` gives.
     """
     _check_format(raw)
     states = {
@@ -233,8 +233,7 @@ def transactions(
         reader.held_max, reader.again = held_max, partial(_again, opened)
     for one in reader.transactions(image_rows(raw)):
         state, reason = states.get(one.number, ("pending", ""))
-        if one.last_id > after or state != "pending" or any(map(is_ignored, one.changes)):
-            yield one.changed(state=state, reason=reason)
+        yield one.changed(state=state, reason=reason)
 
 
 def _again(opened: Opened, number: int) -> Read:

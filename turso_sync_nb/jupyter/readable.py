@@ -84,14 +84,11 @@ def conflicts_seen(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["table", "row", "what", "was", "mine", "theirs", "settled", "when"])
 
 
-def plainly(frame: pd.DataFrame, rename: dict[str, str] | None = None) -> pd.DataFrame:
+def plainly(frame: pd.DataFrame) -> pd.DataFrame:
     """Return ``frame`` as text: thousands apart, floats short, nothing for what does not apply."""
     import pandas as pd
 
-    columns = {
-        (rename or {}).get(str(name), str(name)): [_plain(value) for value in frame[name]] for name in frame
-    }
-    return pd.DataFrame(columns, dtype=object)
+    return pd.DataFrame({str(name): [_plain(value) for value in frame[name]] for name in frame}, dtype=object)
 
 
 def _plain(value: Any) -> str:

@@ -16,7 +16,7 @@ from turso_sync_nb.units import PAGE_SIZE, format_ago, format_share, format_shar
 from turso_sync_nb.widgets.live import script
 from turso_sync_nb.widgets.remote_news import RemoteNewsWidget, pulled, pushed
 from turso_sync_nb.widgets.snapshots import line, table
-from turso_sync_nb.words import Figure, count_of
+from turso_sync_nb.words import Figure, count_of, waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,8 +139,7 @@ class Dashboard(RemoteNewsWidget):
         offline = silent_since and f"Offline since {_clock(silent_since)}"
         parts = [offline or _REMOTE.get(self.remote_status.kind) or _since(stats.last_pull_unix_time, at)]
         changes, conflicts = stats.cdc_operations, self._conflicts
-        waiting = f"{count_of(changes, 'change')} {'waits' if changes == 1 else 'wait'}"
-        parts.append(waiting if changes else "nothing waits")
+        parts.append(waits(changes))
         if conflicts:
             parts.append(f"{count_of(conflicts, 'conflict')} settled")
         parts.append(f"{format_share(stats.pages_resident, stats.pages_total)} here")

@@ -45,9 +45,6 @@ CELLS_MAX: Final = 2**20
 ASKED_FROM_PAGES: Final = 2**20 // PAGE_SIZE
 """More than that (1 MiB) is fetched by a click only when its size was seen."""
 
-UNKNOWN: Final = 0
-"""The owner of a page that no resident page tells; owners count from 1."""
-
 
 class PageMap(LiveWidget):
     """Shows which pages are here and whose they are; a click fetches a table or an index."""
@@ -179,7 +176,7 @@ class PageMap(LiveWidget):
         return states
 
     def _owned_now(self) -> NDArray[Any]:
-        owned = self._cells(np.uint16)
+        owned = self._cells(np.uint16)  # 0: no resident page tells whose it is
         for number, owner in enumerate(self._owners, 1):
             owned[self._places(owner.pages)] = number
         return owned

@@ -63,7 +63,7 @@ def line(text: str) -> Block:
     return Block(f"<div>{escape(_cut(text))}</div>", _cut(text))
 
 
-def table(names: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "") -> Block:
+def table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> Block:
     """Return a table of at most ``ROWS_MAX`` rows; what was left out is said."""
     head = [_cut(name) for name in names]
     cells = [[_cut(_text(value)) for value in row] for row in rows[:ROWS_MAX]]
@@ -71,9 +71,7 @@ def table(names: Sequence[str], rows: Sequence[Sequence[object]], caption: str =
     right = [bool(column) and all(map(_is_number, column)) for column in columns]
     left_out = len(rows) - ROWS_MAX
     more = f"{count_of(left_out, 'more row')} not shown" if left_out > 0 else ""
-    return Block(
-        _table_html(head, cells, right, named=(caption, more)), _table_text(head, cells, right, caption, more)
-    )
+    return Block(_table_html(head, cells, right, more), _table_text(head, cells, right, more))
 
 
 def data_rows(rows: Sequence[Sequence[object]]) -> list[list[object]]:
@@ -81,8 +79,7 @@ def data_rows(rows: Sequence[Sequence[object]]) -> list[list[object]]:
     return [["''" if value == "" else value for value in row] for row in rows]
 
 
-def _table_html(head: list[str], cells: list[list[str]], right: list[bool], *, named: tuple[str, str]) -> str:
-    caption, more = named
+def _table_html(head: list[str], cells: list[list[str]], right: list[bool], more: str) -> str:
     marks = [' class="tsn-number"' if is_right else "" for is_right in right]
     names = "".join(
         f'<th scope="col"{mark}>{escape(name)}</th>' for name, mark in zip(head, marks, strict=True)
@@ -91,13 +88,12 @@ def _table_html(head: list[str], cells: list[list[str]], right: list[bool], *, n
         f"<tr>{''.join(f'<td{mark}>{escape(text)}</td>' for text, mark in zip(row, marks, strict=True))}</tr>"
         for row in cells
     )
-    titled = f"<caption>{escape(caption)}</caption>" if caption else ""
     left_out = f"<div><small>{escape(more)}</small></div>" if more else ""
-    grid = f"{titled}<thead><tr>{names}</tr></thead><tbody>{body}</tbody>"
+    grid = f"<thead><tr>{names}</tr></thead><tbody>{body}</tbody>"
     return f'<table class="dataframe">{grid}</table>{left_out}'
 
 
-def _table_text(head: list[str], cells: list[list[str]], right: list[bool], caption: str, more: str) -> str:
+def _table_text(head: list[str], cells: list[list[str]], right: list[bool], more: str) -> str:
     grid = [head, *cells]
     widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
     adjust = [str.rjust if is_right else str.ljust for is_right in right]
@@ -105,7 +101,7 @@ def _table_text(head: list[str], cells: list[list[str]], right: list[bool], capt
         "  ".join(put(text, width) for put, text, width in zip(adjust, row, widths, strict=True)).rstrip()
         for row in grid
     ]
-    return "\n".join(part for part in (caption, *lines, more) if part)
+    return "\n".join(part for part in (*lines, more) if part)
 
 
 def _is_number(value: object) -> bool:

@@ -60,9 +60,9 @@ class PageMap:
         """Return whether no page is absent."""
         return len(self.resident) + len(self.local_only) == self.db_pages
 
-    def absent(self, first: int = 0, end: int | None = None) -> BitMap:
-        """Return the absent pages from ``first`` up to, not including, ``end`` (default: all)."""
-        return self.absent_of(BitMap(range(first, self.db_pages if end is None else end)))
+    def absent(self) -> BitMap:
+        """Return the absent pages."""
+        return self.absent_of(BitMap(range(self.db_pages)))
 
     def absent_of(self, pages: BitMap) -> BitMap:
         """Return those of ``pages`` that are absent; what lies past the end is no page."""
