@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from turso_sync_nb.changes.conflicts import Conflict, Policies
-    from turso_sync_nb.changes.model import Transaction
+    from turso_sync_nb.changes.model import Change, Transaction
     from turso_sync_nb.connection.review import Keep
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.engine.reports import CheckpointReport, PullReport, PushReport, Stats, VerifyReport
@@ -318,14 +318,11 @@ class SyncConnection(FrameConnection):
             RevisionGoneError: it does not know our revision any more; pull.
         """
         self._session.check_open()
-        if old is not None:
-            with mapped_sql_errors():
-                return revisions_frame(changes_of_revisions(self._replica, old, new))
         with mapped_sql_errors():
+            if old is not None:
+                return revisions_frame(changes_of_revisions(self._replica, old, new))
             news = diff_with_remote(self._replica)
-            waiting = outbox.transactions(self._replica)
-            sent = net(change for one in waiting if one.state == "pending" for change in one.changes)
-            frame = differences_frame(sent, outbox.not_here_yet(self._replica, news.changes))
+            frame = differences_frame(self._to_send(), outbox.not_here_yet(self._replica, news.changes))
             frame.attrs["unplaced_pages"] = news.unplaced
             return frame
 
@@ -351,9 +348,7 @@ class SyncConnection(FrameConnection):
             return self._reviewed(PullPreview())
 
     def _reviewed(self, preview: PullPreview) -> Review:
-        waiting = outbox.transactions(self._replica)
-        sent = net(change for one in waiting if one.state == "pending" for change in one.changes)
-        news = outbox.not_here_yet(self._replica, preview.incoming.changes)
+        sent, news = self._to_send(), outbox.not_here_yet(self._replica, preview.incoming.changes)
         aside = [one for one in preview.replayed.transactions if one.state == "aside"]
         return Review(
             rows=tuple(reviewed(preview, sent, news)),
@@ -364,6 +359,11 @@ class SyncConnection(FrameConnection):
             refused=preview.refused,
             unplaced=preview.incoming.unplaced,
         )
+
+    def _to_send(self) -> list[Change]:
+        """Return what a push would send, several changes of a row as one."""
+        waiting = outbox.transactions(self._replica)
+        return net(change for one in waiting if one.state == "pending" for change in one.changes)
 
     def undo(self, transaction: int) -> int:
         """Undo a transaction and return how many rows that changes.
