@@ -239,6 +239,21 @@ REFUSED = {
         "a trigger writes to cnt",
         "INSERT INTO t VALUES (1, 'z')",
     ),
+    "a row that OR IGNORE keeps from being replaced, and an update that is no upsert's": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a)",
+            "CREATE TABLE cnt (k PRIMARY KEY, n)",
+            (
+                "CREATE TRIGGER g AFTER INSERT ON t BEGIN REPLACE INTO cnt VALUES (new.a, 7); "
+                "UPDATE cnt SET n = n + 100 WHERE k = 'z'; "
+                "INSERT INTO cnt VALUES ('z', 1) ON CONFLICT (k) DO UPDATE SET n = n + 1; END"
+            ),
+            "INSERT INTO cnt VALUES ('x', 1), ('z', 1)",
+        ),
+        "INSERT OR IGNORE INTO t VALUES (1, 'x')",
+        "is not told OR IGNORE",
+        "INSERT OR IGNORE INTO t VALUES (1, 'new'), (1, 'x')",
+    ),
     "a row that a trigger replaces beside a partial index": (
         (
             "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b)",

@@ -195,6 +195,26 @@ MEMBERS = {
             "INSERT OR REPLACE INTO t VALUES (3, 'a')",
         ),
     ),
+    "an upsert under OR IGNORE beside other statements on its table": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a)",
+            "CREATE TABLE cnt (k PRIMARY KEY, n)",
+            "CREATE TABLE log (m)",
+            "INSERT INTO cnt VALUES ('all', 0), ('x', 1)",
+            "CREATE TRIGGER b BEFORE INSERT ON cnt BEGIN INSERT INTO log VALUES (new.k); END",
+            (
+                "CREATE TRIGGER u BEFORE INSERT ON t BEGIN UPDATE cnt SET n = n + 1 WHERE k = 'all'; "
+                "INSERT INTO cnt VALUES (new.a, 1) ON CONFLICT (k) DO UPDATE SET n = n + 10; "
+                "UPDATE cnt SET n = n + 100 WHERE k <> 'all'; "
+                "INSERT INTO cnt VALUES (new.a || new.id, 5); END"
+            ),
+        ),
+        (
+            "INSERT OR IGNORE INTO t VALUES (1, 'x'), (2, 'y')",
+            "INSERT OR IGNORE INTO t VALUES (3, 'x'), (4, 'x'), (5, 'y')",
+            "INSERT INTO t VALUES (6, 'x')",
+        ),
+    ),
     "an upsert two triggers down under OR IGNORE": (
         (
             *ONES,

@@ -198,6 +198,7 @@ class Nested:
         self._now = _Statement(own_depths, set_columns, conflict, last_id, next_id, [], [])
         if conflict == "ignore" and any(folded(table) in self._facts.upserting for table, _ in writes):
             self._now.passed_over = passed_over(self._facts.fired(writes))
+            self._trace(self._now)
         own = {*own_depths, *(table for table, trigger in writes if trigger is None)}
         if conflict == "replace" and not all(map(self._facts.is_asked, own)):
             self._now.not_replacing = not_replacing(self._facts.fired(writes))
@@ -210,7 +211,16 @@ class Nested:
     def go_on(self, statement: _Statement) -> None:
         """Go on with a statement; ids go on from the last one on the tape."""
         self._now = statement
+        self._trace(statement)
         statement.next_id = max(statement.next_id, tape.last_id(self._raw) + _IDS_PER_EVENT)
+
+    def _trace(self, statement: _Statement | None) -> None:
+        """Have SQLite tell of the statements that triggers begin, if ``statement`` needs to know them."""
+        if statement is None:
+            self._raw.trace_v2(0, None, id=OWN)
+        elif statement.passed_over.needs_statements:
+            began = statement.passed_over.began
+            self._raw.trace_v2(apsw.SQLITE_TRACE_STMT, lambda event: began(event["sql"] or ""), id=OWN)
 
     @property
     def is_matched(self) -> bool:
@@ -386,6 +396,8 @@ class Nested:
             UsageError: that cannot be done again on the remote.
         """
         attempts, self._now.attempts = self._now.attempts, []
+        if self._now.passed_over.needs_statements:
+            self._trace(None)
         if error is not None and tape.last_id(self._raw) <= self._now.last_id:
             return
         self._now.passed_over.check()

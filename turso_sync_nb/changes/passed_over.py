@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from turso_sync_nb.changes.definitions import Token, name_at, statements_of_trigger
-from turso_sync_nb.changes.names import folded
+from turso_sync_nb.changes.definitions import Token, name_at, statements_of_trigger, tokens
+from turso_sync_nb.changes.names import PREFIX, folded
 from turso_sync_nb.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +32,20 @@ class PassedOver:
     own_clause: frozenset[tuple[str, str]] = frozenset()
     upserting: frozenset[str] = frozenset()
     _tried: list[_Try] = field(default_factory=list)
+    _passed: list[_Try] = field(default_factory=list)
+    """Rows that were not inserted: another statement of the trigger runs now."""
+    _running: tuple[str, str] = "", ""
+    """The operation and the table of the trigger's statement that began last."""
+
+    @property
+    def needs_statements(self) -> bool:
+        """Whether it is to be told of each statement that a trigger begins."""
+        return any(table in self.upserting for table, op in self.own_clause if op == "INSERT")
+
+    def began(self, text: str) -> None:
+        """Take note that a trigger begins a statement."""
+        if PREFIX not in text:
+            self._running = _target(list(tokens(text)))
 
     def tried(self, table: str, op: str, depth: int) -> None:
         """Take note that a trigger tries to change a row."""
@@ -39,7 +53,9 @@ class PassedOver:
             return
         name = folded(table)
         if op == "UPDATE" and name in self.upserting and self._tried[-1:] == [(name, "INSERT", depth)]:
-            self._tried.pop()  # DO UPDATE
+            inserted = self._tried.pop()
+            if self._running == (op, name):  # no DO UPDATE of that row
+                self._passed.append(inserted)
         if (name, op) in self.own_clause:
             self._tried.append((name, op, depth))
 
@@ -55,8 +71,8 @@ class PassedOver:
         Raises:
             UsageError: one was not.
         """
-        if self._tried:
-            table = self._tried[0][0]
+        if not_changed := [*self._passed, *self._tried]:
+            table = not_changed[0][0]
             raise UsageError(
                 f"pass over a row that a trigger writes to {table}: one trigger has an upsert, so the remote "
                 "is not told OR IGNORE, and would not pass it over",
