@@ -53,12 +53,12 @@ class Resolver:
 
 
 def _needs_no_lookup(url: httpx.URL) -> bool:
-    if url.host == "localhost" or {url.scheme, "all"} & getproxies().keys():
+    if url.host == "localhost":
         return True
     try:
         ipaddress.ip_address(url.host)
     except ValueError:
-        return False
+        return bool({url.scheme, "all"} & getproxies().keys())
     return True
 
 

@@ -85,7 +85,11 @@ class Node:
     @cached_property
     def keys(self) -> tuple[int, ...]:
         """The greatest rowid below each child of this table page but the last."""
-        return tuple(_varint(self.data, cell + 4)[0] for cell in self._cells)
+        return tuple(map(self.key, range(len(self._cells))))
+
+    def key(self, number: int) -> int:
+        """Return one of ``keys``, without reading the others."""
+        return _varint(self.data, self._cells[number] + 4)[0]
 
     def entry_bytes(self, number: int) -> bytes:
         """Return the entry between two children of this index page as a leaf's cell has it."""
@@ -132,14 +136,14 @@ class Node:
     def some_rowid(self) -> int | None:
         """A rowid that is below this table page, or would be; ``None`` where it says none."""
         if self.kind == TABLE_INTERIOR:
-            return next(iter(self.keys), None)
+            return self.key(0) if self._cells else None
         return next(iter(self.rowids), None)
 
     def child_of(self, rowid: int) -> int | None:
         """Return the child of this table page under which ``rowid`` belongs."""
         if self.kind != TABLE_INTERIOR or not self.children:
             return None
-        return self.children[bisect_left(self.keys, rowid)]
+        return self.children[bisect_left(range(len(self._cells)), rowid, key=self.key)]
 
     @cached_property
     def overflows(self) -> tuple[Overflow, ...]:

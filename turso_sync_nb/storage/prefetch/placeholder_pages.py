@@ -100,8 +100,8 @@ class PlaceholderPages:
 
     def _rows(self, before: Bound | None, last: Bound | None) -> list[bytes]:
         """Return the cells of a table's leaf behind the key ``before`` up to ``last``, as many as fit."""
-        first = before[0].keys[before[1]] + 1 if before else ROWID_MIN
-        end = last[0].keys[last[1]] if last else min(first + BEYOND, ROWID_MAX)
+        first = before[0].key(before[1]) + 1 if before else ROWID_MIN
+        end = last[0].key(last[1]) if last else min(first + BEYOND, ROWID_MAX)
         every = _every(before, last) if self._counted else ()
         room = self._trees.usable - _LEAF_HEADER.size
         cells: dict[int, bytes] = {}
@@ -152,11 +152,11 @@ def _every(before: Bound | None, last: Bound | None) -> Sequence[int]:
     it may have: if it has more, a page comes in vain.
     """
     if last:
-        end = last[0].keys[last[1]]
-        first = before[0].keys[before[1]] + 1 if before else 1
+        end = last[0].key(last[1])
+        first = before[0].key(before[1]) + 1 if before else 1
         return range(max(first, end - EVERY_MAX), end)
     if before and before[1]:
-        earlier, first = before[0].keys[before[1] - 1 : before[1] + 1]
+        earlier, first = before[0].key(before[1] - 1), before[0].key(before[1])
         return range(first + 1, first + 1 + min((first - earlier) // 8, EVERY_MAX))
     return ()
 
