@@ -373,13 +373,17 @@ def key_of(shape: TableSchema, image: Image) -> Image:
 
 def differing(shape: TableSchema, old: Image, new: Image) -> frozenset[str]:
     """Return the columns in which two images of one row differ."""
-    return frozenset(
-        [
-            name
-            for name, was, to in zip(shape.columns, old, new, strict=True)
-            if was != to or type(was) is not type(to) or (was == 0 and not same_value(was, to))
-        ]
-    )
+    return frozenset([shape.columns[at] for at in differing_places(old, new)])
+
+
+def differing_places(old: Image, new: Image) -> list[int]:
+    """Return the places of the columns in which two images of one row differ."""
+    return [
+        at
+        for at, (was, to) in enumerate(zip(old, new, strict=True))
+        if was is not to
+        and (was != to or type(was) is not type(to) or (was == 0 and not same_value(was, to)))
+    ]
 
 
 def same_value(one: SqlValue, other: SqlValue) -> bool:

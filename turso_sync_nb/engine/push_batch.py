@@ -130,6 +130,10 @@ def _with_victims(
     changes: Sequence[Change], transform: Transform | None, around: Surroundings
 ) -> Iterator[tuple[list[RowChange] | None, Change]]:
     """Yield each change with the rows that make way for it; ``None``: it is not sent as REPLACE."""
+    if not around.uniques:  # which is where rows in the way are looked up
+        for one in changes:
+            yield None, one
+        return
     for victims, change in parted(changes, around):
         together = (*victims, change)
         replaces = isinstance(change, RowChange) and around.replaces(victims, change)
@@ -197,10 +201,12 @@ class StatementMerger:
         self._around = around
         self._changes: list[RowChange] = []
         self._following: list[PushStatement] = []
-        self._changed: frozenset[str] = frozenset()
+        self._places: list[int] = []
+        """The places of the columns that an update changes."""
         self._sent: list[int] = []
         """The places of the columns whose values are sent."""
         self._keys: set[Any] = set()
+        self._rows_max = ROWS_MAX
         self._bytes = 0
         self._key_of: Callable[[Image], Any] | None = None
         """Gives what tells apart the rows that are changed; ``None`` where that cannot be told."""
@@ -209,28 +215,38 @@ class StatementMerger:
         """Return whether ``change`` goes with the others; anything goes with none."""
         if not self._changes:
             return True
-        first, count = self._changes[0], len(self._changes)
+        first = self._changes[0]
         if (
             not isinstance(change, RowChange)
             or change.shape is not first.shape
-            or _form(change) != _form(first)
+            or change.op != first.op
+            or change.outcome != first.outcome
+            or change.conflict != first.conflict
         ):
             return False
-        arguments = (count + 1) * 2 * len(change.shape.columns)
-        if count == ROWS_MAX or arguments > ARGUMENTS_MAX or self._bytes > STATEMENT_BYTES_MAX:
+        if len(self._changes) >= self._rows_max or self._bytes > STATEMENT_BYTES_MAX:
             return False
         if change.op == "insert":
             return True
-        keeps_order = folded(change.shape.table) in self._around.triggered
-        if keeps_order or self._key_of is None or not _is_joinable(change, self._key_of):
-            return False
-        return self._key_of(_image(change.old)) not in self._keys and _changed(change) == self._changed
+        return (
+            self._key_of is not None
+            and _is_joinable(change, self._key_of)
+            and self._key_of(_image(change.old)) not in self._keys
+            and (change.new is None or self._sets_the_same(_image(change.old), change.new))
+        )
+
+    def _sets_the_same(self, old: Image, new: Image) -> bool:
+        """Return whether an update changes the columns that the first one changes."""
+        return self._places == to_sql.differing_places(old, new)
 
     def add(self, change: RowChange) -> None:
         """Take ``change``, which goes with the others."""
         if not self._changes:
-            self._changed, self._key_of, self._bytes = _changed(change), _telling_apart(change), 0
-            self._sent = _sent_places(change, self._changed)
+            self._places, self._bytes = _changed_places(change), 0
+            self._sent = _sent_places(change, self._places)
+            self._rows_max = min(ROWS_MAX, ARGUMENTS_MAX // (2 * len(change.shape.columns)))
+            keeps_order = folded(change.shape.table) in self._around.triggered
+            self._key_of = None if keeps_order else _telling_apart(change)
         for image in (change.old, change.new):
             if image is None:
                 continue
@@ -268,22 +284,16 @@ class StatementMerger:
             sql = to_sql.delete_rows(shape, [_image(one.old) for one in changes])
         else:
             rows = [(_image(one.old), _image(one.new)) for one in changes]
-            places = [at for at, name in enumerate(shape.columns) if name in self._changed]
-            sql = to_sql.update_rows(shape, rows, places)
+            sql = to_sql.update_rows(shape, rows, self._places)
         if sql is not None:
             stmt = Stmt(sql[0], sql[1], want_rows=False)  # type: ignore[arg-type] # no RawText
             yield PushStatement(self._transaction, tuple(changes), stmt, count)
 
 
-def _sent_places(change: RowChange, changed: frozenset[str]) -> list[int]:
+def _sent_places(change: RowChange, changed: list[int]) -> list[int]:
     """Return the places of the columns whose values are sent: of an update the key and what it changes."""
     shape = change.shape
-    return [at for at, name in enumerate(shape.columns) if not changed or name in changed or at in shape.key]
-
-
-def _form(change: RowChange) -> tuple[str, ...]:
-    """Return what changes of one statement have in common."""
-    return change.op, change.outcome, change.conflict
+    return [at for at in range(len(shape.columns)) if not changed or at in changed or at in shape.key]
 
 
 def _telling_apart(change: RowChange) -> Callable[[Image], Any] | None:
@@ -307,11 +317,11 @@ def _is_joinable(change: RowChange, key_of: Callable[[Image], Any]) -> bool:
     return change.new is None or key_of(change.new) == key
 
 
-def _changed(change: RowChange) -> frozenset[str]:
-    """Return the columns that an update changes; none for anything else."""
+def _changed_places(change: RowChange) -> list[int]:
+    """Return the places of the columns that an update changes; none for anything else."""
     if change.old is None or change.new is None:
-        return frozenset()
-    return to_sql.differing(change.shape, change.old, change.new)
+        return []
+    return to_sql.differing_places(change.old, change.new)
 
 
 def _alone(change: RowChange, conflict: Conflict) -> to_sql.Sql | None:
@@ -334,9 +344,9 @@ def _refuse_raw_text(transaction: Transaction, change: RowChange) -> None:
     """Refuse a change that writes text that is not UTF-8; one that leaves such a text alone is sent."""
     if change.new is None or RawText not in map(type, change.new):
         return
-    written = change.shape.columns if change.old is None else _changed(change)
-    for name, value in zip(change.shape.columns, change.new, strict=True):
-        if type(value) is RawText and name in written:
+    written = range(len(change.new)) if change.old is None else _changed_places(change)
+    for at, (name, value) in enumerate(zip(change.shape.columns, change.new, strict=True)):
+        if type(value) is RawText and at in written:
             raise UnsendableError(
                 transaction,
                 change,
