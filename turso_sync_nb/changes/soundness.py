@@ -1,19 +1,20 @@
 """Tell whether what views, triggers and indexes name is there: SQLite asks it only when they are used.
 
-A schema change can so leave a view that no query can read, or a trigger that stops every write to its table.
-A name in double quotes of which no column is left becomes a text without a word; so each definition is
-compiled twice, the second time with such texts switched off.
+So it is with the table that a FOREIGN KEY refers to. A schema change can so leave a view that no query can
+read, or a trigger that stops every write to its table. A name in double quotes of which no column is left
+becomes a text without a word; so each definition is compiled twice, the second time with such texts switched
+off.
 """
 
 from __future__ import annotations
 
 import re
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
-from turso_sync_nb.changes.definitions import concerned, tokens
+from turso_sync_nb.changes.definitions import concerned, mentions, tokens
 from turso_sync_nb.changes.model import Definition
 from turso_sync_nb.changes.names import folded, is_internal, quoted
 
@@ -39,12 +40,15 @@ class Watched:
 
     def __init__(self, raw: apsw.Connection, sql: str) -> None:
         self._raw = raw
-        self._named = naming(raw, concerned(sql))
-        self._before = unsound(raw, self._named)
+        name = concerned(sql)
+        self._named, self._referring = naming(raw, name), referring(raw, name)
+        self._before = unsound(raw, self._named) | without_parents(raw, self._referring)
 
     def broken_beside(self, made: Iterable[Definition]) -> tuple[str, ...]:
         """Return what of them, and of what the statement ``made``, it left without what they name."""
-        now = unsound(self._raw, {*self._named, *((one.type, one.name) for one in made)})
+        keys = [(one.type, one.name) for one in made]
+        tables = {*self._referring, *(name for kind, name in keys if kind == "table")}
+        now = unsound(self._raw, {*self._named, *keys}) | without_parents(self._raw, tables)
         return tuple(what for what in now if what not in self._before)
 
 
@@ -62,6 +66,53 @@ def naming(raw: apsw.Connection, name: str) -> list[_Key]:
         names |= {folded(each) for kind, each, _ in named if kind == "view"}
         waiting = [row for row in waiting if row not in named]
     return found
+
+
+def referring(raw: apsw.Connection, name: str) -> list[str]:
+    """Return the tables with a FOREIGN KEY that refers to the table ``name``."""
+    query = (
+        "SELECT DISTINCT t.name FROM main.sqlite_schema AS t, pragma_foreign_key_list(t.name, 'main') AS f "
+        "WHERE t.type = 'table' AND f.\"table\" = ? COLLATE NOCASE"
+    )
+    rows: list[Any] = raw.execute(query, (name,)).fetchall() if name else []
+    return [str(table) for (table,) in rows]
+
+
+def without_parents(raw: apsw.Connection, tables: Iterable[str]) -> dict[str, str]:
+    """Return the columns of ``tables`` that refer to what is not there, each with what that is."""
+    query = 'SELECT "table", "from", "to" FROM pragma_foreign_key_list(?, \'main\')'
+    found: dict[str, str] = {}
+    for table in tables:
+        rows: list[Any] = raw.execute(query, (table,)).fetchall()
+        for parent, column, to in rows:
+            names: list[Any] = raw.execute(
+                "SELECT name FROM pragma_table_xinfo(?, 'main')", (parent,)
+            ).fetchall()
+            if not names:
+                found[_foreign_key(table, column)] = f"no such table: {parent}"
+            elif to is not None and folded(to) not in {folded(name) for (name,) in names}:
+                found[_foreign_key(table, column)] = f"no such column: {parent}.{to}"
+    return found
+
+
+def parents_of(table: Definition, column: str) -> list[tuple[str, str, set[str]]]:
+    """Return a table with each other one that its foreign keys refer to, and the columns that do.
+
+    ``column``: those of this column alone, unless it is empty.
+    """
+    found: dict[str, set[str]] = {}
+    if table.type == "table" and mentions(table.sql, ("references",)):
+        with closing(apsw.Connection(":memory:")) as scratch, suppress(apsw.Error):
+            scratch.execute(table.sql)
+            query = 'SELECT "table", "from" FROM pragma_foreign_key_list(?)'
+            for parent, child in scratch.execute(query, (table.name,)):
+                if not column or folded(str(child)) == folded(column):
+                    found.setdefault(str(parent), set()).add(_foreign_key(table.name, str(child)))
+    return [(table.name, parent, columns) for parent, columns in found.items()]
+
+
+def _foreign_key(table: str, column: str) -> str:
+    return f"column {folded(column)} of table {folded(table)}"
 
 
 def unsound(raw: apsw.Connection, keys: Iterable[_Key]) -> dict[str, str]:

@@ -26,6 +26,7 @@ from turso_sync_nb.changes.model import Definition, SchemaChange
 from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.changes.rows_seen import digest_query
 from turso_sync_nb.changes.schema import read_schema
+from turso_sync_nb.changes.soundness import parents_of
 from turso_sync_nb.changes.taped import schema_changes
 from turso_sync_nb.engine.push_batch import ARGUMENTS_MAX, ROWS_MAX, PushStatement
 from turso_sync_nb.protocol.pipeline import Stmt
@@ -56,9 +57,10 @@ _IN_ONE_QUOTE: Final = "lower(" + reduce(
 _PLAIN: Final = re.compile(r"[^\W\d][\w$]*")
 
 _NAMING: Final = (
-    "count(*) || ' ' || ifnull(sum(length(sql)), 0) FROM sqlite_schema WHERE type IN ('view', 'trigger')"
+    "count(*) || ' ' || ifnull(sum(length(sql)), 0) FROM sqlite_schema "
+    "WHERE type IN ('view', 'trigger') OR (type = 'table' AND sql LIKE '%references%')"
 )
-"""Tells the views and triggers that there are from others, as far as they are of another length in all."""
+"""Tells the views, triggers and foreign keys that there are from others, as far as lengths in all tell."""
 
 _RULES: Final = (
     "collate", "check(", "references", "unique", "primarykey", "default", "autoincrement", "onconflict",
@@ -162,6 +164,7 @@ class _Conditions:
         for one in change.was:
             self._meets(_key(one), transaction, change)
         self._keeps_rows(transaction, change)
+        self._keeps_parents(transaction, change)
         if change.kind == "create":
             self._keeps_what_it_names(transaction, change)
         else:
@@ -231,7 +234,7 @@ class _Conditions:
         if self._raw is None or self._is_watching or not is_there:
             return
         self._is_watching = True
-        query, found = f"SELECT {_NAMING}", "views or triggers changed"
+        query, found = f"SELECT {_NAMING}", "views, triggers or foreign keys changed"
         self._add(f"({query}) = ?", (self._raw.execute(query).get,), found, transaction, change)
 
     def _keeps_what_it_names(self, transaction: Transaction, change: SchemaChange) -> None:
@@ -248,6 +251,21 @@ class _Conditions:
         for key in dict.fromkeys((False, token.text) for token in tokens(one.sql)):
             if key in self._base:
                 self._meets(key, transaction, change)
+
+    def _keeps_parents(self, transaction: Transaction, change: SchemaChange) -> None:
+        """Require the tables that new foreign keys refer to, if they were there when those were made."""
+        if change.kind not in ("create", "add_column") or change.breaks is None:
+            return
+        for child, parent, columns in (
+            found for one in change.now for found in parents_of(one, change.column)
+        ):
+            key = (False, folded(parent))
+            if key in self._touched or key[1] == folded(child) or not columns.isdisjoint(change.breaks):
+                continue
+            base = None if self._is_old else self._base.get(key)
+            condition = f"EXISTS (SELECT 1 FROM sqlite_schema WHERE {_IN_SPACE} AND sql = ifnull(?, sql))"
+            arguments = (parent, 0, base.sql if base else None)
+            self._add(condition, arguments, f"table {parent} changed", transaction, change)
 
     def _keeps_definitions(self, transaction: Transaction, change: SchemaChange, base: Definition) -> None:
         """A table or view takes its indexes and triggers with it: there may be no others."""

@@ -22,7 +22,7 @@ from turso_sync_nb.changes.model import Definition, SchemaChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.net_schema import nets
 from turso_sync_nb.changes.rows_seen import count_unseen, rows_seen
-from turso_sync_nb.changes.soundness import naming, unsound, unsound_events
+from turso_sync_nb.changes.soundness import naming, referring, unsound, unsound_events, without_parents
 from turso_sync_nb.engine.schema_guards import defined_so
 
 if TYPE_CHECKING:
@@ -86,8 +86,11 @@ class SchemaReplay:
             return change
         before = Objects.of(self._raw, with_columns=False)
         unfit = self._conflict(change, "")  # with the object as it is before
-        named = naming(self._raw, change.name) if change.kind not in ("create", "pragma") else []
+        is_new = change.kind in ("create", "pragma")
+        named = [] if is_new else naming(self._raw, change.name)
+        children = {} if is_new else dict.fromkeys(referring(self._raw, change.name))
         unsound_before = unsound(self._raw, named) | unsound_events(self._raw, change.now)
+        unsound_before |= without_parents(self._raw, [*children, change.name])
         try:
             self._raw.execute(change.sql)
         except (apsw.SQLError, apsw.ConstraintError) as error:
@@ -98,8 +101,10 @@ class SchemaReplay:
         now = after.differing(before)
         if change.breaks is not None:
             known = {*unsound_before, *change.breaks}
+            if change.kind in ("create", "add_column") and not change.ignored:
+                children |= {one.name: None for one in now if one.type == "table"}
             lacking = unsound(self._raw, {*named, *((one.type, one.name) for one in now)})
-            for what, reason in lacking.items():
+            for what, reason in (lacking | without_parents(self._raw, children)).items():
                 if what not in known:
                     unfit.args = (f"{what} would lack what it names: {reason}",)
                     raise unfit
