@@ -52,26 +52,26 @@ class SqlFace:
         self._slot = WriteSlot(limits.write_wait_seconds, committed)
         self._writer = anyio.CapacityLimiter(1)
         self._readers = anyio.CapacityLimiter(limits.reading_at_once)
-        self._codec = anyio.CapacityLimiter(limits.reading_at_once)
-        """For what runs no SQL: it does not wait for slow queries, while which a stream would expire."""
+        self._brief = anyio.CapacityLimiter(limits.reading_at_once)
+        """For work that runs no SQL: it does not wait behind slow queries, or streams would expire."""
         self.streams = Streams(database.session, self._slot, limits)
 
     async def pipeline(self, _http: Request, body: bytes) -> Response:
         """Run the requests of one body on its stream, and answer with what each gave."""
-        requests, baton = await self._read(partial(hrana.decode_request, body))
+        requests, baton = await self._briefly(partial(hrana.decode_request, body))
         stream = await self.streams.take(baton)
         async with self.ending(stream):
             may_write = stream.may_write
             answers = await self._step(stream, stream.session.answer(requests, may_write=may_write)) or []
             next_baton = await self._next_baton(stream)
-            answer = await self._read(partial(hrana.encode_response, answers, next_baton))
+            answer = await self._briefly(partial(hrana.encode_response, answers, next_baton))
             if next_baton is not None:
                 self.streams.keep(next_baton, stream)
         return Response(answer, media_type=_JSON)
 
     async def cursor(self, http: Request, body: bytes) -> Response:
         """Run a batch on its stream, and answer line by line as it runs."""
-        batch, baton = await self._read(partial(hrana.decode_cursor, body))
+        batch, baton = await self._briefly(partial(hrana.decode_cursor, body))
         return _CursorAnswer(self, http, await self.streams.take(baton), batch)
 
     async def stateless(self, kind: str, _http: Request, body: bytes) -> Response:
@@ -80,7 +80,7 @@ class SqlFace:
         Raises:
             RefusedError: it failed, or leaves a transaction open, which is rolled back.
         """
-        request = await self._read(partial(hrana.decode_stateless, body, kind))
+        request = await self._briefly(partial(hrana.decode_stateless, body, kind))
         stream = await self.streams.take(None)
         async with self.ending(stream):
             (answer,) = await self._step(stream, stream.session.answer([request], may_write=False)) or []
@@ -91,7 +91,7 @@ class SqlFace:
                     code="TRANSACTION_OPEN",
                 )
         if isinstance(answer, hrana.ExecuteResponse | hrana.BatchResponse):
-            return Response(await self._read(partial(hrana.encode_stateless, answer)), media_type=_JSON)
+            return Response(await self._briefly(partial(hrana.encode_stateless, answer)), media_type=_JSON)
         failed = answer if isinstance(answer, hrana.SqlError) else hrana.SqlError("run SQL: no result")
         raise RefusedError(HTTPStatus.BAD_REQUEST, failed.message, code=failed.code or "SQLITE_ERROR")
 
@@ -111,7 +111,7 @@ class SqlFace:
 
     async def leave_off(self, stream: Stream, baton: str) -> None:
         """Keep the stream of a cursor whose client reads no more of it, as some do that want one row."""
-        await self._read(stream.leave_off)
+        await self._briefly(stream.leave_off)
         if await self._next_baton(stream) is not None:
             self.streams.keep(baton, stream)
 
@@ -156,8 +156,8 @@ class SqlFace:
             )
         return None
 
-    async def _read(self, work: Callable[[], Step]) -> Step:
-        return await to_thread.run_sync(work, limiter=self._codec)
+    async def _briefly(self, work: Callable[[], Step]) -> Step:
+        return await to_thread.run_sync(work, limiter=self._brief)
 
 
 class _CursorAnswer(Response):
