@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 SCHEMA = '''
@@ -21,6 +22,14 @@ CREATE VIEW adult AS SELECT id, name FROM person WHERE score > 0.5;
 '''
 
 CITIES = ("Zürich", "Oslo", "", "São Paulo", None, "東京")
+
+
+def make_database(path: Path, statements: Iterable[str]) -> Path:
+    """Write a database that ``statements`` make to ``path``."""
+    with closing(apsw.Connection(str(path))) as raw:
+        for sql in statements:
+            raw.execute(sql)
+    return path
 
 
 def make_people(path: Path, *, people: int = 3000, seed: int = 7) -> Path:

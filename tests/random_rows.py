@@ -1,4 +1,4 @@
-"""Random statements that insert rows: what the random tests and the simulation have in common.
+"""Random statements: what the random tests and the simulation have in common.
 
 All choices come from the ``Random`` that is handed over. Keys and values come from a few, so that rows, keys
 and constraints collide often.
@@ -25,6 +25,17 @@ class Columns(Protocol):
     columns: tuple[str, ...]
     key: tuple[str, ...]
     auto_key: bool
+
+
+def alterations(name: str, column: str, new: str) -> tuple[str, ...]:
+    """Return statements that alter columns of the table ``name``, which is in quotes already."""
+    return (
+        f'ALTER TABLE {name} ADD COLUMN "{new}"',
+        f"ALTER TABLE {name} ADD COLUMN \"{new}\" TEXT DEFAULT 'dflt'",
+        f'ALTER TABLE {name} ADD COLUMN "{new}" INTEGER NOT NULL DEFAULT 7',
+        f'ALTER TABLE {name} RENAME COLUMN "{column}" TO "{new}"',
+        f'ALTER TABLE {name} DROP COLUMN "{column}"',
+    )
 
 
 def value(rnd: Random, table: Columns, column: str, values: Sequence[Any]) -> Any:

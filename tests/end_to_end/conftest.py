@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 import pytest
+from databases import make_database
 from faulty import Way
 
 import turso_sync_nb as tsn
@@ -26,19 +27,17 @@ SCHEMA = (
     "CREATE TABLE kv (k TEXT PRIMARY KEY, v)",
     "CREATE TABLE bare (x, y)",
 )
+ROWS = (
+    "INSERT INTO t VALUES (1, 'one', 10), (2, 'two', 20), (3, 'three', 30)",
+    "INSERT INTO kv VALUES ('x', 1)",
+    "INSERT INTO bare VALUES (1, 1), (1, 1), (2, 2)",
+)
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """A small database: tables t, kv and bare, with rows."""
-    path = tmp_path / "source.db"
-    raw = apsw.Connection(str(path))
-    for statement in SCHEMA:
-        raw.execute(statement)
-    raw.execute("INSERT INTO t VALUES (1, 'one', 10), (2, 'two', 20), (3, 'three', 30)")
-    raw.execute("INSERT INTO kv VALUES ('x', 1); INSERT INTO bare VALUES (1, 1), (1, 1), (2, 2)")
-    raw.close()
-    return path
+    return make_database(tmp_path / "source.db", (*SCHEMA, *ROWS))
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import apsw
+from databases import make_database
 from random_peer import Server, contents, differences
 
 import turso_sync_nb as tsn
@@ -127,12 +128,7 @@ class Run:
 
 def run_seed(start: Callable[[Path], PeerServer], folder: Path, seed: int) -> None:
     """Do the run of ``seed`` on a new server; what happened is in the error if it fails."""
-    source = folder / "source.db"
-    with apsw.Connection(str(source)) as raw:
-        for sql in SCHEMA:
-            raw.execute(sql)
-    raw.close()
-    run = Run(start(source), folder, seed)
+    run = Run(start(make_database(folder / "source.db", SCHEMA)), folder, seed)
     try:
         run.work()
     except BaseException as error:

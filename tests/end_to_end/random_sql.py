@@ -159,11 +159,7 @@ def schema_statement(rnd: Random, found: list[Table], forms: tuple[str, ...]) ->
     column = rnd.choice(table.columns)
     new, name = rnd.choice(_COLUMNS), f'"{table.name}"'
     changes = (
-        f'ALTER TABLE {name} ADD COLUMN "{new}"',
-        f"ALTER TABLE {name} ADD COLUMN \"{new}\" TEXT DEFAULT 'dflt'",
-        f'ALTER TABLE {name} ADD COLUMN "{new}" INTEGER NOT NULL DEFAULT 7',
-        f'ALTER TABLE {name} RENAME COLUMN "{column}" TO "{new}"',
-        f'ALTER TABLE {name} DROP COLUMN "{column}"',
+        *random_rows.alterations(name, column, new),
         f"ALTER TABLE {name} RENAME TO {rnd.choice(_NAMES)}",
         f"DROP TABLE {name}",
         f'CREATE INDEX IF NOT EXISTS "i_{table.name}" ON {name} ("{column}")',

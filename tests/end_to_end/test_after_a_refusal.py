@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 import pytest
+from databases import make_database
 from random_peer import Server
 
 import turso_sync_nb as tsn
@@ -56,12 +57,7 @@ STATE = (
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """Parents and children, their keys numbers and texts."""
-    path = tmp_path / "source.db"
-    raw = apsw.Connection(str(path))
-    for statement in SCHEMA:
-        raw.execute(statement)
-    raw.close()
-    return path
+    return make_database(tmp_path / "source.db", SCHEMA)
 
 
 def state(run: Callable[[str], Any]) -> list[list[tuple[Any, ...]]]:

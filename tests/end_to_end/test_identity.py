@@ -7,8 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-import apsw
 import pytest
+from databases import make_database
 
 import turso_sync_nb as tsn
 
@@ -80,41 +80,38 @@ def test_two_copies_of_one_replica_both_push(replica, server, tmp_path):
     assert two.changes().empty
 
 
-def test_another_database_at_the_address(replica, remote_server, tmp_path):
+@pytest.fixture
+def elsewhere(remote_server, tmp_path) -> str:
+    """The address of a server that has another database."""
+    statements = "CREATE TABLE foreign_table (a)", "INSERT INTO foreign_table VALUES (1)"
+    return str(remote_server(make_database(tmp_path / "other.db", statements)).url)
+
+
+def test_another_database_at_the_address(replica, elsewhere):
     """Push and pull are refused, nothing is sent, and what waits still waits."""
-    other = tmp_path / "other.db"
-    raw = apsw.Connection(str(other))
-    raw.execute("CREATE TABLE foreign_table (a); INSERT INTO foreign_table VALUES (1)")
-    raw.close()
     db = replica("mine")
     db.execute("INSERT INTO kv VALUES ('pushed', 1)")
     db.push()
     db.execute("INSERT INTO kv VALUES ('waiting', 1)")
     db.close()
-    replaced = remote_server(other)
-    db = replica("mine", remote_url=replaced.url)
+    db = replica("mine", remote_url=elsewhere)
     with pytest.raises(tsn.SyncError):
         db.pull()
     with pytest.raises(tsn.SyncError):
         db.push()
     assert list(db.changes()["key"]) == [{"k": "waiting"}]
     assert ("waiting", 1) in rows(db)
-    there = replica("there", remote_url=replaced.url)
+    there = replica("there", remote_url=elsewhere)
     query = "SELECT name FROM sqlite_schema WHERE name NOT LIKE 'turso%' AND type = 'table'"
     assert there.execute(query).fetchall() == [("foreign_table",)]
 
 
-def test_another_database_before_anything_was_pushed(replica, remote_server, tmp_path):
+def test_another_database_before_anything_was_pushed(replica, elsewhere):
     """The same for a replica that never pushed: its work stays."""
-    other = tmp_path / "other.db"
-    raw = apsw.Connection(str(other))
-    raw.execute("CREATE TABLE foreign_table (a)")
-    raw.close()
     db = replica("mine")
     db.execute("INSERT INTO kv VALUES ('waiting', 1)")
     db.close()
-    replaced = remote_server(other)
-    db = replica("mine", remote_url=replaced.url)
+    db = replica("mine", remote_url=elsewhere)
     for verb in (db.pull, db.push):
         with pytest.raises(tsn.SyncError):
             verb()
@@ -127,11 +124,8 @@ def test_another_database_made_by_the_same_script(tursodb, tmp_path, attempt):
     """Where page 0 and the revision's name are the same, the other page tells, each time."""
     files = []
     for name in ("one", "two"):
-        files.append(tmp_path / f"{name}.db")
-        raw = apsw.Connection(str(files[-1]))
-        raw.execute("CREATE TABLE kv (k TEXT, v)")
-        raw.execute("INSERT INTO kv VALUES (?, 1)", (name,))
-        raw.close()
+        statements = "CREATE TABLE kv (k TEXT, v)", f"INSERT INTO kv VALUES ('{name}', 1)"
+        files.append(make_database(tmp_path / f"{name}.db", statements))
     db = tsn.connect(tmp_path / "mine", tursodb(files[0]).url, isolation_level=None)
     db.execute("INSERT INTO kv VALUES ('waiting', 1)")
     db.close()

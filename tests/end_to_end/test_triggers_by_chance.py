@@ -6,6 +6,7 @@ from contextlib import closing
 
 import apsw
 import pytest
+from databases import make_database
 from test_triggers_there import state
 
 import turso_sync_nb as tsn
@@ -73,10 +74,7 @@ def replicas(remote_server, tmp_path):
     opened = []
 
     def start(schema):
-        with closing(apsw.Connection(str(tmp_path / "source.db"))) as raw:
-            for sql in schema:
-                raw.execute(sql)
-        url = remote_server(tmp_path / "source.db").url
+        url = remote_server(make_database(tmp_path / "source.db", schema)).url
 
         def connect(name):
             opened.append(tsn.connect(tmp_path / name, url, isolation_level=None))

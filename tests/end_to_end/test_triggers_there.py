@@ -12,6 +12,7 @@ from contextlib import closing
 
 import apsw
 import pytest
+from databases import make_database
 from trigger_members import FULL_TEXT, MEMBERS
 
 import turso_sync_nb as tsn
@@ -273,12 +274,10 @@ def test_a_full_text_index_kept_by_triggers(embedded, tmp_path):
 
 def served_and_plain(start_server, tmp_path, schema) -> tuple[str, sqlite3.Connection]:
     """Return the address of a server whose database has ``schema``, and plain SQLite that has it too."""
-    source, plain = tmp_path / "source.db", sqlite3.connect(":memory:", isolation_level=None)
-    with closing(apsw.Connection(str(source))) as raw:
-        for sql in schema:
-            raw.execute(sql)
-            plain.execute(sql)
-    return start_server(source).url, plain
+    plain = sqlite3.connect(":memory:", isolation_level=None)
+    for sql in schema:
+        plain.execute(sql)
+    return start_server(make_database(tmp_path / "source.db", schema)).url, plain
 
 
 def as_on_plain_sqlite(start_server, tmp_path, schema, statements, *, together, pulled=False) -> None:
@@ -407,11 +406,7 @@ REJECTING = (
 
 def test_what_rows_without_an_outcome_did_merges(remote_server, tmp_path):
     """Two replicas try rows that change nothing; what triggers count of both adds up, without a conflict."""
-    source = tmp_path / "source.db"
-    with closing(apsw.Connection(str(source))) as raw:
-        for sql in REJECTING:
-            raw.execute(sql)
-    url = remote_server(source).url
+    url = remote_server(make_database(tmp_path / "source.db", REJECTING)).url
     with (
         closing(tsn.connect(tmp_path / "mine", url, isolation_level=None)) as mine,
         closing(tsn.connect(tmp_path / "yours", url, isolation_level=None)) as yours,
@@ -437,10 +432,7 @@ def test_what_rows_without_an_outcome_did_merges(remote_server, tmp_path):
 
 def test_an_insert_that_the_remote_passes_over_is_told(remote_server, tmp_path):
     """A row that a trigger of the remote ignores stays in changes(), refused, with the reason."""
-    source = tmp_path / "source.db"
-    with closing(apsw.Connection(str(source))) as raw:
-        raw.execute(T[0])
-    url = remote_server(source).url
+    url = remote_server(make_database(tmp_path / "source.db", T[:1])).url
     with (
         closing(tsn.connect(tmp_path / "mine", url, isolation_level=None)) as mine,
         closing(tsn.connect(tmp_path / "yours", url, isolation_level=None)) as yours,
@@ -457,11 +449,8 @@ def test_an_insert_that_the_remote_passes_over_is_told(remote_server, tmp_path):
 
 def test_recursive_triggers_are_refused(remote_server, tmp_path):
     """Where main has triggers: the remote's do not call themselves."""
-    source = tmp_path / "source.db"
-    with closing(apsw.Connection(str(source))) as raw:
-        for sql in AFTER:
-            raw.execute(sql)
-    with closing(tsn.connect(tmp_path / "mine", remote_server(source).url)) as mine:
+    url = remote_server(make_database(tmp_path / "source.db", AFTER)).url
+    with closing(tsn.connect(tmp_path / "mine", url)) as mine:
         with pytest.raises(tsn.UsageError, match="recursive_triggers: refused"):
             mine.execute("PRAGMA recursive_triggers = ON")
         assert mine.execute("PRAGMA recursive_triggers").fetchone() == (0,)

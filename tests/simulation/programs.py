@@ -255,11 +255,7 @@ def _schema_change(rnd: Random, found: list[Table], names: Names, taste: Taste) 
     if new == column and not taste.is_sqlite:
         new = "c9"  # tursodb gives no column the name that it has
     changes = (
-        f'ALTER TABLE {name} ADD COLUMN "{new}"',
-        f"ALTER TABLE {name} ADD COLUMN \"{new}\" TEXT DEFAULT 'dflt'",
-        f'ALTER TABLE {name} ADD COLUMN "{new}" INTEGER NOT NULL DEFAULT 7',
-        f'ALTER TABLE {name} RENAME COLUMN "{column}" TO "{new}"',
-        f'ALTER TABLE {name} DROP COLUMN "{column}"',
+        *random_rows.alterations(name, column, new),
         f"ALTER TABLE {name} RENAME TO {rnd.choice(names.tables)}",
         f"DROP TABLE {name}",
         f'CREATE INDEX IF NOT EXISTS "{names.prefix}i" ON {name} ("{column}")',
