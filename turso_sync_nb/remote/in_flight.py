@@ -22,7 +22,7 @@ EXTENSION = "turso_sync_nb_call"
 """Under what name a request carries its :class:`Call` (an httpx extension)."""
 
 
-TOGETHER_BYTES: Final = 2**18
+TOGETHER_BYTES: Final = 2**19
 """Bytes that are taken from a socket at once if so many are there: what httpx does for each taking costs more
 than the taking (it asks for 64 KiB). A piece of 1 MiB costs more again: its memory is new each time."""
 

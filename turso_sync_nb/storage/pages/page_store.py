@@ -173,8 +173,9 @@ class PageStore:
             try:
                 for page_id, data in pages:
                     if len(data) > PAGE_SIZE and not len(data) % PAGE_SIZE:
-                        earlier, batch = batch, {}
-                        written += self._write_batch(earlier, base_image)
+                        if batch:
+                            earlier, batch = batch, {}
+                            written += self._write_batch(earlier, base_image)
                         written += self._write_run(page_id, data, base_image)
                         continue
                     batch.setdefault(page_id, admitted(page_id, data, self.page_map.db_pages))
