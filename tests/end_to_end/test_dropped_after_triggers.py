@@ -131,3 +131,33 @@ def test_what_goes_on_from_a_drop_waits_with_it(remote_server, tmp_path, name):
             news.push()
         mine.push()
         assert pulled(mine, yours) == [held(plain)] * 2
+
+
+@pytest.mark.parametrize("removed", ["DROP TABLE t", "ALTER TABLE t RENAME TO other"])
+@pytest.mark.parametrize("name", FOLLOWING)
+def test_what_goes_on_from_a_drop_that_is_given_up_waits(remote_server, tmp_path, name, removed):
+    """The former table is there again; rows of the new one go into it on demand alone."""
+    url, plain = served_and_plain(remote_server, tmp_path, (T, "INSERT INTO t VALUES (1, 'ANN')"))
+    with (
+        closing(tsn.connect(tmp_path / "mine", url, isolation_level=None)) as mine,
+        closing(tsn.connect(tmp_path / "yours", url, isolation_level=None)) as yours,
+    ):
+        for sql in (removed, *FOLLOWING[name]):
+            mine.execute(sql)
+        first, *following = dict.fromkeys(mine.changes()["transaction"])
+        mine.skip(int(first))
+        assert held(mine) == held(plain)
+        waiting = mine.changes()
+        assert list(waiting["state"]) == ["skipped", *["aside"] * (len(waiting) - 1)]
+        assert "goes on from what transaction" in waiting["reason"].iloc[1]
+        for db in (mine, plain):
+            db.execute("INSERT INTO t VALUES (10, 'later')")
+        mine.push()
+        assert pulled(mine, yours) == [held(plain)] * 2
+        assert list(mine.changes()["state"]) == list(waiting["state"])
+        if name == "the same definition":
+            for number in following:
+                mine.retry(int(number))
+            plain.execute("REPLACE INTO t VALUES (1, 'ED'), (3, 'FAY')")
+            mine.push()
+            assert pulled(mine, yours) == [held(plain)] * 2

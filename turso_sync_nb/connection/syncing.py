@@ -480,16 +480,16 @@ class SyncConnection(FrameConnection):
         """Change the tape, then do everything on it again on the base image."""
         self._session.check_open()
         refuse_if_fixed(self._replica, verb)
-        with mapped_sql_errors():
-            outbox.revised(
-                self._replica,
-                transaction,
-                revise,
-                find_out=find_out,
-                rebase=lambda: rebase(self._replica, self._pull_options(verb)),
-            )
 
-    def _pull_options(self, verb: str = "pull", *, keep: Keep | None = None) -> PullOptions:
+        def again(given_up: int | None) -> Any:
+            return rebase(self._replica, self._pull_options(verb, given_up=given_up))
+
+        with mapped_sql_errors():
+            outbox.revised(self._replica, transaction, revise, find_out=find_out, rebase=again)
+
+    def _pull_options(
+        self, verb: str = "pull", *, keep: Keep | None = None, given_up: int | None = None
+    ) -> PullOptions:
         policies = self._options.conflict_policy
         if keep:
             with self._session.running():
@@ -497,4 +497,4 @@ class SyncConnection(FrameConnection):
                 shapes = {table: tables[folded(table)] for table, _ in keep if folded(table) in tables}
             keys = {table: tuple(one.columns[at] for at in one.key) for table, one in shapes.items()}
             policies = deciding(policies, keep, keys)
-        return PullOptions(policies, self._options.transform, self._session, verb)
+        return PullOptions(policies, self._options.transform, self._session, verb, given_up=given_up)

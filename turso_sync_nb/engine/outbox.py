@@ -295,9 +295,11 @@ def revised(
     revise: Callable[[], None],
     *,
     find_out: Callable[[Replica], None],
-    rebase: Callable[[], Replayed],
+    rebase: Callable[[int | None], Replayed],
 ) -> None:
     """Do ``revise`` and then ``rebase``; when that fails the tape is as it was.
+
+    ``rebase`` is given the number of the transaction that is undone here, if one is.
 
     What was sent since the last pull may be on the remote, whatever was heard of it: that is found out first.
     What was given up stays so when another transaction conflicts: that one can be given up next.
@@ -313,7 +315,7 @@ def revised(
                 find_out(replica)
             except CopiedError:
                 try:
-                    rebase()
+                    rebase(None)
                 except ConflictError:
                     if not _was_never_pushed(replica, number):
                         raise  # it may be on the remote; else it may be just what is in the way
@@ -327,7 +329,7 @@ def revised(
             )
         revise()
         try:
-            replayed = rebase()
+            replayed = rebase(number if states.get(number or 0) in ("pending", "refused") else None)
         except BaseException as error:
             if isinstance(error, ConflictError) and _is_given_up(replica, number):
                 raise ConflictError(

@@ -62,6 +62,8 @@ class PullOptions:
     """Milliseconds that the remote is asked to wait for an update."""
     same_database: bool = False
     """The user says that the remote has this database, whatever it lacks, and however it differs."""
+    given_up: int | None = None
+    """The transaction that was applied here, and is not to be any more."""
 
 
 def pull(replica: Replica, options: PullOptions) -> PullReport:
@@ -321,7 +323,8 @@ def _replayed(raw: apsw.Connection, local: LocalChanges, options: PullOptions, a
     """Do the local changes again, and write the tape anew, in one transaction."""
     raw.execute("BEGIN IMMEDIATE")
     try:
-        replayed = replay(raw, local.transactions, options.policies, options.transform, answers)
+        policies, transform = options.policies, options.transform
+        replayed = replay(raw, local.transactions, policies, transform, answers, given_up=options.given_up)
     except ConflictError:
         answers.refuse_open()  # the answers may settle it
         raise

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.options import Transform
 
 _APPLIED: Final = ("pending", "refused")
+_REFUSED: Final = (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError)
 _SAVEPOINT: Final = "turso_sync_nb_replay"
 _RUN: Final = "turso_sync_nb_run"
 
@@ -66,11 +67,14 @@ def replay(
     policies: Policies,
     transform: Transform | None,
     answer: Asking | None = None,
+    *,
+    given_up: int | None = None,
 ) -> Replayed:
     """Do ``transactions`` again on ``raw``, inside its open transaction.
 
     Triggers of the database fire, as they did; foreign keys are the remote's to judge. ``answer``
-    collects the questions to a user's functions; without it they are asked at once.
+    collects the questions to a user's functions; without it they are asked at once. What follows the
+    transaction ``given_up`` was made when that was done here.
 
     Raises:
         ConflictError: a conflict whose policy is ``reject``.
@@ -78,7 +82,8 @@ def replay(
     """
     everything = list(transactions)
     applied = [change for one in everything if one.state in _APPLIED for change in one.changes]
-    schema = SchemaReplay(raw, applied)
+    undone = [change for one in everything if one.number == given_up for change in one.changes]
+    schema = SchemaReplay(raw, applied, undone)
     run = _Replay(raw, everything, policies, transform, schema, answer=answer or at_once)
     with run.effects.followed(changes_schema=any(isinstance(one, SchemaChange) for one in applied)):
         for transaction in everything:
@@ -126,13 +131,7 @@ class _Replay:
         except SchemaConflictError as error:
             self._undo(conflicts_before)
             self._set_aside_for_schema(transaction, error)
-        except (
-            apsw.ConstraintError,
-            apsw.SQLError,
-            apsw.MismatchError,
-            NoFreeKeyError,
-            UnfitError,
-        ) as error:
+        except (*_REFUSED, NoFreeKeyError, UnfitError) as error:
             self._undo(conflicts_before)
             self._set_aside(transaction, str(error))
         else:
@@ -227,7 +226,7 @@ class _Replay:
         try:
             self.raw.executemany(sql, (there(one.new) for one in run if isinstance(one, RowChange)))
             is_done = not self.effects.is_any
-        except (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, TypeError):  # TypeError: a RawText
+        except (*_REFUSED, TypeError):  # TypeError: a RawText
             is_done = False
         if not is_done:
             self.raw.execute(f"ROLLBACK TO {_RUN}")

@@ -44,14 +44,19 @@ class SchemaConflictError(Exception):
 
 
 class SchemaReplay:
-    """The schema changes of one replay, and what became of the objects that they made."""
+    """The schema changes of one replay, and what became of the objects that they made.
 
-    def __init__(self, raw: apsw.Connection, applied: Iterable[Change]) -> None:
+    ``applied`` are done again; ``undone`` are given up, and were done when what follows them was made.
+    """
+
+    def __init__(
+        self, raw: apsw.Connection, applied: Iterable[Change], undone: Iterable[Change] = ()
+    ) -> None:
         self._raw = raw
         self.derived = DerivedColumns()
         """The columns that triggers made of the rows that are replayed."""
         changes = list(applied)
-        self._done_here = {one.id for one in changes if isinstance(one, SchemaChange)}
+        self._done_here = {one.id for one in (*changes, *undone) if isinstance(one, SchemaChange)}
         self._lifetimes = lifetimes(changes)
         self._nets = nets(changes)
         self._left_out: set[int] = set()
