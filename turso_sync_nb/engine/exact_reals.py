@@ -60,9 +60,13 @@ def exactly(stmt: Stmt) -> Stmt:
 
 def _is_read_exactly(value: SqlValue) -> bool:
     """Return whether a value is no real, or one that a division of its digits gives."""
-    if not isinstance(value, float) or not math.isfinite(value):
+    if not isinstance(value, float):
         return True
-    text, _, exponent = repr(value).partition("e")
+    shortest = float.__repr__(value)
+    # most reals: so few digits are a real, and so is the power of ten; or it is none, such as inf
+    if len(shortest) <= len(".") + _EXACT_DIGITS and "e" not in shortest:
+        return True
+    text, _, exponent = shortest.partition("e")
     whole, _, part = text.partition(".")
     digits = whole + part
     tens = int(exponent or 0) - len(part)

@@ -83,6 +83,12 @@ def values_to_json(values: Iterable[SqlValue], what: str) -> list[ValueJson]:
     """
     done: list[ValueJson] = []
     for value in values:
+        if type(value) is float and math.isfinite(value):  # the usual numbers, in half the time
+            done.append(FloatJson(value))
+            continue
+        if type(value) is int and INTEGER_MIN <= value <= INTEGER_MAX:
+            done.append(IntegerJson(str(value)))
+            continue
         try:
             done.append(_to_json(value))
         except _UnfitError as error:

@@ -1,0 +1,61 @@
+"""Reals for a server that divides their digits by a power of ten: those stay that it reads exactly."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from turso_sync_nb.engine.exact_reals import exactly
+from turso_sync_nb.protocol.pipeline import Stmt
+
+SQL = "SELECT ?"
+
+
+class Real(float):
+    """A real of another library, which writes itself in another way."""
+
+    def __repr__(self) -> str:
+        return f"Real({float(self)})"
+
+
+def as_divided(value: float) -> float:
+    """Return what the digits of ``value`` give, as a real, divided by a power of ten."""
+    sign, digits, exponent = Decimal(float.__repr__(value)).as_tuple()
+    whole = float(int("".join(map(str, digits)))) * (-1) ** sign
+    return whole / 10.0**-exponent if exponent < 0 else whole * 10.0**exponent
+
+
+few_digits = st.builds(
+    lambda digits, places: float(f"{digits}e-{places}"),
+    st.integers(-(10**17), 10**17),
+    st.integers(0, 17),
+)
+
+
+@given(st.one_of(few_digits, st.floats(min_value=1e-4, max_value=1e15)))
+@example(0.1)
+@example(-0.0)
+@example(123456789012345.6)
+@example(0.30000000000000004)
+@example(-99999999999999.9)
+def test_a_real_that_is_read_exactly_stays(value) -> None:
+    """A real without an exponent is sent as it is just where the division gives it."""
+    if "e" in repr(value):
+        return
+    assert (exactly(Stmt(SQL, (value,))).sql == SQL) == (as_divided(value) == value)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 1, "0.30000000000000004", None, b"1.5"])
+def test_what_is_no_finite_real_stays(value) -> None:
+    """Other values are not looked at."""
+    assert exactly(Stmt(SQL, (0.1, value))).sql == SQL
+
+
+@pytest.mark.parametrize("value", [0.25, 0.30000000000000004])
+def test_a_real_of_another_library_is_as_its_number(value) -> None:
+    """However it writes itself."""
+    assert exactly(Stmt(SQL, (Real(value),))) == exactly(Stmt(SQL, (value,)))
