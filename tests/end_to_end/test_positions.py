@@ -165,7 +165,7 @@ def test_a_request_that_arrives_late_brings_nothing_that_was_revised(replica, wa
     assert [row for row in rows(db) if row[0] == 10] == ([(10, "edited", 100)] if verb == "edit" else [])
 
 
-@pytest.mark.parametrize("at", ["push", "find out", "skip", "refusal"])
+@pytest.mark.parametrize("at", ["push", "find out", "skip", "skip, reopened", "refusal"])
 def test_an_answer_to_another_request_is_believed_by_nobody(replica, way, at):
     """An answer given again changes no state here: the next one finds out."""
     db, yours = replica("mine"), replica("yours")
@@ -186,12 +186,15 @@ def test_an_answer_to_another_request_is_believed_by_nobody(replica, way, at):
         way.next(PIPELINE, noted, skip=at != "push")
         db.push()
         db.execute("INSERT INTO t VALUES (10, 'second', 100)")
-    if at in ("find out", "skip"):
+    if at in ("find out", "skip", "skip, reopened"):
         way.next(PIPELINE, lost_after)
         assert error_of(db.push)
+    if at == "skip, reopened":
+        db.close()
+        db = replica("mine")
     way.next(PIPELINE, repeated(noted.answers[0]), skip=at != "push")
-    verb = db.skip if at == "skip" else db.push
-    arguments = [int(db.changes()["transaction"].iloc[0])] if at == "skip" else []
+    verb = db.skip if "skip" in at else db.push
+    arguments = [int(db.changes()["transaction"].iloc[0])] if "skip" in at else []
     assert isinstance(error_of(verb, *arguments), tsn.ProtocolError)
     assert not way.faults
     assert listed(db) == [(10, "pending")]
