@@ -13,6 +13,8 @@ from turso_sync_nb.engine.exact_reals import exactly
 from turso_sync_nb.protocol.pipeline import Stmt
 
 SQL = "SELECT ?"
+INEXACT = 23.308445025757262
+"""A real that the division gives as its neighbour."""
 
 
 class Real(float):
@@ -55,7 +57,10 @@ def test_what_is_no_finite_real_stays(value) -> None:
     assert exactly(Stmt(SQL, (0.1, value))).sql == SQL
 
 
-@pytest.mark.parametrize("value", [0.25, 0.30000000000000004])
-def test_a_real_of_another_library_is_as_its_number(value) -> None:
-    """However it writes itself."""
-    assert exactly(Stmt(SQL, (Real(value),))) == exactly(Stmt(SQL, (value,)))
+@pytest.mark.parametrize("beside", [(), (INEXACT,)])
+@pytest.mark.parametrize("value", [0.25, INEXACT])
+def test_a_real_of_another_library_is_as_its_number(value, beside) -> None:
+    """However it writes itself, alone and beside others."""
+    sql = ", ".join([SQL, *"?" * len(beside)])
+    assert exactly(Stmt(sql, (Real(value), *beside))) == exactly(Stmt(sql, (value, *beside)))
+    assert (exactly(Stmt(sql, (value, *beside))).sql == sql) == (value == 0.25 and not beside)

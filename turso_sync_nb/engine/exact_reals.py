@@ -22,6 +22,9 @@ _EXACT_DIGITS: Final = 15
 _EXACT_TENS: Final = 22
 """The highest power of ten that is a real."""
 
+_NO_REALS: Final = frozenset({int, str, bytes, type(None)})
+"""Types of most values that are no reals; a type of another library may be one."""
+
 _MANTISSA_BITS: Final = 53
 _SHIFT_BITS_MAX: Final = 62
 """The highest power of two that is an SQL integer."""
@@ -35,7 +38,9 @@ _PLACE: Final = re.compile(
 
 def exactly(stmt: Stmt) -> Stmt:
     """Return ``stmt`` with its reals as each server reads them; as it is if a place is no plain ``?``."""
-    if stmt.sql is None or float not in map(type, stmt.args) or all(map(_is_read_exactly, stmt.args)):
+    if stmt.sql is None or _NO_REALS.issuperset(map(type, stmt.args)):
+        return stmt
+    if all(map(_is_read_exactly, stmt.args)):
         return stmt
     values = iter(stmt.args)
     arguments: list[SqlValue] = []
