@@ -48,6 +48,22 @@ def test_nothing_is_written_after_its_folder(db, tmp_path):
         db.export(tmp_path / "out.db")
 
 
+def test_closing_again_leaves_the_replica_that_was_made_anew(embedded, people, connect, kind):
+    """What is still held of the former one ends nothing: the new one stays locked, writes and is pushed."""
+    former = connect(embedded(people).url, **kind)
+    shutil.rmtree(former.path)
+    with pytest.raises(tsn.ReplicaError, match="close its connections and connect again"):
+        former.close()
+    anew = tsn.connect(former.path, former.remote_url)
+    former.close()
+    with pytest.raises(tsn.UsageError, match="open in this process"):
+        tsn.connect(anew.path, read_only=True)
+    anew.execute("UPDATE person SET city = 'Bern' WHERE id = 1")
+    anew.commit()
+    assert anew.push().changes == 1
+    anew.close()
+
+
 def test_nothing_is_written_beside_a_folder_that_took_its_place(embedded, people, connect):
     """Each verb says so in one line; all that was committed is in the folder that was moved away."""
     db = connect(embedded(people).url)

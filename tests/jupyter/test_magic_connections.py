@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import closing
@@ -223,6 +224,23 @@ def test_use_chooses_and_adopts_a_variable(flights, flights_url, tmp_path):
         assert not layer.connection().in_transaction
         flights.good("%turso_sync close mine")
         assert not mine.closed
+        flights.good("%turso_sync use mine")
+        said = flights.good("%turso_sync close --all").text
+        assert "closed 1 connection; forgot mine, its variable keeps it open" in said
+        assert not mine.closed
+
+
+def test_connecting_again_after_the_folder_was_removed_makes_it_anew(flights):
+    """One cell is enough: the line says that the former folder is gone, and the rows are the remote's."""
+    former = layer.connection()
+    flights.sql("UPDATE carriers SET name = 'lost'")
+    shutil.rmtree(former.path)
+    said = flights.good("%turso_sync connect flights.db {url} --as flights").text
+    assert "its folder was removed while it was open" in said
+    assert layer.connection() is not former
+    former.close()
+    assert layer.connection().pending_changes == 0
+    assert flights.sql("SELECT count(*) AS n FROM carriers WHERE name = 'lost'").value["n"].tolist() == [0]
 
 
 def test_a_connection_closed_elsewhere_is_reported_and_forgotten(flights):

@@ -155,9 +155,9 @@ def _open_private(folder: Path, options: ReplicaOptions, make_remote: MakeRemote
 def _opened(folder: Path, options: ReplicaOptions, make_remote: MakeRemote, *, private: bool) -> Replica:
     with _guards[folder]:
         if folder not in _open:
-            _open[folder] = _open_folder(folder, options, make_remote)
-            _open[folder].release = lambda: _release(folder, private=private)
-            _open[folder].retain = lambda: _retain(folder)
+            replica = _open[folder] = _open_folder(folder, options, make_remote)
+            replica.release = lambda: _release(folder, replica, private=private)
+            replica.retain = lambda: _retain(folder, replica)
         else:
             _share(_open[folder], options, make_remote)
         _users[folder] += 1
@@ -178,16 +178,17 @@ def open_pinned(remote: Remote, revision: str) -> Replica:
     return open_replica(MEMORY, ReplicaOptions(partial_sync=first, pinned=revision), lambda _: remote)
 
 
-def _retain(folder: Path) -> None:
+def _retain(folder: Path, replica: Replica) -> None:
     with _guards[folder]:
-        if folder not in _open:
+        if _open.get(folder) is not replica:
             raise ReplicaError(f"use {folder}: the replica is closed", hint="connect again")
         _users[folder] += 1
 
 
-def _release(folder: Path, *, private: bool) -> None:
+def _release(folder: Path, replica: Replica, *, private: bool) -> None:
     with _guards[folder]:
-        if folder not in _open:  # a forked child lets go of what its parent owns
+        # a forked child lets go of what its parent owns; another one is there after a close that failed
+        if _open.get(folder) is not replica:
             return
         if _users[folder] > 1:
             _users[folder] -= 1

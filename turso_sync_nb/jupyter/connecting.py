@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.api import LOG, connect, holds_secret, is_in_clear
-from turso_sync_nb.errors import RemoteRefusedError, UsageError
+from turso_sync_nb.errors import RemoteRefusedError, ReplicaError, UsageError
 from turso_sync_nb.jupyter.arguments import Arguments, Option
 from turso_sync_nb.jupyter.configuration import load_settings
 from turso_sync_nb.jupyter.connections import Named
 from turso_sync_nb.jupyter.failures import render_as
-from turso_sync_nb.jupyter.places import shown_path
+from turso_sync_nb.jupyter.places import shown_path, without_home
 from turso_sync_nb.jupyter.tokens import VARIABLE, asked_for, token_of
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncPrefixBootstrap, PartialSyncQueryBootstrap
 from turso_sync_nb.units import PAGE_SIZE, format_share, format_size, parse_size
@@ -153,9 +153,11 @@ def close(notebook: Notebook, arguments: Arguments) -> None:
     if arguments.has("all"):
         if arguments.words:
             raise UsageError("close: a name and --all were given", hint="keep one of them")
-        count = len(connections)
+        held = [named.name for named in connections if not named.owned]
+        count = len(connections) - len(held)
         connections.close_all()
-        notebook.say(f"closed {count_of(count, 'connection')}")
+        kept = "".join(f"; forgot {name}, its variable keeps it open" for name in held)
+        notebook.say(f"closed {count_of(count, 'connection')}{kept}")
         return
     named = connections.get(arguments.word(0), {})
     lost = _lost(named.db)
@@ -195,12 +197,15 @@ def _connected(name: str, db: Connection, seconds: float, arguments: Arguments) 
 
 
 def _close_former(notebook: Notebook, name: str) -> str:
-    """Close the connection that has this name; return what to say about its transaction."""
+    """Close the connection that has this name; return what to say about its transaction, or its folder."""
     former = notebook.connections.known(name)
     if former is None:
         return ""
     lost = _lost(former.db) if former.owned else ""
-    notebook.connections.close(name)
+    try:
+        notebook.connections.close(name)
+    except ReplicaError as error:  # its folder is gone: it is forgotten, and the new one is opened
+        return f"{lost} · the former connection ended: {without_home(str(error))}"
     return lost
 
 

@@ -191,13 +191,14 @@ class ReplicaFolder:
         if status is not None and self._opened not in ([], [(status.st_dev, status.st_ino)]):
             raise ReplicaError(
                 f"use replica {self.path}: another folder took its place while it was open",
-                hint="connect again for what is there now; what waited to be pushed is in the folder that "
-                "was moved away, if that is still somewhere",
+                hint="close its connections and connect again for what is there now; what waited to be "
+                "pushed is in the folder that was moved away, if that is still somewhere",
             )
         if status is None:
             raise ReplicaError(
                 f"use replica {self.path}: its folder was removed while it was open",
-                hint="connect again: it is fetched anew; what waited to be pushed went with the folder",
+                hint="close its connections and connect again: it is fetched anew; what waited to be pushed "
+                "went with the folder",
             )
 
     def discard(self) -> None:
