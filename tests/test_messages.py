@@ -22,6 +22,17 @@ MADE: Final = re.compile(r"\b(?:errors\.)?([A-Z]\w+Error)\(\s*(?:f?[\"'])(?![\"'
 """An error made with a text of its own, not with one that is passed on."""
 
 
+ELSEWHERE: Final = {
+    "...: a file is there",  # of the second message in its cell, the end
+    "push transaction ...",  # its number is made apart
+    "ask ...: status 401",  # of the remote's answer
+    "the address was ..., is now ...",  # a note, no error
+    "no such table",  # SQLite's
+    "database is locked",
+}
+"""Messages of the troubleshooting page that no error of the source begins with."""
+
+
 @pytest.fixture(scope="module")
 def reference() -> ModuleType:
     """Load the module of the site that makes the page."""
@@ -41,6 +52,16 @@ def test_texts_of_the_source_are_there(reference: ModuleType) -> None:
     assert len(list(reference.messages())) >= len(made)
     page = reference.page()
     assert all(reference._cell(each.text) in page for each in reference.messages())
+
+
+def test_messages_of_troubleshooting_are_those_of_the_source(reference: ModuleType) -> None:
+    """Each message of that page's tables is the beginning of one that exists, or is told by another place."""
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    cells = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    named = [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+    assert len(named) > 15
+    texts = [each.text.replace(reference.VALUE, "...") for each in reference.messages()]
+    assert {name for name in named if not any(text.startswith(name) for text in texts)} == ELSEWHERE
 
 
 def _no_folder(_: Path) -> None:
