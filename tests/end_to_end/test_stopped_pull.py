@@ -13,6 +13,7 @@ from inside import replica_of
 
 import turso_sync_nb as tsn
 from turso_sync_nb.engine.pull import PullOptions, pull
+from turso_sync_nb.protocol import pull_updates
 from turso_sync_nb.storage.files.signals import defer_sigint
 from turso_sync_nb.storage.vfs import publication
 
@@ -264,3 +265,38 @@ def test_a_ctrl_c_while_an_answer_is_left_is_not_swallowed(embedded, ballast, tm
     monkeypatch.undo()
     call(db)
     db.close()
+
+
+def test_a_ctrl_c_at_each_beginning_of_pages_comes_out(two, monkeypatch):
+    """Pages begin to be read where they are wanted, and no generator of them is left to be collected."""
+    far, db = two
+    swallowed: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: swallowed.append(told.object))
+    for entered in count(1):
+        far.execute("INSERT INTO kv VALUES (?, 1)", (f"news {entered}",))
+        far.push()
+        left = entered
+
+        def stop(frame: Any, event: str, _: object) -> None:
+            nonlocal left
+            code = frame.f_code
+            if event == "call" and code.co_name == "_pages" and code.co_filename == pull_updates.__file__:
+                left -= 1
+                if left == 0:
+                    sys.setprofile(None)
+                    signal.raise_signal(signal.SIGINT)
+
+        sys.setprofile(stop)
+        try:
+            with suppress(KeyboardInterrupt):
+                db.pull()
+                assert left > 0, f"it went on after Ctrl-C, number {entered}"
+        finally:
+            sys.setprofile(None)
+        assert swallowed == []
+        if left > 0:
+            break
+    assert entered > 1
+    assert (
+        db.execute("SELECT count(*) FROM kv").fetchall() == far.execute("SELECT count(*) FROM kv").fetchall()
+    )

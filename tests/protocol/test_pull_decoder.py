@@ -246,19 +246,21 @@ def test_bounds_are_left_to_a_caller_that_asks_for_it():
     assert outcome(body, [], check_bounds=False)[1:] == ([(8, page(1))], None)
 
 
-def test_header_is_there_before_a_page_is_taken():
-    """Feeding the header's last byte sets it, without iterating."""
+@pytest.mark.parametrize("give", [PullDecoder.feed, PullDecoder.take])
+def test_header_is_there_before_a_page_is_taken(give):
+    """Its last byte sets it, without iterating."""
     decoder = PullDecoder()
-    decoder.feed(header()[:-1])
+    give(decoder, header()[:-1])
     assert decoder.header is None
-    decoder.feed(header()[-1:])
+    give(decoder, header()[-1:])
     assert decoder.header == PullHeader("r", 9)
 
 
-def test_pages_not_taken_come_with_the_next_call():
-    """A result that nobody iterated loses nothing."""
+@pytest.mark.parametrize("give", [PullDecoder.feed, PullDecoder.take])
+def test_pages_not_taken_come_with_the_next_call(give):
+    """A result that nobody iterated, or asked for, loses nothing."""
     decoder = PullDecoder()
-    decoder.feed(header() + page_message(1, page(1)))
+    give(decoder, header() + page_message(1, page(1)))
     assert list(decoder.feed(page_message(2, page(2)))) == [(1, page(1)), (2, page(2))]
     decoder.finish()
 

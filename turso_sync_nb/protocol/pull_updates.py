@@ -192,11 +192,19 @@ class PullDecoder:
         Raises:
             ProtocolError: here for the header, while iterating for a page; the pages before it are good.
         """
+        self.take(data)
+        return self._pages()
+
+    def take(self, data: bytes) -> None:
+        """Take the next bytes of the body; the next ``feed`` returns the pages that are complete by then.
+
+        Raises:
+            ProtocolError: for the header.
+        """
         self._inbox.add(data)
         if self.header is None and (message := self._inbox.message()) is not None:
             self.header, self._reader = _decode_header(message)
             self._inbox.drop()
-        return self._pages()
 
     def finish(self) -> None:
         """Say that the body has ended; call it when every page was iterated.

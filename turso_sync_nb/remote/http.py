@@ -430,7 +430,7 @@ class HttpRemote:
             beginning = beginning or chunk[:1]
             if beginning == b"<":
                 raise web_page(self._shown(response))
-            decoder.feed(chunk)
+            decoder.take(chunk)  # no generator is left to be collected, where a Ctrl-C is swallowed
             if decoder.header is not None:
                 return decoder.header
         decoder.finish()
