@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
+import tempfile
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
 from inside import replica_of
 
 import turso_sync_nb as tsn
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from turso_sync_nb.engine import pulled
 
 TABLES = ("t", "kv", "bare", "ballast", "keyed", "made")
 
@@ -184,9 +185,33 @@ def test_it_costs_what_changed(large, replica):
     assert mine.pulled().to_dict("records") == [
         {"table": "ballast", "came": 0, "changed": 1, "went": 0, "overwrote": 0}
     ]
-    folder = kept._folder
-    assert folder.exists()
+
+
+def open_in(folder: Path) -> int:
+    """Return how many descriptors of this process are of files in ``folder``, removed ones too."""
+    found = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # that of the listing
+            found += str(entry.readlink()).startswith(f"{folder}/")
+    return found
+
+
+@pytest.mark.parametrize("files", [0, 2])
+def test_what_was_kept_goes_with_the_next_pull(large, replica, tmp_path_factory, monkeypatch, files) -> None:
+    """A small pull makes no file; of a large one no folder and no open file is left."""
+    private = tmp_path_factory.mktemp("private")
+    monkeypatch.setattr(tempfile, "tempdir", str(private))
+    monkeypatch.setattr(pulled, "IN_MEMORY_PAGES_MAX", 0 if files else 2048)
+    mine, yours = replica("mine"), replica("yours")
+    mine.execute("INSERT INTO t VALUES (99, 'waits', NULL)")
+    for turn in range(3):
+        yours.execute("UPDATE ballast SET v = ? WHERE id = 150", (f"turn {turn}",))
+        yours.push()
+        mine.pull()
+        assert mine.pulled()["changed"].sum() == 1
+        assert open_in(private) == files
+        assert [len(list(folder.iterdir())) for folder in private.iterdir()] == [files] * bool(files)
     mine.close()
-    del kept
     replica_of(mine).last_pull = None
-    assert not folder.exists()
+    assert open_in(private) == 0
+    assert not list(private.iterdir())

@@ -7,6 +7,7 @@ and came back is no change. Only what is here is compared: of a partial replica,
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import weakref
 from contextlib import suppress
@@ -71,11 +72,33 @@ class _InMemory:
         return self._content[page]
 
 
+class _Folder:
+    """A private folder, made with the first file in it: few pulls bring so much."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._files: list[PageFile] = []
+
+    def file(self, name: str) -> PageFile:
+        """Return a new file of pages in it."""
+        if self._path is None:
+            self._path = Path(tempfile.mkdtemp(prefix="turso-sync-nb-"))
+        self._files.append(PageFile(self._path / name))
+        return self._files[-1]
+
+    def remove(self) -> None:
+        """Close the files and remove them: one that stayed open would keep its room on the disk."""
+        for file in self._files:
+            file.close()
+        if self._path is not None:
+            shutil.rmtree(self._path, ignore_errors=True)
+
+
 class _Kept:
     """The pages of one state that later ones may not have, set aside."""
 
-    def __init__(self, folder: Path, name: str, replica: Replica, pages: BitMap) -> None:
-        self.file = PageFile(folder / name) if len(pages) > IN_MEMORY_PAGES_MAX else _InMemory()
+    def __init__(self, folder: _Folder, name: str, replica: Replica, pages: BitMap) -> None:
+        self.file = folder.file(name) if len(pages) > IN_MEMORY_PAGES_MAX else _InMemory()
         store = replica.store
         with CommittedPages(replica.folder, store) as state:
             first_page = state.read(FIRST_PAGE) or b""
@@ -92,13 +115,13 @@ class _Kept:
 class LastPull:
     """The two states around a pull; :meth:`begin` is called before it comes into force, :meth:`end` after."""
 
-    def __init__(self, folder: Path, before: _Kept, sent: BitMap, pushed: list[Transaction]) -> None:
+    def __init__(self, folder: _Folder, before: _Kept, sent: BitMap, pushed: list[Transaction]) -> None:
         self._folder = folder
         self._before = before
         self._after: _Kept | None = None
         self._sent = sent
         self._pushed = pushed
-        self._finalizer = weakref.finalize(self, _removed, folder)
+        self._finalizer = weakref.finalize(self, folder.remove)
 
     @classmethod
     def begin(cls, replica: Replica, update: RemoteUpdate) -> LastPull | None:
@@ -110,12 +133,12 @@ class LastPull:
             return None
         if len(update.next_base.pages) > KEPT_PAGES_MAX:
             return None
-        folder = Path(tempfile.mkdtemp(prefix="turso-sync-nb-"))
+        folder = _Folder()
         try:
             sent = update.next_base.pages | wal_pages(replica.folder) | replica.store.undo.pages
             before = _Kept(folder, "before", replica, sent)
         except (SyncError, OSError):
-            _removed(folder)
+            folder.remove()
             return None
         return cls(folder, before, BitMap(sent), list(replica.pushed_log.pushed))
 
@@ -147,13 +170,6 @@ class LastPull:
             found, _ = compared(old, new, sent, same)
         ours = _last_pushed(self._pushed)
         return [PulledChange(one, _took_back(one, ours)) for one in found]
-
-
-def _removed(folder: Path) -> None:
-    with suppress(OSError):
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
 
 
 def _nothing() -> UsageError:
