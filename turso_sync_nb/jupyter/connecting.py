@@ -205,7 +205,7 @@ def _close_former(notebook: Notebook, name: str) -> str:
     try:
         notebook.connections.close(name)
     except ReplicaError as error:  # its folder is gone: it is forgotten, and the new one is opened
-        return f"{lost} · the former connection ended: {without_home(str(error))}"
+        return f"{lost} · the former connection ended: {without_home(error.args[0])}"
     return lost
 
 

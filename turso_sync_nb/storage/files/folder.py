@@ -196,9 +196,9 @@ class ReplicaFolder:
             )
         if status is None:
             raise ReplicaError(
-                f"use replica {self.path}: its folder was removed while it was open",
-                hint="close its connections and connect again: it is fetched anew; what waited to be pushed "
-                "went with the folder",
+                f"use replica {self.path}: its folder was removed while it was open, "
+                "with what waited to be pushed",
+                hint="close its connections and connect again: it is fetched anew",
             )
 
     def discard(self) -> None:
