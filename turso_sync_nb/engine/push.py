@@ -66,7 +66,7 @@ BATCH_BYTES_MAX: Final = 32 * 2**20
 FOUND_OUT_WITHIN_S: Final = 0.3
 """Seconds in which a push that was stopped asks what became of it."""
 
-_LACKS: Final = re.compile(r"no such|does not exist", re.IGNORECASE)
+_LACKS: Final = re.compile(r"no such|does not exist|has no column", re.IGNORECASE)
 """Servers' messages for a table or column that does not exist."""
 
 
