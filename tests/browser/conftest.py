@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 from databases import make_people
 from lab import CHROMIUM, LabServer, Notebook, chromium
+from places import Place
 from playwright.sync_api import sync_playwright
 from skips import miss
 
 from turso_sync_nb.server import LocalServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Browser
 
@@ -102,3 +103,18 @@ def people(people_file: Path, tmp_path: Path) -> Iterator[str]:
     """Give the address of a server of people and their visits, as they were made."""
     with LocalServer(shutil.copy(people_file, tmp_path / "people.db")) as server:
         yield server.url
+
+
+@pytest.fixture
+def place_of(browser: Browser) -> Iterator[Callable[..., Place]]:
+    """Give a function that opens a place; what it complains of fails the test."""
+    places: list[Place] = []
+
+    def open_place(kind: str, theme: str, width: int = 900) -> Place:
+        places.append(Place(browser, kind, theme, width))
+        return places[-1]
+
+    yield open_place
+    for place in places:
+        place.close()
+    assert [place.complaints for place in places] == [[] for _ in places]

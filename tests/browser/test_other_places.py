@@ -6,7 +6,7 @@ import re
 from contextlib import closing
 
 import pytest
-from places import AXE, Place
+from places import AXE
 from skips import miss
 
 import turso_sync_nb as tsn
@@ -51,21 +51,6 @@ def widgets(db):
     """Every widget of one replica."""
     watched = "SELECT id, name, city FROM person ORDER BY id LIMIT 5"
     return [db.page_map(), db.dashboard(), db.edit("person"), db.watch(watched)]
-
-
-@pytest.fixture
-def place_of(browser):
-    """A function that opens a place; what it complains of fails the test."""
-    places = []
-
-    def open_place(kind, theme, width=900):
-        places.append(Place(browser, kind, theme, width))
-        return places[-1]
-
-    yield open_place
-    for place in places:
-        place.close()
-    assert [place.complaints for place in places] == [[] for _ in places]
 
 
 def show_all(place, widgets):

@@ -139,7 +139,11 @@ class TableEditor(LiveWidget):
         direction, anchor = content["direction"], content.get("anchor")
         place = self._remembered(anchor)[0] if anchor else ()
         with closing(self.db.sibling()) as db:
-            self.send({"type": "rows", **self._rows_of(db, direction, place)})
+            self._send_rows(content, self._rows_of(db, direction, place))
+
+    def _send_rows(self, content: Content, rows: Content, **more: bool) -> None:
+        """Answer a request for rows; a view takes no answer to one that it followed by another."""
+        self.send({"type": "rows", "asked": content.get("asked", ""), **rows, **more})
 
     def _rows_of(self, db: Connection, direction: Any, place: Row) -> Content:
         limit = 2 * PAGE_ROWS if direction in ("from", "last") else PAGE_ROWS
@@ -169,7 +173,7 @@ class TableEditor(LiveWidget):
         self._arranged = arranged
 
         def find(db: Connection) -> str:
-            self.send({"type": "rows", **self._rows_of(db, "from", ())})
+            self._send_rows(content, self._rows_of(db, "from", ()))
             if not (arranged.filters or arranged.search):
                 return "all rows"
             count = self.rows.count(db, arranged)
@@ -192,7 +196,7 @@ class TableEditor(LiveWidget):
             message = self._rows_of(db, "from", place)
             at_start = not self.rows.page(db, "before", place, 1)
         found = bool(message["rows"]) and message["rows"][0][0] == self._id(place)
-        self.send({"type": "rows", **message, "start": at_start, "plain": True})
+        self._send_rows(content, message, start=at_start, plain=True)
         if not found:
             self.tell(
                 f"{self.rows.table} has no row {', '.join(texts)}: the next ones are shown", failed=True

@@ -50,7 +50,9 @@ function cellInput(column, old, isNull, begun) {
 
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-editor");
-  let columns = [], readonly = "", paging = "", rows = [], staged = {}, atFirst = true, atLast = false, asked = "", lastKey = [];
+  let columns = [], readonly = "", paging = "", rows = [], staged = {}, atFirst = true, atLast = false, lastKey = [];
+  let asked = "", isStale = false;  // the request for rows that is not answered yet; whether rows have changed since
+  const outdated = new Set();  // requests that another has followed
   let scrolledTo = 0;  // what is out of sight, and so out of the page, forgets where it was scrolled to
   let at = { id: null, row: 0, column: 0 };  // the cell that has the focus, found again by its row's id
   let adding = false;
@@ -79,7 +81,7 @@ function render({ model, el }) {
     clearTimeout(arranging);
     lastKey = [];
     toTop = true;
-    send("arrange", choice);
+    want("arrange", choice);
   };
   const soon = (change) => (event) => {
     change(event.target.value);
@@ -87,7 +89,7 @@ function render({ model, el }) {
     arranging = setTimeout(arrange, ARRANGE_AFTER_MS);
   };
   const search = h("input", { type: "search", placeholder: "find in all columns", "aria-label": "find in all columns", oninput: soon((text) => (choice.search = text)) });
-  const goTo = h("input", { placeholder: "go to key", "aria-label": "go to key", onkeydown: (event) => event.key === "Enter" && goTo.value && send("go", { key: goTo.value }) });
+  const goTo = h("input", { placeholder: "go to key", "aria-label": "go to key", onkeydown: (event) => event.key === "Enter" && goTo.value && want("go", { key: goTo.value }) });
   const filtersOn = button("Filter", () => {
     filters.hidden = !filters.hidden;
     filtersOn.setAttribute("aria-pressed", String(!filters.hidden));
@@ -113,7 +115,10 @@ function render({ model, el }) {
   function status(message) {
     foot.status(message);
     for (const each of [buttons.apply, buttons.applyAndPush]) dim(each, message.busy || readonly || !Object.keys(staged).length);
-    if (message.failed) toError();
+    if (message.failed) {
+      asked = "";  // without an answer
+      toError();
+    }
     if (message.busy) offer(false);
   }
 
@@ -152,8 +157,9 @@ function render({ model, el }) {
     markSort(choice, heads());
   }
 
-  function take({ direction, rows: found, end, start, plain }) {
-    asked = "";
+  function take({ direction, rows: found, end, start, plain, asked: by }) {
+    if (outdated.delete(by)) return;
+    if (!by || by === asked) asked = "";
     if (plain) plainly();
     const taken = found.map(([id, cells]) => ({ id, cells }));
     const top = scroller.scrollTop;
@@ -184,6 +190,7 @@ function render({ model, el }) {
       draw();
       if (direction === "last") scroller.scrollTop = scroller.scrollHeight;
     }
+    if (isStale && !asked) reload();
   }
 
   /** The height of the first rows; rows themselves have no box, their cells do. */
@@ -192,9 +199,14 @@ function render({ model, el }) {
   }
 
   function ask(direction, anchor) {
-    if (asked) return;
-    asked = direction;
-    send("page", anchor === undefined ? { direction } : { direction, anchor });
+    if (!asked) want("page", anchor === undefined ? { direction } : { direction, anchor });
+  }
+
+  /** Ask for rows: answers to what was asked for before come too late. */
+  function want(type, content) {
+    if (asked) outdated.add(asked);
+    asked = Math.random().toString(36).slice(2);
+    send(type, { ...content, asked });
   }
 
   /** Put errors beside their cells, where the grid is in sight: none is cut at its edge. */
@@ -220,6 +232,8 @@ function render({ model, el }) {
   }
 
   function reload() {
+    isStale = Boolean(asked);  // then again, after the answer
+    if (isStale) return;
     lastKey = atFirst || !rows.length ? [] : [rows[0].id];
     ask("from", lastKey[0]);
   }
