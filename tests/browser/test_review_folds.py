@@ -1,0 +1,26 @@
+"""The review's parts are drawn anew with each change; one that was unfolded stays so."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import turso_sync_nb as tsn
+
+
+def test_an_unfolded_part_stays_unfolded(place_of, people, tmp_path):
+    """And one that was folded again stays folded."""
+    place = place_of("vscode", "light")
+    with closing(tsn.connect(tmp_path / "replica", people, isolation_level=None)) as db:
+        db.execute("UPDATE person SET name = 'sent' WHERE id = 1")
+        db.push()
+        review = db.review_widget()
+        place.show(review)
+        pushed = place.page.locator("details", has_text="Pushed from here")
+        place.wait(pushed)
+        for opened, name in enumerate(("once", "twice"), start=1):
+            pushed.locator("summary").click()
+            assert pushed.evaluate("each => each.open") == bool(opened % 2)
+            db.execute("UPDATE person SET name = ? WHERE id = ?", (name, 1 + opened))
+            review.look_again()  # as at the end of a cell
+            place.wait(place.page.locator(".tsn-card ins", has_text=name))
+            assert pushed.evaluate("each => each.open") == bool(opened % 2)
