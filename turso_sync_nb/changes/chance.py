@@ -75,6 +75,22 @@ def _columns_by(
             return found
 
 
+def tables_with_keys_of_sqlite(raw: apsw.Connection) -> frozenset[str]:
+    """Return the tables into which triggers insert rows, none with a key of its own; names in lower case."""
+    texts: Any = raw.execute("SELECT sql FROM main.sqlite_schema WHERE type = 'trigger'").fetchall()
+    found: dict[str, bool] = {}
+    for words in chain.from_iterable(statements_of_trigger(sql) for (sql,) in texts):
+        at = next((at for at, token in enumerate(words) if token == Token("into")), None)
+        if at is None:
+            continue
+        table, after = name_at(words, at + 1)
+        query = "SELECT lower(name) FROM pragma_table_xinfo(?, 'main') WHERE pk"
+        keys = {str(name) for (name,) in raw.execute(query, (table,))}
+        listed = set(_listed(words[after:])[0])
+        found[table] = found.get(table, True) and bool(listed) and listed.isdisjoint({*keys, "rowid"})
+    return frozenset(table for table, is_assigned in found.items() if is_assigned)
+
+
 def fires_elsewhere(raw: apsw.Connection, table: str, columns: frozenset[str]) -> str:
     """Return a trigger that writes to other tables when ``columns`` are set; empty if there is none."""
     query = "SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"

@@ -102,10 +102,15 @@ class Renumbering:
         (at,) = shape.key
         if change.new is None:
             raise AssertionError("an insert without a new row")
-        table, old, new = folded(shape.table), change.new[at], self._free_key(shape)
+        new = self._free_key(shape)
+        self.exchange(shape, change.new[at], new)
+        return change.changed(new=(*change.new[:at], new, *change.new[at + 1 :]))
+
+    def exchange(self, shape: TableSchema, old: SqlValue, new: SqlValue) -> None:
+        """Have later changes of the row ``old`` find it under its new key."""
+        table = folded(shape.table)
         self._keys[table][old] = new
         self._exchanges.append(_Exchange(self._now, table, old, new))
-        return change.changed(new=(*change.new[:at], new, *change.new[at + 1 :]))
 
     def _free_key(self, shape: TableSchema) -> int:
         table, name = quoted(shape.table), folded(shape.table)

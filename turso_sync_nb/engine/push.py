@@ -19,7 +19,7 @@ from turso_sync_nb.changes.describe import describe
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.taped import shown
-from turso_sync_nb.engine import lineage, outbox, position, used_keys
+from turso_sync_nb.engine import lineage, made_keys, outbox, position, used_keys
 from turso_sync_nb.engine.bookkeeping import CopiedError, Position
 from turso_sync_nb.engine.meter import Meter
 from turso_sync_nb.engine.push_batch import (
@@ -313,12 +313,13 @@ class _Push:
         after = Position(replica.metadata.pull_gen, last_change_id)
         is_old = replica.metadata.pushed_since_pull and not self.is_based
         head, end = conditions(replica, batch, is_old=is_old)
-        replica.save(pushed_since_pull=True)  # an answer may get lost
         split_ids: set[int] = set()
         with outbox.database(replica) as raw:
+            head += made_keys.conditions(replica, raw, batch, is_old=is_old)
             parts = surroundings(raw, outbox.applied_of(everything), batch)
             # after a transform nobody knows what becomes of the keys
             guards = used_keys.guards(raw, batch) if self.transform is None else []
+        replica.save(pushed_since_pull=True)  # an answer may get lost
         while True:
             report_progress("preparing")
             statements = self._in_order(head, self._statements(batch, split_ids, parts), end)

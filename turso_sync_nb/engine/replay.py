@@ -26,6 +26,7 @@ from turso_sync_nb.changes.schema import uniques_of
 from turso_sync_nb.engine import user_policy
 from turso_sync_nb.engine.asking import at_once
 from turso_sync_nb.engine.insert_runs import runs_of_inserts
+from turso_sync_nb.engine.made_keys import MadeKeys
 from turso_sync_nb.engine.replacing_again import replaced
 from turso_sync_nb.engine.row_identity import there
 from turso_sync_nb.engine.schema_replay import SchemaConflictError, SchemaReplay
@@ -73,8 +74,7 @@ def replay(
     """Do ``transactions`` again on ``raw``, inside its open transaction.
 
     Triggers of the database fire, as they did; foreign keys are the remote's to judge. ``answer``
-    collects the questions to a user's functions; without it they are asked at once. What follows the
-    transaction ``given_up`` was made when that was done here.
+    collects questions to a user's functions, asked at once without it. ``given_up`` was done until now.
 
     Raises:
         ConflictError: a conflict whose policy is ``reject``.
@@ -113,6 +113,7 @@ class _Replay:
         self.effects = TriggerEffects(raw)
         self.result.derived = schema.derived = self.effects.derived
         self.unmade = UnmadeRows(raw, self.renumbering)
+        self.made_keys = MadeKeys(raw, self.effects.derived, self.renumbering)
         self.now: Transaction
         """The transaction being replayed."""
         self.is_done = False
@@ -245,7 +246,7 @@ class _Replay:
             return self._schema(change)
         try:
             self.schema.need_table(change)
-            done = self._row_change(self.renumbering.applied_to(change))
+            done = self._row_change(self.made_keys.found(self.renumbering.applied_to(change)))
         except apsw.SQLError as error:  # its table or a column of it is not there
             raise self.schema.unfit(change, str(error)) from None
         finally:

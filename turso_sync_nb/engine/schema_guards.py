@@ -35,7 +35,7 @@ from turso_sync_nb.storage.vfs.snapshot import Snapshot
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from turso_sync_nb.changes.model import Image, TableSchema, Transaction
+    from turso_sync_nb.changes.model import Change, Image, TableSchema, Transaction
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.protocol.sql_value import SqlValue
 
@@ -89,7 +89,7 @@ _Key = tuple[bool, str]
 class BaseIsOldError(Exception):
     """The base image is not what ``change`` begins with: something was pushed since the last pull."""
 
-    def __init__(self, transaction: Transaction, change: SchemaChange) -> None:
+    def __init__(self, transaction: Transaction, change: Change) -> None:
         super().__init__()
         self.transaction = transaction
         self.change = change
@@ -113,7 +113,7 @@ def conditions(
     ]
     if not changes:
         return [], []
-    with _base_image(replica) as raw:
+    with base_image(replica) as raw:
         run = _Conditions(raw, is_old=is_old)
         for transaction, change in changes:
             run.take(transaction, change)
@@ -121,7 +121,7 @@ def conditions(
 
 
 @contextmanager
-def _base_image(replica: Replica) -> Iterator[apsw.Connection | None]:
+def base_image(replica: Replica) -> Iterator[apsw.Connection | None]:
     """Give a connection to the remote's state as last pulled; ``None`` before the first pull."""
     if not replica.metadata.revision:
         yield None
