@@ -7,6 +7,7 @@ import { connect } from "./view.js";
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-review");
   const { request, foot, close } = connect(model, el, "review", { review: show, status });
+  const unfolded = new Set();  // titles of parts, which stay so as they are drawn anew
   let looking = false;  // until the remote answers, or does not
   const look = () => {
     looking = true;
@@ -54,7 +55,10 @@ function render({ model, el }) {
   function part(title, children, more = "", folded = false) {
     if (!children.length) return [];
     const head = folded ? h("summary", {}, `${title} (${children.length})`) : h("h4", {}, title);
-    return [h(folded ? "details" : "section", { class: "tsn-part" }, head, ...children, more ? h("div", { class: "tsn-notes" }, more) : "")];
+    const toggled = (event) => (event.target.open ? unfolded.add(title) : unfolded.delete(title));
+    const element = folded ? h("details", { class: "tsn-part", open: unfolded.has(title), ontoggle: toggled }) : h("section", { class: "tsn-part" });
+    element.append(head, ...children, more ? h("div", { class: "tsn-notes" }, more) : "");
+    return [element];
   }
 
   function transaction({ number, age, state, reason, undone, changes, in_all: all }, waits) {
