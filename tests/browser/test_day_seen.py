@@ -234,7 +234,7 @@ def settle_a_conflict(day, ben):
     page.locator(".tsn-clash td:last-child", has_text="99").wait_for(timeout=WAIT_MS)
     day.looked_at("conflict")
     day.press("review", "Pull")
-    day.says("review", re.compile("^pull: brought new data"))
+    day.says("review", re.compile("^pull: now up to date"))
     page.get_by_label("go to key").fill("507")
     page.keyboard.press("Enter")
     day.cell(507, "price").filter(has_text="99").wait_for(timeout=WAIT_MS)

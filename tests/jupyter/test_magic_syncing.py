@@ -25,7 +25,7 @@ def test_push_and_pull_say_in_a_line_what_they_did(two):
     assert pushed.text.strip().startswith("push: 2 changes in 2 transactions sent · ")
     pulled = two.good("%turso_sync pull --on yours")
     assert "pull: " in pulled.text
-    assert pulled.text.strip().startswith("pull: brought new data · ")
+    assert pulled.text.strip().startswith("pull: now up to date · ")
     names = two.sql("SELECT name FROM carriers ORDER BY 1", "--on yours").value["name"]
     assert names.tolist() == ["American", "JetBlue", "United Airlines"]
     assert two.good("%turso_sync push").text.strip().startswith("push: nothing to send · ")

@@ -46,7 +46,7 @@ def test_verbs_are_done_beside_the_users_connection(db, view, url, tmp_path, mon
             other.commit()
             other.push()
         view.says("do", verb="pull")
-        assert "pull: brought new data" in view.wait_until_done()["text"]
+        assert "pull: now up to date" in view.wait_until_done()["text"]
         view.says("do", verb="checkpoint")
         assert view.wait_until_done()["text"].startswith("checkpoint: ")
         view.says("do", verb="drop")

@@ -84,7 +84,7 @@ def test_news_are_said_and_pulled_by_the_button(db, opened, push_theirs):
     wait_for(view, kind="news", pulls=False)
     assert name_of_2(db) != "news"
     view.says("pull")
-    assert "pull: brought new data" in view.wait_until_done()["text"]
+    assert "pull: now up to date" in view.wait_until_done()["text"]
     wait_for(view, kind="nothing")
     view.says("ask")
     view.wait_until_done()
@@ -135,7 +135,7 @@ def test_a_pull_waits_for_an_open_transaction_and_for_a_half_edited_grid(db, ope
     db.commit()
     wait_for(dashboard, kind="nothing")
     assert name_of_2(db) == "theirs"
-    assert "pull: brought new data" in dashboard.of("status")[-1][0]["text"]
+    assert "pull: now up to date" in dashboard.of("status")[-1][0]["text"]
     editor.says("ready")
     assert editor.of("stale")
 

@@ -218,7 +218,7 @@ def _pulled(report: PullReport) -> str:
     if not report:
         parts = ["pull: nothing new"]
     else:
-        parts = ["pull: brought new data"]
+        parts = ["pull: now up to date"]
         if report.replayed:
             parts.append(f"{count_of(report.replayed, 'transaction')} of yours kept on top")
     if report.set_aside:

@@ -72,7 +72,7 @@ class RemoteNewsWidget(LiveWidget):
 
 def pulled(report: PullReport) -> str:
     """Return a line about a pull."""
-    parts = ["pull: brought new data" if report else "pull: nothing new"]
+    parts = ["pull: now up to date" if report else "pull: nothing new"]
     return _line(parts, report, set_aside=report.set_aside)
 
 
