@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from turso_sync_nb.changes.names import BOOKKEEPING
 from turso_sync_nb.engine.exact_reals import exactly
-from turso_sync_nb.errors import ProtocolError
+from turso_sync_nb.errors import ProtocolError, RemoteRefusedError
 from turso_sync_nb.protocol.pipeline import (
     And,
     Batch,
@@ -190,13 +190,17 @@ def ask(remote: Remote, *requests: Request) -> list[Response]:
     """Return the answers to ``requests``, which are questions.
 
     Raises:
-        RemoteError: no answer.
+        RemoteError: no answer, or it refuses even a question that reads nothing.
         ProtocolError: an answer that is not to this request.
     """
     nonce = secrets.token_hex(8)
     answers = remote.pipeline([Execute(_marked(nonce)), *requests])
     if len(answers) != 1 + len(requests):
         raise _of_another_request()
+    if isinstance(answers[0], SqlError):
+        raise RemoteRefusedError(
+            f"ask the remote: it takes no query: {answers[0].message}", hint="may this token read?"
+        )
     _check_mark(answers[0].result if isinstance(answers[0], ExecuteResponse) else None, nonce)
     return answers[1:]
 
