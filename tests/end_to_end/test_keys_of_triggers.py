@@ -97,3 +97,67 @@ def test_a_row_that_was_pushed_and_has_another_key(remote_server, tmp_path):
         assert mine.execute("SELECT id, x FROM m").fetchall() == [(1, "theirs"), (2, "a")]
         assert set(mine.changes()["state"]) == {"aside"}
         assert "another row in the place" in mine.changes()["reason"].iloc[0]
+
+
+IGNORED = {
+    "inserted": ("INSERT INTO draft (a) VALUES ('p'), ('q')",),
+    "inserted, changed and deleted": (
+        "INSERT INTO draft (a) VALUES ('p'), ('q')",
+        "UPDATE draft SET a = a || '!'",
+        "DELETE FROM draft WHERE a = 'q!'",
+    ),
+    "replaced": ("INSERT INTO draft VALUES (1, 'p')", "REPLACE INTO draft VALUES (1, 'q')"),
+}
+
+
+@pytest.mark.parametrize("name", IGNORED)
+def test_triggers_of_a_table_that_is_never_pushed_fire_once(remote_server, tmp_path, name):
+    """What they wrote to others is pushed as it was made here; a replay of their table fires none of them."""
+    schema = (
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a)",
+        "CREATE TABLE draft (id INTEGER PRIMARY KEY, a)",
+        "CREATE TRIGGER i AFTER INSERT ON draft BEGIN INSERT INTO t (a) VALUES ('i' || new.a); END",
+        "CREATE TRIGGER u AFTER UPDATE ON draft BEGIN INSERT INTO t (a) VALUES ('u' || new.a); END",
+        "CREATE TRIGGER d AFTER DELETE ON draft BEGIN INSERT INTO t (a) VALUES ('d' || old.a); END",
+    )
+    url, plain = served_and_plain(remote_server, tmp_path, schema)
+    options = {"isolation_level": None, "tables_ignore": ("draft",)}
+    with (
+        closing(tsn.connect(tmp_path / "mine", url, **options)) as mine,
+        closing(tsn.connect(tmp_path / "yours", url, isolation_level=None)) as yours,
+    ):
+        for sql in IGNORED[name]:
+            mine.execute(sql)
+            plain.execute(sql)
+        for db in (yours, plain):
+            db.execute("INSERT INTO t VALUES (100, 'theirs')")
+        yours.push()
+        mine.pull()
+        rows = "SELECT a FROM t ORDER BY a"
+        for db in (mine, yours):
+            mine.push()
+            db.pull()
+            assert db.execute(rows).fetchall() == plain.execute(rows).fetchall()
+        drafts = "SELECT * FROM draft ORDER BY id"
+        assert mine.execute(drafts).fetchall() == plain.execute(drafts).fetchall()
+        assert yours.execute(drafts).fetchall() == []
+
+
+def test_a_row_to_replace_that_has_generated_columns(embedded, tmp_path):
+    """It is refused when it is made, beside triggers; ``tursodb`` serves no such table."""
+    schema = (
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a UNIQUE, b AS (a || '!'))",
+        "CREATE TABLE log (n INTEGER PRIMARY KEY, m)",
+        "CREATE TRIGGER i AFTER INSERT ON t BEGIN INSERT INTO log (m) VALUES (new.b); END",
+        "INSERT INTO t (id, a) VALUES (1, 'x')",
+    )
+    url, plain = served_and_plain(embedded, tmp_path, schema)
+    with closing(tsn.connect(tmp_path / "mine", url, isolation_level=None)) as mine:
+        with pytest.raises(tsn.UsageError, match="it has generated columns"):
+            mine.execute("REPLACE INTO t (id, a) VALUES (2, 'x')")
+        assert shown(mine, stamped=False) == shown(plain, stamped=False)
+        for db in (mine, plain):
+            db.execute("REPLACE INTO t (id, a) VALUES (2, 'y')")
+        mine.push()
+        with closing(tsn.connect(tmp_path / "fresh", url)) as fresh:
+            assert shown(fresh, stamped=False) == shown(plain, stamped=False)

@@ -264,6 +264,23 @@ REFUSED = {
         "is not told REPLACE",
         "REPLACE INTO t VALUES (5, 'y', 1)",
     ),
+    "two triggers that write to one table at one depth, below views": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a)",
+            "CREATE TABLE log (n INTEGER PRIMARY KEY, m)",
+            "CREATE VIEW v AS SELECT id, a FROM t",
+            "CREATE VIEW w AS SELECT id, a FROM v",
+            "CREATE TRIGGER i INSTEAD OF INSERT ON v BEGIN INSERT INTO log (m) VALUES ('v' || new.a); END",
+            (
+                "CREATE TRIGGER j INSTEAD OF INSERT ON w BEGIN "
+                "INSERT INTO v VALUES (new.id, new.a); INSERT INTO t VALUES (new.id, new.a); END"
+            ),
+            "CREATE TRIGGER k AFTER INSERT ON t BEGIN INSERT INTO log (m) VALUES ('t' || new.a); END",
+        ),
+        "INSERT INTO w VALUES (1, 'x')",
+        "at the same depth",
+        "INSERT INTO v VALUES (1, 'x')",
+    ),
     "rows to replace that a partial index names": (
         (
             "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b)",

@@ -53,7 +53,9 @@ class Surroundings:
 
     def replaces(self, victims: Sequence[RowChange], change: RowChange) -> bool:
         """Return whether ``change`` is sent as REPLACE."""
-        if change.outcome != "changed" or folded(change.shape.table) not in self.uniques:
+        if change.shape.ignored or change.outcome != "changed":
+            return False
+        if folded(change.shape.table) not in self.uniques:
             return False
         return bool(victims) or self.conflict_of(change) == "replace" or self.is_as_declared(change)
 
