@@ -193,7 +193,8 @@ class World:
         return self.is_unreadable or self.wire.is_other
 
     def _rows(self, peer: Peer, chance: random.Random) -> None:
-        meeting.write_rows(peer, chance)
+        with suppress(*[apsw.ConstraintError] * peer.is_restored):  # deleted before, and here again
+            meeting.write_rows(peer, chance)
 
     def _statement(self, peer: Peer, chance: random.Random) -> None:
         if not peer.is_restored:
