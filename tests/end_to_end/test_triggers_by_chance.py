@@ -11,6 +11,7 @@ from test_triggers_there import state
 
 import turso_sync_nb as tsn
 from turso_sync_nb.changes.chance import columns_of_moments
+from turso_sync_nb.engine import pull
 
 KEYED = (
     "CREATE TABLE t (id INTEGER PRIMARY KEY, name, uuid)",
@@ -76,8 +77,8 @@ def replicas(remote_server, tmp_path):
     def start(schema):
         url = remote_server(make_database(tmp_path / "source.db", schema)).url
 
-        def connect(name):
-            opened.append(tsn.connect(tmp_path / name, url, isolation_level=None))
+        def connect(name, **options):
+            opened.append(tsn.connect(tmp_path / name, url, isolation_level=None, **options))
             return opened[-1]
 
         return connect("mine"), connect("yours"), connect
@@ -400,3 +401,51 @@ def test_what_asks_for_the_moment(expression, is_moment):
             f"CREATE TRIGGER g AFTER INSERT ON t BEGIN UPDATE t SET at = {expression} WHERE id = new.id; END"
         )
         assert columns_of_moments(raw, [text]) == ({"t": frozenset({"at"})} if is_moment else {})
+
+
+STAMPED = (
+    "CREATE TABLE stamped (id INTEGER PRIMARY KEY, v, at)",
+    (
+        "CREATE TRIGGER stamp AFTER INSERT ON stamped BEGIN "
+        "UPDATE stamped SET at = julianday('now') WHERE id = new.id; END"
+    ),
+    "CREATE TABLE other (id INTEGER PRIMARY KEY, v)",
+)
+LATER = {
+    "delete": ("DELETE FROM stamped WHERE id = 1", []),
+    "update": ("UPDATE stamped SET v = 'later' WHERE id = 1", [(1, "later")]),
+    "replace": ("REPLACE INTO stamped (id, v) VALUES (1, 'later')", [(1, "later")]),
+}
+
+
+@pytest.mark.parametrize("later", LATER)
+@pytest.mark.parametrize("verb", ["retry", "skip"])
+def test_a_revision_that_is_stopped_keeps_what_triggers_made(replicas, monkeypatch, verb, later):
+    """A change of a waiting row whose moment a pull makes anew still meets nobody."""
+    _, yours, connect = replicas(STAMPED)
+    mine = connect("kept", conflict_policy="remote-wins")
+    yours.execute("CREATE TABLE met (theirs)")
+    yours.push()
+    mine.execute("CREATE TABLE met (mine)")
+    mine.execute("INSERT INTO stamped (id, v) VALUES (1, 'first')")
+    mine.pull()
+    (aside,) = mine.changes().query("state == 'aside'")["transaction"]
+
+    def stopped(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as pressed:
+        pressed.setattr(pull, "replay", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            getattr(mine, verb)(int(aside))
+    sql, rows = LATER[later]
+    mine.execute(sql)
+    yours.execute("INSERT INTO other VALUES (2, 'theirs')")
+    yours.push()
+    mine.pull()
+    assert "stamped" not in set(mine.conflicts()["table"])
+    assert mine.execute("SELECT id, v FROM stamped").fetchall() == rows
+    mine.skip(int(aside))
+    mine.push()
+    mine.pull()
+    assert seen_by(mine) == seen_by(connect("fresh"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from turso_sync_nb.changes import tape, to_sql
 from turso_sync_nb.changes.model import RowChange, SchemaChange, is_ignored, is_shown
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.read_row import read_row
+from turso_sync_nb.changes.tape_reader import Reader
 from turso_sync_nb.engine import lineage
 from turso_sync_nb.engine.bookkeeping import CopiedError
 from turso_sync_nb.engine.databases import BUSY_TIMEOUT_MS
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from turso_sync_nb.changes.conflicts import Conflict
+    from turso_sync_nb.changes.derived import DerivedColumns
     from turso_sync_nb.changes.model import Change, Image, State, Transaction
     from turso_sync_nb.engine.replay import Replayed
     from turso_sync_nb.engine.replica import Replica
@@ -283,10 +286,18 @@ def _write(
         new_ids |= {former.id: change.id for former, change in zip(one.changes, changes, strict=True)}
         last = changes[-1].id
         everything.append(one.changed(changes=changes, last_id=last))
+    derived = _made_by_triggers(raw)
     tape.clear(raw)
-    tape.write(raw, everything, floor)
+    tape.write(raw, everything, floor, derived)
     tape.jump(raw, last)
     return new_ids
+
+
+def _made_by_triggers(raw: apsw.Connection) -> DerivedColumns:
+    """Return the columns that triggers made, as the rows of the whole tape leave them."""
+    reader = Reader(tape.table_schemas(raw))
+    deque(reader.transactions(tape.image_rows(raw)), maxlen=0)
+    return reader.derived
 
 
 def revised(
