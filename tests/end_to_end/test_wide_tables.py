@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from random_peer import Server, contents, differences
 
 from turso_sync_nb.changes.to_sql import conjunction
 
@@ -79,6 +80,32 @@ def test_a_wide_frame_is_written(two):
         yours.pull()
         assert rows_of(mine) == rows_of(yours)
         assert [row[0] for row in yours.execute("SELECT id, c5 FROM wide ORDER BY id")] == after
+
+
+@pytest.mark.parametrize("value", [1e300, -5e-324])
+def test_wide_rows_of_reals_that_are_sent_as_integers(two, server, value):
+    """Rows without a key, found by all their values, of which each is a product or quotient on the way."""
+    mine, yours = two
+    mine.execute(f"CREATE TABLE wide (id, {', '.join(NAMES)})")
+    mine.execute("CREATE UNIQUE INDEX one ON wide (id)")
+    many = ", ".join("?" * (COLUMNS + 1))
+    mine.executemany(f"INSERT INTO wide VALUES ({many})", [(row, *[value] * COLUMNS) for row in range(1, 6)])
+    mine.push()
+    yours.pull()
+    yours.execute("UPDATE wide SET c5 = c5 / 3 WHERE id = 1")
+    yours.execute("DELETE FROM wide WHERE id = 2")
+    yours.execute("DELETE FROM wide WHERE id IN (3, 4)")
+    yours.execute(f"INSERT OR REPLACE INTO wide VALUES ({many})", (5, *[value / 7] * COLUMNS))
+    assert yours.push().transactions == 4
+    assert not len(yours.changes())
+    mine.pull()
+    remote = Server(server.url)
+    states = [contents(lambda sql, db=db: db.execute(sql).fetchall()) for db in two]
+    assert [differences(contents(remote.run), state) for state in states] == [{}, {}]
+    remote.close()
+    assert rows_of(mine) == sorted(
+        [repr((1, *[value] * 5, value / 3, *[value] * (COLUMNS - 6))), repr((5, *[value / 7] * COLUMNS))]
+    )
 
 
 @pytest.mark.parametrize("count", [1, 16, 17, 100, 2000])
