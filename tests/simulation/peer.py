@@ -51,8 +51,10 @@ REFUSALS: Final = (
     ("cannot be told from", ""),  # an attempt without an outcome beside a trigger that does the same
     ("cannot store ", " ON CONFLICT "),  # in a STRICT table: a BEFORE trigger, as ours, has types count first
     ("cannot store ", "INSERT OR IGNORE "),
+    ("cannot be done again on the remote: ", " OR FAIL "),  # a trigger failed; SQLite keeps what it did
 )
-"""Parts of the messages with which a statement that has such words is refused, and plain SQLite runs it."""
+"""Parts of the messages with which a statement that has such words is refused, and plain SQLite runs it, or
+the part of it before it fails."""
 
 
 class Peer:
