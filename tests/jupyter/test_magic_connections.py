@@ -386,6 +386,7 @@ def test_a_token_that_would_go_unencrypted_is_warned_about(shell, flights_url, m
     assert warned in shell.run("%turso_sync connect a.db http://db.invalid:1").stderr
     for url in ("https://db.invalid:1", "libsql://db.invalid:1", flights_url):
         assert warned not in shell.run(f"%turso_sync connect a.db {url}").stderr
+    assert shell.run("%turso_sync connect a.db http://[1").line.startswith("UsageError: ")
 
 
 def test_frames_of_subcommands_are_dataframes(flights):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, TypeAlias
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
@@ -58,11 +59,10 @@ def token_in(url: str) -> Secret | None:
 
 def holds_secret(url: str) -> bool:
     """Return whether ``url`` has user info or a parameter that is named like a secret."""
-    try:
+    with suppress(ValueError):
         parts = urlsplit(url)
-    except ValueError:
-        return False
-    return "@" in parts.netloc or any(map(_names_a_secret, parse_qs(parts.query)))
+        return "@" in parts.netloc or any(map(_names_a_secret, parse_qs(parts.query)))
+    return False
 
 
 def is_loopback(url: str) -> bool:
@@ -77,8 +77,10 @@ def is_loopback(url: str) -> bool:
 
 
 def is_in_clear(url: str) -> bool:
-    """Return whether what is sent to ``url`` crosses a network unencrypted."""
-    return urlsplit(url).scheme in ("http", "ws") and not is_loopback(url)
+    """Return whether what is sent to ``url`` crosses a network unencrypted; to what is no URL nothing is."""
+    with suppress(ValueError):
+        return urlsplit(url).scheme in ("http", "ws") and not is_loopback(url)
+    return False
 
 
 def _names_a_secret(parameter: str) -> bool:
