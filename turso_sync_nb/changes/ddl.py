@@ -50,7 +50,7 @@ class Objects:
             for kind, name, table, sql in rows
             if not is_internal(name) and not is_internal(table)
         }
-        found |= {("pragma", name): ("", f"PRAGMA {name} = {raw.pragma(name)}") for name in PRAGMAS}
+        found |= {("pragma", name): ("", setting(raw, name).sql) for name in PRAGMAS}
         names = "SELECT name FROM pragma_table_xinfo(?, 'main')"
         columns = {
             name: tuple(str(column) for (column,) in raw.execute(names, (name,)))
@@ -103,6 +103,11 @@ def schema_changes(
             yield SchemaChange(0, one.sql, "pragma", one.name, was=was, now=now)
         else:
             yield _created(one, is_ignored=folded(one.table) in ignored or is_into_any(one, ignored))
+
+
+def setting(raw: apsw.Connection, pragma: str) -> Definition:
+    """Return what sets a pragma to the value that it has now."""
+    return Definition("pragma", pragma, "", f"PRAGMA {pragma} = {raw.pragma(pragma)}")
 
 
 def is_into_any(one: Definition, tables: Collection[str]) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from turso_sync_nb.changes.ddl import Objects
+from turso_sync_nb.changes.ddl import Objects, setting
 from turso_sync_nb.changes.definitions import columns, object_type, same_definition
 from turso_sync_nb.changes.derived import DerivedColumns
 from turso_sync_nb.changes.lifetimes import lifetimes
@@ -205,7 +205,7 @@ class SchemaReplay:
         """Return whether names stand for just these definitions."""
         for (is_trigger, name), one in wanted.items():
             if one is not None and one.type == "pragma":
-                if self._setting(one.name) != one:
+                if setting(self._raw, one.name) != one:
                     return False
                 continue
             there = self._named("trigger" if is_trigger else "table", name)
@@ -250,7 +250,7 @@ class SchemaReplay:
         return True
 
     def _is_set(self, change: SchemaChange) -> bool:
-        there = self._setting(change.name)
+        there = setting(self._raw, change.name)
         if there in change.now:
             return True
         if change.was and there not in change.was:
@@ -327,7 +327,7 @@ class SchemaReplay:
         if change.kind == "drop" and (there := self._named(object_type(change.sql), change.name)):
             return change.changed(was=self._belonging(there), seen=self._rows_now(change, None))
         if change.kind == "pragma":
-            return change.changed(was=tuple(dict.fromkeys((*change.was, self._setting(change.name)))))
+            return change.changed(was=tuple(dict.fromkeys((*change.was, setting(self._raw, change.name)))))
         if change.kind == "drop_column" and (there := self._named("table", change.name)):
             seen = self._rows_now(change, change.column)
             return change.changed(was=(there,), seen=seen) if seen else change
@@ -344,9 +344,6 @@ class SchemaReplay:
         rows: list[Any] = self._raw.execute(query, (name, kind == "trigger")).fetchall()
         return Definition(*rows[0]) if rows else None
 
-    def _setting(self, pragma: str) -> Definition:
-        return Definition("pragma", pragma, "", f"PRAGMA {pragma} = {self._raw.pragma(pragma)}")
-
     def _belonging(self, owner: Definition) -> tuple[Definition, ...]:
         """Return ``owner`` and what goes with it when it is dropped."""
         if owner.type not in ("table", "view"):
@@ -360,7 +357,7 @@ class SchemaReplay:
 
     def _conflict(self, change: SchemaChange, reason: str) -> SchemaConflictError:
         is_pragma, kind = change.kind == "pragma", object_type(change.sql)
-        there = self._setting(change.name) if is_pragma else self._named(kind, change.name)
+        there = setting(self._raw, change.name) if is_pragma else self._named(kind, change.name)
         base = _of(change.was, change.name) or None
         return SchemaConflictError(reason, change, base, there.sql if there else None)
 
