@@ -17,7 +17,7 @@ import time
 import uuid
 from contextlib import closing, suppress
 from contextvars import copy_context
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -55,6 +55,7 @@ EXPECTED: Final = (Error, apsw.Error, OSError)
 _STATIC: Final = Path(__file__).parent / "static"
 
 
+@cache
 def _read(name: str) -> str:
     """Return a static file without indentation: each widget that a notebook saves has a copy."""
     lines = (_STATIC / name).read_text(encoding="utf-8").splitlines()
