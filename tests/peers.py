@@ -8,20 +8,23 @@ touched; what a server wrote to stderr is kept and shown when the test fails.
 from __future__ import annotations
 
 import http.client
-import itertools
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import ExitStack, closing, suppress
+from functools import cache
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import apsw
+from filelock import FileLock, Timeout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 PAGE_SIZE = 4096
 LOCK_PAGE = 2**30 // PAGE_SIZE + 1
@@ -81,16 +84,33 @@ def find_tursodb() -> Path:
     return path
 
 
-_PORTS: Final = itertools.count(20_000 + os.getpid() % 100 * 100)
+_PORTS: Final = range(20_000, 30_000)
+"""Below those that the system gives to sockets that ask for any: it may give one to two in turn."""
+
+_BLOCK: Final = 500
+"""Ports that a process has to itself: a closed one is in use for another minute."""
+
+
+@cache
+def _own_ports() -> Iterator[int]:
+    """Return the ports of a block that no other process has, again and again; it is held by a lock."""
+    for first in _PORTS[::_BLOCK]:
+        lock = FileLock(Path(tempfile.gettempdir(), f"turso-sync-nb-ports-{first}.lock"), blocking=False)
+        with suppress(Timeout):
+            lock.acquire()
+            _LOCKS.append(lock)
+            return cycle(range(first, first + _BLOCK))
+    raise PeerMissingError(f"find a port: {len(_PORTS) // _BLOCK} processes of tests have them all")
+
+
+_LOCKS: Final[list[FileLock]] = []
+"""Held as long as the process lives."""
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on, below those that the system gives to sockets that ask for any.
-
-    One that the system gave and took back it may give to another server before the one for whom it was asked.
-    """
+    """Return a port that nothing listens on, and that no other process of tests is given."""
     while True:
-        port = 20_000 + next(_PORTS) % 10_000
+        port = next(_own_ports())
         with closing(socket.socket()) as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import urllib.request
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import apsw
 import pytest
-from peers import answers, copy_into_wal, wal_pages
+from peers import TESTS, answers, copy_into_wal, free_port, wal_pages
 from skips import why_not_to_skip
 
 if TYPE_CHECKING:
@@ -19,6 +21,17 @@ if TYPE_CHECKING:
     from peers import PeerServer
 
 PAGE_SIZE = 4096
+
+
+PORTS = "from peers import free_port; print(*(free_port() for _ in range(400)))"
+"""What another worker does, quicker than this one."""
+
+
+def test_no_other_process_is_given_our_ports():
+    """A server of one test never gets the port of one that another worker is about to start."""
+    ours = {free_port() for _ in range(400)}
+    ran = subprocess.run([sys.executable, "-c", PORTS], capture_output=True, text=True, check=True, cwd=TESTS)
+    assert ours.isdisjoint(map(int, ran.stdout.split()))
 
 
 def make_database(path: Path, rows: int) -> int:
