@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import tempfile
 import threading
@@ -178,6 +179,17 @@ def test_wal_is_moved_when_it_is_due(tmp_path):
         assert wal_bytes < 2 * LIMITS.wal_bytes
         assert path.stat().st_size > 400_000
         assert read_all(history, history.advance().revision) == pages(path)
+
+
+def test_the_time_of_a_recent_write_is_recorded_later(tmp_path):
+    """What is recorded at once after the file was written is proven by the next tidying at the latest."""
+    path = make(tmp_path / "a.db", 10)
+    with opened(path) as history:
+        write(path, "INSERT INTO t(b) VALUES (1)")
+        os.utime(path)
+        assert history.advance().mark.mtime_ns == 0
+        history.tidy()
+        assert history.newest.mark.mtime_ns == path.stat().st_mtime_ns
 
 
 def test_oldest_history_is_pruned_first(tmp_path):

@@ -177,6 +177,8 @@ class History:
             if self._closed:
                 return
             self._settle_if_due()
+            if self._state.mark.mtime_ns == 0:
+                self._record_mark()
             self._prune()
 
     def compact(self) -> None:
@@ -212,8 +214,12 @@ class History:
         if unmoved < max(self._wal_bytes_max, self._settle_again_bytes):
             return
         self._settle_again_bytes = 0 if self._settle() else unmoved + self._wal_bytes_max // 8
+        self._record_mark()
+
+    def _record_mark(self) -> None:
+        """Record when the file was written, which a start needs for proof, once its time can tell."""
         self._file.wait_for_mark()
-        self.advance()  # records when the file was written, which a start needs for proof
+        self.advance()
 
     def _settle(self) -> bool:
         with self._advancing, self._anchor.moving():
