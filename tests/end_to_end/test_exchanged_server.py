@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -13,6 +15,7 @@ from faulty import lost_before
 from inside import replica_of
 
 import turso_sync_nb as tsn
+from turso_sync_nb.engine import fetch, hydration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,6 +121,38 @@ AT_ONCE: dict[str, Callable[[tsn.Connection], object]] = {
     "a sync": lambda mine: mine.sync(),
     "a skip": lambda mine: mine.skip(int(mine.changes()["transaction"].iloc[0])),
 }
+
+
+class Unlucky(random.Random):
+    """Draws the page that does not differ, when it draws but one."""
+
+    def sample(self, population: Any, k: int, *_: Any, **__: Any) -> list[Any]:
+        """Return ``k`` of ``population``."""
+        return [population[0]] if k == 1 else super().sample(population, k)
+
+
+def test_a_server_exchanged_during_a_hydrate(replica, tursodb, way, tmp_path, monkeypatch):
+    """A server without a name, exchanged for one of the same revision and layout, is told at the end."""
+    monkeypatch.setattr(fetch.random, "Random", Unlucky)
+    monkeypatch.setattr(hydration, "PART_PAGES", 16)
+    sources = [tmp_path / "one.db", tmp_path / "two.db"]
+    for at, path in enumerate(sources):
+        with closing(apsw.Connection(str(path))) as raw:
+            raw.execute("CREATE TABLE one (id INTEGER PRIMARY KEY, v)")
+            raw.execute("INSERT INTO one WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s"
+                        " LIMIT 1000) SELECT n, printf('%01000d', n) FROM s")  # fmt: skip
+            raw.execute("UPDATE one SET v = printf('%01000d', ?) WHERE id % 40 = 5", [at])
+    home, other = tursodb(sources[0]), tursodb(sources[1])
+    way.port = home.port
+    mine = replica("mine", partial_sync=PARTIAL)
+
+    def exchange(here: int, _total: int) -> None:
+        if here > 100:
+            way.port = other.port
+
+    running = mine.hydrate(exchange)
+    assert refused(lambda: running.wait(60))
+    assert not mine.verify(sample=None)
 
 
 @pytest.mark.parametrize("verb", AT_ONCE)

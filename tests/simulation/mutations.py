@@ -47,7 +47,7 @@ def _deep(terms: Any) -> str:
     return " AND ".join(terms) or "1"
 
 
-def _first_page(pages: fetch.RemotePages) -> BitMap:
+def _first_page(pages: fetch.RemotePages, _least: int) -> BitMap:
     return pages._store.page_map.resident & BitMap([0])
 
 

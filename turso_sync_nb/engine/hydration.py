@@ -103,6 +103,7 @@ class Hydration:
         return self.done
 
     def _run(self) -> None:
+        fetched = False
         try:
             while not self._stop.is_set() and (rest := self._replica.store.page_map.absent()):
                 if self._replica.databases.loader.is_busy:
@@ -110,7 +111,11 @@ class Hydration:
                     continue
                 with suppress(ReplicaBusyError):  # a verb waits long for a user's function
                     self._part(BitMap(rest[:PART_PAGES]))
+                    fetched = True
             self._replica.store.flush()
+            if fetched and not self._stop.is_set():
+                with self._replica.verb():
+                    self._replica.remote_pages.verify_whole()
         except Exception as error:  # noqa: BLE001 - told by wait()
             self.error = error
 
