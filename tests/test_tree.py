@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 
 FILE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
+ARCHITECTURE_BYTES_MAX = 6 * 1024
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
 LEFTOVERS = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
 EXCUSE = re.compile(r"#\s*noqa(?!: [A-Z]+\d+(, [A-Z]+\d+)* +-+ \S)")
@@ -221,6 +222,25 @@ def test_documents_name_files_that_exist() -> None:
         if not (ROOT / name).exists() and not (ROOT / "turso_sync_nb" / name).exists()
     ]
     assert not lost, "\n".join(lost)
+
+
+def test_folders_name_their_files() -> None:
+    """The docstring of each folder of the package names every module in it, and none that is gone."""
+    lost = []
+    for path in tracked("turso_sync_nb/*/__init__.py", "turso_sync_nb/*/*/__init__.py"):
+        listed = set(re.findall(r"``(\w+)(?:\.py)?``", ast.get_docstring(ast.parse(path.read_text())) or ""))
+        there = {
+            each.stem
+            for each in tracked(f"{path.parent.relative_to(ROOT)}/*.py")
+            if each.parent == path.parent
+        }
+        lost += [f"{path.parent.name}: {name}" for name in sorted(listed ^ (there - {"__init__"}))]
+    assert not lost, "\n".join(lost)
+
+
+def test_architecture_is_short() -> None:
+    """A newcomer reads the architecture in a few minutes: details stand in docs/internals and docstrings."""
+    assert len((ROOT / "ARCHITECTURE.md").read_bytes()) <= ARCHITECTURE_BYTES_MAX
 
 
 def test_public_surface() -> None:

@@ -4,14 +4,18 @@
 | --- | --- |
 | ``model.py`` | rows changed and schemas changed, in transactions |
 | ``names.py``, ``sql_text.py`` | names of our own tables; what kind of statement a text is |
-| ``written.py``, ``schema.py`` | what capture needs to know of a statement; of a schema |
+| ``written.py``, ``schema.py``, ``trigger_facts.py`` | what capture asks of a statement, a schema, triggers |
 | ``capture.py`` | one connection's capture |
 | ``triggers.py``, ``nested.py``, ``ddl.py`` | of rows; of rows where triggers fire; of the schema |
-| ``chance.py``, ``made_columns.py`` | columns that triggers fill by chance; that they made of rows |
+| ``chance.py``, ``made_columns.py``, ``derived.py`` | columns that triggers fill |
+| ``passed_over.py``, ``told_rows.py`` | what OR IGNORE passes over; rows of a preupdate hook |
 | ``definitions.py``, ``lifetimes.py``, ``rows_seen.py`` | definitions; what was removed again; dropped rows |
+| ``staying.py``, ``soundness.py`` | schema objects that stay here; whether what they name is there |
 | ``tape.py``, ``packed.py`` | the tables that hold them; rows in one value |
 | ``tape_format.py``, ``tape_reader.py`` | kinds and flags of the tape's rows; rows read as transactions |
 | ``taped.py`` | changes of a large transaction, read when they are needed |
 | ``to_sql.py``, ``script.py``, ``describe.py`` | a change as SQL; transactions as a script; for a reader |
+| ``net.py``, ``net_schema.py`` | successive changes of a row, of the schema, as one |
+| ``read_row.py`` | one row of a table, exactly |
 | ``conflicts.py``, ``merging.py``, ``renumbering.py`` | where both sides changed the same thing |
 """

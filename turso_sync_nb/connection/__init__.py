@@ -3,14 +3,15 @@
 | file | holds |
 | --- | --- |
 | ``arguments.py`` | arguments of ``connect()``, checked |
-| ``sql.py`` | SqlConnection: the first of the chain that ends in Connection |
+| ``sql.py`` | SqlConnection: the first class of a chain, each the base of the next |
+| ``functions.py``, ``fetching.py``, ``drop_in.py``, ``frame_verbs.py``, ``syncing.py`` | the chain goes on |
 | ``connection.py`` | Connection, the last of it |
 | ``cursor.py`` | Cursor |
 | ``drop_in.py``, ``row.py``, ``batches.py``, ``dump.py`` | names of sqlite3 and of Turso's package |
 | ``dialect.py`` | the dialect of SQLAlchemy |
 | ``frame_verbs.py`` | rows as frames and frames as rows, the verbs |
 | ``functions.py`` | what a user adds to SQL |
-| ``deadline.py`` | how long SQL may run |
+| ``deadline.py``, ``exit.py`` | how long SQL may run; what is open when the interpreter ends |
 | ``session.py`` | cursors, statements and transactions of one connection |
 | ``reopening.py`` | the APSW connection in force, and how it is opened again unseen |
 | ``facts.py`` | SQLite's account of a text, kept |
@@ -23,12 +24,15 @@
 | ``upserting.py`` | rows upserted by any columns |
 | ``column_forms.py``, ``moment_style.py`` | how a column writes moments, JSON and decimals |
 | ``review.py``, ``undo.py`` | rows that wait, come or clash; a pushed transaction undone |
+| ``schema_choice.py`` | an object of the schema that both sides defined |
 | ``local_tables.py`` | frames and lists of the caller as tables of one query |
+| ``stand_ins.py`` | what only this connection knows, for speculative runs |
 | ``saving.py`` | rows into CSV and Parquet files |
 | ``profiling.py`` | what columns hold |
 | ``fetching.py`` | how much is fetched, and ahead of need |
 | ``statements.py`` | what kind of statement a text is |
 | ``parameters.py`` | values on their way into SQLite's binder |
 | ``results.py``, ``frames.py``, ``declared_types.py`` | rows, their cost; as pandas; booleans, dates |
+| ``row_frames.py`` | frames whose values are rows, as dicts |
 | ``sql_errors.py`` | APSW's errors as PEP 249's |
 """

@@ -10,7 +10,8 @@
 | ``bootstrap.py`` | the first pages of a new replica, resumable |
 | ``configuration.py`` | address, segment size and prefetch given again: proven, saved |
 | ``remote_update.py``, ``pull.py``, ``replay.py`` | the remote's newer pages; local changes again on top |
-| ``depending.py`` | which transactions go on from what another one did |
+| ``insert_runs.py``, ``trigger_effects.py`` | of a replay: rows inserted together; what triggers make |
+| ``depending.py``, ``row_identity.py`` | which transactions go on from what another one did; rows by name |
 | ``unmade.py`` | rows whose maker is not applied: what goes on from them waits |
 | ``reconciling.py`` | what of the local changes a pulled state has already |
 | ``stepwise.py`` | an update kept aside, put in force later without a request |
@@ -22,8 +23,9 @@
 | ``pulled.py`` | the rows that the last pull changed |
 | ``pull_preview.py`` | the outcome of a pull, beforehand |
 | ``ensure.py``, ``query_selector.py`` | the pages that one query touches; named by the remote |
-| ``query_trees.py`` | the trees that a query opens, and what it would fetch at most |
+| ``query_trees.py``, ``dry_run.py`` | the trees that a query opens; what it would fetch |
 | ``push.py``, ``push_batch.py`` | what was made here; one request of it |
+| ``replacing.py``, ``replacing_again.py`` | rows that REPLACE removed: on the remote; in a replay |
 | ``schema_guards.py``, ``schema_replay.py`` | changes of the schema: conditions of a push; on a newer base |
 | ``chain.py`` | statements on the remote, all or nothing; answers that are to what was asked |
 | ``made_keys.py`` | changes of rows that triggers inserted find these rows under other keys |
@@ -36,10 +38,13 @@
 | ``remote_support.py`` | what the remote cannot hold |
 | ``local_changes.py``, ``salvage.py`` | what was made here, read, and saved from files that others changed |
 | ``gate.py`` | every connection idle while files are published |
-| ``replica.py`` | a replica folder while this process owns it |
+| ``replica.py``, ``opening.py`` | a replica folder while this process owns it; how it is opened |
+| ``damage.py`` | what happened to its files meanwhile |
+| ``observers.py``, ``remote_listener.py`` | who is told of changes here; of those on the remote |
 | ``databases.py``, ``capture_ids.py``, ``stats.py`` | its raw connections; ids of changes; its figures |
 | ``hydration.py`` | the rest, in the background |
 | ``tree_costs.py`` | what one execution read of each table and index |
+| ``page_owners.py``, ``table_sizes.py`` | the owner of a page; rows and bytes of every table |
 | ``export.py`` | a plain SQLite file for other tools |
 | ``reports.py`` | what the verbs return |
 

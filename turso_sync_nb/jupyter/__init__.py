@@ -6,6 +6,8 @@
 | ``subcommands`` | the table of subcommands, help |
 | ``connecting`` | connect, use, close |
 | ``describing`` | status, tables, schema, stats |
+| ``syncing`` | pull, push, sync, checkpoint, waiting changes |
+| ``offline``, ``doctor`` | tables taken along; what a replica needs |
 | ``cells`` | a cell of SQL: parse, run, name, footer |
 | ``schema`` | what the database holds, from SQLite's own copy of the schema |
 | ``connections`` | connections by name |
@@ -15,7 +17,8 @@
 | ``notebook`` | the shell as the other files see it: variables and output |
 | ``progress`` | one line about long work |
 | ``rendering`` | tables, lines, footer as MIME bundles, bounded in size |
-| ``escaping`` | text from a database, made safe to show |
+| ``readable`` | changes and conflicts in a reader's words |
+| ``result_rows`` | the rows that a result's table asks for |
 | ``places`` | paths for readers: no user's name |
 | ``completion`` | what Tab offers |
 | ``configuration`` | settings from files |

@@ -11,5 +11,6 @@
 | ``resolve.py`` | name lookups that Ctrl-C can leave |
 | ``in_flight.py`` | requests that another thread can end |
 | ``stream.py`` | several bodies in one transaction |
+| ``pull_response.py`` | the pages of one answer |
 | ``http.py`` | HttpRemote: the two requests |
 """

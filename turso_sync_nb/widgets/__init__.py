@@ -11,12 +11,13 @@
 | ``arrangement`` | rows found, filtered and sorted by SQL, in pages by key |
 | ``table_rows`` | rows in pages, by key |
 | ``staging`` | edits that wait to be applied |
+| ``cell_types`` | what a column may hold, and what an input to it means |
 | ``values`` | SQLite's values as JSON, and from what was typed |
 | ``result_table`` | the rows of a result, paged, sorted and filtered where they are |
 | ``remote_news`` | what those have in common that can say that the remote has something new |
 | ``watch`` | the rows of a query, asked again when something changed |
 | ``runs`` | a million small numbers, and what changed of them, in a few bytes |
-| ``snapshots`` | tables as static HTML |
+| ``snapshots``, ``picture`` | tables as static HTML; the page map as a PNG |
 | ``static/`` | CSS and plain ES modules: one a widget and what it imports (``live.script`` joins them) |
 
 Rules of this layer:
