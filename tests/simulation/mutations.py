@@ -96,9 +96,13 @@ TABLES = {
     "K7 answers carry no nonce": (
         "end_to_end/test_positions.py::test_an_answer_to_another_request_is_believed_by_nobody",
     ),
+    "K7 the position is believed": (
+        "end_to_end/test_positions.py::test_a_refused_transaction_beside_an_open_write",
+    ),
 }
 """Those that no run meets, with the tests that find them: another database by the same script; a text before
-and after a TEMP table; a tape amid a push; an answer of the same form that comes a second time."""
+and after a TEMP table; a tape amid a push; an answer of the same form that comes a second time; a refused
+transaction beside the write of another connection."""
 
 
 def _outbox(seed: int, folder: Path) -> str:
