@@ -71,11 +71,12 @@ REFUSED: dict[str, st.SearchStrategy[Any]] = {
 def moments(draw: st.DrawFn, rows: int) -> pd.Series:
     """Return a column of ``datetime64`` of any unit, with or without a zone."""
     unit = draw(st.sampled_from(["s", "ms", "us", "ns"]))
-    first, last = FIRST.astype(f"datetime64[{unit}]"), LAST.astype(f"datetime64[{unit}]")
-    bounds = (-(2**63) + 10**9, 2**63 - 1) if unit == "ns" else (first.astype("int64"), last.astype("int64"))
-    counts = st.integers(int(bounds[0]), int(bounds[1]))
+    bounds = (-(2**63) + 10**9, 2**63 - 1)
+    if unit != "ns":  # years 1 and 9999 are more nanoseconds than 64 bits hold
+        bounds = tuple(int(day.astype(f"datetime64[{unit}]").astype("int64")) for day in (FIRST, LAST))
+    counts = st.integers(*bounds)
     numbers = draw(st.lists(counts | st.none(), min_size=rows, max_size=rows))
-    values = [np.datetime64("NaT") if n is None else np.datetime64(n, unit) for n in numbers]
+    values = [np.datetime64("NaT", unit) if n is None else np.datetime64(n, unit) for n in numbers]
     return pd.Series(np.array(values, dtype=f"datetime64[{unit}]"))
 
 
