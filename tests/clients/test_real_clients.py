@@ -63,12 +63,16 @@ CLIENTS = {
 LEFT = [("batch", 3), ("committed", 600), ("after", 20)]
 
 
+PACKAGES = {"libsql_python.py": "libsql", "sqlalchemy_orm.py": "sqlalchemy_libsql"}
+"""What each script in Python imports; not every one is on the index for every Python."""
+
+
 def command(script: str) -> list[str]:
     """Return what runs ``script``; skip where it or its client is not installed."""
     if script.endswith(".py"):
-        for package in ("libsql", "sqlalchemy_libsql"):
-            if importlib.util.find_spec(package) is None:
-                miss(f"libsql: {package} is not installed")
+        package = PACKAGES[script]
+        if importlib.util.find_spec(package) is None:
+            miss(f"libsql: {package} is not installed")
         return [sys.executable, str(HERE / script)]
     if which("node") is None or not (HERE.parent / "node_modules/@libsql/client").exists():
         miss("npm: no clients; run npm ci --prefix tests")
