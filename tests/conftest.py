@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from binder_env import make_environment
+from databases import OPENED
 from hypothesis import settings
 from peers import EmbeddedThread, PeerMissingError, PeerServer, embedded_process, tursodb_server
 from skips import forbid_skip, miss
@@ -34,8 +35,10 @@ settings.load_profile("bounded" if os.environ.get("CI") else "local")
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown() -> Generator[None, None, None]:
-    """Fail the test that leaves another handler of SIGINT: a later one would not hear its Ctrl-C."""
+    """Close plain SQLite; fail a test that leaves another handler of SIGINT: a later one hears no Ctrl-C."""
     yield
+    while OPENED:
+        OPENED.pop().close()
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         pytest.fail("this test leaves another handler of SIGINT behind", pytrace=False)

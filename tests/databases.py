@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
@@ -21,6 +22,9 @@ CREATE TABLE "odd ""table"""("a b" INTEGER, "select" TEXT);
 CREATE VIEW adult AS SELECT id, name FROM person WHERE score > 0.5;
 '''
 
+OPENED: Final[list[sqlite3.Connection]] = []
+"""Connections of plain SQLite that the end of the test closes."""
+
 CITIES = ("Zürich", "Oslo", "", "São Paulo", None, "東京")
 
 
@@ -30,6 +34,12 @@ def make_database(path: Path, statements: Iterable[str]) -> Path:
         for sql in statements:
             raw.execute(sql)
     return path
+
+
+def plain_sqlite(**options: Any) -> sqlite3.Connection:
+    """Open an empty database of plain SQLite in memory, to compare with; the end of the test closes it."""
+    OPENED.append(sqlite3.connect(":memory:", **options))
+    return OPENED[-1]
 
 
 def make_people(path: Path, *, people: int = 3000, seed: int = 7) -> Path:

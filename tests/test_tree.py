@@ -194,6 +194,51 @@ def test_tests_have_one_door_to_a_connection() -> None:
     assert not found, "\n".join(found)
 
 
+def left_open(source: str) -> list[int]:
+    """Return the lines where plain SQLite is opened and neither ``closing`` nor a refusal ends it."""
+    tree = ast.parse(source)
+    ended = {
+        inner
+        for node in ast.walk(tree)
+        for outer in [node, *(item.context_expr for item in getattr(node, "items", ()))]
+        if isinstance(outer, ast.Call) and ast.unparse(outer.func) in {"closing", "pytest.raises"}
+        for inner in ast.walk(outer if ast.unparse(outer.func) == "closing" else node)
+    }
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "sqlite3.connect" and node not in ended
+    ]
+
+
+def test_plain_sqlite_is_closed() -> None:
+    """From Python 3.13 on an open connection that is collected warns, in whatever test that happens."""
+    files = tracked("*/*.py", "tests/**/*.py", "turso_sync_nb/**/*.py")
+    found = [
+        where(path, line)
+        for path in files
+        if path.name != "databases.py"
+        for line in left_open(path.read_text())
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("db = sqlite3.connect(path)", [1]),
+        ("db.backup(sqlite3.connect(path))", [1]),
+        ("with sqlite3.connect(path) as db: db.execute(sql)", [1]),
+        ("with closing(sqlite3.connect(path)) as db: db.execute(sql)", []),
+        ("with pytest.raises(E), closing(sqlite3.connect(path)): pass\nsqlite3.connect(path)", [2]),
+        ("with pytest.raises(sqlite3.OperationalError):\n    sqlite3.connect(path)", []),
+    ],
+)
+def test_plain_sqlite_left_open_is_found(source: str, found: list[int]) -> None:
+    """Also in a ``with`` of its own, which ends the transaction and not the connection."""
+    assert left_open(source) == found
+
+
 def docstrings(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the line and text of every docstring of a file, those below fields and constants too."""
     for node in ast.walk(ast.parse(path.read_text())):

@@ -7,6 +7,7 @@ import threading
 from contextlib import closing
 
 import pytest
+from databases import plain_sqlite
 
 import turso_sync_nb as tsn
 from turso_sync_nb.engine.gate import Gate
@@ -164,7 +165,7 @@ def autocommit(db) -> None:
 def test_known_texts_do_what_they_do_in_sqlite(pair, change):
     """Whatever came between: rows, counts, names of columns are sqlite3's, and everything arrives."""
     mine, yours = pair
-    plain = sqlite3.connect(":memory:")
+    plain = plain_sqlite()
     plain.execute(SCHEMA)
     for step in (work, change, work, committed, work, committed):
         assert step(mine) == step(plain)

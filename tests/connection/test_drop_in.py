@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 import pytest
+from databases import plain_sqlite
 
 import turso_sync_nb as tsn
 from turso_sync_nb import aio
@@ -367,9 +368,9 @@ def test_programs_for_sqlite3(embedded, plain, connect):
     """Each name of Python's sqlite3 does here what it does there."""
     db = connect(embedded(plain).url)
     said = {}
-    for module, tried_on in ((sqlite3, sqlite3.connect(plain)), (tsn, db)):
-        with closing(tried_on), closing(sqlite3.connect(":memory:")) as target:
-            programs = dict.fromkeys(SQLITE3.values())
+    with closing(sqlite3.connect(plain)) as theirs:
+        for module, tried_on in ((sqlite3, theirs), (tsn, db)):
+            target, programs = plain_sqlite(), dict.fromkeys(SQLITE3.values())
             said[module] = {program.__name__: program(module, tried_on, target) for program in programs}
     assert said[tsn] == said[sqlite3]
 
@@ -460,7 +461,7 @@ def test_row_factories_that_are_refused(embedded, simple, connect, tmp_path):
     with pytest.raises(tsn.UsageError, match="sqlite3"):
         db.backup(db)
     with pytest.raises(tsn.UsageError, match="only main"):
-        db.backup(sqlite3.connect(":memory:"), name="temp")
+        db.backup(plain_sqlite(), name="temp")
     target = apsw.Connection(str(tmp_path / "target.db"))
     db.backup(target)
     assert target.execute("SELECT count(*) FROM t").get == 2

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 import threading
 from contextlib import closing
 
 import pytest
+from databases import plain_sqlite
 
 import turso_sync_nb as tsn
 from turso_sync_nb.changes import capture as capturing
@@ -51,7 +51,7 @@ def state(ask) -> list[object]:
 def test_no_form_of_text_hides_a_write(both_kinds, sql):
     """Marks, comments and clauses before or after the verb: what SQLite did here arrives there."""
     mine, yours = both_kinds
-    plain = sqlite3.connect(":memory:", isolation_level=None)
+    plain = plain_sqlite(isolation_level=None)
     for name, rows in state(lambda ask: mine.execute(ask).fetchall()):
         (text,) = mine.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
         plain.execute(text)

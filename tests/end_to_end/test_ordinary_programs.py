@@ -7,7 +7,7 @@ so does one that is listed and does not come any more.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -57,17 +57,14 @@ REFUSED: dict[tuple[str, str], dict[str, str]] = {
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[Callable[[str], ordinary.Pair]]:
     """Give ``pair(url)``: a replica and plain SQLite, both closed at the end."""
-    made: list[ordinary.Pair] = []
+    with ExitStack() as opened:
 
-    def make(url: str) -> ordinary.Pair:
-        plain = sqlite3.connect(tmp_path / "plain.db", isolation_level=None)
-        made.append(ordinary.Pair(tsn.connect(tmp_path / "replica", url, isolation_level=None), plain))
-        return made[-1]
+        def make(url: str) -> ordinary.Pair:
+            plain = closing(sqlite3.connect(tmp_path / "plain.db", isolation_level=None))
+            replica = closing(tsn.connect(tmp_path / "replica", url, isolation_level=None))
+            return ordinary.Pair(opened.enter_context(replica), opened.enter_context(plain))
 
-    yield make
-    for one in made:
-        one.replica.close()
-        one.plain.close()
+        yield make
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -12,7 +12,7 @@ from contextlib import closing
 
 import apsw
 import pytest
-from databases import make_database
+from databases import make_database, plain_sqlite
 from trigger_members import FULL_TEXT, MEMBERS
 
 import turso_sync_nb as tsn
@@ -274,7 +274,7 @@ def test_a_full_text_index_kept_by_triggers(embedded, tmp_path):
 
 def served_and_plain(start_server, tmp_path, schema) -> tuple[str, sqlite3.Connection]:
     """Return the address of a server whose database has ``schema``, and plain SQLite that has it too."""
-    plain = sqlite3.connect(":memory:", isolation_level=None)
+    plain = plain_sqlite(isolation_level=None)
     for sql in schema:
         plain.execute(sql)
     return start_server(make_database(tmp_path / "source.db", schema)).url, plain
