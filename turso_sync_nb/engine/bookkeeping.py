@@ -110,5 +110,6 @@ def fence(remote: Remote, client_id: str, pull_gen: int) -> bool:
         f"INSERT INTO {BOOKKEEPING} (client_id, pull_gen, change_id) VALUES (?, ?, 0) "
         "ON CONFLICT (client_id) DO UPDATE SET pull_gen = excluded.pull_gen"
     )
-    done = in_transaction(remote, client_id, map(Sent, (CREATE, Stmt(sql, (client_id, pull_gen)))))
+    stmts = [Sent[None](CREATE), Sent[None](Stmt(sql, (client_id, pull_gen)))]
+    done = in_transaction(remote, client_id, stmts)
     return not isinstance(done, Failure)

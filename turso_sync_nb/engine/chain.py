@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from turso_sync_nb.changes.names import BOOKKEEPING
 from turso_sync_nb.engine.exact_reals import exactly
@@ -52,24 +52,35 @@ _VALUE_BYTES: Final = 40
 """Bytes that JSON adds to a value; a number takes no more with it."""
 
 
-class Sent(NamedTuple):
+Origin = TypeVar("Origin")
+"""The type by which a caller knows its statements."""
+
+
+class Sent(NamedTuple, Generic[Origin]):
     """A statement; ``of`` tells the caller which one it was, if it fails."""
 
     stmt: Stmt
-    of: object = None
+    of: Origin | None = None
 
 
 @dataclass(frozen=True)
-class Failure:
-    """The step that failed: of a body's statements number ``at``, the caller's ``of``; else ``where``."""
+class Failure(Generic[Origin]):
+    """The step that failed: of a statement that has one the caller's ``of``; else ``where``."""
+
+    message: str
+    where: str = ""
+    of: Origin | None = None
+
+
+class _StepError(NamedTuple):
+    """The step of a body that failed: of its statements number ``at``; else ``where``."""
 
     message: str
     at: int | None = None
     where: str = ""
-    of: object = None
 
 
-def in_transaction(remote: Remote, client_id: str, stmts: Iterable[Sent]) -> Failure | int:
+def in_transaction(remote: Remote, client_id: str, stmts: Iterable[Sent[Origin]]) -> Failure[Origin] | int:
     """Do ``stmts`` on the remote; return the step that failed, or how far the bookkeeping is afterwards.
 
     Where the remote keeps streams they are taken as they are sent, those of two bodies at a time.
@@ -89,9 +100,9 @@ def in_transaction(remote: Remote, client_id: str, stmts: Iterable[Sent]) -> Fai
     return _in_bodies(remote, client_id, iter([whole]))
 
 
-def _parts(stmts: Iterable[Sent]) -> Iterator[list[Sent]]:
+def _parts(stmts: Iterable[Sent[Origin]]) -> Iterator[list[Sent[Origin]]]:
     """Part ``stmts`` so that each part makes a body of about ``BODY_BYTES_MAX``; there is at least one."""
-    part: list[Sent] = []
+    part: list[Sent[Origin]] = []
     size = 0
     for stmt, of in stmts:
         one = Sent(exactly(stmt), of)
@@ -112,15 +123,16 @@ def _weight(stmt: Stmt) -> int:
     return total
 
 
-def _in_bodies(to: Pipeline, client_id: str, parts: Iterator[list[Sent]]) -> Failure | int:
+def _in_bodies(to: Pipeline, client_id: str, parts: Iterator[list[Sent[Origin]]]) -> Failure[Origin] | int:
     """Do ``parts``, a body for each; several need a stream. It ends with the first body that fails."""
     part, begins = next(parts), True
     while True:
         following = next(parts, None)
         body = _Body(client_id, [one.stmt for one in part], begins=begins, ends=following is None)
         outcome = body.run(to)
-        if isinstance(outcome, Failure):
-            return outcome if outcome.at is None else replace(outcome, of=part[outcome.at].of)
+        if isinstance(outcome, _StepError):
+            of = None if outcome.at is None else part[outcome.at].of
+            return Failure(outcome.message, outcome.where, of)
         if following is None:
             return outcome
         part, begins = following, False
@@ -147,7 +159,7 @@ class _Body:
         self._confirm = len(opening) + len(stmts)
         self._ends = ends
 
-    def run(self, to: Pipeline) -> Failure | int:
+    def run(self, to: Pipeline) -> _StepError | int:
         """Send it; return the step that failed, or how far the bookkeeping is; 0 before the last body.
 
         Raises:
@@ -156,7 +168,7 @@ class _Body:
         """
         answer = _only(to.pipeline([Batch(self._steps)]))
         if isinstance(answer, SqlError):
-            return Failure(answer.message, where="begin")
+            return _StepError(answer.message, where="begin")
         results, errors = answer.result.step_results, answer.result.step_errors
         if len(errors) != len(self._steps) or len(results) != len(self._steps):
             raise _of_another_request()
@@ -178,12 +190,12 @@ class _Body:
             raise _of_another_request()
         return rows[0][0]
 
-    def _failure(self, message: str, at: int) -> Failure:
+    def _failure(self, message: str, at: int) -> _StepError:
         if at < self._first:
-            return Failure(message, where="begin")
+            return _StepError(message, where="begin")
         if at < self._confirm:
-            return Failure(message, at=at - self._first)
-        return Failure(message, where="bookkeeping" if at == self._confirm else "commit")
+            return _StepError(message, at=at - self._first)
+        return _StepError(message, where="bookkeeping" if at == self._confirm else "commit")
 
 
 def ask(remote: Remote, *requests: Request) -> list[Response]:

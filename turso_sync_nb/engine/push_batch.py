@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -66,10 +66,13 @@ class PushStatement:
 
 @dataclass(frozen=True)
 class Failure:
-    """The step that failed: a statement of ours, or none of them (``where`` says which step)."""
+    """The step that failed: a statement of ours, or none of them (``where`` says which step).
+
+    Before a statement is sent it is what becomes of its error; ``message`` comes with that.
+    """
 
     where: str
-    message: str
+    message: str = ""
     statement: PushStatement | None = None
     is_guard: bool = False
 
@@ -371,22 +374,21 @@ def send(
         RemoteError, ProtocolError: nobody knows whether it was done.
     """
 
-    def everything() -> Generator[Sent]:
+    def everything() -> Generator[Sent[Failure]]:
         yield from map(Sent, (bookkeeping.CREATE, bookkeeping.guard(client_id, must_hold.expected)))
-        yield from (Sent(stmt, "keys") for stmt in must_hold.keys)
-        yield from (Sent(stmt, "copies") for stmt in must_hold.copies)
+        yield from (Sent(stmt, Failure("keys")) for stmt in must_hold.keys)
+        yield from (Sent(stmt, Failure("copies")) for stmt in must_hold.copies)
         for statement in statements:
-            yield Sent(statement.stmt, (statement, False))
+            yield Sent(statement.stmt, Failure("change", statement=statement))
             if statement.rows is not None:
-                yield Sent(Stmt(_FAIL_UNLESS, (statement.rows,), want_rows=False), (statement, True))
+                guard = Stmt(_FAIL_UNLESS, (statement.rows,), want_rows=False)
+                yield Sent(guard, Failure("change", statement=statement, is_guard=True))
         yield from map(Sent, (*notes, bookkeeping.advance(client_id, after)))
 
     with closing(everything()) as stmts:
         done = chain.in_transaction(remote, client_id, stmts)
     if isinstance(done, chain.Failure):
-        if isinstance(done.of, tuple):
-            return Failure("change", done.message, *done.of)
-        return Failure(str(done.of or done.where or "bookkeeping"), done.message)
+        return replace(done.of or Failure(done.where or "bookkeeping"), message=done.message)
     if done != after.change_id:
         raise ProtocolError(
             f"push: the answer is about change {done}, sent was {after.change_id}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeGuard
 
 import apsw
 
@@ -11,21 +11,41 @@ from turso_sync_nb.changes.merging import as_derived_there, merged_image, overla
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.read_row import read_row
 from turso_sync_nb.changes.schema import uniques_of
+from turso_sync_nb.engine.row_identity import there
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from turso_sync_nb.changes.model import Change
+    from turso_sync_nb.changes.renumbering import Renumbering
+    from turso_sync_nb.engine.schema_replay import SchemaReplay
+    from turso_sync_nb.engine.trigger_effects import TriggerEffects
+    from turso_sync_nb.engine.unmade import UnmadeRows
+    from turso_sync_nb.options import Transform
 
 _HAS_TRIGGER: Final = (
     "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE)"
 )
 
 
-def replaced(run: Any, victims: list[RowChange], change: Change) -> list[RowChange]:
+class ReplayState(Protocol):
+    """The parts of a replay that a replacement reads and advances."""
+
+    raw: apsw.Connection
+    schema: SchemaReplay
+    transform: Transform | None
+    renumbering: Renumbering
+    effects: TriggerEffects
+    unmade: UnmadeRows
+    is_done: bool
+
+
+def replaced(run: ReplayState, victims: list[RowChange], change: Change) -> list[RowChange]:
     """Replace rows by one statement in the replay ``run``; none where other rows are there than made way."""
+    if run.transform or not _may_replace(change, run.raw):
+        return []
     together = (*victims, change)
-    if any(map(run.schema.leaves_out, together)) or run.transform or not _may_replace(change, run.raw):
+    if any(map(run.schema.leaves_out, together)):
         return []
     if change.auto_key and run.renumbering.was_used(change):
         return []
@@ -47,7 +67,7 @@ def replaced(run: Any, victims: list[RowChange], change: Change) -> list[RowChan
     for one in together:
         run.renumbering.passed(one)
     run.effects.done(change)
-    run.unmade.made(made.shape, done[-1].new)
+    run.unmade.made(made.shape, there(done[-1].new))
     run.is_done = True
     return done
 
@@ -77,10 +97,10 @@ def _statement_now(
         return None
     found = []
     for victim in victims:
-        there = read_row(raw, shape, victim.old or ())
-        if there is None or not same_image(there, as_derived_there(victim, there)[0]):
+        row_now = read_row(raw, shape, victim.old or ())
+        if row_now is None or not same_image(row_now, as_derived_there(victim, row_now)[0]):
             return None
-        found.append(victim.changed(old=there))
+        found.append(victim.changed(old=row_now))
     if change.old is not None:
         row = read_row(raw, shape, change.old)
         if row is None:
