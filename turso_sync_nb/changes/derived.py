@@ -39,9 +39,14 @@ class DerivedColumns:
     def made(self, shape: TableSchema, old: Image | None, new: Image | None) -> None:
         """Note what a trigger did to a row: it made the columns that it changed, or all that it inserted."""
         row = self.row(shape, new)
-        if row is not None and new is not None:
-            made = frozenset(shape.columns) if old is None else differing(shape, old, new)
-            self.names[row] = self.names.get(row, frozenset()) | made
+        if row is None or new is None:
+            return
+        if old is None:
+            self.names[row] = frozenset(shape.columns)
+            return
+        before = self.row(shape, old)
+        known = self.names.pop(before, frozenset()) if before else frozenset()
+        self.names[row] = known | differing(shape, old, new)
 
     def set(self, shape: TableSchema, old: Image | None, new: Image | None) -> None:
         """Note what a statement did to a row."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from turso_sync_nb.changes.model import RowChange, SchemaChange
@@ -11,7 +12,7 @@ from turso_sync_nb.changes.to_sql import differing, key_of, usable_key
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from turso_sync_nb.changes.model import Change, Image, TableSchema
+    from turso_sync_nb.changes.model import Change, Image, Operation, TableSchema
 
 
 def row_key(shape: TableSchema, image: Image) -> tuple[Any, ...] | None:
@@ -28,30 +29,49 @@ def net(changes: Iterable[Change]) -> list[Change]:
     change of the schema parts what is before it from what is after.
     """
     done: list[Change] = []
-    rows: dict[Any, RowChange] = {}
+    rows = _Rows()
     for change in changes:
         if isinstance(change, SchemaChange):
-            done += [*rows.values(), change]
-            rows = {}
+            done += [*rows.changes(), change]
+            rows = _Rows()
         elif change.outcome == "changed":
-            _add(rows, change)
-    return [*done, *(change for change in rows.values() if _is_change(change))]
+            rows.add(change)
+    return [*done, *rows.changes()]
 
 
-def _add(rows: dict[Any, RowChange], change: RowChange) -> None:
-    """Put ``change`` on top of ``rows``."""
-    was = None if change.old is None else row_key(change.shape, change.old)
-    now = None if change.new is None else row_key(change.shape, change.new)
-    if (was is None and change.old is not None) or (now is None and change.new is not None):
-        rows[object()] = change  # nothing tells it from others
-        return
-    begun = rows.pop(was, None) if was is not None else None
-    old = begun.old if begun else change.old
-    if now is not None and (there := rows.get(now)) is not None and there.new is None and old is None:
-        old = rows.pop(now).old  # deleted, and inserted again
-    operation = "insert" if old is None else "delete" if change.new is None else "update"
-    if old is not None or change.new is not None:
-        rows[now if now is not None else was] = change.changed(op=operation, old=old)
+class _Rows:
+    """The net changes so far, each by the key that its row has now, or had when it was deleted."""
+
+    def __init__(self) -> None:
+        self._found: dict[Any, tuple[int, RowChange]] = {}
+        """With each change the number of the row's first one."""
+        self._number = 0
+
+    def changes(self) -> list[Change]:
+        """Return those that change anything, in the order in which the rows were first changed."""
+        in_order = sorted(self._found.values(), key=itemgetter(0))
+        return [change for _, change in in_order if _is_change(change)]
+
+    def add(self, change: RowChange) -> None:
+        """Put ``change`` on top of them."""
+        self._number += 1
+        number, found = self._number, self._found
+        was = None if change.old is None else row_key(change.shape, change.old)
+        now = None if change.new is None else row_key(change.shape, change.new)
+        if (was is None and change.old is not None) or (now is None and change.new is not None):
+            found[object()] = number, change  # nothing tells it from others
+            return
+        number, begun = found.pop(was, (number, change))
+        old = begun.old
+        if now is not None and now in found:  # the row that had the key was deleted
+            if old is None:  # and is inserted again
+                number, deleted = found.pop(now)
+                old = deleted.old
+            else:  # and another one got its key
+                found[object()] = found.pop(now)
+        operation: Operation = "insert" if old is None else "delete" if change.new is None else "update"
+        if old is not None or change.new is not None:
+            found[was if now is None else now] = number, change.changed(op=operation, old=old)
 
 
 def _is_change(change: RowChange) -> bool:
