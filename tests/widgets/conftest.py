@@ -21,10 +21,16 @@ LAZILY = tsn.PartialSyncOpts(
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    """Give the address of a server of people."""
+def serving(tmp_path: Path) -> Iterator[LocalServer]:
+    """Give a server of people."""
     with LocalServer(make_people(tmp_path / "people.db")) as server:
-        yield server.url
+        yield server
+
+
+@pytest.fixture
+def url(serving: LocalServer) -> str:
+    """Give the server's address."""
+    return serving.url
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def test_errors_are_in_their_cells_and_nothing_is_written(db, items):
     assert "UNIQUE" in staged(items)[row_id(2)]["errors"]["name"]
     assert db.execute("SELECT n FROM item WHERE id = 1").fetchone() == (2**63 - 1,)
     put(items, row_id(2), "name", "two")
-    assert apply(items) == "applied: 0 added, 2 changed, 0 deleted"
+    assert apply(items) == "applied: 2 changed"
     put(items, row_id(2), "n", None)
     assert "NOT NULL" in apply(items)
     assert "NOT NULL" in staged(items)[row_id(2)]["errors"]["n"]
@@ -151,6 +151,27 @@ def test_a_step_that_fails_is_none(items):
     assert staged(items) == {}
 
 
+def test_a_preview_says_what_cannot_be_written(items):
+    """A value that its column does not take is listed with the reason."""
+    put(items, row_id(1), "n", "late")
+    put(items, row_id(2), "name", "two")
+    items.says("preview")
+    changes = items.of("preview")[-1][0]["changes"]
+    assert [each["errors"] for each in changes] == [["the column is INTEGER: a number, or NULL"], []]
+
+
+def test_undo_is_offered_while_a_step_can_be_taken_back(items):
+    """Not before the first step, nor after undo, discard or apply."""
+    assert not items.of("table")[0][0]["undoable"]
+    for end in ("undo", "discard", "apply"):
+        put(items, row_id(1), "name", f"before {end}")
+        assert items.of("staged")[-1][0]["undoable"]
+        items.says(end)
+        if end == "apply":
+            items.wait_until_done()
+        assert not items.of("staged")[-1][0]["undoable"]
+
+
 def test_a_row_changed_underneath_is_asked_about(db, items):
     """It is not overwritten unasked; then it is, or is left."""
     put(items, row_id(1), "name", "mine")
@@ -158,7 +179,7 @@ def test_a_row_changed_underneath_is_asked_about(db, items):
     db.commit()
     assert "changed underneath" in apply(items)
     assert items.of("conflict")
-    assert apply(items, on_changed="skip") == "applied: 0 added, 0 changed, 0 deleted, 1 skipped"
+    assert apply(items, on_changed="skip") == "applied: 1 skipped"
     assert db.execute("SELECT name FROM item WHERE id = 1").fetchone() == ("theirs",)
 
 
@@ -168,7 +189,7 @@ def test_text_over_a_blob_is_an_error_in_its_cell(db, items):
     assert "a blob" in staged(items)[row_id(1)]["errors"]["b"]
     assert "1 cell holds" in apply(items)
     put(items, row_id(1), "b", None)
-    assert apply(items) == "applied: 0 added, 1 changed, 0 deleted"
+    assert apply(items) == "applied: 1 changed"
     assert db.execute("SELECT b FROM item WHERE id = 1").fetchone() == (None,)
 
 

@@ -101,6 +101,7 @@ def test_a_key_is_gone_to(db, person):
     person.says("go", key="2500")
     page = person.of("rows")[-1][0]
     assert (ids(page)[:2], page["plain"], page["start"]) == ([2500, 2501], True, False)
+    assert person.of("status")[-1][0]["text"] == "all rows, from 2500 on"  # and not how many matched before
     db.execute("DELETE FROM person WHERE id = 2600")
     db.commit()
     person.says("go", key="2600")
@@ -122,12 +123,25 @@ def test_what_is_found_is_edited_previewed_and_pushed(db, person, url, tmp_path)
     person.says("set", cells=[[row, "name", "found"]])
     person.says("preview")
     (change,) = person.of("preview")[-1][0]["changes"]
-    assert change == {"operation": "update", "key": f"id {number}", "columns": [["name", was, "found"]]}
+    columns = [["name", was, "found"]]
+    assert change == {"operation": "update", "key": f"id {number}", "columns": columns, "errors": []}
     person.says("apply", push=True)
     said = person.wait_until_done()["text"]
-    assert "applied: 0 added, 1 changed, 0 deleted · push: 1 change sent" in said
+    assert "applied: 1 changed · push: 1 change sent" in said
     with closing(tsn.connect(tmp_path / "other", url)) as other:
         assert other.execute("SELECT id FROM person WHERE name = 'found'").fetchall() == [(number,)]
+
+
+def test_a_push_that_fails_says_that_it_is_applied(db, person, serving):
+    """Apply and push without a remote: the line says what was written here, and why it was not sent."""
+    person.says("set", cells=[[person.of("table")[-1][0]["rows"][0][0], "name", "written"]])
+    assert db.hydrate().wait(30)
+    serving.close()
+    person.says("apply", push=True)
+    told = person.wait_until_done()
+    assert told["failed"]
+    assert "applied: 1 changed here, but not pushed: ask http://" in told["text"]
+    assert len(db.waiting) == 1
 
 
 def test_where_limits_the_rows(db):

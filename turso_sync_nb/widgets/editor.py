@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 
 from turso_sync_nb.connection.frame_editing import write_edits
-from turso_sync_nb.errors import ConflictError, RemoteUnreachableError, UsageError
+from turso_sync_nb.errors import ConflictError, Error, RemoteUnreachableError, StoppedError, UsageError
 from turso_sync_nb.widgets.arrangement import Arrangement
 from turso_sync_nb.widgets.cell_types import kind_of, meant, referred
 from turso_sync_nb.widgets.live import LiveWidget, line_of, script
@@ -197,7 +197,9 @@ class TableEditor(LiveWidget):
             at_start = not self.rows.page(db, "before", place, 1)
         found = bool(message["rows"]) and message["rows"][0][0] == self._id(place)
         self._send_rows(content, message, start=at_start, plain=True)
-        if not found:
+        if found:
+            self.tell(f"all rows, from {', '.join(texts)} on")
+        else:
             self.tell(
                 f"{self.rows.table} has no row {', '.join(texts)}: the next ones are shown", failed=True
             )
@@ -215,6 +217,7 @@ class TableEditor(LiveWidget):
                             [name, self._said(name, each.old.get(name)), self._said(name, value)]
                             for name, value in each.new.items()
                         ],
+                        "errors": list(each.errors.values()),
                     }
                     for each in list(self.staging.rows.values())[:PREVIEWED_MAX]
                 ],
@@ -240,7 +243,7 @@ class TableEditor(LiveWidget):
             }
             for row, each in self.staging.rows.items()
         }
-        return {"staged": staged}
+        return {"staged": staged, "undoable": self.staging.undoable}
 
     def _tell_staged(self) -> None:
         self.send({"type": "staged", **self._staged()})
@@ -340,11 +343,23 @@ class TableEditor(LiveWidget):
             raise
         self.staging.discard()
         self._tell_staged()
-        skipped = f", {report.skipped} skipped" if report.skipped else ""
-        done = (
-            f"applied: {report.inserted} added, {report.updated} changed, {report.deleted} deleted{skipped}"
-        )
-        return f"{done} · {pushed(db.push())}" if content.get("push") else done
+        counts = {
+            "added": report.inserted,
+            "changed": report.updated,
+            "deleted": report.deleted,
+            "skipped": report.skipped,
+        }
+        told = [f"{count:,} {what}" for what, count in counts.items() if count]
+        done = f"applied: {', '.join(told) or 'nothing differs'}"
+        if not content.get("push"):
+            return done
+        try:
+            return f"{done} · {pushed(db.push())}"
+        except (StoppedError, apsw.InterruptError):
+            return f"{done} here, but not pushed: stopped"
+        except Error as error:
+            error.args = (f"{done} here, but not pushed: {error.args[0]}", *error.args[1:])
+            raise
 
     def _put_error(self, row: str | None, error: apsw.Error) -> None:
         if row is None:

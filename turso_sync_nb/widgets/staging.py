@@ -42,6 +42,11 @@ class Staging:
         """Begin a step that can be undone as one."""
         self._before = [*self._before, deepcopy(self.rows)][-UNDO_MAX:]
 
+    @property
+    def undoable(self) -> bool:
+        """Whether a step can be taken back."""
+        return bool(self._before)
+
     def undo(self) -> bool:
         """Take the last step back; say whether there was one."""
         if not self._before:

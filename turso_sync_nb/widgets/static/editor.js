@@ -8,6 +8,7 @@ import { connect } from "./view.js";
 
 const ROWS_MAX = 60;
 const ARRANGE_AFTER_MS = 300;
+const FILTERS = "> 5, <= 5, = x, != x, part of a text, null, not null";
 const NEAR = 120;  // pixels from an end at which the next page is asked for
 
 const isNumeric = ({ kind }) => kind === "number";
@@ -50,7 +51,7 @@ function cellInput(column, old, isNull, begun) {
 
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-editor");
-  let columns = [], readonly = "", paging = "", rows = [], staged = {}, atFirst = true, atLast = false, lastKey = [];
+  let columns = [], readonly = "", paging = "", rows = [], staged = {}, undoable = false, atFirst = true, atLast = false, lastKey = [];
   let asked = "", isStale = false;  // the request for rows that is not answered yet; whether rows have changed since
   const outdated = new Set();  // requests that another has followed
   let scrolledTo = 0;  // what is out of sight, and so out of the page, forgets where it was scrolled to
@@ -105,7 +106,7 @@ function render({ model, el }) {
   const scroller = h("div", { class: "tsn-scroller", onscroll: scrolled }, grid);
   grid.addEventListener("keydown", pressed);
   grid.addEventListener("paste", pasted);
-  el.append(summary, finding, bar, previewed, scroller, where, foot.element);
+  el.append(summary, finding, bar, foot.element, previewed, scroller, where);
   offer(false);
 
   function offer(conflict) {
@@ -125,13 +126,13 @@ function render({ model, el }) {
   // Rows
 
   function begin(message) {
-    ({ columns, readonly, staged } = message);
+    ({ columns, readonly, staged, undoable } = message);
     paging = message.by_number ? " · a far page is slow: all before it is read" : "";
     grid.setAttribute("aria-label", `rows of ${message.name}`);
     grid.setAttribute("aria-readonly", readonly ? "true" : "false");
     head.replaceChildren(...columns.map((column) => h("div", { role: "columnheader", class: isNumeric(column) ? "tsn-number" : null, title: [column.type, column.key && "key", column.readonly].filter(Boolean).join(" · ") },
       button(column.name, () => sortBy(column.name), `sort by ${column.name}`, { class: "tsn-sort" }))));
-    filters.replaceChildren(...columns.map((column) => h("div", { role: "gridcell" }, h("input", { "aria-label": `filter ${column.name}`, placeholder: "> 5, = x, part", oninput: soon((text) => (choice.filters[column.name] = text)) }))));
+    filters.replaceChildren(...columns.map((column) => h("div", { role: "gridcell" }, h("input", { "aria-label": `filter ${column.name}`, placeholder: "> 5, = x", title: FILTERS, oninput: soon((text) => (choice.filters[column.name] = text)) }))));
     goTo.placeholder = `go to ${message.key.join(", ")}`;
     goTo.hidden = !message.key.length;
     where.dataset.where = message.where;
@@ -240,7 +241,7 @@ function render({ model, el }) {
 
   function restage(message) {
     const before = Object.keys(staged);
-    staged = message.staged;
+    ({ staged, undoable } = message);
     previewed.replaceChildren();
     draw();
     const added = Object.keys(staged).filter((id) => staged[id].operation === "insert" && !before.includes(id));
@@ -262,8 +263,8 @@ function render({ model, el }) {
   }
 
   function showPreview({ changes, in_all: all }) {
-    previewed.replaceChildren(...changes.map(({ operation, key, columns: values }) => h("div", {}, `${key} ${OPERATIONS[operation]}`.trim(),
-      h("ul", {}, ...values.map((each) => changeLine(each, operation))))),
+    previewed.replaceChildren(...changes.map(({ operation, key, columns: values, errors }) => h("div", {}, `${key} ${OPERATIONS[operation]}`.trim(),
+      h("ul", {}, ...values.map((each) => changeLine(each, operation)), ...errors.map((each) => h("li", { class: "tsn-failed" }, `cannot be written: ${each}`))))),
       all > changes.length ? `${count(all - changes.length, "more row")}` : "");
     if (!changes.length) previewed.textContent = "nothing is staged";
   }
@@ -277,12 +278,13 @@ function render({ model, el }) {
   const current = () => listed()[at.row];
 
   function draw() {
-    const focused = grid.contains(focusedBeside(grid));
+    const focused = body.contains(focusedBeside(grid));  // a filter that is typed into keeps the focus, and a name that sorts
     const unapplied = Object.keys(staged).length;
     summary.textContent = `${summary.dataset.name} · ${readonly || (unapplied ? `${count(unapplied, "row")} staged, not applied` : "nothing staged")}${paging}`;
     const drawn = listed();
     body.replaceChildren(...drawn.map(drawRow));
     for (const each of [buttons.preview, buttons.apply, buttons.applyAndPush, buttons.discard]) dim(each, !unapplied);
+    dim(buttons.undo, !undoable);
     if (!unapplied) offer(false);
     const found = drawn.findIndex((row) => row.id === at.id);
     at.row = found < 0 ? Math.min(at.row, Math.max(drawn.length - 1, 0)) : found;

@@ -50,7 +50,7 @@ function render({ model, el }) {
     headRow.replaceChildren(...columns.map((column, at) => h("th", { scope: "col" },
       button(column.name, () => sortBy(at), `sort by ${column.name}`, { class: "tsn-sort", "aria-label": `sort by ${column.name}` }), h("small", {}, ` ${column.type}`))));
     sums.replaceChildren(...columns.map(() => h("td")));
-    filters.replaceChildren(...columns.map((column, at) => h("td", {}, h("input", { "aria-label": `filter ${column.name}`, placeholder: "> 5, = x, part",
+    filters.replaceChildren(...columns.map((column, at) => h("td", {}, h("input", { "aria-label": `filter ${column.name}`, placeholder: "> 5, = x", title: "> 5, <= 5, = x, != x, part of a text, null, not null",
       oninput: (event) => soon(() => (choice.filters[at] = event.target.value)) }))));
     ask(0);
     columns.forEach((_, at) => request("summary", { column: at }));
