@@ -12,6 +12,7 @@ holds that revision it begins again. Nothing opens a database on a folder that i
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
     from turso_sync_nb.units import PageId
 
     Page = tuple[PageId, bytes]
+
+_LOG: Final = logging.getLogger(__name__)
+"""Told of each bootstrap that was done, at level INFO."""
 
 FLUSH_EVERY_S: Final = 1.0
 """Seconds of download that a killed process may have to fetch again."""
@@ -93,6 +97,7 @@ def bootstrap(
         resumed=resumed is not None,
         note=run.note,
     )
+    _LOG.info("bootstrap: %s", report)
     return Bootstrapped(metadata, store, report)
 
 

@@ -7,6 +7,7 @@ local changes are replayed on a view of the next base, and all of it comes into 
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from turso_sync_nb.options import Transform
     from turso_sync_nb.storage.files.metadata import Metadata
     from turso_sync_nb.storage.vfs.publication import Publication
+
+_LOG: Final = logging.getLogger(__name__)
+"""Told of each pull that was done, at level INFO."""
 
 WAIT_FOR_OTHERS_S: Final = 5.0
 """Seconds to wait for cursors and transactions of other connections, as a statement waits for a lock."""
@@ -98,7 +102,7 @@ def brought(replica: Replica, options: PullOptions, fetch: Callable[[], RemoteUp
                 pages = len(update.next_base.pages)
                 replayed = in_force(replica, update, options)
         spent = meter.spent()
-        return PullReport(
+        report = PullReport(
             pages=pages,
             applied=update is not None,
             replayed=replayed.applied,
@@ -110,6 +114,8 @@ def brought(replica: Replica, options: PullOptions, fetch: Callable[[], RemoteUp
             seconds=spent.seconds,
             note=replica.take_note(),
         )
+        _LOG.info("%s: %s", options.verb, report)
+        return report
 
 
 @contextmanager

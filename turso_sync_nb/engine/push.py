@@ -11,6 +11,7 @@ transaction as the changes, it names the last change id up to which the remote h
 
 from __future__ import annotations
 
+import logging
 import re
 from itertools import chain
 from typing import TYPE_CHECKING, Final
@@ -56,6 +57,9 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.engine.reports import PullReport
     from turso_sync_nb.options import Rewrite, Skip, Transform
+
+_LOG: Final = logging.getLogger(__name__)
+"""Told of each push that was done, at level INFO."""
 
 ATTEMPTS_MAX: Final = 5
 """Pulls within one push before it gives up on a remote that keeps moving."""
@@ -131,7 +135,7 @@ def push(
             error.args = (became if isinstance(error, KeyboardInterrupt) else f"push: stopped; {became}",)
             raise
         spent = meter.spent()
-        return PushReport(
+        report = PushReport(
             transactions=run.transactions,
             changes=run.changes,
             skipped=run.skipped,
@@ -142,6 +146,8 @@ def push(
             conflicts=conflicts,
             note=replica.take_note(),
         )
+        _LOG.info("push: %s", report)
+        return report
 
 
 def _until_done(run: _Push, rebase: Callable[[], PullReport], replay: Callable[[], Replayed]) -> int:

@@ -7,6 +7,7 @@ redirect to another host: the token would go with it.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -66,6 +67,9 @@ SENT_TOGETHER: Final = 256 * 1024
 
 DATABASE_NAME_MAX: Final = 100
 """Characters of a database's name that are looked at; the embedded server's have 32."""
+
+_LOG: Final = logging.getLogger(__name__)
+"""Told of each request, at level DEBUG: address, outcome, time; no token, no SQL."""
 
 _CLOSED_WITHIN_S: Final = 0.3
 """Seconds in which a stream that failed is closed; else the remote closes it, some seconds later."""
@@ -295,20 +299,24 @@ class HttpRemote:
             url = ask_url(self._url)
             shown = url.use(clean_url)
             token = ask_token(self._token, url)
+            began_s = time.perf_counter()
             try:
                 response = self._send(call, url.use(base_url), token, in_flight)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                _tell(call, shown, began_s, type(error).__name__)
                 in_flight.refuse_stopped()
                 if retries.wait():
                     continue
                 self.traffic.unanswered()
                 raise of_transport(error, shown) from None
             except httpx.HTTPError as error:
+                _tell(call, shown, began_s, type(error).__name__)
                 in_flight.refuse_stopped()
                 if call.repeatable and retries.wait():
                     continue
                 self.traffic.unanswered()
                 raise of_transport(error, shown) from None
+            _tell(call, shown, began_s, f"status {response.status_code}")
             try:
                 if response.status_code == httpx.codes.OK:
                     refuse_other_forms(response, shown)
@@ -448,6 +456,12 @@ class HttpRemote:
     @staticmethod
     def _shown(response: httpx.Response) -> str:
         return clean_url(str(response.request.url))
+
+
+def _tell(call: _Call, shown: str, began_s: float, outcome: str) -> None:
+    """Tell the log what became of a try of ``call``; the body of its answer is still to come."""
+    ms, length = (time.perf_counter() - began_s) * 1000, len(call.body)
+    _LOG.debug("POST %s to %s: %d bytes, %s after %.1f ms", call.path, shown, length, outcome, ms)
 
 
 def _sent(client: httpx.Client, request: httpx.Request) -> httpx.Response:
