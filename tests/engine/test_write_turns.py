@@ -1,0 +1,66 @@
+"""Turns to write come in the order in which they were asked for; who gives up is passed by."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from turso_sync_nb.engine.write_turns import WriteTurns
+
+SOON_S, LONG_S = 0.01, 5.0
+
+STEPS = {
+    "the first has it": ("a take", "a:yes"),
+    "asked again": ("a take, a take, a give, b take", "a:yes a:yes b:yes"),
+    "the second waits in vain": ("a take, b take", "a:yes b:no"),
+    "it was given": ("a take, a give, b take", "a:yes b:yes"),
+    "who gave up has no place any more": ("a take, b take, a give, c take", "a:yes b:no c:yes"),
+    "given by one who has none": ("a take, b give, b take", "a:yes b:no"),
+    "given twice": ("a take, a give, a give, b take", "a:yes b:yes"),
+}
+"""Steps of members in one thread, and whether each turn came in time."""
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_one_after_another(name):
+    """A turn lasts until it is given."""
+    steps, wanted = STEPS[name]
+    turns, answers = WriteTurns(), []
+    for step in steps.split(", "):
+        member, verb = step.split()
+        if verb == "take":
+            answers.append(f"{member}:{'yes' if turns.take(member, SOON_S) else 'no'}")
+        else:
+            turns.give(member)
+    assert " ".join(answers) == wanted
+
+
+def test_in_the_order_of_asking():
+    """Several that wait get it one by one, the first that asked first."""
+    turns, order = WriteTurns(), []
+    assert turns.take("holder", LONG_S)
+
+    def wait(name):
+        with turns.turn(name, LONG_S):
+            order.append(name)
+
+    threads = []
+    for at, name in enumerate("abc", 2):
+        threads.append(threading.Thread(target=wait, args=(name,)))
+        threads[-1].start()
+        while len(turns._queue) < at:
+            time.sleep(0.001)
+    turns.give("holder")
+    for thread in threads:
+        thread.join(LONG_S)
+    assert order == ["a", "b", "c"]
+
+
+def test_an_error_in_a_turn_ends_it():
+    """The next one has its turn."""
+    turns = WriteTurns()
+    with pytest.raises(ZeroDivisionError), turns.turn("a", LONG_S):
+        raise ZeroDivisionError
+    assert turns.take("b", SOON_S)
