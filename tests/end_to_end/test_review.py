@@ -173,3 +173,27 @@ def test_undo_of_what_waits_and_of_what_others_changed_since(
         mine.undo(mine.pushed[-1].number)
     with pytest.raises(tsn.UsageError, match="neither pushed it nor has it waiting"):
         mine.undo(999)
+
+
+OWN = [
+    ("changed again", "UPDATE t SET a = 'pushed' WHERE id = 1", "UPDATE t SET a = 'then' WHERE id = 1"),
+    ("deleted", "UPDATE t SET a = 'pushed' WHERE id = 1", "DELETE FROM t WHERE id = 1"),
+    ("inserted, changed", "INSERT INTO t VALUES (9, 'pushed', 90)", "UPDATE t SET b = 91 WHERE id = 9"),
+    ("deleted, inserted", "DELETE FROM t WHERE id = 2", "INSERT INTO t VALUES (2, 'again', 92)"),
+]
+"""What is pushed from here, and what happens to the same row here before the next pull."""
+
+
+@pytest.mark.parametrize(("pushed", "then"), [each[1:] for each in OWN], ids=[each[0] for each in OWN])
+def test_what_was_pushed_from_here_does_not_come(
+    replica: Callable[..., tsn.Connection], pushed: str, then: str
+) -> None:
+    """A row that was pushed and changed again waits; the remote's state of it is our own and no news."""
+    mine = replica("mine")
+    mine.execute(pushed)
+    mine.push()
+    mine.execute(then)
+    review = mine.review()
+    assert [row.by for row in review.rows] == ["mine"]
+    mine.pull()
+    assert_came_true(mine, review)

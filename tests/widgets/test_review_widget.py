@@ -133,3 +133,37 @@ def test_without_a_network_the_half_that_is_here_stays(tmp_path):
             assert known["offline"].startswith("offline: ")
             assert [each["changes"][0]["key"] for each in known["waiting"]] == ["id 1"]
             assert "1 row waits to be pushed" in view.widget.snapshot(db).text
+
+
+def test_what_another_widget_wrote_waits_here_at_once(db):
+    """A grid applies, and the review beside it says what waits; one that is closed is left alone."""
+    with view_of(db.review_widget()) as review, view_of(db.edit("person")) as grid:
+        look(review)
+        for seen in (1, 2):
+            row = grid.of("table")[-1][0]["rows"][seen][0]
+            grid.says("set", cells=[[row, "name", "from the grid"]])
+            grid.says("apply")
+            grid.wait_until_done()
+            if seen == 1:
+                review.wait_for(lambda: len(last(review)["waiting"]) == 1)
+                review.says("close")
+        assert len(last(review)["waiting"]) == 1
+
+
+def test_after_the_network_is_back_nothing_says_offline(tmp_path):
+    """Anything that reaches the remote again, such as a push in a cell, has the review look again."""
+    file = make_people(tmp_path / "people.db", people=50)
+    server = LocalServer(file)
+    port = int(server.url.rpartition(":")[2])
+    with closing(tsn.connect(tmp_path / "replica", server.url, isolation_level=None)) as db:
+        db.execute("UPDATE person SET name = 'mine' WHERE id = 1")
+        server.close()
+        with view_of(db.review_widget()) as view:
+            assert look(view)["offline"]
+            with LocalServer(file, port=port):
+                db.push()
+                view.widget.look_again()  # as after a cell
+                assert not last(view)["offline"]
+                assert not last(view)["known"]  # so that the view asks
+                assert look(view)["known"]
+                assert view.wait_until_done()["text"] == "online again"

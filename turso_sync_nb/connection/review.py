@@ -138,6 +138,7 @@ def _row(
     values = tuple(key_of(shape, image or ()))
     if mine and theirs and mine.shape.columns == theirs.shape.columns:
         theirs = theirs.changed(old=mine.old)  # the state that we changed, what was pushed from here included
+        theirs = None if _is_nothing(theirs) else theirs
     sides = [_values(mine), _values(theirs)]
     is_known = not preview.refused and (key in preview.rows or theirs is None)
     left = dict(zip(shape.columns, preview.rows.get(key) or (), strict=False))
@@ -164,6 +165,12 @@ def _row(
         stays if is_known else None,
         settled.get((folded(shape.table), *values), ""),
     )
+
+
+def _is_nothing(change: RowChange) -> bool:
+    if change.old is None or change.new is None:
+        return change.old is change.new
+    return not differing(change.shape, change.old, change.new)
 
 
 def _values(change: RowChange | None) -> tuple[Row, Row, frozenset[str]]:

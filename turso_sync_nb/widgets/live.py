@@ -85,6 +85,33 @@ def script(name: str) -> str:
     return "\n".join(parts.values())
 
 
+class _Shown:
+    """The widgets that have a view, of all replicas; safe for threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._widgets: list[LiveWidget] = []
+
+    def add(self, widget: LiveWidget) -> None:
+        """Take up a widget."""
+        with self._lock:
+            self._widgets.append(widget)
+
+    def discard(self, widget: LiveWidget) -> None:
+        """Leave a widget out; may be repeated."""
+        with self._lock:
+            self._widgets = [each for each in self._widgets if each is not widget]
+
+    def of(self, replica: Replica) -> list[LiveWidget]:
+        """Return those about a replica."""
+        with self._lock:
+            return [each for each in self._widgets if each.replica is replica]
+
+
+_SHOWN: Final = _Shown()
+"""The widgets that look again when another one did something."""
+
+
 class LiveWidget(anywidget.AnyWidget):
     """One widget about one replica; ``views`` are those that are open now."""
 
@@ -197,6 +224,7 @@ class LiveWidget(anywidget.AnyWidget):
 
     def _open_view(self, content: Content) -> None:
         if not self.views:
+            _SHOWN.add(self)
             self.replica.observers.add(self.replica_changed)
             self._listen_to_cells(register=True)
         self.views.add(str(content.get("view")))
@@ -210,6 +238,7 @@ class LiveWidget(anywidget.AnyWidget):
     def _close_view(self, content: Content) -> None:
         self.views.discard(str(content.get("view")))
         if not self.views:
+            _SHOWN.discard(self)
             self.replica.observers.discard(self.replica_changed)
             self._listen_to_cells(register=False)
 
@@ -308,7 +337,7 @@ class LiveWidget(anywidget.AnyWidget):
         threading.Thread(target=run, name=f"turso-sync-nb {name}", daemon=True).start()
 
     def _run(self, work: _Work, do: Callable[[Connection], str]) -> None:
-        failed = True
+        failed, state = True, self.state()
         try:
             text, failed = do(work.db), False
         except (StoppedError, apsw.InterruptError):
@@ -319,8 +348,16 @@ class LiveWidget(anywidget.AnyWidget):
             work.db.close()
             self._work = None
         self.tell(text if text or not work.quiet else None, failed=failed)
-        with suppress(*EXPECTED):
-            self.look_again()
+        others = _SHOWN.of(self.replica) if self.state() != state else ()
+        for widget in (self, *(each for each in others if each is not self)):
+            with suppress(*EXPECTED):
+                widget.look_again()
+
+    def state(self) -> tuple[object, ...]:
+        """Return what differs after anything was written, pulled or pushed."""
+        log = self.replica.folder.wal
+        written = (log.stat().st_size, log.stat().st_mtime_ns) if log.exists() else None
+        return self.replica.metadata.revision, written, len(self.replica.pushed_log.pushed)
 
     def cancel(self) -> None:
         """Stop what is being done; nothing when nothing is."""

@@ -79,15 +79,18 @@ class ReviewWidget(LiveWidget):
         return self.whole(db)
 
     def has_changed(self) -> bool:
-        """Return whether something was written or pulled since the last look."""
+        """Return whether something was written or pulled since the last look, or the remote came or went."""
         return self._seen != self._seen_now()
 
     _seen: tuple[object, ...] = ()
 
     def _seen_now(self) -> tuple[object, ...]:
-        log = self.replica.folder.wal
-        written = (log.stat().st_size, log.stat().st_mtime_ns) if log.exists() else None
-        return self.replica.metadata.revision, written, len(self.replica.pushed_log.pushed)
+        return *self.state(), self._is_silent
+
+    @property
+    def _is_silent(self) -> bool:
+        """Whether the remote did not answer the last time that anybody asked it."""
+        return self.db.remote_answered[1] is not None
 
     def _look(self) -> None:
         """Ask the remote; once more if it is being asked now, by what is chosen since."""
@@ -116,7 +119,7 @@ class ReviewWidget(LiveWidget):
         content: Content = {
             "type": "review",
             "known": self._known is not None and not self._offline,
-            "offline": self._offline,
+            "offline": self._offline if self._known is not None or self._is_silent else "",
             "refused": review.refused,
             "clashes": [self._row(row) for row in clashes[:LISTED_MAX]],
             "coming": [self._row(row) for row in coming[:LISTED_MAX]],
