@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeAlias, TypeVar, cast
 
 from turso_sync_nb.api import connect as connect_now
 from turso_sync_nb.errors import ProgrammingError
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.reports import CheckpointReport, PullReport, PushReport, Stats
     from turso_sync_nb.public_connection import Connection
     from turso_sync_nb.remote.address import Text
+
+    CursorFactory: TypeAlias = Callable[[Connection], BlockingCursor]
 
 __all__ = [
     "ConnectionSync",
@@ -66,10 +68,16 @@ class ConnectionSync:
         self.blocking: Connection | None = None
         self._open_now = open_now
         self._opening: asyncio.Future[Connection] | None = None
+        self._closed = False
         self._set_before: dict[str, Any] = {}
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ProgrammingError("use connection: it is closed")
 
     async def _opened(self) -> Connection:
         if self._opening is None:
+            self._check_open()
             self._opening = asyncio.ensure_future(asyncio.to_thread(self._open_now))
         opened = await asyncio.shield(self._opening)
         if self.blocking is None:
@@ -96,9 +104,10 @@ class ConnectionSync:
     async def _verb(self, name: str, *args: Any, **kwargs: Any) -> Any:
         return await self.do(getattr(await self._opened(), name), *args, **kwargs)
 
-    def cursor(self) -> Cursor:
-        """Return a new cursor."""
-        return Cursor(self)
+    def cursor(self, factory: CursorFactory | None = None) -> Cursor:
+        """Return a new cursor; ``factory`` makes the plain one behind it from the plain connection."""
+        self._check_open()
+        return Cursor(self, factory)
 
     async def execute(self, sql: str, parameters: Parameters = ()) -> Cursor:
         """Run one statement on a new cursor and return it."""
@@ -108,9 +117,9 @@ class ConnectionSync:
         """Run one changing statement many times on a new cursor and return it."""
         return await self.cursor().executemany(sql, parameters)
 
-    async def executescript(self, sql: str) -> Cursor:
-        """Commit, then run any number of statements."""
-        return await self.cursor().executescript(sql)
+    async def executescript(self, sql_script: str) -> Cursor:
+        """Commit, then run any number of statements; their rows are dropped."""
+        return await self.cursor().executescript(sql_script)
 
     async def batch(self, statements: Iterable[Statement], mode: str | None = None) -> list[BatchResult]:
         """Run several statements; see :meth:`turso_sync_nb.Connection.batch`."""
@@ -142,6 +151,7 @@ class ConnectionSync:
 
     async def close(self) -> None:
         """Close the connection after what was called before; may be repeated."""
+        self._closed = True
         if self._opening is None:
             return
         opened = await self._opened()
@@ -159,7 +169,9 @@ class ConnectionSync:
         blocking = self.__dict__.get("blocking")
         if name not in _SETTINGS:
             super().__setattr__(name, value)
-        elif blocking is None:
+            return
+        self._check_open()
+        if blocking is None:
             self._set_before[name] = value
         else:
             setattr(blocking, name, value)
@@ -168,8 +180,9 @@ class ConnectionSync:
 class Cursor:
     """A cursor whose verbs are awaited."""
 
-    def __init__(self, connection: ConnectionSync) -> None:
+    def __init__(self, connection: ConnectionSync, factory: CursorFactory | None = None) -> None:
         self.connection = connection
+        self._factory = factory
         self.arraysize = 1
         self._blocking: BlockingCursor | None = None
         self._closed = False
@@ -179,7 +192,8 @@ class Cursor:
             raise ProgrammingError("use cursor: it is closed")
         if self._blocking is None:
             opened = await self.connection
-            self._blocking = await opened.do(cast("Connection", opened.blocking).cursor)
+            blocking = cast("Connection", opened.blocking)
+            self._blocking = await opened.do(partial(self._factory or type(blocking).cursor, blocking))
         return self._blocking
 
     async def execute(self, sql: str, parameters: Parameters = ()) -> Self:
@@ -192,9 +206,9 @@ class Cursor:
         await self.connection.do((await self._made()).executemany, sql, parameters)
         return self
 
-    async def executescript(self, sql: str) -> Self:
-        """Commit, then run any number of statements."""
-        await self.connection.do((await self._made()).executescript, sql)
+    async def executescript(self, sql_script: str) -> Self:
+        """Commit, then run any number of statements; their rows are dropped."""
+        await self.connection.do((await self._made()).executescript, sql_script)
         return self
 
     async def fetchone(self) -> Any:

@@ -14,6 +14,13 @@ SEGMENT_SIZE_DEFAULT: Final = 128 * 1024
 """Bytes behind an absent page that one lazy read asks for where no better order is known, at most."""
 
 
+def _check_whole(size: object, name: str) -> None:
+    if not isinstance(size, int):
+        raise UsageError(
+            f"fetch lazily: {name} is {type(size).__name__}", hint="give whole bytes, such as 128 * 1024"
+        )
+
+
 @dataclass(frozen=True)
 class PartialSyncPrefixBootstrap:
     """Begin with the first ``length`` bytes of the database (rounded up to whole pages)."""
@@ -21,6 +28,7 @@ class PartialSyncPrefixBootstrap:
     length: int
 
     def __post_init__(self) -> None:
+        _check_whole(self.length, "length")
         if self.length < PAGE_SIZE:
             raise UsageError(
                 f"bootstrap a prefix of {self.length} bytes: shorter than a page",
@@ -35,8 +43,10 @@ class PartialSyncQueryBootstrap:
     query: str
 
     def __post_init__(self) -> None:
-        if not self.query.strip():
-            raise UsageError("bootstrap by query: the query is empty", hint="give a SELECT statement")
+        if not isinstance(self.query, str) or not self.query.strip():
+            raise UsageError(
+                "bootstrap by query: the query is empty or no text", hint="give a SELECT statement"
+            )
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,13 @@ class PartialSyncOpts:
     prefetch: bool | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.bootstrap_strategy, PartialSyncPrefixBootstrap | PartialSyncQueryBootstrap):
+            raise UsageError(
+                f"fetch lazily: bootstrap_strategy is {type(self.bootstrap_strategy).__name__}",
+                hint="give a PartialSyncPrefixBootstrap or a PartialSyncQueryBootstrap",
+            )
+        if self.segment_size is not None:
+            _check_whole(self.segment_size, "segment_size")
         if self.segment_size is not None and self.segment_size < PAGE_SIZE:
             raise UsageError(
                 f"fetch segments of {self.segment_size} bytes: shorter than a page",

@@ -182,6 +182,24 @@ def test_unknown_option(tmp_path) -> None:
         check_refused(tmp_path / "r", "http://127.0.0.1:9", tsn.UsageError, name, **{name: value})
 
 
+@pytest.mark.parametrize(
+    ("make", "word"),
+    [
+        (lambda: tsn.PartialSyncPrefixBootstrap("128 KB"), "length is str"),
+        (lambda: tsn.PartialSyncPrefixBootstrap(1), "shorter than a page"),
+        (lambda: tsn.PartialSyncQueryBootstrap(7), "empty or no text"),
+        (lambda: tsn.PartialSyncOpts(None), "bootstrap_strategy is NoneType"),
+        (lambda: tsn.PartialSyncOpts(tsn.PartialSyncPrefixBootstrap), "bootstrap_strategy is type"),
+        (lambda: tsn.PartialSyncOpts(tsn.PartialSyncPrefixBootstrap(4096), "8 KB"), "segment_size is str"),
+    ],
+)
+def test_lazy_options_of_a_wrong_kind(make: Callable[[], object], word: str) -> None:
+    """They are refused when they are made, with a hint."""
+    with pytest.raises(tsn.UsageError, match=word) as caught:
+        make()
+    assert caught.value.hint
+
+
 CHILD = """
 import os, sys, turso_sync_nb as tsn
 try:

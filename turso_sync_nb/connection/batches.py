@@ -65,10 +65,11 @@ def run_batch(
 def _begin(mode: str | None) -> str | None:
     if mode is None:
         return None
-    if mode.lower() not in MODES:
-        reason = "SQLite has no concurrent writers; " if mode.lower() == "concurrent" else ""
+    name = str(mode).lower()
+    if name not in MODES:
+        reason = "SQLite has no concurrent writers; " if name == "concurrent" else ""
         raise ProgrammingError(f"run batch in mode {mode!r}: {reason}use {', '.join(MODES)} or None")
-    return f"BEGIN {mode.upper()}"
+    return f"BEGIN {name.upper()}"
 
 
 def _pairs(statements: Iterable[Statement]) -> list[tuple[str, Parameters]]:

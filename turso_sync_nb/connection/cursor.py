@@ -70,7 +70,7 @@ class Cursor(RowFactoryMixin):
 
     # Running
 
-    def execute(self, sql: str, parameters: Parameters = (), /) -> Cursor:
+    def execute(self, sql: str, parameters: Parameters = ()) -> Cursor:
         """Run one statement; its rows are fetched from this cursor.
 
         Raises:
@@ -104,19 +104,20 @@ class Cursor(RowFactoryMixin):
         self.lastrowid = session.raw.last_insert_rowid()  # of any statement, as in sqlite3
         return self
 
-    def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> Cursor:
-        """Run one changing statement once for each item of ``parameters``: all of them, or none."""
+    def executemany(self, sql: str, seq_of_parameters: Iterable[Parameters]) -> Cursor:
+        """Run one changing statement once for each of ``seq_of_parameters``: all of them, or none."""
         self._start(sql)
         if first_word(sql) not in CHANGING:
             raise ProgrammingError("run executemany: only INSERT, UPDATE, DELETE and REPLACE can be repeated")
         session, changed, done = self._session, 0, 0
         item: Parameters = ()
-        checked = parameters if isinstance(parameters, list) and are_bindable(parameters) else []
+        given = seq_of_parameters
+        checked = given if isinstance(given, list) and are_bindable(given) else []
 
         def bound() -> Iterator[Any]:
             nonlocal changed, done, item
             changes = session.raw.changes
-            for item in parameters:
+            for item in given:
                 report_progress(WORKING)
                 yield item if checked else bindings(item)
                 changed += changes()  # asked for the next item, SQLite is done with this one
@@ -138,12 +139,15 @@ class Cursor(RowFactoryMixin):
         self.rowcount = changed
         return self
 
-    def executescript(self, sql: str, /) -> Cursor:
+    def executescript(self, sql_script: str) -> Cursor:
         """Commit, then run any number of statements without parameters; their rows are dropped."""
-        self._start(sql)
+        self._start(sql_script)
         self.connection.commit()
-        for statement in split(sql):
-            self._session.statement(statement, partial(self._run, statement, bound=None), begins=False)
+        try:
+            for statement in split(sql_script):
+                self._session.statement(statement, partial(self._run_to_end, statement), begins=False)
+        finally:
+            self.description, self._columns = None, ()
         return self
 
     def _start(self, sql: str) -> None:
@@ -174,6 +178,11 @@ class Cursor(RowFactoryMixin):
         self._ahead = next(self._rows, None)
         if facts.is_changing:
             self.rowcount = session.raw.changes()
+
+    def _run_to_end(self, sql: str, facts: Facts) -> None:
+        self._run(sql, facts, None)
+        deque(self._rows, maxlen=0)
+        self._release()
 
     def _run_at_once(self, sql: str, facts: Facts, bound: tuple[Any, ...]) -> None:
         session = self._session
@@ -253,6 +262,8 @@ class Cursor(RowFactoryMixin):
     def fetchmany(self, size: int | None = None) -> list[Any]:
         """Return up to ``size`` rows (default ``arraysize``)."""
         wanted = self.arraysize if size is None else size
+        if wanted < 0:
+            raise ProgrammingError(f"fetch {wanted} rows: give 0 or more")
         return [row for _, row in zip(range(wanted), self, strict=False)]
 
     def fetchall(self) -> list[Any]:

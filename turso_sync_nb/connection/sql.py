@@ -129,22 +129,22 @@ class SqlConnection(RowFactoryMixin):
 
     # Running SQL
 
-    def cursor(self, factory: type[Cursor] = Cursor) -> Cursor:
-        """Return a new cursor."""
+    def cursor(self, factory: type[Cursor] | None = None) -> Cursor:
+        """Return a new cursor, of the class ``factory`` if there is one."""
         self._session.check_open()
-        return factory(self)
+        return (factory or Cursor)(self)
 
-    def execute(self, sql: str, parameters: Parameters = (), /) -> Cursor:
+    def execute(self, sql: str, parameters: Parameters = ()) -> Cursor:
         """Run one statement on a new cursor and return it."""
         return Cursor(self).execute(sql, parameters)
 
-    def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> Cursor:
+    def executemany(self, sql: str, parameters: Iterable[Parameters]) -> Cursor:
         """Run one changing statement many times on a new cursor and return it."""
         return self.cursor().executemany(sql, parameters)
 
-    def executescript(self, sql: str, /) -> Cursor:
-        """Commit, then run any number of statements."""
-        return self.cursor().executescript(sql)
+    def executescript(self, sql_script: str) -> Cursor:
+        """Commit, then run any number of statements; their rows are dropped."""
+        return self.cursor().executescript(sql_script)
 
     def run(
         self,
