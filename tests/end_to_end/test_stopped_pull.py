@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from inside import replica_of
+from stopping import is_finalizing
 
 import turso_sync_nb as tsn
 from turso_sync_nb.engine.pull import PullOptions, pull
@@ -28,7 +29,7 @@ def functions_entered(verb: Callable[[], Any]) -> list[CodeType]:
     seen: dict[CodeType, None] = {}
 
     def note(frame: Any, event: str, _: object) -> None:
-        if event == "call" and "turso_sync_nb" in frame.f_code.co_filename:
+        if event == "call" and "turso_sync_nb" in frame.f_code.co_filename and not is_finalizing(frame):
             seen.setdefault(frame.f_code)
 
     sys.setprofile(note)
@@ -233,7 +234,7 @@ def test_a_ctrl_c_while_an_answer_is_left_is_not_swallowed(embedded, ballast, tm
         code = frame.f_code
         # httpcore's own generators, which tell trace(), are collected; and so are those of the server here
         is_ours = "turso_sync_nb" in code.co_filename and "/server/" not in code.co_filename
-        if event == "call" and is_ours and code.co_name != "trace":
+        if event == "call" and is_ours and code.co_name != "trace" and not is_finalizing(frame):
             left -= 1
             if left == 0:
                 sys.setprofile(None)

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from peer import WrongError
+from stopping import is_finalizing
 from wire import NETWORK_FAULTS
 
 import turso_sync_nb as tsn
@@ -90,7 +91,7 @@ def stop(world: World, peer: Peer, chance: Random) -> None:
         if event != "call" or "turso_sync_nb" not in file or world.wire.is_answering:
             return
         left -= 1
-        if left == 0:
+        if left <= 0 and not is_finalizing(frame):
             sys.setprofile(None)
             world.faults["stopped"] += 1
             signal.raise_signal(signal.SIGINT)

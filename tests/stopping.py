@@ -1,0 +1,18 @@
+"""Tell the moments at which a Ctrl-C cannot come out of the statement that it stops."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def is_finalizing(frame: FrameType | None) -> bool:
+    """Return whether a ``weakref.finalize`` runs: Python prints what is raised in one, and goes on."""
+    while frame is not None:
+        if frame.f_code.co_filename == weakref.__file__:
+            return True
+        frame = frame.f_back
+    return False
