@@ -11,7 +11,7 @@ from turso_sync_nb.changes.sql_text import first_word, is_blank
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["first_word", "is_blank", "shortened", "split"]
+__all__ = ["first_word", "is_blank", "shortened", "spans", "split"]
 
 SQL_SHOWN_MAX: Final = 120
 """Characters of a statement that a message shows: a line of a terminal."""
@@ -25,14 +25,19 @@ CONCERNING_ROWS: Final = CHANGING | {"SELECT", "VALUES", "WITH"}
 
 def split(sql: str) -> Iterator[str]:
     """Yield the statements of ``sql`` one by one, as SQLite's own tokenizer parts them."""
+    return (sql[start:end] for start, end in spans(sql))
+
+
+def spans(sql: str) -> Iterator[tuple[int, int]]:
+    """Yield where each statement of ``sql`` starts and ends."""
     start = end = 0
     while (end := sql.find(";", end) + 1) > 0:
         if apsw.complete(sql[start:end]):
             if not is_blank(sql[start:end]):
-                yield sql[start:end]
+                yield start, end
             start = end
     if not is_blank(sql[start:]):
-        yield sql[start:]
+        yield start, len(sql)
 
 
 def shortened(sql: str) -> str:

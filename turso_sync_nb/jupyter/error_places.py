@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from turso_sync_nb.connection.statements import split
+from turso_sync_nb.connection.statements import spans
 from turso_sync_nb.escaping import visible
 from turso_sync_nb.jupyter.suggestions import did_you_mean
 
@@ -36,11 +36,8 @@ def place_of(error: apsw.Error, sql: str) -> Sequence[str]:
     number, offset = error.__dict__.get("statement_number"), getattr(error, "error_offset", -1)
     if number is None or not any(kind in str(error) for kind in _OF_SYNTAX):
         return ()
-    start = end = 0
-    statement = ""
-    for statement in islice(split(sql), number + 1):
-        start = sql.find(statement, end)
-        end = start + len(statement)
+    start, end = next(islice(spans(sql), number, None), (0, 0))
+    statement = sql[start:end]
     if offset is None or offset < 0:
         if "incomplete input" not in str(error):
             return ()
