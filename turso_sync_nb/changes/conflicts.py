@@ -128,13 +128,13 @@ _RAW_TEXT: Final = 1
 
 def _packed(conflict: Conflict) -> bytes:
     rows = (conflict.key, conflict.base, conflict.local, conflict.remote)
-    return msgspec.msgpack.encode(rows, enc_hook=_as_extension)
+    kept = [{name: _as_kept(row[name]) for name in row} if isinstance(row, dict) else row for row in rows]
+    return msgspec.msgpack.encode(kept)
 
 
-def _as_extension(value: Any) -> msgspec.msgpack.Ext:
-    if isinstance(value, RawText):
-        return msgspec.msgpack.Ext(_RAW_TEXT, value.data)
-    raise TypeError(f"keep a value of type {type(value).__name__}: not one that SQLite has")
+def _as_kept(value: Any) -> Any:
+    """Return what stands for ``value`` in a blob; msgspec would write a RawText, a dataclass, as a map."""
+    return msgspec.msgpack.Ext(_RAW_TEXT, value.data) if isinstance(value, RawText) else value
 
 
 def _raw_text(_code: int, data: memoryview) -> RawText:

@@ -172,7 +172,7 @@ def _listed(rows: Sequence[Image]) -> Sql:
     groups = []
     for row in rows:
         if math.inf in row or -math.inf in row or RawText in map(type, row):
-            groups.append("(" + ", ".join([_value(value, arguments) for value in row]) + ")")
+            groups.append("(" + ", ".join([placed(value, arguments) for value in row]) + ")")
         else:
             groups.append(plain)
             arguments.extend(row)
@@ -217,7 +217,7 @@ def guarded_update(
     arguments: list[SqlValue] = []
     changed = differing(shape, old, new)
     settings = ", ".join(
-        f"{quoted(name)} = {_value(value, arguments)}"
+        f"{quoted(name)} = {placed(value, arguments)}"
         if name in changed
         else f"{quoted(name)} = {quoted(name)}"
         for name, value in zip(shape.columns, new, strict=True)
@@ -239,7 +239,7 @@ def carry(change: RowChange) -> Sql:
     arguments: list[SqlValue] = []
     by_chance = [folded(name) in change.sets for name in shape.columns]
     settings = ", ".join(
-        f"{quoted(name)} = {_value(value, arguments)}"
+        f"{quoted(name)} = {placed(value, arguments)}"
         for name, value, is_set in zip(shape.columns, new, by_chance, strict=True)
         if is_set
     )
@@ -306,7 +306,7 @@ def count_in_the_way(
 def _key_is(shape: TableSchema, name: str, collation: str, value: SqlValue, arguments: list[SqlValue]) -> str:
     """Return the condition that a column of an index is as ``value``, compared as the index does."""
     compared = f" COLLATE {quoted(collation)}" if isinstance(value, str | RawText) else ""
-    return f"{_column(shape, name)} = {_value(value, arguments)}{compared}"
+    return f"{_column(shape, name)} = {placed(value, arguments)}{compared}"
 
 
 def one_or_fail(condition: str) -> str:
@@ -348,6 +348,16 @@ def exists(shape: TableSchema, image: Image) -> Sql:
     arguments: list[SqlValue] = []
     where = _where(shape, image, (), arguments)
     return f"SELECT 1 FROM {quoted(shape.table)} WHERE {where}", tuple(arguments)
+
+
+def exists_with(table: str, columns: Sequence[str], values: Image) -> Sql:
+    """Return the query for whether ``table`` has a row with ``values`` in ``columns``."""
+    arguments: list[SqlValue] = []
+    terms = [
+        f"{quoted(table)}.{quoted(name)} = {placed(value, arguments)}"
+        for name, value in zip(columns, values, strict=True)
+    ]
+    return f"SELECT EXISTS (SELECT 1 FROM {quoted(table)} WHERE {conjunction(terms)})", tuple(arguments)
 
 
 def conjunction(terms: Sequence[str]) -> str:
@@ -402,7 +412,7 @@ def _where(shape: TableSchema, image: Image, guards: Collection[str], arguments:
             return equal
         rowid = f"{table}.{shape.rowid_name}"
         return f"{rowid} = (SELECT {rowid} FROM {table} WHERE {equal} LIMIT 1)"
-    terms = [f"{_column(shape, shape.columns[at])} = {_value(image[at], arguments)}" for at in shape.key]
+    terms = [f"{_column(shape, shape.columns[at])} = {placed(image[at], arguments)}" for at in shape.key]
     terms += [
         _is(_column(shape, name), value, arguments)
         for at, (name, value) in enumerate(zip(shape.columns, image, strict=True))
@@ -426,7 +436,7 @@ def _is(column: str, value: SqlValue, arguments: list[SqlValue]) -> str:
     if value is None:
         return f"{column} IS NULL"
     binary = " COLLATE BINARY" if isinstance(value, str | RawText) else ""
-    return f"{column} IS {_value(value, arguments)}{binary}"
+    return f"{column} IS {placed(value, arguments)}{binary}"
 
 
 def _column(shape: TableSchema, name: str) -> str:
@@ -441,7 +451,7 @@ def _ambiguous_type(value: SqlValue) -> str:
     return "integer" if isinstance(value, int) and abs(value) <= _EXACT_INTEGERS else ""
 
 
-def _value(value: SqlValue, arguments: list[SqlValue]) -> str:
+def placed(value: SqlValue, arguments: list[SqlValue]) -> str:
     """Return what stands for ``value`` in the text, adding to ``arguments`` what fills it."""
     if isinstance(value, RawText):
         arguments.append(value.data)

@@ -145,8 +145,11 @@ def put_row(db: SqlConnection, conflict: Conflict, side: str) -> str:
     """Give the row of a conflict what one side had changed, as one transaction, and say what was done."""
     row: Any = conflict.local if side == "mine" else conflict.remote
     base: Any = conflict.base
-    where = " AND ".join(f"{quoted(name)} IS ?" for name in conflict.key)
-    key = list(conflict.key.values())
+    key: list[Any] = []
+    where = " AND ".join(
+        f"{quoted(name)} IS {to_sql.placed(value, key)}" for name, value in conflict.key.items()
+    )
+    given: list[Any] = []
     whose = "yours" if side == "mine" else "theirs"
     with db.atomic():
         there = db.execute(f"SELECT 1 FROM main.{quoted(conflict.table)} WHERE {where}", key).fetchone()
@@ -156,13 +159,10 @@ def put_row(db: SqlConnection, conflict: Conflict, side: str) -> str:
             row = {
                 name: value for name, value in row.items() if not base or not same_value(value, base[name])
             }
-            sets = ", ".join(f"{quoted(name)} = ?" for name in row)
-            db.execute(
-                f"UPDATE main.{quoted(conflict.table)} SET {sets} WHERE {where}", [*row.values(), *key]
-            )
+            sets = ", ".join(f"{quoted(name)} = {to_sql.placed(value, given)}" for name, value in row.items())
+            db.execute(f"UPDATE main.{quoted(conflict.table)} SET {sets} WHERE {where}", [*given, *key])
         else:
-            names, places = ", ".join(map(quoted, row)), ", ".join("?" * len(row))
-            db.execute(
-                f"INSERT INTO main.{quoted(conflict.table)} ({names}) VALUES ({places})", list(row.values())
-            )
+            names = ", ".join(map(quoted, row))
+            places = ", ".join([to_sql.placed(value, given) for value in row.values()])
+            db.execute(f"INSERT INTO main.{quoted(conflict.table)} ({names}) VALUES ({places})", given)
     return f"settle: the row of {conflict.table} is {whose} now, and waits to be pushed"

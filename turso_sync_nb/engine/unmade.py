@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.merging import same_image
 from turso_sync_nb.changes.model import RowChange
-from turso_sync_nb.changes.names import folded, quoted
+from turso_sync_nb.changes.names import folded
 from turso_sync_nb.engine.depending import ForeignKeys
 from turso_sync_nb.engine.row_identity import chose_key, identity
 
@@ -101,9 +102,7 @@ class UnmadeRows:
                 raise _waits_with("points at", unmade.maker)
 
     def _is_there(self, table: str, columns: Sequence[str], values: Image) -> bool:
-        where = " AND ".join(f"{quoted(name)} = ?" for name in columns)
-        found = f"SELECT EXISTS (SELECT 1 FROM {quoted(table)} WHERE {where})"
-        return bool(self._raw.execute(found, values).get)
+        return bool(self._raw.execute(*to_sql.exists_with(table, columns, values)).get)
 
 
 def _by_column(shape: TableSchema, image: Image) -> Row:
