@@ -53,6 +53,20 @@ def test_cells_hover_click_and_the_next_cell(shown):
     page.screenshot(path=shown.server.shots / "page-map.png")
 
 
+def test_buttons_are_in_sight_in_a_narrow_window(notebook, people):
+    """Names of indexes break at 700 pixels: no button is behind the edge of the table."""
+    create = "%%turso_sync\nCREATE INDEX person_by_when_and_where_each_was_born ON person(born, city)"
+    connect = f"%turso_sync connect narrow.db {people} --prefix 4KiB"
+    notebook.page.set_viewport_size({"width": 700, "height": 1000})
+    notebook.open("narrow.ipynb", [LOAD, connect, create, "%turso_sync pages"])
+    notebook.run_all()
+    notebook.page.locator("[data-fetch='person']").wait_for()
+    table = notebook.page.locator(".tsn-page-map .tsn-table").bounding_box()
+    for button in notebook.page.locator("[data-fetch]").all():
+        box = button.bounding_box()
+        assert box["x"] + box["width"] <= table["x"] + table["width"]
+
+
 def test_a_large_table_is_asked_about(shown):
     """With its size; left alone, or fetched when that is said."""
     page = shown.page

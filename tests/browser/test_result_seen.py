@@ -50,6 +50,19 @@ def test_a_result_is_looked_through(shown):
     page.screenshot(path=shown.server.shots / "result_search.png")
 
 
+def test_pages_are_turned_only_where_there_are_some(shown):
+    """A result that fits one page has no dead buttons; a sampled one says so where it is read."""
+    page = shown.page
+    page.get_by_role("button", name="last page").wait_for()
+    page.get_by_role("button", name="Filter").click()
+    page.get_by_label("filter id").fill("= 17")
+    page.get_by_role("button", name="last page").wait_for(state="hidden")
+    assert "sample" not in page.locator(".tsn-result .tsn-notes").inner_text()
+    many = "WITH n(v) AS (SELECT 1 UNION ALL SELECT v + 1 FROM n WHERE v < 300000) SELECT v % 7 AS day FROM n"
+    shown.run(f"%%turso_sync\n{many}")
+    page.locator(".tsn-notes", has_text="of a sample of the rows").wait_for()
+
+
 def test_all_matching_rows_are_saved(shown):
     """Under a name that ends in .csv; a second time it is refused, the file stays."""
     page = shown.page

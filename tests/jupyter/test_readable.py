@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 SHOWN = {
@@ -65,3 +67,39 @@ def test_a_conflict_about_the_schema_is_said_in_words(both):
     ran = both.good("%turso_sync conflicts")
     assert "yours waits: another table more is there" in ran.text
     assert "aside" not in ran.text
+
+
+REPORTS = {
+    "tables": ({"rows", "size", "columns", "indexes"}, {"name", "kind", "here", "key", "refers to"}),
+    "offline": ({"size", "missing"}, {"table", "here"}),
+    "profile flights": ({"rows", "nulls", "distinct", "mean", "25%", "median", "75%"}, {"column", "top"}),
+}
+"""Columns of a report that stand to the right, and to the left."""
+
+
+@pytest.mark.parametrize("line", REPORTS)
+def test_numbers_of_reports_stand_to_the_right(flights, line):
+    """Whatever is said of some of them (about), and though some rows have none (a view, a text)."""
+    html = "".join(form.get("text/html", "") for form in flights.good(f"%turso_sync {line}").displayed)
+    sides = {name: side for side, name in re.findall('<th style="text-align: (\\w+)">([^<]+)', html)}
+    right, left = REPORTS[line]
+    assert {name: sides[name] for name in right | left} == dict.fromkeys(right, "right") | dict.fromkeys(
+        left, "left"
+    )
+
+
+def test_values_of_a_profile_are_written_as_in_the_table(ready):
+    """A year has no thousands; numbers of rows have."""
+    ready.sql("CREATE TABLE y(year INTEGER)")
+    many = "WITH n(v) AS (SELECT 1 UNION ALL SELECT v + 1 FROM n WHERE v < 2013)"
+    ready.sql(f"{many} INSERT INTO y SELECT 2013 FROM n")
+    seen = ready.good("%turso_sync profile y").text
+    assert seen.count("2,013") == 3, seen  # rows: in all, of the one value, in the line below
+    assert " 2013 " in seen
+
+
+def test_status_has_what_waits_where_it_is_seen(flights):
+    """What is asked for most comes first: the paths at the end may be out of sight."""
+    names = flights.good("%turso_sync status").value.columns.tolist()
+    assert names[:4] == ["connection", "in use", "changes waiting", "conflicts"]
+    assert names[-2:] == ["replica", "remote"]

@@ -128,8 +128,9 @@ def test_columns_are_summed_up():
     assert of["name"]["distinct"] == frame["name"].nunique()
     assert of["name"]["top"][0][1] == frame["name"].value_counts().iloc[0]
     many = pd.DataFrame({"x": np.zeros(500_000)})
+    many.loc[1, "x"] = np.nan  # not in the sample
     (told,) = ResultRows(many, 20).answer({"type": "summary", "column": 0})
-    assert told["sampled"]
+    assert (told["sampled"], told["nulls"]) == (True, 1)
 
 
 @pytest.mark.parametrize(

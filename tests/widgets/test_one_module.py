@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 import turso_sync_nb
-from turso_sync_nb.widgets.live import script
+from turso_sync_nb.engine.reports import PullReport
+from turso_sync_nb.errors import UsageError
+from turso_sync_nb.widgets.live import line_of, script
+from turso_sync_nb.widgets.remote_news import pulled
 
 PACKAGE = Path(turso_sync_nb.__file__).parent
 STATIC = PACKAGE / "widgets" / "static"
@@ -83,3 +86,36 @@ def test_colours_stand_at_the_top_of_the_style_sheet():
 def test_all_static_files_are_small():
     """Together, as each notebook that shows a widget has a copy of some."""
     assert sum(path.stat().st_size for path in STATIC.iterdir()) < 400_000
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            UsageError("apply: 1 cell holds text", hint="each says why"),
+            "apply: 1 cell holds text (each says why)",
+        ),
+        (FileNotFoundError(2, "No such file"), "[Errno 2] No such file"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_an_error_is_a_sentence(error, said):
+    """A reader of a widget has no use for a class; where there is nothing else, it is named."""
+    assert line_of(error) == said
+
+
+def test_a_pull_is_told_without_python():
+    """Whoever pressed a button knows no methods."""
+    report = PullReport(
+        1,
+        applied=True,
+        replayed=1,
+        conflicts=2,
+        set_aside=1,
+        received_bytes=0,
+        sent_bytes=0,
+        requests=1,
+        seconds=0,
+    )
+    assert "2 conflicts settled" in pulled(report)
+    assert "()" not in pulled(report)

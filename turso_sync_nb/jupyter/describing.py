@@ -44,15 +44,15 @@ def _status_row(named: Named, current: str | None) -> dict[str, Any]:
     return {
         "connection": named.name,
         "in use": "yes" if named.name == current else "",
-        "replica": shown_path(named.db.path),
-        "remote": named.db.remote_url or "none",
-        "size": format_size(stats.pages_total * PAGE_SIZE),
-        "here": format_share(stats.pages_resident, stats.pages_total),
-        "network": _network(named.db),
-        "last pull": format_ago(stats.last_pull_unix_time),
         "changes waiting": stats.cdc_operations,
         "conflicts": named.db.conflicts_seen,
         "transaction": "open" if named.db.in_transaction else "",
+        "network": _network(named.db),
+        "last pull": format_ago(stats.last_pull_unix_time),
+        "here": format_share(stats.pages_resident, stats.pages_total),
+        "size": format_size(stats.pages_total * PAGE_SIZE),
+        "replica": shown_path(named.db.path),
+        "remote": named.db.remote_url or "none",
     }
 
 
@@ -68,12 +68,17 @@ def _network(db: Connection) -> str:
 
 def tables(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     """Return tables and views of the database."""
+    import pandas as pd
+
     frame = schema_of.tables(_db(notebook, arguments))
     seen = plainly(frame.drop(columns="counted"))
-    seen["rows"] = [
-        Figure(f"about {int(rows):,}") if rows and not counted else rows
-        for rows, counted in zip(seen["rows"], frame["counted"].fillna(value=True), strict=True)
+    counts = zip(frame["rows"], frame["counted"].fillna(value=True), strict=True)
+    told = [
+        "" if pd.isna(rows) else Figure(f"{int(rows):,}" if counted else f"about {int(rows):,}")
+        for rows, counted in counts
     ]
+    seen["rows"] = pd.Series(told, dtype=object)
+    seen["size"] = pd.Series(map(Figure, seen["size"]), dtype=object)
     return notebook.shown(frame, seen=seen)
 
 

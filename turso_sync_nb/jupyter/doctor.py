@@ -67,7 +67,8 @@ def doctor(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     notes = [f"{wrong} of {len(rows)} checks found something to do" if wrong else "nothing is wrong"]
     if db is None:
         notes.append("no connection is open: its files and its remote were not checked")
-    return notebook.shown(pd.DataFrame(rows), notes)
+    frame = pd.DataFrame(rows)
+    return notebook.shown(frame, notes, seen=frame)
 
 
 def _rows(patient: Patient) -> Iterator[dict[str, str]]:

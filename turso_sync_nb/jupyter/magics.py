@@ -69,7 +69,7 @@ class TursoSyncMagics(Magics):  # type: ignore[misc] # IPython's types do not pa
     def turso_sync(
         self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None
     ) -> Any:
-        """Query a remote Turso database through a local replica; ``%turso_sync help`` says how."""
+        """Query a remote Turso database through a local replica; %turso_sync help says how."""
         try:
             return self._run(line, cell, {**self.shell.user_ns, **(local_ns or {})})
         except EXPECTED as error:

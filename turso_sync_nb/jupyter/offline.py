@@ -16,6 +16,7 @@ from turso_sync_nb.jupyter.arguments import Option, showable
 from turso_sync_nb.jupyter.suggestions import did_you_mean
 from turso_sync_nb.progress import WORKING, report_progress
 from turso_sync_nb.units import PAGE_SIZE, format_share_bar, format_size
+from turso_sync_nb.words import Figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +68,7 @@ def _missing(notebook: Notebook, db: Connection) -> pd.DataFrame:
         for each in found
     ]
     return notebook.shown(
-        pd.DataFrame(rows, columns=["table", "size", "here", "missing"]), [_sentence(db, found)]
+        pd.DataFrame(rows, columns=["table", "size", "here", "missing"], dtype=object), [_sentence(db, found)]
     )
 
 
@@ -140,4 +141,4 @@ def _absent(size: TableSize) -> int:
 def _about(size: TableSize, length: int | None) -> str:
     if length is None:
         return "not known"
-    return format_size(length) if size.is_counted or not length else f"about {format_size(length)}"
+    return Figure(format_size(length) if size.is_counted or not length else f"about {format_size(length)}")

@@ -5,7 +5,8 @@ Rules of this file: an explanation runs nothing, so it fetches nothing but the s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.connection.profiling import profile_table
 from turso_sync_nb.connection.statements import is_blank
@@ -15,6 +16,7 @@ from turso_sync_nb.jupyter import schema as schema_of
 from turso_sync_nb.jupyter.arguments import Option
 from turso_sync_nb.jupyter.readable import plainly
 from turso_sync_nb.jupyter.rendering import footer
+from turso_sync_nb.words import Figure, value_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +54,16 @@ def profile(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
         notes.append(
             f"distinct values, quartiles, top values and histograms are of every {found.kept_step}th row"
         )
-    return notebook.shown(frame, notes, plainly(frame))
+    seen = plainly(frame)
+    for name in ("min", "max"):  # values of the column: a year has no thousands
+        seen[name] = pd.Series([_value_of(value) for value in frame[name]], dtype=object)
+    return notebook.shown(frame, notes, seen)
+
+
+def _value_of(value: Any) -> str:
+    if value is None or value != value:  # noqa: PLR0124 - NaN
+        return ""
+    return Figure(value_of(value)) if isinstance(value, Real) else value_of(value)
 
 
 def _sample_of(arguments: Arguments) -> int | None:
@@ -87,7 +98,7 @@ def _row(column: ColumnProfile, declared: str) -> dict[str, object]:
         "25%": quartiles[0],
         "median": quartiles[1],
         "75%": quartiles[2],
-        "top": ", ".join(f"{value} ({times})" for value, times in column.top),
+        "top": ", ".join(f"{value} ({times:,})" for value, times in column.top),
         "shortest": column.shortest,
         "longest": column.longest,
     }

@@ -5,6 +5,7 @@ Rules of this file: what a line returns is the frame with its values; these form
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.units import format_ago
@@ -97,8 +98,8 @@ def _plain(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else ""
-    if isinstance(value, int):
-        return Figure(f"{value:,}")
+    if isinstance(value, Integral):
+        return Figure(f"{int(value):,}")
     return Figure(f"{value:.6g}") if isinstance(value, float) else value_of(value)
 
 

@@ -207,7 +207,7 @@ def _text(table: _Table) -> str:
 
 def _is_numeric(table: _Table, at: int) -> bool:
     return any(row[at].kind == "number" for row in table.rows) and all(
-        row[at].kind != "text" for row in table.rows
+        row[at].kind != "text" or not row[at].text for row in table.rows
     )
 
 

@@ -180,8 +180,8 @@ class ResultRows:
         column = self.frame.iloc[:, at]
         step = -(-len(column) // SUMMED_UP_MAX) or 1
         sample = column.iloc[::step]
-        nulls = int(sample.isna().sum())
-        told: Content = {"type": "summary", "column": at, "nulls": nulls * step, "sampled": step > 1}
+        nulls = int(column.isna().sum())
+        told: Content = {"type": "summary", "column": at, "nulls": nulls, "sampled": step > 1}
         values = sample.dropna()
         if _is_measured(values):
             is_time = values.dtype.kind == "M"

@@ -26,8 +26,8 @@ SELECT name, CASE WHEN schema = 'main' THEN type ELSE schema || ' ' || type END 
            FROM pragma_table_info(t.name, t.schema) AS c WHERE c.pk) END AS "key",
        CASE WHEN type = 'table' THEN (SELECT nullif(count(*), 0)
            FROM pragma_index_list(t.name, t.schema)) END AS indexes,
-       CASE WHEN type = 'table' THEN (SELECT group_concat(DISTINCT f."table")
-           FROM pragma_foreign_key_list(t.name, t.schema) AS f) END AS "refers to"
+       CASE WHEN type = 'table' THEN (SELECT group_concat("table", ', ')
+           FROM (SELECT DISTINCT "table" FROM pragma_foreign_key_list(t.name, t.schema))) END AS "refers to"
 FROM pragma_table_list AS t
 WHERE type <> 'shadow' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
     AND name NOT LIKE 'turso\\_sync\\_%' ESCAPE '\\'

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.engine.stats import read_stats
-from turso_sync_nb.units import PAGE_SIZE, format_ago, format_share, format_share_bar, format_size
+from turso_sync_nb.units import PAGE_SIZE, format_share, format_share_bar, format_size
 from turso_sync_nb.widgets.live import script
 from turso_sync_nb.widgets.remote_news import RemoteNewsWidget, pulled, pushed
 from turso_sync_nb.widgets.snapshots import line, table
@@ -162,14 +162,19 @@ class Dashboard(RemoteNewsWidget):
             self.work(verb, _VERBS[verb])
 
 
+def _at(unix_time_s: float | None) -> str:
+    """Return a moment for a saved notebook, which is read at any time: not how long ago it is."""
+    return "never" if unix_time_s is None else _clock(unix_time_s)
+
+
 def _figures(stats: Stats, conflicts: int) -> list[tuple[str, str]]:
     """Return the figures under the labels that views have, with their units."""
     return [
         ("changes waiting", f"{stats.cdc_operations:,}"),
-        ("conflicts", f"{conflicts:,}"),
+        ("conflicts settled", f"{conflicts:,}"),
         ("here", _here(stats)),
-        ("last pull", format_ago(stats.last_pull_unix_time)),
-        ("last push", format_ago(stats.last_push_unix_time)),
+        ("last pull", _at(stats.last_pull_unix_time)),
+        ("last push", _at(stats.last_push_unix_time)),
         ("downloaded", format_size(stats.network_received_bytes)),
         ("uploaded", format_size(stats.network_sent_bytes)),
         ("requests", f"{stats.network_requests:,}"),

@@ -375,5 +375,5 @@ class _Work:
 
 
 def line_of(error: BaseException) -> str:
-    """Return an error as one line: its kind and what it says."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    """Return an error as one line: what it says, or its kind where that is nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

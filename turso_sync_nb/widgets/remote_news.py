@@ -87,7 +87,7 @@ def pushed(report: PushReport) -> str:
 
 def _line(parts: list[str], report: PullReport | PushReport, *, set_aside: int = 0) -> str:
     if report.conflicts:
-        parts.append(f"{count_of(report.conflicts, 'conflict')}: db.conflicts()")
+        parts.append(f"{count_of(report.conflicts, 'conflict')} settled")
     if set_aside:
-        parts.append(f"{set_aside:,} of yours do not fit what was pulled: db.changes()")
+        parts.append(f"{set_aside:,} of yours do not fit what was pulled and wait: the review says why")
     return " · ".join([*parts, report.note] if report.note else parts)

@@ -15,7 +15,7 @@ const VERBS = [
 /** The figures: what they are called in `db.stats()`, their label, and what is shown of them; details are folded. */
 const FIGURES = [
   ["cdc_operations", "changes waiting", (now) => number(now.cdc_operations)],
-  ["conflicts", "conflicts", (now) => number(now.conflicts)],
+  ["conflicts", "conflicts settled", (now) => number(now.conflicts)],
   ["pages_resident", "here", (now) => `${percent(now.pages_resident, now.pages_total)} of ${size(now.pages_total * PAGE_SIZE)}`],
   ["last_pull_unix_time", "last pull", (now) => ago(now.last_pull_unix_time), (now) => moment(now.last_pull_unix_time)],
   ["last_push_unix_time", "last push", (now) => ago(now.last_push_unix_time), (now) => moment(now.last_push_unix_time)],

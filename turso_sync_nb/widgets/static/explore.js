@@ -54,6 +54,7 @@ function render({ model, el }) {
   one.hidden = true;
 
   function show(name) {
+    if (name !== shown && foot.idle()) foot.status({ text: "", failed: false });  // it was about another table
     shown = name;
     one.hidden = !name;
     asked.replaceChildren();

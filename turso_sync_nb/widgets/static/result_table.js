@@ -11,7 +11,7 @@ function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-result");
   const { request, foot, close } = connect(model, el, "head", { head, rows, summary, whole });
   const choice = { sort: null, descending: false, filters: {}, search: "" };
-  let columns = [], shown = [], first = 0, total = 0, perPage = 20, later;
+  let columns = [], shown = [], first = 0, total = 0, perPage = 20, later, isSampled = false;
   const headRow = h("tr"), sums = h("tr", { class: "tsn-sums" }), filters = h("tr", { class: "tsn-filters" }), body = h("tbody");
   const table = tableOf(headRow, body);
   table.tHead.append(sums, filters);
@@ -45,6 +45,7 @@ function render({ model, el }) {
   function head(message) {
     columns = message.columns;
     perPage = message.rows_shown;
+    isSampled = false;
     const left = message.columns_in_all - columns.length;
     note.textContent = [...message.notes, ...(left ? [`${count(left, "more column")} not shown`] : [])].join(" · ");
     headRow.replaceChildren(...columns.map((column, at) => h("th", { scope: "col" },
@@ -72,6 +73,7 @@ function render({ model, el }) {
     }))));
     position.textContent = total ? `${number(first + 1)}–${number(first + shown.length)} of ${count(total, "row")}` : "no row matches";
     const atStart = first === 0, atEnd = first + shown.length >= total;
+    for (const each of Object.values(pager)) each.hidden = atStart && atEnd;
     dim(pager.start, atStart), dim(pager.back, atStart), dim(pager.on, atEnd), dim(pager.end, atEnd);
   }
 
@@ -83,6 +85,8 @@ function render({ model, el }) {
       parts.push(h("div", { class: "tsn-top" }, top.map(([value, times]) => `${value} ${number(times)}`).slice(0, 2).join(" · ")));
       parts.push(h("div", {}, `${number(distinct)} distinct`));
     }
+    if (sampled && !isSampled) note.textContent = [note.textContent, "bars, top values and distinct counts are of a sample of the rows"].filter(Boolean).join(" · ");
+    isSampled ||= sampled;
     if (nulls) parts.push(h("div", {}, `${number(nulls)} NULL`));
     sums.children[column]?.replaceChildren(h("small", { title: sampled ? "of a sample" : null }, ...parts));
   }
