@@ -9,6 +9,7 @@ import pytest
 from faulty import lost_after, lost_before
 
 import turso_sync_nb as tsn
+from turso_sync_nb.engine import outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,8 +117,9 @@ def test_a_refused_transaction_stays_listed(replica, way, fault, then):
     assert (10, "refused", 40) in rows(yours)
 
 
-def test_a_refused_transaction_beside_an_open_write(replica):
+def test_a_refused_transaction_beside_an_open_write(replica, monkeypatch):
     """What could not be struck off, since another connection was writing, is struck off as what it was."""
+    monkeypatch.setattr(outbox, "BUSY_TIMEOUT_MS", 200)
     db, yours, sibling = replica("mine"), replica("yours"), replica("mine")
     yours.execute("INSERT INTO t VALUES (4, 'four', 40)")
     yours.push()

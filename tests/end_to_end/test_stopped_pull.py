@@ -57,8 +57,11 @@ def stop_at(code: CodeType, verb: Callable[[], Any]) -> None:
 
 
 @pytest.mark.parametrize("work", ["nothing waits", "a change waits"])
-def test_a_pull_stopped_at_any_function(replica, work):
-    """Stopped where any function of a publication begins: TEMP tables stay, the next pull is whole."""
+def test_a_pull_stopped_at_any_function(server, replica, work):
+    """Stopped where any function of a publication begins: TEMP tables stay, the next pull is whole.
+
+    Each server takes every second function: by then the remote has answered, and no function asks it.
+    """
     far = replica("far")
     far.execute("CREATE TABLE news (id INTEGER PRIMARY KEY)")
     far.push()
@@ -78,7 +81,7 @@ def test_a_pull_stopped_at_any_function(replica, work):
     announce()
     every = functions_entered(db.pull)
     begins = next(at for at, code in enumerate(every) if code.co_name == "in_force")
-    for code in every[begins:]:
+    for code in every[begins + (server.name == "embedded") :: 2]:
         announce()
         stop_at(code, db.pull)
         for _ in range(2):  # a text that was run before needs no look at the schema
