@@ -55,7 +55,7 @@ HEIGHT = 12_000
 
 @pytest.mark.parametrize("at", ["doc/tree", "notebooks"], ids=["lab", "notebook"])
 def test_widgets_of_notebook_04_are_seen_there(binder_lab, browser, lab_shots, at):
-    """Run up to its last sync it shows every widget, alive; 20 more wake though messages get lost."""
+    """Run up to its last sync it shows every widget, alive; in JupyterLab 20 more wake, messages lost."""
     whole = nbformat.read(NOTEBOOKS / "04_lazy_pages.ipynb", as_version=4)
     cells = [cell.source for cell in whole.cells if cell.cell_type == "code"]
     notebook = Notebook(binder_lab, browser)
@@ -67,7 +67,8 @@ def test_widgets_of_notebook_04_are_seen_there(binder_lab, browser, lab_shots, a
     notebook.page.locator(".tsn-page-map").scroll_into_view_if_needed()
     assert notebook.page.locator(".tsn-snapshot:visible").count() == 0
     notebook.page.screenshot(path=lab_shots / f"binder-{at[:3]}.png")
-    open_and_wake(notebook, "airlines")
+    if at == "doc/tree":  # Notebook draws with the same packages
+        open_and_wake(notebook, "airlines")
     notebook.close()
     assert notebook.refused == []
     assert notebook.complaints == []
