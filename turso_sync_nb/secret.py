@@ -3,6 +3,8 @@
 IPython's ``%xmode Verbose`` prints arguments and variables of every frame. An argument that may hold a secret
 is put into a ``Secret`` in the first line of the function that takes it. Frames below
 :meth:`Secret.use` do see the text: their part of a traceback is dropped.
+
+So the places where a token could leak are the callers of ``use`` and ``reveal``, and no others.
 """
 
 from __future__ import annotations
