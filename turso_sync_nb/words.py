@@ -60,7 +60,8 @@ def waits_to_be_pushed(count: int, noun: str = "change") -> str:
 
 def format_seconds(seconds: float) -> str:
     """Return a duration for a reader: ``"4 ms"``, ``"1.25 s"``."""
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
+    thousandths = round(seconds * 1000)
+    return f"{thousandths} ms" if thousandths < 1000 else f"{seconds:.2f} s"  # noqa: PLR2004 - of a second
 
 
 def value_of(value: Any, length: int = TEXT_MAX) -> str:
