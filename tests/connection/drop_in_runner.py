@@ -21,6 +21,9 @@ from typing import Any
 BESIDE = {"turso.sync": ("turso", "turso.aio.sync"), "turso_sync_nb": ("turso_sync_nb", "turso_sync_nb.aio")}
 """Where each has ``Row`` and ``BatchResult``, and connections that are awaited."""
 
+SCHEME = {"turso.sync": "turso_sync", "turso_sync_nb": "turso_sync_nb"}
+"""How SQLAlchemy names the driver of each."""
+
 PEP249 = {
     "Warning", "Error", "InterfaceError", "DatabaseError", "DataError", "OperationalError", "IntegrityError",
     "InternalError", "ProgrammingError", "NotSupportedError",
@@ -58,7 +61,7 @@ def main(package: str, url: str, folder: Path) -> None:
 
         names = {
             "aio": aio, "asyncio": asyncio, "connect": connect, "module": module, "os": os, "path": path,
-            "top": top, "url": url,
+            "scheme": SCHEME[package],            "top": top, "url": url,
         }  # fmt: skip
         if "db." in program or "db:" in program:
             names["db"] = connect()

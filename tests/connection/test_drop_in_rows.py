@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from drop_in_dialect_rows import DIALECT
 from drop_in_rows import ARGUMENTS, MODULE, Differs
 from drop_in_verb_rows import VERBS
 from peers import PeerMissingError, tursodb_server
@@ -20,7 +21,7 @@ from skips import miss
 
 ROOT = Path(__file__).parents[2]
 TABLE = re.compile(r"^\| `([^`]+)` \| [^|]+ \| (.+) \|$", re.MULTILINE)
-TRIED = {**MODULE, **ARGUMENTS, **VERBS}
+TRIED = {**MODULE, **ARGUMENTS, **VERBS, **DIALECT}
 SOURCE = """
 CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT);
 INSERT INTO t VALUES (1, 'one'), (2, NULL);

@@ -25,10 +25,19 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import URL
 
+
+def _level(name: str) -> str | None:
+    return None if name.upper() == "AUTOCOMMIT" else name
+
+
+_SYNC_URL: Final = "sync_url"
+"""``remote_url`` as the dialect of libSQL names it; Turso's takes it too."""
+
 _OPTIONS: Final[dict[str, Callable[[str], Any]]] = {
     "remote_url": str,
+    _SYNC_URL: str,
     "client_name": str,
-    "isolation_level": str,
+    "isolation_level": _level,
     "bootstrap_if_empty": asbool,
     "max_resident": str,
     "long_poll_timeout_ms": int,
@@ -72,6 +81,9 @@ class TursoSyncDialect(SQLiteDialect_pysqlite):
                     f"create engine: {name} is no option of the URL",
                     hint=f"{', '.join([*_OPTIONS, _PREFIX])} are; others go into connect_args",
                 )
+        if _SYNC_URL in options:
+            options.setdefault("remote_url", options[_SYNC_URL])
+            del options[_SYNC_URL]
         return [url.database or ":memory:"], options
 
     @reflection.cache
