@@ -16,7 +16,7 @@ PROTO := turso_sync_nb/protocol/pull_updates.proto
 
 PYTHONS := python3.11 python3.12 python3.13 python3.14
 
-.PHONY: help demo lab test test-fast soak lint proto mutations bench bench-large pictures docs matrix lock audit
+.PHONY: help demo lab test test-fast soak lint types proto mutations bench bench-large pictures docs matrix lock audit
 
 help:
 	@echo "make demo         run notebooks/01_first_replica.ipynb on real data, print its results"
@@ -30,7 +30,7 @@ help:
 	@echo "make pictures     the README's pictures of the widgets, from a JupyterLab in Chromium"
 	@echo "make docs         the site, into .site: tutorial (notebooks run), how-tos, reference, explanation"
 	@echo "make lint         ruff and mypy alone"
-	@echo "make matrix       make test-fast with each Python from 3.11 to 3.14 that this machine has"
+	@echo "make matrix       types and the fast tests with each Python from 3.11 to 3.14 that this machine has"
 	@echo "make lock         name every package of CI with its hashes, in .ci/requirements.txt"
 	@echo "make audit        look those packages up among known vulnerabilities"
 	@echo "make proto        generate the protobuf module again"
@@ -62,8 +62,10 @@ demo: $(READY) $(FLIGHTS)
 lab: $(READY) $(FLIGHTS)
 	@$(BIN)/python notebooks/demo.py lab $(FLIGHTS)
 
-lint: $(READY)
+lint: types
 	$(BIN)/ruff check .
+
+types: $(READY)
 	$(BIN)/mypy
 	MYPYPATH=tests:tests/browser $(BIN)/mypy notebooks/*.py
 	MYPYPATH=tests $(BIN)/mypy bench/*.py
@@ -108,7 +110,7 @@ matrix: $(PEERS)
 	@for python in $(PYTHONS); do \
 		if command -v $$python >/dev/null; then \
 			echo "== $$python"; \
-			$(MAKE) --no-print-directory test-fast BIN=.venv-$$python/bin READY=.venv-$$python/.ready PYTHON=$$python; \
+			$(MAKE) --no-print-directory types test-fast BIN=.venv-$$python/bin READY=.venv-$$python/.ready PYTHON=$$python; \
 		else \
 			echo "== $$python: not on this machine, not tested"; \
 		fi; \

@@ -25,7 +25,9 @@ class RawText:
     data: bytes
 
 
-SqlValue: TypeAlias = int | float | str | bytes | RawText | None
+Bindable: TypeAlias = int | float | str | bytes | None
+"""A value that SQLite's parameters take."""
+SqlValue: TypeAlias = Bindable | RawText
 Image: TypeAlias = tuple[SqlValue, ...]
 """A row: one value for each column of its shape."""
 

@@ -371,7 +371,8 @@ class Nested:
 
     def _image_tried(self, update: apsw.PreUpdate, shape: TableSchema) -> Image:
         try:
-            return (update.new or ())[_BEFORE_VALUES : _BEFORE_VALUES + len(shape.columns)]
+            tried: tuple[Any, ...] = update.new or ()
+            return tried[_BEFORE_VALUES : _BEFORE_VALUES + len(shape.columns)]
         except UnicodeDecodeError:  # the other side could not be sent such a text either
             self._now.is_unread = True
             return (None,) * len(shape.columns)

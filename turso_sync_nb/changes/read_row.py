@@ -18,7 +18,7 @@ def read_row(raw: apsw.Connection, shape: TableSchema, image: Image) -> Image | 
     """Return the row that ``image`` names, in the columns of ``shape``; ``None`` when there is none."""
     sql, arguments = to_sql.select(shape, image)
     try:
-        return next(iter(raw.execute(sql, arguments).fetchall()), None)
+        found: tuple[Any, ...] | None = next(iter(raw.execute(sql, arguments).fetchall()), None)
     except UnicodeDecodeError:
         names = [f"{quoted(shape.table)}.{quoted(name)}" for name in shape.columns]
         where = sql.removeprefix(f"SELECT {', '.join(names)}")
@@ -28,6 +28,7 @@ def read_row(raw: apsw.Connection, shape: TableSchema, image: Image) -> Image | 
         return tuple(
             decoded(value) if kind == "text" else value for kind, value in zip(kinds, values, strict=True)
         )
+    return found
 
 
 def _each(form: str, names: list[str]) -> str:

@@ -16,10 +16,10 @@ from turso_sync_nb.changes.names import folded, quoted
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from turso_sync_nb.changes.model import Conflict, Image, RowChange, SqlValue, TableSchema
+    from turso_sync_nb.changes.model import Bindable, Conflict, Image, RowChange, SqlValue, TableSchema
 
-Sql: TypeAlias = "tuple[str, tuple[SqlValue, ...]]"
-"""A statement and what fills its ``?``, in order; none of them is a ``RawText`` or infinite."""
+Sql: TypeAlias = "tuple[str, tuple[Bindable, ...]]"
+"""A statement and what fills its ``?``, in order; none of them is infinite."""
 
 _EXACT_INTEGERS: Final = 2**53
 """Below it an integer can equal a float."""
@@ -167,7 +167,7 @@ def _aborting(shape: TableSchema) -> str:
 
 def _listed(rows: Sequence[Image]) -> Sql:
     """Return ``rows`` as ``VALUES (...), (...)``."""
-    arguments: list[SqlValue] = []
+    arguments: list[Bindable] = []
     plain = "(" + ", ".join("?" * len(rows[0])) + ")"
     groups = []
     for row in rows:
@@ -175,7 +175,7 @@ def _listed(rows: Sequence[Image]) -> Sql:
             groups.append("(" + ", ".join([placed(value, arguments) for value in row]) + ")")
         else:
             groups.append(plain)
-            arguments.extend(row)
+            arguments.extend(row)  # type: ignore[arg-type] # no RawText
     return f"VALUES {', '.join(groups)}", tuple(arguments)
 
 
@@ -214,7 +214,7 @@ def guarded_update(
     ``sets``, in lower case, are set too, to what they are: triggers that wait for them fire.
     ``conflict`` says what is done with rows in the way, and what triggers do with those in theirs.
     """
-    arguments: list[SqlValue] = []
+    arguments: list[Bindable] = []
     changed = differing(shape, old, new)
     settings = ", ".join(
         f"{quoted(name)} = {placed(value, arguments)}"
@@ -236,7 +236,7 @@ def carry(change: RowChange) -> Sql:
     The row is named by its key; one that the trigger inserted is the last that is like it in all else.
     """
     shape, new = change.shape, change.new or ()
-    arguments: list[SqlValue] = []
+    arguments: list[Bindable] = []
     by_chance = [folded(name) in change.sets for name in shape.columns]
     settings = ", ".join(
         f"{quoted(name)} = {placed(value, arguments)}"
@@ -266,7 +266,7 @@ def is_carried_by_key(change: RowChange) -> bool:
 
 def check_there(shape: TableSchema, image: Image, guards: Collection[str]) -> Sql:
     """Return the query that fails unless there is the row ``image`` with ``guards`` as in it."""
-    arguments: list[SqlValue] = []
+    arguments: list[Bindable] = []
     where = _where(shape, image, guards, arguments)
     found = f"EXISTS (SELECT 1 FROM {quoted(shape.table)} WHERE {where})"
     return f"SELECT {one_or_fail(found)}", tuple(arguments)
@@ -288,7 +288,7 @@ def count_in_the_way(
     shape: TableSchema, new: Image, old: Image | None, uniques: Iterable[Sequence[tuple[str, str]]]
 ) -> Sql:
     """Return the query for how many rows have a key of ``new``, ``old`` itself not counted."""
-    arguments: list[SqlValue] = []
+    arguments: list[Bindable] = []
     values = {folded(name): value for name, value in zip(shape.columns, new, strict=True)}
     taken = [
         conjunction(
@@ -303,7 +303,7 @@ def count_in_the_way(
     return f"SELECT count(*) FROM {quoted(shape.table)} WHERE {where}", tuple(arguments)
 
 
-def _key_is(shape: TableSchema, name: str, collation: str, value: SqlValue, arguments: list[SqlValue]) -> str:
+def _key_is(shape: TableSchema, name: str, collation: str, value: SqlValue, arguments: list[Bindable]) -> str:
     """Return the condition that a column of an index is as ``value``, compared as the index does."""
     compared = f" COLLATE {quoted(collation)}" if isinstance(value, str | RawText) else ""
     return f"{_column(shape, name)} = {placed(value, arguments)}{compared}"
@@ -321,7 +321,7 @@ def delete(shape: TableSchema, old: Image, *, guarded: bool) -> Sql:
 
 def guarded_delete(shape: TableSchema, old: Image, guards: Collection[str]) -> Sql:
     """Return the statement that deletes the row ``old``; the columns ``guards`` must be as in it."""
-    arguments: list[SqlValue] = []
+    arguments: list[Bindable] = []
     where = _where(shape, old, guards, arguments)
     return f"DELETE FROM {_target(shape)} WHERE {where}", tuple(arguments)
 
@@ -331,7 +331,7 @@ def select(shape: TableSchema, image: Image) -> Sql:
 
     Without a usable key: of the rows that equal ``image``.
     """
-    arguments: list[SqlValue] = []
+    arguments: list[Bindable] = []
     if usable_key(shape, image):
         where = _where(shape, image, (), arguments)
     else:
@@ -345,14 +345,14 @@ def exists(shape: TableSchema, image: Image) -> Sql:
 
     It names no column but those of the key, so it can be asked of a table as it was before.
     """
-    arguments: list[SqlValue] = []
+    arguments: list[Bindable] = []
     where = _where(shape, image, (), arguments)
     return f"SELECT 1 FROM {quoted(shape.table)} WHERE {where}", tuple(arguments)
 
 
 def exists_with(table: str, columns: Sequence[str], values: Image) -> Sql:
     """Return the query for whether ``table`` has a row with ``values`` in ``columns``."""
-    arguments: list[SqlValue] = []
+    arguments: list[Bindable] = []
     terms = [
         f"{quoted(table)}.{quoted(name)} = {placed(value, arguments)}"
         for name, value in zip(columns, values, strict=True)
@@ -403,7 +403,7 @@ def same_value(one: SqlValue, other: SqlValue) -> bool:
     return not isinstance(one, float) or math.copysign(1, one) == math.copysign(1, float(other))  # type: ignore[arg-type] # the same type
 
 
-def _where(shape: TableSchema, image: Image, guards: Collection[str], arguments: list[SqlValue]) -> str:
+def _where(shape: TableSchema, image: Image, guards: Collection[str], arguments: list[Bindable]) -> str:
     """Return the condition that is true for the one row ``image`` while ``guards`` are as in it."""
     table = quoted(shape.table)
     if not usable_key(shape, image):
@@ -421,7 +421,7 @@ def _where(shape: TableSchema, image: Image, guards: Collection[str], arguments:
     return conjunction(terms)
 
 
-def _equal(shape: TableSchema, image: Image, arguments: list[SqlValue]) -> str:
+def _equal(shape: TableSchema, image: Image, arguments: list[Bindable]) -> str:
     """Return the condition that is true for rows that equal ``image``, their types too."""
     terms = []
     for name, value in zip(shape.columns, image, strict=True):
@@ -432,7 +432,7 @@ def _equal(shape: TableSchema, image: Image, arguments: list[SqlValue]) -> str:
     return conjunction(terms)
 
 
-def _is(column: str, value: SqlValue, arguments: list[SqlValue]) -> str:
+def _is(column: str, value: SqlValue, arguments: list[Bindable]) -> str:
     if value is None:
         return f"{column} IS NULL"
     binary = " COLLATE BINARY" if isinstance(value, str | RawText) else ""
@@ -451,7 +451,7 @@ def _ambiguous_type(value: SqlValue) -> str:
     return "integer" if isinstance(value, int) and abs(value) <= _EXACT_INTEGERS else ""
 
 
-def placed(value: SqlValue, arguments: list[SqlValue]) -> str:
+def placed(value: SqlValue, arguments: list[Bindable]) -> str:
     """Return what stands for ``value`` in the text, adding to ``arguments`` what fills it."""
     if isinstance(value, RawText):
         arguments.append(value.data)

@@ -12,7 +12,7 @@ from turso_sync_nb.changes.to_sql import same_value
 def is_same(old: tuple[Any, ...], update: apsw.PreUpdate) -> bool:
     """Return whether an update leaves the row as it is."""
     try:
-        new = update.new
+        new: tuple[Any, ...] | None = update.new
     except (apsw.Error, UnicodeDecodeError):
         return False
     return new is not None and all(map(same_value, old, new))

@@ -166,14 +166,14 @@ def _own_statements(
 def _carried(transaction: Transaction, change: RowChange, rows: int | None) -> PushStatement:
     """Return the statement that sets what a trigger filled by chance."""
     sql, arguments = to_sql.carry(change)
-    stmt = Stmt(sql, arguments, want_rows=False)  # type: ignore[arg-type] # no RawText
+    stmt = Stmt(sql, arguments, want_rows=False)
     return PushStatement(transaction, (change,), stmt, rows)
 
 
 def _tried(transaction: Transaction, change: RowChange) -> PushStatement:
     """Return the statement that fires the triggers of a row that it does not change."""
     sql, arguments = to_sql.attempt(change)
-    stmt = Stmt(sql, arguments, want_rows=False)  # type: ignore[arg-type] # no RawText
+    stmt = Stmt(sql, arguments, want_rows=False)
     return PushStatement(transaction, (change,), stmt, rows=int(change.outcome == "same"))
 
 
@@ -184,12 +184,12 @@ def _replacing(
     for each in (*victims, change):
         _refuse_raw_text(transaction, each)
     for sql, arguments in checks(victims, change, around):
-        stmt = Stmt(sql, arguments)  # type: ignore[arg-type] # no RawText
+        stmt = Stmt(sql, arguments)
         yield PushStatement(
             transaction, (change,), stmt, unmet=f"other rows are in the way of {describe(change)}"
         )
     if done := replace_statement(change, around):
-        stmt = Stmt(done[0], done[1], want_rows=False)  # type: ignore[arg-type] # no RawText
+        stmt = Stmt(done[0], done[1], want_rows=False)
         yield PushStatement(transaction, (change,), stmt, rows=1)
 
 
@@ -289,7 +289,7 @@ class StatementMerger:
             rows = [(_image(one.old), _image(one.new)) for one in changes]
             sql = to_sql.update_rows(shape, rows, self._places)
         if sql is not None:
-            stmt = Stmt(sql[0], sql[1], want_rows=False)  # type: ignore[arg-type] # no RawText
+            stmt = Stmt(sql[0], sql[1], want_rows=False)
             yield PushStatement(self._transaction, tuple(changes), stmt, count)
 
 

@@ -218,14 +218,14 @@ class _Replay:
 
     def _inserted(self, shape: TableSchema, run: list[Change]) -> bool:
         """Insert the rows of ``run`` if nothing has to be settled or followed on the way; else do nothing."""
-        if self.transform or not (
-            self.schema.is_as_made and self.renumbering.leaves_alone(shape) and self.unmade.is_empty
-        ):
+        is_plain = self.schema.is_as_made and self.renumbering.leaves_alone(shape) and self.unmade.is_empty
+        if self.transform or not is_plain:
             return False
         sql, _ = to_sql.insert(shape, [(None,) * len(shape.columns)])
         self.raw.execute(f"SAVEPOINT {_RUN}")
         try:
-            self.raw.executemany(sql, (there(one.new) for one in run if isinstance(one, RowChange)))
+            rows: Iterator[Any] = (there(one.new) for one in run if isinstance(one, RowChange))
+            self.raw.executemany(sql, rows)
             is_done = not self.effects.is_any
         except (*_REFUSED, TypeError):  # TypeError: a RawText
             is_done = False

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.protocol.sql_value import SqlValue
 
+    Values = tuple[SqlValue, ...]
+
 LISTED_BYTES_MAX: Final = 2**20
 """Bytes of rows that are sent to be compared with those of a table to be dropped."""
 
@@ -292,16 +294,16 @@ class _Conditions:
                 yield _condition_statement(*readable, found, transaction, change, after=True)
 
     def _add(
-        self, condition: str, arguments: Image, found: str, transaction: Transaction, change: SchemaChange
+        self, condition: str, arguments: Values, found: str, transaction: Transaction, change: SchemaChange
     ) -> None:
         self.head.append(_condition_statement(condition, arguments, found, transaction, change))
 
 
 def _condition_statement(
-    condition: str, arguments: Image, found: str, transaction: Transaction, change: SchemaChange,
+    condition: str, arguments: Values, found: str, transaction: Transaction, change: SchemaChange,
     *, after: bool = False,
 ) -> PushStatement:  # fmt: skip
-    stmt = Stmt(f"SELECT {to_sql.one_or_fail(condition)}", arguments, want_rows=False)  # type: ignore[arg-type] # no RawText
+    stmt = Stmt(f"SELECT {to_sql.one_or_fail(condition)}", arguments, want_rows=False)
     return PushStatement(transaction, (change,), stmt, unmet=found, after=after)
 
 
@@ -323,7 +325,7 @@ def defined_so(one: Definition, *, has_reference: bool = False) -> to_sql.Sql:
         condition = f"length({text}) - length(replace({text}, 'collate', '')) = ?"
         return condition, (*named, *named, len(wanted) - len(wanted.replace("collate", "")))
     condition = f"{text} IN (?, ?)"
-    arguments: Image = (*named, wanted, _squeeze(without_comments(one.sql)))
+    arguments: Values = (*named, wanted, _squeeze(without_comments(one.sql)))
     if one.type != "table" or not (columns := _columns_of(one)):
         return condition, arguments
     counted = " || ' ' || ".join(
@@ -457,7 +459,8 @@ def _as_in_base(raw: apsw.Connection, table: str, column: str | None) -> Iterato
     if rows is None:
         names = [column] if column else list(shape.columns)
         query = digest_query(table, names, where)
-        count, digest = next(iter(raw.execute(query).fetchall()))
+        found: Any = next(iter(raw.execute(query).fetchall()))
+        count, digest = found
         yield f"({query.replace('count(*), ', '', 1)}) = ?", (digest,)
         yield f"(SELECT count(*) FROM {quoted(table)}{where}) = ?", (count,)
         return

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
@@ -54,7 +54,7 @@ class Session:
         self._stopping = stopping
         self._stored: dict[int, str] = {}
         self._runner: Runner | None = None
-        self._settings: dict[str, object] = {}
+        self._settings: dict[str, Any] = {}
         self._last_insert_rowid = 0
 
     # The connection between bodies

@@ -23,7 +23,7 @@ from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary, ref
 
 import apsw
@@ -220,7 +220,7 @@ class LazyFile(apsw.VFSFile):
             self.budget.spend(len(pages))
         return pages
 
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - APSW's name
+    def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802 - APSW's name
         """Write what a checkpoint moves in; a page whose base is not here becomes local-only.
 
         The map learns first, so that no fetch under way can lay the base over it.

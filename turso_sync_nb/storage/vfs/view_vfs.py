@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
@@ -78,7 +78,7 @@ class _ViewFile(apsw.VFSFile):
         except BaseException as error:
             raise FetchFailedError(error) from error
 
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - APSW's name
+    def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802 - APSW's name
         raise apsw.ReadOnlyError(f"write {len(data)} bytes at {offset}: the view is read-only")
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802 - APSW's name
