@@ -153,7 +153,7 @@ class InterruptAt:
         """Trace the bytecodes of the storage's files."""
         if "turso_sync_nb/storage/" not in frame.f_code.co_filename:
             return None
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        frame.f_trace_opcodes = True  # not without lines: Python 3.12 and later then pass over the first call
         if event == "opcode":
             if frame in self.looks_next:
                 self.left -= 1
@@ -186,4 +186,4 @@ def test_interrupt_anywhere(people_pages, tmp_path) -> None:
         replica.store.close()
         if tracer.left > 0:
             break
-    assert at > (40 if sys.version_info < (3, 12) else 4)  # later Pythons trace fewer bytecodes
+    assert at > 40
