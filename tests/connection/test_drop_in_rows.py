@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import sqlite3
@@ -18,6 +19,9 @@ from drop_in_rows import ARGUMENTS, MODULE, Differs
 from drop_in_verb_rows import VERBS
 from peers import PeerMissingError, tursodb_server
 from skips import miss
+
+import turso_sync_nb as tsn
+from turso_sync_nb import aio
 
 ROOT = Path(__file__).parents[2]
 TABLE = re.compile(r"^\| `([^`]+)` \| [^|]+ \| (.+) \|$", re.MULTILINE)
@@ -105,6 +109,33 @@ def test_row(row: str, theirs: Outcomes, ours: Outcomes) -> None:
     assert wrong == {}
     if any(isinstance(one, Differs) for one in TRIED[row].values()):
         assert table()[row] != "same"
+
+
+def given_by_name(function: Any) -> set[str]:
+    """Return the parameters that may be given by their names."""
+    parameters = inspect.signature(function).parameters.values()
+    return {one.name for one in parameters if one.kind is not one.POSITIONAL_ONLY}
+
+
+def test_parameters_have_their_names() -> None:
+    """What their methods take by name, ours take by the same name; plain and awaited."""
+    turso = pytest.importorskip("turso", reason="pyturso")
+    theirs_aio = pytest.importorskip("turso.lib_sync_aio", reason="pyturso")
+    pairs = [
+        (pytest.importorskip("turso.sync", reason="pyturso").ConnectionSync, tsn.ConnectionSync),
+        (turso.Cursor, tsn.Cursor),
+        (theirs_aio.ConnectionSync, aio.ConnectionSync),
+        (pytest.importorskip("turso.lib_aio", reason="pyturso").Cursor, aio.Cursor),
+    ]
+    methods = [
+        (function, getattr(ours, name))
+        for theirs, ours in pairs
+        for name, function in inspect.getmembers(theirs, inspect.isfunction)
+        if not name.startswith("_")
+    ]
+    assert len(methods) > 40
+    for theirs, ours in methods:
+        assert given_by_name(theirs) <= given_by_name(ours), ours
 
 
 def test_every_row_is_tried() -> None:
