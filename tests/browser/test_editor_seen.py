@@ -138,6 +138,26 @@ def test_finding_keeps_the_focus_and_the_columns(shown):
     assert page.evaluate(focused) == "id"
 
 
+def test_sorting_by_keyboard_alone(shown):
+    """One Tab leads from the buttons to the cells, arrows to the names above them, where Enter sorts."""
+    page = shown.page
+    page.get_by_role("button", name="Apply and push").focus()
+    page.keyboard.press("Tab")
+    focused = "document.activeElement.ariaLabel ?? document.activeElement.innerText"
+    assert page.evaluate(focused) == "id: 1"
+    for key, reached in (("ArrowUp", "id"), ("ArrowRight", "name"), ("ArrowRight", "city"), ("End", "photo")):
+        page.keyboard.press(key)
+        assert page.evaluate(focused) == reached
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    page.locator('[role=columnheader][aria-sort="ascending"]', has_text="id").wait_for()
+    page.keyboard.press("Enter")
+    page.locator('[role=columnheader][aria-sort="descending"]', has_text="id").wait_for()
+    page.locator('.tsn-row:first-child [aria-label^="id: 9223372036854775807"]').wait_for()
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate(focused) == "id: 9223372036854775807"
+
+
 def test_paste_from_a_spreadsheet_and_add_and_delete(shown):
     """Lines of cells go where they were pasted; a row is added, a row is struck out."""
     page = shown.page

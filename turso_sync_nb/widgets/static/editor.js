@@ -104,6 +104,7 @@ function render({ model, el }) {
   const grid = h("div", { role: "grid", class: "tsn-grid", "aria-rowcount": "-1" }, h("div", { role: "rowgroup" }, head, filters), body);
   const where = h("div", { class: "tsn-where" });
   const scroller = h("div", { class: "tsn-scroller", onscroll: scrolled }, grid);
+  head.addEventListener("keydown", pressedOnName);
   grid.addEventListener("keydown", pressed);
   grid.addEventListener("paste", pasted);
   el.append(summary, finding, bar, foot.element, previewed, scroller, where);
@@ -131,7 +132,7 @@ function render({ model, el }) {
     grid.setAttribute("aria-label", `rows of ${message.name}`);
     grid.setAttribute("aria-readonly", readonly ? "true" : "false");
     head.replaceChildren(...columns.map((column) => h("div", { role: "columnheader", class: isNumeric(column) ? "tsn-number" : null, title: [column.type, column.key && "key", column.readonly].filter(Boolean).join(" · ") },
-      button(column.name, () => sortBy(column.name), `sort by ${column.name}`, { class: "tsn-sort" }))));
+      button(column.name, () => sortBy(column.name), `sort by ${column.name}`, { class: "tsn-sort", tabindex: "-1" }))));
     filters.replaceChildren(...columns.map((column) => h("div", { role: "gridcell" }, h("input", { "aria-label": `filter ${column.name}`, placeholder: "> 5, = x", title: FILTERS, oninput: soon((text) => (choice.filters[column.name] = text)) }))));
     goTo.placeholder = `go to ${message.key.join(", ")}`;
     goTo.hidden = !message.key.length;
@@ -286,6 +287,7 @@ function render({ model, el }) {
     for (const each of [buttons.preview, buttons.apply, buttons.applyAndPush, buttons.discard]) dim(each, !unapplied);
     dim(buttons.undo, !undoable);
     if (!unapplied) offer(false);
+    if (head.firstElementChild) head.firstElementChild.firstElementChild.tabIndex = drawn.length ? -1 : 0;  // without a cell, the way in
     const found = drawn.findIndex((row) => row.id === at.id);
     at.row = found < 0 ? Math.min(at.row, Math.max(drawn.length - 1, 0)) : found;
     mark(focused);
@@ -353,7 +355,8 @@ function render({ model, el }) {
     if (input || !event.target.closest("[role=gridcell]") || event.target.closest("input")) return;
     const { row, column } = at, command = event.ctrlKey || event.metaKey;
     const moves = { ArrowUp: [row - 1, column], ArrowDown: [row + 1, column], ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1], Home: [row, 0], End: [row, columns.length - 1], PageUp: [row - 10, column], PageDown: [row + 10, column] };
-    if (command && event.key === "Home") ask("from");
+    if (event.key === "ArrowUp" && row === 0 && atFirst && !command) toName(column);
+    else if (command && event.key === "Home") ask("from");
     else if (command && event.key === "End") ask("last");
     else if (command && event.key.toLowerCase() === "z") send("undo");
     else if (command && event.key === "Delete") buttons.remove.click();
@@ -364,6 +367,21 @@ function render({ model, el }) {
     else return;
     event.preventDefault();
     event.stopPropagation();
+  }
+
+  /** The names are above the first row: arrows go there, Enter sorts. Tab leads past them, to the cell that had the focus. */
+  function pressedOnName(event) {
+    const place = [...head.children].indexOf(event.target.closest("[role=columnheader]"));
+    const to = { ArrowLeft: place - 1, ArrowRight: place + 1, Home: 0, End: columns.length - 1 }[event.key];
+    if (event.key === "ArrowDown") go(0, place);
+    else if (to === undefined) return;
+    else toName(to);
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  function toName(place) {
+    head.children[Math.max(0, Math.min(place, columns.length - 1))].firstElementChild.focus();
   }
 
   // Editing
