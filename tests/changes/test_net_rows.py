@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from turso_sync_nb.changes.model import RowChange, SchemaChange, TableSchema
@@ -29,6 +31,14 @@ CASES = {
     "deleted, another row gets its key, and goes": ("2b> 1a>2a 2a>", "2b> 1a>"),
     "deleted after a change, another row gets its key": ("1a>2a 2a> 3c>2c", "1a> 3c>2c"),
     "deleted, a new row gets its key by an update": ("2b> >1a 1a>2a", "2b>2a"),
+    "deleted, another row has its key for a while": ("2b> 1a>2a 2a>3a >2c", "2b>2c 1a>3a"),
+    "the same, and the new row comes by an update": ("2b> 1a>2a 2a>3a >5c 5c>2c", "2b>2c 1a>3a"),
+    "another key, deleted, inserted under the first": ("1a>2a 2a> >1b", "1a>1b"),
+    "another key, deleted, inserted under the other": ("1a>2a 2a> >2b", "1a> >2b"),
+    "another key, inserted under the first, deleted": ("1a>2a >1b 2a>", "1a>1b"),
+    "another key, a third row gets the first, deleted": ("1a>2a 3c>1c 2a>", "1a> 3c>1c"),
+    "the same, and that one goes on": ("1a>2a 3c>1c 2a> 1c>4c >1d", "1a>1d 3c>4c"),
+    "all keys by one": ("3c>4c 2b>3b 1a>2a", "3c>4c 2b>3b 1a>2a"),
     "in the order of the first changes": ("1a>1b >2a 1b>1c", "1a>1c >2a"),
     "the type of a key counts": ("1a> >1.0a", "1a> >1.0a"),
     "the schema parts them": ("1a>1b schema 1b>1c", "1a>1b schema 1b>1c"),
@@ -77,3 +87,30 @@ def test_what_changes_come_to(name):
 def test_what_names_a_row(shape, row, key):
     """Its table, whatever the case, and the values of its key with their types."""
     assert row_key(shape, row) == key
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_any_changes_of_a_few_rows(seed):
+    """The net of them leads from the first state to the last one, with each row of both once at most."""
+    chance = Random(seed)
+    before = {key: f"was {key}" for key in range(4) if chance.random() < 0.6}
+    now, made = dict(before), []
+    for at in range(chance.randrange(12)):
+        key = chance.randrange(5)
+        free = [other for other in range(5) if other not in now or other == key]
+        old = (key, now.pop(key)) if key in now else None
+        new = None if old and chance.random() < 0.3 else (chance.choice(free), f"made {at}")
+        if new:
+            now[new[0]] = new[1]
+        operation = "insert" if old is None else "delete" if new is None else "update"
+        made.append(RowChange(at, SHAPE, operation, old, new))
+    found = net(made)
+    old_rows = [one.old for one in found if one.old]
+    new_rows = [one.new for one in found if one.new]
+    assert len(dict(old_rows)) == len(old_rows)
+    assert len(dict(new_rows)) == len(new_rows)
+    assert old_rows == [(key, before[key]) for key, _ in old_rows]
+    left = {key: value for key, value in before.items() if key not in dict(old_rows)}
+    assert left | dict(new_rows) == now
+    inserted = {row[0] for row in new_rows} & {one.new[0] for one in found if one.op == "insert"}
+    assert not inserted & {one.old[0] for one in found if one.op == "delete"}

@@ -40,11 +40,13 @@ def net(changes: Iterable[Change]) -> list[Change]:
 
 
 class _Rows:
-    """The net changes so far, each by the key that its row has now, or had when it was deleted."""
+    """The net changes so far."""
 
     def __init__(self) -> None:
         self._found: dict[Any, tuple[int, RowChange]] = {}
-        """With each change the number of the row's first one."""
+        """By the row's key now, or at first if it was deleted; with the number of its first change."""
+        self._deleted: dict[Any, object] = {}
+        """By its key the place of each delete whose key another row has got."""
         self._number = 0
 
     def changes(self) -> list[Change]:
@@ -55,23 +57,47 @@ class _Rows:
     def add(self, change: RowChange) -> None:
         """Put ``change`` on top of them."""
         self._number += 1
-        number, found = self._number, self._found
         was = None if change.old is None else row_key(change.shape, change.old)
         now = None if change.new is None else row_key(change.shape, change.new)
         if (was is None and change.old is not None) or (now is None and change.new is not None):
-            found[object()] = number, change  # nothing tells it from others
+            self._found[object()] = self._number, change  # nothing tells it from others
             return
-        number, begun = found.pop(was, (number, change))
-        old = begun.old
-        if now is not None and now in found:  # the row that had the key was deleted
-            if old is None:  # and is inserted again
-                number, deleted = found.pop(now)
-                old = deleted.old
-            else:  # and another one got its key
-                found[object()] = found.pop(now)
-        operation: Operation = "insert" if old is None else "delete" if change.new is None else "update"
-        if old is not None or change.new is not None:
-            found[was if now is None else now] = number, change.changed(op=operation, old=old)
+        number, begun = self._found.pop(was, (self._number, change))
+        net_change = change.changed(old=begun.old)
+        if now is None:
+            self._delete(number, net_change)
+            return
+        if now in self._found:  # the row that had the key was deleted
+            self._set_aside(now)
+        if begun.old is None and now in self._deleted:  # and is inserted again
+            number, deleted = self._found.pop(self._deleted.pop(now))
+            net_change = net_change.changed(old=deleted.old)
+        self._put(now, number, net_change)
+
+    def _delete(self, number: int, change: RowChange) -> None:
+        if change.old is None:
+            return  # inserted, and deleted again
+        first = row_key(change.shape, change.old)
+        there = self._found.get(first)
+        if there is None:
+            self._put(first, number, change)
+        elif there[1].old is None:  # a new row has got the key that it had at first
+            self._put(first, min(number, there[0]), there[1].changed(old=change.old))
+        else:
+            self._put(first, number, change, aside=True)
+
+    def _set_aside(self, key: Any) -> None:
+        """Have another row get the key of a deleted one."""
+        self._put(key, *self._found.pop(key), aside=True)
+
+    def _put(self, key: Any, number: int, change: RowChange, *, aside: bool = False) -> None:
+        operation: Operation = (
+            "insert" if change.old is None else "delete" if change.new is None else "update"
+        )
+        place = key
+        if aside:
+            place = self._deleted[key] = object()
+        self._found[place] = number, change.changed(op=operation)
 
 
 def _is_change(change: RowChange) -> bool:
