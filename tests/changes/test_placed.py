@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from captured import Captured
 
-from turso_sync_nb.changes.model import SchemaChange
+from turso_sync_nb.changes.model import SchemaChange, is_ignored
 from turso_sync_nb.changes.staying import placed
 from turso_sync_nb.errors import UsageError
 
@@ -69,3 +69,11 @@ def test_without_such_tables_nothing_is_looked_at():
     change = SchemaChange(1, "CREATE VIEW x AS SELECT * FROM drafts", "create", "x")
     db = Captured(":memory:")
     assert placed(db.raw, change, (), lambda _: None) is change
+
+
+def test_what_a_table_was_made_of_stays_with_it():
+    """Its rows and its making under the former name are not pushed either."""
+    db = Captured(":memory:", "", IGNORED)
+    for sql in ("CREATE TABLE old (a)", "INSERT INTO old VALUES (1)", "ALTER TABLE old RENAME TO later"):
+        db.run(sql)
+    assert [is_ignored(change) for one in db.tape() for change in one.changes] == [True, True, True]
