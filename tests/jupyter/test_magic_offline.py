@@ -65,6 +65,9 @@ def test_an_offline_query_names_the_tables_that_it_lacks(shell, lazy):
     assert isinstance(ran.error, tsn.RemoteUnreachableError)
     assert re.search(r"flights \(2\.\d MB missing\)", ran.line)
     assert re.search(r"%turso_sync offline [a-z ]*flights", ran.line)
+    shell.names["code"] = "AA"
+    ran = shell.sql("SELECT count(remarks) FROM flights WHERE carrier <> :code")
+    assert re.search(r"flights \(2\.\d MB missing\)", ran.line)
     assert network(shell).startswith("offline since just now (")
 
 

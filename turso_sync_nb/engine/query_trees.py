@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
+import apsw
+import apsw.ext
 from pyroaring import BitMap
 
 from turso_sync_nb.storage.format.bytecode import has_any, roots_opened
@@ -14,8 +16,6 @@ from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    import apsw
 
     from turso_sync_nb.engine.replica import Replica
 
@@ -110,10 +110,13 @@ def fetch_pages(replica: Replica, pages: Iterable[Any]) -> None:
 def tables_of(raw: apsw.Connection, sql: str) -> list[str]:
     """Return the tables of main that the one statement ``sql`` reads, itself or an index of theirs.
 
+    Its parameters may have any values.
+
     Raises:
         apsw.Error: SQLite cannot prepare it.
     """
-    program: list[Any] = raw.execute(f"EXPLAIN {sql}", can_cache=False).fetchall()
+    values = (None,) * apsw.ext.query_info(raw, sql).bindings_count
+    program: list[Any] = raw.execute(f"EXPLAIN {sql}", values, can_cache=False).fetchall()
     owners: dict[int, str] = dict(
         raw.execute("SELECT rootpage - 1, tbl_name FROM main.sqlite_schema WHERE rootpage > 0")
     )
