@@ -68,7 +68,7 @@ lint: types
 types: $(READY)
 	$(BIN)/mypy
 	MYPYPATH=tests:tests/browser $(BIN)/mypy notebooks/*.py
-	MYPYPATH=tests $(BIN)/mypy bench/*.py
+	MYPYPATH=tests:tests/browser $(BIN)/mypy bench/*.py
 
 test: lint $(PEERS)
 	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS)
