@@ -149,6 +149,19 @@ def test_delete_without_key_takes_one_of_equal_rows(two):
     assert rows(yours, "bare") == [(1, 1), (2, 2), (9, 9)]
 
 
+def test_delete_without_key_of_a_row_that_was_changed_there(two):
+    """Nothing finds the row any more: theirs stays, and the delete is told, not dropped."""
+    mine, yours = two
+    mine.execute("UPDATE bare SET y = 3 WHERE x = 2")
+    mine.push()
+    yours.execute("DELETE FROM bare WHERE x = 2")
+    yours.push()
+    mine.pull()
+    assert rows(mine, "bare") == rows(yours, "bare") == [(1, 1), (1, 1), (2, 3)]
+    (told,) = yours.conflicts().to_dict("records")
+    assert (told["kind"], told["operation"], told["base"]) == ("row gone", "delete", {"x": 2, "y": 2})
+
+
 def test_unique_on_the_remote_refuses_the_whole_push(two):
     """Nothing is applied, the error names table and column, all changes stay, one can be given up."""
     mine, yours = two

@@ -209,6 +209,33 @@ def test_row_without_key_is_one_of_equal_rows(base, run):
     assert rows(base, "bare") == [(1, 1)]
 
 
+HALF = TableSchema(4, "half", ("a", "b", "c"), key=(0, 1), rowid_name="rowid")
+"""A table with a key of two columns, of which SQLite lets each be NULL."""
+
+GONE = {
+    "no key": (delete((7, 7), BARE), 1),
+    "a NULL in the key": (delete((1, None, 3), HALF), 1),
+    "a key": (delete((1, 2, 3), HALF), 0),
+    "by a foreign key": (delete((7, 7), BARE, by_action=True), 0),
+    "out of the way of a REPLACE": (delete((7, 7), BARE, by_replace=True), 0),
+}
+
+
+@pytest.mark.parametrize(("change", "told"), GONE.values(), ids=GONE)
+def test_delete_of_a_row_that_is_not_there(base, run, change, told):
+    """Where no key tells whether others removed or changed the row, the delete is a conflict."""
+    base.execute("CREATE TABLE half (a, b, c, PRIMARY KEY (a, b))")
+    done = run(change)
+    assert (done.transactions, [one.kind for one in done.conflicts]) == ([], ["row gone"] * told)
+
+
+def test_policy_function_gives_a_row_in_the_place_of_one_without_key(base, run):
+    """It is asked about a delete of a row that is not there, and its row is inserted."""
+    done = run(delete((7, 7), BARE), policy=lambda base, _local, _remote: {**base, "y": 8})
+    assert (7, 8) in rows(base, "bare")
+    assert [one.op for one in done.transactions[0].changes] == ["insert"]
+
+
 def test_added_column_that_is_there_already(base, run):
     """ADD COLUMN on both sides is no error, and our later rows have values in it."""
     base.execute("ALTER TABLE t ADD COLUMN c")

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.definitions import object_type
 from turso_sync_nb.changes.describe import describe
-from turso_sync_nb.changes.model import RowChange, SchemaChange
+from turso_sync_nb.changes.model import RowChange, SchemaChange, TableSchema
 from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.changes.to_sql import same_value
+from turso_sync_nb.connection.upserting import ROWID_NAMES
 from turso_sync_nb.errors import ConflictError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from turso_sync_nb.changes.conflicts import Conflict
-    from turso_sync_nb.changes.model import Image, TableSchema, Transaction
+    from turso_sync_nb.changes.model import Image, Transaction
     from turso_sync_nb.connection.sql import SqlConnection
 
 _NAMED_MAX = 3
@@ -143,6 +144,8 @@ def _conflict(transaction: Transaction, changes: Iterable[RowChange]) -> Conflic
 
 def put_row(db: SqlConnection, conflict: Conflict, side: str) -> str:
     """Give the row of a conflict what one side had changed, as one transaction, and say what was done."""
+    if None in conflict.key.values() or not conflict.key:
+        return _put_row_without_key(db, conflict, side)
     row: Any = conflict.local if side == "mine" else conflict.remote
     base: Any = conflict.base
     key: list[Any] = []
@@ -150,7 +153,6 @@ def put_row(db: SqlConnection, conflict: Conflict, side: str) -> str:
         f"{quoted(name)} IS {to_sql.placed(value, key)}" for name, value in conflict.key.items()
     )
     given: list[Any] = []
-    whose = "yours" if side == "mine" else "theirs"
     with db.atomic():
         there = db.execute(f"SELECT 1 FROM main.{quoted(conflict.table)} WHERE {where}", key).fetchone()
         if row is None:
@@ -165,4 +167,26 @@ def put_row(db: SqlConnection, conflict: Conflict, side: str) -> str:
             names = ", ".join(map(quoted, row))
             places = ", ".join([to_sql.placed(value, given) for value in row.values()])
             db.execute(f"INSERT INTO main.{quoted(conflict.table)} ({names}) VALUES ({places})", given)
+    return _settled(conflict, side)
+
+
+def _put_row_without_key(db: SqlConnection, conflict: Conflict, side: str) -> str:
+    """Have our row once, or not at all: theirs is not known, as nothing finds it."""
+    local: Any = conflict.local
+    if local is not None:
+        taken = {folded(name) for name in local}
+        rowid = next((name for name in ROWID_NAMES if name not in taken), None)
+        shape = TableSchema(0, conflict.table, tuple(local), key=(), rowid_name=rowid)
+        row = tuple(local.values())
+        with db.atomic():
+            there = db.execute(*to_sql.select(shape, row)).fetchone()
+            if side == "theirs" and there:
+                db.execute(*to_sql.delete(shape, row, guarded=False))
+            elif side == "mine" and not there:
+                db.execute(*to_sql.insert(shape, [row]))
+    return _settled(conflict, side)
+
+
+def _settled(conflict: Conflict, side: str) -> str:
+    whose = "yours" if side == "mine" else "theirs"
     return f"settle: the row of {conflict.table} is {whose} now, and waits to be pushed"

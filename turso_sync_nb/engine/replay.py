@@ -318,8 +318,7 @@ class _Replay:
         if row is None:
             if change.by_action:
                 return None
-            wanted = self._settled(change, "row gone", None, new)
-            return None if wanted is None else self._set(change, None, wanted)
+            return self._set(change, None, self._settled(change, "row gone", None, new))
         merged = merged_image(old, new, row)
         if overlap(old, new, row):
             wanted = self._settled(change, "row changed", row, merged, remote_wins=yielding(old, new, row))
@@ -334,12 +333,13 @@ class _Replay:
         if row is None or not change.by_action:
             self.unmade.need_made(change, old, row)
         if row is None:
-            return None  # both sides removed it
+            if change.by_action or change.by_replace or to_sql.usable_key(change.shape, old):
+                return None  # both sides removed it
+            return self._set(change, None, self._settled(change, "row gone", None, None))  # or changed it
         if change.derived:
             old = as_derived_there(change, row)[0]
-        wanted: Image | None = None
-        if not same_image(row, old) and not change.by_action:
-            wanted = self._settled(change, "row changed", row, None)
+        is_conflict = not same_image(row, old) and not change.by_action
+        wanted = self._settled(change, "row changed", row, None) if is_conflict else None
         return self._set(change, row, wanted)
 
     def _set(self, change: RowChange, row: Image | None, wanted: Image | None) -> RowChange | None:
