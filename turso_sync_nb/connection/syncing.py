@@ -455,7 +455,7 @@ class SyncConnection(FrameConnection):
         Raises:
             UsageError: there is no such transaction.
         """
-        self._revise("skip", transaction, lambda: outbox.set_state(self._replica, transaction, "skipped"))
+        self._revise("skip", transaction, lambda: outbox.give_up(self._replica, transaction))
 
     def retry(self, transaction: int) -> None:
         """Take a refused, skipped or set-aside transaction up again.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from turso_sync_nb.changes.model import Change, Image, State, Transaction
     from turso_sync_nb.engine.replay import Replayed
     from turso_sync_nb.engine.replica import Replica
+
+
+STANDS: Final = "it stands here until a pull undoes it"
+"""The reason of a skipped transaction from when it was given up until a replay left it out."""
 
 
 def transactions(replica: Replica) -> list[Transaction]:
@@ -152,17 +156,34 @@ def hold_back(replica: Replica) -> int:
     Where the remote is has been found out: what is not pending is not struck off.
     """
     held = depending_on_refused(replica)
-    for number, needed in held.items():
-        set_state(
-            replica, number, "refused", f"it goes on from what transaction {needed} did, which was refused"
-        )
+    hold(replica, held, "which was refused")
     return len(held)
+
+
+def hold(replica: Replica, held: dict[int, int], because: str) -> None:
+    """Have transactions wait with the one that each needs; where the remote is has been found out."""
+    for number, needed in held.items():
+        set_state(replica, number, "refused", f"it goes on from what transaction {needed} did, {because}")
+
+
+def depending_on_standing(replica: Replica, everything: list[Transaction]) -> dict[int, int]:
+    """Return the pending ones of ``everything`` that go on from a skipped one that no pull has undone yet."""
+    standing = {one.number for one in everything if one.state == "skipped" and one.reason == STANDS}
+    if not standing:
+        return {}
+    with database(replica) as raw:
+        return depending_by_row(ForeignKeys(raw), everything, standing)
 
 
 def set_state(replica: Replica, number: int, state: State, reason: str = "") -> None:
     """Put the transaction ``number`` into ``state``."""
     with changing(replica) as raw:
         tape.set_state(raw, number, state, reason)
+
+
+def give_up(replica: Replica, number: int) -> None:
+    """Skip the transaction ``number``; the replay that follows undoes it here."""
+    set_state(replica, number, "skipped", STANDS)
 
 
 def make_pending(replica: Replica, number: int) -> None:

@@ -98,14 +98,17 @@ class _UnexpectedPositionError(Exception):
 
 
 class _MovedOnError(Exception):
-    """The remote is not where it was; the text says by what this was seen, ``statement`` at which change."""
+    """The remote is not where it was; the text says by what this was seen, ``statement`` at which change.
+
+    ``needs_replay``: the list is to be done again here, also where the remote has nothing new.
+    """
 
     def __init__(
-        self, message: str, statement: PushStatement | None = None, *, is_copied: bool = False
+        self, message: str, statement: PushStatement | None = None, *, needs_replay: bool = False
     ) -> None:
         super().__init__(message)
         self.statement = statement
-        self.is_copied = is_copied
+        self.needs_replay = needs_replay
 
 
 def push(
@@ -153,7 +156,8 @@ def push(
 def _until_done(run: _Push, rebase: Callable[[], PullReport], replay: Callable[[], Replayed]) -> int:
     """Push, pulling in between as often as the remote has moved on; return the conflicts met.
 
-    A restored or copied replica that is up to date has nothing to pull: ``replay`` settles its list.
+    Where that brings nothing new, ``replay`` settles the list of a restored or copied replica, and undoes
+    what was given up.
     """
     conflicts = attempts = 0
     while attempts < ATTEMPTS_MAX:
@@ -171,7 +175,7 @@ def _until_done(run: _Push, rebase: Callable[[], PullReport], replay: Callable[[
             run.is_based = True
             if news.note:
                 run.replica.note(news.note)
-            if not news.applied and not moved.is_copied:
+            if not news.applied and not moved.needs_replay:
                 raise run.stuck(moved) from None
             if not news.applied:
                 conflicts += len(replay().conflicts)
@@ -218,7 +222,7 @@ class _Push:
             at = self._agreed()
             if held := outbox.hold_back(self.replica):
                 self.replica.note(f"{held} transactions go on from refused ones and wait with them")
-        everything = self._on_tape()
+        everything = self._without_what_stands(self._on_tape())
         if outbox.sent_of(everything):
             try:
                 self._send(everything, at)
@@ -232,6 +236,23 @@ class _Push:
         except _UnexpectedPositionError:
             raise _MovedOnError("another process pushed under this client id") from None
 
+    def _without_what_stands(self, everything: list[Transaction]) -> list[Transaction]:
+        """Hold back what goes on from given-up work that still stands here, or have that undone first.
+
+        The remote would take it, and it would point at nothing there, or at a row of others.
+        """
+        held = outbox.depending_on_standing(self.replica, everything)
+        if not held:
+            return everything
+        if not self.skip_refused:
+            raise _MovedOnError(
+                "what was given up stands here, and other work goes on from it", needs_replay=True
+            )
+        self._agreed()
+        outbox.hold(self.replica, held, "which is skipped")
+        self.replica.note(f"{len(held)} transactions go on from skipped ones and wait with them")
+        return self._on_tape()
+
     def _on_tape(self) -> list[Transaction]:
         """Return every transaction; large ones are not held, for a transform is to see each change once."""
         return outbox.transactions_as_made(self.replica, lazily=self.transform is None)
@@ -240,7 +261,7 @@ class _Push:
         try:
             return position.agreed(self.replica)
         except CopiedError:
-            raise _MovedOnError("this replica was restored or copied", is_copied=True) from None
+            raise _MovedOnError("this replica was restored or copied", needs_replay=True) from None
 
     def _send(self, everything: list[Transaction], at: Position) -> None:
         waiting = outbox.sent_of(everything)
@@ -421,7 +442,7 @@ class _Push:
         if failure.where == "commit":
             return self._refused(batch[0] if len(batch) == 1 else None, None, failure.message)
         if failure.where in _MOVED_ON:
-            return _MovedOnError(_MOVED_ON[failure.where], is_copied=failure.where == "copies")
+            return _MovedOnError(_MOVED_ON[failure.where], needs_replay=failure.where == "copies")
         if "overflow" in failure.message:
             return _UnexpectedPositionError()
         return RemoteRefusedError(

@@ -176,8 +176,7 @@ class _Replay:
                 settled_by=f"set aside: {reason}",
             )
         )
-        seen = self.schema.seen_now(transaction)
-        self._not_applied(seen.changed(state="aside", reason=reason))
+        self._not_applied(self.schema.seen_now(transaction).changed(state="aside", reason=reason))
         self.result.set_aside += 1
 
     def _set_aside(self, transaction: Transaction, reason: str) -> None:
@@ -192,7 +191,8 @@ class _Replay:
         self.result.set_aside += 1
 
     def _not_applied(self, transaction: Transaction) -> None:
-        self.result.transactions.append(transaction)
+        is_undone = transaction.state == "skipped"
+        self.result.transactions.append(transaction.changed(reason="") if is_undone else transaction)
         self.schema.not_applied(transaction)
         self.unmade.not_applied(transaction)
 

@@ -17,7 +17,7 @@ from turso_sync_nb.engine.depending import ForeignKeys
 from turso_sync_nb.engine.row_identity import chose_key, identity
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import apsw
 
@@ -32,11 +32,19 @@ class UnfitError(Exception):
 
 @dataclass(frozen=True)
 class _Unmade:
-    """A row as ``maker`` left it, which is not applied; ``is_new``: that made the row, or gave it its key."""
+    """A row as ``maker`` left it, which is not applied; ``is_new``: that made the row, or gave it its key.
+
+    ``was`` is the row before all that is not applied, empty for a new one.
+    """
 
     maker: Transaction
+    was: Row
     row: Row
     is_new: bool
+
+    def gave(self, columns: Iterable[str]) -> bool:
+        """Return whether the values of ``columns`` are not there without what is not applied."""
+        return not self.was or any(self.was.get(name) != self.row.get(name) for name in columns)
 
 
 class UnmadeRows:
@@ -47,6 +55,8 @@ class UnmadeRows:
         self._renumbering = renumbering
         self._foreign_keys = ForeignKeys(raw)
         self._rows: dict[tuple[object, ...], _Unmade] = {}
+        self._by_values: dict[tuple[str, tuple[str, ...]], dict[Image, _Unmade]] = {}
+        """The same by table, and by the values of columns that a foreign key points at."""
 
     @property
     def is_empty(self) -> bool:
@@ -62,11 +72,16 @@ class UnmadeRows:
             before = self._rows.get(named)
             is_new = change.old is None or identity(change.shape, change.old) != named
             is_new |= before is not None and before.is_new
-            self._rows[named] = _Unmade(transaction, _by_column(change.shape, change.new), is_new)
+            former = before if change.old is None else self._rows.get(identity(change.shape, change.old))
+            was = {} if change.old is None else _by_column(change.shape, change.old)
+            was = was if former is None else former.was
+            self._rows[named] = _Unmade(transaction, was, _by_column(change.shape, change.new), is_new)
+        self._by_values.clear()
 
     def made(self, shape: TableSchema, image: Image) -> None:
         """Note that the row was made after all, by another transaction."""
-        self._rows.pop(identity(shape, image), None)
+        if self._rows.pop(identity(shape, image), None) is not None:
+            self._by_values.clear()
 
     def need_made(self, change: RowChange, old: Image, row: Image | None) -> None:
         """See that ``row`` is not missing, or another one, only because the maker of ``old`` is not applied.
@@ -97,9 +112,18 @@ class UnmadeRows:
         row = _by_column(change.shape, change.new)
         for columns, parent, to in self._foreign_keys.of(folded(change.shape.table)):
             values = tuple(row.get(name) for name in columns)
-            unmade = self._rows.get((parent, *values))
-            if unmade is not None and unmade.is_new and not self._is_there(parent, to, values):
+            unmade = None if None in values else self._with_values(parent, to).get(values)
+            if unmade is not None and unmade.gave(to) and not self._is_there(parent, to, values):
                 raise _waits_with("points at", unmade.maker)
+
+    def _with_values(self, table: str, columns: tuple[str, ...]) -> dict[Image, _Unmade]:
+        if (table, columns) not in self._by_values:
+            self._by_values[table, columns] = {
+                tuple(one.row.get(name) for name in columns): one
+                for named, one in self._rows.items()
+                if named[0] == table
+            }
+        return self._by_values[table, columns]
 
     def _is_there(self, table: str, columns: Sequence[str], values: Image) -> bool:
         return bool(self._raw.execute(*to_sql.exists_with(table, columns, values)).get)
