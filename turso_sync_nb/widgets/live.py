@@ -55,11 +55,15 @@ EXPECTED: Final = (Error, apsw.Error, OSError)
 _STATIC: Final = Path(__file__).parent / "static"
 
 
+_COMMENT: Final = re.compile(r"^[ \t]*(?:/\*[\s\S]*?\*/|//.*)", re.MULTILINE)
+"""A comment of CSS or JavaScript that begins a line."""
+
+
 @cache
 def _read(name: str) -> str:
-    """Return a static file without indentation: each widget that a notebook saves has a copy."""
-    lines = (_STATIC / name).read_text(encoding="utf-8").splitlines()
-    return "\n".join(line.lstrip() for line in lines)
+    """Return a static file without indentation and comments: each widget that a notebook saves has a copy."""
+    text = _COMMENT.sub("", (_STATIC / name).read_text(encoding="utf-8"))
+    return "\n".join(map(str.lstrip, text.splitlines()))
 
 
 STYLE: Final = _read("widgets.css")
