@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 
@@ -65,20 +66,24 @@ POLICIES = {
 """What a policy returns or raises, and the row that is taken, or a part of the error."""
 
 
+def check(ask, wanted, where):
+    """See that ``ask`` returns what is wanted, or raises it: a text is a part of an error that says where."""
+    if isinstance(wanted, str):
+        with pytest.raises(UsageError, match=wanted) as caught:
+            ask()
+        assert where in str(caught.value)
+    elif isinstance(wanted, Exception):
+        with pytest.raises(type(wanted), match=str(wanted)):
+            ask()
+    else:
+        assert ask() == wanted
+
+
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_policy(name):
     """A row of the table, or none; the error names the function and the table."""
     result, wanted = POLICIES[name]
-    function = gives(result)
-    if isinstance(wanted, str):
-        with pytest.raises(UsageError, match=wanted) as caught:
-            settled_by(function, SHAPE, None, None, None)
-        assert "in t by function()" in str(caught.value)
-    elif isinstance(wanted, Exception):
-        with pytest.raises(type(wanted), match=str(wanted)):
-            settled_by(function, SHAPE, None, None, None)
-    else:
-        assert settled_by(function, SHAPE, None, None, None) == wanted
+    check(partial(settled_by, gives(result), SHAPE, None, None, None), wanted, "in t by function()")
 
 
 TRANSFORMS = {
@@ -102,13 +107,4 @@ TRANSFORMS = {
 def test_a_transform(name):
     """A verdict; the error names the function, the operation and the table."""
     result, wanted = TRANSFORMS[name]
-    function = gives(result)
-    if isinstance(wanted, str):
-        with pytest.raises(UsageError, match=wanted) as caught:
-            verdict_of(function, CHANGE)
-        assert "insert of t by function()" in str(caught.value)
-    elif isinstance(wanted, Exception):
-        with pytest.raises(type(wanted), match=str(wanted)):
-            verdict_of(function, CHANGE)
-    else:
-        assert verdict_of(function, CHANGE) == wanted
+    check(partial(verdict_of, gives(result), CHANGE), wanted, "insert of t by function()")

@@ -52,7 +52,7 @@ class _Rows:
     def changes(self) -> list[Change]:
         """Return those that change anything, in the order in which the rows were first changed."""
         in_order = sorted(self._found.values(), key=itemgetter(0))
-        return [change for _, change in in_order if _is_change(change)]
+        return [change for _, change in in_order if is_change(change)]
 
     def add(self, change: RowChange) -> None:
         """Put ``change`` on top of them."""
@@ -100,7 +100,8 @@ class _Rows:
         self._found[place] = number, change.changed(op=operation)
 
 
-def _is_change(change: RowChange) -> bool:
+def is_change(change: RowChange) -> bool:
+    """Return whether the row is another one after ``change`` than before it."""
     if change.old is None or change.new is None:
-        return True
+        return change.old is not change.new
     return bool(differing(change.shape, change.old, change.new))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from turso_sync_nb.changes.conflicts import policy_for
 from turso_sync_nb.changes.model import RowChange, SchemaChange
 from turso_sync_nb.changes.names import folded
-from turso_sync_nb.changes.net import row_key
+from turso_sync_nb.changes.net import is_change, row_key
 from turso_sync_nb.changes.to_sql import differing, key_of, same_value
 from turso_sync_nb.connection.frames import frame_with_dicts
 from turso_sync_nb.errors import ConflictError, UsageError
@@ -138,7 +138,7 @@ def _row(
     values = tuple(key_of(shape, image or ()))
     if mine and theirs and mine.shape.columns == theirs.shape.columns:
         theirs = theirs.changed(old=mine.old)  # the state that we changed, what was pushed from here included
-        theirs = None if _is_nothing(theirs) else theirs
+        theirs = theirs if is_change(theirs) else None
     sides = [_values(mine), _values(theirs)]
     is_known = not preview.refused and (key in preview.rows or theirs is None)
     left = dict(zip(shape.columns, preview.rows.get(key) or (), strict=False))
@@ -165,12 +165,6 @@ def _row(
         stays if is_known else None,
         settled.get((folded(shape.table), *values), ""),
     )
-
-
-def _is_nothing(change: RowChange) -> bool:
-    if change.old is None or change.new is None:
-        return change.old is change.new
-    return not differing(change.shape, change.old, change.new)
 
 
 def _values(change: RowChange | None) -> tuple[Row, Row, frozenset[str]]:

@@ -11,21 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from turso_sync_nb.changes.model import RowChange, is_ignored
 from turso_sync_nb.changes.names import folded
-from turso_sync_nb.engine.row_identity import identity
+from turso_sync_nb.engine.row_identity import by_column, identity
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     import apsw
 
-    from turso_sync_nb.changes.model import Change, Image, SchemaChange, TableSchema, Transaction
+    from turso_sync_nb.changes.model import Change, SchemaChange, Transaction
 
 _ForeignKey = tuple[tuple[str, ...], str, tuple[str, ...]]
 """Columns, the table that they point at, and its columns; names are folded."""
-
-
-def _by_column(shape: TableSchema, image: Image) -> dict[str, Any]:
-    return dict(zip(map(folded, shape.columns), image, strict=True))
 
 
 class ForeignKeys:
@@ -96,8 +92,8 @@ class _Done:
             for image in filter(None, (change.old, change.new)):
                 self._rows[identity(change.shape, image)] = one.number
             if change.new is not None:
-                was = {} if change.old is None else _by_column(change.shape, change.old)
-                self._left[table].append((was, _by_column(change.shape, change.new), one.number))
+                was = {} if change.old is None else by_column(change.shape, change.old)
+                self._left[table].append((was, by_column(change.shape, change.new), one.number))
         self._by_values.clear()
 
     def needed_by(self, one: Transaction) -> int | None:
@@ -119,7 +115,7 @@ class _Done:
     def _parent(self, change: RowChange, table: str) -> int | None:
         if change.new is None or not self._left:
             return None
-        row = _by_column(change.shape, change.new)
+        row = by_column(change.shape, change.new)
         for columns, parent, to in self._foreign_keys.of(table):
             values = tuple(row.get(name) for name in columns)
             is_there = parent in self._left and None not in values

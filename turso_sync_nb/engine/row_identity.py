@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.model import RowChange
@@ -17,6 +17,11 @@ def there(image: Image | None) -> Image:
     if image is None:
         raise AssertionError("a change without the image that its kind has")
     return image
+
+
+def by_column(shape: TableSchema, image: Image) -> dict[str, Any]:
+    """Return the values of a row by the names of its columns, in lower case."""
+    return dict(zip(map(folded, shape.columns), image, strict=True))
 
 
 def identity(shape: TableSchema, image: Image) -> tuple[object, ...]:

@@ -14,7 +14,7 @@ from turso_sync_nb.changes.merging import same_image
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.engine.depending import ForeignKeys
-from turso_sync_nb.engine.row_identity import chose_key, identity
+from turso_sync_nb.engine.row_identity import by_column, chose_key, identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -72,10 +72,12 @@ class UnmadeRows:
             before = self._rows.get(named)
             is_new = change.old is None or identity(change.shape, change.old) != named
             is_new |= before is not None and before.is_new
-            former = before if change.old is None else self._rows.get(identity(change.shape, change.old))
-            was = {} if change.old is None else _by_column(change.shape, change.old)
-            was = was if former is None else former.was
-            self._rows[named] = _Unmade(transaction, was, _by_column(change.shape, change.new), is_new)
+            if change.old is None:
+                was: Row = before.was if before else {}
+            else:
+                former = self._rows.get(identity(change.shape, change.old))
+                was = former.was if former else by_column(change.shape, change.old)
+            self._rows[named] = _Unmade(transaction, was, by_column(change.shape, change.new), is_new)
         self._by_values.clear()
 
     def made(self, shape: TableSchema, image: Image) -> None:
@@ -92,7 +94,7 @@ class UnmadeRows:
         unmade = self._rows.get(identity(change.shape, old))
         if unmade is None:
             return
-        was = _by_column(change.shape, old)
+        was = by_column(change.shape, old)
         is_of_it = unmade.is_new and all(unmade.row.get(name, value) == value for name, value in was.items())
         if row is None or (is_of_it and not same_image(row, old)):
             raise _waits_with("changes", unmade.maker)
@@ -109,7 +111,7 @@ class UnmadeRows:
             unmade = self._rows.get((parent, key))
             if unmade is not None and chose_key(unmade.maker, parent, key):
                 raise _waits_with("points at", unmade.maker)
-        row = _by_column(change.shape, change.new)
+        row = by_column(change.shape, change.new)
         for columns, parent, to in self._foreign_keys.of(folded(change.shape.table)):
             values = tuple(row.get(name) for name in columns)
             unmade = None if None in values else self._with_values(parent, to).get(values)
@@ -127,10 +129,6 @@ class UnmadeRows:
 
     def _is_there(self, table: str, columns: Sequence[str], values: Image) -> bool:
         return bool(self._raw.execute(*to_sql.exists_with(table, columns, values)).get)
-
-
-def _by_column(shape: TableSchema, image: Image) -> Row:
-    return dict(zip(map(folded, shape.columns), image, strict=True))
 
 
 def _waits_with(does: str, maker: Transaction) -> UnfitError:
