@@ -103,7 +103,7 @@ def format_size(length: int) -> str:
     unit, factor = next(
         (name, factor)
         for name, factor in (("TB", KILO**4), ("GB", KILO**3), ("MB", KILO**2), ("kB", KILO))
-        if length >= factor
+        if length >= factor - factor // (2 * KILO * 10)  # what rounds to 1000.0 is 1.0 of the next unit
     )
     return f"{length / factor:.1f} {unit}"
 

@@ -31,6 +31,8 @@ REASONS_TO_STAY: Final = {
 _SETTLED: Final = {
     "last-push-wins": "yours stayed",
     "remote-wins": "theirs stayed",
+    "mine_chosen_in_review": "you kept yours",
+    "theirs_chosen_in_review": "you kept theirs",
     "chosen_in_review": "as you chose",
 }
 

@@ -163,7 +163,7 @@ def test_undo_of_what_waits_and_of_what_others_changed_since(
     yours.execute("UPDATE t SET a = 'yours', b = 21 WHERE id = 2")
     yours.push()
     mine.pull()
-    with pytest.raises(tsn.ConflictError, match="changed since, t, id=2 "):
+    with pytest.raises(tsn.ConflictError, match="t id 2 was changed again since"):
         mine.undo(pushed)
     assert mine.execute("SELECT a, b FROM t WHERE id > 1").fetchall() == [("yours", 21), ("three", 33)]
     assert not mine.in_transaction

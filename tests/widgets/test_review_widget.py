@@ -37,7 +37,10 @@ def look(view):
     return last(view)
 
 
-def test_both_halves_and_a_decision_that_comes_true(both):
+@pytest.mark.parametrize(
+    ("side", "name", "how"), [("mine", "mine", "you kept yours"), ("theirs", "yours", "you kept theirs")]
+)
+def test_both_halves_and_a_decision_that_comes_true(both, side, name, how):
     """The half that is here comes at once, the other when the remote answers; what was chosen is pulled."""
     db, _ = both
     with view_of(db.review_widget()) as view:
@@ -55,20 +58,22 @@ def test_both_halves_and_a_decision_that_comes_true(both):
         assert columns["name"] == ("mine", "yours", "mine")
         assert columns["score"][1:] == ("5.0", "5.0")
         assert [each["key"] for each in known["coming"]] == ["id 2"]
-        view.says("keep", row=row["id"], side="theirs")
+        view.says("keep", row=row["id"], side=side)
         view.wait_until_done()
         (row,) = last(view)["clashes"]
         assert {each["name"]: each["left"] for each in row["columns"]} == {
-            "name": "yours", "city": "Bern", "score": "5.0"
+            "name": name, "city": "Bern", "score": "5.0"
         }  # fmt: skip
         view.says("pull")
         assert "1 conflict" in view.wait_until_done()["text"]
     assert db.execute("SELECT name, city, score FROM person WHERE id = 1").fetchone() == (
-        "yours",
+        name,
         "Bern",
         5.0,
     )
-    assert db.conflicts()["settled_by"].tolist() == ["chosen_in_review"]
+    assert db.conflicts()["settled_by"].tolist() == [f"{side}_chosen_in_review"]
+    with view_of(db.review_widget()) as view:
+        assert last(view)["settled"][0]["how"] == how
 
 
 def test_undo_and_settling_anew(both):

@@ -15,10 +15,11 @@ from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.net import is_change, row_key
 from turso_sync_nb.changes.to_sql import differing, key_of, same_value
 from turso_sync_nb.connection.frames import frame_with_dicts
+from turso_sync_nb.engine.user_policy import name_of
 from turso_sync_nb.errors import ConflictError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     import pandas as pd
 
@@ -201,18 +202,36 @@ def deciding(policies: Policies, keep: Keep, keys: Mapping[str, tuple[str, ...]]
         return policies
     rest = dict(policies) if not isinstance(policies, str) and not callable(policies) else {"*": policies}
     chosen = {
-        table: _chooser(decisions, keys[table], policy_for(policies, table))
+        table: _Chooser(decisions, keys[table], policy_for(policies, table))
         for table, decisions in by_table.items()
     }
     return {**rest, **chosen}
 
 
-def _chooser(
-    decisions: dict[tuple[Any, ...], str], key: tuple[str, ...], otherwise: Policy
-) -> Callable[[Row | None, Row | None, Row | None], Row | None]:
-    def chosen_in_review(base: Row | None, local: Row | None, remote: Row | None) -> Row | None:
+@dataclass(frozen=True)
+class _Chooser:
+    """A policy of one table: what was decided of its rows, and another policy for the rest."""
+
+    decisions: dict[tuple[Any, ...], str]
+    key: tuple[str, ...]
+    otherwise: Policy
+
+    __name__ = "chosen_in_review"
+
+    def decided(self, *sides: Row | None) -> str:
+        """Return who settles a conflict of these sides, as it is recorded."""
+        side = self._side(*sides)
+        if side is None:
+            return name_of(self.otherwise, *sides) if callable(self.otherwise) else str(self.otherwise)
+        return f"{side}_chosen_in_review"
+
+    def _side(self, base: Row | None, local: Row | None, remote: Row | None) -> str | None:
         row = remote or local or base or {}
-        side = decisions.get(tuple(row.get(name) for name in key))
+        return self.decisions.get(tuple(row.get(name) for name in self.key))
+
+    def __call__(self, base: Row | None, local: Row | None, remote: Row | None) -> Row | None:
+        """Return the row to have."""
+        side, otherwise = self._side(base, local, remote), self.otherwise
         if side is None and callable(otherwise):
             return otherwise(base, local, remote)
         if side is None and otherwise == "reject":
@@ -224,8 +243,6 @@ def _chooser(
         return {
             name: local[name] if same_value(remote[name], base[name]) else remote[name] for name in remote
         }
-
-    return chosen_in_review
 
 
 def schema_lines(changes: Iterable[Change]) -> list[str]:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.definitions import object_type
-from turso_sync_nb.changes.describe import describe
 from turso_sync_nb.changes.model import RowChange, SchemaChange, TableSchema
 from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.changes.to_sql import same_value
 from turso_sync_nb.connection.upserting import ROWID_NAMES
 from turso_sync_nb.errors import ConflictError, UsageError
+from turso_sync_nb.words import values_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -134,12 +134,20 @@ def _is_same(one: Image | None, other: Image | None, but: frozenset[int] = froze
 
 
 def _conflict(transaction: Transaction, changes: Iterable[RowChange]) -> ConflictError:
-    rows = [describe(change).partition(" ")[2].partition(" ")[2] for change in changes]
-    more = f" and {len(rows) - _NAMED_MAX} more" if len(rows) > _NAMED_MAX else ""
+    rows = list(dict.fromkeys(_named(change) for change in changes))
+    more = f" and {len(rows) - _NAMED_MAX:,} more" if len(rows) > _NAMED_MAX else ""
+    told = f"{'; '.join(rows[:_NAMED_MAX])}{more} {'was' if len(rows) == 1 else 'were'}"
     return ConflictError(
-        f"undo transaction {transaction.number}: changed since, {'; '.join(rows[:_NAMED_MAX])}{more}",
-        hint="nothing was undone: change these rows yourself",
+        f"undo transaction {transaction.number}: {told} changed again since",
+        hint="nothing was undone; set the values that you want yourself",
     )
+
+
+def _named(change: RowChange) -> str:
+    """Return table and key of a row: ``"products id 4"``."""
+    shape, image = change.shape, change.new if change.old is None else change.old
+    key = {shape.columns[at]: image[at] for at in shape.key} if image else {}
+    return f"{shape.table} {values_of(key)}".strip()
 
 
 def put_row(db: SqlConnection, conflict: Conflict, side: str) -> str:

@@ -454,7 +454,7 @@ class _Replay:
             made = change.derived | self.effects.derived.of(shape, remote)  # another moment each time
             seen = [row and {name: row[name] for name in row if name not in made} for row in rows]
             wanted: Image | None = self.answer(("policy", folded(shape.table), repr(seen)), ask, local)
-            settled_by = user_policy.name_of(policy)
+            settled_by = user_policy.name_of(policy, *rows)
         elif policy == "remote-wins":
             wanted, settled_by = remote if remote_wins is None else remote_wins, policy
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from turso_sync_nb.changes.model import RawText
 from turso_sync_nb.errors import Error, UsageError
@@ -18,8 +18,19 @@ _HINT: Final = (
 )
 
 
-def name_of(function: object) -> str:
-    """Return what to call a user's function."""
+@runtime_checkable
+class Deciding(Protocol):
+    """A policy that has decided row by row."""
+
+    def decided(self, *sides: Row | None) -> str:
+        """Return who settles a conflict of base, local and remote."""
+        ...
+
+
+def name_of(function: object, *sides: Row | None) -> str:
+    """Return what to call a user's function; of our own, which of its decisions is about these ``sides``."""
+    if sides and isinstance(function, Deciding):
+        return function.decided(*sides)
     return getattr(function, "__name__", "a function")
 
 

@@ -22,7 +22,8 @@ export function ago(unixTime) {
 
 export function size(bytes) {
   if (bytes < 1000) return `${bytes} B`;
-  const power = Math.min(Math.floor(Math.log10(bytes) / 3), 4);
+  let power = 0;
+  while (power < 4 && bytes / 1000 ** power >= 999.95) power += 1;  // what rounds to 1000.0 is 1.0 of the next unit
   return `${(bytes / 1000 ** power).toFixed(1)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
 }
 
