@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import socket
 import traceback
@@ -396,6 +397,50 @@ def test_a_server_that_echoes_does_not_get_the_token_shown(connect, act, says):
     """What is no HTTP is RemoteFailedError, and what was sent is not quoted."""
     with Scripted(says) as server:
         fails(RemoteFailedError, act, connect(server.url))
+
+
+SQL_ERRORS = {
+    "of a statement": {"type": "error", "error": {"message": f"bad {TOKEN}", "code": "SQLITE_ERROR"}},
+    "of a step": {
+        "type": "ok",
+        "response": {
+            "type": "batch",
+            "result": {"step_results": [None], "step_errors": [{"message": f"bad {TOKEN}"}]},
+        },
+    },
+}
+"""Answers of status 200 in which an error repeats the token."""
+
+
+@pytest.mark.parametrize("kind", SQL_ERRORS)
+def test_an_sql_error_does_not_repeat_the_token(connect, kind):
+    """It reaches messages as any other text of the remote; the code of the error stays."""
+    body = json.dumps({"results": [SQL_ERRORS[kind]]}).encode()
+    with Scripted(answer(body=body)) as server:
+        (said,) = connect(server.url).pipeline([Execute(Stmt("SELECT 1"))])
+    assert "bad ***" in repr(said)
+    assert TOKEN not in repr(said)
+    if kind == "of a statement":
+        assert said.code == "SQLITE_ERROR"
+
+
+@pytest.mark.parametrize(
+    "body", [{"results": [{"type": TOKEN}]}, {TOKEN: TOKEN}, {"results": TOKEN}, [TOKEN], TOKEN]
+)
+def test_an_answer_of_another_form_does_not_show_the_token(connect, body):
+    """What is wrong with it is said without its text."""
+    with Scripted(answer(body=json.dumps(body).encode())) as server:
+        fails(ProtocolError, run, connect(server.url))
+
+
+def test_rows_that_hold_the_token_are_data(connect):
+    """They are given as they are."""
+    value = {"type": "text", "value": TOKEN}
+    result = {"cols": [{"name": "a"}], "rows": [[value]]}
+    ok = {"type": "ok", "response": {"type": "execute", "result": result}}
+    with Scripted(answer(body=json.dumps({"results": [ok]}).encode())) as server:
+        (said,) = run(connect(server.url))
+    assert said.result.rows == ((TOKEN,),)
 
 
 @pytest.mark.parametrize("length", [8, 12, len(TOKEN) - 1])

@@ -44,6 +44,8 @@ def test_a_column_opens_its_profile(db, view):
     (columns,) = [each for each, _ in view.of("columns")]
     assert [each["name"] for each in columns["columns"]][:2] == ["id", "name"]
     assert columns["lines"] == ["index person_city on city, name"]
+    view.says("columns", name="visit")
+    assert not any("autoindex" in line for line in view.of("columns")[-1][0]["lines"])
     assert columns["sql"].startswith("CREATE TABLE person(")
     view.says("profile", name="person", column="score", sure=True)
     assert view.wait_until_done()["text"].startswith("person.score: 3,001 rows read · downloaded ")

@@ -30,6 +30,7 @@
 | ``saving.py`` | rows into CSV and Parquet files |
 | ``profiling.py`` | what columns hold |
 | ``fetching.py`` | how much is fetched, and ahead of need |
+| ``index_labels.py`` | what a reader calls an index that SQLite made |
 | ``statements.py`` | what kind of statement a text is |
 | ``parameters.py`` | values on their way into SQLite's binder |
 | ``results.py``, ``frames.py``, ``declared_types.py`` | rows, their cost; as pandas; booleans, dates |

@@ -13,13 +13,16 @@ import shlex
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter.suggestions import did_you_mean
+from turso_sync_nb.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+T = TypeVar("T")
 
 _VARIABLE: Final = re.compile(r"\{([^\W\d]\w*)((?:\.[^\W\d]\w*)*)\}")
 _SHOWABLE: Final = re.compile(r"[\w.-]{1,60}")
@@ -38,6 +41,8 @@ class Option:
     flags: tuple[str, ...]
     value: str = ""
     help: str = ""
+    is_secret: bool = False
+    """Whether its value must not be seen."""
 
     @property
     def key(self) -> str:
@@ -57,15 +62,19 @@ class Grammar:
 
 @dataclass(frozen=True)
 class Arguments:
-    """A parsed line: words in order, option values by key (a flag's value is empty), rest untouched."""
+    """A parsed line: words in order, option values by key (a flag's value is empty), rest untouched.
+
+    Values that must not be seen are in ``secrets`` and not among the options.
+    """
 
     words: tuple[str, ...] = ()
     options: dict[str, str] = field(default_factory=dict)
     rest: str = ""
+    secrets: dict[str, Secret] = field(default_factory=dict)
 
     def has(self, key: str) -> bool:
         """Return whether the option was given."""
-        return key in self.options
+        return key in self.options or key in self.secrets
 
     def get(self, key: str) -> str | None:
         """Return the option's value, or None when it was not given."""
@@ -86,6 +95,7 @@ def parse(grammar: Grammar, line: str) -> Arguments:
     tokens = split_words(line, grammar.usage)
     words: list[str] = []
     options: dict[str, str] = {}
+    secrets: dict[str, Secret] = {}
     while tokens:
         token = tokens.pop(0)
         if token == "--":  # noqa: S105 - the end of the options, not a password
@@ -96,9 +106,13 @@ def parse(grammar: Grammar, line: str) -> Arguments:
             continue
         name, equals, value = token.partition("=")
         option = _find(grammar, name)
-        _put(options, option, _value(option, name, value if equals else None, tokens))
+        given = _value(option, name, value if equals else None, tokens)
+        if option.is_secret:
+            _put(secrets, option, Secret(given))
+        else:
+            _put(options, option, given)
     _check_count(grammar, len(words))
-    return Arguments(tuple(words), options)
+    return Arguments(tuple(words), options, secrets=secrets)
 
 
 def parse_before_sql(grammar: Grammar, line: str) -> Arguments:
@@ -135,7 +149,10 @@ def expanded(arguments: Arguments, variables: Mapping[str, Any]) -> Arguments:
     replaced = partial(_VARIABLE.sub, partial(_variable_text, variables))
     words = tuple(replaced(word) for word in arguments.words)
     return replace(
-        arguments, words=words, options={key: replaced(value) for key, value in arguments.options.items()}
+        arguments,
+        words=words,
+        options={key: replaced(value) for key, value in arguments.options.items()},
+        secrets={key: Secret(secret.use(replaced)) for key, secret in arguments.secrets.items()},
     )
 
 
@@ -215,7 +232,7 @@ def _value(option: Option, name: str, attached: str | None, following: list[str]
     return attached
 
 
-def _put(options: dict[str, str], option: Option, value: str) -> None:
+def _put(options: dict[str, T], option: Option, value: T) -> None:
     if option.key in options:
         raise UsageError(f"read option {option.flags[0]}: it was given twice", hint="keep one of them")
     options[option.key] = value

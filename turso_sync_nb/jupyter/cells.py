@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import apsw
 
 from turso_sync_nb.connection.frames import gathered_by_column
+from turso_sync_nb.connection.index_labels import index_labels
 from turso_sync_nb.connection.saving import saving
 from turso_sync_nb.connection.statements import is_blank, split
 from turso_sync_nb.errors import Error, RemoteUnreachableError, UsageError
@@ -376,7 +377,9 @@ def _dry_run(notebook: Notebook, db: Connection, cell: Cell) -> Any:
     frame = pd.DataFrame({"table or index": list(trees), "pages": list(trees.values()), "bytes": sizes})
     if cell.out is not None:
         notebook.assign(cell.out, frame)
-    seen = pd.DataFrame({"table or index": list(trees), "to download": [format_size(each) for each in sizes]})
+    labels = index_labels(db)
+    names = [f"index of {labels[name]}" if name in labels else name for name in trees]
+    seen = pd.DataFrame({"table or index": names, "to download": [format_size(each) for each in sizes]})
     note = f"at most {format_size(size)} would be downloaded; long values come on top"
     return notebook.shown(frame, [note], seen)
 

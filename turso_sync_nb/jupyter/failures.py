@@ -3,25 +3,32 @@
 Rules of this file: the exception itself goes on to the cell, with its own type, so that the cell
 fails, "Run all" stops and ``except tsn.ReplicaBusyError`` works; only its rendering changes (IPython
 asks an exception for ``_render_traceback_``). What is not an error of this package, of SQLite or a
-stop keeps its traceback: it is a defect, and its place matters.
+stop keeps its traceback: it is a defect, and its place matters. A token on the line is masked there: in
+``%xmode Verbose`` frames of IPython itself show the line.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
 from turso_sync_nb.errors import Error, SyncError
 from turso_sync_nb.escaping import visible
 from turso_sync_nb.jupyter.places import without_home
+from turso_sync_nb.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 LINE_MAX: Final = 1_000
 """Characters of an error line; a longer one is cut, since it is no line any more."""
 
+
+_SECRETS_OF_LINE: Final = re.compile(r"""--token[\s=]+["']?([^\s"'{}]+)|(?i:auth_?token=)([^\s"'&{}]+)""")
+_VARIABLES_OF_LINE: Final = re.compile(r"""--token[\s=]+["']?\{(\w+)\}""")
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 EXPECTED: Final = (Error, apsw.Error, KeyboardInterrupt)
 """Exceptions that leave a magic as one line."""
@@ -43,6 +50,27 @@ def render_as(error: BaseException, line: str, place: Sequence[str] = ()) -> Non
     if isinstance(error, SyncError):
         error.hint = _showable(error.hint)
     error.__dict__["_render_traceback_"] = lambda: [shown, *place]
+
+
+def mask_secrets(error: BaseException, line: str, variables: Mapping[str, Any], shell: Any) -> None:
+    """Make IPython show the traceback of ``error`` without what may be a token on ``line``, if any is."""
+    found = [Secret(each) for pair in _SECRETS_OF_LINE.findall(line) for each in pair if each]
+    found += [Secret(variables[name]) for name in _VARIABLES_OF_LINE.findall(line) if name in variables]
+    if not found:
+        return
+
+    def masked(text: str) -> str:
+        for secret in found:
+            text = text.replace(str(secret.reveal()), "***")
+        return text
+
+    error.args = tuple(masked(each) if isinstance(each, str) else each for each in error.args)
+
+    def rendered() -> list[str]:
+        lines = shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__, tb_offset=1)
+        return [masked(_COLOURS.sub("", each)) for each in lines]
+
+    error.__dict__["_render_traceback_"] = rendered
 
 
 def line_of(error: BaseException, next_step: str = "") -> str:

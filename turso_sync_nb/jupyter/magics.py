@@ -20,7 +20,7 @@ from turso_sync_nb.jupyter import cells
 from turso_sync_nb.jupyter.arguments import expanded, parse
 from turso_sync_nb.jupyter.configuration import load_settings
 from turso_sync_nb.jupyter.connections import Connections
-from turso_sync_nb.jupyter.failures import EXPECTED, ensure_line, line_of
+from turso_sync_nb.jupyter.failures import EXPECTED, ensure_line, line_of, mask_secrets
 from turso_sync_nb.jupyter.notebook import Notebook
 from turso_sync_nb.jupyter.progress import progress_line
 from turso_sync_nb.jupyter.rendering import ROWS_SHOWN_DEFAULT
@@ -70,10 +70,14 @@ class TursoSyncMagics(Magics):  # type: ignore[misc] # IPython's types do not pa
         self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None
     ) -> Any:
         """Query a remote Turso database through a local replica; %turso_sync help says how."""
+        variables = {**self.shell.user_ns, **(local_ns or {})}
         try:
-            return self._run(line, cell, {**self.shell.user_ns, **(local_ns or {})})
+            return self._run(line, cell, variables)
         except EXPECTED as error:
             ensure_line(error)
+            raise
+        except BaseException as error:
+            mask_secrets(error, line, variables, self.shell)
             raise
 
     def _run(self, line: str, cell: str | None, variables: Mapping[str, Any]) -> Any:

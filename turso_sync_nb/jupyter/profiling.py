@@ -8,6 +8,7 @@ from __future__ import annotations
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Final
 
+from turso_sync_nb.connection.index_labels import with_labels
 from turso_sync_nb.connection.profiling import profile_table
 from turso_sync_nb.connection.statements import is_blank
 from turso_sync_nb.errors import UsageError
@@ -124,7 +125,7 @@ def explain(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     for number, parent, _, text in steps.rows:
         depths[number] = depths.get(parent, -1) + 1
         lines.append("  " * depths[number] + text)
-    return notebook.shown(pd.DataFrame({"plan": pd.Series(lines, dtype=object)}))
+    return notebook.shown(pd.DataFrame({"plan": pd.Series(with_labels(db, lines), dtype=object)}))
 
 
 class _Anything(dict[str, None]):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from turso_sync_nb.connection.index_labels import index_line
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter.suggestions import did_you_mean
 from turso_sync_nb.units import format_share_bar, format_size
@@ -44,9 +45,10 @@ FROM pragma_table_xinfo(:table) ORDER BY cid
 """
 
 _INDEXES: Final = """
-SELECT i.name, i."unique", group_concat(coalesce(c.name, 'an expression'), ', ' ORDER BY c.seqno)
+SELECT CASE i.origin WHEN 'c' THEN i.name END, i."unique",
+    group_concat(coalesce(c.name, 'an expression'), ', ' ORDER BY c.seqno)
 FROM pragma_index_list(:table) AS i, pragma_index_info(i.name) AS c
-GROUP BY i.name ORDER BY i.seq
+WHERE i.origin <> 'pk' GROUP BY i.name ORDER BY i.seq
 """
 
 _FOREIGN_KEYS: Final = """
@@ -103,10 +105,7 @@ def columns(db: Connection, table: str) -> tuple[pd.DataFrame, list[str]]:
             hint=guess or "%turso_sync tables lists what is there",
         )
     given = {"table": table}
-    lines = [
-        f"{'unique index' if unique else 'index'} {name} on {parts}"
-        for name, unique, parts in _rows(db, _INDEXES, given)
-    ]
+    lines = [index_line(*each) for each in _rows(db, _INDEXES, given)]
     lines += [
         f"{own} refers to {other}({theirs or 'its key'})"
         for other, own, theirs in _rows(db, _FOREIGN_KEYS, given)

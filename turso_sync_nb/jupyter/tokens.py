@@ -32,12 +32,12 @@ def token_of(notebook: Notebook, arguments: Arguments, url: str | None) -> Secre
     Raises:
         UsageError: the variable is not set.
     """
-    literal, variable = arguments.get("token"), arguments.get("token_env")
+    literal, variable = arguments.secrets.get("token"), arguments.get("token_env")
     if literal is not None:
         notebook.warn(
             f"the token is now saved in this notebook; remove it and set {VARIABLE}, or use --token-env"
         )
-        return Secret(literal)
+        return literal
     if variable is not None:
         return _of_variable(variable)
     if VARIABLE in os.environ:

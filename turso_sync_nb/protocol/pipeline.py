@@ -100,7 +100,7 @@ __all__ = [
     "SqlValue", "Step", "StepBegin", "StepEnd", "StepError", "StepFailed", "StepOk", "Stmt", "StoreSql",
     "StoreSqlResponse", "decode_cursor", "decode_request", "decode_response", "decode_stateless",
     "encode_cursor_error", "encode_cursor_head", "encode_entry", "encode_error", "encode_request",
-    "encode_response", "encode_stateless",
+    "encode_response", "encode_stateless", "with_errors",
 ]  # fmt: skip
 
 CONDITION_DEPTH_MAX: Final = 50
@@ -169,6 +169,23 @@ def decode_response(data: bytes) -> ResponseBody:
     body = _from_bytes(_response_decoder, data, "pipeline response", NOT_A_SERVER)
     baton = None if body.base_url else body.baton
     return ResponseBody([_response_from_json(result) for result in body.results], baton)
+
+
+def with_errors(body: ResponseBody, said: abc.Callable[[str], str]) -> ResponseBody:
+    """Return ``body``, the text of each error in it as ``said`` returns it."""
+
+    def of_error(error: SqlError) -> SqlError:
+        return msgspec.structs.replace(error, message=said(error.message))
+
+    def of_one(response: Response) -> Response:
+        if isinstance(response, SqlError):
+            return of_error(response)
+        if not isinstance(response, BatchResponse):
+            return response
+        errors = tuple(error and of_error(error) for error in response.result.step_errors)
+        return BatchResponse(msgspec.structs.replace(response.result, step_errors=errors))
+
+    return body._replace(responses=[of_one(each) for each in body.responses])
 
 
 def decode_cursor(data: bytes) -> tuple[Batch, str | None]:

@@ -18,10 +18,12 @@ from turso_sync_nb.errors import (
     RemoteRefusedError,
     RemoteUnreachableError,
 )
+from turso_sync_nb.protocol.pipeline import decode_response, with_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from turso_sync_nb.protocol.pipeline import ResponseBody
     from turso_sync_nb.secret import Secret
 
 TEXT_MAX: Final = 200
@@ -127,13 +129,32 @@ def _masked(text: str, secret: str) -> str:
     return text
 
 
+def decoded(body: bytes, secrets: Sequence[Secret]) -> ResponseBody:
+    """Return the answers in ``body``; errors in it do not repeat the secrets that were sent, rows may.
+
+    Raises:
+        ProtocolError: it makes no sense.
+    """
+    try:
+        return with_errors(decode_response(body), partial(_all_masked, secrets))
+    except ProtocolError as error:
+        raise ProtocolError(
+            _all_masked(secrets, error.args[0]), hint=error.hint
+        ) from None  # the cause quotes
+
+
+def _all_masked(secrets: Iterable[Secret], text: str) -> str:
+    for secret in secrets:
+        text = secret.use(partial(_masked, text))
+    return text
+
+
 def cleaned(text: str, secrets: Iterable[Secret]) -> str:
     """Return foreign ``text`` fit for one line: no control characters, no secrets, not long.
 
     The beginning of a secret is masked too: servers like to cut what they quote.
     """
-    for secret in secrets:
-        text = secret.use(partial(_masked, text))
+    text = _all_masked(secrets, text)
     text = re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in text[: 10 * TEXT_MAX])).strip()
     if text.startswith("<"):
         return A_WEB_PAGE

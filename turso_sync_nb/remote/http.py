@@ -13,13 +13,13 @@ import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import httpx
 
 from turso_sync_nb.errors import ProtocolError, RemoteError, RemoteFailedError, RemoteRefusedError, UsageError
 from turso_sync_nb.generators import ended
-from turso_sync_nb.protocol.pipeline import decode_response, encode_request
+from turso_sync_nb.protocol.pipeline import encode_request
 from turso_sync_nb.protocol.pull_updates import DATABASE_HEADER, PullDecoder, PullHeader
 from turso_sync_nb.remote.address import (
     Text,
@@ -33,6 +33,7 @@ from turso_sync_nb.remote.address import (
 from turso_sync_nb.remote.answers import (
     BUSY_STATUSES,
     REFUSED_BEFORE_IT_RAN,
+    decoded,
     of_status,
     of_transport,
     refuse_other_forms,
@@ -78,6 +79,9 @@ ERROR_BODY_MAX: Final = 64 * 1024
 """Bytes of an error's body that are read."""
 
 Begun = TypeVar("Begun")
+
+Begin: TypeAlias = "Callable[[httpx.Response, Sequence[Secret]], Begun]"
+"""Makes something of an answer; the secrets are those that were sent."""
 
 _PROTOBUF: Final = "application/protobuf"
 _JSON: Final = "application/json"
@@ -264,14 +268,18 @@ class HttpRemote:
 
     def _exchange(self, requests: Sequence[Request], baton: str | None) -> ResponseBody:
         call = _Call("/v2/pipeline", encode_request(requests, baton), _JSON, repeatable=False)
-        with self._answer(call, self._body) as body:
-            return decode_response(body)
+
+        def begin(response: httpx.Response, secrets: Sequence[Secret]) -> ResponseBody:
+            return decoded(self._body(response), secrets)
+
+        with self._answer(call, begin) as body:
+            return body
 
     # How an answer comes about
 
     @contextmanager
     def _pulled(self, request: PullRequest) -> Iterator[PullResponse]:
-        def begin(response: httpx.Response) -> PullResponse:
+        def begin(response: httpx.Response, _: Sequence[Secret]) -> PullResponse:
             decoder = PullDecoder(check_bounds=not request.server_revision)
             chunks = self._chunks(response)
             header = self._header(decoder, chunks, response)
@@ -284,14 +292,12 @@ class HttpRemote:
             yield answer
 
     @contextmanager
-    def _answer(self, call: _Call, begin: Callable[[httpx.Response], Begun]) -> Iterator[Begun]:
+    def _answer(self, call: _Call, begin: Begin[Begun]) -> Iterator[Begun]:
         """Give what ``begin`` makes of the answer of status 200 to ``call``, before it is closed."""
         with self._calls.call() as in_flight:
             yield from self._tries(call, begin, in_flight)
 
-    def _tries(
-        self, call: _Call, begin: Callable[[httpx.Response], Begun], in_flight: CallInFlight
-    ) -> Iterator[Begun]:
+    def _tries(self, call: _Call, begin: Begin[Begun], in_flight: CallInFlight) -> Iterator[Begun]:
         policy = self._retry if in_flight.deadline_s is None else replace(self._retry, attempts=1)
         retries = policy.start(in_flight.sleep)
         while True:
@@ -317,11 +323,12 @@ class HttpRemote:
                 self.traffic.unanswered()
                 raise of_transport(error, shown) from None
             _tell(call, shown, began_s, f"status {response.status_code}")
+            secrets = [secret for secret in (token, self._encryption_key) if secret]
             try:
                 if response.status_code == httpx.codes.OK:
                     refuse_other_forms(response, shown)
                     try:
-                        begun = begin(response)
+                        begun = begin(response, secrets)
                     except RemoteFailedError:
                         if call.repeatable and retries.wait():
                             continue
@@ -336,7 +343,6 @@ class HttpRemote:
                 retry_after_s(response.headers.get("retry-after"))
             ):
                 continue
-            secrets = [secret for secret in (token, self._encryption_key) if secret]
             raise of_status(response.status_code, error_text, shown, secrets)
 
     def _headers(self, call: _Call, token: Secret | None) -> dict[str, str]:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.names import is_internal, quoted
+from turso_sync_nb.connection.index_labels import index_line
 from turso_sync_nb.connection.profiling import profile_table
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.units import PAGE_SIZE, format_share_bar, format_size
@@ -43,8 +44,10 @@ _COLUMNS: Final = """
 SELECT name, type, pk, "notnull", hidden FROM pragma_table_xinfo(?, 'main') WHERE hidden <> 1 ORDER BY cid
 """
 _INDEXES: Final = """
-SELECT i.name, i."unique", group_concat(coalesce(c.name, 'an expression'), ', ' ORDER BY c.seqno)
-FROM pragma_index_list(?, 'main') AS i, pragma_index_info(i.name, 'main') AS c GROUP BY i.name ORDER BY i.seq
+SELECT CASE i.origin WHEN 'c' THEN i.name END, i."unique",
+    group_concat(coalesce(c.name, 'an expression'), ', ' ORDER BY c.seqno)
+FROM pragma_index_list(?, 'main') AS i, pragma_index_info(i.name, 'main') AS c
+WHERE i.origin <> 'pk' GROUP BY i.name ORDER BY i.seq
 """
 _FOREIGN_KEYS: Final = """
 SELECT f."table", group_concat(f."from", ', ' ORDER BY f.seq) FROM pragma_foreign_key_list(?, 'main') AS f
@@ -117,9 +120,7 @@ class Explore(LiveWidget):
             sql = db.run("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).rows
         if not columns:
             raise UsageError(f"explore {name}: it is gone", hint="%turso_sync tables lists what is there")
-        lines = [
-            f"{'unique index' if unique else 'index'} {each} on {parts}" for each, unique, parts in indexes
-        ]
+        lines = [index_line(*each) for each in indexes]
         lines += [f"{own} refers to {other}" for other, own in foreign]
         self.send(
             {

@@ -16,6 +16,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from turso_sync_nb.changes.names import is_internal
+from turso_sync_nb.connection.index_labels import index_labels
 from turso_sync_nb.engine.page_owners import changed_pages
 from turso_sync_nb.units import PAGE_SIZE, format_share, format_share_bar, format_size
 from turso_sync_nb.widgets.live import LiveWidget, script
@@ -60,6 +61,7 @@ class PageMap(LiveWidget):
         self._states: NDArray[Any] = np.zeros(0, np.uint8)
         self._owned: NDArray[Any] = np.zeros(0, np.uint16)
         self._owners: list[Owner] = []
+        self._labels: dict[str, str] = {}
         self._counts: list[list[int]] = []
         self._cell_is_new = False
         self._seen: tuple[object, ...] = ()
@@ -133,17 +135,21 @@ class PageMap(LiveWidget):
     def _names(self) -> list[dict[str, Any]]:
         return [
             {
-                "kind": each.kind, "name": each.name, "table": each.table,
+                "kind": each.kind, "name": each.name, "label": self._label(each), "table": each.table,
                 "internal": each.kind == "free" or is_internal(each.table),
             }
             for each in self._owners
         ]  # fmt: skip
+
+    def _label(self, owner: Owner) -> str:
+        return self._labels.get(owner.name, owner.name)
 
     # The replica
 
     def _look(self, db: Connection) -> None:
         self._changed = changed_pages(self.replica)
         self._owners = db.page_owners()
+        self._labels = index_labels(db)
         self._pages = self._pages_now()
 
     def has_changed(self) -> bool:
@@ -208,9 +214,9 @@ class PageMap(LiveWidget):
             count, left = db.fetch_owned(name, None if sure else ASKED_FROM_PAGES)
             if left:
                 self.send({"type": "ask", "name": name, "pages": left, "bytes": left * PAGE_SIZE})
-            return f"{name}: downloaded {format_size(count * PAGE_SIZE)}"
+            return f"{self._labels.get(name, name)}: downloaded {format_size(count * PAGE_SIZE)}"
 
-        self.work(f"fetch {name}", fetch)
+        self.work(f"fetch {self._labels.get(name, name)}", fetch)
 
     # Without a kernel
 
@@ -225,7 +231,7 @@ class PageMap(LiveWidget):
         owners = [each for each in self._owners if each.kind != "free" and not is_internal(each.table)]
         rows = [
             (
-                each.name if each.kind == "table" else f"{each.name} (index of {each.table})",
+                each.name if each.kind == "table" else f"{self._label(each)} (index of {each.table})",
                 Figure(format_size(len(each.pages) * PAGE_SIZE)),
                 format_share_bar(len(each.pages & resident), len(each.pages)),
             )

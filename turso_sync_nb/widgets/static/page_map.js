@@ -185,9 +185,9 @@ function render({ model, el }) {
   function row(owner) {
     const [absent, here, changed, fresh] = counts[owner];
     const known = absent + here + changed + fresh;
-    const { kind, name, table } = owners[owner - 1] ?? { kind: "", name: "not known yet" };
-    const fetch = button(`Fetch ${sizeOf(absent)}`, () => fetchOwner(owner), `download what is missing of ${name}`, { "aria-label": `Fetch ${sizeOf(absent)} of ${name}`, "data-fetch": name });
-    return [h("tr", {}, h("th", { scope: "row" }, swatch(colours[4 * owner + HERE]), name, kind === "index" ? h("small", {}, ` index of ${table}`) : ""),
+    const { kind, name, label, table } = owners[owner - 1] ?? { kind: "", label: "not known yet" };
+    const fetch = button(`Fetch ${sizeOf(absent)}`, () => fetchOwner(owner), `download what is missing of ${label}`, { "aria-label": `Fetch ${sizeOf(absent)} of ${label}`, "data-fetch": name });
+    return [h("tr", {}, h("th", { scope: "row" }, swatch(colours[4 * owner + HERE]), label, kind === "index" ? h("small", {}, ` index of ${table}`) : ""),
       h("td", { class: "tsn-number" }, sizeOf(known)), h("td", {}, known ? shareBar(known - absent, known) : ""),
       h("td", {}, ...(absent > 0 && owner && kind !== "free" ? [fetch] : []))), ...(asked && asked === name ? [ask] : [])];
   }
@@ -205,7 +205,7 @@ function render({ model, el }) {
 
   function askFirst(message) {
     asked = message.name;
-    question.textContent = `Download ${size(message.bytes)} or more of ${asked}?`;
+    question.textContent = `Download ${size(message.bytes)} or more of ${owners.find((each) => each.name === asked)?.label ?? asked}?`;
     others.open ||= owners.some((each) => each.internal && each.name === asked);
     describe();
     ask.querySelector("button").focus({ preventScroll: true });
@@ -230,7 +230,7 @@ function render({ model, el }) {
 
   function where(at) {
     const owner = owners[owned[at] - 1];
-    const whose = !owner ? "not known yet whose" : owner.kind === "index" ? `index ${owner.name} on ${owner.table}` : `${owner.kind === "table" ? "table " : ""}${owner.name}`;
+    const whose = !owner ? "not known yet whose" : owner.kind === "index" ? `index ${owner.label} of ${owner.table}` : `${owner.kind === "table" ? "table " : ""}${owner.label}`;
     place.textContent = at < 0 ? "" : `${whose} · ${STATES[states[at]]} · ${sizeOf(Math.min(perCell, pages - at * perCell))} at ${sizeOf(at * perCell)} of the file`;
   }
 
