@@ -6,12 +6,11 @@ A foreign program that opens the database in between, and so moves its log, make
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import run_forked
 from inside import replica_of
 
 import turso_sync_nb as tsn
@@ -34,8 +33,7 @@ FOREIGN = (
 
 def work_until(folder: Path, url: str, kind: str, place: str, times: int) -> tuple[int, list[str]]:
     """Run the child; return how it ended, and what it had done by then."""
-    command = [sys.executable, str(CHILD), str(folder), url, kind, place, str(times)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    ran = run_forked(CHILD, str(folder), url, kind, place, str(times))
     assert ran.returncode in (0, 9), ran.stderr
     return ran.returncode, ran.stdout.splitlines()
 
@@ -85,8 +83,7 @@ def test_ended_at(place, case, embedded, source, tmp_path):
         code, said = work_until(folder, server.url, kind, place, times)
         ended += code == 9
         if foreign:
-            command = [sys.executable, "-c", FOREIGN, str(folder / "main.db")]
-            subprocess.run(command, capture_output=True, check=False)  # it may well find it malformed
+            run_forked(FOREIGN, str(folder / "main.db"))  # it may well find it malformed
         db = tsn.connect(folder, server.url, isolation_level=None)
         check(db, server.url, said, [f"yours-{times}"])
         assert db.conflicts().empty

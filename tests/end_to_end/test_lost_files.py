@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from forked import run_forked
 from inside import replica_of
 
 import turso_sync_nb as tsn
@@ -86,7 +85,7 @@ def test_a_change_is_kept_or_its_loss_is_told(replica, server, tmp_path, case):
     db.close()
     shutil.copytree(folder, tmp_path / "before")
     if how == "killed":
-        subprocess.run([sys.executable, "-c", WRITE, str(folder), server.url], check=True)
+        run_forked(WRITE, str(folder), server.url).check_returncode()
     else:
         db = replica("mine")
         db.execute("INSERT INTO kv VALUES ('last', 2)")
@@ -129,7 +128,7 @@ def test_nothing_waits_and_the_database_file_is_lost(replica, tmp_path, damage):
 def test_a_database_file_cut_beside_a_log_with_changes(replica, server, tmp_path, length):
     """A replica that was never closed: its changes are kept, or the cut is named; no hint gives them up."""
     folder = tmp_path / "mine"
-    subprocess.run([sys.executable, "-c", WRITE, str(folder), server.url], check=True)
+    run_forked(WRITE, str(folder), server.url).check_returncode()
     os.truncate(folder / "main.db", length)
     files = kept_files(folder)
     with pytest.raises(tsn.ReplicaBrokenError, match="its database file was cut") as refused:
@@ -146,7 +145,7 @@ def test_a_stop_before_the_first_change_is_no_loss(replica, server, tmp_path):
     code = WRITE.replace(
         "db.execute", "import turso_sync_nb.changes.tape as t; t.create = lambda raw: os._exit(0); db.execute"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "mine"), server.url], check=True)
+    run_forked(code, str(tmp_path / "mine"), server.url).check_returncode()
     (tmp_path / "mine" / "main.db-wal").unlink(missing_ok=True)
     db = replica("mine")
     assert ("first", 1) in db.execute("SELECT k, v FROM kv").fetchall()

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+from forked import run_forked
 from power import Event, left_on_disk
 from test_crash_points import base_agrees, check
 
@@ -34,8 +33,7 @@ EVENTS_MAX = 500
 def worked(folder: Path, url: str, kind: str, seed: str, stop: int) -> tuple[list[Event], list[str]]:
     """Run the child until the power goes; return what it did to files, and what it said."""
     notes = folder.with_name("notes")
-    command = [sys.executable, str(CHILD), str(folder), url, kind, seed, str(stop), str(notes)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    ran = run_forked(CHILD, str(folder), url, kind, seed, str(stop), str(notes))
     assert ran.returncode == 9, ran.stderr
     return pickle.loads(notes.read_bytes()), ran.stdout.splitlines()  # noqa: S301 - our own child's
 
