@@ -5,7 +5,8 @@ SHELL := bash
 PYTHON ?= python3
 SOAK_SECONDS ?= 3600
 SEED ?= 1000
-PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
+# three on two cores: half of a test is waiting, for a server, a kernel or a browser
+PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 SLOW := test_readme.py browser connection/test_dialect.py simulation test_binder.py end_to_end/test_random_sql.py
 BIN := .venv/bin
 READY := .venv/.ready

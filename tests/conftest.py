@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from binder_env import make_environment
 from databases import OPENED
+from filelock import FileLock
 from hypothesis import settings
 from peers import EmbeddedThread, PeerMissingError, PeerServer, embedded_process, tursodb_server
 from skips import forbid_skip, miss
@@ -140,26 +141,45 @@ def pyturso() -> ModuleType:
         miss(f"pyturso: {error}")
 
 
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Path]) -> Path:
+    """Return what ``make(folder)`` returns; of the workers of one run the first makes it, for all."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, done = shared / name, shared / f"{name}.done"
+    with FileLock(shared / f"{name}.lock"):
+        if not done.exists():
+            folder.mkdir(exist_ok=True)
+            done.write_text(str(make(folder)))
+        return Path(done.read_text())
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the wheel, built as a release is: from the source distribution."""
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    ran = subprocess.run(build, capture_output=True, text=True, check=False, timeout=120)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    (built,) = folder.glob("*.whl")
-    return built
+
+    def build(folder: Path) -> Path:
+        command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        (built,) = folder.glob("*.whl")
+        return built
+
+    return made_once(tmp_path_factory, "wheel", build)
 
 
 @pytest.fixture(scope="session")
 def installed_wheel(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder that holds the installed wheel alone; its dependencies are this environment's."""
-    folder = tmp_path_factory.mktemp("installed")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-    install = [*pip, "--target", str(folder), str(wheel)]
-    ran = subprocess.run(install, capture_output=True, text=True, check=False, timeout=120)
-    assert ran.returncode == 0, ran.stderr
-    return folder
+
+    def install(folder: Path) -> Path:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+        command = [*pip, "--target", str(folder), str(wheel)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        assert ran.returncode == 0, ran.stderr
+        return folder
+
+    return made_once(tmp_path_factory, "installed", install)
 
 
 @pytest.fixture(scope="session")
@@ -171,4 +191,4 @@ def wheel_path_env(installed_wheel: Path) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def binder_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the Python of an environment with Binder's versions and the package from its wheel."""
-    return make_environment(tmp_path_factory.mktemp("binder") / "env", wheel)
+    return made_once(tmp_path_factory, "binder", lambda folder: make_environment(folder / "env", wheel))

@@ -6,6 +6,7 @@ a new interpreter takes 400. As a program this file is that process.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -18,6 +19,10 @@ from pathlib import Path
 
 TIMEOUT_S = 60
 """Seconds that a program may run, after which SIGALRM ends it."""
+
+
+IMPORTED = ("turso_sync_nb.public_connection", "turso_sync_nb.remote.http")
+"""Modules that import all that a connection needs, whenever it would import it."""
 
 
 def run_forked(program: Path | str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -44,11 +49,8 @@ def _starter() -> subprocess.Popen[str]:
 
 def _start_programs() -> None:
     """Fork for each line of the input; answer with how the program ended."""
-    import httpx  # noqa: F401 - what a connection imports when it is made
-
-    import turso_sync_nb.public_connection
-    import turso_sync_nb.remote.http  # noqa: F401
-
+    for module in IMPORTED:
+        importlib.import_module(module)
     for line in sys.stdin:
         asked = json.loads(line)
         pid = os.fork()
