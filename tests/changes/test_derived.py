@@ -52,6 +52,52 @@ def test_what_is_known_of_a_row(name):
         assert derived.of(SHAPE, (key, "", "")) == names
 
 
+KEYLESS = {
+    "a trigger inserts": (["made >_,x,y"], {"_,x,y": [ALL]}),
+    "two equal rows": (["made >_,x,y", "made >_,x,y"], {"_,x,y": [ALL, ALL]}),
+    "two equal rows, one stamped again": (
+        ["made >_,x,y", "made >_,x,y", "made _,x,y>_,x,z"],
+        {"_,x,y": [ALL], "_,x,z": [ALL]},
+    ),
+    "two equal rows, a statement deletes one": (
+        ["made _,x,y>_,x,z", "made _,x,y>_,x,z", "set _,x,z>"],
+        {"_,x,z": [{"b"}]},
+    ),
+    "a trigger deletes one": (["made _,x,y>_,x,z", "made _,x,z>"], {}),
+    "a statement sets another column": (["made _,x,y>_,x,z", "set _,x,z>_,w,z"], {"_,w,z": [{"b"}]}),
+    "a statement sets that column": (["made _,x,y>_,x,z", "set _,x,z>_,x,q"], {}),
+    "a statement inserts an equal row": (["made _,x,y>_,x,z", "set >_,x,z"], {"_,x,z": [{"b"}]}),
+    "a statement gives it a key": (["made _,x,y>_,x,z", "set _,x,z>3,x,z"], {"3,x,z": [{"b"}]}),
+    "a trigger takes its key away": (["made 3,x,y>3,x,z", "made 3,x,z>_,x,z"], {"_,x,z": [{"id", "b"}]}),
+}
+"""Steps with rows of which no key names all, and the columns that are known then of each row, by the row."""
+
+
+@pytest.mark.parametrize("name", KEYLESS)
+def test_what_is_known_of_rows_without_a_key(name):
+    """Equal rows count each, and a row goes by what it is now."""
+    steps, wanted = KEYLESS[name]
+    derived = DerivedColumns()
+    for step in steps:
+        verb, _, rows = step.partition(" ")
+        getattr(derived, verb)(SHAPE, *map(image, rows.split(">")))
+    known = {row.image: list(map(set, noted)) for row, noted in derived.keyless.items()}
+    known |= {image(f"{key},x,z"): [set(names)] for (_, key), names in derived.names.items()}
+    assert known == {image(row): columns for row, columns in wanted.items()}
+
+
+def test_rows_without_a_key_are_told_apart_as_they_are_stored():
+    """Python takes 1, 1.0 and True for equal, and 0.0 and -0.0."""
+    derived = DerivedColumns()
+    for at, value in enumerate((1, 1.0, 0.0, -0.0, "1", b"1", None)):
+        derived.made(SHAPE, (None, value, None), (None, value, at))
+        derived.set(SHAPE, (None, value, at), (None, value, None))
+    assert not derived
+    for value in (1, 1.0, 0.0, -0.0):
+        derived.made(SHAPE, None, (None, value, None))
+    assert len(derived.keyless) == 4
+
+
 RENAMES = {
     ("drop", "T", "", ""): {"other": {"a"}},
     ("drop", "x", "", ""): {"t": {"a", "b"}, "other": {"a"}},
@@ -67,5 +113,12 @@ RENAMES = {
 def test_a_change_of_the_schema(change):
     """Names are as they are now, whatever their case; rows of a dropped table are gone."""
     derived = DerivedColumns({("t", 1): frozenset({"a", "b"}), ("other", 1): frozenset({"a"})})
+    for table, columns in (("t", {"a", "b"}), ("other", {"a"})):
+        shape = TableSchema(1, table, ("id", "a", "b"), ())
+        derived.known(shape, (1, 2, 3), frozenset(columns))
     derived.renamed(*change)
-    assert derived.names == {(table, 1): frozenset(names) for table, names in RENAMES[change].items()}
+    wanted = {table: frozenset(names) for table, names in RENAMES[change].items()}
+    assert derived.names == {(table, 1): names for table, names in wanted.items()}
+    assert {row.table: noted for row, noted in derived.keyless.items()} == {
+        table: (names,) for table, names in wanted.items()
+    }

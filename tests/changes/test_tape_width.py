@@ -5,7 +5,7 @@ from __future__ import annotations
 import apsw
 import pytest
 
-from turso_sync_nb.changes import tape
+from turso_sync_nb.changes import tape, tape_rows
 from turso_sync_nb.changes.names import TAPE
 from turso_sync_nb.changes.tape_format import COLUMNS_MAX
 
@@ -24,7 +24,7 @@ def test_it_is_made_as_wide_as_the_widest_table(columns, expected):
     assert width(raw) == expected
     added = []
     raw.trace_v2(apsw.SQLITE_TRACE_STMT, lambda event: added.append(event["sql"]))
-    tape.widen(raw, expected)
+    tape_rows.widen(raw, expected)
     raw.trace_v2(0, None)
     assert not [sql for sql in added if "ADD COLUMN" in sql]
     assert width(raw) == expected

@@ -12,10 +12,11 @@
 | ``definitions.py``, ``lifetimes.py``, ``rows_seen.py`` | definitions; what was removed again; dropped rows |
 | ``staying.py``, ``soundness.py`` | schema objects that stay here; whether what they name is there |
 | ``tape.py``, ``packed.py`` | the tables that hold them; rows in one value |
+| ``tape_rows.py``, ``tape_effects.py`` | rows of the tape, exactly; what triggers made, on the tape |
 | ``tape_format.py``, ``tape_reader.py`` | kinds and flags of the tape's rows; rows read as transactions |
 | ``taped.py`` | changes of a large transaction, read when they are needed |
 | ``to_sql.py``, ``script.py``, ``describe.py`` | a change as SQL; transactions as a script; for a reader |
 | ``net.py``, ``net_schema.py`` | successive changes of a row, of the schema, as one |
-| ``read_row.py`` | one row of a table, exactly |
+| ``read_row.py``, ``images.py`` | one row of a table, exactly; rows compared |
 | ``conflicts.py``, ``merging.py``, ``renumbering.py`` | where both sides changed the same thing |
 """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from turso_sync_nb.changes import tape
+from turso_sync_nb.changes import tape, tape_rows
 from turso_sync_nb.changes.ddl import Objects, put, schema_changes
 from turso_sync_nb.changes.definitions import dropped
 from turso_sync_nb.changes.made_columns import rows_to_drop
@@ -335,8 +335,8 @@ class Capture:
         """Make the triggers of one table and return its shape with an id; none if it cannot be captured."""
         if _unfit(table):
             return table
-        tape.widen(self._raw, len(table.columns))
-        shape = table.changed(id=tape.table_schema_id(self._raw, table))
+        tape_rows.widen(self._raw, len(table.columns))
+        shape = table.changed(id=tape_rows.table_schema_id(self._raw, table))
         self._shapes[folded(table.table)] = shape
         nested = self._nested if folded(table.table) in schema.entangled else None
         for trigger in nested_triggers(shape, nested.counted(shape)) if nested else plain_triggers(shape):

@@ -48,6 +48,14 @@ def columns_of_moments(raw: apsw.Connection, dropped: Iterable[str]) -> dict[str
     return _columns_by(raw, _OF_MOMENT, dropped)
 
 
+def columns_otherwise(raw: apsw.Connection, dropped: Iterable[str] = ()) -> dict[str, frozenset[str]]:
+    """Return the columns of main that come out otherwise each time that triggers fill them, by table.
+
+    Names are in lower case. ``dropped``: texts of triggers that were there.
+    """
+    return _columns_by(raw, _BY_CHANCE | _OF_MOMENT, dropped)
+
+
 def _columns_by(
     raw: apsw.Connection, wanted: frozenset[str], more: Iterable[str]
 ) -> dict[str, frozenset[str]]:

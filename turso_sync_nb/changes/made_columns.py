@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.changes import tape
 from turso_sync_nb.changes.chance import columns_of_moments
 from turso_sync_nb.changes.ddl import details_of
 from turso_sync_nb.changes.derived import DerivedColumns
@@ -13,6 +12,7 @@ from turso_sync_nb.changes.names import TAPE
 from turso_sync_nb.changes.rows_seen import rows_seen
 from turso_sync_nb.changes.tape_format import EFFECT, Op
 from turso_sync_nb.changes.tape_reader import Reader
+from turso_sync_nb.changes.tape_rows import image_rows, table_schemas
 
 if TYPE_CHECKING:
     import apsw
@@ -34,6 +34,6 @@ def columns_made(raw: apsw.Connection) -> DerivedColumns:
     """Return the columns that triggers made of rows, as far as the tape says so."""
     if not raw.execute(_ANY_EFFECT).get:
         return DerivedColumns()
-    reader = Reader(tape.table_schemas(raw))
-    deque(reader.transactions(tape.image_rows(raw)), maxlen=0)
+    reader = Reader(table_schemas(raw))
+    deque(reader.transactions(image_rows(raw)), maxlen=0)
     return reader.derived

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from turso_sync_nb.changes.to_sql import same_value
+from turso_sync_nb.changes.images import same_value
 
 if TYPE_CHECKING:
     from turso_sync_nb.changes.model import Image, RowChange

@@ -5,9 +5,9 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from turso_sync_nb.changes.images import differing, key_of, usable_key
 from turso_sync_nb.changes.model import RowChange, SchemaChange
 from turso_sync_nb.changes.names import folded
-from turso_sync_nb.changes.to_sql import differing, key_of, usable_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

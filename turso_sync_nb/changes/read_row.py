@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.names import quoted
-from turso_sync_nb.changes.tape import decoded
+from turso_sync_nb.changes.tape_rows import decoded
 
 if TYPE_CHECKING:
     import apsw
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 def read_row(raw: apsw.Connection, shape: TableSchema, image: Image) -> Image | None:
     """Return the row that ``image`` names, in the columns of ``shape``; ``None`` when there is none."""
-    sql, arguments = to_sql.select(shape, image)
+    return read_first(raw, shape, to_sql.select(shape, image))
+
+
+def read_first(raw: apsw.Connection, shape: TableSchema, query: to_sql.Sql) -> Image | None:
+    """Return the first row of a query for all columns of ``shape``; ``None`` when there is none."""
+    sql, arguments = query
     try:
         found: tuple[Any, ...] | None = next(iter(raw.execute(sql, arguments).fetchall()), None)
     except UnicodeDecodeError:

@@ -13,21 +13,16 @@ from __future__ import annotations
 
 import random
 import sys
-from functools import lru_cache, partial
+from functools import partial
 from itertools import groupby, starmap
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
-import apsw
-import msgspec
-
 from turso_sync_nb.changes.ddl import details_of, packed_details
 from turso_sync_nb.changes.definitions import object_type
 from turso_sync_nb.changes.model import (
-    RawText,
     RowChange,
     SchemaChange,
-    TableSchema,
     Transaction,
     is_ignored,
     is_shown,
@@ -35,6 +30,7 @@ from turso_sync_nb.changes.model import (
 from turso_sync_nb.changes.names import SHAPES, TAPE, TRANSACTIONS, folded, has_table
 from turso_sync_nb.changes.packed import UpdateDetails, packed_images
 from turso_sync_nb.changes.schema import read_schema
+from turso_sync_nb.changes.tape_effects import part_effects, trim, write_effects
 from turso_sync_nb.changes.tape_format import (
     BY_ACTION,
     BY_REPLACE,
@@ -43,7 +39,6 @@ from turso_sync_nb.changes.tape_format import (
     EARLY,
     EFFECT,
     FIRST_COLUMNS,
-    FIXED,
     FORMAT,
     KINDS,
     OUTCOMES,
@@ -52,11 +47,14 @@ from turso_sync_nb.changes.tape_format import (
     moved_flags,
 )
 from turso_sync_nb.changes.tape_reader import Reader
+from turso_sync_nb.changes.tape_rows import bound, image_rows, insert, table_schema_id, table_schemas, widen
 from turso_sync_nb.errors import ReplicaBrokenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
+
+    import apsw
 
     from turso_sync_nb.changes.derived import DerivedColumns
     from turso_sync_nb.changes.model import Change, Image, State
@@ -69,9 +67,6 @@ BLOCK_IDS: Final = 2**20
 
 _BLOCKS_MAX: Final = 2**22
 """Blocks that such a begin may leave out: two copies of a replica do not meet in one by chance."""
-
-_NO_TRANSACTION: Final = 0
-"""A number that no transaction has."""
 
 _NOT_COUNTED: Final = (Op.ACKNOWLEDGED, Op.BEGIN, Op.AUTO, Op.OLD)
 
@@ -103,64 +98,6 @@ def clear(raw: apsw.Connection) -> None:
     """Forget everything but the table forms: triggers of open connections name them by their ids."""
     for table in (TAPE, TRANSACTIONS):
         raw.execute(f"DELETE FROM {table}")
-
-
-def widen(raw: apsw.Connection, columns: int) -> None:
-    """See to it that the tape has at least ``columns`` value columns."""
-    have = _value_columns(raw)
-    if columns <= have:
-        return
-    # one ALTER for each would have SQLite read the whole schema again as often
-    added = "".join(f", v{number}" for number in range(have, columns))
-    cookie = int(raw.execute("PRAGMA main.schema_version").get)
-    raw.config(apsw.SQLITE_DBCONFIG_WRITABLE_SCHEMA, 1)
-    try:
-        raw.execute(
-            "UPDATE main.sqlite_schema SET sql = rtrim(sql, ')') || ? WHERE name = ?", (f"{added})", TAPE)
-        )
-        raw.execute(f"PRAGMA main.schema_version = {cookie + 1}")
-        raw.execute("PRAGMA writable_schema = RESET")
-    finally:
-        raw.config(apsw.SQLITE_DBCONFIG_WRITABLE_SCHEMA, 0)
-
-
-def _value_columns(raw: apsw.Connection) -> int:
-    count: int = raw.execute("SELECT count(*) FROM pragma_table_info(?)", (TAPE,)).get
-    return count - len(FIXED)
-
-
-def table_schema_id(raw: apsw.Connection, shape: TableSchema) -> int:
-    """Return the id under which ``shape`` is kept, keeping it if it is not yet; its own id says nothing."""
-    values = _table_schema_row(shape)
-    match = " AND ".join(f"{name} IS ?" for name in SHAPE)
-    for (known,) in raw.execute(f"SELECT id FROM {SHAPES} WHERE {match}", values):
-        return int(known)
-    raw.execute(f"INSERT INTO {SHAPES} ({', '.join(SHAPE)}) VALUES ({', '.join('?' * len(SHAPE))})", values)
-    return raw.last_insert_rowid()
-
-
-def _table_schema_row(shape: TableSchema) -> tuple[Any, ...]:
-    columns, key = (msgspec.json.encode(each).decode() for each in (shape.columns, shape.key))
-    flags = (int(shape.ignored), int(shape.on_conflict))
-    return shape.table, columns, key, int(shape.auto_key), shape.rowid_name, *flags
-
-
-def table_schemas(raw: apsw.Connection) -> dict[int, TableSchema]:
-    """Return the shapes that the tape has, by their ids."""
-    rows = raw.execute(f"SELECT id, {', '.join(SHAPE)} FROM {SHAPES}")
-    return {
-        number: TableSchema(
-            number,
-            table,
-            msgspec.json.decode(columns, type=tuple[str, ...]),
-            msgspec.json.decode(key, type=tuple[int, ...]),
-            bool(auto_key),
-            rowid_name,
-            bool(ignored),
-            bool(on_conflict),
-        )
-        for number, table, columns, key, auto_key, rowid_name, ignored, on_conflict in rows
-    }
 
 
 # Ids
@@ -249,45 +186,6 @@ def _again(opened: Opened, number: int) -> Read:
     return read
 
 
-def image_rows(raw: apsw.Connection, done: int = -1) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of the tape after ``done``; a text that is not UTF-8 becomes a :class:`RawText`."""
-    while True:
-        try:
-            for row in raw.execute(f"SELECT * FROM {TAPE} WHERE id > ? ORDER BY id", (done,)):
-                done = row[0]
-                yield row
-        except UnicodeDecodeError:
-            done = raw.execute(f"SELECT min(id) FROM {TAPE} WHERE id > ?", (done,)).get
-            yield _row_by_bytes(raw, done)
-        else:
-            return
-
-
-def _row_by_bytes(raw: apsw.Connection, number: int) -> tuple[Any, ...]:
-    width = _value_columns(raw)
-    names = (*FIXED, *(f"v{at}" for at in range(width)))
-    exact = ", ".join(
-        f"CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END" for name in names
-    )
-    kinds = ", ".join(f"typeof({name})" for name in names)
-    row = next(iter(raw.execute(f"SELECT {exact}, {kinds} FROM {TAPE} WHERE id = ?", (number,))))
-    values, types = row[: len(names)], row[len(names) :]
-    return tuple(
-        decoded(value) if kind == "text" else value for value, kind in zip(values, types, strict=True)
-    )
-
-
-def decoded(data: bytes) -> str | RawText:
-    """Return the text of ``data``, as bytes where it is not UTF-8."""
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return RawText(data)
-
-
-EFFECTS_KEPT_MAX: Final = 10_000
-"""Rows about what triggers made that outlive a push; beyond it a stamp of the remote's is a conflict."""
-
 _ANYTHING_KEPT: Final = (
     f"SELECT EXISTS (SELECT 1 FROM {TRANSACTIONS}) OR EXISTS (SELECT 1 FROM {SHAPES} WHERE ignored) "
     f"OR EXISTS (SELECT 1 FROM {TAPE} WHERE op = {Op.SCHEMA:d} AND v4)"
@@ -357,29 +255,15 @@ def acknowledge(raw: apsw.Connection, change_id: int) -> None:
     """
     last = last_id(raw)
     if not raw.execute(_ANYTHING_KEPT).get:
-        _trim(raw, change_id)
+        trim(raw, change_id, ())
         _set_acknowledged(raw, change_id, last + 1)
         return
     kept = [one for one in transactions(raw) if one.last_id <= change_id]
     remaining = [left for one in kept if (left := unacknowledged(one, change_id))]
-    _trim(raw, change_id)
-    _part_effects(raw, remaining, change_id)
+    trim(raw, change_id, remaining)
+    part_effects(raw, remaining, change_id)
     _write_changes(raw, remaining)
     _set_acknowledged(raw, change_id, last + 1)
-
-
-def _trim(raw: apsw.Connection, change_id: int) -> None:
-    effects = f"SELECT id FROM {TAPE} WHERE op & {EFFECT} ORDER BY id DESC LIMIT {EFFECTS_KEPT_MAX}"
-    raw.execute(f"DELETE FROM {TAPE} WHERE id <= ? AND id NOT IN ({effects})", (change_id,))
-
-
-def _part_effects(raw: apsw.Connection, kept: Iterable[Transaction], change_id: int) -> None:
-    """Have what triggers made in transactions that are gone belong to none: one before keeps its last id."""
-    own = f"op & {EFFECT} AND id BETWEEN ? AND ?"
-    raw.execute(f"UPDATE {TAPE} SET txn = {_NO_TRANSACTION} WHERE {own}", (0, change_id))
-    for one in kept:
-        borders = (one.changes[0].id, one.last_id)
-        raw.execute(f"UPDATE {TAPE} SET txn = ? WHERE {own}", (one.number, *borders))
 
 
 def unacknowledged(transaction: Transaction, change_id: int) -> Transaction | None:
@@ -407,7 +291,8 @@ def write(
     everything = list(transactions)
     _write_changes(raw, everything)
     if derived:
-        _write_effects(raw, derived)
+        tables = read_schema(raw, ignored_names(raw)).tables.values()
+        write_effects(raw, derived, tables, last_id(raw) + 1)
     for one in everything:
         set_state(raw, one.number, one.state, one.reason)
     _set_acknowledged(raw, acknowledged_id, last_id(raw) + 1)
@@ -421,11 +306,11 @@ def _write_changes(raw: apsw.Connection, transactions: Sequence[Transaction]) ->
                 widen(raw, len(change.shape.columns))
                 numbers[id(change.shape)] = table_schema_id(raw, change.shape)
         rows = (_row_of(one, change, numbers) for change in one.changes)
-        for sql, group in groupby(starmap(_bound, rows), itemgetter(0)):
+        for sql, group in groupby(starmap(bound, rows), itemgetter(0)):
             raw.executemany(sql, (values for _, values in group))
         if all(change.id != one.last_id for change in one.changes):  # its last change id stays on the tape
-            insert = f"INSERT OR IGNORE INTO {TAPE} (id, op, txn, unix_time) VALUES (?, ?, ?, ?)"
-            raw.execute(insert, (one.last_id, int(Op.BEGIN), one.number, one.unix_time))
+            begin = f"INSERT OR IGNORE INTO {TAPE} (id, op, txn, unix_time) VALUES (?, ?, ?, ?)"
+            raw.execute(begin, (one.last_id, int(Op.BEGIN), one.number, one.unix_time))
 
 
 def _row_of(one: Transaction, change: Change, numbers: dict[int, int]) -> tuple[tuple[Any, ...], Image]:
@@ -437,28 +322,10 @@ def _row_of(one: Transaction, change: Change, numbers: dict[int, int]) -> tuple[
     return (change.id, op, numbers[id(change.shape)], one.number, one.unix_time, packed), image
 
 
-def _write_effects(raw: apsw.Connection, derived: DerivedColumns) -> None:
-    """Note what triggers made, as effects that belong to no transaction."""
-    tables = read_schema(raw, ignored_names(raw)).tables
-    for row in list(derived.names)[-EFFECTS_KEPT_MAX:]:
-        if folded(row[0]) not in tables:
-            continue
-        shape = tables[folded(row[0])]
-        if len(row) - 1 != len(shape.key):  # of an earlier table of that name
-            continue
-        keys = {shape.columns[at]: value for at, value in zip(shape.key, row[1:], strict=True)}
-        made = derived.names[row] - keys.keys()
-        widen(raw, len(shape.columns))
-        number, last = table_schema_id(raw, shape), last_id(raw)
-        for op, value in ((Op.OLD, 0), (Op.NEW, 1)):
-            image = tuple(keys.get(name, value if name in made else None) for name in shape.columns)
-            _insert(raw, (last + op, op + EFFECT, number, _NO_TRANSACTION, None, None), image)
-
-
 def put(raw: apsw.Connection, change: RowChange) -> None:
     """Write ``change`` to the tape, of the transaction that is open there; its form is on the tape."""
     op, image, packed = _as_row(change)
-    _insert(raw, (change.id, op, change.shape.id, None, None, packed), image)
+    insert(raw, (change.id, op, change.shape.id, None, None, packed), image)
 
 
 def _as_row(change: RowChange) -> tuple[int, Image, bytes | None]:
@@ -474,23 +341,3 @@ def _as_row(change: RowChange) -> tuple[int, Image, bytes | None]:
         return (Op.INSERT_AUTO if change.auto_key else Op.INSERT) + flag, image, None
     derived = packed_images([tuple(sorted(change.derived))]) if change.derived else None
     return Op.DELETE + flag, image, derived
-
-
-def _insert(raw: apsw.Connection, fixed: tuple[Any, ...], values: Image) -> None:
-    raw.execute(*_bound(fixed, values))
-
-
-def _bound(fixed: tuple[Any, ...], values: Image) -> tuple[str, tuple[Any, ...]]:
-    """Return the statement that inserts a row of the tape, and what fills it."""
-    raw_text: tuple[int, ...] = ()
-    if RawText in map(type, values):
-        raw_text = tuple([at for at, value in enumerate(values) if type(value) is RawText])
-        values = tuple(value.data if isinstance(value, RawText) else value for value in values)
-    return _insert_sql(len(values), raw_text), (*fixed, *values)
-
-
-@lru_cache
-def _insert_sql(values: int, raw_text: tuple[int, ...]) -> str:
-    names = ", ".join((*FIXED, *(f"v{at}" for at in range(values))))
-    places = (*["?"] * len(FIXED), *("CAST(? AS TEXT)" if at in raw_text else "?" for at in range(values)))
-    return f"INSERT INTO {TAPE} ({names}) VALUES ({', '.join(places)})"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.ddl import details_of
 from turso_sync_nb.changes.derived import DerivedColumns
+from turso_sync_nb.changes.images import usable_key
 from turso_sync_nb.changes.model import RowChange, SchemaChange, TableSchema, Transaction
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.packed import UpdateDetails, names_in, unpacked
@@ -27,7 +28,6 @@ from turso_sync_nb.changes.tape_format import (
     outcome_of,
 )
 from turso_sync_nb.changes.taped import Count, TapedChanges
-from turso_sync_nb.changes.to_sql import usable_key
 from turso_sync_nb.errors import ReplicaBrokenError
 
 if TYPE_CHECKING:
@@ -173,8 +173,8 @@ class Reader:
         elif packed is not None:
             self._take_replaced(_replaced(change_id, shape, unpacked(packed), by_action=by_action))
         if kind in (_NEW, _UPDATE):
-            before = _as_statement_found(shape, old, image, self.sets)
-            change = RowChange(change_id, shape, "update", before, image, by_action=by_action, sets=self.sets)
+            found = _as_statement_found(shape, old, image, self.sets)
+            change = RowChange(change_id, shape, "update", found, image, by_action=by_action, sets=self.sets)
         elif kind == _DELETE:
             by_replace = bool(flags & BY_REPLACE)
             change = RowChange(
@@ -193,13 +193,18 @@ class Reader:
         if change.outcome == "carried":
             self._take_carried(change, flags)
         else:
-            self._take_own(self._with_derived(change, derived) if derived or self.derived else change)
+            change = self._with_derived(change, derived) if derived or self.derived else change
+            self._take_own(change, old if kind in (_NEW, _UPDATE) else None)
 
     def _take_effect(self, effect: RowChange, flags: int) -> None:
-        """Note which columns of a row a trigger made: those that it changed, or all that it inserted."""
+        """Note which columns of a row a trigger made: those that are named, that it changed, or all."""
         self.old, self.has_effects = None, True
+        is_carried = flags & OUTCOMES["carried"]
+        if effect.sets and effect.old is None and not is_carried:
+            self.derived.known(effect.shape, effect.new, effect.sets)
+            return
         self.derived.made(effect.shape, effect.old, effect.new)
-        if flags & OUTCOMES["carried"]:
+        if is_carried:
             self._take_carried(effect, flags)
 
     def _take_carried(self, change: RowChange, flags: int) -> None:
@@ -213,9 +218,9 @@ class Reader:
             self._take_own(self._with_derived(gone, frozenset()))
         self.early = early
 
-    def _take_own(self, change: RowChange) -> None:
-        """Take a change of a statement's own."""
-        self.changes.append(change)
+    def _take_own(self, change: RowChange, before: Image | None = None) -> None:
+        """Take a change of a statement's own; ``before``: its row before BEFORE triggers changed that."""
+        self.changes.append(_named(change, before) if change.sets and before else change)
         if self.early:
             self.changes += self.early
             self.early.clear()
@@ -255,10 +260,24 @@ def _as_statement_found(
 
     SQLite's ``old`` is the row before them. Columns that the statement does not set are as afterwards.
     """
-    if not sets or old is None or not usable_key(shape, old):
+    if not sets or old is None:
         return old
     key = shape.key if shape.auto_key else ()  # it may have been set as the rowid
     return tuple(
         was if folded(name) in sets or at in key else to
         for at, (name, was, to) in enumerate(zip(shape.columns, old, new, strict=True))
+    )
+
+
+def _named(change: RowChange, before: Image) -> RowChange:
+    """Return an update with its row as that is found: without a key, by all that it was ``before``."""
+    shape, old, new = change.shape, change.old, change.new
+    if old is None or new is None or usable_key(shape, old):
+        return change
+    return change.changed(
+        old=before,
+        new=tuple(
+            was if folded(name) not in change.sets else to
+            for name, was, to in zip(shape.columns, before, new, strict=True)
+        ),
     )

@@ -1,15 +1,18 @@
 """Write changes as SQL: one statement and its values for a row, or for many inserted rows.
 
 A row is named by its declared key. A row without one that names it (no key declared, or a part of it
-NULL) is matched by its whole image, and of rows that are equal exactly one is meant. Values are compared
-byte for byte, whatever the column's collation; keys as their own index compares them.
+NULL) is matched by its whole image, and of rows that are equal exactly one is meant. Where none is, it is the
+last one that differs in columns ``otherwise`` alone: triggers made them, and make another value each time.
+Values are compared byte for byte, whatever the column's collation; keys as their own index compares them.
 """
 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from turso_sync_nb.changes.images import differing, key_of, usable_key
 from turso_sync_nb.changes.model import RawText
 from turso_sync_nb.changes.names import folded, quoted
 
@@ -56,7 +59,7 @@ def plainly(change: RowChange) -> Sql | None:
     return update(change.shape, change.old, change.new, guarded=False)
 
 
-def attempt(change: RowChange) -> Sql:
+def attempt(change: RowChange, otherwise: Collection[str] = ()) -> Sql:
     """Return the statement that tries ``change`` again, for the triggers that it fires.
 
     It is to have the outcome that ``change`` had: one row that stays as it is, or none.
@@ -69,10 +72,10 @@ def attempt(change: RowChange) -> Sql:
         sql, arguments = insert(shape, [change.new], conflict=conflict)
         return sql if conflict else f"{sql} ON CONFLICT DO NOTHING", arguments
     if change.new is None:
-        return delete(shape, change.old, guarded=False)
+        return guarded_delete(shape, change.old, (), otherwise)
     of_itself = {folded(shape.columns[0])}  # where the rowid alone was set
-    tried = guarded_update(shape, change.old, change.new, (), conflict=conflict, sets=change.sets)
-    tried = tried or guarded_update(shape, change.old, change.new, (), conflict=conflict, sets=of_itself)
+    given = partial(guarded_update, shape, change.old, change.new, (), conflict=conflict, otherwise=otherwise)
+    tried = given(sets=change.sets) or given(sets=of_itself)
     if tried is None:
         raise AssertionError("a table without columns")
     return tried
@@ -208,6 +211,7 @@ def guarded_update(
     *,
     conflict: Conflict = "",
     sets: Collection[str] = (),
+    otherwise: Collection[str] = (),
 ) -> Sql | None:
     """Return what :func:`update` does; the columns ``guards`` must still be as in ``old``.
 
@@ -225,7 +229,7 @@ def guarded_update(
     )
     if not settings:
         return None
-    where = _where(shape, old, guards, arguments)
+    where = _where(shape, old, guards, arguments, otherwise)
     verb = f"UPDATE{_conflict_clause(shape, conflict)}"
     return f"{verb} {_target(shape)} SET {settings} WHERE {where}", tuple(arguments)
 
@@ -264,10 +268,12 @@ def is_carried_by_key(change: RowChange) -> bool:
     return usable_key(shape, new) and not is_key_set and (change.old is not None or not shape.auto_key)
 
 
-def check_there(shape: TableSchema, image: Image, guards: Collection[str]) -> Sql:
+def check_there(
+    shape: TableSchema, image: Image, guards: Collection[str], otherwise: Collection[str] = ()
+) -> Sql:
     """Return the query that fails unless there is the row ``image`` with ``guards`` as in it."""
     arguments: list[Bindable] = []
-    where = _where(shape, image, guards, arguments)
+    where = _where(shape, image, guards, arguments, otherwise)
     found = f"EXISTS (SELECT 1 FROM {quoted(shape.table)} WHERE {where})"
     return f"SELECT {one_or_fail(found)}", tuple(arguments)
 
@@ -278,14 +284,20 @@ def check_in_the_way(
     old: Image | None,
     uniques: Iterable[Sequence[tuple[str, str]]],
     count: int,
+    *,
+    otherwise: Collection[str] = (),
 ) -> Sql:
     """Return the query that fails unless ``count`` rows have a key of ``new``, ``old`` itself not counted."""
-    counted, arguments = count_in_the_way(shape, new, old, uniques)
+    counted, arguments = count_in_the_way(shape, new, old, uniques, otherwise)
     return f"SELECT {one_or_fail(f'({counted}) = {count}')}", arguments
 
 
 def count_in_the_way(
-    shape: TableSchema, new: Image, old: Image | None, uniques: Iterable[Sequence[tuple[str, str]]]
+    shape: TableSchema,
+    new: Image,
+    old: Image | None,
+    uniques: Iterable[Sequence[tuple[str, str]]],
+    otherwise: Collection[str] = (),
 ) -> Sql:
     """Return the query for how many rows have a key of ``new``, ``old`` itself not counted."""
     arguments: list[Bindable] = []
@@ -299,7 +311,8 @@ def count_in_the_way(
     ]
     where = f"({' OR '.join(taken) or '0'})"
     if old is not None:
-        where += f" AND NOT ifnull({_where(shape, old, (), arguments)}, 0)"  # NULL in the key of another row
+        itself = _where(shape, old, (), arguments, otherwise)
+        where += f" AND NOT ifnull({itself}, 0)"  # NULL in the key of another row
     return f"SELECT count(*) FROM {quoted(shape.table)} WHERE {where}", tuple(arguments)
 
 
@@ -319,10 +332,12 @@ def delete(shape: TableSchema, old: Image, *, guarded: bool) -> Sql:
     return guarded_delete(shape, old, shape.columns if guarded else ())
 
 
-def guarded_delete(shape: TableSchema, old: Image, guards: Collection[str]) -> Sql:
+def guarded_delete(
+    shape: TableSchema, old: Image, guards: Collection[str], otherwise: Collection[str] = ()
+) -> Sql:
     """Return the statement that deletes the row ``old``; the columns ``guards`` must be as in it."""
     arguments: list[Bindable] = []
-    where = _where(shape, old, guards, arguments)
+    where = _where(shape, old, guards, arguments, otherwise)
     return f"DELETE FROM {_target(shape)} WHERE {where}", tuple(arguments)
 
 
@@ -338,6 +353,16 @@ def select(shape: TableSchema, image: Image) -> Sql:
         where = _equal(shape, image, arguments)
     columns = ", ".join(_column(shape, name) for name in shape.columns)
     return f"SELECT {columns} FROM {quoted(shape.table)} WHERE {where}", tuple(arguments)
+
+
+def select_like(shape: TableSchema, image: Image, but_for: Collection[str]) -> Sql:
+    """Return the query for the rows that equal ``image`` but for some columns, the last one first."""
+    arguments: list[Bindable] = []
+    where = _equal(shape, image, arguments, but_for)
+    columns = ", ".join(_column(shape, name) for name in shape.columns)
+    rowid = f"{quoted(shape.table)}.{shape.rowid_name}"
+    query = f"SELECT {columns} FROM {quoted(shape.table)} WHERE {where} ORDER BY {rowid} DESC"
+    return query, tuple(arguments)
 
 
 def exists(shape: TableSchema, image: Image) -> Sql:
@@ -371,47 +396,28 @@ def conjunction(terms: Sequence[str]) -> str:
     return f"({conjunction(terms[:half])}) AND ({conjunction(terms[half:])})"
 
 
-def usable_key(shape: TableSchema, image: Image) -> bool:
-    """Return whether the declared key names the row ``image``: SQLite lets parts of most keys be NULL."""
-    return bool(shape.key) and None not in [image[at] for at in shape.key]
+def _where(
+    shape: TableSchema,
+    image: Image,
+    guards: Collection[str],
+    arguments: list[Bindable],
+    otherwise: Collection[str] = (),
+) -> str:
+    """Return the condition that is true for the one row ``image`` while ``guards`` are as in it.
 
-
-def key_of(shape: TableSchema, image: Image) -> Image:
-    """Return the values of the declared key, in its order."""
-    return tuple([image[at] for at in shape.key])
-
-
-def differing(shape: TableSchema, old: Image, new: Image) -> frozenset[str]:
-    """Return the columns in which two images of one row differ."""
-    return frozenset([shape.columns[at] for at in differing_places(old, new)])
-
-
-def differing_places(old: Image, new: Image) -> list[int]:
-    """Return the places of the columns in which two images of one row differ."""
-    return [
-        at
-        for at, (was, to) in enumerate(zip(old, new, strict=True))
-        if was is not to
-        and (was != to or type(was) is not type(to) or (was == 0 and not same_value(was, to)))
-    ]
-
-
-def same_value(one: SqlValue, other: SqlValue) -> bool:
-    """Return whether two values are stored alike; 1 and 1.0 are not, nor are 0.0 and -0.0."""
-    if type(one) is not type(other) or one != other:
-        return False
-    return not isinstance(one, float) or math.copysign(1, one) == math.copysign(1, float(other))  # type: ignore[arg-type] # the same type
-
-
-def _where(shape: TableSchema, image: Image, guards: Collection[str], arguments: list[Bindable]) -> str:
-    """Return the condition that is true for the one row ``image`` while ``guards`` are as in it."""
+    Where no key names it and no row is like it, it is the last one that is but for the columns ``otherwise``.
+    """
     table = quoted(shape.table)
     if not usable_key(shape, image):
         equal = _equal(shape, image, arguments)
         if shape.rowid_name is None:
             return equal
         rowid = f"{table}.{shape.rowid_name}"
-        return f"{rowid} = (SELECT {rowid} FROM {table} WHERE {equal} LIMIT 1)"
+        found = f"SELECT {rowid} FROM {table} WHERE {equal} LIMIT 1"
+        if otherwise:
+            like_it = _equal(shape, image, arguments, otherwise)
+            found = f"SELECT ifnull(({found}), (SELECT max({rowid}) FROM {table} WHERE {like_it}))"
+        return f"{rowid} = ({found})"
     terms = [f"{_column(shape, shape.columns[at])} = {placed(image[at], arguments)}" for at in shape.key]
     terms += [
         _is(_column(shape, name), value, arguments)
@@ -421,10 +427,12 @@ def _where(shape: TableSchema, image: Image, guards: Collection[str], arguments:
     return conjunction(terms)
 
 
-def _equal(shape: TableSchema, image: Image, arguments: list[Bindable]) -> str:
+def _equal(shape: TableSchema, image: Image, arguments: list[Bindable], but_for: Collection[str] = ()) -> str:
     """Return the condition that is true for rows that equal ``image``, their types too."""
-    terms = []
+    terms = ["1"] if len(but_for) >= len(shape.columns) else []
     for name, value in zip(shape.columns, image, strict=True):
+        if name in but_for:
+            continue
         column = _column(shape, name)
         terms.append(_is(column, value, arguments))
         if kind := _ambiguous_type(value):

@@ -6,7 +6,7 @@ from typing import Any
 
 import apsw
 
-from turso_sync_nb.changes.to_sql import same_value
+from turso_sync_nb.changes.images import same_value
 
 
 def is_same(old: tuple[Any, ...], update: apsw.PreUpdate) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from turso_sync_nb.changes.images import differing
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.net import row_key
-from turso_sync_nb.changes.to_sql import differing
 from turso_sync_nb.connection.frames import frame_of_rows, frame_with_dicts, utc
 
 if TYPE_CHECKING:

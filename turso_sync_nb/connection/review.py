@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from turso_sync_nb.changes.conflicts import policy_for
+from turso_sync_nb.changes.images import differing, key_of, same_value
 from turso_sync_nb.changes.model import RowChange, SchemaChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.net import is_change, row_key
-from turso_sync_nb.changes.to_sql import differing, key_of, same_value
 from turso_sync_nb.connection.frames import frame_with_dicts
 from turso_sync_nb.engine.user_policy import name_of
 from turso_sync_nb.errors import ConflictError, UsageError

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from turso_sync_nb.changes import to_sql
+from turso_sync_nb.changes import images, to_sql
 from turso_sync_nb.changes.definitions import object_type
+from turso_sync_nb.changes.images import same_value
 from turso_sync_nb.changes.model import RowChange, SchemaChange, TableSchema
 from turso_sync_nb.changes.names import folded, quoted
-from turso_sync_nb.changes.to_sql import same_value
 from turso_sync_nb.connection.upserting import ROWID_NAMES
 from turso_sync_nb.errors import ConflictError, UsageError
 from turso_sync_nb.words import values_of
@@ -44,7 +44,7 @@ def opposite(transaction: Transaction) -> list[RowChange]:
         if change.outcome != "changed":
             continue
         image = change.new if change.old is None else change.old
-        if image is None or not to_sql.usable_key(change.shape, image):
+        if image is None or not images.usable_key(change.shape, image):
             raise UsageError(
                 f"undo transaction {transaction.number}: a row of {change.shape.table} has no key",
                 hint="write the opposite yourself",
@@ -103,8 +103,8 @@ def _undone(db: SqlConnection, change: RowChange) -> bool:
             to_sql.insert(shape, [new]) if new is not None else to_sql.delete(shape, old or (), guarded=False)
         )
     else:
-        moved = to_sql.differing(shape, old, new)
-        if there is None or to_sql.differing(shape, there, old) & moved:
+        moved = images.differing(shape, old, new)
+        if there is None or images.differing(shape, there, old) & moved:
             return False
         values = zip(shape.columns, there, new, strict=True)
         wanted = tuple(then if name in moved else now for name, now, then in values)

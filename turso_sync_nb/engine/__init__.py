@@ -12,6 +12,7 @@
 | ``remote_update.py``, ``pull.py``, ``replay.py`` | the remote's newer pages; local changes again on top |
 | ``insert_runs.py``, ``trigger_effects.py`` | of a replay: rows inserted together; what triggers make |
 | ``depending.py``, ``row_identity.py`` | which transactions go on from what another one did; rows by name |
+| ``rows_there.py`` | the rows of changes in a replay |
 | ``unmade.py`` | rows whose maker is not applied: what goes on from them waits |
 | ``reconciling.py`` | what of the local changes a pulled state has already |
 | ``stepwise.py`` | an update kept aside, put in force later without a request |

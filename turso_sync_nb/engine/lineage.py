@@ -16,10 +16,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from turso_sync_nb.changes.images import usable_key
 from turso_sync_nb.changes.model import RowChange, is_ignored
 from turso_sync_nb.changes.names import BOOKKEEPING, has_table
 from turso_sync_nb.changes.tape import BLOCK_IDS
-from turso_sync_nb.changes.to_sql import one_or_fail, usable_key
+from turso_sync_nb.changes.to_sql import one_or_fail
 from turso_sync_nb.engine.chain import ask
 from turso_sync_nb.errors import ProtocolError
 from turso_sync_nb.protocol.pipeline import Execute, ExecuteResponse, Stmt

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from turso_sync_nb.changes.chance import columns_by_chance, columns_of_moments, tables_with_keys_of_sqlite
+from turso_sync_nb.changes.chance import columns_otherwise, tables_with_keys_of_sqlite
+from turso_sync_nb.changes.images import same_value
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.changes.read_row import read_row
-from turso_sync_nb.changes.to_sql import one_or_fail, same_value
+from turso_sync_nb.changes.to_sql import one_or_fail
 from turso_sync_nb.engine.push_batch import PushStatement
 from turso_sync_nb.engine.row_identity import there
 from turso_sync_nb.engine.schema_guards import BaseIsOldError, base_image
@@ -56,11 +57,7 @@ class MadeKeys:
         version: int = self._raw.execute("PRAGMA main.schema_version").get
         if version != self._version:
             self._version, self._assigned = version, tables_with_keys_of_sqlite(self._raw)
-            chance, moments = columns_by_chance(self._raw), columns_of_moments(self._raw, ())
-            self._otherwise = {
-                table: chance.get(table, frozenset()) | moments.get(table, frozenset())
-                for table in {*chance, *moments}
-            }
+            self._otherwise = columns_otherwise(self._raw)
 
     def found(self, change: RowChange) -> RowChange:
         """Return ``change`` with the key that its row has here; rows that triggers did not make have theirs.

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 
 from turso_sync_nb.changes import conflicts as conflict_list
-from turso_sync_nb.changes import tape, to_sql
+from turso_sync_nb.changes import images, tape
 from turso_sync_nb.changes.model import RowChange, SchemaChange, is_ignored, is_shown
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.read_row import read_row
 from turso_sync_nb.changes.tape_reader import Reader
+from turso_sync_nb.changes.tape_rows import image_rows, table_schemas
 from turso_sync_nb.engine import lineage
 from turso_sync_nb.engine.bookkeeping import CopiedError
 from turso_sync_nb.engine.databases import BUSY_TIMEOUT_MS
@@ -64,7 +65,7 @@ def _seen(raw: apsw.Connection, objects: dict[str, str], change: Change) -> Chan
     if change.outcome != "changed":
         return None
     image = change.new if change.old is None else change.old
-    if image is None or not to_sql.usable_key(change.shape, image):
+    if image is None or not images.usable_key(change.shape, image):
         return change
     try:
         there = read_row(raw, change.shape, image)
@@ -78,9 +79,9 @@ def _seen(raw: apsw.Connection, objects: dict[str, str], change: Change) -> Chan
 def _seen_update(change: RowChange, there: Any, new: Image) -> RowChange | None:
     """Return an insert or update as one of the row that is ``there``, in the columns that somebody set."""
     names = change.shape.columns
-    moved = names if change.old is None else to_sql.differing(change.shape, change.old, new)
+    moved = names if change.old is None else images.differing(change.shape, change.old, new)
     old = tuple(was if name in moved else now for name, was, now in zip(names, there, new, strict=True))
-    return change.changed(op="update", old=old) if to_sql.differing(change.shape, old, new) else None
+    return change.changed(op="update", old=old) if images.differing(change.shape, old, new) else None
 
 
 def pending(replica: Replica) -> int:
@@ -316,8 +317,8 @@ def _write(
 
 def _made_by_triggers(raw: apsw.Connection) -> DerivedColumns:
     """Return the columns that triggers made, as the rows of the whole tape leave them."""
-    reader = Reader(tape.table_schemas(raw))
-    deque(reader.transactions(tape.image_rows(raw)), maxlen=0)
+    reader = Reader(table_schemas(raw))
+    deque(reader.transactions(image_rows(raw)), maxlen=0)
     return reader.derived
 
 

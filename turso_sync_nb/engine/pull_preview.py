@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from turso_sync_nb.changes import to_sql
+from turso_sync_nb.changes import images
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.net import row_key
 from turso_sync_nb.changes.read_row import read_row
@@ -102,7 +102,7 @@ def _rows(raw: apsw.Connection, changes: Iterable[RowChange]) -> dict[Any, Image
     found: dict[Any, Image | None] = {}
     for change in changes:
         for image in (change.old, change.new):
-            if image is None or not to_sql.usable_key(change.shape, image):
+            if image is None or not images.usable_key(change.shape, image):
                 continue
             key = row_key(change.shape, image)
             if key not in found:
@@ -118,5 +118,5 @@ def _as_they_come(changes: Iterable[Change]) -> dict[Any, Image | None]:
         row_key(change.shape, image): change.new
         for change in changes if isinstance(change, RowChange)
         for image in [change.old if change.new is None else change.new]
-        if image is not None and to_sql.usable_key(change.shape, image)
+        if image is not None and images.usable_key(change.shape, image)
     }  # fmt: skip

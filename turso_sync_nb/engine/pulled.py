@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pyroaring import BitMap
 
+from turso_sync_nb.changes.images import differing
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.net import row_key
-from turso_sync_nb.changes.to_sql import differing
 from turso_sync_nb.engine.fetch import FIRST_PAGE, PagesAt
 from turso_sync_nb.engine.state_diff import compared
 from turso_sync_nb.errors import SyncError, UsageError

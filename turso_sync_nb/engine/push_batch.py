@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.changes import to_sql
+from turso_sync_nb.changes import images, to_sql
 from turso_sync_nb.changes.describe import describe
 from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, is_ignored
 from turso_sync_nb.changes.names import folded
@@ -21,7 +21,7 @@ from turso_sync_nb.protocol.pipeline import Stmt
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 
-    from turso_sync_nb.changes.model import Change, Conflict, Image, Transaction
+    from turso_sync_nb.changes.model import Change, Image, Transaction
     from turso_sync_nb.engine.bookkeeping import Position
     from turso_sync_nb.engine.remote import Remote
     from turso_sync_nb.engine.replacing import Surroundings
@@ -154,7 +154,7 @@ def _own_statements(
         return (PushStatement(transaction, (change,), Stmt(change.sql, want_rows=False)),)
     _refuse_raw_text(transaction, change)
     if change.outcome != "changed":
-        return (_tried(transaction, change.changed(conflict=around.conflict_of(change))),)
+        return (_tried(transaction, change.changed(conflict=around.conflict_of(change)), around),)
     verdict = transform(change) if transform and not change.by_action else None
     if isinstance(verdict, Rewrite):
         return (
@@ -170,9 +170,9 @@ def _carried(transaction: Transaction, change: RowChange, rows: int | None) -> P
     return PushStatement(transaction, (change,), stmt, rows)
 
 
-def _tried(transaction: Transaction, change: RowChange) -> PushStatement:
+def _tried(transaction: Transaction, change: RowChange, around: Surroundings) -> PushStatement:
     """Return the statement that fires the triggers of a row that it does not change."""
-    sql, arguments = to_sql.attempt(change)
+    sql, arguments = to_sql.attempt(change, around.otherwise_of(change))
     stmt = Stmt(sql, arguments, want_rows=False)
     return PushStatement(transaction, (change,), stmt, rows=int(change.outcome == "same"))
 
@@ -240,7 +240,7 @@ class StatementMerger:
 
     def _sets_the_same(self, old: Image, new: Image) -> bool:
         """Return whether an update changes the columns that the first one changes."""
-        return self._places == to_sql.differing_places(old, new)
+        return self._places == images.differing_places(old, new)
 
     def add(self, change: RowChange) -> None:
         """Take ``change``, which goes with the others."""
@@ -281,7 +281,7 @@ class StatementMerger:
             conflict = self._around.conflict_of(first)
             sql = to_sql.insert(shape, [_image(one.new) for one in changes], conflict=conflict)
         elif len(changes) == 1:
-            sql = _alone(first, self._around.conflict_of(first))
+            sql = _alone(first, self._around)
             count = None if first.by_action else count
         elif first.op == "delete":
             sql = to_sql.delete_rows(shape, [_image(one.old) for one in changes])
@@ -324,17 +324,21 @@ def _changed_places(change: RowChange) -> list[int]:
     """Return the places of the columns that an update changes; none for anything else."""
     if change.old is None or change.new is None:
         return []
-    return to_sql.differing_places(change.old, change.new)
+    return images.differing_places(change.old, change.new)
 
 
-def _alone(change: RowChange, conflict: Conflict) -> to_sql.Sql | None:
+def _alone(change: RowChange, around: Surroundings) -> to_sql.Sql | None:
     """Return the statement for one update or delete; ``None`` when the update changes nothing."""
     shape, old = change.shape, _image(change.old)
-    names = to_sql.differing(shape, old, change.new) if change.new else frozenset(shape.columns)
+    names = images.differing(shape, old, change.new) if change.new else frozenset(shape.columns)
     guards = frozenset() if change.by_action else names - change.derived
+    otherwise = around.otherwise_of(change)
     if change.new is None:
-        return to_sql.guarded_delete(shape, old, guards)
-    return to_sql.guarded_update(shape, old, change.new, guards, conflict=conflict, sets=change.sets)
+        return to_sql.guarded_delete(shape, old, guards, otherwise)
+    conflict = around.conflict_of(change)
+    return to_sql.guarded_update(
+        shape, old, change.new, guards, conflict=conflict, sets=change.sets, otherwise=otherwise
+    )
 
 
 def _image(image: Image | None) -> Image:

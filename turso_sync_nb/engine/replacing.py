@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import apsw
 
-from turso_sync_nb.changes import to_sql
+from turso_sync_nb.changes import images, to_sql
+from turso_sync_nb.changes.chance import columns_otherwise
 from turso_sync_nb.changes.definitions import has_upsert, reaching, writes_rows
 from turso_sync_nb.changes.model import Definition, RowChange
 from turso_sync_nb.changes.names import folded
@@ -34,13 +35,22 @@ class Surroundings:
     that write rows: those do with rows in their way what the statement does. ``upserting`` ones have an
     upsert in a trigger, whose DO UPDATE ``tursodb`` ignores under OR IGNORE. Triggers that those triggers
     fire count too. ``uniques`` are those of tables on which rows are replaced; a table with an index on an
-    expression is not among them.
+    expression is not among them. ``otherwise`` are columns, by table, that come out otherwise each time that
+    triggers fill them.
     """
 
     triggered: frozenset[str] = frozenset()
     writing: frozenset[str] = frozenset()
     upserting: frozenset[str] = frozenset()
     uniques: Mapping[str, Uniques] = field(default_factory=dict)
+    otherwise: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def otherwise_of(self, change: RowChange) -> frozenset[str]:
+        """Return the columns of the row of ``change``, which no key names, that do not name it either."""
+        if not change.derived or change.old is None or images.usable_key(change.shape, change.old):
+            return frozenset()
+        known = self.otherwise.get(folded(change.shape.table), frozenset())
+        return frozenset(name for name in change.derived if folded(name) in known)
 
     def conflict_of(self, change: RowChange) -> Conflict:
         """Return the conflict algorithm with which ``change`` is sent: where nobody can tell, none."""
@@ -86,7 +96,7 @@ def surroundings(
     definitions of ``raw`` are followed back over the schema changes of ``applied``: what waits and stands.
     """
     numbers = {one.number for one in batch}
-    state = _State(raw, None)
+    state = _State(raw, None, _otherwise(raw, applied))
     found: dict[int, list[Part]] = {}
     for transaction in reversed(applied):
         for changes, last in reversed(list(_parts(transaction.changes))):
@@ -95,6 +105,12 @@ def surroundings(
             if transaction.number in numbers:
                 found.setdefault(transaction.number, []).insert(0, (changes, state.surroundings(changes)))
     return found
+
+
+def _otherwise(raw: apsw.Connection, applied: Iterable[Transaction]) -> Mapping[str, frozenset[str]]:
+    """Return the columns that triggers fill otherwise each time, those of triggers dropped meanwhile too."""
+    was = [one for each in applied for _, change in schema_changes(each.changes) for one in change.was]
+    return columns_otherwise(raw, [one.sql for one in was if one.type == "trigger"])
 
 
 def _parts(changes: Sequence[Change]) -> Iterator[tuple[Sequence[Change], SchemaChange | None]]:
@@ -110,9 +126,15 @@ def _parts(changes: Sequence[Change]) -> Iterator[tuple[Sequence[Change], Schema
 class _State:
     """The schema at one moment: ``definitions``, or as it is now in ``raw``."""
 
-    def __init__(self, raw: apsw.Connection, definitions: dict[tuple[bool, str], Definition] | None) -> None:
+    def __init__(
+        self,
+        raw: apsw.Connection,
+        definitions: dict[tuple[bool, str], Definition] | None,
+        otherwise: Mapping[str, frozenset[str]],
+    ) -> None:
         self._raw = raw
         self._definitions = definitions
+        self._otherwise = otherwise
         self._known: dict[str, Uniques | None] = {}
         rows: list[Any] = [one[1:] for one in self._all() if one.type == "trigger"]
         triggers = [(table, sql) for _, table, sql in rows]
@@ -127,11 +149,11 @@ class _State:
         if change.kind == "pragma":
             return self
         if not change.was and not change.now:  # on a tape of an earlier version: who knows
-            return _State(self._raw, {})
+            return _State(self._raw, {}, self._otherwise)
         definitions = {_key(one): one for one in self._all()}
         for one in change.now:
             definitions.pop(_key(one), None)
-        return _State(self._raw, definitions | {_key(one): one for one in change.was})
+        return _State(self._raw, definitions | {_key(one): one for one in change.was}, self._otherwise)
 
     def surroundings(self, changes: Iterable[Change]) -> Surroundings:
         """Return what ``changes`` meet."""
@@ -145,7 +167,7 @@ class _State:
             if name not in self._known:
                 self._known[name] = self._uniques(table)
         known = {name: uniques for name in replaced if (uniques := self._known[name]) is not None}
-        return Surroundings(*self._triggers, known)
+        return Surroundings(*self._triggers, known, self._otherwise)
 
     def _all(self) -> Iterable[Definition]:
         if self._definitions is not None:
@@ -199,10 +221,13 @@ def checks(victims: list[RowChange], change: RowChange, around: Surroundings) ->
     """
     for victim in victims:
         guards = [name for name in change.shape.columns if name not in victim.derived]
-        yield to_sql.check_there(change.shape, victim.old or (), guards)
+        yield to_sql.check_there(change.shape, victim.old or (), guards, around.otherwise_of(victim))
     uniques = around.uniques[folded(change.shape.table)]
     count = max(len(victims) + change.moved_away, 0)  # victims that triggers moved there may be gone
-    yield to_sql.check_in_the_way(change.shape, change.new or (), change.old, uniques, count)
+    otherwise = around.otherwise_of(change)
+    yield to_sql.check_in_the_way(
+        change.shape, change.new or (), change.old, uniques, count, otherwise=otherwise
+    )
 
 
 def replace_statement(change: RowChange, around: Surroundings) -> to_sql.Sql | None:
@@ -212,7 +237,14 @@ def replace_statement(change: RowChange, around: Surroundings) -> to_sql.Sql | N
         conflict, change = around.conflict_of(change), to_sql.not_aborting(change)
     if change.old is None:
         return to_sql.insert(change.shape, [change.new or ()], conflict=conflict)
-    guards = to_sql.differing(change.shape, change.old, change.new or ()) - change.derived
+    guards = images.differing(change.shape, change.old, change.new or ()) - change.derived
+    otherwise = around.otherwise_of(change)
     return to_sql.guarded_update(
-        change.shape, change.old, change.new or (), guards, conflict=conflict, sets=change.sets
+        change.shape,
+        change.old,
+        change.new or (),
+        guards,
+        conflict=conflict,
+        sets=change.sets,
+        otherwise=otherwise,
     )

@@ -9,7 +9,6 @@ import apsw
 from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.merging import as_derived_there, merged_image, overlap, same_image
 from turso_sync_nb.changes.model import RowChange
-from turso_sync_nb.changes.read_row import read_row
 from turso_sync_nb.changes.schema import uniques_of
 from turso_sync_nb.engine.row_identity import there
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.changes.model import Change
     from turso_sync_nb.changes.renumbering import Renumbering
+    from turso_sync_nb.engine.rows_there import RowsThere
     from turso_sync_nb.engine.schema_replay import SchemaReplay
     from turso_sync_nb.engine.trigger_effects import TriggerEffects
     from turso_sync_nb.engine.unmade import UnmadeRows
@@ -37,6 +37,7 @@ class ReplayState(Protocol):
     renumbering: Renumbering
     effects: TriggerEffects
     unmade: UnmadeRows
+    rows: RowsThere
     is_done: bool
 
 
@@ -52,7 +53,7 @@ def replaced(run: ReplayState, victims: list[RowChange], change: Change) -> list
     run.schema.need_table(change)
     *gone, made = map(run.renumbering.applied_to, together)
     try:
-        found = _statement_now(run.raw, gone, made)
+        found = _statement_now(run, gone, made)
         if found is None:
             return []
         done, (sql, arguments) = found
@@ -85,24 +86,24 @@ def _may_replace(change: Change, raw: apsw.Connection) -> TypeGuard[RowChange]:
 
 
 def _statement_now(
-    raw: apsw.Connection, victims: Sequence[RowChange], change: RowChange
+    run: ReplayState, victims: Sequence[RowChange], change: RowChange
 ) -> tuple[list[RowChange], to_sql.Sql] | None:
     """Return ``victims`` and ``change`` with the rows that are there, and the statement that does them.
 
     ``None`` where a victim is not as it was, another row is in the way too, or the row itself was changed.
     """
     shape, new, row = change.shape, change.new or (), None
-    uniques = uniques_of(raw, shape.table)
+    uniques = uniques_of(run.raw, shape.table)
     if uniques is None:
         return None
     found = []
     for victim in victims:
-        row_now = read_row(raw, shape, victim.old or ())
+        row_now = run.rows.of(victim)
         if row_now is None or not same_image(row_now, as_derived_there(victim, row_now)[0]):
             return None
         found.append(victim.changed(old=row_now))
     if change.old is not None:
-        row = read_row(raw, shape, change.old)
+        row = run.rows.of(change)
         if row is None:
             return None
         old, new = as_derived_there(change, row)
@@ -110,7 +111,7 @@ def _statement_now(
             return None
         new = merged_image(old, new, row)
     query, arguments = to_sql.count_in_the_way(shape, new, row, uniques)
-    count: Any = raw.execute(query, arguments).get
+    count: Any = run.raw.execute(query, arguments).get
     if count != max(len(victims) + change.moved_away, 0):
         return None
     done = change.changed(old=row, new=new)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
-from turso_sync_nb.changes import script, to_sql
+from turso_sync_nb.changes import images, script, to_sql
 from turso_sync_nb.changes.conflicts import Conflict, policy_for
 from turso_sync_nb.changes.derived import DerivedColumns
 from turso_sync_nb.changes.merging import as_derived_there, merged_image, overlap, same_image, yielding
@@ -28,7 +28,8 @@ from turso_sync_nb.engine.asking import at_once
 from turso_sync_nb.engine.insert_runs import runs_of_inserts
 from turso_sync_nb.engine.made_keys import MadeKeys
 from turso_sync_nb.engine.replacing_again import replaced
-from turso_sync_nb.engine.row_identity import there
+from turso_sync_nb.engine.row_identity import as_row, key_text, there
+from turso_sync_nb.engine.rows_there import RowsThere
 from turso_sync_nb.engine.schema_replay import SchemaConflictError, SchemaReplay
 from turso_sync_nb.engine.trigger_effects import TriggerEffects
 from turso_sync_nb.engine.unmade import UnfitError, UnmadeRows
@@ -39,7 +40,7 @@ from turso_sync_nb.options import SKIP, Rewrite
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from turso_sync_nb.changes.conflicts import Kind, Policies, Row
+    from turso_sync_nb.changes.conflicts import Kind, Policies
     from turso_sync_nb.changes.model import Change, Image, Operation, TableSchema, Transaction
     from turso_sync_nb.engine.asking import Asking
     from turso_sync_nb.options import Transform
@@ -114,6 +115,7 @@ class _Replay:
         self.result.derived = schema.derived = self.effects.derived
         self.unmade = UnmadeRows(raw, self.renumbering)
         self.made_keys = MadeKeys(raw, self.effects.derived, self.renumbering)
+        self.rows = RowsThere(raw, self.effects.derived)
         self.now: Transaction
         """The transaction being replayed."""
         self.is_done = False
@@ -292,7 +294,7 @@ class _Replay:
                     return change.changed(outcome="nothing")
             except apsw.ConstraintError:
                 self.effects.unheard()
-                taken_by = self._row(change.shape, new) if to_sql.usable_key(change.shape, new) else None
+                taken_by = self._row(change.shape, new) if images.usable_key(change.shape, new) else None
                 if taken_by is None:
                     raise
             else:
@@ -302,7 +304,7 @@ class _Replay:
             return None  # the other side has this very row
         if auto:
             moved = self.renumbering.renumbered(change)
-            self._conflict(change, "key taken", taken_by, f"new key {_key(change.shape, moved)}")
+            self._conflict(change, "key taken", taken_by, f"new key {key_text(change.shape, moved)}")
             self._run(to_sql.insert(change.shape, [there(moved.new)]))
             return moved
         wanted = self._settled(change, "key taken", taken_by, new)
@@ -310,7 +312,7 @@ class _Replay:
 
     def _update(self, change: RowChange) -> RowChange | None:
         old, new = there(change.old), there(change.new)
-        row = self._row(change.shape, old)
+        row = self.rows.of(change)
         if not change.by_action:
             self.unmade.need_made(change, old, row)
         if row is not None and change.derived:
@@ -329,11 +331,11 @@ class _Replay:
 
     def _delete(self, change: RowChange) -> RowChange | None:
         old = there(change.old)
-        row = self._row(change.shape, old)
+        row = self.rows.of(change)
         if row is None or not change.by_action:
             self.unmade.need_made(change, old, row)
         if row is None:
-            if change.by_action or change.by_replace or to_sql.usable_key(change.shape, old):
+            if change.by_action or change.by_replace or images.usable_key(change.shape, old):
                 return None  # both sides removed it
             return self._set(change, None, self._settled(change, "row gone", None, None))  # or changed it
         if change.derived:
@@ -366,7 +368,7 @@ class _Replay:
     def _attempt(self, change: RowChange) -> RowChange | None:
         """Try again what changed nothing here, for the triggers that it fires; it may do so now."""
         shape, old, new = change.shape, change.old, change.new
-        row = None if old is None else self._row(shape, old)
+        row = None if old is None else self.rows.of(change)
         if old is not None and row is None:
             return None
         if old is not None and row is not None and new is not None:
@@ -444,12 +446,12 @@ class _Replay:
         policy = policy_for(self.policies, shape.table)
         if policy == "reject":
             raise ConflictError(
-                f"{change.op} row {_key(shape, change)} of {shape.table}: {kind} on the remote "
+                f"{change.op} row {key_text(shape, change)} of {shape.table}: {kind} on the remote "
                 f"(transaction {self.now.number})",
                 hint="nothing was pulled; skip() the transaction, or set another conflict_policy",
             )
         if callable(policy):
-            rows = [_as_row(shape, image) for image in (change.old, local, remote)]
+            rows = [as_row(shape, image) for image in (change.old, local, remote)]
             ask = partial(user_policy.settled_by, policy, shape, *rows)
             made = change.derived | self.effects.derived.of(shape, remote)  # another moment each time
             seen = [row and {name: row[name] for name in row if name not in made} for row in rows]
@@ -473,9 +475,9 @@ class _Replay:
                 key={shape.columns[at]: image[at] for at in shape.key},
                 operation=change.op,
                 kind=kind,
-                base=_as_row(shape, change.old),
-                local=_as_row(shape, change.new),
-                remote=_as_row(shape, remote),
+                base=as_row(shape, change.old),
+                local=as_row(shape, change.new),
+                remote=as_row(shape, remote),
                 settled_by=settled_by,
             )
         )
@@ -489,12 +491,3 @@ class _Replay:
     def _run(self, sql: to_sql.Sql | None) -> None:
         if sql is not None:
             self.raw.execute(sql[0], sql[1])
-
-
-def _key(shape: TableSchema, change: RowChange) -> str:
-    image = there(change.new if change.old is None else change.old)
-    return ", ".join(f"{shape.columns[at]}={image[at]!r}" for at in shape.key) or "(no key)"
-
-
-def _as_row(shape: TableSchema, image: Image | None) -> Row | None:
-    return None if image is None else dict(zip(shape.columns, image, strict=True))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from turso_sync_nb.changes import to_sql
+from turso_sync_nb.changes import images
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.names import folded
 
 if TYPE_CHECKING:
+    from turso_sync_nb.changes.conflicts import Row
     from turso_sync_nb.changes.model import Image, TableSchema, Transaction
 
 
@@ -26,8 +27,19 @@ def by_column(shape: TableSchema, image: Image) -> dict[str, Any]:
 
 def identity(shape: TableSchema, image: Image) -> tuple[object, ...]:
     """Return what names a row among all: its table, and its key or else all of it."""
-    named = [image[at] for at in shape.key] if to_sql.usable_key(shape, image) else image
+    named = [image[at] for at in shape.key] if images.usable_key(shape, image) else image
     return (folded(shape.table), *named)
+
+
+def key_text(shape: TableSchema, change: RowChange) -> str:
+    """Return the key of the row of ``change``, for a reader."""
+    image = there(change.new if change.old is None else change.old)
+    return ", ".join(f"{shape.columns[at]}={image[at]!r}" for at in shape.key) or "(no key)"
+
+
+def as_row(shape: TableSchema, image: Image | None) -> Row | None:
+    """Return the values of a row by the names of its columns."""
+    return None if image is None else dict(zip(shape.columns, image, strict=True))
 
 
 def chose_key(maker: Transaction, table: str, key: object) -> bool:

@@ -15,6 +15,7 @@ from turso_sync_nb.changes.schema import read_schema
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from turso_sync_nb.changes.derived import Noted, Row
     from turso_sync_nb.changes.model import Change, Image, TableSchema
     from turso_sync_nb.changes.schema import Tables
 
@@ -29,9 +30,9 @@ class TriggerEffects:
         self._raw = raw
         self._events: list[tuple[str, bool, _Values | None, _Values | None]] = []
         self._tables: Tables | None = None
-        self._before: dict[Any, frozenset[str] | None] = {}
+        self._before: dict[Row, Noted] = {}
         """The columns known when the present transaction began, by each row that it changed."""
-        self._all_before: dict[Any, frozenset[str]] | None = None
+        self._all_before: DerivedColumns | None = None
 
     @contextmanager
     def followed(self, *, changes_schema: bool) -> Iterator[None]:
@@ -71,7 +72,7 @@ class TriggerEffects:
         if isinstance(change, SchemaChange):
             self._tables = None
             if self._all_before is None and self.derived:
-                self._all_before = dict(self.derived.names)
+                self._all_before = DerivedColumns(dict(self.derived.names), dict(self.derived.keyless))
             self.derived.renamed(change.kind, change.name, change.column, change.to)
             return
         for name, is_effect, before, after in events:
@@ -94,7 +95,7 @@ class TriggerEffects:
         for image in images:
             row = self.derived.row(shape, image)
             if row is not None:
-                self._before.setdefault(row, self.derived.names.get(row))
+                self._before.setdefault(row, self.derived.noted(row))
 
     # Transactions
 
@@ -108,10 +109,7 @@ class TriggerEffects:
         self._events.clear()
         self._tables = None
         if self._all_before is not None:
-            self.derived.names = self._all_before
-        for row, names in self._before.items():
-            if names is None:
-                self.derived.names.pop(row, None)
-            else:
-                self.derived.names[row] = names
+            self.derived.names, self.derived.keyless = self._all_before.names, self._all_before.keyless
+        for row, noted in self._before.items():
+            self.derived.note(row, noted)
         self.keep()

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 from pyroaring import BitMap
 
+from turso_sync_nb.changes.images import usable_key
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.names import is_internal, quoted
 from turso_sync_nb.changes.schema import read_schema
-from turso_sync_nb.changes.to_sql import usable_key
 from turso_sync_nb.engine.chain import ask
 from turso_sync_nb.engine.fetch import FIRST_PAGE, comparable, fetch_pages
 from turso_sync_nb.engine.meter import Meter

@@ -10,8 +10,8 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from turso_sync_nb.changes.images import differing, key_of
 from turso_sync_nb.changes.model import RowChange
-from turso_sync_nb.changes.to_sql import differing, key_of
 from turso_sync_nb.errors import RemoteError, UsageError
 from turso_sync_nb.units import format_ago
 from turso_sync_nb.widgets.live import LiveWidget, script

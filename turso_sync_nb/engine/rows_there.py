@@ -1,0 +1,80 @@
+"""Find the rows of changes in a replay, also those that triggers made otherwise than they did here.
+
+A row that no key names is named by all of it. Where a trigger made a part of it, another run makes another
+one: another moment, or a total of more rows. Then it is the row that is as it was in all else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from turso_sync_nb.changes import images, to_sql
+from turso_sync_nb.changes.chance import columns_otherwise
+from turso_sync_nb.changes.images import same_value
+from turso_sync_nb.changes.names import folded
+from turso_sync_nb.changes.read_row import read_first, read_row
+from turso_sync_nb.engine.row_identity import there
+
+if TYPE_CHECKING:
+    import apsw
+
+    from turso_sync_nb.changes.derived import DerivedColumns
+    from turso_sync_nb.changes.model import Image, RowChange, TableSchema
+
+
+class RowsThere:
+    """The rows that ``raw`` shows; ``derived``: what triggers made of them in this replay."""
+
+    def __init__(self, raw: apsw.Connection, derived: DerivedColumns) -> None:
+        self._raw = raw
+        self._derived = derived
+        self._version: int | None = None
+        self._otherwise: dict[str, frozenset[str]] = {}
+        """Columns that come out otherwise each time, by table."""
+
+    def of(self, change: RowChange) -> Image | None:
+        """Return the row that ``change`` found, as it is now; ``None`` when there is none."""
+        shape, old = change.shape, there(change.old)
+        row = read_row(self._raw, shape, old)
+        if row is not None or not change.derived or images.usable_key(shape, old):
+            return row
+        if shape.rowid_name is None:
+            return None
+        is_whole = change.derived >= set(shape.columns)
+        but_for = self._otherwise_of(shape) if is_whole else change.derived
+        row = self._like(shape, old, but_for) if but_for else None
+        return self._most_like(shape, old) if row is None and is_whole else row
+
+    def _otherwise_of(self, shape: TableSchema) -> frozenset[str]:
+        version: int = self._raw.execute("PRAGMA main.schema_version").get
+        if version != self._version:
+            self._version, self._otherwise = version, columns_otherwise(self._raw)
+        known = self._otherwise.get(folded(shape.table), frozenset())
+        return frozenset(name for name in shape.columns if folded(name) in known)
+
+    def _like(self, shape: TableSchema, image: Image, but_for: frozenset[str]) -> Image | None:
+        """Return a row that is as ``image`` but for some columns: one that triggers made, else the last."""
+        query = to_sql.select_like(shape, image, but_for)
+        last: Image | None = None
+        rows: Any = self._raw.execute(*query)
+        try:
+            for row in rows:
+                found: Image = row
+                last = found if last is None else last
+                if self._derived.of(shape, found):
+                    return found
+        except UnicodeDecodeError:
+            return read_first(self._raw, shape, query)
+        return last
+
+    def _most_like(self, shape: TableSchema, image: Image) -> Image | None:
+        """Return, of the rows that triggers made or changed now, the one that is most like ``image``."""
+        likeness: dict[Image, int] = {
+            row.image: sum(map(same_value, row.image, image))
+            for row in self._derived.keyless
+            if folded(row.table) == folded(shape.table) and len(row.image) == len(image)
+        }
+        most = max(likeness.values(), default=0)
+        found = [row for row, count in likeness.items() if count == most]
+        is_it = len(found) == 1 and (most or len(likeness) == 1)
+        return found[0] if is_it else None
