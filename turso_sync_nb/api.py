@@ -21,6 +21,7 @@ from turso_sync_nb.connection.arguments import (
     checked_transform,
     checked_wait,
     chosen_partial,
+    is_legacy,
     refuse_others,
 )
 from turso_sync_nb.connection.sql_errors import pep249_error
@@ -38,10 +39,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from turso_sync_nb.changes.conflicts import Policies
+    from turso_sync_nb.engine.opening import MakeRemote
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.options import Transform
     from turso_sync_nb.remote.address import Text
-    from turso_sync_nb.remote.http import HttpRemote
 
 
 LOG: Final = logging.getLogger("turso_sync_nb.connect")
@@ -71,6 +72,8 @@ def connect(
     transport: object = None,
     compress: bool | None = None,
     read_only: bool = False,
+    protocol: str = "v1",
+    wal_pull_batch_size: int | None = None,
     **fixed: object,
 ) -> Connection:
     """Open the replica in the folder ``path``, making it from the remote if it is not there yet.
@@ -114,8 +117,11 @@ def connect(
         read_only: read a replica that another process has, or that cannot be written: a private temporary
             copy of what is here, as it is now, what waits to be pushed included. Pages that are not here
             arrive when they are read. It does not write, pull or push; connect again for what is new.
-        fixed: ``protocol``, ``experimental_features``, ``logical_mvcc_pull``:
-            taken at their defaults, refused otherwise with the reason.
+        protocol: ``"v1"``, or ``"legacy"``: generations and WAL frames, tried with the embedded server alone.
+            Whole replicas only; nothing is fetched lazily, deferred, or waited for.
+        wal_pull_batch_size: with ``protocol="legacy"``: WAL frames that a request asks for; 100 by default.
+        fixed: ``experimental_features``, ``logical_mvcc_pull``: taken at their defaults, refused otherwise
+            with the reason.
 
     Blocks until the replica is ready. An interrupted bootstrap is continued by the next call.
 
@@ -128,7 +134,7 @@ def connect(
     remote_url, auth_token = Secret.of(remote_url), Secret.of(auth_token)
     remote_encryption_key = Secret.of(remote_encryption_key)
     fixed = {name: Secret(value) for name, value in fixed.items()}  # one may be a token under another name
-    from turso_sync_nb.remote.http import HttpRemote, checked_transport
+    from turso_sync_nb.remote.http import checked_transport
 
     if "://" in str(path):
         path = "***"  # it may hold a token
@@ -136,14 +142,6 @@ def connect(
     refuse_others(fixed)
     check_kinds(path, remote_url, auth_token)
     partial = chosen_partial(partial_sync, partial_sync_experimental)
-    carried: dict[str, Any] = {"transport": checked_transport(transport)} if transport is not None else {}
-
-    def make_remote(saved_url: str | None) -> HttpRemote | None:
-        url = remote_url or Secret.of(saved_url)
-        if url is None:
-            return None
-        return HttpRemote(url, auth_token, encryption_key=remote_encryption_key, compress=compress, **carried)
-
     syncing = SyncOptions(
         conflict_policy=checked_policies(conflict_policy),
         transform=checked_transform(transform),
@@ -159,6 +157,12 @@ def connect(
         pages_resident_max=checked_room(max_resident),
         pages_per_request=checked_request(pull_bytes_threshold),
     )
+    given: dict[str, Any] = {"encryption_key": remote_encryption_key, "compress": compress}
+    if transport is not None:
+        given["transport"] = checked_transport(transport)
+    if is_legacy(protocol, wal_pull_batch_size, options, syncing):
+        options, given["batch_frames"] = replace(options, legacy=True), wal_pull_batch_size
+    make_remote = _remote_maker(remote_url, auth_token, given, legacy=options.legacy)
     replica = (open_copy if read_only else open_replica)(path, options, make_remote)
     try:
         _ensure_bootstrap_query(replica, partial)
@@ -169,6 +173,27 @@ def connect(
     if connection.opening_note:
         LOG.warning(connection.opening_note)
     return connection
+
+
+def _remote_maker(
+    remote_url: Secret | None, auth_token: Secret | None, given: dict[str, Any], *, legacy: bool
+) -> MakeRemote:
+    """Return what makes the remote, once the address saved with the replica is known."""
+    from turso_sync_nb.remote.http import HttpRemote
+
+    kind = HttpRemote
+    if legacy:
+        from turso_sync_nb.remote.legacy import LegacyRemote
+
+        kind = LegacyRemote
+
+    def make_remote(saved_url: str | None) -> HttpRemote | None:
+        url = remote_url or Secret.of(saved_url)
+        if url is None:
+            return None
+        return kind(url, auth_token, **given)
+
+    return make_remote
 
 
 def connect_at(

@@ -177,7 +177,7 @@ def test_unknown_option(tmp_path) -> None:
         ("conflict_policy", {"t": "mine"}),
         ("tables_ignore", "t"),
         ("push_operations_threshold", 0),
-        ("protocol", "legacy"),
+        ("protocol", "v2"),
     ):
         check_refused(tmp_path / "r", "http://127.0.0.1:9", tsn.UsageError, name, **{name: value})
 

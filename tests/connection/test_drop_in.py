@@ -436,8 +436,9 @@ def test_verbs_that_are_awaited_together_keep_their_order(embedded, simple, tmp_
     [
         ({"experimental_features": "views"}, "Turso's own engine"),
         ({"logical_mvcc_pull": True}, "MVCC"),
-        ({"protocol": "legacy"}, "present protocol"),
+        ({"protocol": "v2"}, "protocol is none that is known"),
         ({"wal_pull_batch_size": 100}, "legacy protocol"),
+        ({"protocol": "legacy", "wal_pull_batch_size": 0}, "no number of frames"),
         ({"unknown": 1}, "there is no option 'unknown'"),
         ({"client_name": ""}, "client_name"),
         ({"client_name": 5}, "client_name"),

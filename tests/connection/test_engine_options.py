@@ -86,6 +86,20 @@ def bootstrapped(_db: tsn.Connection, transport: Noting) -> Any:
     return len(transport.pulls()) > 2
 
 
+def with_frames(db: tsn.Connection, transport: Noting) -> Any:
+    """Push a transaction of several pages and pull it; return whether that took many requests."""
+    db.execute("UPDATE person SET score = 1 WHERE id % 200 = 1")
+    db.commit()
+    db.push()
+    db.pull()
+    return len([one for one in transport.requests if one.url.path.startswith("/sync/")]) > 10
+
+
+def exported(_db: tsn.Connection, transport: Noting) -> Any:
+    """Return whether the database came as a base file."""
+    return any(one.url.path.startswith("/export/") for one in transport.requests)
+
+
 def reserved(db: tsn.Connection, _transport: Noting) -> Any:
     """Return byte 20 of the header of a database that began here."""
     db.execute("CREATE TABLE new (a)")
@@ -125,6 +139,13 @@ SEEN: dict[str, tuple[dict[str, Any], dict[str, Any], Callable[..., Any], tuple[
     "partial_sync_opts": ({}, {"partial_sync": lazily()}, resident, (True, False)),
     "remote_encryption_key": ({}, {"remote_encryption_key": KEY}, header, ({None}, {KEY})),
     "push_operations_threshold": ({}, {"push_operations_threshold": 1}, with_a_push, ((2, 2), (2, 3))),
+    "wal_pull_batch_size": (
+        {"protocol": "legacy", "wal_pull_batch_size": 1},
+        {"protocol": "legacy", "wal_pull_batch_size": 100},
+        with_frames,
+        (True, False),
+    ),
+    "protocol_version_hint": ({}, {"protocol": "legacy"}, exported, (False, True)),
     "pull_bytes_threshold": ({}, {"pull_bytes_threshold": 65536}, bootstrapped, (False, True)),
     "segment_size": (
         {"partial_sync": lazily(segment_size=2**20, prefetch=False)},
@@ -142,8 +163,6 @@ SEEN: dict[str, tuple[dict[str, Any], dict[str, Any], Callable[..., Any], tuple[
 """By option of the reference: two choices, what is looked at, and what is seen with each."""
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "wal_pull_batch_size": ({"wal_pull_batch_size": 100}, "legacy protocol"),
-    "protocol_version_hint": ({"protocol": "legacy"}, "present protocol"),
     "logical_mvcc_pull": ({"logical_mvcc_pull": True}, "MVCC log"),
     "experimental_features": ({"experimental_features": "views"}, "Turso's own engine"),
 }

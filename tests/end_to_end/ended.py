@@ -1,6 +1,6 @@
 """A child that works on a replica and is ended at a named place; run as a program.
 
-Arguments: folder, URL, kind (whole, partial, limited), place, which time. It says what it did on
+Arguments: folder, URL, kind (whole, partial, limited, legacy), place, which time. It says what it did on
 stdout, line by line, each line after it was done.
 """
 
@@ -31,8 +31,9 @@ def main() -> None:
         folder,
         url,
         isolation_level=None,
-        partial_sync=None if kind == "whole" else partial,
+        partial_sync=None if kind in ("whole", "legacy") else partial,
         max_resident="1MiB" if kind == "limited" else None,
+        protocol="legacy" if kind == "legacy" else "v1",
     )
     db.execute("PRAGMA cache_size = 10")  # what is read again is read from the file
     failpoints.handler = end_here

@@ -16,6 +16,7 @@ from inside import replica_of
 import turso_sync_nb as tsn
 from turso_sync_nb.engine.fetch import comparable, fetch_pages
 from turso_sync_nb.remote.http import HttpRemote
+from turso_sync_nb.remote.legacy import LegacyRemote
 from turso_sync_nb.units import PageId
 
 PACKAGE = Path(tsn.__file__).parent
@@ -41,7 +42,7 @@ def work_until(folder: Path, url: str, kind: str, place: str, times: int) -> tup
 def base_agrees(db: tsn.Connection, url: str) -> None:
     """Every page that counts as the remote's is what the remote has at that revision."""
     replica = replica_of(db)
-    remote = HttpRemote(url)
+    remote = (LegacyRemote if replica.remote.whole_only else HttpRemote)(url)
     resident = replica.store.page_map.resident.copy()
     for page, data in fetch_pages(remote, replica.metadata.revision, resident):
         ours = replica.store.base(PageId(page))
@@ -68,7 +69,7 @@ def check(db: tsn.Connection, url: str, said: list[str], others: list[str]) -> N
 
 
 # no foreign program at a partial replica: natively, absent pages read as zeros
-@pytest.mark.parametrize("case", ["whole", "whole, foreign", "partial"])
+@pytest.mark.parametrize("case", ["whole", "whole, foreign", "partial", "legacy"])
 @pytest.mark.parametrize("place", [place for place in PLACES if place not in EVICTIONS])
 def test_ended_at(place, case, embedded, source, tmp_path):
     """The process is ended there, the first and the second time it comes by."""
@@ -84,7 +85,8 @@ def test_ended_at(place, case, embedded, source, tmp_path):
         ended += code == 9
         if foreign:
             run_forked(FOREIGN, str(folder / "main.db"))  # it may well find it malformed
-        db = tsn.connect(folder, server.url, isolation_level=None)
+        protocol = "legacy" if case == "legacy" else "v1"
+        db = tsn.connect(folder, server.url, isolation_level=None, protocol=protocol)
         check(db, server.url, said, [f"yours-{times}"])
         assert db.conflicts().empty
         db.execute("DELETE FROM kv WHERE k NOT IN ('x') AND k NOT LIKE 'yours%'")

@@ -14,6 +14,8 @@ from turso_sync_nb.units import PAGE_SIZE, parse_size
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from turso_sync_nb.connection.syncing import SyncOptions
+    from turso_sync_nb.engine.opening import ReplicaOptions
     from turso_sync_nb.options import Transform
 
 CLIENT_NAME: Final = "turso-sync-nb"
@@ -24,9 +26,15 @@ LONG_POLL_MAX_MS: Final = 600_000
 RESERVED_BYTES_MAX: Final = 255
 """As many as the one byte of SQLite's header can say."""
 
+LEGACY: Final = "legacy"
+"""The protocol of generations and WAL frames."""
+
+_PROTOCOLS: Final = ("v1", LEGACY)
+
+BATCH_MAX: Final = 100_000
+"""Frames (400 MB) that a request may ask for, at most."""
+
 _FIXED: Final[Mapping[str, tuple[tuple[object, ...], str]]] = {
-    "wal_pull_batch_size": ((None,), "it is of the legacy protocol, which is not spoken"),
-    "protocol": (("v1",), "Turso's present protocol is the one that is spoken"),
     "experimental_features": (
         (None, ""),
         "they are switches of Turso's own engine; this is SQLite, which has what it has",
@@ -96,6 +104,39 @@ def checked_wait(wait_ms: int | None) -> int | None:
             hint=f"give whole milliseconds, up to {LONG_POLL_MAX_MS}",
         )
     return wait_ms
+
+
+def is_legacy(protocol: object, batch_frames: object, options: ReplicaOptions, syncing: SyncOptions) -> bool:
+    """Return whether the legacy protocol is to be spoken; refuse options that do not go with it."""
+    if protocol not in _PROTOCOLS:
+        raise UsageError(
+            "connect: protocol is none that is known", hint=f"use one of {', '.join(_PROTOCOLS)}"
+        )
+    if protocol != LEGACY:
+        if batch_frames is not None:
+            raise UsageError(
+                "connect: option 'wal_pull_batch_size' is refused: it is of the legacy protocol alone",
+                hint="leave it out, or give protocol='legacy'",
+            )
+        return False
+    for name, is_given, reason in (
+        ("partial_sync", options.partial_sync, "gives whole databases alone"),
+        ("max_resident", options.pages_resident_max, "gives whole databases alone, not a page again"),
+        ("bootstrap_if_empty", not options.bootstrap_if_empty, "has no deferred bootstrap"),
+        ("pull_bytes_threshold", options.pages_per_request, "sends a base file in one answer"),
+        ("long_poll_timeout_ms", syncing.long_poll_timeout_ms, "does not wait for news"),
+    ):
+        if is_given:
+            raise UsageError(
+                f"connect: option {name!r} is refused: the legacy protocol {reason}",
+                hint="leave out one of the two",
+            )
+    if batch_frames is not None and (not isinstance(batch_frames, int) or not 1 <= batch_frames <= BATCH_MAX):
+        raise UsageError(
+            f"connect: wal_pull_batch_size {batch_frames!r} is no number of frames",
+            hint=f"give a whole number from 1 to {BATCH_MAX}",
+        )
+    return True
 
 
 def checked_room(size: str | int | None) -> int | None:

@@ -272,6 +272,13 @@ class RemotePages:
 
     def _fetch_verifying(self, pages: BitMap, least: int = 1) -> Iterator[Page]:
         """Hold back what arrives until the witnesses, ``least`` or more, turned out to be ours."""
+        chosen = self._remote().witnesses(self._revision)
+        if chosen is not None:
+            with ended(chosen) as known:
+                for page_id, data in known:
+                    self._check_witness(page_id, data)
+            yield from fetch_pages(self._remote(), self._revision, pages)
+            return
         held: list[Page] = []
         witnesses = self._witnesses(least) - pages
         outstanding = BitMap(witnesses)

@@ -77,6 +77,8 @@ class ReplicaOptions:
     copy_of: Path | None = None
     """The folder of which a private copy is read; None: the folder itself is used."""
     lock_timeout_s: float = LOCK_TIMEOUT_S
+    legacy: bool = False
+    """Whether the remote is of the legacy protocol, for whole replicas alone."""
     pages_resident_max: int | None = None
     """Pages that may be here; as long as this process has the replica. ``None``: all of them."""
 
@@ -174,6 +176,11 @@ def open_pinned(remote: Remote, revision: str) -> Replica:
     """
     if not isinstance(revision, str) or not revision:
         raise UsageError("read a revision: none was given", hint="db.history() lists revisions")
+    if remote.whole_only:
+        raise UsageError(
+            "read a revision: the legacy protocol gives whole databases alone",
+            hint="connect without protocol='legacy' for that",
+        )
     first = PartialSyncOpts(PartialSyncPrefixBootstrap(PREFIX_BYTES))
     return open_replica(MEMORY, ReplicaOptions(partial_sync=first, pinned=revision), lambda _: remote)
 
@@ -223,6 +230,13 @@ def _share(replica: Replica, options: ReplicaOptions, make_remote: MakeRemote) -
             f"connect {replica.path}: it is open here with another max_resident",
             hint="give the same one, leave it out, or close the other connections first",
         )
+    if replica.remote is not None and replica.remote.whole_only != options.legacy:
+        raise UsageError(
+            f"connect {replica.path}: it is open here with another protocol",
+            hint="give the same one, or close the other connections first",
+        )
+    if options.legacy and not replica.is_whole:
+        raise _partial(replica.path)
     remote = make_remote(replica.metadata.remote_url)
     replica.opening_note = ""
     if replica.remote is None:
@@ -243,6 +257,8 @@ def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -
         saved = load_metadata(folder)
         if saved:
             saved = recover(folder, saved)
+            if options.legacy and _is_partial(folder, saved):
+                raise _partial(path)
         saved_url = saved.remote_url if saved else None
         remote = make_remote(saved_url)
         if remote:
@@ -274,6 +290,24 @@ def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -
         replica.opening_note = told or prove_address(replica, saved_url)
         undo.pop_all()
     return replica
+
+
+def _is_partial(folder: ReplicaFolder, metadata: Metadata) -> bool:
+    """Return whether a part of the database is not here, nor will be when this open is done."""
+    begins_whole = metadata.bootstrap.kind == "whole"
+    page_map = PageMap.load(folder.page_map)
+    if page_map is None or metadata.phase == "bootstrapping":
+        return not begins_whole
+    return not page_map.is_whole
+
+
+def _partial(path: Path) -> UsageError:
+    """Return the error for the legacy protocol where a part of the database is not here."""
+    return UsageError(
+        f"connect {path}: a part of this replica is not here, and the legacy protocol gives whole "
+        "databases alone",
+        hint="connect without protocol='legacy', and hydrate() it first",
+    )
 
 
 def _catch_up(replica: Replica, options: ReplicaOptions) -> str:
@@ -346,7 +380,7 @@ def _made_ready(
             refuse_stranger(folder, metadata, remote, UNFINISHED)
         return bootstrap(folder, remote, metadata, options.pages_per_request)
     except RemoteUnreachableError as error:
-        if metadata.revision or not error.paused:
+        if metadata.revision or not error.paused or options.legacy:
             raise
         return _put_off(folder, metadata, options)
 

@@ -102,6 +102,18 @@ class Remote(Pipeline, Protocol):
             ProtocolError: the answer's header makes no sense.
         """
 
+    @property
+    def whole_only(self) -> bool:
+        """Return whether the protocol gives whole databases alone; any page then costs one."""
+
+    def witnesses(self, revision: str) -> Iterator[tuple[PageId, bytes]] | None:
+        """Return pages that tell whether the server has ``revision``; None: any page can be asked for.
+
+        Raises, when it is read:
+            RevisionGoneError: it does not have it.
+            RemoteError, ProtocolError: as :meth:`pull_updates`.
+        """
+
     def stream(self) -> AbstractContextManager[Pipeline | None]:
         """Give a stream: several bodies in one transaction, rolled back at the end unless it is committed.
 

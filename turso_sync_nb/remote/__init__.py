@@ -13,4 +13,6 @@
 | ``stream.py`` | several bodies in one transaction |
 | ``pull_response.py`` | the pages of one answer |
 | ``http.py`` | HttpRemote: the two requests |
+| ``legacy.py`` | LegacyRemote: the same, in the legacy protocol |
+| ``legacy_answer.py`` | its frames and base files |
 """

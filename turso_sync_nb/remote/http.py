@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.protocol.pipeline import Request, Response, ResponseBody, SqlError
     from turso_sync_nb.protocol.pull_updates import PullRequest
     from turso_sync_nb.remote.in_flight import Call as CallInFlight
+    from turso_sync_nb.units import PageId
 
 REDIRECTS_MAX: Final = 3
 """Redirects that are followed in a row, so that a circle of them ends."""
@@ -127,7 +128,7 @@ class Timeouts:
 
 
 @dataclass(frozen=True)
-class _Call:
+class Call:
     """One request: where, what, and whether it may be repeated after it may have run."""
 
     path: str
@@ -136,6 +137,9 @@ class _Call:
     repeatable: bool
     waits_s: float = 0.0
     """Seconds that the remote may take before it begins to answer, as it was asked to."""
+    method: str = "POST"
+    answered_by: frozenset[int] = frozenset({httpx.codes.OK})
+    """Statuses of an answer; any other is an error."""
 
 
 class HttpRemote:
@@ -181,6 +185,13 @@ class HttpRemote:
         self._calls = Calls()
         self._clients: dict[tuple[bool, bool], httpx.Client] = {}
         self._clients_lock = threading.Lock()
+
+    whole_only = False
+    """Whether the protocol gives whole databases alone, not chosen pages of them."""
+
+    def witnesses(self, revision: str) -> Iterator[tuple[PageId, bytes]] | None:  # noqa: ARG002 - another kind's
+        """Return pages that tell whether the server has ``revision``; None: any page can be asked for."""
+        return None
 
     @property
     def display_url(self) -> str:
@@ -267,7 +278,7 @@ class HttpRemote:
         stream.close()
 
     def _exchange(self, requests: Sequence[Request], baton: str | None) -> ResponseBody:
-        call = _Call("/v2/pipeline", encode_request(requests, baton), _JSON, repeatable=False)
+        call = Call("/v2/pipeline", encode_request(requests, baton), _JSON, repeatable=False)
 
         def begin(response: httpx.Response, secrets: Sequence[Secret]) -> ResponseBody:
             return decoded(self._body(response), secrets)
@@ -287,17 +298,17 @@ class HttpRemote:
             return PullResponse(header, decoder, chunks, named)
 
         waits_s = (request.long_poll_timeout_ms or 0) / 1000
-        call = _Call("/pull-updates", request.encode(), _PROTOBUF, repeatable=True, waits_s=waits_s)
+        call = Call("/pull-updates", request.encode(), _PROTOBUF, repeatable=True, waits_s=waits_s)
         with self._answer(call, begin) as answer, closing(answer):
             yield answer
 
     @contextmanager
-    def _answer(self, call: _Call, begin: Begin[Begun]) -> Iterator[Begun]:
-        """Give what ``begin`` makes of the answer of status 200 to ``call``, before it is closed."""
+    def _answer(self, call: Call, begin: Begin[Begun]) -> Iterator[Begun]:
+        """Give what ``begin`` makes of the answer to ``call``, before it is closed."""
         with self._calls.call() as in_flight:
             yield from self._tries(call, begin, in_flight)
 
-    def _tries(self, call: _Call, begin: Begin[Begun], in_flight: CallInFlight) -> Iterator[Begun]:
+    def _tries(self, call: Call, begin: Begin[Begun], in_flight: CallInFlight) -> Iterator[Begun]:
         policy = self._retry if in_flight.deadline_s is None else replace(self._retry, attempts=1)
         retries = policy.start(in_flight.sleep)
         while True:
@@ -325,7 +336,7 @@ class HttpRemote:
             _tell(call, shown, began_s, f"status {response.status_code}")
             secrets = [secret for secret in (token, self._encryption_key) if secret]
             try:
-                if response.status_code == httpx.codes.OK:
+                if response.status_code in call.answered_by:
                     refuse_other_forms(response, shown)
                     try:
                         begun = begin(response, secrets)
@@ -345,7 +356,7 @@ class HttpRemote:
                 continue
             raise of_status(response.status_code, error_text, shown, secrets)
 
-    def _headers(self, call: _Call, token: Secret | None) -> dict[str, str]:
+    def _headers(self, call: Call, token: Secret | None) -> dict[str, str]:
         """Return the headers of ``call``, which hold the secrets: no variable of a frame that may raise."""
         headers = {"content-type": call.content_type, "content-length": str(len(call.body))}
         if token:
@@ -354,7 +365,7 @@ class HttpRemote:
             headers["x-turso-encryption-key"] = self._encryption_key.reveal()
         return headers
 
-    def _send(self, call: _Call, base: str, token: Secret | None, in_flight: CallInFlight) -> httpx.Response:
+    def _send(self, call: Call, base: str, token: Secret | None, in_flight: CallInFlight) -> httpx.Response:
         """Send ``call`` below ``base``, following redirects within its host."""
         try:
             url = httpx.URL(base + call.path)
@@ -365,7 +376,7 @@ class HttpRemote:
                 self._resolver.check(url, self._connect_s)
             client = self._client(url)
             request = client.build_request(
-                "POST",
+                call.method,
                 url,
                 content=self._counted(call.body),
                 headers=self._headers(call, token),
@@ -381,7 +392,7 @@ class HttpRemote:
             f"ask {clean_url(base)}: redirected more than {REDIRECTS_MAX} times", hint="check the address"
         )
 
-    def _timeout(self, call: _Call, in_flight: CallInFlight) -> httpx.Timeout:
+    def _timeout(self, call: Call, in_flight: CallInFlight) -> httpx.Timeout:
         if in_flight.deadline_s is None:
             return httpx.Timeout(self._read_s + call.waits_s, connect=self._connect_s)
         left_s = max(in_flight.deadline_s - time.monotonic(), 0.001)
@@ -464,10 +475,10 @@ class HttpRemote:
         return clean_url(str(response.request.url))
 
 
-def _tell(call: _Call, shown: str, began_s: float, outcome: str) -> None:
+def _tell(call: Call, shown: str, began_s: float, outcome: str) -> None:
     """Tell the log what became of a try of ``call``; the body of its answer is still to come."""
     ms, length = (time.perf_counter() - began_s) * 1000, len(call.body)
-    _LOG.debug("POST %s to %s: %d bytes, %s after %.1f ms", call.path, shown, length, outcome, ms)
+    _LOG.debug("%s %s to %s: %d bytes, %s after %.1f ms", call.method, call.path, shown, length, outcome, ms)
 
 
 def _sent(client: httpx.Client, request: httpx.Request) -> httpx.Response:

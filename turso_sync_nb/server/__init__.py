@@ -6,6 +6,7 @@ It uses the protocol layer and SQLite, and nothing of the client. In the order o
 - ``http_server``, ``network``: uvicorn; a bad network, if wanted. ``edge``: web pages, the access log.
 - ``app``, ``refusal``: routes, token, request sizes; a request that is not carried out.
 - ``pull_face``, ``pull``, ``query_pages``: which pages a pull gets, and when.
+- ``legacy_face``, ``generations``: the same history in the legacy protocol.
 - ``sql_face``, ``streams``: SQL over HTTP, on streams over several bodies.
 - ``pipeline``, ``statement``, ``sql_guard``: clients' SQL, statement by statement, confined.
 - ``database``: one file, its history, its sessions.

@@ -21,6 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from turso_sync_nb.errors import ProtocolError, UsageError
+from turso_sync_nb.server.legacy_face import LegacyFace
 from turso_sync_nb.server.pull_face import PullFace
 from turso_sync_nb.server.refusal import RefusedError
 from turso_sync_nb.server.sql_face import SqlFace
@@ -82,7 +83,14 @@ class Site:
             "/v3/cursor": (sql.cursor, sql_bytes),
         }
         posts = [Route(path + name, self._answering(*how), methods=["POST"]) for name, how in asked.items()]
-        return [*posts, Route(path + "/v2", _spoken), Route(path + "/v3", _spoken)]
+        legacy = LegacyFace(database, self._limits, pulls.limiter)
+        read: dict[str, Answer] = {
+            "/info": legacy.info,
+            "/export/{generation:int}": legacy.export,
+            "/sync/{generation:int}/{first:int}/{end:int}": legacy.sync,
+        }
+        gets = [Route(path + name, self._answering(answer, 0)) for name, answer in read.items()]
+        return [*posts, *gets, Route(path + "/v2", _spoken), Route(path + "/v3", _spoken)]
 
     def _answering(self, answer: Answer, bytes_max: int) -> Endpoint:
         """Return an endpoint that checks the request, reads it and turns errors into answers."""

@@ -168,6 +168,16 @@ class History:
                 found |= self._pages.read([page for page in pages if page not in found])
             return [found[page] for page in pages]
 
+    def generations(self) -> dict[int, int]:
+        """Return the generations of the legacy protocol, each with the revision that it begins at."""
+        with self._lock:
+            return self._undo.generations()
+
+    def begin_generation(self, number: int, revision: int) -> None:
+        """Make ``number`` the newest generation."""
+        with self._lock:
+            self._undo.begin_generation(number, revision)
+
     def tidy(self) -> None:
         """Move the WAL into the file if it has grown past its limit, and forget what is past the history's.
 

@@ -50,6 +50,8 @@ class Limits:
         chunk_pages: Pages read in one go and held for one pulling client.
         wal_bytes: The WAL is moved into the database once it has this many unmoved bytes.
         history_bytes: Page images kept so that older revisions can still be read; the oldest go first.
+        generation_frames: Frames of a generation of the legacy protocol after which the next one begins:
+            a new client takes them all on top of the base file.
         stop_seconds: How long a stop waits for requests that are being answered.
     """
 
@@ -77,6 +79,7 @@ class Limits:
     chunk_pages: int = 128
     wal_bytes: int = 32 * MIB
     history_bytes: int = 512 * MIB
+    generation_frames: int = 4096
     stop_seconds: float = 2.0
 
 

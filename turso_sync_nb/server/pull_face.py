@@ -37,7 +37,8 @@ class PullFace:
     def __init__(self, database: Database, limits: Limits) -> None:
         self._database = database
         self._limits = limits
-        self._pullers = anyio.CapacityLimiter(limits.pulling_at_once)
+        self.limiter = anyio.CapacityLimiter(limits.pulling_at_once)
+        """For whatever reads pages of the history."""
         self._queries = anyio.CapacityLimiter(limits.pulling_at_once)
         """For pulls that run a query, which may take long: others do not wait for them."""
         self._committed: anyio.Event | None = None
@@ -51,14 +52,14 @@ class PullFace:
 
     async def pull_updates(self, http: Request, body: bytes) -> Response:
         """Answer with a header and the pages that differ."""
-        request = await to_thread.run_sync(PullRequest.decode, body, limiter=self._pullers)
+        request = await to_thread.run_sync(PullRequest.decode, body, limiter=self.limiter)
         history = self._database.history
         selection = await self._selected(http, request)
         self._database.tidy_soon()
         chunks = pull.chunks(history, selection, self._limits.chunk_pages)
         body_bytes = selection.body_bytes
-        return _PageStream(
-            _in_threads(chunks, self._pullers),
+        return PageStream(
+            in_threads(chunks, self.limiter),
             media_type="application/protobuf",
             headers={DATABASE_HEADER: history.database}
             | ({} if body_bytes is None else {"content-length": str(body_bytes)}),
@@ -81,7 +82,7 @@ class PullFace:
         while True:
             committed = self._committed = self._committed or anyio.Event()
             select = partial(pull.select, history, request, self._limits, self._database.is_stopping)
-            limiter = self._queries if request.query else self._pullers
+            limiter = self._queries if request.query else self.limiter
             selection = await to_thread.run_sync(select, limiter=limiter)
             left_s = deadline - anyio.current_time()
             if left_s <= 0 or not pull.brings_nothing(request, selection):
@@ -92,7 +93,7 @@ class PullFace:
                 raise ClientDisconnect
 
 
-class _PageStream(StreamingResponse):
+class PageStream(StreamingResponse):
     """A stream that is cut, so that the client notices, when its revision goes away meanwhile."""
 
     async def stream_response(self, send: Send) -> None:
@@ -103,7 +104,7 @@ class _PageStream(StreamingResponse):
             _LOG.warning("cut an answer short: %s", error)
 
 
-async def _in_threads(chunks: Iterator[bytes], limiter: anyio.CapacityLimiter) -> AsyncIterator[bytes]:
+async def in_threads(chunks: Iterator[bytes], limiter: anyio.CapacityLimiter) -> AsyncIterator[bytes]:
     """Yield what ``chunks`` yields, each made in a thread when the one before has been taken."""
     while chunk := await to_thread.run_sync(next, chunks, b"", limiter=limiter):
         yield chunk

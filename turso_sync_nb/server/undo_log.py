@@ -54,6 +54,11 @@ _IDENTITY: Final = """
 CREATE TABLE IF NOT EXISTS identity (only INTEGER PRIMARY KEY CHECK (only = 1), name TEXT NOT NULL) STRICT
 """
 """Made by the first start of a release that names databases; others have no use for it."""
+
+_GENERATIONS: Final = """
+CREATE TABLE IF NOT EXISTS generation (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL) STRICT
+"""
+"""The generations of the legacy protocol, each with the revision that it begins at; likewise."""
 _STATE_COLUMNS: Final = (
     "epoch, revision, db_pages, salts, frames, checksum, settled, restore_rollback, page_zero, "
     "inode, size, mtime_ns"
@@ -121,7 +126,7 @@ class UndoLog:
     def begin(self, state: State) -> None:
         """Forget all history and make ``state`` the only revision."""
         with self._connection:
-            self._connection.execute("DELETE FROM undo; DELETE FROM revision")
+            self._connection.execute("DELETE FROM undo; DELETE FROM revision; DELETE FROM generation")
             self._connection.execute(
                 "INSERT INTO revision (id, db_pages) VALUES (?, ?)", (state.revision, state.db_pages)
             )
@@ -176,6 +181,16 @@ class UndoLog:
     def give_name(self, name: str) -> None:
         """Replace what :meth:`name` returns."""
         self._connection.execute("REPLACE INTO identity VALUES (1, ?)", (name,))
+
+    def generations(self) -> dict[int, int]:
+        """Return the generations by number, each with the revision that it begins at."""
+        return dict(self._connection.execute("SELECT id, revision FROM generation ORDER BY id"))
+
+    def begin_generation(self, number: int, revision: int) -> None:
+        """Make ``number`` the newest generation; those that begin at forgotten revisions go."""
+        with self._connection:
+            self._connection.execute("DELETE FROM generation WHERE revision NOT IN (SELECT id FROM revision)")
+            self._connection.execute("INSERT INTO generation VALUES (?, ?)", (number, revision))
 
     def make_durable(self) -> None:
         """Return once everything recorded would survive a power cut."""
@@ -279,6 +294,7 @@ def _open(path: Path) -> apsw.Connection:
             if is_new:
                 connection.execute(_SCHEMA)
             connection.execute(_IDENTITY)
+            connection.execute(_GENERATIONS)
             # written each time, since a write, not a read, is what takes the exclusive lock
             connection.pragma("application_id", _APPLICATION_ID)
             connection.pragma("user_version", _VERSION)
