@@ -58,7 +58,7 @@ CREATE TABLE IF NOT EXISTS identity (only INTEGER PRIMARY KEY CHECK (only = 1), 
 _GENERATIONS: Final = """
 CREATE TABLE IF NOT EXISTS generation (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL) STRICT
 """
-"""The generations of the legacy protocol, each with the revision that it begins at; likewise."""
+"""The generations of the legacy protocol, each with the revision that it begins at; made by the first."""
 _STATE_COLUMNS: Final = (
     "epoch, revision, db_pages, salts, frames, checksum, settled, restore_rollback, page_zero, "
     "inode, size, mtime_ns"
@@ -126,7 +126,8 @@ class UndoLog:
     def begin(self, state: State) -> None:
         """Forget all history and make ``state`` the only revision."""
         with self._connection:
-            self._connection.execute("DELETE FROM undo; DELETE FROM revision; DELETE FROM generation")
+            self._connection.execute("DELETE FROM undo; DELETE FROM revision")
+            self._connection.execute("DROP TABLE IF EXISTS generation")
             self._connection.execute(
                 "INSERT INTO revision (id, db_pages) VALUES (?, ?)", (state.revision, state.db_pages)
             )
@@ -184,11 +185,13 @@ class UndoLog:
 
     def generations(self) -> dict[int, int]:
         """Return the generations by number, each with the revision that it begins at."""
-        return dict(self._connection.execute("SELECT id, revision FROM generation ORDER BY id"))
+        is_there = self._number("SELECT count(*) FROM sqlite_schema WHERE name = 'generation'")
+        return dict(self._connection.execute("SELECT id, revision FROM generation")) if is_there else {}
 
     def begin_generation(self, number: int, revision: int) -> None:
         """Make ``number`` the newest generation; those that begin at forgotten revisions go."""
         with self._connection:
+            self._connection.execute(_GENERATIONS)
             self._connection.execute("DELETE FROM generation WHERE revision NOT IN (SELECT id FROM revision)")
             self._connection.execute("INSERT INTO generation VALUES (?, ?)", (number, revision))
 
@@ -294,7 +297,6 @@ def _open(path: Path) -> apsw.Connection:
             if is_new:
                 connection.execute(_SCHEMA)
             connection.execute(_IDENTITY)
-            connection.execute(_GENERATIONS)
             # written each time, since a write, not a read, is what takes the exclusive lock
             connection.pragma("application_id", _APPLICATION_ID)
             connection.pragma("user_version", _VERSION)
