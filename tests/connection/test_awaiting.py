@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from peers import wait_until
 from replicas import lazily
 from stalling import StallingRemote
 
@@ -158,7 +159,11 @@ def test_a_loop_that_ends_leaves_no_thread(db):
     with pytest.raises(tsn.OperationalError):
         loop.run_until_complete(task)
     loop.close()
-    assert not [one for one in threading.enumerate() if "await" in one.name]
+    wait_until(
+        lambda: not [one for one in threading.enumerate() if "await" in one.name],
+        timeout_s=10,
+        what="its end",
+    )
 
 
 def test_interrupt_from_another_thread(db, remote):

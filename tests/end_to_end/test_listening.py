@@ -18,11 +18,11 @@ from turso_sync_nb.engine.remote_listener import Subscription
 SOON_S = 15.0
 
 ENDS_WHILE_LISTENING = """
-import sys, time
+import os, sys, time
 import turso_sync_nb as tsn
 from turso_sync_nb.engine.remote_listener import Subscription
 db = tsn.connect(sys.argv[1], sys.argv[2])
-tell = lambda status: print(status.kind, end=" ", flush=True)
+tell = lambda status: os.write(1, f"{status.kind}\\n".encode())  # whole, whichever thread writes
 db._replica.listener.subscribe("me", Subscription(db, tell))
 while db._replica.listener.status.kind == "off":
     time.sleep(0.01)
