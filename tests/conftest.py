@@ -132,6 +132,29 @@ def remote_server(request: pytest.FixtureRequest) -> Callable[..., PeerServer]:
     return start
 
 
+@pytest.fixture(scope="module", params=["tursodb", "embedded"])
+def read_from(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[Path], str]]:
+    """Give ``read_from(source)``: the address of a server that the tests of a module share, and only read."""
+    make: Callable[..., PeerServer] = {"tursodb": tursodb_server, "embedded": EmbeddedThread}[request.param]
+    servers: dict[Path, PeerServer] = {}
+
+    def address(source: Path) -> str:
+        if source not in servers:
+            try:
+                server = make(tmp_path_factory.mktemp("read-from"), source)
+            except PeerMissingError as missing:
+                miss(str(missing))
+            server.start()
+            servers[source] = server
+        return servers[source].url
+
+    yield address
+    for server in servers.values():
+        server.kill()
+
+
 @pytest.fixture
 def pyturso() -> ModuleType:
     """Give the real client, the module ``turso.sync``."""

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
 
 HERE = Path(__file__).parent
+LONGEST = ("test_day_seen.py", "test_binder_lab.py", "test_views_wake.py")
+"""Files of 30 s and more, which run before the others here: a last one would keep one worker alone."""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests here last: asyncio does not work in this thread once there is a browser."""
-    items.sort(key=lambda item: HERE in item.path.parents)
+    items.sort(key=lambda item: (HERE in item.path.parents, item.path.name not in LONGEST))
 
 
 @pytest.fixture(scope="session")

@@ -69,10 +69,10 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("what", QUERIES)
-def test_requests(what, remote_server: Callable, flights, tmp_path) -> None:
+def test_requests(what, read_from: Callable, flights, tmp_path) -> None:
     """Each query on a replica of its own; what it gives is what plain SQLite gives."""
     sql, requests_max = QUERIES[what]
-    with closing(tsn.connect(tmp_path / "r", remote_server(flights).url, partial_sync=FEW)) as db:
+    with closing(tsn.connect(tmp_path / "r", read_from(flights), partial_sync=FEW)) as db:
         result = db.run(sql)
         with closing(apsw.Connection(str(flights))) as plain:
             rows = plain.execute(sql).fetchall()
@@ -82,9 +82,9 @@ def test_requests(what, remote_server: Callable, flights, tmp_path) -> None:
             assert result.report.received_bytes <= 50_000
 
 
-def test_waste(remote_server: Callable, flights, tmp_path) -> None:
+def test_waste(read_from: Callable, flights, tmp_path) -> None:
     """Over all of these queries, scans left out, at most one page in fifty was not read."""
-    url = remote_server(flights).url
+    url = read_from(flights)
     fetched = wasted = 0
     for number, (what, (sql, _)) in enumerate(QUERIES.items()):
         if not what.startswith("all"):

@@ -125,10 +125,10 @@ def day(chance: random.Random) -> str:
 
 
 @pytest.mark.parametrize("what", [*CLOSE, *OTHERS])
-def test_requests_and_dry_run(what, remote_server: Callable, flights, tmp_path) -> None:
+def test_requests_and_dry_run(what, read_from: Callable, flights, tmp_path) -> None:
     """The query fetches no more than its dry run said; rows are those of plain SQLite."""
     sql, requests = {**CLOSE, **OTHERS}[what]
-    url = remote_server(flights).url
+    url = read_from(flights)
     with closing(tsn.connect(tmp_path / "r", url, partial_sync=FEW)) as db:
         db.execute("SELECT 1 FROM flight LIMIT 0").fetchall()
         before = db.stats().network_requests
