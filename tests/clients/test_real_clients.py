@@ -42,6 +42,16 @@ CLIENTS = {
     },
     "serverless.mjs": SQL,
     "libsql_python.py": {**SQL, "one row amid a transaction": 103},
+    "libsql_replica.py": {
+        "not pulled yet": None,
+        "batch": 3,
+        "written through it": 103,
+        "more than a generation": True,
+        "committed": 603,
+        "deleted": 0,
+        "goes on": 623,
+        "integrity": "ok",
+    },
     "sqlalchemy_orm.py": {
         **{name: value for name, value in SQL.items() if name != "rows"},
         "tables": ["entry", "kept"],
@@ -63,7 +73,11 @@ CLIENTS = {
 LEFT = [("batch", 3), ("committed", 600), ("after", 20)]
 
 
-PACKAGES = {"libsql_python.py": "libsql", "sqlalchemy_orm.py": "sqlalchemy_libsql"}
+PACKAGES = {
+    "libsql_python.py": "libsql",
+    "libsql_replica.py": "libsql",
+    "sqlalchemy_orm.py": "sqlalchemy_libsql",
+}
 """What each script in Python imports; not every one is on the index for every Python."""
 
 

@@ -53,6 +53,7 @@ def replayed(base, found):
 def test_base_and_frames_are_the_database(server):
     """The base file with the frames on it is the database, whoever wrote; also as it grows and shrinks."""
     generation = current(server)
+    assert 0 < generation < 2**32  # as libSQL's client takes it
     assert frames(server, generation) is None
     base = export(server, generation)
     assert base == pages(server.path)

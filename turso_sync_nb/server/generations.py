@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.server.history import History
 
-_FIRST_MAX: Final = 2**48
-"""The first generation's number is drawn below this."""
+_FIRST_MAX: Final = 2**31
+"""The first generation's number is drawn below this: libSQL's own client has 32 bits for it."""
 
 
 @dataclass
