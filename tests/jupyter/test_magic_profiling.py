@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -100,6 +102,35 @@ def test_a_sample_reads_a_part_of_the_table(flights):
     assert "no number of rows" in flights.run("%turso_sync profile flights --sample many").line
 
 
+def requests_so_far(shell) -> int:
+    """Return how many requests there were."""
+    return shell.good("%turso_sync stats").value.set_index("figure")["value"]["network_requests"]
+
+
+@pytest.mark.parametrize("table", ["flights", "late", "'its own'"])
+def test_much_is_said_before_it_is_fetched(flights, table):
+    """Of a table or view of which more than 1 MiB is not here, no row comes unasked; then it is told."""
+    flights.sql('CREATE VIEW "its own" AS SELECT carrier, f.* FROM flights AS f')
+    before = requests_so_far(flights)
+    ran = flights.good(f"%turso_sync profile {table}")
+    assert ran.value is None
+    said = re.search(
+        r"profile .*: about (\d\.\d) MB of it are not here · (%turso_sync .* --fetch) down", ran.text
+    )
+    assert said, ran.text
+    assert 1.5 < float(said[1]) < 3
+    assert requests_so_far(flights) - before <= 2
+    fetched = flights.good(said[2]).value
+    rows = flights.sql(f'SELECT count(*) AS n FROM "{table.strip(chr(39))}"').value["n"].tolist()
+    assert set(fetched["rows"]) == set(rows)
+    assert flights.good(f"%turso_sync profile {table}").value.equals(fetched)
+
+
+def test_little_is_fetched_at_once(flights):
+    """A small table needs no question."""
+    assert set(flights.good("%turso_sync profile carriers").value["rows"]) == {2}
+
+
 def cell(frame, column: str, name: str):
     """Return what the profile says of a column under ``name``."""
     return frame.set_index("column").loc[column, name]
@@ -107,7 +138,7 @@ def cell(frame, column: str, name: str):
 
 def test_profile_says_what_columns_hold(flights):
     """One row for each column, computed in SQLite; the footer says what it cost."""
-    ran = flights.good("%turso_sync profile flights")
+    ran = flights.good("%turso_sync profile flights --fetch")
     frame = ran.value
     assert frame["column"].tolist() == ["id", "carrier", "origin", "delay", "remarks"]
     assert set(frame["rows"]) == {4_000}
@@ -141,7 +172,7 @@ def test_profile_of_odd_tables(flights):
     assert (cell(frame, "big", "min"), cell(frame, "big", "max")) == (-(2**63), 2**53 + 1)
     assert cell(frame, "inf", "histogram") == cell(frame, "same", "histogram") == ""
     assert cell(frame, "mixed", "stored") == "integer, text"
-    assert flights.good("%turso_sync profile late").value["rows"].iloc[0] > 0
+    assert flights.good("%turso_sync profile late --fetch").value["rows"].iloc[0] > 0
     wide = ", ".join(f"c{number}" for number in range(250))
     flights.sql(f"CREATE TABLE wide ({wide}); INSERT INTO wide (c0, c249) VALUES (1, 2), (3, 4)")
     assert cell(flights.good("%turso_sync profile wide").value, "c249", "max") == 4

@@ -72,7 +72,10 @@ def test_a_conflict_about_the_schema_is_said_in_words(both):
 REPORTS = {
     "tables": ({"rows", "size", "columns", "indexes"}, {"name", "kind", "here", "key", "refers to"}),
     "offline": ({"size", "missing"}, {"table", "here"}),
-    "profile flights": ({"rows", "nulls", "distinct", "mean", "25%", "median", "75%"}, {"column", "top"}),
+    "profile flights --fetch": (
+        {"rows", "nulls", "distinct", "mean", "25%", "median", "75%"},
+        {"column", "top"},
+    ),
 }
 """Columns of a report that stand to the right, and to the left."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.connection.functions import FunctionsConnection
 from turso_sync_nb.connection.parameters import Parameters, bindings
@@ -12,6 +12,7 @@ from turso_sync_nb.engine.ensure import ensure
 from turso_sync_nb.engine.export import export
 from turso_sync_nb.engine.hydration import Hydration, hydrate
 from turso_sync_nb.engine.query_trees import tables_of
+from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     import os
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.page_owners import OwnedFetch, Owner
     from turso_sync_nb.engine.reports import DryRun
     from turso_sync_nb.engine.table_sizes import TableSize
+
+
+ASKED_FROM_PAGES: Final = 2**20 // PAGE_SIZE
+"""Pages (1 MiB) beyond which a look at a table, a click or a line, says first how much it would fetch."""
 
 
 class FetchingConnection(FunctionsConnection):

@@ -5,9 +5,12 @@ Rules of this file: an explanation runs nothing, so it fetches nothing but the s
 
 from __future__ import annotations
 
+import shlex
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Final
 
+from turso_sync_nb.changes.names import quoted
+from turso_sync_nb.connection.fetching import ASKED_FROM_PAGES
 from turso_sync_nb.connection.index_labels import with_labels
 from turso_sync_nb.connection.profiling import profile_table
 from turso_sync_nb.connection.statements import is_blank
@@ -17,6 +20,7 @@ from turso_sync_nb.jupyter import schema as schema_of
 from turso_sync_nb.jupyter.arguments import Option
 from turso_sync_nb.jupyter.readable import plainly
 from turso_sync_nb.jupyter.rendering import footer
+from turso_sync_nb.units import PAGE_SIZE, format_size
 from turso_sync_nb.words import Figure, value_of
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.connection.profiling import ColumnProfile
     from turso_sync_nb.jupyter.arguments import Arguments
     from turso_sync_nb.jupyter.notebook import Notebook
+    from turso_sync_nb.public_connection import Connection
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 
@@ -34,18 +39,26 @@ SAMPLE_MAX: Final = 100_000
 
 PROFILE_OPTIONS: Final = (
     Option(("--sample",), "ROWS", "look at about so many rows, from all over the table"),
+    Option(("--fetch",), "", "download what is not here, however much it is"),
 )
 
 
-def profile(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
-    """Return one row for each column of a table: types, NULLs, distinct values, range, histogram."""
+def profile(notebook: Notebook, arguments: Arguments) -> pd.DataFrame | None:
+    """Return one row for each column of a table: types, NULLs, distinct values, range, histogram.
+
+    If much of it would have to be fetched, nothing is, unless that is asked for: a line says how much.
+    """
     import pandas as pd
 
     db = notebook.connections.get(arguments.get("on"), notebook.variables).db
     table = arguments.words[0]
     described, _ = schema_of.columns(db, table)
     columns = list(zip(described["column"], described["type"], strict=True))
-    found = profile_table(db, table, columns, _sample_of(arguments))
+    sample = _sample_of(arguments)
+    if sample is None and not arguments.has("fetch") and (asked := _asked(db, table)):
+        notebook.say(asked)
+        return None
+    found = profile_table(db, table, columns, sample)
     rows_of = zip(found.columns, described["type"], strict=True)
     frame = pd.DataFrame([_row(each, declared) for each, declared in rows_of])
     rows = found.columns[0].rows
@@ -59,6 +72,20 @@ def profile(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     for name in ("min", "max"):  # values of the column: a year has no thousands
         seen[name] = pd.Series([_value_of(value) for value in frame[name]], dtype=object)
     return notebook.shown(frame, notes, seen)
+
+
+def _asked(db: Connection, table: str) -> str:
+    """Return what to say before a table or view is read of which much is not here; empty if it is little."""
+    lacking = db.missing_for(f"SELECT * FROM {quoted(table)}")
+    sizes = {each.name: each for each in db.table_sizes()} if lacking else {}
+    missing = [sizes[name].missing_bytes for name in lacking if name in sizes]
+    if sum(size or 0 for size in missing) <= ASKED_FROM_PAGES * PAGE_SIZE and None not in missing:
+        return ""
+    much = "how much of it is not here is not known"
+    if None not in missing:
+        much = f"about {format_size(sum(size or 0 for size in missing))} of it are not here"
+    line = f"%turso_sync profile {shlex.quote(table)}"
+    return f"profile {table}: {much} · {line} --fetch downloads it, {line} --sample 1000 reads a part"
 
 
 def _value_of(value: Any) -> str:

@@ -125,7 +125,9 @@ _ALL: Final = (
     ),
     Subcommand(
         "profile",
-        Grammar("%turso_sync profile TABLE [--sample ROWS]", (_ON, *profiling.PROFILE_OPTIONS), 1, 1),
+        Grammar(
+            "%turso_sync profile TABLE [--sample ROWS] [--fetch]", (_ON, *profiling.PROFILE_OPTIONS), 1, 1
+        ),
         "describe what a table's columns hold",
         profiling.profile,
     ),

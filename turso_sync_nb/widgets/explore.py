@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.names import is_internal, quoted
+from turso_sync_nb.connection.fetching import ASKED_FROM_PAGES
 from turso_sync_nb.connection.index_labels import index_line
 from turso_sync_nb.connection.profiling import profile_table
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.units import PAGE_SIZE, format_share_bar, format_size
 from turso_sync_nb.widgets.live import LiveWidget, script
-from turso_sync_nb.widgets.page_map import ASKED_FROM_PAGES
 from turso_sync_nb.widgets.snapshots import line, table
 from turso_sync_nb.widgets.values import wire
 from turso_sync_nb.words import Figure, count_of, value_of

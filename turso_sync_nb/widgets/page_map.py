@@ -16,6 +16,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from turso_sync_nb.changes.names import is_internal
+from turso_sync_nb.connection.fetching import ASKED_FROM_PAGES
 from turso_sync_nb.connection.index_labels import index_labels
 from turso_sync_nb.engine.page_owners import changed_pages
 from turso_sync_nb.units import PAGE_SIZE, format_share, format_share_bar, format_size
@@ -42,9 +43,6 @@ FRESH: Final = 3
 
 CELLS_MAX: Final = 2**20
 """Cells of a map; with more pages than that, each cell stands for several."""
-
-ASKED_FROM_PAGES: Final = 2**20 // PAGE_SIZE
-"""More than that (1 MiB) is fetched by a click only when its size was seen."""
 
 
 class PageMap(LiveWidget):
