@@ -28,26 +28,41 @@ def cell(page, key, column):
     return row.locator(".tsn-cell").nth(columns.index(column))
 
 
+def scroll(page, down):
+    """Scroll the grid, and wait until the rows that are asked for then are there."""
+    grid = page.locator(".tsn-editor .tsn-scroller")
+    grid.evaluate(
+        """async (each, down) => {
+            const frame = () => new Promise(requestAnimationFrame);
+            each.scrollBy(0, down);
+            await frame(), await frame();
+        }""",
+        down,
+    )
+    settled(page)
+
+
+def settled(page):
+    """Wait until no rows are on their way: those that arrive take the place of what is clicked."""
+    page.locator('.tsn-editor [role=grid][aria-busy="false"]').wait_for()
+
+
 def test_scrolling_keeps_sixty_rows_and_reaches_both_ends(shown):
     """From the first row to the last one with its big key and back, never more than 60 rows in the page."""
     page = shown.page
-    grid = page.locator(".tsn-editor .tsn-scroller")
     seen = set()
     for _ in range(25):
         seen |= set(page.locator(".tsn-row .tsn-cell:first-child").all_inner_texts())
         assert page.evaluate(f"{ROWS}.length") <= 60
-        grid.evaluate("each => each.scrollBy(0, 400)")
-        page.wait_for_timeout(60)
+        scroll(page, 400)
     assert {str(number) for number in range(1, 200)} <= seen
-    page.wait_for_timeout(500)  # rows that still arrive would take the clicked cell away
     page.locator(".tsn-cell").nth(200).click()
     page.keyboard.press("Control+End")
     page.get_by_text("9223372036854775807", exact=True).wait_for()
+    settled(page)
     for _ in range(5):
-        grid.evaluate("each => each.scrollBy(0, -600)")
-        page.wait_for_timeout(100)
+        scroll(page, -600)
     assert page.evaluate(f"{ROWS}.length") <= 60
-    page.wait_for_timeout(500)  # rows that still arrive would take the clicked cell away
     page.locator(".tsn-cell").nth(200).click()
     page.keyboard.press("Control+Home")
     cell(page, 1, "name").wait_for()

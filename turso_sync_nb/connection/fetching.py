@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.engine.page_owners import OwnedFetch, Owner
     from turso_sync_nb.engine.reports import DryRun
-    from turso_sync_nb.engine.table_sizes import TableSize
+    from turso_sync_nb.engine.table_sizes import RowCount, TableSize
 
 
 ASKED_FROM_PAGES: Final = 2**20 // PAGE_SIZE
@@ -111,6 +111,12 @@ class FetchingConnection(FunctionsConnection):
         self._session.check_open()
         with self._session.running():
             return table_sizes.table_sizes(self._replica, self._session.raw, looks=looks)
+
+    def row_count(self, table: str) -> RowCount:
+        """Return how many rows a table has, counted or about; nothing is fetched, and little is read."""
+        self._session.check_open()
+        with self._session.running():
+            return table_sizes.row_count(self._replica, self._session.raw, table)
 
     def missing_for(self, sql: str) -> dict[str, int | None]:
         """Return the tables that the one statement ``sql`` reads and that are not all here.

@@ -93,6 +93,11 @@ def fetch_owned(
     return OwnedFetch(fetched, 0)
 
 
+def pages_above_leaves(pages: CommittedPages, root: int) -> BitMap:
+    """Return the pages of the tree below ``root`` that its upper pages name, without those of long values."""
+    return _Trees(pages, 0).pages_of(root, long_values=False)
+
+
 class _Trees:
     """Walks b-trees; ``leaves_left``: how many leaves may still be read, ``None`` for any number."""
 
@@ -102,7 +107,7 @@ class _Trees:
         first = pages.read(0)
         self._usable = usable_bytes(first) if first else PAGE_SIZE
 
-    def pages_of(self, root: int) -> BitMap:
+    def pages_of(self, root: int, *, long_values: bool = True) -> BitMap:
         """Return the pages of the tree below ``root`` that are known, itself among them."""
         found = BitMap([root])
         level = found
@@ -113,7 +118,7 @@ class _Trees:
                 if node is None:
                     continue
                 below.update(self._inside(node.children))
-                if node.kind in _HAVING_OVERFLOW:
+                if long_values and node.kind in _HAVING_OVERFLOW:
                     found.update(self._overflow(node))
                 if not node.children and not self._may_read_leaves():
                     break

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import islice
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pyroaring import BitMap
 
 from turso_sync_nb.changes.names import is_internal, quoted
-from turso_sync_nb.engine.page_owners import page_owners
+from turso_sync_nb.engine.page_owners import page_owners, pages_above_leaves
 from turso_sync_nb.errors import SyncError
 from turso_sync_nb.storage.format.btree import TABLE_INTERIOR, Node
 from turso_sync_nb.storage.pages.committed import CommittedPages
@@ -88,6 +88,32 @@ def table_sizes(replica: Replica, raw: apsw.Connection, *, looks: bool = False) 
     owned = {owner.name: owner.pages for owner in page_owners(replica, raw) if owner.kind == "table"}
     counter = None if looks else raw
     return [_size(replica, counter, tree, owned[tree.name]) for tree in trees]
+
+
+class RowCount(NamedTuple):
+    """Rows of a table; ``None`` if nothing that is here tells, and exact if ``is_counted``."""
+
+    rows: int | None
+    is_counted: bool
+
+
+def row_count(replica: Replica, raw: apsw.Connection, name: str) -> RowCount:
+    """Return how many rows the table ``name`` has: nothing is fetched, and little is read.
+
+    One whose rows are all here is counted unless it is very large; of others the b-tree's upper pages tell.
+    """
+    found = [(each, root) for each, root in raw.execute(_TABLES) if each.lower() == name.lower()]
+    if not found:
+        return RowCount(None, False)
+    tree = _Descent(*found[0])
+    with CommittedPages(replica.folder, replica.store) as pages:
+        known = pages_above_leaves(pages, tree.page)
+        tree.go_on(pages)
+    if len(known) <= COUNTED_PAGES_MAX and not replica.store.page_map.absent_of(known):
+        # By the table itself, as an index need not be here.
+        count = raw.execute(f"SELECT count(*) FROM main.{quoted(tree.name)} NOT INDEXED").get
+        return RowCount(int(count), True)
+    return RowCount(tree.rows, False)
 
 
 def _size(replica: Replica, counter: apsw.Connection | None, tree: _Descent, known: BitMap) -> TableSize:

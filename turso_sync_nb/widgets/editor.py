@@ -49,6 +49,9 @@ SNAPSHOT_ROWS: Final = 20
 PREVIEWED_MAX: Final = 100
 """Staged rows that a preview lists; of the others the number is said."""
 
+FILTERED_ROWS_MAX: Final = 100_000
+"""Rows of a table of which those that meet ``where`` are counted unasked."""
+
 _COLUMN_OF: Final = re.compile(r"(?:failed:|column) (?:\w+\.)?([^.,]+)$")
 """The part of SQLite's constraint message that names the column."""
 
@@ -64,6 +67,7 @@ class TableEditor(LiveWidget):
         self.title = f"edit {rows.table}"
         self.staging = Staging(rows)
         self._arranged = AS_IT_IS
+        self._counted: tuple[object, str] = (None, "")
         self._sent: OrderedDict[str, tuple[Row, Row]] = OrderedDict()
         self._typed_into: set[str] = set()
         self.handlers |= {
@@ -95,7 +99,7 @@ class TableEditor(LiveWidget):
         return {
             "type": "table", "name": self.rows.table, "columns": columns, "readonly": self.rows.readonly,
             "by_number": not self.rows.order, "key": list(self.rows.order), "where": self.rows.where,
-            "has_remote": self.replica.remote_url is not None,
+            "has_remote": self.replica.remote_url is not None, "in_all": self._in_all(db),
             **self._staged(), **self._rows_of(db, "from", ()),
         }, ()  # fmt: skip
 
@@ -104,8 +108,26 @@ class TableEditor(LiveWidget):
 
     def looked_again(self, db: Connection) -> Message:
         """Have views ask for their rows again."""
-        del db
-        return {"type": "stale"}, ()
+        return {"type": "stale", "in_all": self._in_all(db)}, ()
+
+    def _in_all(self, db: Connection) -> str:
+        """Return how many rows there are, as far as that costs little: nothing is fetched for it."""
+        state = (*self.state(), len(self.replica.store.page_map.resident))
+        if state != self._counted[0]:
+            self._counted = (state, self._counted_now(db))
+        return self._counted[1]
+
+    def _counted_now(self, db: Connection) -> str:
+        rows, is_counted = db.row_count(self.rows.table)
+        if self.rows.where:
+            if not is_counted or (rows or 0) > FILTERED_ROWS_MAX:
+                return ""
+            rows = None
+            with suppress(RemoteUnreachableError), db.fetching(offline=True):
+                rows = self.rows.count(db, AS_IT_IS)
+        if rows is None:
+            return ""
+        return count_of(rows, "row") if is_counted else f"about {count_of(rows, 'row')}"
 
     def _open_view(self, content: Content) -> None:
         super()._open_view(content)
@@ -378,5 +400,7 @@ class TableEditor(LiveWidget):
         names = [each.name for each in self.rows.columns]
         shown = [row for _, row in found]
         staged = count_of(len(self.staging.rows), "row")
-        waiting = f"{staged} staged, not applied" if self.staging.rows else "the first rows"
+        in_all = self._in_all(db)
+        first = f"the first rows of {in_all}" if in_all else "the first rows"
+        waiting = f"{staged} staged, not applied" if self.staging.rows else first
         return line(self.rows.readonly or waiting) + table(names, data_rows(shown))

@@ -51,7 +51,7 @@ function cellInput(column, old, isNull, begun) {
 
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-editor");
-  let columns = [], readonly = "", paging = "", rows = [], staged = {}, undoable = false, atFirst = true, atLast = false, lastKey = [];
+  let columns = [], readonly = "", paging = "", inAll = "", rows = [], staged = {}, undoable = false, atFirst = true, atLast = false, lastKey = [];
   let asked = "", isStale = false;  // the request for rows that is not answered yet; whether rows have changed since
   const outdated = new Set();  // requests that another has followed
   let scrolledTo = 0;  // what is out of sight, and so out of the page, forgets where it was scrolled to
@@ -60,7 +60,10 @@ function render({ model, el }) {
   let input = null, later = [];  // while a cell is typed into, nothing is drawn: messages wait
   const waiting = (handle) => (message) => (input ? later.push(() => handle(message)) : handle(message));
 
-  const { send: tell, request: send, foot, close } = connect(model, el, "table", { table: begin, rows: waiting(take), staged: waiting(restage), stale: waiting(reload), choices, status, conflict: () => offer(true), preview: showPreview });
+  const { send: tell, request: send, foot, close } = connect(model, el, "table", { table: begin, rows: waiting(take), staged: waiting(restage), stale: waiting((message) => {
+    inAll = message.in_all;
+    reload();
+  }), choices, status, conflict: () => offer(true), preview: showPreview });
   const summary = h("div", { class: "tsn-summary" });
   const buttons = {
     add: button("Add row", () => ((adding = true), send("add")), "a new row, at the end"),
@@ -118,7 +121,7 @@ function render({ model, el }) {
     foot.status(message);
     for (const each of [buttons.apply, buttons.applyAndPush]) dim(each, message.busy || readonly || !Object.keys(staged).length);
     if (message.failed) {
-      asked = "";  // without an answer
+      expect("");  // without an answer
       toError();
     }
     if (message.busy) offer(false);
@@ -128,6 +131,7 @@ function render({ model, el }) {
 
   function begin(message) {
     ({ columns, readonly, staged, undoable } = message);
+    inAll = message.in_all;
     paging = message.by_number ? " · a far page is slow: all before it is read" : "";
     grid.setAttribute("aria-label", `rows of ${message.name}`);
     grid.setAttribute("aria-readonly", readonly ? "true" : "false");
@@ -161,7 +165,7 @@ function render({ model, el }) {
 
   function take({ direction, rows: found, end, start, plain, asked: by }) {
     if (outdated.delete(by)) return;
-    if (!by || by === asked) asked = "";
+    if (!by || by === asked) expect("");
     if (plain) plainly();
     const taken = found.map(([id, cells]) => ({ id, cells }));
     const top = scroller.scrollTop;
@@ -204,10 +208,15 @@ function render({ model, el }) {
     if (!asked) want("page", anchor === undefined ? { direction } : { direction, anchor });
   }
 
+  function expect(request) {
+    asked = request;
+    grid.setAttribute("aria-busy", String(Boolean(request)));
+  }
+
   /** Ask for rows: answers to what was asked for before come too late. */
   function want(type, content) {
     if (asked) outdated.add(asked);
-    asked = Math.random().toString(36).slice(2);
+    expect(Math.random().toString(36).slice(2));
     send(type, { ...content, asked });
   }
 
@@ -281,7 +290,8 @@ function render({ model, el }) {
   function draw() {
     const focused = body.contains(focusedBeside(grid));  // a filter that is typed into keeps the focus, and a name that sorts
     const unapplied = Object.keys(staged).length;
-    summary.textContent = `${summary.dataset.name} · ${readonly || (unapplied ? `${count(unapplied, "row")} staged, not applied` : "nothing staged")}${paging}`;
+    const state = readonly || (unapplied ? `${count(unapplied, "row")} staged, not applied` : "nothing staged");
+    summary.textContent = `${[summary.dataset.name, inAll, state].filter(Boolean).join(" · ")}${paging}`;
     const drawn = listed();
     body.replaceChildren(...drawn.map(drawRow));
     for (const each of [buttons.preview, buttons.apply, buttons.applyAndPush, buttons.discard]) dim(each, !unapplied);
