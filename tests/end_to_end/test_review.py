@@ -171,7 +171,7 @@ def test_undo_of_what_waits_and_of_what_others_changed_since(
     mine.push()
     with pytest.raises(tsn.UsageError, match="it changed the schema"):
         mine.undo(mine.pushed[-1].number)
-    with pytest.raises(tsn.UsageError, match="neither pushed it nor has it waiting"):
+    with pytest.raises(tsn.UsageError, match="nor was it pushed since this was opened"):
         mine.undo(999)
 
 

@@ -76,3 +76,13 @@ def test_a_replica_that_asked_nothing_does_not_claim_to_be_online(shell, lazy):
     shell.good("%turso_sync close --all")
     shell.good("%turso_sync connect lazy.db")
     assert network(shell) == "not asked yet"
+
+
+def test_a_diff_offline_shows_our_own_half(shell, lazy):
+    """What waits needs no network; that the rest is not known is said, and why."""
+    shell.good("%turso_sync sql UPDATE carriers SET name = 'mine' WHERE carrier = 'UA'")
+    lazy.stop()
+    ran = shell.good("%turso_sync diff")
+    assert ran.value[["by", "operation"]].to_numpy().tolist() == [["push", "update"]]
+    assert "push: 1 difference · what a pull would bring is not known" in ran.text
+    assert "offline: " in ran.text

@@ -11,6 +11,7 @@ from inside import replica_of, session_of
 from views import view_of
 
 import turso_sync_nb as tsn
+from turso_sync_nb.widgets import dashboard
 from turso_sync_nb.widgets.live import PAUSE_S
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
@@ -53,6 +54,17 @@ def test_verbs_are_done_beside_the_users_connection(db, view, url, tmp_path, mon
         assert used == []
     assert db.query("SELECT name FROM person WHERE id IN (1, 2)")["name"].tolist() == ["mine", "theirs"]
     assert figures(view)["cdc_operations"] == 0
+
+
+def test_every_table_is_listed_though_its_size_is_not_known(db, view, monkeypatch):
+    """What is not known is said so; of more tables than have a bar the number is told."""
+    listed = {name: total for name, _, total in view.of("figures")[-1][0]["tables"]}
+    assert set(listed) == {"person", "visit", 'odd "table"'}
+    assert None in listed.values()
+    assert "not known" in view.widget.snapshot(db).text
+    monkeypatch.setattr(dashboard, "TABLES_SHOWN", 1)
+    message = view.widget.whole(db)[0]
+    assert (len(message["tables"]), message["more_tables"]) == (1, 2)
 
 
 def test_the_timeline_has_the_bytes_that_came(db, view, url, tmp_path):

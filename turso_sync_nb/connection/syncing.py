@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from turso_sync_nb.changes import conflicts, tape
 from turso_sync_nb.changes.conflicts import DEFAULT
 from turso_sync_nb.changes.names import folded
-from turso_sync_nb.changes.net import net
 from turso_sync_nb.changes.schema import read_schema
 from turso_sync_nb.changes.script import script
 from turso_sync_nb.connection.frame_verbs import FrameConnection
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from turso_sync_nb.changes.conflicts import Conflict, Policies
-    from turso_sync_nb.changes.model import Change, Transaction
+    from turso_sync_nb.changes.model import Transaction
     from turso_sync_nb.connection.review import Keep
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.engine.reports import CheckpointReport, PullReport, PushReport, Stats, VerifyReport
@@ -321,10 +320,15 @@ class SyncConnection(FrameConnection):
         with mapped_sql_errors():
             if old is not None:
                 return revisions_frame(changes_of_revisions(self._replica, old, new))
-            news = diff_with_remote(self._replica)
-            frame = differences_frame(self._to_send(), outbox.not_here_yet(self._replica, news.changes))
+            news, here = diff_with_remote(self._replica), outbox.to_send(self._replica)
+            frame = differences_frame(here, outbox.not_here_yet(self._replica, news.changes))
             frame.attrs["unplaced_pages"] = news.unplaced
             return frame
+
+    def diff_offline(self) -> pd.DataFrame:
+        """Return the half of :meth:`diff` that needs no remote: what a push would send."""
+        self._session.check_open()
+        return differences_frame(outbox.to_send(self._replica), [])
 
     def review(self, keep: Keep | None = None) -> Review:
         """Return every row that waits or comes, and what a pull leaves of it; nothing moves.
@@ -348,7 +352,8 @@ class SyncConnection(FrameConnection):
             return self._reviewed(PullPreview())
 
     def _reviewed(self, preview: PullPreview) -> Review:
-        sent, news = self._to_send(), outbox.not_here_yet(self._replica, preview.incoming.changes)
+        sent = outbox.to_send(self._replica)
+        news = outbox.not_here_yet(self._replica, preview.incoming.changes)
         aside = [one for one in preview.replayed.transactions if one.state == "aside"]
         return Review(
             rows=tuple(reviewed(preview, sent, news)),
@@ -359,11 +364,6 @@ class SyncConnection(FrameConnection):
             refused=preview.refused,
             unplaced=preview.incoming.unplaced,
         )
-
-    def _to_send(self) -> list[Change]:
-        """Return what a push would send, several changes of a row as one."""
-        waiting = outbox.transactions(self._replica)
-        return net(change for one in waiting if one.state == "pending" for change in one.changes)
 
     def undo(self, transaction: int) -> int:
         """Undo a transaction and return how many rows that changes.
@@ -383,8 +383,8 @@ class SyncConnection(FrameConnection):
         pushed = next((one for one in self._replica.pushed_log.pushed if one.number == transaction), None)
         if pushed is None:
             raise UsageError(
-                f"undo transaction {transaction}: this process neither pushed it nor has it waiting",
-                hint="changes() lists what waits",
+                f"undo transaction {transaction}: it does not wait, nor was it pushed since this was opened",
+                hint="changes() lists what waits, replay what was pushed",
             )
         with mapped_sql_errors():
             return undo(self, pushed, [*self._replica.pushed_log.pushed, *outbox.transactions(self._replica)])

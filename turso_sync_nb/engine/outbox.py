@@ -13,6 +13,7 @@ from turso_sync_nb.changes import conflicts as conflict_list
 from turso_sync_nb.changes import images, tape
 from turso_sync_nb.changes.model import RowChange, SchemaChange, is_ignored, is_shown
 from turso_sync_nb.changes.names import folded
+from turso_sync_nb.changes.net import net
 from turso_sync_nb.changes.read_row import read_row
 from turso_sync_nb.changes.tape_reader import Reader
 from turso_sync_nb.changes.tape_rows import image_rows, table_schemas
@@ -45,6 +46,11 @@ def transactions(replica: Replica) -> list[Transaction]:
         if pushed:
             found.append(one.changed(changes=pushed))
     return found
+
+
+def to_send(replica: Replica) -> list[Change]:
+    """Return what a push would send, several changes of a row as one."""
+    return net(change for one in transactions(replica) if one.state == "pending" for change in one.changes)
 
 
 def not_here_yet(replica: Replica, changes: Iterable[Change]) -> list[Change]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from turso_sync_nb.errors import Error, UsageError
+from turso_sync_nb.errors import Error, RemoteUnreachableError, UsageError
 from turso_sync_nb.jupyter.arguments import Option, showable
 from turso_sync_nb.jupyter.notebook import check_variable_name
 from turso_sync_nb.jupyter.places import shown_path
@@ -105,7 +105,13 @@ def diff(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     if arguments.words:
         frame = _db(notebook, arguments).diff(arguments.words[0], arguments.word(1))
         return notebook.shown(frame, [count_of(len(frame), "difference")], differences_seen(frame))
-    frame = _db(notebook, arguments).diff()
+    db = _db(notebook, arguments)
+    try:
+        frame = db.diff()
+    except RemoteUnreachableError as error:
+        frame, said = db.diff_offline(), f"offline: {error.args[0]}"
+        notes = [f"push: {count_of(len(frame), 'difference')} · what a pull would bring is not known", said]
+        return notebook.shown(frame, notes, differences_seen(frame))
     counts = [f"{by}: {count_of(int((frame['by'] == by).sum()), 'difference')}" for by in ("push", "pull")]
     if both := int(frame.loc[frame["by"] == "pull", "meets"].sum()):
         counts.append(f"{count_of(both, 'row')} changed on both sides")

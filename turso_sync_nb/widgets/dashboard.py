@@ -100,7 +100,10 @@ class Dashboard(RemoteNewsWidget):
             "figures": {**asdict(self._stats()), "conflicts": self._conflicts},
             "on_their_way": self.replica.databases.pages_in_flight,
             "arrivals": list(self._arrivals),
-            "tables": [[each.name, each.resident_bytes, each.total_bytes] for each in self._tables],
+            "tables": [
+                [each.name, each.resident_bytes, each.total_bytes] for each in self._tables[:TABLES_SHOWN]
+            ],
+            "more_tables": max(len(self._tables) - TABLES_SHOWN, 0),
             "path": self.replica.path.name,
             "remote": self.replica.remote_url,
         }, ()
@@ -119,14 +122,7 @@ class Dashboard(RemoteNewsWidget):
         said = line(self.sentence()) + figures
         if not self._tables:
             return said
-        rows = [
-            (
-                each.name,
-                Figure(format_size(each.total_bytes or 0)),
-                format_share_bar(each.resident_bytes, each.total_bytes or 0),
-            )
-            for each in self._tables
-        ]
+        rows = [_row(each) for each in self._tables[:TABLES_SHOWN]]
         return said + table(("table", "size", "here"), rows)
 
     def sentence(self, at: Callable[[float], str] = _clock) -> str:
@@ -154,12 +150,18 @@ class Dashboard(RemoteNewsWidget):
         tables_of = (self.replica.metadata.revision, page_map.db_pages, len(page_map.resident))
         if tables_of != self._tables_of:
             self._tables_of = tables_of
-            known = [each for each in db.table_sizes(looks=True) if each.total_bytes]
-            self._tables = sorted(known, key=lambda each: -(each.total_bytes or 0))[:TABLES_SHOWN]
+            self._tables = sorted(db.table_sizes(looks=True), key=lambda each: -(each.total_bytes or 0))
 
     def _do(self, verb: str) -> None:
         if verb in _VERBS:
             self.work(verb, _VERBS[verb])
+
+
+def _row(size: TableSize) -> tuple[str, str, str]:
+    total = size.total_bytes
+    if not total:
+        return size.name, Figure("not known"), ""
+    return size.name, Figure(format_size(total)), format_share_bar(size.resident_bytes, total)
 
 
 def _at(unix_time_s: float | None) -> str:

@@ -83,7 +83,7 @@ function render({ model, el }) {
     for (const each of buttons) dim(each, !foot.idle() || (each !== tidy && !remoteUrl) || (each === verbs[1] && !waits));
   }
 
-  function show({ sentence: text, figures, on_their_way, arrivals, tables, path, remote, busy }) {
+  function show({ sentence: text, figures, on_their_way, arrivals, tables, more_tables: more, path, remote, busy }) {
     now = { ...figures, on_their_way };
     said = text;
     el.dataset.updates = ++updates;
@@ -94,7 +94,8 @@ function render({ model, el }) {
     summary.textContent = `${path} · ${remote ?? "no remote"}`;
     write();
     byTable.hidden = !tables.length;
-    tableRows.replaceChildren(...tables.map(([name, here, total]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: "tsn-number" }, size(total)), h("td", {}, shareBar(here, total)))));
+    tableRows.replaceChildren(...tables.map(([name, here, total]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: "tsn-number" }, total ? size(total) : "not known"), h("td", {}, total ? shareBar(here, total) : ""))));
+    if (more) tableRows.append(h("tr", {}, h("td", { colspan: 3 }, `${count(more, "more table")}: %turso_sync tables lists them`)));
     const most = Math.max(...arrivals.map(([, pages]) => pages), 0);
     bars.hidden = table.hidden = !arrivals.length;
     timeline.style.setProperty("--tsn-arrivals", arrivals.length);

@@ -9,6 +9,7 @@ import { connect } from "./view.js";
 const ROWS_MAX = 60;
 const ARRANGE_AFTER_MS = 300;
 const FILTERS = "> 5, <= 5, = x, != x, part of a text, null, not null";
+const LONG = 40;  // characters that may not fit a cell: all of them on hover
 const NEAR = 120;  // pixels from an end at which the next page is asked for
 
 const isNumeric = ({ kind }) => kind === "number";
@@ -331,7 +332,7 @@ function render({ model, el }) {
       role: "gridcell", tabindex: "-1", class: `tsn-cell tsn-${shown.kind} ${isNumeric(column) ? "tsn-number" : ""} ${isStaged ? "tsn-staged" : ""}`,
       "aria-label": [`${column.name}: ${shown.spoken}`, error, isStaged && "staged", change?.operation === "delete" && "to be deleted", !readonly && reason && `not edited here: ${reason}`].filter(Boolean).join(", "),
       "aria-readonly": reason ? "true" : null, "aria-invalid": error ? "true" : null,
-      title: error ?? (reason || null), onclick: () => go(index, place), ondblclick: () => edit(),
+      title: error ?? (reason || (shown.text.length > LONG ? shown.text : null)), onclick: () => go(index, place), ondblclick: () => edit(),
     }, shown.text);
     if (error) cell.append(" ", h("span", { class: "tsn-error" }, error));
     return cell;
