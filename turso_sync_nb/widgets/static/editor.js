@@ -1,8 +1,11 @@
 // The editor: a grid of at most ROWS_MAX rows, read as it is scrolled. What is staged is kept in the kernel.
 
+import { cellInput } from "./cell_input.js";
 import { changeLine, OPERATIONS } from "./changes.js";
-import { button, count, dim, focusedBeside, group, h } from "./elements.js";
+import { gridColumns } from "./columns.js";
+import { button, count, dim, focusedBeside, group, h, number } from "./elements.js";
 import { markSort, turnSort } from "./sorting.js";
+import { fromTsv, toTsv } from "./tsv.js";
 import { NULL_TEXT, shownValue } from "./values.js";
 import { connect } from "./view.js";
 
@@ -21,35 +24,6 @@ function shownIn(column, value) {
   return shownValue(value);
 }
 
-/** How dates and moments are written. */
-const EXAMPLES = { date: "2026-11-29", moment: "2026-11-29 13:45:00" };
-
-/** An input for a cell: an element, what stands beside it, and its text, `null` for NULL. `begun` is a key that began it. */
-function cellInput(column, old, isNull, begun) {
-  const label = { class: "tsn-input", "aria-label": `${column.name}, new value` };
-  if (column.choices.length) {
-    const listed = [...(isNull ? [] : [old]), ...column.choices].filter((each, at, all) => all.indexOf(each) === at);
-    const typed = begun && listed.find((each) => each.toLowerCase().startsWith(begun.toLowerCase()));
-    const option = (text, value) => h("option", { value, selected: value === (typed ?? (isNull ? "null" : `=${old}`)) }, text);
-    const element = h("select", label, ...(column.notnull ? [] : [option(NULL_TEXT, "null")]), ...listed.map((each) => option(each || "''", `=${each}`)));
-    if (typed) element.value = `=${typed}`;
-    return { element, beside: [], text: () => (element.value === "null" ? null : element.value.slice(1)) };
-  }
-  const list = h("datalist", { id: `tsn-${Math.random().toString(36).slice(2)}` });
-  const element = h("input", { ...label, inputmode: column.kind === "number" ? "decimal" : null, list: list.id, autocomplete: "off", placeholder: EXAMPLES[column.kind] ?? null });
-  element.value = begun ?? old;
-  const text = () => element.value;
-  if (!EXAMPLES[column.kind]) return { element, beside: [list], text };
-  const day = h("input", { type: "date", class: "tsn-day", tabindex: "-1", "aria-label": `${column.name}, pick a day` });
-  day.value = old.slice(0, 10);
-  day.addEventListener("change", () => {
-    element.value = day.value + (column.kind === "moment" ? element.value.slice(10) || " 00:00:00" : "");
-    element.dispatchEvent(new Event("input"));
-    element.focus();
-  });
-  return { element, beside: [day], text };
-}
-
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-editor");
   let columns = [], readonly = "", paging = "", inAll = "", rows = [], staged = {}, undoable = false, atFirst = true, atLast = false, lastKey = [];
@@ -57,6 +31,7 @@ function render({ model, el }) {
   const outdated = new Set();  // requests that another has followed
   let scrolledTo = 0;  // what is out of sight, and so out of the page, forgets where it was scrolled to
   let at = { id: null, row: 0, column: 0 };  // the cell that has the focus, found again by its row's id
+  let anchor = null;  // where a range of cells begins that ends there: a row's id and a column
   let adding = false;
   let input = null, later = [];  // while a cell is typed into, nothing is drawn: messages wait
   const waiting = (handle) => (message) => (input ? later.push(() => handle(message)) : handle(message));
@@ -105,12 +80,14 @@ function render({ model, el }) {
   const bar = group("edit", ...Object.values(buttons), over, skip);
   const head = h("div", { role: "row", class: "tsn-head", "aria-rowindex": "1" });
   const body = h("div", { role: "rowgroup" });
-  const grid = h("div", { role: "grid", class: "tsn-grid", "aria-rowcount": "-1" }, h("div", { role: "rowgroup" }, head, filters), body);
+  const grid = h("div", { role: "grid", class: "tsn-grid", "aria-rowcount": "-1", "aria-multiselectable": "true" }, h("div", { role: "rowgroup" }, head, filters), body);
   const where = h("div", { class: "tsn-where" });
   const scroller = h("div", { class: "tsn-scroller", onscroll: scrolled }, grid);
+  const widths = gridColumns(grid, scroller, head);
   head.addEventListener("keydown", pressedOnName);
   grid.addEventListener("keydown", pressed);
   grid.addEventListener("paste", pasted);
+  grid.addEventListener("copy", copied);
   el.append(summary, finding, bar, foot.element, previewed, scroller, where);
   offer(false);
 
@@ -136,14 +113,14 @@ function render({ model, el }) {
     paging = message.by_number ? " · a far page is slow: all before it is read" : "";
     grid.setAttribute("aria-label", `rows of ${message.name}`);
     grid.setAttribute("aria-readonly", readonly ? "true" : "false");
-    head.replaceChildren(...columns.map((column) => h("div", { role: "columnheader", class: isNumeric(column) ? "tsn-number" : null, title: [column.type, column.key && "key", column.readonly].filter(Boolean).join(" · ") },
-      button(column.name, () => sortBy(column.name), `sort by ${column.name}`, { class: "tsn-sort", tabindex: "-1" }))));
-    filters.replaceChildren(...columns.map((column) => h("div", { role: "gridcell" }, h("input", { "aria-label": `filter ${column.name}`, placeholder: "> 5, = x", title: FILTERS, oninput: soon((text) => (choice.filters[column.name] = text)) }))));
+    widths.begin(columns);
+    head.replaceChildren(...columns.map((column, place) => h("div", { role: "columnheader", class: `${isNumeric(column) ? "tsn-number" : ""} ${widths.isFrozen(place) ? "tsn-frozen" : ""}`, style: widths.styleOf(place), title: [column.type, column.key && "key", column.readonly].filter(Boolean).join(" · ") },
+      button(column.name, () => sortBy(column.name), `sort by ${column.name}; Shift and arrows: its width`, { class: "tsn-sort", tabindex: "-1" }), widths.grip(place))));
+    filters.replaceChildren(...columns.map((column, place) => h("div", { role: "gridcell", class: widths.isFrozen(place) ? "tsn-frozen" : null, style: widths.styleOf(place) }, h("input", { "aria-label": `filter ${column.name}`, placeholder: "> 5, = x", title: FILTERS, oninput: soon((text) => (choice.filters[column.name] = text)) }))));
     goTo.placeholder = `go to ${message.key.join(", ")}`;
     goTo.hidden = !message.key.length;
     where.dataset.where = message.where;
     buttons.applyAndPush.hidden = !message.has_remote;
-    grid.style.setProperty("--tsn-columns", columns.length);
     for (const each of Object.values(buttons)) dim(each, readonly);
     summary.dataset.name = message.name;
     take(message);
@@ -302,6 +279,7 @@ function render({ model, el }) {
     const found = drawn.findIndex((row) => row.id === at.id);
     at.row = found < 0 ? Math.min(at.row, Math.max(drawn.length - 1, 0)) : found;
     mark(focused);
+    widths.keep();
     placeErrors();
   }
 
@@ -329,10 +307,11 @@ function render({ model, el }) {
     const value = isStaged ? change.new[column.name] : row.cells[place];
     const shown = value === undefined ? { text: "", kind: "unset", spoken: "its default" } : typeof value === "string" ? { text: value, kind: "text", spoken: value } : shownIn(column, value);
     const cell = h("div", {
-      role: "gridcell", tabindex: "-1", class: `tsn-cell tsn-${shown.kind} ${isNumeric(column) ? "tsn-number" : ""} ${isStaged ? "tsn-staged" : ""}`,
+      role: "gridcell", tabindex: "-1", style: widths.styleOf(place), class: `tsn-cell ${widths.isFrozen(place) ? "tsn-frozen" : ""} tsn-${shown.kind} ${isNumeric(column) ? "tsn-number" : ""} ${isStaged ? "tsn-staged" : ""}`,
       "aria-label": [`${column.name}: ${shown.spoken}`, error, isStaged && "staged", change?.operation === "delete" && "to be deleted", !readonly && reason && `not edited here: ${reason}`].filter(Boolean).join(", "),
       "aria-readonly": reason ? "true" : null, "aria-invalid": error ? "true" : null,
-      title: error ?? (reason || (shown.text.length > LONG ? shown.text : null)), onclick: () => go(index, place), ondblclick: () => edit(),
+      title: error ?? (reason || (shown.text.length > LONG ? shown.text : null)), onmousedown: (event) => event.shiftKey && event.preventDefault(),
+      onclick: (event) => go(index, place, event.shiftKey), ondblclick: () => edit(),
     }, shown.text);
     if (error) cell.append(" ", h("span", { class: "tsn-error" }, error));
     return cell;
@@ -347,6 +326,8 @@ function render({ model, el }) {
     where.textContent = cell ? [column.name, column.type, column.key && "key", !readonly && reasonNot()].filter(Boolean).join(" · ") : "";
     if (!cell) return;
     for (const each of body.querySelectorAll('[tabindex="0"]')) each.tabIndex = -1;
+    for (const each of body.querySelectorAll("[aria-selected]")) each.removeAttribute("aria-selected");
+    if (anchor) for (const row of range()) for (const each of row) each.setAttribute("aria-selected", "true");
     cell.tabIndex = 0;
     if (focus) {
       cell.focus({ preventScroll: true });
@@ -354,8 +335,18 @@ function render({ model, el }) {
     }
   }
 
-  function go(row, column) {
+  /** The cells from where a range begins to the one that has the focus; that one alone without a range. */
+  function range() {
+    const from = anchor ? listed().findIndex((row) => row.id === anchor.id) : -1;
+    const [row, column] = from < 0 ? [at.row, at.column] : [from, anchor.column];
+    const part = (children, one, other) => [...children].slice(Math.min(one, other), Math.max(one, other) + 1);
+    return part(body.children, row, at.row).map((each) => part(each.children, column, at.column));
+  }
+
+  /** Go to a cell; `isRange`: the cells from the last one on are a range. */
+  function go(row, column, isRange = false) {
     if (input) return;
+    anchor = isRange ? (anchor ?? { id: at.id, column: at.column }) : null;
     const last = listed().length - 1;
     at = { row: Math.max(0, Math.min(row, last)), column: Math.max(0, Math.min(column, columns.length - 1)) };
     at.id = current()?.id;
@@ -366,12 +357,12 @@ function render({ model, el }) {
     if (input || !event.target.closest("[role=gridcell]") || event.target.closest("input")) return;
     const { row, column } = at, command = event.ctrlKey || event.metaKey;
     const moves = { ArrowUp: [row - 1, column], ArrowDown: [row + 1, column], ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1], Home: [row, 0], End: [row, columns.length - 1], PageUp: [row - 10, column], PageDown: [row + 10, column] };
-    if (event.key === "ArrowUp" && row === 0 && atFirst && !command) toName(column);
+    if (event.key === "ArrowUp" && row === 0 && atFirst && !command && !event.shiftKey) toName(column);
     else if (command && event.key === "Home") ask("from");
     else if (command && event.key === "End") ask("last");
     else if (command && event.key.toLowerCase() === "z") send("undo");
     else if (command && event.key === "Delete") buttons.remove.click();
-    else if (event.key in moves && !command) go(...moves[event.key]);
+    else if (event.key in moves && !command) go(...moves[event.key], event.shiftKey);
     else if (event.key === "Enter" || event.key === "F2") edit();
     else if (event.key === "Delete") setHere(null);
     else if (event.key.length === 1 && !command && !event.altKey) edit(event.key);
@@ -384,7 +375,8 @@ function render({ model, el }) {
   function pressedOnName(event) {
     const place = [...head.children].indexOf(event.target.closest("[role=columnheader]"));
     const to = { ArrowLeft: place - 1, ArrowRight: place + 1, Home: 0, End: columns.length - 1 }[event.key];
-    if (event.key === "ArrowDown") go(0, place);
+    if (event.shiftKey && ["ArrowLeft", "ArrowRight"].includes(event.key)) widths.step(place, event.key === "ArrowLeft" ? -1 : 1);
+    else if (event.key === "ArrowDown") go(0, place);
     else if (to === undefined) return;
     else toName(to);
     event.preventDefault();
@@ -453,12 +445,28 @@ function render({ model, el }) {
     if (list && columns[at.column].name === column) list.replaceChildren(...values.filter(Boolean).map(([, text]) => h("option", { value: text })));
   }
 
+  /** A range of cells, or the one that has the focus, as spreadsheets take it. Values that are only here in part are told. */
+  function copied(event) {
+    if (input || event.target.closest("input") || !current() || !getSelection().isCollapsed) return;
+    let inPart = 0;
+    const texts = range().map((row) => row.map((cell) => {
+      const [index, place] = [[...body.children].indexOf(cell.parentElement), [...cell.parentElement.children].indexOf(cell)];
+      const row = listed()[index], value = staged[row.id]?.new[columns[place].name] ?? row.cells[place];
+      if (Array.isArray(value) && (value[2] || value[0] === "b")) inPart += 1;
+      return typeof value === "string" ? value : value == null ? NULL_TEXT : value[0] === "b" ? shownValue(value).text : value[1];
+    }));
+    event.clipboardData.setData("text/plain", toTsv(texts));
+    event.preventDefault();
+    event.stopPropagation();
+    foot.status({ text: `copied ${count(texts.flat().length, "cell")}${inPart ? `, ${number(inPart)} of them only in part: a query has the whole` : ""}`, failed: false });
+  }
+
   /** Tab-separated lines, as spreadsheets give them, go into the cells from here on; what is over becomes new rows. */
   function pasted(event) {
     if (input || event.target.closest("input")) return;
     event.preventDefault();
     event.stopPropagation();
-    const lines = event.clipboardData.getData("text/plain").replace(/\r?\n$/, "").split(/\r?\n/).map((each) => each.split("\t"));
+    const lines = fromTsv(event.clipboardData.getData("text/plain"));
     const targets = listed().slice(at.row).map((row) => row.id);
     const cells = lines.flatMap((texts, line) => texts.map((text, place) => [targets[line] ?? `+${line}`, columns[at.column + place]?.name, text === NULL_TEXT ? null : text]));
     send("set", { cells: cells.filter(([, name]) => name && !columns.find((column) => column.name === name).readonly) });
