@@ -26,6 +26,7 @@ import scan
 import server as serving
 import start
 import triggers
+import workbench
 from data import without_an_index
 from figures import table
 from peers import ServerProcess, tursodb_server
@@ -45,6 +46,7 @@ PARTS: Final[dict[str, Callable[[ServerProcess, Path], list[Figure]]]] = {
     "sync": lambda *_: push_pull.figures(),
     "server": lambda *_: serving.figures(),
     "cells": lambda *_: cells.figures(),
+    "workbench": lambda *_: workbench.figures(),
     "browsing": lambda _, database: browsing.figures(database.parent),
     "start": lambda *_: start.figures(),
     "memory": lambda server, _: memory.figures(server.url),

@@ -7,7 +7,7 @@ for a profile or the first rows; if much of them is not here, the size is said f
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.names import is_internal, quoted
@@ -90,7 +90,7 @@ class Explore(LiveWidget):
         self._seen = self._seen_now()
         self._listed = _listed(db)
         path, remote = self.replica.path.name, self.replica.remote_url
-        tables = [asdict(each) for each in self._listed]
+        tables = [vars(each) for each in self._listed]
         return {"type": "tables", "tables": tables, "path": path, "remote": remote}, ()
 
     def news(self) -> None:
