@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from turso_sync_nb.changes.names import quoted
 from turso_sync_nb.connection.functions import FunctionsConnection
 from turso_sync_nb.connection.parameters import Parameters, bindings
 from turso_sync_nb.engine import page_owners, table_sizes
@@ -136,6 +137,17 @@ class FetchingConnection(FunctionsConnection):
             }
         found = {name: sizes[name].missing_bytes for name in read if name in sizes}
         return {name: missing for name, missing in found.items() if missing != 0}
+
+    def absent_bytes(self, table: str) -> int | None:
+        """Return about how many bytes of a table, or of those that a view reads, are not here.
+
+        Without indexes; ``None`` where nothing tells. If any are, it costs what :meth:`table_sizes` does.
+        """
+        lacking = self.missing_for(f"SELECT * FROM {quoted(table)}")
+        sizes = {each.name: each.missing_bytes for each in self.table_sizes()} if lacking else {}
+        found = [sizes[name] for name in lacking if name in sizes]
+        known = [size for size in found if size is not None]
+        return sum(known) if len(known) == len(found) else None
 
     def fetch_owned(self, name: str, pages_max: int | None = None) -> OwnedFetch:
         """Fetch every page of the table or index ``name``.

@@ -9,7 +9,6 @@ import shlex
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.changes.names import quoted
 from turso_sync_nb.connection.fetching import ASKED_FROM_PAGES
 from turso_sync_nb.connection.index_labels import with_labels
 from turso_sync_nb.connection.profiling import profile_table
@@ -76,14 +75,12 @@ def profile(notebook: Notebook, arguments: Arguments) -> pd.DataFrame | None:
 
 def _asked(db: Connection, table: str) -> str:
     """Return what to say before a table or view is read of which much is not here; empty if it is little."""
-    lacking = db.missing_for(f"SELECT * FROM {quoted(table)}")
-    sizes = {each.name: each for each in db.table_sizes()} if lacking else {}
-    missing = [sizes[name].missing_bytes for name in lacking if name in sizes]
-    if sum(size or 0 for size in missing) <= ASKED_FROM_PAGES * PAGE_SIZE and None not in missing:
+    absent = db.absent_bytes(table)
+    if absent is not None and absent <= ASKED_FROM_PAGES * PAGE_SIZE:
         return ""
     much = "how much of it is not here is not known"
-    if None not in missing:
-        much = f"about {format_size(sum(size or 0 for size in missing))} of it are not here"
+    if absent is not None:
+        much = f"about {format_size(absent)} of it are not here"
     line = f"%turso_sync profile {shlex.quote(table)}"
     return f"profile {table}: {much} · {line} --fetch downloads it, {line} --sample 1000 reads a part"
 
