@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from turso_sync_nb.changes.ddl import Objects, schema_changes
-from turso_sync_nb.changes.told_rows import is_same, old_of
+from turso_sync_nb.changes.preupdate import is_same, old_of
 
 MADE = """
 CREATE TABLE t (a, b);

@@ -158,7 +158,7 @@ def test_readers_in_threads(connect, server, tmp_path):
         thread.join()
     assert not wrong
     assert len(ended) == len(threads)
-    assert replica_of(dbs[0]).eviction.count > 10
+    assert replica_of(dbs[0]).eviction.generation > 10
 
 
 def test_a_page_that_goes_while_it_is_read(connect, server, monkeypatch):
@@ -177,7 +177,7 @@ def test_a_page_that_goes_while_it_is_read(connect, server, monkeypatch):
             if here and page and fetching.left:
                 fetching.left -= 1
                 replica_of(db).store.forget(type(resident)([page]))
-                eviction.count += 1
+                eviction.generation += 1
                 replica_of(db).store.flush()
                 platforms.punch_hole(eviction._descriptor, page * 4096, 4096)
             return here

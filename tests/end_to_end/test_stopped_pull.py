@@ -80,7 +80,7 @@ def test_a_pull_stopped_at_any_function(server, replica, work):
         db.execute("INSERT INTO kv VALUES ('waits', 1)")
     announce()
     every = functions_entered(db.pull)
-    begins = next(at for at, code in enumerate(every) if code.co_name == "in_force")
+    begins = next(at for at, code in enumerate(every) if code.co_name == "apply_update")
     for code in every[begins + (server.name == "embedded") :: 2]:
         announce()
         stop_at(code, db.pull)

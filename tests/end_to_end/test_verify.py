@@ -26,14 +26,14 @@ def fill(db):
 
 def losing_pull(db, monkeypatch, lost):
     """Pull an answer that ends well without its last ``lost`` pages, as a server can give it."""
-    whole = remote_update._only
+    whole = remote_update.only_requested
 
     def short(pages, expected):
         every = list(whole(pages, expected))
         yield from every[: len(every) - lost]
 
     with monkeypatch.context() as patched:
-        patched.setattr(remote_update, "_only", short)
+        patched.setattr(remote_update, "only_requested", short)
         assert db.pull()
 
 

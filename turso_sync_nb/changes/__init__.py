@@ -8,7 +8,7 @@
 | ``capture.py`` | one connection's capture |
 | ``triggers.py``, ``nested.py``, ``ddl.py`` | of rows; of rows where triggers fire; of the schema |
 | ``chance.py``, ``made_columns.py``, ``derived.py`` | columns that triggers fill |
-| ``passed_over.py``, ``told_rows.py`` | what OR IGNORE passes over; rows of a preupdate hook |
+| ``passed_over.py``, ``preupdate.py`` | what OR IGNORE passes over; rows of a preupdate hook |
 | ``definitions.py``, ``lifetimes.py``, ``rows_seen.py`` | definitions; what was removed again; dropped rows |
 | ``staying.py``, ``soundness.py`` | schema objects that stay here; whether what they name is there |
 | ``tape.py``, ``packed.py`` | the tables that hold them; rows in one value |

@@ -35,6 +35,7 @@ from turso_sync_nb.changes.passed_over import (
     unrepeatable,
     unreplaceable,
 )
+from turso_sync_nb.changes.preupdate import is_same, old_of
 from turso_sync_nb.changes.schema import Uniques, uniques_of
 from turso_sync_nb.changes.tape_format import (
     BY_ACTION,
@@ -46,7 +47,6 @@ from turso_sync_nb.changes.tape_format import (
     Op,
     moved_flags,
 )
-from turso_sync_nb.changes.told_rows import is_same, old_of
 from turso_sync_nb.changes.trigger_facts import TriggerFacts
 from turso_sync_nb.errors import UsageError
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 import apsw
 from pyroaring import BitMap
 
-from turso_sync_nb.engine.fetch import FIRST_PAGE, RemotePages, fingerprints, take
+from turso_sync_nb.engine.fetch import FIRST_PAGE, RemotePages, fingerprints, only_requested
 from turso_sync_nb.engine.meter import Meter
 from turso_sync_nb.engine.reports import BootstrapReport
 from turso_sync_nb.engine.unreadable import UnreadableStateError, named_if_unreadable, parse
@@ -180,7 +180,7 @@ class _Run:
     def _receive(self, arriving: Iterator[Page], store: PageStore, asked: BitMap) -> None:
         """Take the first answer; one that breaks half way is completed afterwards."""
         with suppress(RemoteFailedError):  # what is missing is asked for again in _complete
-            self._put(store, take(arriving, asked))
+            self._put(store, only_requested(arriving, asked))
 
     def _put(self, store: PageStore, pages: Iterator[Page]) -> None:
         """Take ``pages``, made durable now and then; the disk writes while they come."""

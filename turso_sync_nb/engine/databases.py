@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.storage.pages.page_store import PageStore
     from turso_sync_nb.storage.pages.single_flight import SingleFlight
     from turso_sync_nb.storage.pages.source import PageSource
-    from turso_sync_nb.storage.vfs.lazy_vfs import Kept, LazyFile
+    from turso_sync_nb.storage.vfs.lazy_vfs import LazyFile, ResidencyLimit
 
 BUSY_TIMEOUT_MS: Final = 5_000
 """As Python's sqlite3: how long a statement waits for a lock. Readers too: the first one builds the shm."""
@@ -45,7 +45,7 @@ class Databases:
     def __init__(
         self, folder: ReplicaFolder, store: PageStore, source: PageSource, prepare: Callable[[], None]
     ) -> None:
-        self.kept: Kept | None = None
+        self.limit: ResidencyLimit | None = None
         self._folder = folder
         self._store = store
         self._source = source
@@ -127,17 +127,19 @@ class Databases:
 
     @property
     def _needs_no_page(self) -> bool:
-        return self._store.page_map.is_whole and self.kept is None
+        return self._store.page_map.is_whole and self.limit is None
 
     def _lazy_vfs(self) -> LazyVFS:
         if self._vfs is None:
-            self._vfs = LazyVFS(self._folder, self._store, self._source, *self._fetch_sizes(), kept=self.kept)
+            self._vfs = LazyVFS(
+                self._folder, self._store, self._source, *self._fetch_sizes(), limit=self.limit
+            )
         return self._vfs
 
     def _fetch_sizes(self) -> tuple[int, int]:
         """Return how many pages a blind fetch asks for, and any fetch, at most."""
         segment_pages = (self._segment_size or SEGMENT_SIZE_DEFAULT) // PAGE_SIZE
         window_pages_max = segment_pages if self._prefetch is False else WINDOW_PAGES_MAX
-        if self.kept:
-            window_pages_max = min(window_pages_max, self.kept.eviction.pages_max // WINDOW_SHARE)
+        if self.limit:
+            window_pages_max = min(window_pages_max, self.limit.eviction.pages_max // WINDOW_SHARE)
         return segment_pages, window_pages_max

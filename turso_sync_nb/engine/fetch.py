@@ -86,7 +86,7 @@ def fetch_pages(remote: Remote, revision: str, wanted: BitMap, database: str = "
                 raise _gone(revision)
             check_revision(answer, revision)
             try:
-                yield from take(answer.pages(), missing)
+                yield from only_requested(answer.pages(), missing)
             except RemoteFailedError:
                 attempts_left = FETCH_ATTEMPTS if len(missing) < before else attempts_left - 1
                 if not attempts_left:
@@ -113,8 +113,8 @@ def pages_at(remote: Remote, request: PullRequest) -> Iterator[PullAnswer]:
         yield answer
 
 
-def take(arriving: Iterator[Page], missing: BitMap) -> Iterator[Page]:
-    """Yield an answer's pages, striking each off ``missing``; refuse one that is not in it.
+def only_requested(arriving: Iterator[Page], missing: BitMap) -> Iterator[Page]:
+    """Yield an answer's pages and remove each from ``missing``; refuse one that is not in it.
 
     Pages that come together go on together.
     """

@@ -81,18 +81,20 @@ def pull(replica: Replica, options: PullOptions) -> PullReport:
     """
     replica.need_remote()
     if options.same_database:
-        report = brought(replica, options, lambda: fetch_vouched_for(replica))
+        report = fetch_and_apply(replica, options, lambda: fetch_vouched_for(replica))
         replica.remote_pages.mark_verified()
         return report
-    return brought(replica, options, lambda: fetch_update(replica, options.wait_ms))
+    return fetch_and_apply(replica, options, lambda: fetch_update(replica, options.wait_ms))
 
 
-def brought(replica: Replica, options: PullOptions, fetch: Callable[[], RemoteUpdate | None]) -> PullReport:
+def fetch_and_apply(
+    replica: Replica, options: PullOptions, fetch: Callable[[], RemoteUpdate | None]
+) -> PullReport:
     """Put in force what ``fetch`` returns, if anything; the rest is as :func:`pull` says."""
     with replica.verb(), ExitStack() as undo:
         meter = Meter(replica.remote)
         replica.gate.refuse_caller(options.verb, options.caller)
-        with _saying_so_if_stopped(replica):
+        with _interrupt_says_outcome(replica):
             update = fetch()
             if update is None:
                 _note_pull(replica)
@@ -100,7 +102,7 @@ def brought(replica: Replica, options: PullOptions, fetch: Callable[[], RemoteUp
             else:
                 undo.callback(update.next_base.discard)
                 pages = len(update.next_base.pages)
-                replayed = in_force(replica, update, options)
+                replayed = apply_update(replica, update, options)
         spent = meter.spent()
         report = PullReport(
             pages=pages,
@@ -119,7 +121,7 @@ def brought(replica: Replica, options: PullOptions, fetch: Callable[[], RemoteUp
 
 
 @contextmanager
-def _saying_so_if_stopped(replica: Replica) -> Iterator[None]:
+def _interrupt_says_outcome(replica: Replica) -> Iterator[None]:
     """Have a Ctrl-C in the block say whether the pull had come into force."""
     revision = replica.metadata.revision
     try:
@@ -145,13 +147,13 @@ def rebase(replica: Replica, options: PullOptions) -> Replayed:
             keep = replica.store.base_pages
             update = RemoteUpdate(metadata.revision, NextBase(replica.folder, metadata.db_pages), keep)
         undo.callback(update.next_base.discard)
-        return in_force(replica, update, options)
+        return apply_update(replica, update, options)
 
 
 # Bringing it into force
 
 
-def in_force(replica: Replica, update: RemoteUpdate, options: PullOptions) -> Replayed:
+def apply_update(replica: Replica, update: RemoteUpdate, options: PullOptions) -> Replayed:
     """Replay the local changes on ``update`` and put both in force.
 
     A user's functions are asked in between, while every connection may go on; then it begins again.
@@ -166,7 +168,7 @@ def in_force(replica: Replica, update: RemoteUpdate, options: PullOptions) -> Re
 
 
 def _published(replica: Replica, update: RemoteUpdate, options: PullOptions, answers: Asking) -> Replayed:
-    """Do what :func:`in_force` says, unless a question is open.
+    """Do what :func:`apply_update` says, unless a question is open.
 
     Ctrl-C is deferred but where that may take long, so that every connection is taken up again.
 

@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING
 from pyroaring import BitMap
 
 from turso_sync_nb.engine.bootstrap import verify_first_page
-from turso_sync_nb.engine.fetch import FETCH_ATTEMPTS, FIRST_PAGE, at_any_time, check_revision, fetch_pages
-from turso_sync_nb.errors import ProtocolError, RemoteFailedError, RevisionGoneError
-from turso_sync_nb.generators import ended
+from turso_sync_nb.engine.fetch import (
+    FETCH_ATTEMPTS,
+    FIRST_PAGE,
+    at_any_time,
+    check_revision,
+    fetch_pages,
+    only_requested,
+)
+from turso_sync_nb.errors import RemoteFailedError, RevisionGoneError
 from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.storage.pages.next_base import NextBase
 from turso_sync_nb.units import LOCK_PAGE, PageId, pages_of_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from turso_sync_nb.engine.remote import PullAnswer, Remote
     from turso_sync_nb.engine.replica import Replica
 
@@ -195,7 +199,7 @@ def _received(replica: Replica, answer: PullAnswer, expected: BitMap, resident: 
     next_base = NextBase(replica.folder, header.db_pages)
     try:
         try:
-            next_base.put(_only(answer.pages(), expected))
+            next_base.put(only_requested(answer.pages(), BitMap(expected)))
         except RemoteFailedError:
             _complete(replica, next_base, header.revision, expected)
         if FIRST_PAGE in next_base.pages:
@@ -217,25 +221,13 @@ def _complete(replica: Replica, next_base: NextBase, revision: str, expected: Bi
         with replica.need_remote().pull_updates(request) as answer:
             check_revision(answer, revision)
             try:
-                next_base.put(_only(answer.pages(), rest))
+                next_base.put(only_requested(answer.pages(), BitMap(rest)))
             except RemoteFailedError:
                 attempts_left = FETCH_ATTEMPTS if len(next_base.pages) > arrived else attempts_left - 1
                 if not attempts_left:
                     raise
             else:
                 return
-
-
-def _only(pages: Iterator[tuple[PageId, bytes]], expected: BitMap) -> Iterator[tuple[PageId, bytes]]:
-    """Pass ``pages`` on, refusing one that was not asked for."""
-    with ended(pages):
-        for page_id, data in pages:
-            if page_id not in expected:
-                raise ProtocolError(
-                    f"read page {page_id}: the remote sent a page that was not asked for",
-                    hint="check that the address is a Turso sync server",
-                )
-            yield page_id, data
 
 
 def _need(update: RemoteUpdate, wanted: BitMap) -> None:

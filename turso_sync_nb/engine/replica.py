@@ -31,7 +31,7 @@ from turso_sync_nb.storage.files.signals import defer_sigint
 from turso_sync_nb.storage.format.wal_frames import log_salts
 from turso_sync_nb.storage.pages.eviction import Eviction
 from turso_sync_nb.storage.pages.page_map import PageMap
-from turso_sync_nb.storage.vfs.lazy_vfs import Kept
+from turso_sync_nb.storage.vfs.lazy_vfs import ResidencyLimit
 from turso_sync_nb.storage.vfs.publication import recover
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ class Replica:
         """
         self.save(stamp=None)  # holes change the file's time
         self.eviction = Eviction(self.folder, self.store, pages_max)
-        self.databases.kept = Kept(self.eviction, self.make_room)
+        self.databases.limit = ResidencyLimit(self.eviction, self.make_room)
         if self.eviction.is_due and self.remote is not None:
             with (
                 suppress(SyncError),

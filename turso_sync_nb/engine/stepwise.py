@@ -18,7 +18,7 @@ from turso_sync_nb.changes import tape
 from turso_sync_nb.engine import bookkeeping, lineage
 from turso_sync_nb.engine.fetch import PagesAt
 from turso_sync_nb.engine.outbox import database
-from turso_sync_nb.engine.pull import brought
+from turso_sync_nb.engine.pull import fetch_and_apply
 from turso_sync_nb.engine.remote_update import RemoteUpdate, fetch_update
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.generators import ended
@@ -161,6 +161,6 @@ def apply_changes(replica: Replica, changes: RemoteChanges, options: PullOptions
         UsageError: they are outdated.
         ReplicaBusyError, ConflictError: as for a pull; nothing moved.
     """
-    report = brought(replica, options, lambda: changes.take_update(replica))
+    report = fetch_and_apply(replica, options, lambda: changes.take_update(replica))
     replica.remote_pages.doubt()
     return report

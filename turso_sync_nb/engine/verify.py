@@ -22,7 +22,7 @@ from turso_sync_nb.changes.schema import read_schema
 from turso_sync_nb.engine.chain import ask
 from turso_sync_nb.engine.fetch import FIRST_PAGE, comparable, fetch_pages
 from turso_sync_nb.engine.meter import Meter
-from turso_sync_nb.engine.pull import PullOptions, in_force
+from turso_sync_nb.engine.pull import PullOptions, apply_update
 from turso_sync_nb.engine.remote_update import RemoteUpdate, fetch_update_with, has_update
 from turso_sync_nb.engine.reports import Difference, VerifyReport
 from turso_sync_nb.engine.state_diff import changes_between
@@ -157,7 +157,7 @@ class _Run:
             )
         update = fetch_update_with(self.replica, self.differing)
         try:
-            in_force(self.replica, update, options)
+            apply_update(self.replica, update, options)
         finally:
             update.next_base.discard()
         return len(self.differing)

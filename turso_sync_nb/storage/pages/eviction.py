@@ -5,14 +5,14 @@ Rules of this file:
 - Only clean pages: never one that was changed here, nor page 0, by which the server is recognised.
 - On disk: the map without the pages, durable, then their bytes. A crash in between costs room, until the next
   open; never a wrong page. No page is fetched meanwhile: the store's lock is held.
-- SQLite's reads go on meanwhile, without a lock. So a reader looks at ``count`` before it looks whether the
-  page is here, and after it has read it; when it has changed, what was read is not believed.
+- SQLite's reads go on meanwhile, without a lock. So a reader looks at ``generation`` before it looks whether
+  the page is here, and after it has read it; when it has changed, what was read is not believed.
 - The file is opened once more, for holes, and that descriptor is closed after all of SQLite's: closing it
   drops the POSIX locks that the process holds on the file.
 
-Use is noted in two generations: ``note`` takes a page that is read, and once half of what may be here was
-read or has come, the older half is forgotten. What is in neither goes first, then the older one; pages that
-lead to others (interior ones) after those that do not.
+Use is noted in two sets: ``touch`` adds a page that is read to the recent set; once that has half of what may
+be here, it becomes the older one. Leaves of b-trees that are not recent are evicted first, those in neither
+set before those in the older one; then interior pages likewise; then recent ones.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ PAGES_MIN: Final = 256
 WINDOW_SHARE: Final = 8
 """One read-ahead window is at most an eighth of what may be here."""
 
-_GIVEN_BACK_SHARE: Final = 4
-"""Of what may be here, a quarter goes at once: it takes two fsyncs, whatever it is."""
+_EVICTED_SHARE: Final = 4
+"""One eviction frees a quarter of what may be here: it takes two fsyncs, however many pages go."""
 
 _KEPT: Final = BitMap([0, LOCK_PAGE])
 
@@ -51,15 +51,15 @@ class Eviction:
 
     def __init__(self, folder: ReplicaFolder, store: PageStore, pages_max: int) -> None:
         self.pages_max = pages_max
-        self.count = 0
-        """The number of evictions."""
+        self.generation = 0
+        """The number of evictions so far; a read during which it grew is not believed."""
         self._store = store
         self._path = folder.main
         self._recent = BitMap()
         self._older = BitMap()
-        self._upper = BitMap()
-        self.note = self._recent.add
-        self.note_upper = self._upper.add
+        self._interior = BitMap()
+        self.touch = self._recent.add
+        self.note_interior = self._interior.add
         with mapped_os_errors(f"open {folder.main}"):
             self._descriptor = os.open(folder.main, os.O_RDWR)
         try:
@@ -102,23 +102,23 @@ class Eviction:
         with store.alone():
             pages = self._chosen(keep)
             store.forget(pages)
-            self.count += 1
+            self.generation += 1
             store.flush()
             failpoint("eviction: map durable")
             with mapped_os_errors(f"write {self._path}"):
                 for first, end in runs(pages):
                     punch_hole(self._descriptor, first * PAGE_SIZE, (end - first) * PAGE_SIZE)
                     failpoint("eviction: some room free")
-        self._upper -= pages  # in place: readers hold on to it
+        self._interior -= pages  # in place: readers hold on to it
         return pages
 
     def _chosen(self, keep: BitMap) -> BitMap:
         resident = self._store.page_map.resident
         clean = resident - self._store.undo.pages - keep - _KEPT
-        wanted = len(resident) - (self.pages_max - self.pages_max // _GIVEN_BACK_SHARE)
-        leaves, upper = clean - self._upper, clean & self._upper
+        wanted = len(resident) - (self.pages_max - self.pages_max // _EVICTED_SHARE)
+        leaves, interior = clean - self._interior, clean & self._interior
         chosen = BitMap()
-        for kind in (leaves - self._recent, upper - self._recent, leaves, upper):
+        for kind in (leaves - self._recent, interior - self._recent, leaves, interior):
             for some in (kind - self._older, kind):
                 chosen.update((some - chosen)[: max(wanted - len(chosen), 0)])
         return chosen

@@ -65,8 +65,8 @@ class FetchFailedError(apsw.IOError):
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A limit on what is here: ``eviction`` is told what is read, ``make_room`` is called after a fetch."""
+class ResidencyLimit:
+    """A limit on resident pages: ``eviction`` is told what is read, ``make_room`` is called after a fetch."""
 
     eviction: Eviction
     make_room: Callable[[], None]
@@ -75,7 +75,7 @@ class Kept:
 class LazyVFS(apsw.VFS):
     """The VFS of one replica that is not whole; keep it as long as a connection uses it.
 
-    ``segment_pages`` and ``window_pages_max`` are :class:`ReadAhead`'s. ``kept`` limits what is here.
+    ``segment_pages`` and ``window_pages_max`` are :class:`ReadAhead`'s. ``limit`` bounds what is resident.
     """
 
     def __init__(
@@ -86,14 +86,14 @@ class LazyVFS(apsw.VFS):
         segment_pages: int,
         window_pages_max: int = WINDOW_PAGES_MAX,
         *,
-        kept: Kept | None = None,
+        limit: ResidencyLimit | None = None,
     ) -> None:
         self.name = f"turso-sync-nb-{next(_numbers)}"
         self.store = store
         self.loader = SingleFlight(store, source)
         self.segment_pages = segment_pages
         self.window_pages_max = window_pages_max
-        self.kept = kept
+        self.limit = limit
         self.folder = folder
         status = folder.main.stat()
         self._identity = (status.st_dev, status.st_ino)
@@ -139,7 +139,7 @@ class LazyVFS(apsw.VFS):
         """Open the replica's main file lazily, under whatever name; everything else natively."""
         path = name.filename() if isinstance(name, apsw.URIFilename) else name
         if path and flags[0] & apsw.SQLITE_OPEN_MAIN_DB and self._is_main(Path(path)):
-            file = self._opening.file = (LimitedFile if self.kept else LazyFile)(self, name, flags)
+            file = self._opening.file = (LimitedFile if self.limit else LazyFile)(self, name, flags)
             return file
         return super().xOpen(name, flags)
 
@@ -252,29 +252,29 @@ class LimitedFile(LazyFile):
     """A handle of a replica that may not keep every page; :mod:`eviction` says why a page is read twice."""
 
     def __init__(self, vfs: LazyVFS, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
-        if vfs.kept is None:
+        if vfs.limit is None:
             raise AssertionError("a limited file without a limit")
-        self._eviction = vfs.kept.eviction
-        self._note_use = vfs.kept.eviction.note
-        self._make_room = vfs.kept.make_room
+        self._eviction = vfs.limit.eviction
+        self._touch = vfs.limit.eviction.touch
+        self._make_room = vfs.limit.make_room
         super().__init__(vfs, name, flags)
 
     def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802 - APSW's name
-        """Read, and read again what may have been given back meanwhile."""
+        """Read, and read again if pages were evicted meanwhile."""
         while True:
-            count = self._eviction.count
+            generation = self._eviction.generation
             data = super().xRead(amount, offset)
-            if count == self._eviction.count:
-                self._note_use(offset >> _PAGE_BITS)
+            if generation == self._eviction.generation:
+                self._touch(offset >> _PAGE_BITS)
                 return data
 
     def _noted(self, page: int, data: bytes) -> bytes:
         if data[0] in INTERIORS:
-            self._eviction.note_upper(page)
+            self._eviction.note_interior(page)
         return super()._noted(page, data)
 
     def _load(self, first: int, end: int) -> None:
         fetched = self.fetched
         super()._load(first, end)
-        if self.fetched > fetched:  # so the remote is there, and has what may be given back
+        if self.fetched > fetched:  # so the remote is there, and has what may be evicted
             self._make_room()
