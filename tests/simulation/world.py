@@ -21,6 +21,7 @@ import apsw
 import meeting
 import programs
 import registers
+import revising
 import world_faults
 from model import COUNTED, Meeting, only
 from peer import REPLICAS, Peer, WrongError
@@ -332,28 +333,8 @@ class World:
         peer.open()
 
     def _revise(self, peer: Peer, chance: random.Random) -> None:
-        """Give up, take up again or edit a transaction in which replicas met."""
         self._commit(peer, chance)
-        if met := self._in_which_replicas_met(peer):
-            number = chance.choice(met)
-            self.known.is_revised = True
-            self.known.revised |= self._tokens_of(peer, number)
-            with suppress(tsn.UsageError):  # it has reached the remote
-                chance.choice((peer.db.skip, peer.db.retry, peer.db.retry))(number)
-
-    def _tokens_of(self, peer: Peer, number: int) -> set[str]:
-        changes = peer.db.changes()
-        rows = [row for side in ("old", "new") for row in changes[changes["transaction"] == number][side]]
-        return {str(row.get("token")) for row in rows if isinstance(row, dict)}
-
-    def _in_which_replicas_met(self, peer: Peer) -> list[int]:
-        """Return the transactions of a replica that touch nothing that it has to itself."""
-        own, found = {"own", "total", "bare", "hits", "cells"}, []
-        for number, rows in peer.db.changes().groupby("transaction"):
-            names = set(rows["table"])
-            if not (names & own or any(name.startswith(peer.mirror.names.prefix) for name in names)):
-                found.append(int(number))
-        return found
+        revising.revise(peer, self.known, chance)
 
     def _refused_alone(self, peer: Peer) -> list[int]:
         """Return what a server that is not SQLite refuses, and all after it; of a copy what meets itself."""
@@ -454,7 +435,7 @@ class World:
 
     def _settled(self, peer: Peer, *, gives_up: bool) -> None:
         self._commit(peer, self.chance)
-        numbers = self._in_which_replicas_met(peer) if gives_up else []
+        numbers = revising.in_which_replicas_met(peer) if gives_up else []
         if gives_up and (refused := self._refused_alone(peer)):
             numbers += refused
             peer.is_restored = True
@@ -463,7 +444,7 @@ class World:
                 one["table"] == "hits" and one["transaction"] in refused for one in given_up
             )
         for number in numbers:
-            self.known.revised |= self._tokens_of(peer, number)
+            self.known.revised |= revising.tokens_of(peer, number)
             with suppress(tsn.ConflictError, tsn.UsageError):
                 peer.db.skip(number)
         with suppress(tsn.ConflictError):
