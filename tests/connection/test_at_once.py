@@ -185,7 +185,7 @@ def test_known_texts_do_not_enter_the_gate(pair, monkeypatch):
     work(mine)
     entered = []
     enter = Gate.enter
-    monkeypatch.setattr(Gate, "enter", lambda gate, member: entered.append(member) or enter(gate, member))
+    monkeypatch.setattr(Gate, "enter", lambda gate, *use: entered.append(use) or enter(gate, *use))
     for sql, values in WORK:
         mine.execute(sql, values).fetchone()
     assert entered == []

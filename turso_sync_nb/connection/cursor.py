@@ -270,10 +270,10 @@ class Cursor(RowFactoryMixin):
         """Return all rows that are left."""
         if self.row_factory is not None or self._closed or self._session.closed:
             return list(self)
-        with self._session.running():
-            rows: list[Any] = [] if self._ahead is None else [self._ahead, *self._rows]
-        self._release()
-        return rows
+        try:
+            return self._session.running(lambda: [] if self._ahead is None else [self._ahead, *self._rows])
+        finally:  # also when it failed: what cannot go on would keep every pull waiting
+            self._release()
 
     # The end
 

@@ -17,7 +17,7 @@ from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from turso_sync_nb.engine.page_owners import OwnedFetch, Owner
     from turso_sync_nb.engine.reports import DryRun
@@ -42,8 +42,7 @@ class FetchingConnection(FunctionsConnection):
             ReadOnlyError: ``sql`` writes.
         """
         self._session.check_open()
-        with self._session.running():
-            ensure(self._replica, sql)
+        self._session.running(lambda: ensure(self._replica, sql))
 
     def dry_run(self, sql: str, parameters: Parameters | None = None) -> DryRun:
         """Return what the one statement ``sql`` would fetch at most, by table and index, without running it.
@@ -58,10 +57,13 @@ class FetchingConnection(FunctionsConnection):
             SyncError: a fetch failed.
         """
         self._session.check_open()
-        with self._session.running():
+
+        def counted() -> DryRun:
             bound = bindings(parameters)
             self._session.prefetch_for(sql, self._session.facts_of(sql), [bound])
             return dry_run(self._replica, self._session.raw, sql, bound)
+
+        return self._session.running(counted)
 
     def hydrate(self, tell: Callable[[int, int], object] | None = None) -> Hydration:
         """Fetch every page that is not here, in the background, and return at once.
@@ -85,8 +87,7 @@ class FetchingConnection(FunctionsConnection):
         must not exist; nothing is left there when it fails.
         """
         self._session.check_open()
-        with self._session.running():
-            export(self._replica, path)
+        self._session.running(lambda: export(self._replica, path))
 
     @property
     def remote_answered(self) -> tuple[float | None, float | None]:
@@ -100,8 +101,7 @@ class FetchingConnection(FunctionsConnection):
         Nothing is fetched.
         """
         self._session.check_open()
-        with self._session.running():
-            return page_owners.page_owners(self._replica, self._session.raw)
+        return self._session.running(lambda: page_owners.page_owners(self._replica, self._session.raw))
 
     def table_sizes(self, *, looks: bool = False) -> list[TableSize]:
         """Return rows and bytes of every table, counted or estimated, and how many bytes are here.
@@ -110,8 +110,9 @@ class FetchingConnection(FunctionsConnection):
         ``looks`` nothing is fetched and no row counted: what is here tells.
         """
         self._session.check_open()
-        with self._session.running():
-            return table_sizes.table_sizes(self._replica, self._session.raw, looks=looks)
+        return self._session.running(
+            lambda: table_sizes.table_sizes(self._replica, self._session.raw, looks=looks)
+        )
 
     def row_count(self, table: str) -> RowCount:
         """Return how many rows a table has, counted or about; nothing is fetched, and little is read."""
@@ -129,12 +130,13 @@ class FetchingConnection(FunctionsConnection):
             apsw.Error: SQLite cannot prepare it.
         """
         self._session.check_open()
-        with self._session.running():
-            read = tables_of(self._session.raw, sql)
-            sizes = {
-                each.name: each
-                for each in table_sizes.table_sizes(self._replica, self._session.raw, looks=True)
-            }
+
+        def looked_at() -> tuple[Collection[str], list[TableSize]]:
+            raw = self._session.raw
+            return tables_of(raw, sql), table_sizes.table_sizes(self._replica, raw, looks=True)
+
+        read, looked = self._session.running(looked_at)
+        sizes = {each.name: each for each in looked}
         found = {name: sizes[name].missing_bytes for name in read if name in sizes}
         return {name: missing for name, missing in found.items() if missing != 0}
 
@@ -158,5 +160,6 @@ class FetchingConnection(FunctionsConnection):
             SyncError: the fetch failed; what came before stays.
         """
         self._session.check_open()
-        with self._session.running():
-            return page_owners.fetch_owned(self._replica, self._session.raw, name, pages_max)
+        return self._session.running(
+            lambda: page_owners.fetch_owned(self._replica, self._session.raw, name, pages_max)
+        )

@@ -126,6 +126,14 @@ class Reopenable:
             if not self.closed:
                 self._replica.databases.set_budget(self.raw, outer)
 
+    def is_writing(self) -> bool:
+        """Return whether a writing transaction, or a statement that may begin one, is under way."""
+        if self._replica.gate.is_used(self):
+            return True
+        with suppress(apsw.Error):  # of another thread, which has begun
+            return self.raw.in_transaction
+        return False
+
     def do(self, sql: str) -> list[Any]:
         """Run a statement of our own; return its rows."""
         self._own = True  # as of_ours does, which takes longer

@@ -24,6 +24,7 @@ from turso_sync_nb.connection.stand_ins import StandIns
 from turso_sync_nb.connection.statements import CHANGING_THE_SCHEMA, shortened
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.databases import BUSY_TIMEOUT_MS
+from turso_sync_nb.engine.gate import T, Use
 from turso_sync_nb.errors import NotSupportedError, ProgrammingError, ReplicaBusyError
 
 if TYPE_CHECKING:
@@ -79,9 +80,11 @@ class Session(Reopenable):
         """The part of captured statements, with their rows of the tape, in SQLite's ``total_changes()``."""
         self._changed_schema = False
         """Whether the open transaction did, so that its end makes facts of other connections old."""
-        with self.gate.opening(self, BUSY_TIMEOUT_MS / 1000):
-            self._use(*self._open())
-            self.gate.members.add(self)
+        self.gate.opening(self, BUSY_TIMEOUT_MS / 1000, self._join)
+
+    def _join(self) -> None:
+        self._use(*self._open())
+        self.gate.members.add(self)
 
     def check_open(self) -> None:
         """Refuse to go on when the connection is closed, or what was awaited on it is not done.
@@ -101,8 +104,7 @@ class Session(Reopenable):
         self.thread = thread
         self.deadline.begin()
         if self._saved_state is not None:
-            with self.gate.statement(self):  # not amid another thread's verb, which has the files
-                self._take_up()
+            self.gate.statement(self, self._take_up)  # not amid another thread's verb, which has the files
 
     def prefetch_for(
         self, sql: str, facts: Facts, items: Sequence[Any], done: Callable[[], int] = int
@@ -124,14 +126,16 @@ class Session(Reopenable):
 
     def close(self) -> None:
         """Close the cursors and the connection, rolling back what is open; may be repeated."""
-        with self.gate.opening(self, BUSY_TIMEOUT_MS / 1000):
-            self.gate.members.discard(self)
-            self.look_again()
-            for cursor in list(self.cursors):
-                cursor.close()
-            self._replica.databases.close(self.raw)
-            self._replica.write_turns.give(self)
-            self.closed = True
+        self.gate.opening(self, BUSY_TIMEOUT_MS / 1000, self._leave)
+
+    def _leave(self) -> None:
+        self.gate.members.discard(self)
+        self.look_again()
+        for cursor in list(self.cursors):
+            cursor.close()
+        self._replica.databases.close(self.raw)
+        self._replica.write_turns.give(self)
+        self.closed = True
 
     # Running
 
@@ -154,17 +158,21 @@ class Session(Reopenable):
                 return f"a cursor on {shortened(cursor.sql)}"
         return "an open transaction" if self.in_transaction else ""
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Run SQLite: move to the native VFS first where that can be done unseen; explain its errors."""
-        self.gate.enter(self)
+    def running(self, work: Callable[[], T]) -> T:
+        """Have ``work`` use SQLite: move to the native VFS first where that can be done unseen.
+
+        Its errors are explained.
+        """
+        use = Use()
         try:
+            self.gate.enter(self, use)
             was_in_transaction = self._prepare()
             try:
-                yield
+                return work()
             except BaseException as error:  # noqa: BLE001 - every one is raised, explained
                 self.raise_explained(error, was_in_transaction=was_in_transaction)
         finally:
+            use.is_over = True
             self.gate.leave(self)
 
     def _prepare(self) -> bool:
@@ -191,8 +199,9 @@ class Session(Reopenable):
         Raises:
             ProgrammingError: ``alone`` is set, and another statement follows in the text.
         """
-        self.gate.enter(self)
+        use = Use()
         try:
+            self.gate.enter(self, use)
             was_in_transaction = self._prepare()
             try:
                 facts = self._begun(sql, begins=begins, alone=alone)
@@ -208,6 +217,7 @@ class Session(Reopenable):
             except BaseException as error:  # noqa: BLE001 - every one is raised, explained
                 self.raise_explained(error, was_in_transaction=was_in_transaction)
         finally:
+            use.is_over = True
             self._give_turn()
             self.gate.leave(self)
         return facts

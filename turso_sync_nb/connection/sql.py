@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.connection.facts import Facts
     from turso_sync_nb.connection.frames import Declared
     from turso_sync_nb.engine.replica import Replica
-    from turso_sync_nb.engine.reports import BootstrapReport, Cost
+    from turso_sync_nb.engine.reports import BootstrapReport, Cost, TreeCost
 
 _ATOMIC: Final = "turso_sync_nb_atomic"
 
@@ -333,16 +333,23 @@ class SqlConnection(RowFactoryMixin):
     def _cost(self, *, anew: bool = False) -> Cost:
         """Return the counters; those of tables and indexes begin ``anew``."""
         gate = self._replica.gate  # not while another thread's pull has the files
-        with mapped_sql_errors(), gate.statement(self._session):
-            if anew:
-                tree_costs.begin(self._replica.databases.lazy_file(self._session.raw))
-            return read_cost(self._replica, self._session.raw)
+        with mapped_sql_errors():
+            return gate.statement(self._session, lambda: self._cost_now(anew=anew))
+
+    def _cost_now(self, *, anew: bool) -> Cost:
+        if anew:
+            tree_costs.begin(self._replica.databases.lazy_file(self._session.raw))
+        return read_cost(self._replica, self._session.raw)
 
     def _by_tree(self, report: QueryReport) -> QueryReport:
         """Add to ``report`` what was read of each table and index, if anything was fetched for that."""
-        with self._replica.gate.statement(self._session):
-            file = self._replica.databases.lazy_file(self._session.raw)
-            if file is None or not file.requests:
-                return report
-            costs = tree_costs.tree_costs(file, dict(self._session.do(tree_costs.ROOTS)))
+        costs = self._replica.gate.statement(self._session, self._tree_costs)
+        if costs is None:
+            return report
         return replace(report, pages_wasted=sum(cost.pages_wasted for cost in costs), by_tree=costs)
+
+    def _tree_costs(self) -> tuple[TreeCost, ...] | None:
+        file = self._replica.databases.lazy_file(self._session.raw)
+        if file is None or not file.requests:
+            return None
+        return tree_costs.tree_costs(file, dict(self._session.do(tree_costs.ROOTS)))

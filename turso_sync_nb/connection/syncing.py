@@ -251,8 +251,7 @@ class SyncConnection(FrameConnection):
             raise NotSupportedError(
                 "open a blob for writing: it could not be captured; use UPDATE, or readonly=True"
             )
-        with self._session.running():
-            return self._session.raw.blob_open("main", table, column, row, False)
+        return self._session.running(lambda: self._session.raw.blob_open("main", table, column, row, False))
 
     # What waits
 
@@ -265,15 +264,15 @@ class SyncConnection(FrameConnection):
     def pending_changes(self) -> int:
         """The number of changes that wait to be pushed, those of an open transaction included."""
         self._session.check_open()
-        with self._session.running():
-            return tape.count(self._session.raw) if tape.exists(self._session.raw) else 0
+        return self._session.running(
+            lambda: tape.count(self._session.raw) if tape.exists(self._session.raw) else 0
+        )
 
     @property
     def conflicts_seen(self) -> int:
         """The number of rows of :meth:`conflicts`."""
         self._session.check_open()
-        with self._session.running():
-            return conflicts.count(self._session.raw)
+        return self._session.running(lambda: conflicts.count(self._session.raw))
 
     def changes(self) -> pd.DataFrame:
         """Return what a push would send, and what was refused, one row for each change.
@@ -492,9 +491,8 @@ class SyncConnection(FrameConnection):
     ) -> PullOptions:
         policies = self._options.conflict_policy
         if keep:
-            with self._session.running():
-                tables = read_schema(self._session.raw, ()).tables
-                shapes = {table: tables[folded(table)] for table, _ in keep if folded(table) in tables}
+            tables = self._session.running(lambda: read_schema(self._session.raw, ()).tables)
+            shapes = {table: tables[folded(table)] for table, _ in keep if folded(table) in tables}
             keys = {table: tuple(one.columns[at] for at in one.key) for table, one in shapes.items()}
             policies = deciding(policies, keep, keys)
         return PullOptions(policies, self._options.transform, self._session, verb, given_up=given_up)

@@ -32,7 +32,12 @@ def checkpoint(replica: Replica, caller: Member | None) -> CheckpointReport:
         ReplicaBusyError: a cursor or transaction is open.
         ReplicaError: the undo cannot be written; nothing was moved.
     """
-    with replica.verb(), replica.gate.quiesced("checkpoint", caller, WAIT_FOR_OTHERS_S):
+    with (
+        replica.verb(),
+        defer_sigint() as deferral,
+        replica.gate.quiesced("checkpoint", caller, WAIT_FOR_OTHERS_S, deferral),
+        deferral.allowed(),
+    ):
         return move_log(replica)
 
 

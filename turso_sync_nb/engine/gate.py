@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from turso_sync_nb.errors import ReplicaBusyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from turso_sync_nb.storage.files.signals import Deferral
+
+T = TypeVar("T")
 
 POLL_S: Final = 0.02
 """Seconds between two looks at connections that are waited for: a dropped cursor tells nobody."""
@@ -39,6 +42,19 @@ class Member(Protocol):
         """Take the files up again; nothing of before is lost."""
 
 
+class Use:
+    """One use of a connection.
+
+    Whoever begins it sets ``is_over`` as the first thing in its ``finally``: an assignment, before which no
+    Ctrl-C can come, as it can where a function begins, or where a context manager is left.
+    """
+
+    __slots__ = ("is_over",)
+
+    def __init__(self) -> None:
+        self.is_over = False
+
+
 class Gate:
     """One for each replica; safe for threads."""
 
@@ -46,76 +62,87 @@ class Gate:
         self.members: set[Member] = set()
         self.is_wanted = False
         """Whether a verb has the gate, or waits for it."""
-        self._changed = threading.Condition()
-        self._running: Counter[Member] = Counter()
+        self._lock = threading.RLock()  # itself in each with: a condition's own is entered by a function
+        self._changed = threading.Condition(self._lock)
+        self._uses: dict[Member, list[Use]] = {}
         self._waiting = 0
         self._is_quiesced = False
         self._quiescer = 0
 
-    @contextmanager
-    def opening(self, member: Member, timeout_s: float) -> Iterator[None]:
-        """Open or close the files of ``member``: not while another thread's verb has the gate.
+    def opening(self, member: Member, timeout_s: float, work: Callable[[], T]) -> T:
+        """Have ``work`` open or close the files of ``member``: not while another thread's verb has the gate.
 
         That is waited for no longer than ``timeout_s``: in a forked child it would never end.
         """
-        with self._changed:
-            quiescer = threading.get_ident()
-            self._changed.wait_for(lambda: not self._is_quiesced or self._quiescer == quiescer, timeout_s)
-            self._running[member] += 1
+        use = Use()
         try:
-            yield
+            with self._lock:
+                me = threading.get_ident()
+                self._changed.wait_for(lambda: not self._is_quiesced or self._quiescer == me, timeout_s)
+                self._uses.setdefault(member, []).append(use)
+            return work()
         finally:
+            use.is_over = True
             self.leave(member)
 
-    @contextmanager
-    def statement(self, member: Member) -> Iterator[None]:
-        """Run a statement of ``member``; waits while a verb has the gate, or waits for it."""
-        self.enter(member)
+    def statement(self, member: Member, work: Callable[[], T]) -> T:
+        """Have ``work`` use ``member``; waits while a verb has the gate, or waits for it."""
+        use = Use()
         try:
-            yield
+            self.enter(member, use)
+            return work()
         finally:
+            use.is_over = True
             self.leave(member)
 
-    def enter(self, member: Member) -> None:
-        """Begin with a statement of ``member``, which :meth:`leave` ends.
+    def enter(self, member: Member, use: Use) -> None:
+        """Begin with a use of ``member``; :meth:`leave` is called once it is over, this failed or not.
 
         Raises:
             ReplicaBusyError: a function that this thread's verb asks (a conflict policy) would wait for it.
         """
-        with self._changed:
+        with self._lock:
             if self._is_quiesced and self._quiescer == threading.get_ident():
                 raise ReplicaBusyError(
                     "query the replica: a pull has it, and waits for the function that asks",
                     hint="settle a conflict by the rows that the function is given",
                 )
-            while member not in self._running and (
-                self._is_quiesced or (self._waiting and not member.doing())
-            ):
+            while not self._is_used(member) and (self._is_quiesced or (self._waiting and not member.doing())):
                 self._changed.wait(POLL_S)
-            self._running[member] = self._running.get(member, 0) + 1
+            self._uses.setdefault(member, []).append(use)
 
     def leave(self, member: Member) -> None:
-        """End what :meth:`enter` began."""
-        with self._changed:
-            self._running[member] -= 1
-            if not self._running[member]:
-                del self._running[member]
+        """Tell those who wait that a use of ``member`` is over; untold they look again soon."""
+        with self._lock:
+            self._is_used(member)
             self._changed.notify_all()
 
+    def _is_used(self, member: Member) -> bool:
+        uses = self._uses.get(member)
+        if not uses:
+            return False
+        uses[:] = [use for use in uses if not use.is_over]
+        if not uses:
+            del self._uses[member]
+        return bool(uses)
+
     @contextmanager
-    def quiesced(self, verb: str, caller: Member | None, timeout_s: float) -> Iterator[None]:
-        """Keep every connection idle for the block.
+    def quiesced(
+        self, verb: str, caller: Member | None, timeout_s: float, deferral: Deferral
+    ) -> Iterator[None]:
+        """Keep every connection idle for the block; ``deferral`` keeps Ctrl-C off it, but for the waiting.
 
         Raises:
             ReplicaBusyError: ``caller`` itself is in the middle of something, or another connection is
                 for longer than ``timeout_s``.
         """
-        with self._changed:
+        with self._lock:
             self.refuse_caller(verb, caller)
             self._waiting += 1
             self.is_wanted = True
             try:
-                self._wait(verb, timeout_s)
+                with deferral.allowed():
+                    self._wait(verb, timeout_s)
                 self._is_quiesced = True
                 self._quiescer = threading.get_ident()
             finally:
@@ -125,7 +152,7 @@ class Gate:
         try:
             yield
         finally:
-            with self._changed:
+            with self._lock:
                 self._is_quiesced = False
                 self.is_wanted = self._waiting > 0
                 self._changed.notify_all()
@@ -136,15 +163,20 @@ class Gate:
         Raises:
             ReplicaBusyError: it is.
         """
-        if caller is not None and (self._running[caller] or caller.doing()):
+        if caller is not None and (self._is_used(caller) or caller.doing()):
             raise ReplicaBusyError(
                 f"{verb}: this connection is in the middle of {caller.doing() or 'a statement'}",
                 hint="commit or roll back, and fetch or close its cursors, then try again",
             )
 
+    def is_used(self, member: object) -> bool:
+        """Return whether ``member`` is in use: a statement of it runs."""
+        with self._lock:
+            return any(one is member and self._is_used(one) for one in list(self._uses))
+
     def busy(self) -> str:
         """Return what a connection is in the middle of; empty when all are idle."""
-        with self._changed:
+        with self._lock:
             return self._busy()
 
     def _wait(self, verb: str, timeout_s: float) -> None:
@@ -160,8 +192,8 @@ class Gate:
 
     def _busy(self) -> str:
         """Return what a member is doing; empty when all are idle."""
-        for member in [*self.members, *self._running]:
-            if self._running[member]:
+        for member in [*self.members, *self._uses]:
+            if self._is_used(member):
                 return "a statement"
             if doing := member.doing():
                 return doing

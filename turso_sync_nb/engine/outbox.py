@@ -407,7 +407,7 @@ def database(replica: Replica) -> Iterator[apsw.Connection]:
 @contextmanager
 def changing(replica: Replica) -> Iterator[apsw.Connection]:
     """Give such a connection, in a transaction that ends with the block."""
-    with database(replica) as raw, replica.write_turns.turn(raw, BUSY_TIMEOUT_MS / 1000):
+    with database(replica) as raw, replica.write_turns.turn(BUSY_TIMEOUT_MS / 1000):
         replica.capture_ids.begin(raw)
         with raw:
             yield raw

@@ -177,8 +177,8 @@ def _published(replica: Replica, update: RemoteUpdate, options: PullOptions, ans
     """
     folder, store, is_new = replica.folder, replica.store, _is_new(replica, update)
     with (
-        replica.gate.quiesced(options.verb, options.caller, WAIT_FOR_OTHERS_S),
         defer_sigint() as deferral,
+        replica.gate.quiesced(options.verb, options.caller, WAIT_FOR_OTHERS_S, deferral),
         _suspended(replica),
     ):
         with deferral.allowed():

@@ -10,22 +10,37 @@ from __future__ import annotations
 import threading
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class Writer(Protocol):
+    """Who takes turns."""
+
+    def is_writing(self) -> bool:
+        """Return whether a turn that it has goes on: a Ctrl-C may have come before it was given."""
+
+
+class _Block:
+    def is_writing(self) -> bool:
+        return True
 
 
 class WriteTurns:
     """One for each replica; safe for threads."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._queue = deque[object]()
+        self._lock = threading.RLock()  # itself in each with: a condition's own is entered by a function
+        self._changed = threading.Condition(self._lock)
+        self._queue = deque[Writer]()
 
-    def take(self, member: object, timeout_s: float) -> bool:
+    def take(self, member: Writer, timeout_s: float) -> bool:
         """Wait for the turn of ``member``, which lasts until :meth:`give`; return whether it came in time."""
-        with self._changed:
+        with self._lock:
+            while self._queue and self._queue[0] is not member and not self._queue[0].is_writing():
+                self._queue.popleft()
             if member not in self._queue:
                 self._queue.append(member)
             has_come = False
@@ -36,19 +51,20 @@ class WriteTurns:
                     self._leave(member)
             return has_come
 
-    def give(self, member: object) -> None:
+    def give(self, member: Writer) -> None:
         """End the turn of ``member``; does nothing where it has none."""
-        with self._changed:
+        with self._lock:
             self._leave(member)
 
-    def _leave(self, member: object) -> None:
+    def _leave(self, member: Writer) -> None:
         if member in self._queue:
             self._queue.remove(member)
             self._changed.notify_all()
 
     @contextmanager
-    def turn(self, member: object, timeout_s: float) -> Iterator[None]:
+    def turn(self, timeout_s: float) -> Iterator[None]:
         """Have the turn in the block, if it comes in time; else SQLite's own lock is met."""
+        member = _Block()
         self.take(member, timeout_s)
         try:
             yield

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 import apsw
 from IPython.core.completer import SimpleCompletion, context_matcher
 
+from turso_sync_nb.engine.gate import Use
 from turso_sync_nb.jupyter import cells
 from turso_sync_nb.jupyter import schema as schema_of
 from turso_sync_nb.jupyter.subcommands import SUBCOMMANDS
@@ -299,12 +300,17 @@ def _here(db: Connection) -> Iterator[Connection]:
     if replica.is_whole:
         yield db
         return
-    with replica.gate.statement(db._session):  # noqa: SLF001 - as above
+    session, use = db._session, Use()  # noqa: SLF001 - as above
+    try:
+        replica.gate.enter(session, use)
         raw = replica.databases.open(offline=True)
         try:
             yield cast("Connection", raw)
         finally:
             replica.databases.close(raw)
+    finally:
+        use.is_over = True
+        replica.gate.leave(session)
 
 
 def _frames(variables: dict[str, Any]) -> list[str]:

@@ -17,10 +17,12 @@ class Deferral:
     def __init__(self, handler: Any) -> None:
         self._handler: Final = handler
         self.came = False
+        self.is_over = False
+        """Whether the section ended: a part of it that was left by a Ctrl-C may be tidied up much later."""
 
     def begin(self) -> None:
-        """Defer from now on."""
-        if self._handler is not None:
+        """Defer from now on, until the section ends."""
+        if self._handler is not None and not self.is_over:
             signal.signal(signal.SIGINT, self._note)
 
     def end(self) -> None:
@@ -40,8 +42,8 @@ class Deferral:
     @contextmanager
     def allowed(self) -> Iterator[None]:
         """Let Ctrl-C take effect within the block, one that waits at its beginning."""
-        self.end()
         try:
+            self.end()
             self.deliver()
             yield
         finally:
@@ -65,5 +67,6 @@ def defer_sigint() -> Iterator[Deferral]:
     try:
         yield deferral
     finally:
+        deferral.is_over = True
         deferral.end()
     deferral.deliver()
