@@ -35,6 +35,7 @@ from turso_sync_nb.changes.passed_over import (
     unrepeatable,
     unreplaceable,
 )
+from turso_sync_nb.changes.pointing import Pointing
 from turso_sync_nb.changes.preupdate import is_same, old_of
 from turso_sync_nb.changes.schema import Uniques, uniques_of
 from turso_sync_nb.changes.tape_format import (
@@ -175,6 +176,7 @@ class Nested:
         self._tables = schema.tables
         self._shapes: dict[int, TableSchema] = {}
         self._actions = schema.actions
+        self._pointing = Pointing(self._raw)
         self._facts = TriggerFacts(self._raw, schema)
 
     def listen(self, *, on: bool) -> None:
@@ -457,10 +459,13 @@ class Nested:
         if child.old is None or parent.old is None:
             return True  # cannot be looked at; an effect that is repeated as one does no harm
         to = action.to or tuple(folded(parent.shape.columns[at]) for at in parent.shape.key)
-        places = self._tables.positions(action.child), self._tables.positions(action.parent)
-        pointing = [child.old[places[0][name]] for name in action.columns]
-        key = [parent.old[places[1][name]] for name in to]
-        return pointing == key
+        theirs, ours = self._tables.positions(action.parent), self._tables.positions(action.child)
+        return all(
+            self._pointing.at(
+                (action.parent, key), (action.child, one), parent.old[theirs[key]], child.old[ours[one]]
+            )
+            for key, one in zip(to, action.columns, strict=True)
+        )
 
     def _image(self, event: _Event) -> Image:
         if event.old is None:
