@@ -16,7 +16,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from inside import session_of
+from inside import replica_of, session_of
 
 from turso_sync_nb.engine import checkpoint, gate, pull, write_turns
 from turso_sync_nb.storage.files import signals
@@ -107,7 +107,7 @@ def test_nothing_stays_taken(name, server, replica, monkeypatch):
         if db.in_transaction:
             db.execute("ROLLBACK")
         assert not session_of(beside).gate.busy(), number
-        assert session_of(beside)._replica.write_turns.take(session_of(beside), 0), number
+        assert replica_of(beside).write_turns.take(session_of(beside), 0), number
         beside.execute("INSERT INTO t (a) VALUES (3)")
         beside.checkpoint()
     errors.clear()

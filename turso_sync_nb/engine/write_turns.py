@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Writer(Protocol):
-    """Who takes turns."""
+    """A connection, as the queue sees it."""
 
     def is_writing(self) -> bool:
         """Return whether a turn that it has goes on: a Ctrl-C may have come before it was given."""
