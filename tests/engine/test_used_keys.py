@@ -10,6 +10,8 @@ from turso_sync_nb.engine.row_identity import chose_key, identity
 from turso_sync_nb.engine.used_keys import guards
 
 T = TableSchema(1, "t", ("id", "v"), (0,), auto_key=True)
+FORMER = TableSchema(3, "former", ("id", "v"), (0,), auto_key=True)
+RENAMED = SchemaChange(1, "", "rename_table", "former", to="t")
 PLAIN = TableSchema(2, "plain", ("id", "v"), (0,), auto_key=True)
 SCHEMA = """
 CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, v);
@@ -29,6 +31,22 @@ CASES = {
     "an insert that did nothing": ([ASSIGNED.changed(outcome="nothing")], []),
     "an update": ([ASSIGNED.changed(op="update", old=(6, "b"))], []),
     "a table that is made here": ([SchemaChange(1, "", "create", "T"), ASSIGNED], []),
+    "one that gets another column": ([SchemaChange(1, "", "add_column", "t", "w"), ASSIGNED], [("t", 6)]),
+    "one that had another name": ([RENAMED, ASSIGNED], [("former", 6)]),
+    "one renamed after its row": ([ASSIGNED.changed(shape=FORMER), RENAMED], [("former", 6)]),
+    "one made, then renamed": ([SchemaChange(1, "", "create", "former"), RENAMED, ASSIGNED], []),
+    "one made, renamed after its row": (
+        [SchemaChange(1, "", "create", "former"), ASSIGNED.changed(shape=FORMER), RENAMED],
+        [],
+    ),
+    "one dropped and made": (
+        [ASSIGNED, SchemaChange(1, "", "drop", "t"), SchemaChange(1, "", "create", "t"), ASSIGNED],
+        [],
+    ),
+    "one dropped, and another takes its name": (
+        [ASSIGNED, SchemaChange(1, "", "drop", "t"), RENAMED, ASSIGNED.changed(new=(8, "a"))],
+        [("former", 8)],
+    ),
     "nothing": ([], []),
 }
 """Changes of one transaction, and what is asked about: table and key."""

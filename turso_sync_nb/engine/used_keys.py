@@ -25,23 +25,48 @@ _FAIL_IF_USED: Final = "SELECT " + one_or_fail(
 )
 
 
+class _Table:
+    """A table; ``there`` is its name on the remote, empty where the transactions make it."""
+
+    def __init__(self, there: str) -> None:
+        self.there = there
+        self.lowest: int | None = None
+        """Of the keys that SQLite assigned."""
+
+
 def guards(raw: apsw.Connection, transactions: Sequence[Transaction]) -> list[Stmt]:
     """Return statements that fail where the remote has used a key that SQLite assigned here.
 
-    Tables that the transactions make themselves are left out: the remote does not have them yet.
+    Tables that the transactions make themselves are left out: the remote does not have them yet. One that
+    they rename has its former name there.
     """
     known = used_keys(raw)
-    lowest: dict[str, int] = {}
-    made: set[str] = set()
+    tables: dict[str, _Table] = {}
     for transaction in transactions if known else ():
         for change in transaction.changes:
             if isinstance(change, SchemaChange):
-                made.add(folded(change.name))
-            elif _is_assigned(change) and folded(change.shape.table) in known and change.new is not None:
+                _follow(tables, change)
+            elif _is_assigned(change) and change.new is not None:
                 key = change.new[change.shape.key[0]]
+                table = tables.setdefault(folded(change.shape.table), _Table(change.shape.table))
                 if isinstance(key, int):
-                    lowest[change.shape.table] = min(key, lowest.get(change.shape.table, key))
-    return [Stmt(_FAIL_IF_USED, (table, key)) for table, key in lowest.items() if folded(table) not in made]
+                    table.lowest = key if table.lowest is None else min(key, table.lowest)
+    return [
+        Stmt(_FAIL_IF_USED, (table.there, table.lowest))
+        for name, table in tables.items()
+        if name in known and table.there and table.lowest is not None
+    ]
+
+
+def _follow(tables: dict[str, _Table], change: SchemaChange) -> None:
+    """Have ``tables`` stand under the names that they have after ``change``."""
+    name = folded(change.name)
+    if change.kind == "create":
+        tables[name] = _Table("")
+    elif change.kind == "rename_table":
+        tables[folded(change.to)] = tables.pop(name, _Table(change.name))
+    elif change.kind == "drop":
+        tables.pop(name, None)
 
 
 def _is_assigned(change: RowChange) -> bool:
