@@ -117,8 +117,7 @@ class FetchingConnection(FunctionsConnection):
     def row_count(self, table: str) -> RowCount:
         """Return how many rows a table has, counted or about; nothing is fetched, and little is read."""
         self._session.check_open()
-        with self._session.running():
-            return table_sizes.row_count(self._replica, self._session.raw, table)
+        return self._session.running(lambda: table_sizes.row_count(self._replica, self._session.raw, table))
 
     def missing_for(self, sql: str) -> dict[str, int | None]:
         """Return the tables that the one statement ``sql`` reads and that are not all here.
