@@ -1,8 +1,8 @@
 """Run the statements and transactions of one connection to a replica.
 
 A statement that writes to the replica's database runs in a transaction, its own if none is open, together
-with the capture of what it changes. The fast path, *at once*: a repeated text whose facts still hold does not
-enter the gate; verbs wait while ``is_at_once``.
+with the capture of what it changes. There is a fast path, *at once*: a repeated text whose facts still hold
+runs without entering the gate, and verbs wait until ``is_at_once`` is false.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _ITEMS: Final = "turso_sync_nb_items"
 
 
 class Session(Reopenable):
-    """Nobody but this package sees it; Connection and Cursor are its faces."""
+    """The SQLite connection behind a Connection and its Cursors, which hand it their statements; private."""
 
     def __init__(self, replica: Replica, tables_ignore: Collection[str] = ()) -> None:
         super().__init__(replica, tables_ignore)
@@ -109,7 +109,7 @@ class Session(Reopenable):
     def prefetch_for(
         self, sql: str, facts: Facts, items: Sequence[Any], done: Callable[[], int] = int
     ) -> None:
-        """Have foreseen what ``sql`` reads with each of ``items``; ``done`` returns how many were run."""
+        """Let the lazy file predict what ``sql`` reads with each of ``items``; ``done()`` were run."""
         if self.lazy is not None and facts.concerns_rows:
             self.lazy.speculation.begin(sql, items, done)
             known = self.stand_ins.for_statement(

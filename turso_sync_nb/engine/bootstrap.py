@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     Page = tuple[PageId, bytes]
 
 _LOG: Final = logging.getLogger(__name__)
-"""Told of each bootstrap that was done, at level INFO."""
+"""Logs each bootstrap at level INFO."""
 
 FLUSH_EVERY_S: Final = 1.0
 """Seconds of download that a killed process may have to fetch again."""

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.storage.vfs.publication import Publication
 
 _LOG: Final = logging.getLogger(__name__)
-"""Told of each pull that was done, at level INFO."""
+"""Logs each pull at level INFO."""
 
 WAIT_FOR_OTHERS_S: Final = 5.0
 """Seconds to wait for cursors and transactions of other connections, as a statement waits for a lock."""

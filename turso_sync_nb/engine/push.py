@@ -1,7 +1,7 @@
 """Push local transactions to the remote: each whole, in order, never twice.
 
 Optimistic: updates and deletes carry the old values that they expect, inserts the key that must be free.
-When the remote has moved on under one of them nothing is applied; its news are pulled, the replay settles
+When the remote has moved on under one of them nothing is applied; its changes are pulled, the replay settles
 the conflict and rewrites the tape, and the push begins again. A transaction that the remote refuses for
 another reason stays, with that reason.
 
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.options import Rewrite, Skip, Transform
 
 _LOG: Final = logging.getLogger(__name__)
-"""Told of each push that was done, at level INFO."""
+"""Logs each push at level INFO."""
 
 ATTEMPTS_MAX: Final = 5
 """Pulls within one push before it gives up on a remote that keeps moving."""
@@ -170,14 +170,14 @@ def _until_done(run: _Push, rebase: Callable[[], PullReport], replay: Callable[[
             run.is_based = True
         except _MovedOnError as moved:
             attempts += 1
-            news = rebase()
-            conflicts += news.conflicts
+            pulled = rebase()
+            conflicts += pulled.conflicts
             run.is_based = True
-            if news.note:
-                run.replica.note(news.note)
-            if not news.applied and not moved.needs_replay:
+            if pulled.note:
+                run.replica.note(pulled.note)
+            if not pulled.applied and not moved.needs_replay:
                 raise run.stuck(moved) from None
-            if not news.applied:
+            if not pulled.applied:
                 conflicts += len(replay().conflicts)
         else:
             return conflicts
@@ -294,7 +294,7 @@ class _Push:
         return self._refused(moved.statement.transaction, moved.statement.changes[0], message)
 
     def never_there(self, old: BaseIsOldError) -> ConflictError:
-        """Return the error for a change of what the remote does not have, though its news are here."""
+        """Return the error for a change of what the remote does not have, though all of it is here."""
         message = "it changes a part of the schema that is not on the remote"
         return self._refused(old.transaction, old.change, message)
 

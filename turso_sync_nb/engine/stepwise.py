@@ -71,7 +71,7 @@ class RemoteChanges:
         return f"<turso_sync_nb.RemoteChanges to {self.revision!r}, {self.pages} pages>"
 
     def take_update(self, replica: Replica) -> RemoteUpdate | None:
-        """Return them as news of ``replica``.
+        """Return them as an update of ``replica``.
 
         Raises:
             UsageError: they are outdated, were applied, or are another replica's.

@@ -71,7 +71,7 @@ DATABASE_NAME_MAX: Final = 100
 """Characters of a database's name that are looked at; the embedded server's have 32."""
 
 _LOG: Final = logging.getLogger(__name__)
-"""Told of each request, at level DEBUG: address, outcome, time; no token, no SQL."""
+"""Logs each request at level DEBUG: address, outcome, time; no token, no SQL."""
 
 _CLOSED_WITHIN_S: Final = 0.3
 """Seconds in which a stream that failed is closed; else the remote closes it, some seconds later."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 
 from turso_sync_nb.protocol import pipeline as hrana
-from turso_sync_nb.server.statement import Runner, Running, Statement, StatementError, Wishes
+from turso_sync_nb.server.statement import LockRequest, Runner, Running, Statement, StatementError
 
 if TYPE_CHECKING:
     import threading
@@ -75,7 +75,7 @@ class Session:
         return self._runner is not None and self._runner.is_writing
 
     def allow_writing(self, *, allowed: bool) -> None:
-        """Answer a wish to write for the rest of the body."""
+        """Answer a request for the write lock, for the rest of the body."""
         self._running().may_write = allowed
 
     def go_on(self) -> None:
@@ -129,7 +129,7 @@ class Session:
 
     def answer(
         self, requests: Sequence[hrana.Request], *, may_write: bool
-    ) -> Iterator[Wishes | list[hrana.Response]]:
+    ) -> Iterator[LockRequest | list[hrana.Response]]:
         """Run one body: ``requests`` in order; the last thing yielded is the list of their answers.
 
         ``may_write``: the stream has the right to write already.
@@ -146,7 +146,7 @@ class Session:
         self.end_body()
         yield answers
 
-    def entries(self, batch: hrana.Batch, *, may_write: bool) -> Iterator[Wishes | Entry]:
+    def entries(self, batch: hrana.Batch, *, may_write: bool) -> Iterator[LockRequest | Entry]:
         """Run one body, a batch, and yield what each step gives, row by row; one left out gives nothing."""
         self._begin_body(may_write=may_write)
         progress = _Progress()
@@ -170,7 +170,7 @@ class Session:
 
     def _answer(
         self, request: hrana.Request, following: Iterable[str]
-    ) -> Generator[Wishes, None, hrana.Response]:
+    ) -> Generator[LockRequest, None, hrana.Response]:
         match request:
             case hrana.Execute(stmt):
                 return hrana.ExecuteResponse((yield from self._execute(stmt, following)))
@@ -200,7 +200,9 @@ class Session:
                 self.is_closed = True
                 return hrana.CloseResponse()
 
-    def _execute(self, stmt: hrana.Stmt, following: Iterable[str]) -> Generator[Wishes, None, hrana.Result]:
+    def _execute(
+        self, stmt: hrana.Stmt, following: Iterable[str]
+    ) -> Generator[LockRequest, None, hrana.Result]:
         runner = self._running()
         rows = []
         with runner.running(self._statement(stmt), following) as run:
@@ -221,7 +223,7 @@ class Session:
 
     def _batch(
         self, batch: hrana.Batch, following: Iterable[str]
-    ) -> Generator[Wishes, None, hrana.BatchResult]:
+    ) -> Generator[LockRequest, None, hrana.BatchResult]:
         progress = _Progress()
         results: list[hrana.Result | None] = []
         errors: list[hrana.SqlError | None] = []

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from turso_sync_nb.errors import ProtocolError
 from turso_sync_nb.protocol import pipeline as hrana
 from turso_sync_nb.server.refusal import RefusedError
-from turso_sync_nb.server.statement import WRITE, Wishes
+from turso_sync_nb.server.statement import WRITE, LockRequest
 from turso_sync_nb.server.streams import Streams, WriteSlot
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class SqlFace:
             if not stream.is_kept:
                 await self.streams.end(stream)
 
-    async def _step(self, stream: Stream, steps: Iterator[Wishes | Step]) -> Step | None:
+    async def _step(self, stream: Stream, steps: Iterator[LockRequest | Step]) -> Step | None:
         """Take the next step, with the right to write if it asks for it; return None after the last."""
         while True:
             stream.steps = steps
@@ -194,7 +194,7 @@ class _CursorAnswer(Response):
         await send({"type": "http.response.body", "body": b""})
 
 
-def _joined(entries: Iterator[Wishes | Entry]) -> Iterator[Wishes | bytes]:
+def _joined(entries: Iterator[LockRequest | Entry]) -> Iterator[LockRequest | bytes]:
     """Yield the lines of ``entries`` joined to pieces; the first row is not held back."""
     lines: list[bytes] = []
     size, is_first = 0, True

@@ -43,14 +43,15 @@ _ENDS_A_STATEMENT: Final = " \t\n\f\r;"
 """Characters that are no statement; only what else follows one is given to SQLite."""
 
 
-class Wish(enum.Enum):
-    """A running request's demand on its driver."""
+class _Lock(enum.Enum):
+    """A lock that a running request may need; it is a generator, and yields the lock to its driver."""
 
     WRITE = "the right to write"
 
 
-WRITE: Final = Wish.WRITE
-Wishes = Literal[Wish.WRITE]
+WRITE: Final = _Lock.WRITE
+LockRequest = Literal[_Lock.WRITE]
+"""The item that such a generator yields; it goes on once the driver has answered."""
 
 
 class StatementError(Exception):
@@ -152,7 +153,7 @@ class Runner:
         with self._named_errors(), self._cursor() as cursor:
             yield Running(self, cursor, statement, following)
 
-    def run_all(self, text: str) -> Iterator[Wishes]:
+    def run_all(self, text: str) -> Iterator[LockRequest]:
         """Run all statements of ``text`` without values, and drop their rows.
 
         Raises:
@@ -361,7 +362,7 @@ class Running:
         self._read = 0
         self._started = time.perf_counter()
 
-    def begin(self) -> Iterator[Wishes]:
+    def begin(self) -> Iterator[LockRequest]:
         """Run the statement up to its first row, or to its end if it has none."""
         bindings = self._runner.bindings(self._statement)
         self._cursor.exec_trace = self._begun

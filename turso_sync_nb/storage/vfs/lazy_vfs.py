@@ -190,7 +190,7 @@ class LazyFile(apsw.VFSFile):
             raise FetchFailedError(error) from error
 
     def _noted(self, page: int, data: bytes) -> bytes:
-        """Take note of a page that tells which come next, if it is one."""
+        """Show read-ahead a page of a b-tree's order (interior pages, index leaves); return ``data``."""
         if data[0] and len(data) == PAGE_SIZE:
             self.read_ahead.note(page, data)
         return data

@@ -65,8 +65,8 @@ class Publication:
         self._view: ViewVFS | None = None
         self._source: PageSource | None = None
 
-    def take_back(self) -> None:
-        """Put into the next base what the main file may not have, or not for long."""
+    def save_pre_images(self) -> None:
+        """Copy the base content that checkpoints overwrote, or may still overwrite, into the next base."""
         undo = self._store.undo.pages & self._keep - self._next.pages
         self._next.put((PageId(page), self._store.base(PageId(page))) for page in undo)
         logged = wal_pages(self._folder) & self._keep - self._next.pages
@@ -173,7 +173,7 @@ def publication(
         held.callback(file.xClose)  # which unlocks it
         one = Publication(folder, store, next_base, keep, file)
         try:
-            one.take_back()
+            one.save_pre_images()
             yield one
         finally:
             one.close_scratch()
