@@ -1,35 +1,50 @@
-"""The machine's own limit: the same answer, written and synced as often as a replica does, and not read.
+"""The machine's own limit: the same answer off a socket, written and synced as often as a replica does.
 
-What a replica takes beyond it is decoding, checking, replaying and opening SQLite again.
+Nothing of it is read. What a replica takes beyond it is HTTP, decoding, checking, replaying and SQLite.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
-
-import httpx
+from urllib.parse import urlsplit
 
 from turso_sync_nb.protocol.pull_updates import PullDecoder, PullRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 FLOOR: Final = "download, write and fsync"
+PIECE_BYTES: Final = 2**19
 _SMALL: Final = ("next.db-wal", "next.map", ".", "replica.json", ".", ".", "replica.json", ".")
 """Files that a pull syncs beside the pages, which it does in two (``docs/internals/REPLICA_FORMAT.md``)."""
 
 
 def bootstrap(url: str, size: int, folder: Path) -> None:
     """Take the answer with every page into a file, which is durable then."""
-    with (folder / "main.db").open("wb") as file:
-        with httpx.stream("POST", f"{url}/pull-updates", content=PullRequest().encode()) as answer:
-            for piece in answer.iter_raw():
-                file.write(piece)
-        file.flush()
+    with (folder / "main.db").open("wb", buffering=0) as file:
+        for piece in answer(url, PullRequest()):
+            file.write(piece)
         os.fsync(file.fileno())
         assert file.tell() > size
+
+
+def answer(url: str, request: PullRequest) -> Iterator[memoryview]:
+    """Yield the body of the answer in pieces; each is good until the next one."""
+    address, body = urlsplit(url), request.encode()
+    head = f"POST /pull-updates HTTP/1.1\r\nhost: {address.netloc}\r\ncontent-length: {len(body)}\r\n\r\n"
+    with closing(socket.create_connection((address.hostname, address.port))) as connection:
+        connection.sendall(head.encode() + body)
+        piece = memoryview(bytearray(PIECE_BYTES))
+        count = connection.recv_into(piece)
+        while (end := bytes(piece[:count]).find(b"\r\n\r\n")) < 0:
+            count += connection.recv_into(piece[count:])
+        yield piece[end + 4 : count]
+        while count := connection.recv_into(piece):  # tursodb closes the connection after an answer
+            yield piece[:count]
 
 
 class Pulls:
@@ -51,9 +66,8 @@ class Pulls:
             self._synced(name, b"some bytes")
 
     def _taken(self) -> bytes:
-        body = PullRequest(client_revision=self._revision).encode()
-        with closing(httpx.Client(trust_env=False)) as client:
-            content = client.post(f"{self._url}/pull-updates", content=body).raise_for_status().content
+        request = PullRequest(client_revision=self._revision)
+        content = b"".join(map(bytes, answer(self._url, request)))
         decoder = PullDecoder()
         decoder.feed(content[:4096])
         assert decoder.header is not None

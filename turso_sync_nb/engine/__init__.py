@@ -4,6 +4,7 @@
 | --- | --- |
 | ``remote.py`` | what the engine needs of a remote, declared and not implemented |
 | ``fetch.py`` | pages of one revision, all that were asked for or an error |
+| ``beside.py`` | one request while another one is under way |
 | ``verbs.py``, ``meter.py`` | one verb at a time; what it costs |
 | ``asking.py``, ``user_policy.py``, ``user_transform.py`` | a user's functions, asked while nothing waits |
 | ``lineage.py``, ``copies.py`` | what a replica and its copies have pushed; a copy's list settled by it |

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyroaring import BitMap
 
+from turso_sync_nb.engine.beside import beside
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError, ReplicaError, RevisionGoneError
 from turso_sync_nb.generators import ended
 from turso_sync_nb.protocol.pull_updates import PullRequest
@@ -62,6 +63,10 @@ database."""
 
 class _UnnamedError(Exception):
     """The server does not name its database any more."""
+
+
+class UnknownRevisionError(RevisionGoneError):
+    """The server does not know the revision at which it was to show that it is the one we know."""
 
 
 def fetch_pages(remote: Remote, revision: str, wanted: BitMap, database: str = "") -> Iterator[Page]:
@@ -239,10 +244,41 @@ class RemotePages:
         if again:
             self.verified = False
             self.doubt()
-        if not (self.is_recent and self._database()):
-            self.doubt()
-            deque(self._fetch_verifying(BitMap()), maxlen=0)
+        if not self._is_known_by_name:
+            self._verify()
             self.mark_verified()
+
+    @contextmanager
+    def verifying_server(self, *, first: bool = False) -> Iterator[None]:
+        """Do what :meth:`verify_server` does beside the block, whose end says what came of it.
+
+        What the block takes from the server is not to be used before. ``first``: not beside it, but before.
+
+        Raises:
+            ReplicaError: it serves another database.
+            UnknownRevisionError: it does not know our revision.
+        """
+        if self._is_known_by_name:
+            yield
+            return
+
+        def verify() -> None:
+            try:
+                self._verify()
+            except RevisionGoneError as error:
+                raise UnknownRevisionError(*error.args, hint=error.hint) from None
+
+        with beside(self._remote(), verify, first=first):
+            yield
+        self.mark_verified()
+
+    @property
+    def _is_known_by_name(self) -> bool:
+        return self.is_recent and self._database() != ""
+
+    def _verify(self) -> None:
+        self.doubt()
+        deque(self._fetch_verifying(BitMap()), maxlen=0)
 
     def verify_whole(self) -> None:
         """Compare a sample of a replica that became whole; a server that names its database told by that.

@@ -135,5 +135,12 @@ class Remote(Pipeline, Protocol):
     def within(self, seconds: float) -> AbstractContextManager[None]:
         """Have this thread's requests in the block end within ``seconds``, and none be tried again."""
 
+    @property
+    def takes_several(self) -> bool:
+        """Return whether one verb may send requests beside each other."""
+
+    def on_behalf_of(self, thread: int) -> AbstractContextManager[None]:
+        """Have this thread's requests in the block count as ``thread``'s: it stops and limits them."""
+
     def close(self) -> None:
         """Let go of connections; may be repeated."""

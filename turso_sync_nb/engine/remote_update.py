@@ -15,12 +15,13 @@ from turso_sync_nb.engine.bootstrap import verify_first_page
 from turso_sync_nb.engine.fetch import (
     FETCH_ATTEMPTS,
     FIRST_PAGE,
+    UnknownRevisionError,
     at_any_time,
     check_revision,
     fetch_pages,
     only_requested,
 )
-from turso_sync_nb.errors import RemoteFailedError, RevisionGoneError
+from turso_sync_nb.errors import RemoteFailedError
 from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.storage.pages.next_base import NextBase
 from turso_sync_nb.units import LOCK_PAGE, PageId, pages_of_bytes
@@ -28,6 +29,10 @@ from turso_sync_nb.units import LOCK_PAGE, PageId, pages_of_bytes
 if TYPE_CHECKING:
     from turso_sync_nb.engine.remote import PullAnswer, Remote
     from turso_sync_nb.engine.replica import Replica
+
+
+class _NamedOtherwiseError(Exception):
+    """The server calls its database otherwise than before."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,25 @@ def fetch_update(replica: Replica, wait_ms: int | None = None) -> RemoteUpdate |
     """
     if not replica.metadata.revision:
         return _first(replica)
+    update = None
     try:
-        replica.remote_pages.verify_server()
-    except RevisionGoneError:
-        return _all_again(replica)
+        with replica.remote_pages.verifying_server(first=bool(wait_ms)):
+            update = _newer(replica, wait_ms)
+    except BaseException as error:
+        if update is not None:
+            update.next_base.discard()
+        if isinstance(error, (UnknownRevisionError, _NamedOtherwiseError)):
+            return _all_again(replica)
+        raise
+    return update
+
+
+def _newer(replica: Replica, wait_ms: int | None) -> RemoteUpdate | None:
+    """Fetch what changed since our revision; nothing of it counts before the server was verified.
+
+    Raises:
+        _NamedOtherwiseError: the server calls its database otherwise than before.
+    """
     resident = replica.store.base_pages
     whole = replica.is_whole
     selector = None if whole else resident
@@ -63,7 +83,7 @@ def fetch_update(replica: Replica, wait_ms: int | None = None) -> RemoteUpdate |
     request = PullRequest(client_revision=revision, pages=selector, long_poll_timeout_ms=wait_ms)
     with replica.need_remote().pull_updates(request) as answer:
         if replica.metadata.database not in ("", answer.database):
-            return _all_again(replica)
+            raise _NamedOtherwiseError
         if answer.header.revision == replica.metadata.revision:
             return None
         expected = BitMap(range(answer.header.db_pages)) if whole else resident

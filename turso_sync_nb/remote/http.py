@@ -177,6 +177,9 @@ class HttpRemote:
         here = self.saved_url is not None and is_loopback(self.saved_url)
         self._compression = Compression(wanted=not here if compress is None else compress)
         self._resolver = None if transport else Resolver()
+        asks = {secret.kind for secret in (url, auth_token) if secret}
+        self.takes_several = transport is None and "function" not in asks
+        """Whether one verb may send requests beside each other: what callers give is asked one by one."""
         self._keeps_streams = True  # unless an answer says otherwise
         self._begin()
 
@@ -225,6 +228,10 @@ class HttpRemote:
     def within(self, seconds: float) -> AbstractContextManager[None]:
         """Have this thread's requests in the block end within ``seconds``, and none be tried again."""
         return self._calls.within(seconds)
+
+    def on_behalf_of(self, thread: int) -> AbstractContextManager[None]:
+        """Have this thread's requests in the block count as those of ``thread``."""
+        return self._calls.on_behalf_of(thread)
 
     def __repr__(self) -> str:
         return f"<HttpRemote {self.display_url}>"

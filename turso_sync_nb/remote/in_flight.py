@@ -36,8 +36,8 @@ def _read_together(stream: Any) -> None:
 class Call:
     """One request of one thread, from its first try to the end of its answer."""
 
-    def __init__(self, known: WeakSet[Any], deadline_s: float | None) -> None:
-        self.thread = threading.get_ident()
+    def __init__(self, known: WeakSet[Any], thread: int, deadline_s: float | None) -> None:
+        self.thread = thread
         self.deadline_s = deadline_s
         self.stopped = threading.Event()
         self.stream: Any = None
@@ -80,12 +80,15 @@ class Calls:
         self._calls: set[Call] = set()
         self._streams = WeakSet[Any]()
         self._deadlines: dict[int, float] = {}
+        self._stands_for: dict[int, int] = {}
         self._ended = False
 
     @contextmanager
     def call(self) -> Iterator[Call]:
         """Have a call under way in the block."""
-        call = Call(self._streams, self._deadlines.get(threading.get_ident()))
+        asking = threading.get_ident()
+        thread = self._stands_for.get(asking, asking)
+        call = Call(self._streams, thread, self._deadlines.get(thread))
         with self._lock:
             self._calls.add(call)
             if self._ended:
@@ -105,6 +108,16 @@ class Calls:
             yield
         finally:
             del self._deadlines[thread]
+
+    @contextmanager
+    def on_behalf_of(self, thread: int) -> Iterator[None]:
+        """Have this thread's calls in the block count as calls of ``thread``."""
+        asking = threading.get_ident()
+        self._stands_for[asking] = thread
+        try:
+            yield
+        finally:
+            del self._stands_for[asking]
 
     def stop(self, thread: int | None = None) -> None:
         """End the calls of ``thread``, or of all; each raises :class:`StoppedError` in its thread."""

@@ -1,0 +1,122 @@
+"""Two requests at a time: both are waited for, the one beside goes first, and stopping means both."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager, nullcontext
+
+import pytest
+
+from turso_sync_nb.engine.beside import beside
+from turso_sync_nb.errors import RemoteFailedError, StoppedError
+
+LONG_S = 10.0
+
+
+class Stoppable:
+    """A remote of which only stopping is used: ``asking`` waits until it is stopped, or ``go`` is set."""
+
+    def __init__(self, *, takes_several: bool = True) -> None:
+        self.takes_several = takes_several
+        self.go = threading.Event()
+        self.stopped: list[int] = []
+        self.behalf: list[int] = []
+
+    @contextmanager
+    def on_behalf_of(self, thread: int):
+        """Note for whom."""
+        self.behalf.append(thread)
+        yield
+
+    def stop(self, thread: int) -> None:
+        """End what waits."""
+        self.stopped.append(thread)
+        self.go.set()
+
+    def wait(self) -> None:
+        """Wait; an error if it was stopped."""
+        assert self.go.wait(LONG_S)
+        if self.stopped:
+            raise StoppedError("ask the remote: stopped")
+
+
+def raising(error: BaseException):
+    """Return what raises ``error``."""
+
+    def ask() -> None:
+        raise error
+
+    return ask
+
+
+GONE, BROKEN = RemoteFailedError("beside"), RemoteFailedError("block")
+OUTCOMES = {
+    "both well": (None, None, None),
+    "the one beside failed": (GONE, None, GONE),
+    "the block failed": (None, BROKEN, BROKEN),
+    "both failed": (GONE, BROKEN, GONE),
+    "the block was stopped": (None, StoppedError("block"), StoppedError),
+    "the block was stopped, as the other failed": (GONE, StoppedError("block"), GONE),
+    "Ctrl-C in the block": (None, KeyboardInterrupt(), KeyboardInterrupt),
+    "Ctrl-C in the block, and the other failed": (GONE, KeyboardInterrupt(), KeyboardInterrupt),
+}
+"""The error of what is asked beside, that of the block, and the one that comes out."""
+
+
+@pytest.mark.parametrize("several", [True, False])
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_outcomes(name, several):
+    """The error of what is asked beside goes first, and nothing of it is under way afterwards."""
+    of_beside, of_block, wanted = OUTCOMES[name]
+    if not several and of_beside:
+        wanted = of_beside  # the block does not begin
+    remote, block = Stoppable(takes_several=several), raising(of_block) if of_block else list
+    came = (
+        pytest.raises(type(wanted) if isinstance(wanted, Exception) else wanted) if wanted else nullcontext()
+    )
+    with came as caught, beside(remote, raising(of_beside) if of_beside else list):
+        block()
+    assert caught is None or caught.value is wanted or isinstance(wanted, type)
+    assert not [one for one in threading.enumerate() if "asking beside" in one.name]
+
+
+def test_one_is_under_way_during_the_other():
+    """The block runs while the thread waits, which counts as the caller's."""
+    remote, order = Stoppable(), []
+
+    def ask() -> None:
+        remote.wait()
+        order.append("beside")
+
+    with beside(remote, ask):
+        order.append("block")
+        remote.go.set()
+    assert order == ["block", "beside"]
+    assert remote.behalf == [threading.get_ident()]
+    assert not remote.stopped
+
+
+@pytest.mark.parametrize("stop", [StoppedError("block"), KeyboardInterrupt()])
+def test_stopping_means_both(stop):
+    """What waits beside is ended."""
+    remote = Stoppable()
+    with pytest.raises(type(stop)), beside(remote, remote.wait):
+        raise stop
+    assert set(remote.stopped) == {threading.get_ident()}
+    assert not [one for one in threading.enumerate() if "asking beside" in one.name]
+
+
+def test_the_block_is_ended_where_the_other_failed():
+    """It waits for nothing that is of no use any more."""
+    remote = Stoppable()
+    with pytest.raises(RemoteFailedError, match="beside"), beside(remote, raising(GONE)):
+        remote.wait()
+    assert set(remote.stopped) == {threading.get_ident()}
+
+
+def test_first():
+    """Before the block, if so wanted."""
+    order: list[str] = []
+    with beside(Stoppable(), lambda: order.append("asked"), first=True):
+        order.append("block")
+    assert order == ["asked", "block"]

@@ -1,0 +1,82 @@
+"""Ask the remote something while this thread asks it something else, and wait for both.
+
+The thread that asks beside counts as the one that it asks for: whoever stops that one, or gives it less time,
+means both. What is asked beside goes first: where it fails, the rest is of no use, and is ended.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from turso_sync_nb.errors import StoppedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from turso_sync_nb.engine.remote import Remote
+
+_NAME: Final = "turso-sync-nb asking beside"
+
+_LEFT_WITHIN_S: Final = 0.3
+"""Seconds that a thread which was stopped waits for the one that asks for it."""
+
+
+@dataclass
+class _Asked:
+    error: Exception | None = None
+    """What came of it, once the thread has ended."""
+
+
+@contextmanager
+def beside(remote: Remote, ask: Callable[[], object], *, first: bool = False) -> Iterator[None]:
+    """Call ``ask`` during the block, whose end waits for it; its error goes before one of the block.
+
+    ``first``, and of a remote that takes one request at a time: before the block.
+    """
+    if first or not remote.takes_several:
+        ask()
+        yield
+        return
+    asked = _Asked()
+    caller = threading.get_ident()
+    thread = threading.Thread(target=_work, args=(remote, caller, ask, asked), name=_NAME, daemon=True)
+    thread.start()
+    try:
+        with _ending(remote, caller, thread):
+            yield
+    except Exception as error:
+        if asked.error is None or (isinstance(error, StoppedError) and isinstance(asked.error, StoppedError)):
+            raise
+    if asked.error is not None:
+        raise asked.error from None
+
+
+def _work(remote: Remote, caller: int, ask: Callable[[], object], asked: _Asked) -> None:
+    try:
+        with remote.on_behalf_of(caller):
+            ask()
+    except Exception as error:  # noqa: BLE001 - raised where it is waited for
+        asked.error = error
+        remote.stop(caller)
+
+
+@contextmanager
+def _ending(remote: Remote, caller: int, thread: threading.Thread) -> Iterator[None]:
+    """Wait for ``thread`` after the block; end its request where this thread was stopped."""
+    try:
+        yield
+        thread.join()
+    except StoppedError:
+        remote.stop(caller)
+        thread.join()
+        raise
+    except Exception:
+        thread.join()
+        raise
+    except BaseException:  # Ctrl-C
+        remote.stop(caller)
+        thread.join(_LEFT_WITHIN_S)
+        raise
