@@ -255,7 +255,7 @@ def test_much_is_taken_from_a_socket_at_once() -> None:
             return max_bytes
 
     stream = Stream()
-    call = Call(WeakSet(), None)
+    call = Call(WeakSet(), 0, None)
     call.trace("connection.connect_tcp.complete", {"return_value": stream})
     assert 4 * 65536 <= stream.read(65536) < 2**20
     gone = ref(stream)

@@ -10,7 +10,8 @@ from pyroaring import BitMap
 from turso_sync_nb.errors import ProtocolError
 from turso_sync_nb.storage.pages.next_base import NextBase
 from turso_sync_nb.storage.pages.undo import UndoFile
-from turso_sync_nb.storage.prefetch.schema_pages import schema_pages
+from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
+from turso_sync_nb.storage.prefetch.schema_pages import schema_pages, statistics_roots
 
 
 def database(path, tables, *, analyzed):
@@ -31,7 +32,7 @@ def database(path, tables, *, analyzed):
 @pytest.mark.parametrize("analyzed", [False, True])
 @pytest.mark.parametrize("tables", [0, 60])
 def test_pages_that_a_query_begins_with(tmp_path, tables, analyzed):
-    """Those of the schema, a level at a time, then those of ANALYZE; no page of any other table."""
+    """Those of the schema, a level at a time, and the roots of ANALYZE's tables by name; no other page."""
     pages, owners = database(tmp_path / "plain.db", tables, analyzed=analyzed)
     replica = Partial.create(tmp_path / "replica", pages)
     asked = []
@@ -39,14 +40,16 @@ def test_pages_that_a_query_begins_with(tmp_path, tables, analyzed):
         assert not any(map(replica.store.has, wanted))
         asked += wanted
         replica.store.put((page, pages[page]) for page in wanted)
-    begins = {
-        page for page, name in owners.items() if name in ("sqlite_schema", "sqlite_stat1", "sqlite_stat4")
-    }
+    begins = {page for page, name in owners.items() if name == "sqlite_schema"}
+    statistics = {page for page, name in owners.items() if name.startswith("sqlite_stat")}
     resident = {page for page in begins if replica.store.has(page)}
     assert resident == begins
     assert set(asked) <= begins
     assert len(asked) == len(set(asked))
     assert list(schema_pages(replica.store)) == []
+    roots = statistics_roots(KnownTrees(replica.store))
+    assert set(roots) <= statistics
+    assert len(roots) == (2 if analyzed else 0)
     replica.store.close()
 
 

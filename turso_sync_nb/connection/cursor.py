@@ -97,7 +97,7 @@ class Cursor(RowFactoryMixin):
         self._start(sql)
         bound = bindings(parameters)
         try:
-            session.statement(sql, lambda facts: self._run(sql, facts, bound), alone=True)
+            session.statement(sql, lambda facts: self._run(sql, facts, bound), items=[bound], alone=True)
         except BaseException:
             self._release()  # what failed is not under way any more
             raise
@@ -134,7 +134,7 @@ class Cursor(RowFactoryMixin):
                     raise
                 session.items_changed = changed
 
-        session.statement(sql, run, alone=True)
+        session.statement(sql, run, items=checked, alone=True)
         session.rows_changed += changed - session.raw.changes()
         self.rowcount = changed
         return self

@@ -16,19 +16,23 @@ import apsw
 from turso_sync_nb.changes.capture import Capture
 from turso_sync_nb.changes.ddl import PRAGMAS
 from turso_sync_nb.changes.names import is_internal
+from turso_sync_nb.changes.sql_text import first_word
 from turso_sync_nb.connection.authorizer import REFUSED_PRAGMAS, WRITES, refuse_inner_file
 from turso_sync_nb.connection.deadline import PROGRESS_STEPS, Deadline
 from turso_sync_nb.connection.facts import Facts, KnownFacts
 from turso_sync_nb.connection.session_state import SessionState
+from turso_sync_nb.connection.stand_ins import StandIns
+from turso_sync_nb.connection.statements import CONCERNING_ROWS
 from turso_sync_nb.engine.pinned import refuse_if_fixed
 from turso_sync_nb.errors import ReplicaError, UsageError
 from turso_sync_nb.progress import WORKING, report_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.storage.pages.fetch_budget import FetchBudget
+    from turso_sync_nb.storage.prefetch.speculative_db import LocalObject
     from turso_sync_nb.storage.vfs.lazy_vfs import LazyFile
 
 
@@ -50,6 +54,9 @@ class Reopenable:
         """An idle cursor for a statement that reads, while nobody has it."""
         self.lazy: LazyFile | None = None
         """The file of a connection of which pages may be absent."""
+        self.local_tables: Sequence[LocalObject] = ()
+        """Frames that the text under way names as tables."""
+        self.stand_ins = StandIns()
         self.deadline = Deadline()
         self._fetch_budget: FetchBudget | None = None
         self._replica = replica
@@ -61,12 +68,14 @@ class Reopenable:
         self._facts = KnownFacts()
         self._saved_state: SessionState | None = None
         """The state to put onto the next connection; set while the files are released."""
+        self._has_read_schema = False
+        """Whether the connection in force has, as far as pages may be absent."""
         self._lost: list[str] = []
         """Databases that could not be attached again, until the user was told."""
 
     def _open(self) -> tuple[apsw.Connection, Capture]:
         databases, capture_ids = self._replica.databases, self._replica.capture_ids
-        raw = databases.open()
+        raw = databases.open(reads_schema=False)
         databases.set_budget(raw, self._fetch_budget)
         capture = Capture(
             raw,
@@ -113,6 +122,38 @@ class Reopenable:
         # no call between these: a Ctrl-C that comes leaves them as they were, or all of them new
         self.writer, self.reader, self.lazy = writer, None, lazy
         self.raw, self.capture, self._saved_state = raw, capture, None
+        self._has_read_schema = False
+
+    def _read_schema(self, sql: str, items: Sequence[Any]) -> None:
+        """Have SQLite read the schema before a first statement, which is ``sql`` with ``items``.
+
+        What both need comes together. A budget is the statement's alone.
+        """
+        if self._has_read_schema or self.lazy is None:
+            return
+        databases, budget = self._replica.databases, self._fetch_budget
+        concerns_rows = first_word(sql) in CONCERNING_ROWS
+        if budget is not None:
+            concerns_rows = False
+            databases.set_budget(self.raw, budget if budget.offline else None)
+        self._own = True
+        try:
+            databases.read_schema(self.raw, *((sql, items or [None]) if concerns_rows else ()))
+        finally:
+            self._own = False
+            databases.set_budget(self.raw, budget)
+        self._has_read_schema = True
+
+    def prefetch_for(
+        self, sql: str, facts: Facts, items: Sequence[Any], done: Callable[[], int] = int
+    ) -> None:
+        """Let the lazy file predict what ``sql`` reads with each of ``items``; ``done()`` were run."""
+        if self.lazy is not None and facts.concerns_rows:
+            self.lazy.speculation.begin(sql, items, done)
+            known = self.stand_ins.for_statement(
+                sql, facts, self.raw.total_changes(), self.lazy.waits, self.do
+            )
+            self.lazy.speculation.local_objects = [*self.local_tables, *known]
 
     @contextmanager
     def allowed(self, budget: FetchBudget) -> Iterator[None]:
@@ -223,6 +264,7 @@ class Reopenable:
         new, capture = self._open()
         try:
             if state:
+                self._replica.databases.read_schema(new)
                 self._furnish(new, state)
             capture.recursive_triggers = self.capture.recursive_triggers
             self._use(new, capture)

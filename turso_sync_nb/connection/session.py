@@ -20,7 +20,6 @@ from turso_sync_nb.connection.authorizer import check_schema, detach_inner_files
 from turso_sync_nb.connection.facts import FACTS_MAX
 from turso_sync_nb.connection.reopening import Reopenable
 from turso_sync_nb.connection.sql_errors import is_undone_by_sqlite, pep249_error, with_note
-from turso_sync_nb.connection.stand_ins import StandIns
 from turso_sync_nb.connection.statements import CHANGING_THE_SCHEMA, shortened
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.databases import BUSY_TIMEOUT_MS
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from turso_sync_nb.connection.cursor import Cursor
     from turso_sync_nb.connection.facts import Facts
     from turso_sync_nb.engine.replica import Replica
-    from turso_sync_nb.storage.prefetch.speculative_db import LocalObject
 
 _LOG: Final = logging.getLogger("turso_sync_nb.connect")
 
@@ -64,9 +62,6 @@ class Session(Reopenable):
         """Rows that all items of an executemany changed, once they are done; ``None`` for one statement."""
         self.rows_changed = 0
         """Rows that INSERT, UPDATE and DELETE changed so far, effects of triggers not counted."""
-        self.local_tables: Sequence[LocalObject] = ()
-        """Frames that the text under way names as tables."""
-        self.stand_ins = StandIns()
         self.thread: int | None = None
         """The thread that used it last."""
         self.awaited = set[object]()
@@ -105,17 +100,6 @@ class Session(Reopenable):
         self.deadline.begin()
         if self._saved_state is not None:
             self.gate.statement(self, self._take_up)  # not amid another thread's verb, which has the files
-
-    def prefetch_for(
-        self, sql: str, facts: Facts, items: Sequence[Any], done: Callable[[], int] = int
-    ) -> None:
-        """Let the lazy file predict what ``sql`` reads with each of ``items``; ``done()`` were run."""
-        if self.lazy is not None and facts.concerns_rows:
-            self.lazy.speculation.begin(sql, items, done)
-            known = self.stand_ins.for_statement(
-                sql, facts, self.raw.total_changes(), self.lazy.waits, self.do
-            )
-            self.lazy.speculation.local_objects = [*self.local_tables, *known]
 
     def interrupt(self) -> None:
         """Stop what another thread is doing here: SQL, and waiting for the remote."""
@@ -168,6 +152,7 @@ class Session(Reopenable):
             self.gate.enter(self, use)
             was_in_transaction = self._prepare()
             try:
+                self._read_schema("", ())
                 return work()
             except BaseException as error:  # noqa: BLE001 - every one is raised, explained
                 self.raise_explained(error, was_in_transaction=was_in_transaction)
@@ -190,11 +175,18 @@ class Session(Reopenable):
         return self.raw.in_transaction
 
     def statement(
-        self, sql: str, work: Callable[[Facts], object], *, begins: bool = True, alone: bool = False
+        self,
+        sql: str,
+        work: Callable[[Facts], object],
+        *,
+        items: Sequence[Any] = (),
+        begins: bool = True,
+        alone: bool = False,
     ) -> Facts:
         """Have ``work`` run the one statement ``sql``: what it changes is captured in its transaction.
 
-        With ``begins`` a transaction is opened first where Python's sqlite3 would open one.
+        ``items`` are what it is run with. With ``begins`` a transaction is opened first where Python's
+        sqlite3 would open one.
 
         Raises:
             ProgrammingError: ``alone`` is set, and another statement follows in the text.
@@ -204,6 +196,7 @@ class Session(Reopenable):
             self.gate.enter(self, use)
             was_in_transaction = self._prepare()
             try:
+                self._read_schema(sql, items)
                 facts = self._begun(sql, begins=begins, alone=alone)
                 self.writing = not facts.is_readonly
                 if facts.writes:

@@ -201,7 +201,7 @@ class SqlConnection(RowFactoryMixin):
         with self._measured(), self._session.deadline.limited(timeout_s):
             for number, statement in enumerate(statements):
                 with numbered(number):
-                    self._session.statement(statement, step, begins=False)
+                    self._session.statement(statement, step, items=[bound], begins=False)
         self.last_report = replace(
             self.last_report, rows=gathered.count, rows_changed=self._session.rows_changed - changed_before
         )

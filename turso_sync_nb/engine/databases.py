@@ -6,7 +6,7 @@ one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
@@ -16,11 +16,11 @@ from turso_sync_nb.options import SEGMENT_SIZE_DEFAULT
 from turso_sync_nb.storage.pages.eviction import WINDOW_SHARE
 from turso_sync_nb.storage.pages.fetch_budget import FetchBudget
 from turso_sync_nb.storage.prefetch.read_ahead import WINDOW_PAGES_MAX
-from turso_sync_nb.storage.vfs.lazy_vfs import LazyVFS
+from turso_sync_nb.storage.vfs.lazy_vfs import LazyVFS, read_schema
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from turso_sync_nb.storage.files.folder import ReplicaFolder
     from turso_sync_nb.storage.pages.page_store import PageStore
@@ -61,10 +61,11 @@ class Databases:
         if self._vfs is not None:
             self._vfs.segment_pages, self._vfs.window_pages_max = self._fetch_sizes()
 
-    def open(self, *, offline: bool = False) -> apsw.Connection:
+    def open(self, *, offline: bool = False, reads_schema: bool = True) -> apsw.Connection:
         """Open the database and return the connection; give it back with :meth:`close`.
 
-        ``offline``: an absent page is an error on it, and is not fetched.
+        ``offline``: an absent page is an error on it, and is not fetched. The schema is read, unless the
+        caller does it with its first statement.
 
         Raises:
             ReplicaBrokenError: a rollback journal lies beside it, which no replica has.
@@ -85,12 +86,21 @@ class Databases:
             self._lazy.add(raw)
             if offline:
                 self.set_budget(raw, FetchBudget(offline=True))
+            if reads_schema:
+                self.read_schema(raw)
         raw.set_busy_timeout(BUSY_TIMEOUT_MS)
         table_functions.register(raw)
         # a checkpoint is a verb of ours, which saves the undo first; never a side effect
         raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         raw.wal_autocheckpoint(0)
         return raw
+
+    def read_schema(
+        self, raw: apsw.Connection, sql: str = "SELECT 1", items: Sequence[Any] = (None,)
+    ) -> None:
+        """Have ``raw`` read the schema before its first statement, ``sql`` with ``items``."""
+        if file := self.lazy_file(raw):
+            read_schema(raw, file, sql, items)
 
     def close(self, raw: apsw.Connection) -> None:
         """Close a connection of :meth:`open`; may be repeated."""

@@ -98,6 +98,10 @@ class PlaceholderPages:
             return None
         return _page(INDEX_LEAF, [self._entry(*bound) for bound in bounds if bound], self._trees.usable)
 
+    def empty(self) -> bytes:
+        """Return a table's leaf without rows."""
+        return _page(TABLE_LEAF, [], self._trees.usable)
+
     def _rows(self, before: Bound | None, last: Bound | None) -> list[bytes]:
         """Return the cells of a table's leaf behind the key ``before`` up to ``last``, as many as fit."""
         first = before[0].key(before[1]) + 1 if before else ROWID_MIN

@@ -1,7 +1,7 @@
-"""List the pages that every query begins with: the schema and ANALYZE's statistics.
+"""List the pages that every query begins with: the schema, and the roots of ANALYZE's statistics.
 
-SQLite reads both whole when it reads the schema, page after page. A partial bootstrap brings them level by
-level instead, so that they cost a request or two, once.
+SQLite reads both whole before the first statement, page after page. A partial bootstrap brings the schema,
+level by level. The statistics come with what the first statement needs (:mod:`speculation`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.storage.pages.page_store import PageStore
 
 LEVEL_MAX: Final = 256
-"""Pages (1 MiB) of one level of the schema or the statistics that are brought beforehand."""
+"""Pages (1 MiB) of one level of the schema that are brought beforehand."""
 
 _STATISTICS: Final = frozenset({b"sqlite_stat1", b"sqlite_stat4"})
 
@@ -28,15 +28,17 @@ _NAME, _ROOT = 1, 3
 
 
 def schema_pages(store: PageStore) -> Iterator[BitMap]:
-    """Yield absent pages, to be fetched together before the next ones are asked for."""
-    trees = KnownTrees(store)
-    schema: list[int] = []
-    for level in _levels(trees, [0]):
+    """Yield absent pages of the schema, to be fetched together before the next ones are asked for."""
+    for level in _levels(KnownTrees(store), [0]):
         yield from _absent(store, level)
+
+
+def statistics_roots(trees: KnownTrees) -> BitMap:
+    """Return the roots of the statistics' tables, as far as the pages of the schema are here."""
+    schema = [0]
+    for level in _levels(trees, schema):
         schema = level
-    statistics = [root for name, root in _roots(trees, schema) if name in _STATISTICS]
-    for level in _levels(trees, statistics):
-        yield from _absent(store, level)
+    return BitMap(root for name, root in _roots(trees, schema) if name in _STATISTICS)
 
 
 def _roots(trees: KnownTrees, schema: Iterable[int]) -> Iterator[tuple[int | bytes | None, int]]:

@@ -73,6 +73,8 @@ class Speculation:
         self._db: SpeculativeDb | None = None
         self._sql = ""
         self._roots = BitMap()
+        self._first = BitMap()
+        """Absent pages that SQLite reads before any statement: ANALYZE's statistics."""
         self._items: Sequence[Bindings] = ()
         self._done: Callable[[], int] = int
         self.local_objects: Sequence[LocalObject] = ()
@@ -105,9 +107,12 @@ class Speculation:
             *_CONTRADICTIONS,
             _NotKnownError,
         ):  # not possible, or not worth it
-            self.end()
-            return BitMap()
-        if BitMap([page]) < pages:
+            pages = self._first if page in self._first else BitMap()
+            if pages:  # what comes before a statement does not depend on it
+                self.begin("SELECT 1", [None])
+            else:
+                self.end()
+        if BitMap([page]) < pages or page in self._first:
             self._fruitless = 0
             return pages
         self._fruitless += 1
@@ -139,6 +144,9 @@ class Speculation:
                     raise
 
     def _opened(self) -> SpeculativeDb:
+        if self._db is not None and self._first:  # it began without statistics
+            self._db.close()
+            self._db, self._suspected_max, self._first = None, 0, BitMap()
         if self._db is None:
             self._db = SpeculativeDb(self._folder, self._store, self._trees)
         return self._db
@@ -167,13 +175,16 @@ class Speculation:
             if len(wanted) < SIBLINGS:
                 raise _NotKnownError
         self._suspected_max = max(self._suspected_max, GROWTH * len(wanted))
-        return BitMap(wanted) | self._store.page_map.absent_of(self._roots)
+        return BitMap(wanted) | self._store.page_map.absent_of(self._roots | self._first)
 
     def _look_at(self, db: SpeculativeDb, item: Bindings) -> None:
         """Find out which trees the statement opens, and whether it stops at a number of rows."""
         with db.begin(PAGES_MAX):
             db.know(self.local_objects)
-            program = db.raw.execute(f"EXPLAIN {self._sql}", item, can_cache=False).fetchall()
+            try:
+                program = db.raw.execute(f"EXPLAIN {self._sql}", item, can_cache=False).fetchall()
+            finally:
+                self._first = BitMap(db.wanted)
         counted = has_any(program, STOPPING)
         self._roots = BitMap(roots_opened(program))
         db.placeholders = PlaceholderPages(self._trees, counted=counted)

@@ -17,6 +17,7 @@ from turso_sync_nb import table_functions
 from turso_sync_nb.storage.format.btree import INDEXES, INTERIORS, Node
 from turso_sync_nb.storage.pages.committed import CommittedPages, Frames
 from turso_sync_nb.storage.prefetch.placeholder_pages import PlaceholderPages, overflow_page
+from turso_sync_nb.storage.prefetch.schema_pages import statistics_roots
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -177,8 +178,9 @@ class SpeculativeDb:
         if placeholder := self.placeholders.leaf(page):
             return placeholder
         overflows = self._last.overflows if self._last else ()
-        known = any(overflow.first <= page < overflow.first + overflow.pages for overflow in overflows)
-        return overflow_page(page) if known else None
+        if any(overflow.first <= page < overflow.first + overflow.pages for overflow in overflows):
+            return overflow_page(page)
+        return self.placeholders.empty() if page in statistics_roots(self._trees) else None
 
 
 class _VFS(apsw.VFS):

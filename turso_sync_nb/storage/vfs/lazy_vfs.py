@@ -28,7 +28,7 @@ from weakref import WeakKeyDictionary, ref
 
 import apsw
 
-from turso_sync_nb.errors import StoppedError
+from turso_sync_nb.errors import StoppedError, SyncError
 from turso_sync_nb.storage.format.btree import INDEX_LEAF, INTERIORS
 from turso_sync_nb.storage.pages.single_flight import SingleFlight
 from turso_sync_nb.storage.prefetch.read_ahead import WINDOW_PAGES_MAX, ReadAhead
@@ -36,7 +36,7 @@ from turso_sync_nb.storage.prefetch.speculation import Speculation
 from turso_sync_nb.units import PAGE_SIZE, pages_of_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pyroaring import BitMap
 
@@ -246,6 +246,25 @@ class LazyFile(apsw.VFSFile):
             self._store.flush()
         except BaseException as error:
             raise FetchFailedError(error) from error
+
+
+def read_schema(raw: apsw.Connection, file: LazyFile, sql: str, items: Sequence[Any]) -> None:
+    """Have SQLite read the schema, and ANALYZE's statistics, before ``raw`` runs ``sql`` with ``items``.
+
+    What the statement itself needs comes with them. Statistics that cannot be had now are done without, as
+    SQLite does; what the statement cannot do without it asks for again.
+
+    Raises:
+        FetchFailedError: it was stopped.
+    """
+    file.speculation.begin(sql, items)
+    try:
+        raw.execute("SELECT 1 FROM main.sqlite_schema LIMIT 1").fetchall()
+    except FetchFailedError as error:
+        if not isinstance(error.cause, SyncError) or isinstance(error.cause, StoppedError):
+            raise
+    except apsw.Error:  # the statement meets it too
+        pass
 
 
 class LimitedFile(LazyFile):
