@@ -69,6 +69,8 @@ _USUAL_LENGTH: Final = 0x84
 _DIGITS_AT: Final = 3
 """The offset of the page id's lowest digit in such a message, its length included."""
 
+_ALL_BYTES: Final = bytes(range(256))
+
 
 @dataclass(frozen=True)
 class PullRequest:
@@ -267,17 +269,14 @@ class PullDecoder:
         most = min(self.together_max, (len(data) - at) // step, limit - page_id, 128 - page_id % 128)
         if most > 1 and self._seen.range_cardinality(page_id, page_id + most):
             return 1
-        digit_at, begin = at + _DIGITS_AT, at + step - PAGE_SIZE
-        before, digit, after = data[at:digit_at], data[digit_at], data[digit_at + 1 : begin]
-        count = 1
-        while (
-            count < most
-            and data[digit_at + count * step] == digit + count
-            and data.startswith(before, at + count * step)
-            and data.startswith(after, digit_at + 1 + count * step)
-        ):
-            count += 1
-        return count
+        digit_at, end = at + _DIGITS_AT, at + most * step
+        for place in range(at, at + step - PAGE_SIZE):  # of each page's head the byte at the same place
+            digits, first = data[place:end:step], data[place]
+            expected = _ALL_BYTES[first : first + most] if place == digit_at else digits[:1] * most
+            if digits != expected:
+                most = next(count for count in range(most) if digits[count] != expected[count])
+                end = at + most * step
+        return most
 
     def _decode_page(self, message: bytes) -> tuple[PageId, bytes]:
         try:

@@ -39,6 +39,7 @@ from turso_sync_nb.remote.answers import (
     refuse_other_forms,
     web_page,
 )
+from turso_sync_nb.remote.body import read_body
 from turso_sync_nb.remote.compression import Compression
 from turso_sync_nb.remote.in_flight import EXTENSION, Calls
 from turso_sync_nb.remote.pull_response import PullResponse, closed
@@ -436,7 +437,7 @@ class HttpRemote:
     def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
         """Yield the body as it arrives, counted; a body that ends too early is an error."""
         _refuse_closed(response)
-        with ended(response.iter_raw()) as arriving:
+        with ended(read_body(response)) as arriving:
             try:
                 for chunk in arriving:
                     self.traffic.received(len(chunk))
