@@ -134,7 +134,7 @@ def connect(
     remote_url, auth_token = Secret.of(remote_url), Secret.of(auth_token)
     remote_encryption_key = Secret.of(remote_encryption_key)
     fixed = {name: Secret(value) for name, value in fixed.items()}  # one may be a token under another name
-    from turso_sync_nb.remote.http import checked_transport
+    from turso_sync_nb.remote.transport import checked_transport
 
     if "://" in str(path):
         path = "***"  # it may hold a token
@@ -227,7 +227,8 @@ def connect_at(
     place, auth_token = Secret(path_or_url), Secret.of(auth_token)
     del path_or_url  # it may hold a token
     remote_encryption_key = Secret.of(remote_encryption_key)
-    from turso_sync_nb.remote.http import HttpRemote, checked_transport
+    from turso_sync_nb.remote.http import HttpRemote
+    from turso_sync_nb.remote.transport import checked_transport
 
     url = place if place.use(_is_address) else _saved_address(place)
     check_kinds(MEMORY, url, auth_token)

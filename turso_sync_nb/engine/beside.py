@@ -27,7 +27,7 @@ _LEFT_WITHIN_S: Final = 0.3
 @dataclass
 class _Asked:
     error: Exception | None = None
-    """What came of it, once the thread has ended."""
+    """Set, if at all, before the thread has ended."""
 
 
 @contextmanager

@@ -25,7 +25,7 @@ PIECE_BYTES: Final = 2**19
 """Bytes that are taken at once, if so many are there."""
 
 _BROKE_OFF: Final = "peer closed connection without sending complete message body"
-"""What h11 says of such a body."""
+"""The words of h11 for such a body."""
 
 
 def read_body(response: httpx.Response) -> Iterator[bytes]:

@@ -48,6 +48,7 @@ from turso_sync_nb.remote.resolve import Resolver
 from turso_sync_nb.remote.retry import RetryPolicy, retry_after_s
 from turso_sync_nb.remote.stream import Stream
 from turso_sync_nb.remote.traffic import Traffic
+from turso_sync_nb.remote.transport import Lent
 from turso_sync_nb.secret import Secret
 from turso_sync_nb.version import VERSION
 
@@ -87,37 +88,6 @@ Begin: TypeAlias = "Callable[[httpx.Response, Sequence[Secret]], Begun]"
 
 _PROTOBUF: Final = "application/protobuf"
 _JSON: Final = "application/json"
-
-
-def checked_transport(transport: object) -> httpx.BaseTransport | None:
-    """Return ``transport`` if it is one.
-
-    Raises:
-        UsageError: it is not.
-    """
-    if transport is not None and not isinstance(transport, httpx.BaseTransport):
-        raise UsageError(
-            f"connect: transport is {type(transport).__name__}",
-            hint="give an httpx.BaseTransport, such as httpx.HTTPTransport(uds=...)",
-        )
-    return transport
-
-
-class _Lent(httpx.BaseTransport):
-    """A transport that outlasts the clients which use it."""
-
-    def __init__(self, transport: httpx.BaseTransport) -> None:
-        self._transport = transport
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Pass it on; an answer that is read already, such as one of ``MockTransport``, is streamed."""
-        response = self._transport.handle_request(request)
-        if not response.is_closed:
-            return response
-        whole = iter([response.content])
-        return httpx.Response(
-            response.status_code, headers=response.headers, content=whole, extensions=response.extensions
-        )
 
 
 @dataclass(frozen=True)
@@ -172,14 +142,13 @@ class HttpRemote:
         limits = timeouts or Timeouts()
         self._options: dict[str, Any] = {
             "headers": {"accept-encoding": "identity", "user-agent": USER_AGENT},
-            "transport": _Lent(transport) if transport else None,
+            "transport": Lent(transport) if transport else None,
         }
         self._read_s, self._connect_s = limits.read_s, limits.connect_s
         here = self.saved_url is not None and is_loopback(self.saved_url)
         self._compression = Compression(wanted=not here if compress is None else compress)
         self._resolver = None if transport else Resolver()
-        asks = {secret.kind for secret in (url, auth_token) if secret}
-        self.takes_several = transport is None and "function" not in asks
+        self.takes_several = not transport and all(one.kind == "text" for one in (url, auth_token) if one)
         """Whether one verb may send requests beside each other: what callers give is asked one by one."""
         self._keeps_streams = True  # unless an answer says otherwise
         self._begin()
