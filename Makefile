@@ -7,7 +7,11 @@ SOAK_SECONDS ?= 3600
 SEED ?= 1000
 # three on two cores: half of a test is waiting, for a server, a kernel or a browser
 PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
-SLOW := test_readme.py browser connection/test_dialect.py simulation test_binder.py end_to_end/test_random_sql.py
+FOREIGN := test_readme.py browser connection/test_dialect.py simulation test_binder.py end_to_end/test_random_sql.py
+SLOW := $(FOREIGN) \
+	end_to_end/test_crash_points.py end_to_end/test_power_loss.py end_to_end/test_stopped_pull.py \
+	end_to_end/test_wide_tables.py jupyter/test_kernel_versions.py jupyter/test_kernel_widgets.py \
+	jupyter/test_magic_kernel.py
 BIN := .venv/bin
 READY := .venv/.ready
 LOCKED ?=
@@ -23,7 +27,7 @@ help:
 	@echo "make demo         run notebooks/01_first_replica.ipynb on real data, print its results"
 	@echo "make lab          the same data in JupyterLab"
 	@echo "make test         lint, types, layering, tests; PARALLEL=: one process"
-	@echo "make test-fast    tests alone, without browser, Binder and random work"
+	@echo "make test-fast    tests alone, against one server, without browser, kernels, Binder, random work, crashes"
 	@echo "make soak         simulated replicas under faults for an hour, mutations, random SQL; SOAK_SECONDS=, SEED="
 	@echo "make mutations    take fixes out one by one: does the simulation see it?"
 	@echo "make bench        speed, side by side with pyturso on one tursodb, into docs/bench.md; CASES='wire scan': parts"
@@ -31,7 +35,7 @@ help:
 	@echo "make pictures     the README's pictures of the widgets, from a JupyterLab in Chromium"
 	@echo "make docs         the site, into .site: tutorial (notebooks run), how-tos, reference, explanation"
 	@echo "make lint         ruff and mypy alone"
-	@echo "make matrix       types and the fast tests with each Python from 3.11 to 3.14 that this machine has"
+	@echo "make matrix       types and most tests with each Python from 3.11 to 3.14 that this machine has"
 	@echo "make lock         name every package of CI with its hashes, in .ci/requirements.txt"
 	@echo "make audit        look those packages up among known vulnerabilities"
 	@echo "make proto        generate the protobuf module again"
@@ -75,7 +79,8 @@ test: lint $(PEERS)
 	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS)
 
 test-fast: $(READY) $(PEERS)
-	$(BIN)/pytest $(PARALLEL) $(foreach part,$(SLOW),--ignore=tests/$(part)) $(PYTEST_ARGS)
+	TSN_SERVERS="$(or $(SERVERS),$$([[ -e $(PEERS) || -n "$${TURSODB:-}" ]] && echo tursodb || echo embedded))" \
+		$(BIN)/pytest $(PARALLEL) $(foreach part,$(SLOW),--ignore=tests/$(part)) $(PYTEST_ARGS)
 
 soak: $(READY) $(PEERS)
 	PYTHONPATH=tests $(BIN)/python tests/simulation/soak.py $(SOAK_SECONDS) $(SEED)
@@ -111,7 +116,7 @@ matrix: $(PEERS)
 	@for python in $(PYTHONS); do \
 		if command -v $$python >/dev/null; then \
 			echo "== $$python"; \
-			$(MAKE) --no-print-directory types test-fast BIN=.venv-$$python/bin READY=.venv-$$python/.ready PYTHON=$$python; \
+			$(MAKE) --no-print-directory types test-fast SLOW="$(FOREIGN)" SERVERS="tursodb embedded" BIN=.venv-$$python/bin READY=.venv-$$python/.ready PYTHON=$$python; \
 		else \
 			echo "== $$python: not on this machine, not tested"; \
 		fi; \

@@ -32,6 +32,9 @@ MEMORY = Path("/dev/shm")  # noqa: S108 - the file system of Linux that lies in 
 MEMORY_FREE_MIN = 4 * 2**30
 """Bytes free there, below which the tests' folders stay on the disk; three workers took 1.5 GB at most."""
 
+SERVER_KINDS = os.environ.get("TSN_SERVERS", "tursodb embedded").split()
+"""Servers that the contract suites run against; ``make test-fast`` takes one."""
+
 SERVERS = pytest.StashKey[list[PeerServer]]()
 
 # A sync of a disk takes 2 ms, and tests do hundreds each; those of power cuts record what was synced.
@@ -125,14 +128,14 @@ def embedded(start_server: Callable[..., PeerServer]) -> Callable[..., PeerServe
     return start
 
 
-@pytest.fixture(params=["tursodb", "embedded"])
+@pytest.fixture(params=SERVER_KINDS)
 def remote_server(request: pytest.FixtureRequest) -> Callable[..., PeerServer]:
     """Give ``remote_server(source=None)`` of each kind, the real one first: for contract suites."""
     start: Callable[..., PeerServer] = request.getfixturevalue(request.param)
     return start
 
 
-@pytest.fixture(scope="module", params=["tursodb", "embedded"])
+@pytest.fixture(scope="module", params=SERVER_KINDS)
 def read_from(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[Path], str]]:
