@@ -80,8 +80,7 @@ class Capture:
         self._follower: Nested | None = None
         """The one of this connection, once it was needed."""
         self._is_nested: bool | None = None
-        """Whether what captures statements that fire triggers is on, or what captures others; ``None``:
-        neither."""
+        """Whether what captures statements that fire triggers is on, or what captures others, or neither."""
         self._running = 0
         """Captured statements under way: a function in one may run another."""
         self._number: int | None = None
@@ -242,6 +241,12 @@ class Capture:
         """Put the user's setting in force, until the next statement that is captured."""
         self._is_nested = None
         self._raw.pragma("recursive_triggers", 0 if self._has_triggers() else self.recursive_triggers)
+
+    def compile_as_set(self, *, is_certain: bool) -> None:
+        """Have a statement compiled under the user's setting: by ours a REPLACE fires DELETE triggers."""
+        has_triggers = is_certain or self._schema is None or bool(self._schema.triggers)
+        if has_triggers and self._is_nested is False and not self._running:
+            self.recur_as_set()
 
     def _has_triggers(self) -> bool:
         query = "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE type = 'trigger')"

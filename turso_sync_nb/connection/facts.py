@@ -188,6 +188,9 @@ class KnownFacts:
         self.noted = Noted()
         self._facts: dict[str, Facts] = {}
 
+    def __contains__(self, sql: str) -> bool:
+        return sql in self._facts
+
     def clear(self) -> None:
         """Drop all of them."""
         self._facts.clear()

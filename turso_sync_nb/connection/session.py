@@ -20,7 +20,7 @@ from turso_sync_nb.connection.authorizer import check_schema, detach_inner_files
 from turso_sync_nb.connection.facts import FACTS_MAX
 from turso_sync_nb.connection.reopening import Reopenable
 from turso_sync_nb.connection.sql_errors import is_undone_by_sqlite, pep249_error, with_note
-from turso_sync_nb.connection.statements import CHANGING_THE_SCHEMA, shortened
+from turso_sync_nb.connection.statements import CHANGING_THE_SCHEMA, first_word, shortened
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.databases import BUSY_TIMEOUT_MS
 from turso_sync_nb.engine.gate import T, Use
@@ -266,11 +266,14 @@ class Session(Reopenable):
         SQLite notices another connection's change when a statement is run, not when it is prepared.
         """
         changes = self._replica.schema_changes
-        if self._schema_changes != changes:
+        if is_other := self._schema_changes != changes:
             self.forget_facts()
             self.do("SELECT 1 FROM main.sqlite_schema LIMIT 1")
             if not self.raw.in_transaction:  # that may go on seeing the former schema until it ends
                 self._schema_changes = changes
+        if sql not in self._facts and first_word(sql) != "SELECT":
+            with self.of_ours():
+                self.capture.compile_as_set(is_certain=is_other)
         return self._facts.of(self.raw, sql, self.capture.uninstall)
 
     def _implicit_begin(self, facts: Facts) -> str:
