@@ -250,6 +250,10 @@ class Peer:
         listed = self.db.changes().to_dict("records")
         return any(one["state"] == "aside" and self._is_of_others(one["reason"]) for one in listed)
 
+    def states(self) -> set[str]:
+        """Return the states of what waits."""
+        return set(self.db.changes()["state"])
+
     def meets_itself(self) -> bool:
         """Return whether a restored replica is in the way of what it pushed before, and its user is asked.
 

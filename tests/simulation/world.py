@@ -288,6 +288,8 @@ class World:
         if peer.is_restored or peer.in_transaction:
             return
         wrong = peer.rows.difference(peer.who, self.rows) or peer.mirror.difference(self.rows)
+        if wrong and not self.taste.is_sqlite and "refused" in peer.states():
+            return  # what this server refuses waits with all that goes on from it
         if wrong and peer.is_hindered():
             peer.is_restored = True
         elif wrong:
