@@ -47,6 +47,7 @@ POLICIES: Final = ("last-push-wins", "last-push-wins", "remote-wins", "reject", 
 REFUSALS: Final = (
     ("generated columns", "REPLACE "),  # of a row that it removes
     ("foreign key mismatch", "REPLACE "),  # which looks for rows to remove where SQLite sees that none can be
+    ("foreign key mismatch", "INSERT "),  # into what a foreign key names wrongly: one row alone passes
     ("the remote cannot do it so", "ALTER TABLE "),  # of a table that the server would define otherwise
     ("cannot be told from", ""),  # an attempt without an outcome beside a trigger that does the same
     ("cannot store ", " ON CONFLICT "),  # in a STRICT table: a BEFORE trigger, as ours, has types count first
@@ -177,7 +178,9 @@ class Peer:
             if not is_known:
                 raise WrongError(f"refused {sql[:200]!r}: {refused}")
             self.refused += 1
-            if not self.db.in_transaction:
+            if self.in_transaction and self.db.in_transaction and "cannot store " in str(refused):
+                self.rollback()  # rows before that one stay, as SQLite has it
+            elif not self.db.in_transaction:
                 self.rolled_back()
             return
         wanted = _attempt(self.mirror.run, sql, arguments)
