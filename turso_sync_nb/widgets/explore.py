@@ -200,7 +200,8 @@ class Explore(LiveWidget):
         listed = self._listed or _listed(db)
         rows = [(each.name, each.kind, *_told(each), each.key or "") for each in listed]
         views = sum(each.kind == "view" for each in listed)
-        said = line(f"{count_of(len(listed) - views, 'table')}, {count_of(views, 'view')}")
+        counts = [count_of(len(listed) - views, "table"), *([count_of(views, "view")] if views else [])]
+        said = line(", ".join(counts))
         return said + table(("name", "kind", "rows", "size", "here", "key"), rows)
 
 
