@@ -16,19 +16,23 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 import turso.sync
 from figures import Figure, compared, in_turns, timed
+from inside import raw_of
 from peers import tursodb_server
 from stock import COLUMNS, PLACES, ROWS, made, rows
 
 import turso_sync_nb as tsn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 PAIRS: Final = 9
 PYTURSO_LIMIT: Final = 0.5
 SINGLE_LIMIT: Final = 0.4
 PLAIN_LIMIT: Final = 3.0
 ASSIGNED_LIMIT: Final = 2.5
+SAME_TRIGGERS: Final = "native with our triggers"
+"""The machine's own limit of capturing by triggers."""
+
 COPIED: Final = 200_000
 MEMORY_LIMIT_BYTES: Final = 300 * 10**6
 MANY: Final = 1_000_000
@@ -69,8 +73,8 @@ def figures() -> list[Figure]:
             inserted(server.url),
             *singly(server.url),
             against_plain(server.url),
-            copied(server.url, f"{COPIED:,} rows by INSERT .. SELECT", COPY, PLAIN_LIMIT),
-            copied(server.url, "the same, keys assigned by SQLite", COPY_ASSIGNED, ASSIGNED_LIMIT),
+            *copied(server.url, f"{COPIED:,} rows by INSERT .. SELECT", COPY, PLAIN_LIMIT),
+            *copied(server.url, "the same, keys assigned by SQLite", COPY_ASSIGNED, ASSIGNED_LIMIT),
             memory(server.url, nested=False),
             memory(server.url, nested=True),
         ]
@@ -150,8 +154,8 @@ def against_plain(url: str) -> Figure:
     return compared(f"{ROWS:,} inserts by executemany", mine, other, peer="native", limit=PLAIN_LIMIT)
 
 
-def copied(url: str, what: str, sql: str, limit: float) -> Figure:
-    """Fill a table from a TEMP one in one statement, ours and plain SQLite's."""
+def copied(url: str, what: str, sql: str, limit: float) -> list[Figure]:
+    """Fill a table from a TEMP one in one statement: ours and plain SQLite's, then one with our triggers."""
 
     def prepared(db: Any) -> Any:
         db.execute(f"CREATE TEMP TABLE source {COLUMNS}")
@@ -163,20 +167,41 @@ def copied(url: str, what: str, sql: str, limit: float) -> Figure:
         if isinstance(db, tsn.Connection):
             db.commit()
 
-    mine, other = in_turns(
-        lambda: one(lambda path: prepared(tsn.connect(path, url)), copy),
-        lambda: one(lambda path: prepared(plain(path)), copy),
-        pairs=PAIRS,
-    )
-    return compared(what, mine, other, peer="native", limit=limit)
+    def ours() -> float:
+        return one(lambda path: prepared(tsn.connect(path, url)), copy)
+
+    made = our_triggers(url)
+    found = []
+    for peer, others, most in (("native", (), limit), (SAME_TRIGGERS, made, None)):
+
+        def theirs(others: Sequence[str] = others) -> float:
+            return one(lambda path: prepared(plain(path, others)), copy)
+
+        mine, other = in_turns(ours, theirs, pairs=PAIRS)
+        found.append(compared(what, mine, other, peer=peer, limit=most))
+    return found
 
 
-def plain(path: str) -> apsw.Connection:
-    """Return a plain database with the table."""
+def our_triggers(url: str) -> list[str]:
+    """Return the statements that make our tape, and our triggers on the table."""
+    with tempfile.TemporaryDirectory() as folder, closing(tsn.connect(f"{folder}/replica", url)) as db:
+        db.execute("INSERT INTO stock (name) VALUES ('the first')")
+        raw = raw_of(db)
+        tape = "SELECT sql FROM main.sqlite_schema WHERE name GLOB 'turso_sync_*' AND sql IS NOT NULL"
+        triggers = "SELECT sql FROM temp.sqlite_schema WHERE type = 'trigger'"
+        found = [str(text) for query in (tape, triggers) for (text,) in raw.execute(query).fetchall()]
+        db.rollback()
+    return [text.replace("CREATE TRIGGER", "CREATE TEMP TRIGGER", 1) for text in found]
+
+
+def plain(path: str, further: Sequence[str] = ()) -> apsw.Connection:
+    """Return a plain database with the table, after the ``further`` statements."""
     db = apsw.Connection(path)
     db.pragma("journal_mode", "wal")
     db.pragma("synchronous", 2)
     db.execute(f"CREATE TABLE stock {COLUMNS}")
+    for sql in further:
+        db.execute(sql)
     return db
 
 

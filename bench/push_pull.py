@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -35,6 +37,9 @@ PAGES: Final = 600
 BLOCK_BYTES: Final = 3_500
 """One row of this size has a page for itself."""
 
+SERVER: Final = "pyturso, the server's processor time"
+"""The limit of a push, whoever makes it: what the server takes for it."""
+
 BLOCKS: Final = 3_000
 
 
@@ -53,24 +58,39 @@ def pushed() -> list[Figure]:
     ):
         turns = itertools.count(1)
 
+        served_s: dict[str, list[float]] = {}
+
+        def pushed_in(db: Replica, table: str) -> float:
+            before_s = processor_s(server.pid)
+            took_s = timed(db.push)
+            served_s.setdefault(table, []).append(processor_s(server.pid) - before_s)
+            return took_s
+
         def inserts(db: Replica, table: str) -> float:
             fill(db, table, next(turns) * ROWS + 1)
-            return timed(db.push)
+            return pushed_in(db, table)
 
         def updates(db: Replica, table: str) -> float:
             db.execute(f"UPDATE {table} SET price = price + 1 WHERE id <= {ROWS}")
             db.commit()
-            return timed(db.push)
+            return pushed_in(db, table)
 
-        return [
-            compared(
-                f"push of {ROWS:,} {what}",
-                *in_turns(lambda: push(ours, "ours"), lambda: push(theirs, "theirs"), pairs=PUSH_PAIRS),  # noqa: B023 - called at once
-                peer="pyturso",
-                limit=PUSH_LIMITS[what],
-            )
-            for what, push in (("inserts", inserts), ("updates", updates))
-        ]
+        found = []
+        for kind, push in (("inserts", inserts), ("updates", updates)):
+            served_s.clear()
+            what = f"push of {ROWS:,} {kind}"
+            sides = (partial(push, ours, "ours"), partial(push, theirs, "theirs"))
+            times = in_turns(*sides, pairs=PUSH_PAIRS)
+            found.append(compared(what, *times, peer="pyturso", limit=PUSH_LIMITS[kind]))
+            mine, other = (served_s[table][1:] for table in ("ours", "theirs"))
+            found.append(replace(compared(what, mine, other, peer=SERVER, limit=None), series=None))
+        return found
+
+
+def processor_s(process: int) -> float:
+    """Return the seconds of processor time that a process took so far."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def pulled(*, long_log: bool = False) -> list[Figure]:
