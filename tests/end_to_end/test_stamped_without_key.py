@@ -6,6 +6,7 @@ another one; the remote, both replicas and plain SQLite then have the same schem
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import closing, contextmanager
 
@@ -55,7 +56,19 @@ TOTAL = (
     "INSERT INTO n VALUES (0)",
     "CREATE TRIGGER i AFTER INSERT ON t BEGIN UPDATE n SET a = a + new.v; END",
 )
-ELSEWHERE = "INSERT INTO n VALUES (70, 'theirs', 't7')"
+CHANCE = "hex(randomblob(6))"
+TOKENS = (
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE)",
+    "CREATE TABLE n (a, b, at)",
+    f"CREATE TRIGGER i BEFORE INSERT ON t BEGIN INSERT INTO n VALUES (new.v, {CHANCE}, (SELECT {NOW})); END",
+)
+FILLED = (
+    "CREATE TABLE n (a, b, at, c)",
+    f"CREATE TRIGGER i AFTER INSERT ON n BEGIN UPDATE n SET at = {NOW} WHERE rowid = new.rowid; END",
+    f"CREATE TRIGGER t BEFORE UPDATE OF a ON n BEGIN UPDATE n SET b = {CHANCE} WHERE rowid = old.rowid; END",
+    "CREATE TRIGGER u AFTER UPDATE OF a ON n BEGIN UPDATE n SET c = new.a WHERE rowid = new.rowid; END",
+)
+ELSEWHERE = "INSERT INTO n (a, b, at) VALUES (70, 'theirs', 't7')"
 
 CASES = {
     "inserted, updated": (INSERTED, ("INSERT INTO n (a) VALUES (1)", "UPDATE n SET b = 'x' WHERE a = 1")),
@@ -184,6 +197,51 @@ CASES = {
             "DELETE FROM n WHERE a = 'z'",
         ),
     ),
+    "alike, set by hand": (
+        LOGGED,
+        (
+            "INSERT INTO t VALUES (1, 'x'), (2, 'x'), (3, 'x')",
+            "UPDATE n SET at = 'hand' WHERE a = 'x' AND rowid > (SELECT min(rowid) FROM n WHERE a = 'x')",
+            "DELETE FROM n WHERE a = 'x' AND at <> 'hand'",
+        ),
+    ),
+    "alike, each set by hand to another value": (
+        LOGGED,
+        (
+            "INSERT INTO t VALUES (1, 'x')",
+            "INSERT INTO t VALUES (2, 'x')",
+            "INSERT INTO t VALUES (3, 'x')",
+            "UPDATE n SET at = (SELECT sum(1) FROM n o WHERE o.rowid < n.rowid AND o.a = 'x') WHERE a = 'x'",
+        ),
+    ),
+    "stamped before an update, and set by hand": (
+        (*N, *OLDER, BEFORE_UPDATE.replace("OF a, b", "")),
+        (
+            "UPDATE n SET b = 'x' WHERE a = 8",
+            "UPDATE n SET at = 'hand' WHERE a = 8",
+            "UPDATE n SET b = 'y' WHERE a = 8",
+            "DELETE FROM n WHERE a = 8",
+        ),
+    ),
+    "with a token, equal rows": (
+        TOKENS,
+        (
+            "INSERT INTO t VALUES (1, 'x'), (2, 'y')",
+            "INSERT OR REPLACE INTO t VALUES (3, 'x')",
+            "INSERT OR REPLACE INTO t VALUES (4, 'x'), (5, 'x')",
+            "UPDATE n SET at = 'hand' WHERE a = 'x'",
+            "DELETE FROM n WHERE a = 'y'",
+        ),
+    ),
+    "a token of an update, other triggers before and after it": (
+        FILLED,
+        (
+            "INSERT INTO n (a) VALUES (1), (2)",
+            "UPDATE n SET a = a + 10 WHERE a < 3",
+            "UPDATE n SET a = 13 WHERE a = 12",
+            "DELETE FROM n WHERE a = 11",
+        ),
+    ),
     "counted by a trigger": (
         COUNTED,
         (
@@ -197,13 +255,26 @@ CASES = {
 
 
 def shown(db):
-    """Return all that a database shows, but for the moments that triggers made."""
+    """Return all that a database shows, but for moments and chance."""
     found = state_of(db)
     return {name: _without_moments(rows) if name == ("table", "n") else rows for name, rows in found.items()}
 
 
 def _without_moments(rows):
-    return sorted((tuple("now" if _is_moment(value) else value for value in row) for row in rows), key=repr)
+    return sorted((tuple(map(_kind, row)) for row in rows), key=repr)
+
+
+def _kind(value):
+    return "now" if _is_moment(value) else "token" if _is_token(value) else value
+
+
+def _is_token(value):
+    return isinstance(value, str) and re.fullmatch("[0-9A-F]{12}", value) is not None
+
+
+def tokens(db):
+    """Return what triggers made by chance."""
+    return {value for row in state_of(db)["table", "n"] for value in row if _is_token(value)}
 
 
 def _is_moment(value):
@@ -260,6 +331,7 @@ def test_changes_find_the_rows(remote_server, tmp_path, name, way):
             yours.push()
             mine.pull()
         time.sleep(0.003)
+        made = tokens(mine)
         mine.push()
         assert mine.conflicts().empty
         assert mine.changes().empty
@@ -267,6 +339,7 @@ def test_changes_find_the_rows(remote_server, tmp_path, name, way):
         yours.pull()
         assert shown(mine) == shown(plain)
         assert state_of(mine) == state_of(yours)
+        assert tokens(mine) == made
 
 
 def between(mine, yours, ours, theirs, last):

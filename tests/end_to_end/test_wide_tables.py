@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from random_peer import Server, contents, differences
 
-from turso_sync_nb.changes.to_sql import conjunction
+from turso_sync_nb.changes.row_conditions import conjunction
 
 COLUMNS = 1100
 NAMES = [f"c{number}" for number in range(COLUMNS)]

@@ -17,6 +17,7 @@
 | ``tape_format.py``, ``tape_reader.py`` | kinds and flags of the tape's rows; rows read as transactions |
 | ``taped.py`` | changes of a large transaction, read when they are needed |
 | ``to_sql.py``, ``script.py``, ``describe.py`` | a change as SQL; transactions as a script; for a reader |
+| ``row_conditions.py`` | conditions that name one row |
 | ``net.py``, ``net_schema.py`` | successive changes of a row, of the schema, as one |
 | ``read_row.py``, ``images.py`` | one row of a table, exactly; rows compared |
 | ``conflicts.py``, ``merging.py``, ``renumbering.py`` | where both sides changed the same thing |

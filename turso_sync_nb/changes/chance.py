@@ -151,13 +151,16 @@ def _listed(words: list[Token]) -> tuple[list[str], list[Token]]:
 
 def _rows(words: list[Token]) -> Iterator[list[list[Token]]]:
     """Yield the expressions of each row of VALUES, or those of a SELECT."""
-    if Token("select") in words:
-        begin = words.index(Token("select")) + 1
+    if words[:1] != [Token("values")]:
+        begin = words.index(Token("select")) + 1 if Token("select") in words else len(words)
         yield list(_parted(words[begin:], {"from", "where", "group", "order", "limit", "union"}))
         return
+    depth = 0
     for at, token in enumerate(words):
-        if token == Token("(") and at and words[at - 1] in (Token("values"), Token(",")):
+        text = "" if token.is_name else token.text
+        if text == "(" and not depth and words[at - 1] in (Token("values"), Token(",")):
             yield list(_parted(words[at + 1 :], {")"}))
+        depth += {"(": 1, ")": -1}.get(text, 0)
 
 
 def _parted(words: Iterable[Token], ends: set[str]) -> Iterator[list[Token]]:

@@ -76,6 +76,8 @@ class Reader:
     """Returns what reads the transaction of a number again."""
     count: Count | None = None
     """The changes of this transaction that are not held."""
+    moved: dict[Any, Image] = field(default_factory=dict)
+    """Rows without a key that triggers changed since a statement's last own change, as they left them."""
     has_effects: bool = False
     """Whether triggers made anything so far."""
     after: int = -1
@@ -113,6 +115,7 @@ class Reader:
         self.after = -1 if self.derived else after
         self.changes, self.auto, self.old = [], False, None
         self.early.clear()
+        self.moved.clear()
 
     def _count(self) -> None:
         """Count the changes that are held, and hold them no longer."""
@@ -172,11 +175,12 @@ class Reader:
             derived = names_in(packed)
         elif packed is not None:
             self._take_replaced(_replaced(change_id, shape, unpacked(packed), by_action=by_action))
+        here: Image | None = None
         if kind in (_NEW, _UPDATE):
-            found = _as_statement_found(shape, old, image, self.sets)
-            change = RowChange(change_id, shape, "update", found, image, by_action=by_action, sets=self.sets)
+            here = self._as_found(shape, old, image)
+            change = RowChange(change_id, shape, "update", here, image, by_action=by_action, sets=self.sets)
         elif kind == _DELETE:
-            by_replace = bool(flags & BY_REPLACE)
+            by_replace, here = bool(flags & BY_REPLACE), self._left_by_triggers(shape, image)
             change = RowChange(
                 change_id, shape, "delete", image, None, by_action=by_action, by_replace=by_replace
             )
@@ -193,8 +197,8 @@ class Reader:
         if change.outcome == "carried":
             self._take_carried(change, flags)
         else:
-            change = self._with_derived(change, derived) if derived or self.derived else change
-            self._take_own(change, old if kind in (_NEW, _UPDATE) else None)
+            change = self._with_derived(change, derived, here) if derived or self.derived else change
+            self._take_own(change, here, old if kind in (_NEW, _UPDATE) else None)
 
     def _take_effect(self, effect: RowChange, flags: int) -> None:
         """Note which columns of a row a trigger made: those that are named, that it changed, or all."""
@@ -204,6 +208,9 @@ class Reader:
             self.derived.known(effect.shape, effect.new, effect.sets)
             return
         self.derived.made(effect.shape, effect.old, effect.new)
+        if effect.old and effect.new and not usable_key(effect.shape, effect.old):
+            self.moved[self.derived.row(effect.shape, effect.old)] = effect.new
+        self._follow_carried(effect.changed(sets=frozenset()))
         if is_carried:
             self._take_carried(effect, flags)
 
@@ -212,23 +219,60 @@ class Reader:
         is_early = bool(flags & EARLY)
         (self.early if is_early else self.changes).append(change.changed(outcome="carried", early=is_early))
 
-    def _take_replaced(self, victims: Iterable[RowChange]) -> None:
-        early, self.early = self.early, []  # of the change that they make way for
-        for gone in victims:
-            self._take_own(self._with_derived(gone, frozenset()))
-        self.early = early
+    def _follow_carried(self, change: RowChange) -> None:
+        """Have what a trigger filled by chance be the row as it was left at last: that may name it alone."""
+        for carried in (self.early, self.changes):
+            for at in range(len(carried) - 1, -1, -1):
+                one = carried[at]
+                if not isinstance(one, RowChange) or one.outcome != "carried":
+                    break
+                if _is_of_row(one, change):
+                    carried[at : at + 1] = [] if change.new is None else [one.changed(new=change.new)]
 
-    def _take_own(self, change: RowChange, before: Image | None = None) -> None:
-        """Take a change of a statement's own; ``before``: its row before BEFORE triggers changed that."""
-        self.changes.append(_named(change, before) if change.sets and before else change)
+    def _take_replaced(self, victims: Iterable[RowChange]) -> None:
+        for gone in victims:
+            self._take_own(self._with_derived(gone, frozenset(), gone.old), gone.old)
+
+    def _take_own(self, change: RowChange, here: Image | None, before: Image | None = None) -> None:
+        """Take a change of a statement's own: of the row ``here``, which was ``before`` BEFORE triggers."""
         if self.early:
+            self._follow_carried(change)
+        self.changes.append(_named(change, before) if change.sets and before else change)
+        if self.early and not change.by_replace:  # else of the change that it makes way for
             self.changes += self.early
             self.early.clear()
         if change.outcome == "changed":
-            self.derived.set(change.shape, change.old, change.new)
+            self.derived.set(change.shape, here, change.new)
+        self.moved.clear()
 
-    def _with_derived(self, change: RowChange, derived: frozenset[str]) -> RowChange:
-        derived |= self.derived.of(change.shape, change.old)
+    def _as_found(self, shape: TableSchema, old: Image | None, new: Image) -> Image | None:
+        """Return the old row of an update as its statement found it, after what BEFORE triggers did to it.
+
+        SQLite's ``old`` is the row before them. Columns that the statement does not set are as afterwards.
+        """
+        if not self.sets or old is None:
+            return old
+        key = shape.key if shape.auto_key else ()  # it may have been set as the rowid
+        found = tuple(
+            was if folded(name) in self.sets or at in key else to
+            for at, (name, was, to) in enumerate(zip(shape.columns, old, new, strict=True))
+        )
+        here = self._left_by_triggers(shape, old)
+        unset = zip(shape.columns, here, new, strict=True)
+        fits = all(folded(name) in self.sets or was == to for name, was, to in unset)
+        return here if fits and here is not old else found
+
+    def _left_by_triggers(self, shape: TableSchema, row: Image) -> Image:
+        """Return a row without a key as triggers left it since the last change of a statement's own."""
+        for _ in range(len(self.moved)):
+            after = self.moved.get(self.derived.row(shape, row))
+            if after is None:
+                break
+            row = after
+        return row
+
+    def _with_derived(self, change: RowChange, derived: frozenset[str], here: Image | None) -> RowChange:
+        derived |= self.derived.of(change.shape, here)
         return change.changed(derived=derived) if derived else change
 
     @staticmethod
@@ -253,20 +297,12 @@ def _replaced(
         yield RowChange(change_id + at, shape, "delete", victim, None, by_action=by_action, by_replace=True)
 
 
-def _as_statement_found(
-    shape: TableSchema, old: Image | None, new: Image, sets: frozenset[str]
-) -> Image | None:
-    """Return the old row of an update as its statement found it, after what BEFORE triggers did to the row.
-
-    SQLite's ``old`` is the row before them. Columns that the statement does not set are as afterwards.
-    """
-    if not sets or old is None:
-        return old
-    key = shape.key if shape.auto_key else ()  # it may have been set as the rowid
-    return tuple(
-        was if folded(name) in sets or at in key else to
-        for at, (name, was, to) in enumerate(zip(shape.columns, old, new, strict=True))
-    )
+def _is_of_row(carried: RowChange, change: RowChange) -> bool:
+    """Return whether a trigger filled by chance the row that ``change`` found, whatever that set."""
+    if carried.shape.table != change.shape.table or carried.new is None or change.old is None:
+        return False
+    rows = zip(change.shape.columns, carried.new, change.old, strict=True)
+    return all(folded(name) in change.sets or one == other for name, one, other in rows)
 
 
 def _named(change: RowChange, before: Image) -> RowChange:

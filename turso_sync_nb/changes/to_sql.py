@@ -2,7 +2,7 @@
 
 A row is named by its declared key. A row without one that names it (no key declared, or a part of it
 NULL) is matched by its whole image, and of rows that are equal exactly one is meant. Where none is, it is the
-last one that differs in columns ``otherwise`` alone: triggers made them, and make another value each time.
+next one that differs in columns ``otherwise`` alone: triggers made them, and make another value each time.
 Values are compared byte for byte, whatever the column's collation; keys as their own index compares them.
 """
 
@@ -15,6 +15,17 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from turso_sync_nb.changes.images import differing, key_of, usable_key
 from turso_sync_nb.changes.model import RawText
 from turso_sync_nb.changes.names import folded, quoted
+from turso_sync_nb.changes.row_conditions import (
+    EXACTLY,
+    Otherwise,
+    column_of,
+    conjunction,
+    is_like,
+    is_row,
+    is_value,
+    next_after,
+    placed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -24,13 +35,6 @@ if TYPE_CHECKING:
 Sql: TypeAlias = "tuple[str, tuple[Bindable, ...]]"
 """A statement and what fills its ``?``, in order; none of them is infinite."""
 
-_EXACT_INTEGERS: Final = 2**53
-"""Below it an integer can equal a float."""
-
-
-_FLAT_TERMS_MAX: Final = 16
-"""Terms that one chain of ANDs has. A chain is as deep as it is long, and ``tursodb`` reads expressions up to
-a depth of 100, SQLite up to 1,000: a table can have 2,000 columns."""
 
 LISTED_COLUMNS_MAX: Final = 2000
 """Columns of a list of rows: SQLite's limit for what a SELECT returns."""
@@ -59,7 +63,7 @@ def plainly(change: RowChange) -> Sql | None:
     return update(change.shape, change.old, change.new, guarded=False)
 
 
-def attempt(change: RowChange, otherwise: Collection[str] = ()) -> Sql:
+def attempt(change: RowChange, otherwise: Otherwise = EXACTLY) -> Sql:
     """Return the statement that tries ``change`` again, for the triggers that it fires.
 
     It is to have the outcome that ``change`` had: one row that stays as it is, or none.
@@ -148,7 +152,7 @@ def count_rows(shape: TableSchema, rows: Sequence[Image], column: str | None) ->
     listed, arguments = _listed(rows)
     where = conjunction(
         [
-            f"{_column(shape, name)} "
+            f"{column_of(shape, name)} "
             + (f"= {_ROWS}.column{at}" if at <= len(names) else f"IS {_ROWS}.column{at} COLLATE BINARY")
             for at, name in enumerate((*names, *values), 1)
         ]
@@ -187,7 +191,7 @@ def _as_listed(shape: TableSchema, order: Sequence[int]) -> str:
     keys = len(shape.key)
     return conjunction(
         [
-            f"{_column(shape, shape.columns[at])} "
+            f"{column_of(shape, shape.columns[at])} "
             + (f"= {_ROWS}.column{number}" if number <= keys else f"IS {_ROWS}.column{number} COLLATE BINARY")
             for number, at in enumerate(order, 1)
         ]
@@ -211,7 +215,7 @@ def guarded_update(
     *,
     conflict: Conflict = "",
     sets: Collection[str] = (),
-    otherwise: Collection[str] = (),
+    otherwise: Otherwise = EXACTLY,
 ) -> Sql | None:
     """Return what :func:`update` does; the columns ``guards`` must still be as in ``old``.
 
@@ -229,15 +233,16 @@ def guarded_update(
     )
     if not settings:
         return None
-    where = _where(shape, old, guards, arguments, otherwise)
+    where = is_row(shape, old, guards, arguments, otherwise)
     verb = f"UPDATE{_conflict_clause(shape, conflict)}"
     return f"{verb} {_target(shape)} SET {settings} WHERE {where}", tuple(arguments)
 
 
-def carry(change: RowChange) -> Sql:
+def carry(change: RowChange, otherwise: Collection[str] = (), *, is_new: bool = True) -> Sql:
     """Return the statement that sets what a trigger filled by chance to what it is in ``change``.
 
-    The row is named by its key; one that the trigger inserted is the last that is like it in all else.
+    The row is named by its key; one that the trigger inserted is the last that is like it in all but the
+    columns ``otherwise``, in lower case. So is another one that ``is_new``; an older one is the only one.
     """
     shape, new = change.shape, change.new or ()
     arguments: list[Bindable] = []
@@ -248,16 +253,20 @@ def carry(change: RowChange) -> Sql:
         if is_set
     )
     if is_carried_by_key(change):
-        where = _where(shape, new, (), arguments)
+        where = is_row(shape, new, (), arguments)
     else:
         others = [
-            _is(_column(shape, name), value, arguments)
+            is_value(column_of(shape, name), value, arguments)
             for at, (name, value) in enumerate(zip(shape.columns, new, strict=True))
-            if not by_chance[at] and not (shape.auto_key and at in shape.key)
+            if not by_chance[at]
+            and folded(name) not in otherwise
+            and not (shape.auto_key and at in shape.key)
         ]
         rowid = f"{quoted(shape.table)}.{shape.rowid_name}"
         like_it = conjunction(others) if others else "1"
-        where = f"{rowid} = (SELECT max({rowid}) FROM {quoted(shape.table)} WHERE {like_it})"
+        is_last = is_new or change.old is None
+        found = f"max({rowid})" if is_last else f"CASE count(*) WHEN 1 THEN max({rowid}) END"
+        where = f"{rowid} = (SELECT {found} FROM {quoted(shape.table)} WHERE {like_it})"
     return f"UPDATE {_target(shape)} SET {settings} WHERE {where}", tuple(arguments)
 
 
@@ -269,11 +278,11 @@ def is_carried_by_key(change: RowChange) -> bool:
 
 
 def check_there(
-    shape: TableSchema, image: Image, guards: Collection[str], otherwise: Collection[str] = ()
+    shape: TableSchema, image: Image, guards: Collection[str], otherwise: Otherwise = EXACTLY
 ) -> Sql:
     """Return the query that fails unless there is the row ``image`` with ``guards`` as in it."""
     arguments: list[Bindable] = []
-    where = _where(shape, image, guards, arguments, otherwise)
+    where = is_row(shape, image, guards, arguments, otherwise)
     found = f"EXISTS (SELECT 1 FROM {quoted(shape.table)} WHERE {where})"
     return f"SELECT {one_or_fail(found)}", tuple(arguments)
 
@@ -285,7 +294,7 @@ def check_in_the_way(
     uniques: Iterable[Sequence[tuple[str, str]]],
     count: int,
     *,
-    otherwise: Collection[str] = (),
+    otherwise: Otherwise = EXACTLY,
 ) -> Sql:
     """Return the query that fails unless ``count`` rows have a key of ``new``, ``old`` itself not counted."""
     counted, arguments = count_in_the_way(shape, new, old, uniques, otherwise)
@@ -297,7 +306,7 @@ def count_in_the_way(
     new: Image,
     old: Image | None,
     uniques: Iterable[Sequence[tuple[str, str]]],
-    otherwise: Collection[str] = (),
+    otherwise: Otherwise = EXACTLY,
 ) -> Sql:
     """Return the query for how many rows have a key of ``new``, ``old`` itself not counted."""
     arguments: list[Bindable] = []
@@ -311,7 +320,7 @@ def count_in_the_way(
     ]
     where = f"({' OR '.join(taken) or '0'})"
     if old is not None:
-        itself = _where(shape, old, (), arguments, otherwise)
+        itself = is_row(shape, old, (), arguments, otherwise)
         where += f" AND NOT ifnull({itself}, 0)"  # NULL in the key of another row
     return f"SELECT count(*) FROM {quoted(shape.table)} WHERE {where}", tuple(arguments)
 
@@ -319,7 +328,7 @@ def count_in_the_way(
 def _key_is(shape: TableSchema, name: str, collation: str, value: SqlValue, arguments: list[Bindable]) -> str:
     """Return the condition that a column of an index is as ``value``, compared as the index does."""
     compared = f" COLLATE {quoted(collation)}" if isinstance(value, str | RawText) else ""
-    return f"{_column(shape, name)} = {placed(value, arguments)}{compared}"
+    return f"{column_of(shape, name)} = {placed(value, arguments)}{compared}"
 
 
 def one_or_fail(condition: str) -> str:
@@ -333,11 +342,11 @@ def delete(shape: TableSchema, old: Image, *, guarded: bool) -> Sql:
 
 
 def guarded_delete(
-    shape: TableSchema, old: Image, guards: Collection[str], otherwise: Collection[str] = ()
+    shape: TableSchema, old: Image, guards: Collection[str], otherwise: Otherwise = EXACTLY
 ) -> Sql:
     """Return the statement that deletes the row ``old``; the columns ``guards`` must be as in it."""
     arguments: list[Bindable] = []
-    where = _where(shape, old, guards, arguments, otherwise)
+    where = is_row(shape, old, guards, arguments, otherwise)
     return f"DELETE FROM {_target(shape)} WHERE {where}", tuple(arguments)
 
 
@@ -348,20 +357,21 @@ def select(shape: TableSchema, image: Image) -> Sql:
     """
     arguments: list[Bindable] = []
     if usable_key(shape, image):
-        where = _where(shape, image, (), arguments)
+        where = is_row(shape, image, (), arguments)
     else:
-        where = _equal(shape, image, arguments)
-    columns = ", ".join(_column(shape, name) for name in shape.columns)
+        where = is_like(shape, image, arguments)
+    columns = ", ".join(column_of(shape, name) for name in shape.columns)
     return f"SELECT {columns} FROM {quoted(shape.table)} WHERE {where}", tuple(arguments)
 
 
 def select_like(shape: TableSchema, image: Image, but_for: Collection[str]) -> Sql:
-    """Return the query for the rows that equal ``image`` but for some columns, the last one first."""
+    """Return the query for the rows that equal ``image`` but for some columns, the next one first."""
     arguments: list[Bindable] = []
-    where = _equal(shape, image, arguments, but_for)
-    columns = ", ".join(_column(shape, name) for name in shape.columns)
+    where = is_like(shape, image, arguments, but_for)
+    columns = ", ".join(column_of(shape, name) for name in shape.columns)
     rowid = f"{quoted(shape.table)}.{shape.rowid_name}"
-    query = f"SELECT {columns} FROM {quoted(shape.table)} WHERE {where} ORDER BY {rowid} DESC"
+    order = f"{next_after(shape, image, but_for, arguments)}{rowid} DESC"
+    query = f"SELECT {columns} FROM {quoted(shape.table)} WHERE {where} ORDER BY {order}"
     return query, tuple(arguments)
 
 
@@ -371,7 +381,7 @@ def exists(shape: TableSchema, image: Image) -> Sql:
     It names no column but those of the key, so it can be asked of a table as it was before.
     """
     arguments: list[Bindable] = []
-    where = _where(shape, image, (), arguments)
+    where = is_row(shape, image, (), arguments)
     return f"SELECT 1 FROM {quoted(shape.table)} WHERE {where}", tuple(arguments)
 
 
@@ -383,88 +393,3 @@ def exists_with(table: str, columns: Sequence[str], values: Image) -> Sql:
         for name, value in zip(columns, values, strict=True)
     ]
     return f"SELECT EXISTS (SELECT 1 FROM {quoted(table)} WHERE {conjunction(terms)})", tuple(arguments)
-
-
-def conjunction(terms: Sequence[str]) -> str:
-    """Return the condition that all ``terms`` are true; its depth grows with the logarithm of their number.
-
-    Each term binds tighter than AND.
-    """
-    if len(terms) <= _FLAT_TERMS_MAX:
-        return " AND ".join(terms)
-    half = (len(terms) + 1) // 2
-    return f"({conjunction(terms[:half])}) AND ({conjunction(terms[half:])})"
-
-
-def _where(
-    shape: TableSchema,
-    image: Image,
-    guards: Collection[str],
-    arguments: list[Bindable],
-    otherwise: Collection[str] = (),
-) -> str:
-    """Return the condition that is true for the one row ``image`` while ``guards`` are as in it.
-
-    Where no key names it and no row is like it, it is the last one that is but for the columns ``otherwise``.
-    """
-    table = quoted(shape.table)
-    if not usable_key(shape, image):
-        equal = _equal(shape, image, arguments)
-        if shape.rowid_name is None:
-            return equal
-        rowid = f"{table}.{shape.rowid_name}"
-        found = f"SELECT {rowid} FROM {table} WHERE {equal} LIMIT 1"
-        if otherwise:
-            like_it = _equal(shape, image, arguments, otherwise)
-            found = f"SELECT ifnull(({found}), (SELECT max({rowid}) FROM {table} WHERE {like_it}))"
-        return f"{rowid} = ({found})"
-    terms = [f"{_column(shape, shape.columns[at])} = {placed(image[at], arguments)}" for at in shape.key]
-    terms += [
-        _is(_column(shape, name), value, arguments)
-        for at, (name, value) in enumerate(zip(shape.columns, image, strict=True))
-        if name in guards and not (shape.auto_key and at in shape.key)
-    ]
-    return conjunction(terms)
-
-
-def _equal(shape: TableSchema, image: Image, arguments: list[Bindable], but_for: Collection[str] = ()) -> str:
-    """Return the condition that is true for rows that equal ``image``, their types too."""
-    terms = ["1"] if len(but_for) >= len(shape.columns) else []
-    for name, value in zip(shape.columns, image, strict=True):
-        if name in but_for:
-            continue
-        column = _column(shape, name)
-        terms.append(_is(column, value, arguments))
-        if kind := _ambiguous_type(value):
-            terms.append(f"typeof({column}) = '{kind}'")
-    return conjunction(terms)
-
-
-def _is(column: str, value: SqlValue, arguments: list[Bindable]) -> str:
-    if value is None:
-        return f"{column} IS NULL"
-    binary = " COLLATE BINARY" if isinstance(value, str | RawText) else ""
-    return f"{column} IS {placed(value, arguments)}{binary}"
-
-
-def _column(shape: TableSchema, name: str) -> str:
-    """Return a column's name with its table's: alone, in quotes, it is a text where the column is gone."""
-    return f"{quoted(shape.table)}.{quoted(name)}"
-
-
-def _ambiguous_type(value: SqlValue) -> str:
-    """Return the type of a number that a number of the other type can equal, else nothing."""
-    if isinstance(value, float):
-        return "real" if value.is_integer() else ""
-    return "integer" if isinstance(value, int) and abs(value) <= _EXACT_INTEGERS else ""
-
-
-def placed(value: SqlValue, arguments: list[Bindable]) -> str:
-    """Return what stands for ``value`` in the text, adding to ``arguments`` what fills it."""
-    if isinstance(value, RawText):
-        arguments.append(value.data)
-        return "CAST(? AS TEXT)"
-    if isinstance(value, float) and math.isinf(value):
-        return "9e999" if value > 0 else "-9e999"  # JSON has no infinity
-    arguments.append(value)
-    return "?"

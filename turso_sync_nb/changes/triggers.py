@@ -25,8 +25,8 @@ from turso_sync_nb.changes.nested import (
     TRIES,
     VICTIMS,
 )
+from turso_sync_nb.changes.row_conditions import conjunction
 from turso_sync_nb.changes.tape_format import KEY_TO_COME, Op
-from turso_sync_nb.changes.to_sql import conjunction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

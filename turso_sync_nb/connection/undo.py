@@ -13,6 +13,7 @@ from turso_sync_nb.changes.definitions import object_type
 from turso_sync_nb.changes.images import same_value
 from turso_sync_nb.changes.model import RowChange, SchemaChange, TableSchema
 from turso_sync_nb.changes.names import folded, quoted
+from turso_sync_nb.changes.row_conditions import placed
 from turso_sync_nb.connection.upserting import ROWID_NAMES
 from turso_sync_nb.errors import ConflictError, UsageError
 from turso_sync_nb.words import values_of
@@ -157,9 +158,7 @@ def put_row(db: SqlConnection, conflict: Conflict, side: str) -> str:
     row: Any = conflict.local if side == "mine" else conflict.remote
     base: Any = conflict.base
     key: list[Any] = []
-    where = " AND ".join(
-        f"{quoted(name)} IS {to_sql.placed(value, key)}" for name, value in conflict.key.items()
-    )
+    where = " AND ".join(f"{quoted(name)} IS {placed(value, key)}" for name, value in conflict.key.items())
     given: list[Any] = []
     with db.atomic():
         there = db.execute(f"SELECT 1 FROM main.{quoted(conflict.table)} WHERE {where}", key).fetchone()
@@ -169,11 +168,11 @@ def put_row(db: SqlConnection, conflict: Conflict, side: str) -> str:
             row = {
                 name: value for name, value in row.items() if not base or not same_value(value, base[name])
             }
-            sets = ", ".join(f"{quoted(name)} = {to_sql.placed(value, given)}" for name, value in row.items())
+            sets = ", ".join(f"{quoted(name)} = {placed(value, given)}" for name, value in row.items())
             db.execute(f"UPDATE main.{quoted(conflict.table)} SET {sets} WHERE {where}", [*given, *key])
         else:
             names = ", ".join(map(quoted, row))
-            places = ", ".join([to_sql.placed(value, given) for value in row.values()])
+            places = ", ".join([placed(value, given) for value in row.values()])
             db.execute(f"INSERT INTO main.{quoted(conflict.table)} ({names}) VALUES ({places})", given)
     return _settled(conflict, side)
 

@@ -31,6 +31,7 @@
 | ``schema_guards.py``, ``schema_replay.py`` | changes of the schema: conditions of a push; on a newer base |
 | ``chain.py`` | statements on the remote, all or nothing; answers that are to what was asked |
 | ``made_keys.py`` | changes of rows that triggers inserted find these rows under other keys |
+| ``made_otherwise.py`` | rows without a key, and what the remote's triggers make otherwise in them |
 | ``exact_reals.py`` | real numbers in them as each server reads them |
 | ``bookkeeping.py``, ``position.py`` | what has arrived; nothing changes state before that is known |
 | ``used_keys.py`` | keys of AUTOINCREMENT tables that the remote has used |

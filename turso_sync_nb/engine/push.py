@@ -80,6 +80,8 @@ _UNLIKE_HERE: Final = {
     ("same", False): "the remote changed or removed the row of",
     ("nothing", True): "the remote would make a row of",
     ("nothing", False): "the remote would not pass over",
+    ("carried", True): "triggers of the remote made other rows than",
+    ("carried", False): "triggers of the remote made other rows than",
 }
 """The finding where a statement has another outcome there, by its outcome here and whether it inserts."""
 

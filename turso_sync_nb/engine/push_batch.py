@@ -103,13 +103,16 @@ def statements_of(
     Raises:
         UnsendableError: a value cannot be sent.
     """
-    run = StatementMerger(transaction, around)
+    run, is_new = StatementMerger(transaction, around), True
     for victims, change in _with_victims(changes, transform, around):
         if isinstance(change, RowChange) and change.outcome == "carried":
+            otherwise = around.otherwise.columns(change.shape.table)
+            carried = to_sql.carry(change, otherwise, is_new=is_new)
+            run.follow(_carried(transaction, change, carried, rows=None if transform else 1))
             if not to_sql.is_carried_by_key(change):
                 yield from run.end()
-            run.follow(_carried(transaction, change, rows=None if transform else 1))
             continue
+        is_new = isinstance(change, RowChange) and change.op == "insert"
         if victims is not None and isinstance(change, RowChange):
             yield from run.end()
             yield from _replacing(transaction, victims, change, around)
@@ -163,16 +166,16 @@ def _own_statements(
     return () if verdict is SKIP else None
 
 
-def _carried(transaction: Transaction, change: RowChange, rows: int | None) -> PushStatement:
+def _carried(transaction: Transaction, change: RowChange, sql: to_sql.Sql, rows: int | None) -> PushStatement:
     """Return the statement that sets what a trigger filled by chance."""
-    sql, arguments = to_sql.carry(change)
-    stmt = Stmt(sql, arguments, want_rows=False)
+    text, arguments = sql
+    stmt = Stmt(text, arguments, want_rows=False)
     return PushStatement(transaction, (change,), stmt, rows)
 
 
 def _tried(transaction: Transaction, change: RowChange, around: Surroundings) -> PushStatement:
     """Return the statement that fires the triggers of a row that it does not change."""
-    sql, arguments = to_sql.attempt(change, around.otherwise_of(change))
+    sql, arguments = to_sql.attempt(change, around.otherwise.of(change))
     stmt = Stmt(sql, arguments, want_rows=False)
     return PushStatement(transaction, (change,), stmt, rows=int(change.outcome == "same"))
 
@@ -332,7 +335,7 @@ def _alone(change: RowChange, around: Surroundings) -> to_sql.Sql | None:
     shape, old = change.shape, _image(change.old)
     names = images.differing(shape, old, change.new) if change.new else frozenset(shape.columns)
     guards = frozenset() if change.by_action else names - change.derived
-    otherwise = around.otherwise_of(change)
+    otherwise = around.otherwise.of(change)
     if change.new is None:
         return to_sql.guarded_delete(shape, old, guards, otherwise)
     conflict = around.conflict_of(change)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import apsw
 
 from turso_sync_nb.changes import images, to_sql
-from turso_sync_nb.changes.chance import columns_otherwise
 from turso_sync_nb.changes.definitions import has_upsert, reaching, writes_rows
 from turso_sync_nb.changes.model import Definition, RowChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.schema import uniques_of
 from turso_sync_nb.changes.taped import schema_changes
+from turso_sync_nb.engine.made_otherwise import MadeOtherwise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ class Surroundings:
     that write rows: those do with rows in their way what the statement does. ``upserting`` ones have an
     upsert in a trigger, whose DO UPDATE ``tursodb`` ignores under OR IGNORE. Triggers that those triggers
     fire count too. ``uniques`` are those of tables on which rows are replaced; a table with an index on an
-    expression is not among them. ``otherwise`` are columns, by table, that come out otherwise each time that
+    expression is not among them. ``otherwise`` knows columns that come out otherwise each time that
     triggers fill them.
     """
 
@@ -43,14 +43,7 @@ class Surroundings:
     writing: frozenset[str] = frozenset()
     upserting: frozenset[str] = frozenset()
     uniques: Mapping[str, Uniques] = field(default_factory=dict)
-    otherwise: Mapping[str, frozenset[str]] = field(default_factory=dict)
-
-    def otherwise_of(self, change: RowChange) -> frozenset[str]:
-        """Return the columns of the row of ``change``, which no key names, that do not name it either."""
-        if not change.derived or change.old is None or images.usable_key(change.shape, change.old):
-            return frozenset()
-        known = self.otherwise.get(folded(change.shape.table), frozenset())
-        return frozenset(name for name in change.derived if folded(name) in known)
+    otherwise: MadeOtherwise = field(default_factory=MadeOtherwise)
 
     def conflict_of(self, change: RowChange) -> Conflict:
         """Return the conflict algorithm with which ``change`` is sent: where nobody can tell, none."""
@@ -96,7 +89,7 @@ def surroundings(
     definitions of ``raw`` are followed back over the schema changes of ``applied``: what waits and stands.
     """
     numbers = {one.number for one in batch}
-    state = _State(raw, None, _otherwise(raw, applied))
+    state = _State(raw, None, MadeOtherwise.read(raw, applied))
     found: dict[int, list[Part]] = {}
     for transaction in reversed(applied):
         for changes, last in reversed(list(_parts(transaction.changes))):
@@ -105,12 +98,6 @@ def surroundings(
             if transaction.number in numbers:
                 found.setdefault(transaction.number, []).insert(0, (changes, state.surroundings(changes)))
     return found
-
-
-def _otherwise(raw: apsw.Connection, applied: Iterable[Transaction]) -> Mapping[str, frozenset[str]]:
-    """Return the columns that triggers fill otherwise each time, those of triggers dropped meanwhile too."""
-    was = [one for each in applied for _, change in schema_changes(each.changes) for one in change.was]
-    return columns_otherwise(raw, [one.sql for one in was if one.type == "trigger"])
 
 
 def _parts(changes: Sequence[Change]) -> Iterator[tuple[Sequence[Change], SchemaChange | None]]:
@@ -130,7 +117,7 @@ class _State:
         self,
         raw: apsw.Connection,
         definitions: dict[tuple[bool, str], Definition] | None,
-        otherwise: Mapping[str, frozenset[str]],
+        otherwise: MadeOtherwise,
     ) -> None:
         self._raw = raw
         self._definitions = definitions
@@ -221,10 +208,10 @@ def checks(victims: list[RowChange], change: RowChange, around: Surroundings) ->
     """
     for victim in victims:
         guards = [name for name in change.shape.columns if name not in victim.derived]
-        yield to_sql.check_there(change.shape, victim.old or (), guards, around.otherwise_of(victim))
+        yield to_sql.check_there(change.shape, victim.old or (), guards, around.otherwise.of(victim))
     uniques = around.uniques[folded(change.shape.table)]
     count = max(len(victims) + change.moved_away, 0)  # victims that triggers moved there may be gone
-    otherwise = around.otherwise_of(change)
+    otherwise = around.otherwise.of(change)
     yield to_sql.check_in_the_way(
         change.shape, change.new or (), change.old, uniques, count, otherwise=otherwise
     )
@@ -238,7 +225,7 @@ def replace_statement(change: RowChange, around: Surroundings) -> to_sql.Sql | N
     if change.old is None:
         return to_sql.insert(change.shape, [change.new or ()], conflict=conflict)
     guards = images.differing(change.shape, change.old, change.new or ()) - change.derived
-    otherwise = around.otherwise_of(change)
+    otherwise = around.otherwise.of(change)
     return to_sql.guarded_update(
         change.shape,
         change.old,

@@ -120,6 +120,8 @@ class _Replay:
         """The transaction being replayed."""
         self.is_done = False
         """Whether the last change of a statement's own was done."""
+        self.is_new = True
+        """Whether it inserted a row."""
 
     def transaction(self, transaction: Transaction) -> None:
         if transaction.state not in _APPLIED:
@@ -255,7 +257,7 @@ class _Replay:
             self.renumbering.passed(change)
         self.effects.done(change)
         if change.outcome != "carried" and not change.by_action and not change.by_replace:
-            self.is_done = done is not None
+            self.is_done, self.is_new = done is not None, change.op == "insert"
         return done
 
     def _row_change(self, change: RowChange) -> RowChange | None:
@@ -389,8 +391,9 @@ class _Replay:
         """Set what a trigger filled by chance to what it was before, unless nothing fired the trigger."""
         if not self.is_done:
             return None
+        otherwise = self.rows.otherwise_of(change.shape)
         with self._no_triggers():
-            self._run(to_sql.carry(change))
+            self._run(to_sql.carry(change, otherwise, is_new=self.is_new))
         return change if self.raw.changes() else None
 
     def _as_made(self, change: RowChange, old: Image | None, new: Image) -> RowChange:

@@ -41,28 +41,33 @@ class RowsThere:
         if shape.rowid_name is None:
             return None
         is_whole = change.derived >= set(shape.columns)
-        but_for = self._otherwise_of(shape) if is_whole else change.derived
-        row = self._like(shape, old, but_for) if but_for else None
+        but_for = change.derived
+        if is_whole:
+            otherwise = self.otherwise_of(shape)
+            but_for = frozenset(name for name in shape.columns if folded(name) in otherwise)
+        row = self._like(change, old, but_for) if but_for else None
         return self._most_like(shape, old) if row is None and is_whole else row
 
-    def _otherwise_of(self, shape: TableSchema) -> frozenset[str]:
+    def otherwise_of(self, shape: TableSchema) -> frozenset[str]:
+        """Return the columns, in lower case, that come out otherwise each time."""
         version: int = self._raw.execute("PRAGMA main.schema_version").get
         if version != self._version:
             self._version, self._otherwise = version, columns_otherwise(self._raw)
-        known = self._otherwise.get(folded(shape.table), frozenset())
-        return frozenset(name for name in shape.columns if folded(name) in known)
+        return self._otherwise.get(folded(shape.table), frozenset())
 
-    def _like(self, shape: TableSchema, image: Image, but_for: frozenset[str]) -> Image | None:
+    def _like(self, change: RowChange, image: Image, but_for: frozenset[str]) -> Image | None:
         """Return a row that is as ``image`` but for some columns: one that triggers made, else the last."""
+        shape, last = change.shape, None
         query = to_sql.select_like(shape, image, but_for)
-        last: Image | None = None
+        given = images.differing(shape, image, change.new) & but_for if change.new else frozenset[str]()
         rows: Any = self._raw.execute(*query)
         try:
             for row in rows:
                 found: Image = row
-                last = found if last is None else last
-                if self._derived.of(shape, found):
+                if images.differing(shape, image, found) <= self._derived.of(shape, found):
                     return found
+                is_given = given and change.new and not images.differing(shape, change.new, found) & given
+                last = found if last is None and not is_given else last
         except UnicodeDecodeError:
             return read_first(self._raw, shape, query)
         return last

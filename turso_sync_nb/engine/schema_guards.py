@@ -24,6 +24,7 @@ from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.definitions import SPELLINGS, defaults_as_texts, mentions, tokens, without_comments
 from turso_sync_nb.changes.model import Definition, SchemaChange
 from turso_sync_nb.changes.names import folded, quoted
+from turso_sync_nb.changes.row_conditions import conjunction
 from turso_sync_nb.changes.rows_seen import digest_query
 from turso_sync_nb.changes.schema import read_schema
 from turso_sync_nb.changes.soundness import parents_of
@@ -370,7 +371,7 @@ def readable_so(one: Definition) -> to_sql.Sql | None:
     if not terms:
         return None
     as_here = (*where, ours, _in_one_quote(one.sql))
-    return f"({there} IN (?, ?) OR {to_sql.conjunction(terms)})", (*as_here, *arguments)
+    return f"({there} IN (?, ?) OR {conjunction(terms)})", (*as_here, *arguments)
 
 
 def _needs_quotes(name: str) -> bool:
