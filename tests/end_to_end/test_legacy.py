@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import apsw
 import httpx
 import pytest
-from faulty import Way, lost_after, lost_before, spoilt
+from faulty import Way, lost_after, lost_before, spoilt, status
 from inside import replica_of
 
 import turso_sync_nb as tsn
@@ -17,6 +19,7 @@ from turso_sync_nb.engine.fetch import comparable, fetch_pages
 from turso_sync_nb.protocol.legacy import FRAME_BYTES
 from turso_sync_nb.remote.legacy import LegacyRemote
 from turso_sync_nb.server import Limits, LocalServer
+from turso_sync_nb.server.legacy_face import LegacyFace
 from turso_sync_nb.units import PageId
 
 if TYPE_CHECKING:
@@ -25,12 +28,23 @@ if TYPE_CHECKING:
 
 SCRATCH = "UPDATE ballast SET v = v || 'x' WHERE id % 50 = ?"
 
+GROW = (
+    "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500) "
+    "INSERT INTO ballast (v) SELECT randomblob(3000) FROM n"
+)
+
 
 @pytest.fixture
 def served(ballast: Path) -> Iterator[LocalServer]:
     """The embedded server, whose generations are short."""
     with LocalServer(ballast, limits=Limits(generation_frames=20)) as server:
         yield server
+
+
+@pytest.fixture
+def nameless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the server give its database no name, as other servers give none."""
+    monkeypatch.setattr(LegacyFace, "_named", lambda _: {})
 
 
 @pytest.fixture
@@ -53,6 +67,13 @@ def write(url: str, *statements: str) -> None:
         for sql in statements:
             db.execute(sql)
             db.push()
+
+
+def write_there(path: Path, sql: str) -> None:
+    """Run a statement on the served file, as another program does."""
+    raw = apsw.Connection(str(path))
+    raw.execute(sql)
+    raw.close()
 
 
 def agrees(db: tsn.Connection) -> None:
@@ -112,6 +133,25 @@ def test_a_checkpoint_between(opened, served):
     assert report.note == ""
     assert ("after", 1) in mine.execute("SELECT * FROM kv").fetchall()
     agrees(mine)
+
+
+@pytest.mark.parametrize("batch", [7, 5000])
+def test_a_database_that_shrinks_and_grows(opened, served, ballast, batch):
+    """Another program makes the file much smaller, then larger than any memory for frames."""
+    mine = opened("mine", wal_pull_batch_size=batch)
+    mine.execute("INSERT INTO kv VALUES ('mine', 1)")
+    for sql in (
+        "DELETE FROM ballast WHERE id > 5",
+        "VACUUM",
+        GROW,
+        "DROP TABLE ballast",
+        "VACUUM",
+    ):
+        write_there(ballast, sql)
+        mine.pull()
+        agrees(mine)
+    assert mine.stats().pages_total < 20
+    assert ("mine", 1) in mine.execute("SELECT * FROM kv").fetchall()
 
 
 def test_a_generation_that_is_gone(opened, served):
@@ -199,6 +239,7 @@ FAULTS: dict[str, tuple[Callable[..., httpx.Response], bool]] = {
 """By name: what happens to the first frames of a pull, and whether the pull goes through all the same."""
 
 
+@pytest.mark.usefixtures("nameless")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_broken_pull(opened, served, fault):
     """A page is right or not here: the pull fails and nothing moves, or goes on; the next one is good."""
@@ -217,6 +258,26 @@ def test_a_broken_pull(opened, served, fault):
     agrees(mine)
     mine.pull()
     assert mine.execute("SELECT sum(length(v)) FROM ballast").fetchall() == [(before[0][0] + 6,)]
+    agrees(mine)
+    mine.close()
+    way.close()
+
+
+@pytest.mark.usefixtures("nameless")
+def test_half_a_transaction_is_none(opened, served):
+    """What came of a transaction without its last frame does not count, as long as the server has no more."""
+    way = Way()
+    mine = opened("mine", transport=way)
+    write(served.url, "UPDATE ballast SET v = v || 'x' WHERE id % 50 = 1")
+    number = generation(mine)
+    count = len(httpx.get(f"{served.url}/sync/{number}/1/10000").content) // FRAME_BYTES
+    said = {"status": "checkpoint_needed", "generation": number, "max_frame_no": count - 1}
+    way.next(f"/sync/{number}/1/101", spoilt(without_last_frame))
+    way.next(f"/sync/{number}/{count}/{count + 100}", status(400, json.dumps(said).encode()))
+    assert not mine.pull().applied
+    assert mine.execute("SELECT count(*) FROM ballast WHERE v LIKE '%x'").fetchall() == [(0,)]
+    agrees(mine)
+    assert mine.pull().applied
     agrees(mine)
     mine.close()
     way.close()
@@ -273,6 +334,27 @@ def test_another_database_at_the_address(opened, served, ballast, tmp_path, pull
     with closing(opened("mine")) as found:
         found.sync()
         assert ("mine", 1) in found.execute("SELECT * FROM kv").fetchall()
+
+
+@pytest.mark.usefixtures("nameless")
+@pytest.mark.parametrize("pulled", [False, True])
+def test_a_server_without_a_name(tmp_path, ballast, monkeypatch, pulled):
+    """One that gives its database no name, and has our generation with other pages, is noticed by these."""
+    monkeypatch.setattr("turso_sync_nb.server.generations.secrets.randbelow", lambda _: 1)
+    other = shutil.copy(ballast, tmp_path / "other.db")
+    before, after = ("SELECT 1", "INSERT INTO kv VALUES (?, 1)")[:: 1 if pulled else -1]
+    write_there(other, before.replace("?", "'theirs'"))
+    given: Any = {"protocol": "legacy", "isolation_level": None}
+    with LocalServer(ballast) as ours, closing(tsn.connect(tmp_path / "mine", ours.url, **given)) as mine:
+        write_there(ballast, after.replace("?", "'ours'"))
+        assert mine.pull().applied is pulled
+        mine.execute("INSERT INTO kv VALUES ('mine', 1)")
+    with LocalServer(other) as theirs, closing(tsn.connect(tmp_path / "mine", theirs.url, **given)) as mine:
+        assert generation(mine) == httpx.get(f"{theirs.url}/info").json()["current_generation"] == 2
+        write_there(other, after.replace("?", "'theirs'"))
+        for verb in (mine.pull, mine.push):
+            with pytest.raises(tsn.ReplicaError, match="another database"):
+                verb()
 
 
 PARTIAL = tsn.PartialSyncOpts(tsn.PartialSyncPrefixBootstrap(4096))
