@@ -41,6 +41,9 @@ SERVERS = pytest.StashKey[list[PeerServer]]()
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_FREE_MIN:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
+# To rewrite the asserts of all test files takes 8 s, in each worker; what came out is kept for the next run.
+sys.dont_write_bytecode = False
+
 settings.register_profile("local", print_blob=True, deadline=None, derandomize=False)
 settings.register_profile("bounded", settings.get_profile("local"), max_examples=50, database=None)
 settings.load_profile("bounded" if os.environ.get("CI") else "local")
