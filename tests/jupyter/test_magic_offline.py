@@ -86,3 +86,13 @@ def test_a_diff_offline_shows_our_own_half(shell, lazy):
     assert ran.value[["by", "operation"]].to_numpy().tolist() == [["push", "update"]]
     assert "push: 1 difference · what a pull would bring is not known" in ran.text
     assert "offline: " in ran.text
+
+
+@pytest.mark.parametrize("verb", ["push", "sync"])
+def test_what_cannot_be_sent_is_said_to_be_kept(shell, lazy, verb):
+    """The line about the connection says too that nothing is lost, if there is anything to lose."""
+    shell.good("%turso_sync offline carriers")
+    lazy.stop()
+    assert "nothing is lost" not in shell.run(f"%turso_sync {verb}").line
+    shell.good("%turso_sync sql UPDATE carriers SET name = 'mine' WHERE carrier = 'UA'")
+    assert "; nothing is lost, 1 change waits here" in shell.run(f"%turso_sync {verb}").line

@@ -6,7 +6,7 @@ refused with that transaction named. Nothing is pushed or pulled unasked.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,9 +16,11 @@ from turso_sync_nb.jupyter.notebook import check_variable_name
 from turso_sync_nb.jupyter.places import shown_path
 from turso_sync_nb.jupyter.readable import changes_seen, conflicts_seen, differences_seen, overwritten, row_of
 from turso_sync_nb.units import PAGE_SIZE, format_size
-from turso_sync_nb.words import count_of, format_seconds, waits_to_be_pushed
+from turso_sync_nb.words import count_of, format_seconds, waits, waits_to_be_pushed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
 
     from turso_sync_nb.engine.reports import PullReport, PushReport
@@ -49,13 +51,27 @@ def pull(notebook: Notebook, arguments: Arguments) -> None:
 def push(notebook: Notebook, arguments: Arguments) -> None:
     """Send the changes made here."""
     db = _db(notebook, arguments)
-    notebook.say(_pushed(db.push(skip_refused=arguments.has("skip_refused")), db))
+    with _all_kept(db):
+        report = db.push(skip_refused=arguments.has("skip_refused"))
+    notebook.say(_pushed(report, db))
+
+
+@contextmanager
+def _all_kept(db: Connection) -> Iterator[None]:
+    """Have an error about a remote that cannot be reached say that what waits is kept."""
+    try:
+        yield
+    except RemoteUnreachableError as error:
+        if count := db.pending_changes:
+            error.hint = f"{error.hint}; nothing is lost, {waits(count)} here"
+        raise
 
 
 def sync(notebook: Notebook, arguments: Arguments) -> None:
     """Push, then pull."""
     db = _db(notebook, arguments)
-    pushed, pulled = db.sync()
+    with _all_kept(db):
+        pushed, pulled = db.sync()
     notebook.say_lines([_pushed(pushed, db), *_pulled_lines(pulled, db)])
 
 
