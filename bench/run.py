@@ -1,7 +1,8 @@
 """``make bench``: one table, ours beside pyturso on one ``tursodb``, and beside native SQLite.
 
 After the folder's flights come the parts to run; without any, all of them run and ``docs/bench.md`` and its
-chart are written anew. The exit status is 1 when a figure is beyond its limit.
+chart are written anew. The exit status is 1 when a figure is beyond its limit, unless a reason for that is
+written down (``document.py``) and it is not further beyond than that.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def main(flights: Path, wanted: list[str]) -> int:
             )
     if not wanted:
         document.write(parts, time.perf_counter() - started_s)
-    return int(any(figure.within is False for found in parts.values() for figure in found))
+    return int(not all(document.is_right(figure) for found in parts.values() for figure in found))
 
 
 if __name__ == "__main__":
