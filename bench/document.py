@@ -60,7 +60,7 @@ WHY: Final = {
 
 EXPLAINED_MAX: Final = {
     "whole bootstrap": 1.3,
-    "partial bootstrap": 1.3,
+    "partial bootstrap": 1.5,
     "lookup by key": 1.2,
     "ordered LIMIT": 1.2,
     "pull of 600 pages": 1.6,
