@@ -12,14 +12,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SCHEMA = (
-    "CREATE TABLE parent (id INTEGER PRIMARY KEY, name UNIQUE)",
+    "CREATE TABLE parent (id INTEGER PRIMARY KEY, name UNIQUE, code TEXT COLLATE NOCASE UNIQUE)",
     "CREATE TABLE child (id INTEGER PRIMARY KEY, parent {type} REFERENCES parent ({key}))",
 )
 CHILDREN: dict[str, tuple[str, str, str]] = {
     "by an assigned key": ("id", "(name) VALUES ('mine')", "INSERT INTO child VALUES (7, 1)"),
-    "by a chosen key": ("id", "VALUES (5, 'mine')", "INSERT INTO child VALUES (7, 5)"),
-    "by another column": ("name", "VALUES (5, 'mine')", "INSERT INTO child VALUES (7, 'mine')"),
-    "a child that moves": ("id", "VALUES (5, 'mine')", "UPDATE child SET parent = 5 WHERE id = 1"),
+    "by a chosen key": ("id", "(id, name) VALUES (5, 'mine')", "INSERT INTO child VALUES (7, 5)"),
+    "by another column": ("name", "(id, name) VALUES (5, 'mine')", "INSERT INTO child VALUES (7, 'mine')"),
+    "by a text in other letters": (
+        "code",
+        "(id, code) VALUES (5, 'Mine')",
+        "INSERT INTO child VALUES (7, 'mINE')",
+    ),
+    "by a number for a text": ("code", "(id, code) VALUES (5, '12')", "INSERT INTO child VALUES (7, 12)"),
+    "a child that moves": ("id", "(id, name) VALUES (5, 'mine')", "UPDATE child SET parent = 5 WHERE id = 1"),
 }
 """The key pointed at, what makes the parent, and what points at it; the child 1 is on the remote."""
 

@@ -16,6 +16,10 @@ CREATE TABLE kc (id INTEGER PRIMARY KEY, x, y, FOREIGN KEY (x, y) REFERENCES k);
 CREATE TABLE s (id INTEGER PRIMARY KEY, parent REFERENCES s);
 CREATE TABLE d (id INTEGER PRIMARY KEY, c REFERENCES c);
 CREATE TABLE n (v);
+CREATE TABLE f (id INTEGER PRIMARY KEY, t TEXT UNIQUE, m INT UNIQUE, u TEXT COLLATE NOCASE UNIQUE,
+    r TEXT COLLATE RTRIM UNIQUE);
+CREATE TABLE g (id INTEGER PRIMARY KEY, t REFERENCES f (t), m TEXT REFERENCES f (m), u REFERENCES f (u),
+    r REFERENCES f (r));
 """
 SHAPES = {
     "p": TableSchema(1, "p", ("id", "code", "v"), (0,)),
@@ -26,6 +30,8 @@ SHAPES = {
     "s": TableSchema(6, "s", ("id", "parent"), (0,)),
     "n": TableSchema(7, "n", ("v",), ()),
     "d": TableSchema(9, "d", ("id", "c"), (0,)),
+    "f": TableSchema(10, "f", ("id", "t", "m", "u", "r"), (0,)),
+    "g": TableSchema(11, "g", ("id", "t", "m", "u", "r"), (0,)),
     "hidden": TableSchema(8, "p", ("id", "code", "v"), (0,), ignored=True),
 }
 INDEX = Definition("index", "i", "p", "CREATE INDEX i ON p (v)")
@@ -58,6 +64,13 @@ CASES = {
     "a child that points at nothing": ("p >1,_,a | c >1,_,_", "no", "yes"),
     "a child by two columns": ("k >1,2,a | kc >1,1,2", "yes", "yes"),
     "a child by two columns, of which one is NULL": ("k >1,2,a | kc >1,1,_", "no", "yes"),
+    "a number points at a text": ("f >1,'7,_,_,_ | g >1,7,_,_,_", "yes", "yes"),
+    "a number points at another text": ("f >1,'07,_,_,_ | g >1,7,_,_,_", "no", "yes"),
+    "a text points at a number": ("f >1,_,7,_,_ | g >1,_,'7.0,_,_", "yes", "yes"),
+    "a text that is none points at a number": ("f >1,_,7,_,_ | g >1,_,'7x,_,_", "no", "yes"),
+    "by a text in other letters": ("f >1,_,_,Ab,_ | g >1,_,_,aB,_", "yes", "yes"),
+    "by a text in other letters, which are not equal": ("f >1,Ab,_,Ä,_ | g >1,aB,_,ä,_", "no", "yes"),
+    "by a text with a blank more": ("f >1,_,_,_,x | g >1,_,_,_,x ", "yes", "yes"),
     "a child that goes": ("p >1,x,a | c 1,1,_>", "no", "yes"),
     "a parent after its child": ("c >1,1,_ | p >1,x,a", "no", "no"),
     "a child in the same table": ("s >1,_ | s >2,1", "yes", "yes"),
@@ -79,15 +92,15 @@ CASES = {
 def image(text):
     """Return the row of ``1,x,_``."""
     parts = text.split(",") if text else ()
-    return tuple(None if part == "_" else int(part) if part.isdigit() else part for part in parts) or None
+    return tuple(None if part == "_" else int(part) if part.isdigit() else part.lstrip("'") for part in parts)
 
 
 def change_of(number, text):
     """Return the change of ``table old>new``, or of the schema."""
     if text in SCHEMA_CHANGES:
         return SCHEMA_CHANGES[text].changed(id=number)
-    table, rows = text.split(" ")
-    old, new = map(image, rows.split(">"))
+    table, rows = text.split(" ", 1)
+    old, new = (image(row) or None for row in rows.split(">"))
     operation = "insert" if old is None else "delete" if new is None else "update"
     return RowChange(number, SHAPES[table], operation, old, new)
 

@@ -6,8 +6,12 @@ changed. By table: they have a table in common, or point from one of theirs at o
 
 from __future__ import annotations
 
+import re
+import string
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import apsw
 
 from turso_sync_nb.changes.model import RowChange, is_ignored
 from turso_sync_nb.changes.names import folded
@@ -16,9 +20,16 @@ from turso_sync_nb.engine.row_identity import by_column, identity
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    import apsw
-
     from turso_sync_nb.changes.model import Change, SchemaChange, Transaction
+
+_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+"""A text that SQLite takes for a number, spaces around it apart."""
+
+_EXACT: Final = 2**53
+"""Below it a float is exactly the integer that it equals."""
+
+_LOWER: Final = {ord(letter): letter.lower() for letter in string.ascii_uppercase}
+"""What NOCASE takes for equal: no letters beyond ASCII."""
 
 _ForeignKey = tuple[tuple[str, ...], str, tuple[str, ...]]
 """Columns, the table that they point at, and its columns; names are folded."""
@@ -30,6 +41,7 @@ class ForeignKeys:
     def __init__(self, raw: apsw.Connection) -> None:
         self._raw = raw
         self._known: dict[str, list[_ForeignKey]] = {}
+        self._forms: dict[tuple[str, tuple[str, ...]], list[tuple[str, str]]] = {}
 
     def of(self, table: str) -> list[_ForeignKey]:
         """Return the foreign keys of ``table``, a folded name; none if there is no such table."""
@@ -48,10 +60,45 @@ class ForeignKeys:
             to = tuple(folded(name) for _, _, name in group if name) or self._key_of(parent)
             yield tuple(column for _, column, _ in group), parent, to
 
+    def compared(self, table: str, columns: tuple[str, ...], values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return ``values`` as a foreign key compares them that points at ``columns`` of ``table``.
+
+        That is by the affinity and the collation of those columns, whatever the child's are.
+        """
+        if (table, columns) not in self._forms:
+            self._forms[table, columns] = [self._form(table, name) for name in columns]
+        return tuple(map(_as_compared, self._forms[table, columns], values))
+
+    def _form(self, table: str, column: str) -> tuple[str, str]:
+        """Return the affinity that counts in a comparison, and the collation."""
+        try:
+            declared, collation, *_ = self._raw.column_metadata("main", table, column)
+        except apsw.SQLError:
+            return "", "BINARY"
+        kind = (declared or "").upper()
+        if "INT" not in kind and any(word in kind for word in ("CHAR", "CLOB", "TEXT")):
+            return "text", collation.upper()
+        is_blob = "INT" not in kind and ("BLOB" in kind or not kind)
+        return "" if is_blob else "number", collation.upper()
+
     def _key_of(self, table: str) -> tuple[str, ...]:
         query = "SELECT name FROM pragma_table_info(?) WHERE pk ORDER BY pk"
         rows: list[Any] = self._raw.execute(query, (table,)).fetchall()
         return tuple(folded(name) for (name,) in rows)
+
+
+def _as_compared(form: tuple[str, str], value: Any) -> Any:
+    affinity, collation = form
+    if affinity == "text" and isinstance(value, int | float):
+        value = str(value)
+    elif affinity == "number" and isinstance(value, str) and _NUMBER.fullmatch(value.strip(" \t\n\v\f\r")):
+        number = float(value)
+        value = int(number) if number.is_integer() and abs(number) < _EXACT else number
+    if isinstance(value, str):
+        if collation == "NOCASE":
+            return value.translate(_LOWER)
+        return value.rstrip(" ") if collation == "RTRIM" else value
+    return value
 
 
 def depending_by_row(
@@ -80,6 +127,7 @@ class _Done:
         self._left: defaultdict[str, list[tuple[dict[str, Any], dict[str, Any], int]]] = defaultdict(list)
         """Rows as they were, empty for new ones, and as they were left, by table."""
         self._by_values: dict[tuple[str, tuple[str, ...]], dict[tuple[Any, ...], int]] = {}
+        self._compared = foreign_keys.compared
 
     def add(self, one: Transaction) -> None:
         """Note what ``one`` did."""
@@ -119,14 +167,14 @@ class _Done:
         for columns, parent, to in self._foreign_keys.of(table):
             values = tuple(row.get(name) for name in columns)
             is_there = parent in self._left and None not in values
-            if is_there and (needed := self._makers(parent, to).get(values)):
+            if is_there and (needed := self._makers(parent, to).get(self._compared(parent, to, values))):
                 return needed
         return None
 
     def _makers(self, parent: str, to: tuple[str, ...]) -> dict[tuple[Any, ...], int]:
         if (parent, to) not in self._by_values:
             self._by_values[parent, to] = {
-                tuple(row.get(name) for name in to): number
+                self._compared(parent, to, tuple(row.get(name) for name in to)): number
                 for was, row, number in self._left[parent]
                 if not was or any(was.get(name) != row.get(name) for name in to)
             }

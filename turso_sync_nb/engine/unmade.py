@@ -114,14 +114,15 @@ class UnmadeRows:
         row = by_column(change.shape, change.new)
         for columns, parent, to in self._foreign_keys.of(folded(change.shape.table)):
             values = tuple(row.get(name) for name in columns)
-            unmade = None if None in values else self._with_values(parent, to).get(values)
+            compared = self._foreign_keys.compared(parent, to, values)
+            unmade = None if None in values else self._with_values(parent, to).get(compared)
             if unmade is not None and unmade.gave(to) and not self._is_there(parent, to, values):
                 raise _waits_with("points at", unmade.maker)
 
     def _with_values(self, table: str, columns: tuple[str, ...]) -> dict[Image, _Unmade]:
         if (table, columns) not in self._by_values:
             self._by_values[table, columns] = {
-                tuple(one.row.get(name) for name in columns): one
+                self._foreign_keys.compared(table, columns, tuple(one.row.get(name) for name in columns)): one
                 for named, one in self._rows.items()
                 if named[0] == table
             }
