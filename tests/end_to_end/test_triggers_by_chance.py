@@ -159,6 +159,20 @@ REFUSED = {
         "by chance.*would fire c",
         "INSERT INTO t (name, uuid) VALUES ('a', 'given')",
     ),
+    "another trigger would count": (
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, name, uuid, at, version DEFAULT 0)",
+            KEYED[2],
+            "CREATE TRIGGER s AFTER UPDATE ON t BEGIN UPDATE t SET at = new.name WHERE id = new.id; END",
+            (
+                "CREATE TRIGGER c AFTER UPDATE ON t BEGIN "
+                "UPDATE t SET at = 1, version = old.version + 1 WHERE id = new.id; END"
+            ),
+        ),
+        "INSERT INTO t (name) VALUES ('a')",
+        "by chance.*would fire c",
+        "INSERT INTO t (name, uuid) VALUES ('a', 'given')",
+    ),
     "a key by chance without a rowid": (
         (
             "CREATE TABLE t (id INTEGER PRIMARY KEY, rowid, oid, _rowid_)",

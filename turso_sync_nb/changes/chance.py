@@ -100,14 +100,26 @@ def tables_with_keys_of_sqlite(raw: apsw.Connection) -> frozenset[str]:
 
 
 def fires_elsewhere(raw: apsw.Connection, table: str, columns: frozenset[str]) -> str:
-    """Return a trigger that writes to other tables when ``columns`` are set; empty if there is none."""
+    """Return a trigger that setting ``columns`` fires and that writes to other tables, or adds to its own."""
     query = "SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
     rows: list[Any] = raw.execute(query, (table,)).fetchall()
     for name, sql in rows:
         named = columns_waited_for(sql)
-        if named is not None and (not named or named & columns) and written_by_trigger(sql) - {table}:
+        if named is None or (named and not named & columns):
+            continue
+        if written_by_trigger(sql) - {table} or any(map(_adds, statements_of_trigger(sql))):
             return str(name)
     return ""
+
+
+def _adds(words: list[Token]) -> bool:
+    """Return whether an UPDATE comes to something else when it is done twice: it reads what it sets."""
+    begins = [at for at, token in enumerate(words) if token == Token("set")]
+    parts = [one for at in begins for one in _parted(words[at + 1 :], {"where", "from", "returning"})]
+    equals = [next((at for at, each in enumerate(one) if each == Token("=")), 0) for one in parts]
+    sides = [(one[:at], one[at + 1 :]) for one, at in zip(parts, equals, strict=True)]
+    given = {folded(each.text) for left, _ in sides for each in left} - set("(),")
+    return any(folded(each.text) in given for _, right in sides for each in right)
 
 
 def _target(words: Sequence[Token]) -> str:

@@ -29,7 +29,7 @@ _EXACT: Final = 2**53
 """Below it a float is exactly the integer that it equals."""
 
 _LOWER: Final = {ord(letter): letter.lower() for letter in string.ascii_uppercase}
-"""What NOCASE takes for equal: no letters beyond ASCII."""
+"""The letters that NOCASE takes for equal, by number: none beyond ASCII."""
 
 _ForeignKey = tuple[tuple[str, ...], str, tuple[str, ...]]
 """Columns, the table that they point at, and its columns; names are folded."""
