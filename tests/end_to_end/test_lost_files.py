@@ -150,3 +150,30 @@ def test_a_stop_before_the_first_change_is_no_loss(replica, server, tmp_path):
     db = replica("mine")
     assert ("first", 1) in db.execute("SELECT k, v FROM kv").fetchall()
     assert len(db.changes()) == 1
+
+
+@pytest.mark.parametrize("first", ["a write", "a COMMIT", "a push", "a pull", "a checkpoint", "nothing"])
+def test_a_log_that_is_removed_while_it_is_open(first, replica, server, tmp_path):
+    """What comes next says so, its changes can be read until it is closed, and then the loss is told."""
+    db = replica("mine")
+    db.execute("INSERT INTO kv VALUES ('last', 2)")
+    if first == "a COMMIT":
+        db.execute("BEGIN")
+        db.execute("INSERT INTO kv VALUES ('more', 2)")
+    (tmp_path / "mine" / "main.db-wal").unlink()
+    calls = {
+        "a write": lambda: db.execute("INSERT INTO kv VALUES ('more', 2)"),
+        "a COMMIT": lambda: db.execute("COMMIT"),
+        "a push": db.push,
+        "a pull": db.pull,
+        "a checkpoint": db.checkpoint,
+    }
+    if first in calls:
+        with pytest.raises(tsn.ReplicaError, match="its log was removed while it was open"):
+            calls[first]()
+    if db.in_transaction:
+        db.execute("ROLLBACK")
+    assert db.execute("SELECT v FROM kv WHERE k = 'last'").fetchall() == [(2,)]
+    db.close()
+    with pytest.raises(tsn.ReplicaBrokenError, match="its log is gone, and with it changes made here"):
+        tsn.connect(tmp_path / "mine", server.url)

@@ -225,10 +225,10 @@ class Session(Reopenable):
                 self.capture.set_recursive_triggers(on=facts.recursive_triggers)
         if self.raw.in_transaction:
             if facts.word in ENDING:
-                self._replica.folder.check_there()
+                self._replica.check_there()
             return facts
         if facts.writes or facts.word in ("BEGIN", "SAVEPOINT"):
-            self._replica.folder.check_there()
+            self._replica.check_there()
             self._begin_tape()
         if facts.writes or (facts.word == "BEGIN" and _LOCKING.search(sql)):
             self._take_turn()

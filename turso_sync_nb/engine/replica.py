@@ -25,7 +25,7 @@ from turso_sync_nb.engine.remote_listener import RemoteListener
 from turso_sync_nb.engine.remote_support import RemoteSupport
 from turso_sync_nb.engine.verbs import Verbs
 from turso_sync_nb.engine.write_turns import WriteTurns
-from turso_sync_nb.errors import RemoteUnreachableError, SyncError
+from turso_sync_nb.errors import RemoteUnreachableError, ReplicaError, SyncError
 from turso_sync_nb.storage.files.metadata import FileStamp, load_metadata, save_metadata
 from turso_sync_nb.storage.files.signals import defer_sigint
 from turso_sync_nb.storage.format.wal_frames import log_salts
@@ -146,9 +146,22 @@ class Replica:
     def verb(self) -> Iterator[None]:
         """Do one verb at a time, what an earlier one left unfinished first."""
         with self.verbs.one():
-            self.folder.check_there()
+            self.check_there()
             self._finish_publication()  # before the files that it needs are begun anew
             yield
+
+    def check_there(self) -> None:
+        """Refuse to go on where files are gone: SQLite would write to some that have no name any more.
+
+        Raises:
+            ReplicaError: the folder was removed or exchanged, or its log was removed.
+        """
+        self.folder.check_there()
+        if self.metadata.log and not self.folder.wal.exists():
+            raise ReplicaError(
+                f"use replica {self.path}: its log was removed while it was open, with changes made here",
+                hint="query what you need of them on its open connections: once these are closed it is lost",
+            )
 
     @contextmanager
     def moving_log(self) -> Iterator[None]:
@@ -287,8 +300,9 @@ class Replica:
             return
         # pages that would still arrive may not meet the log on its way
         ended = self.hydration is None or self.hydration.ended()
-        waits_to, known = last_waiting(self), self._fingerprints()
-        clean = ended and self._log_is_moved()
+        is_lost = self.metadata.log != "" and not log_salts(self.folder.wal)  # the next open says so
+        waits_to, known = self.metadata.waiting_id if is_lost else last_waiting(self), self._fingerprints()
+        clean = ended and not is_lost and self._log_is_moved()
         self.store.close()
         url = self.remote.saved_url if self.remote and self.remote_pages.verified else None
         stamped = self.metadata.changed(
