@@ -76,6 +76,25 @@ def test_both_halves_and_a_decision_that_comes_true(both, side, name, how):
         assert last(view)["settled"][0]["how"] == how
 
 
+def test_a_look_that_is_asked_for_as_another_ends_is_done(both, monkeypatch):
+    """Between the last answer and the end of the work a click was lost: the review went on asking."""
+    db, _ = both
+    with view_of(db.review_widget()) as view:
+        asked, ask = [], view.widget._ask
+
+        def ask_as_another_comes(own):
+            said = ask(own)
+            asked.append(said)
+            view.widget._is_wanted = len(asked) == 1
+            return said
+
+        monkeypatch.setattr(view.widget, "_ask", ask_as_another_comes)
+        view.says("look")
+        view.wait_for(lambda: len(asked) == 2)
+        view.wait_until_done()
+        assert not any(message["failed"] for message, _ in view.of("status"))
+
+
 def test_undo_and_settling_anew(both):
     """What waits is taken back, what was pushed undone by a new transaction; a conflict is settled anew."""
     db, yours = both

@@ -352,10 +352,15 @@ class LiveWidget(anywidget.AnyWidget):
             work.db.close()
             self._work = None
         self.tell(text if text or not work.quiet else None, failed=failed)
+        with suppress(*EXPECTED):
+            self.work_ended()
         others = _SHOWN.of(self.replica) if self.state() != state else ()
         for widget in (self, *(each for each in others if each is not self)):
             with suppress(*EXPECTED):
                 widget.look_again()
+
+    def work_ended(self) -> None:
+        """Begin what was asked for while the work came to its end; called in its thread."""
 
     def state(self) -> tuple[object, ...]:
         """Return what differs after anything was written, pulled or pushed."""

@@ -98,6 +98,12 @@ class ReviewWidget(LiveWidget):
         if self.doing != "look":
             self.work("look", self._ask, quiet=True)
 
+    def work_ended(self) -> None:
+        """Look for whoever asked after the last answer had come, before the work was over."""
+        if self._is_wanted:
+            with self.lock:
+                self._look()
+
     def _ask(self, db: Connection) -> str:
         was_offline = bool(self._offline)
         while self._is_wanted:
