@@ -118,12 +118,11 @@ class Gate:
             self._changed.notify_all()
 
     def _is_used(self, member: Member) -> bool:
-        uses = self._uses.get(member)
-        if not uses:
-            return False
-        uses[:] = [use for use in uses if not use.is_over]
-        if not uses:
-            del self._uses[member]
+        uses = [use for use in self._uses.get(member, ()) if not use.is_over]
+        if uses:
+            self._uses[member] = uses
+        else:
+            self._uses.pop(member, None)  # also where a Ctrl-C came before its first use was noted
         return bool(uses)
 
     @contextmanager
