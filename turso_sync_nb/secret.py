@@ -45,10 +45,7 @@ class Secret:
     @property
     def kind(self) -> str:
         """Return ``"text"``, ``"function"``, or the name of another type, which is of no use here."""
-        value = self.reveal()
-        if isinstance(value, str):
-            return "text"
-        return "function" if callable(value) else type(value).__name__
+        return self.use(_kind)
 
     def use(self, function: Callable[[Any], R]) -> R:
         """Return what ``function`` makes of the text; its error comes without the frames that hold it."""
@@ -64,7 +61,7 @@ class Secret:
             RemoteError: the function failed.
             UsageError: it gave something else than text or ``None``.
         """
-        answer: Secret | None = Secret.of(self.use(_called(name))) if self.kind == "function" else self
+        answer: Secret | None = self.use(_asked(name)) if self.kind == "function" else self
         if answer is not None and answer.kind != "text":
             raise UsageError(f"ask {name}: the function gave {answer.kind}", hint="give text, or None")
         return answer
@@ -73,10 +70,16 @@ class Secret:
         return "***"
 
 
-def _called(name: str) -> Callable[[Callable[[], Any]], Any]:
-    def call(function: Callable[[], Any]) -> Any:
+def _kind(value: object) -> str:
+    if isinstance(value, str):
+        return "text"
+    return "function" if callable(value) else type(value).__name__
+
+
+def _asked(name: str) -> Callable[[Callable[[], object]], Secret | None]:
+    def ask(function: Callable[[], object]) -> Secret | None:
         try:
-            return function()
+            return Secret.of(function())
         except SyncError:
             raise
         except Exception as error:  # noqa: BLE001 - a user's code, whose text may hold a secret
@@ -85,4 +88,4 @@ def _called(name: str) -> Callable[[Callable[[], Any]], Any]:
                 hint=f"call your {name} by itself to see",
             ) from None
 
-    return call
+    return ask

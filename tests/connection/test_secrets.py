@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import gc
+import sys
+import traceback
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from IPython.core.ultratb import VerboseTB
 
 import turso_sync_nb as tsn
+from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.remote.http import HttpRemote
+from turso_sync_nb.remote.legacy import LegacyRemote
 from turso_sync_nb.secret import Secret
 from turso_sync_nb.server import LocalServer
 from turso_sync_nb.server.app import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
 OURS = str(Path(tsn.__file__).parent)
 TEXT = "tok-0123456789-SECRET"
@@ -112,6 +119,57 @@ def test_an_interrupted_request_shows_no_headers() -> None:
     assert TEXT not in said
     assert "KeyboardInterrupt" in said
     assert "handle_request" not in said
+
+
+def refused(_: httpx.Request) -> httpx.Response:
+    """Answer as a server that knows no such address does."""
+    return httpx.Response(404, json={"error": "unknown"})
+
+
+def shows(frame: FrameType) -> bool:
+    """Return whether a variable of ``frame`` shows the secret."""
+    for value in frame.f_locals.values():
+        with suppress(AttributeError):  # stopped in its __init__
+            if TEXT in repr(value):
+                return True
+    return False
+
+
+REQUESTS = {
+    "pipeline": (HttpRemote, lambda remote: remote.pipeline([])),
+    "pages": (HttpRemote, lambda remote: remote.pull_updates(PullRequest()).__enter__()),
+    "legacy protocol": (LegacyRemote, lambda remote: remote.pull_updates(PullRequest()).__enter__()),
+}
+
+
+@pytest.mark.parametrize("request_kind", REQUESTS)
+@pytest.mark.parametrize("token", [TEXT, given], ids=["text", "function"])
+def test_a_ctrl_c_at_any_call_of_a_request_shows_no_secret(request_kind: str, token: Any) -> None:
+    """Wherever it comes, building the request included, no frame of the traceback has a variable with one."""
+    kind, ask = REQUESTS[request_kind]
+    seen, at, answered = [], 0, False
+    while not answered:
+        remote = kind("http://host", token, encryption_key=TEXT, transport=httpx.MockTransport(refused))
+        at += 1
+        calls = count(1)
+
+        def stop(frame: FrameType, event: str, _: object, calls: Any = calls, at: int = at) -> None:
+            if event == "call" and frame.f_code is not given.__code__ and next(calls) == at:
+                raise KeyboardInterrupt
+
+        before = sys.gettrace()
+        sys.settrace(stop)
+        try:
+            ask(remote)
+        except KeyboardInterrupt as error:
+            frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][1:]
+            seen += [frame.f_code.co_qualname for frame in frames if shows(frame)]
+        except tsn.RemoteRefusedError:
+            answered = True
+        finally:
+            sys.settrace(before)
+    assert at > 100  # it was stopped in the HTTP library too
+    assert not seen
 
 
 def test_a_secret_is_not_seen() -> None:

@@ -13,6 +13,7 @@ import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import httpx
@@ -334,7 +335,7 @@ class HttpRemote:
             raise of_status(response.status_code, error_text, shown, secrets)
 
     def _headers(self, call: Call, token: Secret | None) -> dict[str, str]:
-        """Return the headers of ``call``, which hold the secrets: no variable of a frame that may raise."""
+        """Return the headers of ``call``, which hold the secrets; only :func:`_sent` may lead here."""
         headers = {"content-type": call.content_type, "content-length": str(len(call.body))}
         if token:
             headers["authorization"] = f"Bearer {token.reveal()}"
@@ -352,21 +353,25 @@ class HttpRemote:
             if self._resolver:
                 self._resolver.check(url, self._connect_s)
             client = self._client(url)
-            request = client.build_request(
-                call.method,
-                url,
-                content=self._counted(call.body),
-                headers=self._headers(call, token),
-                timeout=self._timeout(call, in_flight),
-                extensions={"trace": in_flight.trace, EXTENSION: in_flight},
-            )
-            response = _sent(client, request)
+            response = _sent(client, partial(self._request, client, url, call, token, in_flight))
             if not response.has_redirect_location:
                 return response
             response.close()
             url = redirected(url, response)
         raise RemoteRefusedError(
             f"ask {clean_url(base)}: redirected more than {REDIRECTS_MAX} times", hint="check the address"
+        )
+
+    def _request(
+        self, client: httpx.Client, url: httpx.URL, call: Call, token: Secret | None, in_flight: CallInFlight
+    ) -> httpx.Request:
+        return client.build_request(
+            call.method,
+            url,
+            content=self._counted(call.body),
+            headers=self._headers(call, token),
+            timeout=self._timeout(call, in_flight),
+            extensions={"trace": in_flight.trace, EXTENSION: in_flight},
         )
 
     def _timeout(self, call: Call, in_flight: CallInFlight) -> httpx.Timeout:
@@ -458,10 +463,10 @@ def _tell(call: Call, shown: str, began_s: float, outcome: str) -> None:
     _LOG.debug("%s %s to %s: %d bytes, %s after %.1f ms", call.method, call.path, shown, length, outcome, ms)
 
 
-def _sent(client: httpx.Client, request: httpx.Request) -> httpx.Response:
-    """Send ``request``; an error comes without the frames below, whose variables hold the headers."""
+def _sent(client: httpx.Client, build: Callable[[], httpx.Request]) -> httpx.Response:
+    """Build and send a request; an error comes without the frames below, whose variables hold the headers."""
     try:
-        return client.send(request, stream=True, follow_redirects=False)
+        return client.send(build(), stream=True, follow_redirects=False)
     except BaseException as error:  # noqa: BLE001 - raised again
         raise error.with_traceback(None) from None
 
