@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import turso_sync_nb as tsn
+import turso_sync_nb.secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -281,6 +282,17 @@ def test_folders_name_their_files() -> None:
         }
         lost += [f"{path.parent.name}: {name}" for name in sorted(listed ^ (there - {"__init__"}))]
     assert not lost, "\n".join(lost)
+
+
+def test_secret_names_its_callers() -> None:
+    """The docstring of ``secret.py`` names every file that has a secret's text, and no other."""
+    named = set(re.findall(r"``((?:\w+/)*\w+\.py)``", tsn.secret.__doc__ or ""))
+    callers = {
+        str(path.relative_to(ROOT / "turso_sync_nb"))
+        for path in tracked("turso_sync_nb/*.py")
+        if re.search(r"\.reveal\(\)|(?<!connections)\.use\(", path.read_text())
+    }
+    assert callers - {"secret.py"} == named
 
 
 def test_architecture_is_short() -> None:

@@ -4,7 +4,11 @@ IPython's ``%xmode Verbose`` prints arguments and variables of every frame. An a
 is put into a ``Secret`` in the first line of the function that takes it. Frames below
 :meth:`Secret.use` do see the text: their part of a traceback is dropped.
 
-So the places where a token could leak are the callers of ``use`` and ``reveal``, and no others.
+Plain text leaves a ``Secret`` in the callers of ``use`` and ``reveal`` alone. They are in ``api.py``,
+``remote/http.py``, ``remote/address.py``, ``remote/answers.py``, ``connection/arguments.py``,
+``jupyter/arguments.py``, ``jupyter/failures.py``, ``server/app.py`` and ``server/local.py``. After
+``HttpRemote._headers`` it is in httpx's request: ``_sent`` keeps it out of tracebacks, ``cleaned`` and
+``decoded`` out of errors, ``clean_url`` out of logs.
 """
 
 from __future__ import annotations

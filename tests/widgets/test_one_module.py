@@ -11,7 +11,7 @@ import turso_sync_nb
 from turso_sync_nb.engine.reports import PullReport
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.widgets.live import line_of, script
-from turso_sync_nb.widgets.remote_news import pulled
+from turso_sync_nb.widgets.remote_news import line_of_pull
 
 PACKAGE = Path(turso_sync_nb.__file__).parent
 STATIC = PACKAGE / "widgets" / "static"
@@ -117,5 +117,5 @@ def test_a_pull_is_told_without_python():
         requests=1,
         seconds=0,
     )
-    assert "2 conflicts settled" in pulled(report)
-    assert "()" not in pulled(report)
+    assert "2 conflicts settled" in line_of_pull(report)
+    assert "()" not in line_of_pull(report)

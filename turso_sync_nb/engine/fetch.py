@@ -72,7 +72,8 @@ class UnknownRevisionError(RevisionGoneError):
 def fetch_pages(remote: Remote, revision: str, wanted: BitMap, database: str = "") -> Iterator[Page]:
     """Yield every page of ``wanted`` as it is at ``revision``, in the order of arrival.
 
-    What was yielded before an error is good. ``database``: what the server called it before.
+    The protocol has one request for pages, ``pull_updates``, for a lazy read as for a pull. What was yielded
+    before an error is good. ``database``: what the server called it before.
 
     Raises:
         RevisionGoneError: the remote no longer holds ``revision``, or calls its database otherwise.

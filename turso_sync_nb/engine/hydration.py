@@ -1,5 +1,7 @@
 """Fetch all absent pages in the background until the replica is whole.
 
+That is all of them; which ones a read fetches with its own is decided in ``storage/prefetch``.
+
 One thread, part by part. Between two parts others go first: verbs, and readers that wait for a page. A verb
 that runs keeps a part from being begun, so no page arrives under a pull or a checkpoint. What arrived stays,
 so a hydration that ended early, for whatever reason, goes on where it stopped when it is asked for again.

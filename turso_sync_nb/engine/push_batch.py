@@ -1,4 +1,4 @@
-"""Run one batch of a push on the remote and tell which statements failed."""
+"""Turn a batch's changes into statements, send them, and tell which failed; ``to_sql`` writes the text."""
 
 from __future__ import annotations
 

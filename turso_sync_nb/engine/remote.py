@@ -95,7 +95,9 @@ class Remote(Pipeline, Protocol):
         """Return the counters."""
 
     def pull_updates(self, request: PullRequest) -> AbstractContextManager[PullAnswer]:
-        """Ask for pages; may be repeated. Connection errors are retried inside.
+        """Ask for pages, those of a pull or of a lazy read; may be repeated.
+
+        Connection errors are retried inside.
 
         Raises:
             RemoteError: no answer, a refusal, or a failure.

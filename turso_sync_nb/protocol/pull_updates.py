@@ -74,7 +74,7 @@ _ALL_BYTES: Final = bytes(range(256))
 
 @dataclass(frozen=True)
 class PullRequest:
-    """A request to /pull-updates.
+    """A request to /pull-updates: for what is new, or for some pages of one revision.
 
     ``server_revision`` is the revision to read, empty for the latest. ``client_revision`` is what the
     client holds, empty for nothing. ``pages`` are the page ids to send, ``None`` for all of them (an

@@ -211,7 +211,9 @@ class HttpRemote:
 
     @contextmanager
     def pull_updates(self, request: PullRequest) -> Iterator[PullResponse]:
-        """Ask for pages, compressed where that pays; the answer is good inside the ``with`` block.
+        """Ask for pages, those of a pull or of a lazy read; the answer is good inside the ``with`` block.
+
+        Compressed where that pays.
 
         Raises:
             RemoteError: no answer, a refusal, or a failure, after the tries that are worth it.
@@ -221,11 +223,11 @@ class HttpRemote:
         with ExitStack() as answers:
             try:
                 asked = replace(request, encoding="zstd") if compress else request
-                answer = answers.enter_context(self._pulled(asked))
+                answer = answers.enter_context(self._asked_once(asked))
             except RemoteError as error:
                 if not compress or not self._compression.may_be_refused(error):
                     raise
-                answer, compress = answers.enter_context(self._pulled(request)), False
+                answer, compress = answers.enter_context(self._asked_once(request)), False
                 self._compression.answered(compressed=False)
             if compress:
                 self._compression.answered(compressed=True)
@@ -267,7 +269,7 @@ class HttpRemote:
     # How an answer comes about
 
     @contextmanager
-    def _pulled(self, request: PullRequest) -> Iterator[PullResponse]:
+    def _asked_once(self, request: PullRequest) -> Iterator[PullResponse]:
         def begin(response: httpx.Response, _: Sequence[Secret]) -> PullResponse:
             decoder = PullDecoder(check_bounds=not request.server_revision)
             chunks = self._chunks(response)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from turso_sync_nb.engine.stats import read_stats
 from turso_sync_nb.units import PAGE_SIZE, format_share, format_share_bar, format_size
 from turso_sync_nb.widgets.live import script
-from turso_sync_nb.widgets.remote_news import RemoteNewsWidget, pulled, pushed
+from turso_sync_nb.widgets.remote_news import RemoteNewsWidget, line_of_pull, line_of_push
 from turso_sync_nb.widgets.snapshots import line, table
 from turso_sync_nb.words import Figure, count_of, waits
 
@@ -199,16 +199,16 @@ def _since(last_pull_unix_time: int | None, at: Callable[[float], str]) -> str:
 
 
 def _pull(db: Connection) -> str:
-    return pulled(db.pull())
+    return line_of_pull(db.pull())
 
 
 def _push(db: Connection) -> str:
-    return pushed(db.push())
+    return line_of_push(db.push())
 
 
 def _sync(db: Connection) -> str:
     sent, brought = db.sync()
-    return f"{pushed(sent)}; {pulled(brought)}"
+    return f"{line_of_push(sent)}; {line_of_pull(brought)}"
 
 
 def _checkpoint(db: Connection) -> str:
@@ -221,3 +221,4 @@ _VERBS: Final[dict[str, Callable[[Connection], str]]] = {
     "sync": _sync,
     "checkpoint": _checkpoint,
 }
+"""Each calls a verb of ``connection/syncing.py`` on a sibling, in a thread, and returns a line about it."""

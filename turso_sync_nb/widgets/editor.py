@@ -18,7 +18,7 @@ from turso_sync_nb.errors import ConflictError, Error, RemoteUnreachableError, S
 from turso_sync_nb.widgets.arrangement import Arrangement
 from turso_sync_nb.widgets.cell_types import kind_of, meant, referred
 from turso_sync_nb.widgets.live import LiveWidget, line_of, script
-from turso_sync_nb.widgets.remote_news import pushed
+from turso_sync_nb.widgets.remote_news import line_of_push
 from turso_sync_nb.widgets.snapshots import data_rows, line, table
 from turso_sync_nb.widgets.staging import Staging
 from turso_sync_nb.widgets.table_rows import AS_IT_IS
@@ -376,7 +376,7 @@ class TableEditor(LiveWidget):
         if not content.get("push"):
             return done
         try:
-            return f"{done} · {pushed(db.push())}"
+            return f"{done} · {line_of_push(db.push())}"
         except (StoppedError, apsw.InterruptError):
             return f"{done} here, but not pushed: stopped"
         except Error as error:

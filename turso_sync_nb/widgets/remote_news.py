@@ -31,7 +31,7 @@ class RemoteNewsWidget(LiveWidget):
         self._pulls = pull
         self.handlers |= {
             "listen": self._choose,
-            "pull": lambda _content: self.work("pull", lambda own: pulled(own.pull())),
+            "pull": lambda _content: self.work("pull", lambda own: line_of_pull(own.pull())),
         }
 
     def _open_view(self, content: Content) -> None:
@@ -67,16 +67,16 @@ class RemoteNewsWidget(LiveWidget):
 
     def _pull_unasked(self) -> None:
         with closing(self.db.sibling()) as own:
-            self.tell(pulled(own.pull()))
+            self.tell(line_of_pull(own.pull()))
 
 
-def pulled(report: PullReport) -> str:
+def line_of_pull(report: PullReport) -> str:
     """Return a line about a pull."""
     parts = ["pull: now up to date" if report else "pull: nothing new"]
     return _line(parts, report, set_aside=report.set_aside)
 
 
-def pushed(report: PushReport) -> str:
+def line_of_push(report: PushReport) -> str:
     """Return a line about a push."""
     sent = f"{count_of(report.changes, 'change')} sent"
     parts = [f"push: {sent}" if report else "push: nothing to send"]

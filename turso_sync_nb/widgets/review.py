@@ -15,7 +15,7 @@ from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.errors import RemoteError, UsageError
 from turso_sync_nb.units import format_ago
 from turso_sync_nb.widgets.live import LiveWidget, script
-from turso_sync_nb.widgets.remote_news import pulled, pushed
+from turso_sync_nb.widgets.remote_news import line_of_pull, line_of_push
 from turso_sync_nb.widgets.snapshots import line, table
 from turso_sync_nb.words import REASONS_TO_STAY, count_of, settled_as, value_of, values_of, waits_to_be_pushed
 
@@ -56,7 +56,7 @@ class ReviewWidget(LiveWidget):
             "look": lambda _content: self._look(),
             "keep": self._decide,
             "keep_schema": self._decide_schema,
-            "push": lambda _content: self.work("push", lambda own: pushed(own.push())),
+            "push": lambda _content: self.work("push", lambda own: line_of_push(own.push())),
             "pull": lambda _content: self.work("pull", self._pull),
             "undo": self._undo,
             "settle": self._settle,
@@ -183,7 +183,7 @@ class ReviewWidget(LiveWidget):
         self._keep_schema[int(content["transaction"])] = str(content["side"])
 
     def _pull(self, db: Connection) -> str:
-        said = [pulled(db.pull(keep=self._keep))]
+        said = [line_of_pull(db.pull(keep=self._keep))]
         chosen, self._keep_schema = self._keep_schema, {}
         self._keep, self._known = {}, None
         for transaction, side in chosen.items():

@@ -75,6 +75,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ``stamp`` says how the base image's file looks: while the replica is closed, and while every page is
     here. ``writing``: the log holds changes, or is about to. ``undo_bytes``: how long the undo is at least;
     ``next_bytes``: the file of the next base image's pages, while publishing.
+    ``prefetch``: false, and no lazy read asks for more than ``segment_size``; ``None`` is true.
     ``pull_gen`` counts the pulls that replayed local changes, for the remote's bookkeeping.
     ``pushed_since_pull``: the remote may have changes of ours that the base image has not.
     ``copied``: written by earlier releases. ``lineage``: the first client id of a restored or copied replica,

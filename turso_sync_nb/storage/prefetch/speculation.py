@@ -92,7 +92,7 @@ class Speculation:
         """Forget the statement."""
         self._items, self.local_objects = (), ()
 
-    def pages_for(self, page: int) -> BitMap:
+    def guess(self, page: int) -> BitMap:
         """Return the absent pages that the statement needs next, ``page`` among them; empty if unknown."""
         if self._is_cut or self._fruitless == FRUITLESS_MAX:
             self.end()

@@ -75,7 +75,8 @@ class ResidencyLimit:
 class LazyVFS(apsw.VFS):
     """The VFS of one replica that is not whole; keep it as long as a connection uses it.
 
-    ``segment_pages`` and ``window_pages_max`` are :class:`ReadAhead`'s. ``limit`` bounds what is resident.
+    ``source`` is a ``RemotePages`` of ``engine/fetch.py``. ``segment_pages`` and ``window_pages_max`` are
+    :class:`ReadAhead`'s. ``limit`` bounds what is resident.
     """
 
     def __init__(
@@ -199,13 +200,15 @@ class LazyFile(apsw.VFSFile):
         """Wait for the pages from ``first`` up to ``end``; past the database's end is nothing to fetch."""
         for page in range(first, min(end, self._store.page_map.db_pages)):
             if not self._store.has(page):
-                if fetched := self._loader.load(page, partial(self._window, page)):
+                if fetched := self._loader.load(page, partial(self._pages_to_fetch_with, page)):
                     self.requests.append((page, fetched))
                     self.fetched += len(fetched)
                 self.waits += 1
 
-    def _window(self, page: int) -> BitMap:
-        """Return what to ask for with ``page``, as far as it is allowed.
+    def _pages_to_fetch_with(self, page: int) -> BitMap:
+        """Return the pages to ask for when ``page`` is wanted, itself among them.
+
+        Speculation's guess, if it has one that fits the budget; else read-ahead's.
 
         Raises:
             StoppedError: the connection was interrupted while it waited for another's fetch.
@@ -213,7 +216,7 @@ class LazyFile(apsw.VFSFile):
         if (raw := self.connection()) and raw.is_interrupted:
             raise StoppedError("read a page: stopped", hint="nothing is lost; try again when you like")
         most = self.budget.pages_left(page) if self.budget else None
-        pages = self.speculation.pages_for(page)
+        pages = self.speculation.guess(page)
         if not pages or (most and len(pages) > most):
             pages = self.read_ahead.pages_for(page, most)
         if self.budget:

@@ -8,7 +8,9 @@ the steps, 117 times, without damage; other orders damaged it.
    more whether somebody checkpoints that log.
 3. Local changes are replayed on the view, into a log under a scratch name; it is durable.
 4. Pages and page map of the next base are durable.
-5. The metadata say "publishing": **the commit point**. What follows is repeated by :func:`recover`:
+5. The metadata say "publishing": **the commit point**. A process that is killed has passed it with
+   the rename of their new file; a power cut, for certain, with the fsync of the folder after that.
+   What follows is repeated by :func:`recover`:
 6. as long as the log has its scratch name: pages into the main file, cut, sync, shm away, the log renamed;
 7. page map renamed, undo removed, metadata "ready", scratch files removed.
 
