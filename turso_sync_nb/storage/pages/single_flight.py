@@ -37,7 +37,7 @@ class Flight:
 
 
 class SingleFlight:
-    """Gets absent pages into the store; safe for threads."""
+    """Gets absent pages from ``source``, ``RemotePages`` for lazy reads, into the store; safe for threads."""
 
     def __init__(self, store: PageStore, source: PageSource) -> None:
         self._store = store
@@ -48,7 +48,8 @@ class SingleFlight:
     def load(self, page: int, window: Callable[[], BitMap] | None = None) -> BitMap:
         """Return when ``page`` is here, with the pages that were fetched by this call.
 
-        ``window`` is asked what to fetch with it when this call is to do it. Blocks as long as the source
+        ``window`` is asked what to fetch with it when this call is to do it; of lazy reads it is
+        ``LazyFile._pages_to_fetch_with``. Blocks as long as the source
         does, or another thread's fetch of the page. When that one fails, this call tries itself.
 
         Raises:
