@@ -217,6 +217,7 @@ class Reader:
     def _take_carried(self, change: RowChange, flags: int) -> None:
         """Put what a trigger filled by chance behind the change that fired the trigger."""
         is_early = bool(flags & EARLY)
+        change = self._with_derived(change, frozenset(), change.new)
         (self.early if is_early else self.changes).append(change.changed(outcome="carried", early=is_early))
 
     def _follow_carried(self, change: RowChange) -> None:

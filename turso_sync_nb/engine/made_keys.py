@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from turso_sync_nb.changes.chance import columns_otherwise, tables_with_keys_of_sqlite
-from turso_sync_nb.changes.images import same_value
+from turso_sync_nb.changes.images import differing, same_value
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.changes.read_row import read_row
@@ -32,9 +32,14 @@ if TYPE_CHECKING:
 
 
 def is_of_trigger(change: RowChange) -> bool:
-    """Return whether a change is of a row that a trigger inserted, with a key that may be SQLite's."""
+    """Return whether a change is of a row that a trigger inserted, with a key that may be SQLite's.
+
+    What is set in a row that a trigger filled by chance, and did not insert just now, is such a change too.
+    """
     shape = change.shape
-    if change.old is None or not change.derived or not shape.auto_key or change.outcome != "changed":
+    if change.old is None or not change.derived or not shape.auto_key:
+        return False
+    if change.outcome not in ("changed", "carried"):
         return False
     key = shape.columns[shape.key[0]]
     return key in change.derived or change.derived >= set(shape.columns) - {key}
@@ -62,6 +67,8 @@ class MadeKeys:
     def found(self, change: RowChange) -> RowChange:
         """Return ``change`` with the key that its row has here; rows that triggers did not make have theirs.
 
+        What a trigger filled by chance, in a row that this replay did not make, is named by no key.
+
         Raises:
             UnfitError: another row has that key, and the one that was made is not found.
         """
@@ -73,6 +80,8 @@ class MadeKeys:
             return change
         (at,) = shape.key
         unlike = {folded(shape.columns[at]), *self._otherwise.get(table, ())}
+        if change.outcome == "carried":  # the trigger has changed its row already
+            unlike |= set(map(folded, differing(shape, change.old or (), change.new or ())))
         compared = [
             place
             for place, name in enumerate(shape.columns)
@@ -94,6 +103,9 @@ class MadeKeys:
             if is_it(read_row(self._raw, shape, (*old[:at], key, *old[at + 1 :]))):
                 self._renumbering.exchange(shape, old[at], key)
                 return self._renumbering.applied_to(change)
+        if change.outcome == "carried":
+            new = there(change.new)
+            return change.changed(new=(*new[:at], None, *new[at + 1 :]))
         if row is not None and [old[at]] not in of_triggers:
             raise UnfitError(f"{shape.table} has another row in the place of the one that a trigger made")
         return change
