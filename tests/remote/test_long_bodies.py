@@ -93,6 +93,40 @@ def test_long_answers(name, encrypted, off_socket, monkeypatch):
         remote.close()
 
 
+BROKEN_OFF = {
+    "off the socket": answered(LONG[:250_000]),
+    "in chunks": chunked(LONG[:250_000], ended=False),
+    "a connection that is kept": [*kept(LONG)[:1], LONG[:250_000]],
+}
+"""Answers of which more is here than a page when they are stopped, and less than a socket holds."""
+
+
+@pytest.mark.parametrize("name", BROKEN_OFF)
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_what_comes_as_it_is_stopped(name, encrypted, monkeypatch):
+    """What had arrived are the pages that were sent, or nothing: never encrypted bytes in a page's place."""
+    if encrypted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    with Scripted([*BROKEN_OFF[name], HANG], encrypted=encrypted) as server:
+        remote, came = HttpRemote(server.url), list[bool]()
+
+        def take() -> None:
+            with remote.pull_updates(PullRequest()) as response:
+                for page_id, data in response.pages():
+                    came.append(data == page_id.to_bytes(2, "big") * 2048)
+                    if len(came) == 1:
+                        assert server.hanging.wait(20)
+                        stopping = threading.Thread(target=remote.stop, args=(threading.get_ident(),))
+                        stopping.start()
+                        stopping.join()
+
+        with pytest.raises(StoppedError):
+            take()
+        assert 0 < len(came) <= 250_000 // 4096
+        assert all(came)
+        remote.close()
+
+
 def test_it_can_be_stopped():
     """By another thread, amid the silence."""
     with Scripted([*answered(LONG[:2_000_000]), HANG]) as server:

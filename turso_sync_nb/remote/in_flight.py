@@ -140,6 +140,11 @@ class Calls:
 
 
 def _shut_down(stream: Any) -> None:
+    """Shut the connection down, and leave it encrypted: its thread reads on to the end of what is here.
+
+    ``SSLSocket.shutdown`` makes it a plain one first. What is read then is the encrypted bytes, taken for the
+    rest of a page; and a request on its way would go out as it is.
+    """
     with suppress(OSError):
         if (connection := stream.get_extra_info("socket")) is not None:
-            connection.shutdown(socket.SHUT_RDWR)
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)
