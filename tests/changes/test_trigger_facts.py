@@ -12,7 +12,7 @@ SCHEMA = """
 CREATE TABLE T (id INTEGER PRIMARY KEY, a, b); CREATE TABLE u (id INTEGER PRIMARY KEY, x UNIQUE);
 CREATE TABLE log (x); CREATE TABLE e (a, b); CREATE UNIQUE INDEX ei ON e (a + b);
 """
-NOTHING = {"triggered": set(), "deleting": set(), "upserting": set(), "moving": set(), "by_chance": {}}
+NOTHING = {"triggered": set(), "deleting": set(), "upserting": set(), "moving": set()}
 TRIGGERS = {
     "": {},
     "CREATE TRIGGER r AFTER INSERT ON T BEGIN INSERT INTO log VALUES (1); END": {"triggered": {"t"}},
@@ -39,8 +39,11 @@ def facts_of(trigger):
 def test_what_a_trigger_does(trigger):
     """By the table that it is on, or the one that it fills."""
     facts = facts_of(trigger)
+    wanted = dict(TRIGGERS[trigger])
+    assert facts.by_chance({("T", "R"), ("t", None)}) == wanted.pop("by_chance", {})
+    assert facts.by_chance({("t", None)}) == {}  # it fires no trigger
     found = {name: getattr(facts, name) for name in NOTHING}
-    assert found == {**NOTHING, **TRIGGERS[trigger]}
+    assert found == {**NOTHING, **wanted}
 
 
 def test_which_triggers_a_statement_fires():

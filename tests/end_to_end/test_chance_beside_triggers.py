@@ -71,3 +71,124 @@ def test_chance_is_carried_to_the_row_of_a_trigger(replicas, how, where):
     assert mine.execute(query).fetchall() == after
     assert mine.changes().empty
     assert mine.conflicts().empty
+
+
+TABLE = (
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, name, email, uuid, version DEFAULT 0, at)",
+    "CREATE TABLE audit (n INTEGER PRIMARY KEY, m)",
+    (
+        "CREATE TRIGGER a AFTER INSERT ON t WHEN new.uuid IS NULL BEGIN "
+        "UPDATE t SET uuid = hex(randomblob(8)) WHERE id = new.id; END"
+    ),
+    "INSERT INTO t VALUES (1, 'one', 'E1', 'u1', 5, NULL), (2, 'two', NULL, 'u2', NULL, NULL)",
+)
+COUNTS = "UPDATE t SET version = version + 1 WHERE id = new.id"
+LOGS = "INSERT INTO audit (m) VALUES ('u' || new.id)"
+ON_INSERT = ("INSERT INTO t (name, email) VALUES ('a', 'A@B'), (' b', 'B')",)
+ON_UPDATE = (
+    "INSERT INTO t (name, email, uuid) VALUES ('a', 'A@B', 'given')",
+    "UPDATE t SET name = name || 'x', email = 'Z'",
+    "UPDATE t SET name = name",
+    "DELETE FROM t WHERE id = 2",
+)
+ORDINARY = {
+    "counts, where the statement makes nothing by chance": (f"ON t BEGIN {COUNTS}; END", ON_UPDATE),
+    "logs, where the statement makes nothing by chance": (f"ON t BEGIN {LOGS}; END", ON_UPDATE),
+    "counts for another column": (f"OF name ON t BEGIN {COUNTS}; END", ON_INSERT + ON_UPDATE),
+    "counts when another column differs": (
+        f"ON t WHEN old.name IS NOT new.name BEGIN {COUNTS}; END",
+        ON_INSERT + ON_UPDATE,
+    ),
+    "logs when one of two others differs": (
+        f"ON t WHEN (new.name != old.name OR old.email <> new.email) BEGIN {LOGS}; END",
+        ON_INSERT + ON_UPDATE,
+    ),
+    "logs when another column differs, and more": (
+        f"ON t WHEN old.name <> new.name AND (new.uuid IS NULL OR 1) BEGIN {LOGS}; END",
+        ON_INSERT + ON_UPDATE,
+    ),
+    "sets what changes no further": (
+        (
+            "ON t BEGIN UPDATE t SET email = lower(trim(email)), name = trim(name), "
+            "version = ifnull(version, 0) WHERE id = new.id; END"
+        ),
+        ON_INSERT + ON_UPDATE,
+    ),
+    "fills what is NULL": (
+        "ON t BEGIN UPDATE t SET uuid = coalesce(uuid, hex(randomblob(8))) WHERE id = new.id; END",
+        ON_INSERT + ON_UPDATE,
+    ),
+    "keeps another column": (
+        "ON t BEGIN UPDATE t SET email = old.email WHERE id = new.id; END",
+        ON_INSERT + ON_UPDATE,
+    ),
+    "refuses other values": (
+        "ON t WHEN new.name NOT LIKE '%_%' BEGIN SELECT RAISE(ABORT, 'no name'); END",
+        ON_INSERT + ON_UPDATE,
+    ),
+}
+NOT_ORDINARY = {
+    "counts": f"AFTER UPDATE ON t BEGIN {COUNTS}; END",
+    "counts by the old row": (
+        "AFTER UPDATE ON t BEGIN UPDATE t SET version = old.version + 1 WHERE id = new.id; END"
+    ),
+    "counts when one or another differs": (
+        f"AFTER UPDATE ON t WHEN old.name <> new.name OR old.uuid IS NOT new.uuid BEGIN {COUNTS}; END"
+    ),
+    "counts when two are alike": f"AFTER UPDATE ON t WHEN old.version IS new.version BEGIN {COUNTS}; END",
+    "logs": f"AFTER UPDATE OF uuid ON t BEGIN {LOGS}; END",
+    "keeps what is filled": (
+        "AFTER UPDATE ON t WHEN old.uuid IS NOT NULL BEGIN "
+        "UPDATE t SET uuid = old.uuid WHERE id = new.id; END"
+    ),
+    "refuses to change what is filled": (
+        "BEFORE UPDATE ON t WHEN old.uuid IS NOT NULL AND old.uuid IS NOT new.uuid BEGIN "
+        "SELECT RAISE(ABORT, 'uuid'); END"
+    ),
+    "logs what another one sets": (
+        f"AFTER UPDATE OF at ON t BEGIN {LOGS}; END; "
+        "CREATE TRIGGER d AFTER UPDATE ON t BEGIN UPDATE t SET at = 1 WHERE id = new.id; END"
+    ),
+    "inserts": ("AFTER UPDATE OF uuid ON t BEGIN INSERT INTO t (name, uuid) VALUES (new.name, 'copy'); END"),
+    "sets one column to another that it sets": (
+        "AFTER UPDATE ON t BEGIN UPDATE t SET email = name, name = at WHERE id = new.id; END"
+    ),
+}
+
+
+def shown(run):
+    """Return the rows of both tables, and the same with what was made by chance left out."""
+    found = [sorted(run(f"SELECT * FROM {name}").fetchall()) for name in ("t", "audit")]
+    given = [tuple(value if place != 3 or len(str(value)) != 16 else "" for place, value in enumerate(row))
+             for row in found[0]]  # fmt: skip
+    return found, [given, found[1]]
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_a_trigger_that_does_no_more_is_no_obstacle(replicas, name):
+    """Each statement is done; the remote has what was here, chance too, and all that plain SQLite has."""
+    trigger, statements = ORDINARY[name]
+    mine, _, connect, plain = replicas((*TABLE, f"CREATE TRIGGER c AFTER UPDATE {trigger}"))
+    for sql in statements:
+        mine.execute(sql)
+        plain.execute(sql)
+    before = shown(mine.execute)
+    assert before[1] == shown(plain.execute)[1]
+    mine.push()
+    assert shown(connect("fresh").execute) == before
+
+
+@pytest.mark.parametrize("name", NOT_ORDINARY)
+def test_a_trigger_that_would_do_more_is_seen_when_it_is_made(replicas, name):
+    """The statement that makes a value by chance is refused; others are done."""
+    triggers = f"CREATE TRIGGER c {NOT_ORDINARY[name]}".split("; CREATE")
+    schema = (*TABLE, triggers[0], *(f"CREATE{one}" for one in triggers[1:]))
+    mine, _, connect, plain = replicas(schema)
+    with pytest.raises(tsn.UsageError, match=r"by chance.*would fire c"):
+        mine.execute(ON_INSERT[0])
+    for sql in ON_UPDATE:
+        mine.execute(sql)
+        plain.execute(sql)
+    assert shown(mine.execute) == shown(plain.execute)
+    mine.push()
+    assert shown(connect("fresh").execute) == shown(plain.execute)

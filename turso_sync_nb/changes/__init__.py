@@ -8,6 +8,7 @@
 | ``capture.py`` | one connection's capture |
 | ``triggers.py``, ``nested.py``, ``ddl.py`` | of rows; of rows where triggers fire; of the schema |
 | ``chance.py``, ``made_columns.py``, ``derived.py`` | columns that triggers fill |
+| ``carrying.py`` | triggers that would do more where what was filled is set again |
 | ``pointing.py`` | whether a foreign key points at a row |
 | ``passed_over.py``, ``preupdate.py`` | what OR IGNORE passes over; rows of a preupdate hook |
 | ``definitions.py``, ``lifetimes.py``, ``rows_seen.py`` | definitions; what was removed again; dropped rows |

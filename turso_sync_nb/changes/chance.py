@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.definitions import (
     Token,
-    columns_waited_for,
     name_at,
     statements_of_trigger,
     tokens,
-    written_by_trigger,
 )
 from turso_sync_nb.changes.names import folded
 
@@ -32,12 +30,19 @@ _OF_MOMENT: Final = frozenset({
 """Words that ask for the moment: functions of time do so without a time."""
 
 _MAY_HAVE: Final = "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE instr(lower(sql), 'random'))"
-_COLUMNS: Final = "SELECT lower(name), dflt_value FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0"
+_TRIGGERS: Final = "SELECT sql FROM main.sqlite_schema WHERE type = 'trigger'"
+COLUMNS: Final = "SELECT lower(name), dflt_value FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0"
+"""The query for the columns of a table that are stored for themselves, with their defaults."""
 
 
-def columns_by_chance(raw: apsw.Connection) -> dict[str, frozenset[str]]:
-    """Return the columns of main that triggers fill by chance, by table; all names in lower case."""
-    return _columns_by(raw, _BY_CHANCE, ()) if raw.execute(_MAY_HAVE).get else {}
+def may_have_chance(raw: apsw.Connection) -> bool:
+    """Return whether anything in main is made by chance."""
+    return bool(raw.execute(_MAY_HAVE).get)
+
+
+def columns_by_chance(raw: apsw.Connection, triggers: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Return the columns of main that ``triggers`` fill by chance, by table; all names in lower case."""
+    return _columns_by(raw, _BY_CHANCE, triggers)
 
 
 def columns_of_moments(raw: apsw.Connection, dropped: Iterable[str]) -> dict[str, frozenset[str]]:
@@ -45,7 +50,7 @@ def columns_of_moments(raw: apsw.Connection, dropped: Iterable[str]) -> dict[str
 
     ``dropped``: texts of triggers that were there.
     """
-    return _columns_by(raw, _OF_MOMENT, dropped)
+    return _columns_by(raw, _OF_MOMENT, chain(_texts(raw), dropped))
 
 
 def columns_otherwise(raw: apsw.Connection, dropped: Iterable[str] = ()) -> dict[str, frozenset[str]]:
@@ -53,22 +58,23 @@ def columns_otherwise(raw: apsw.Connection, dropped: Iterable[str] = ()) -> dict
 
     Names are in lower case. ``dropped``: texts of triggers that were there.
     """
-    return _columns_by(raw, _BY_CHANCE | _OF_MOMENT, dropped)
+    return _columns_by(raw, _BY_CHANCE | _OF_MOMENT, chain(_texts(raw), dropped))
+
+
+def _texts(raw: apsw.Connection) -> list[str]:
+    return [str(sql) for (sql,) in raw.execute(_TRIGGERS)]
 
 
 def _columns_by(
-    raw: apsw.Connection, wanted: frozenset[str], more: Iterable[str]
+    raw: apsw.Connection, wanted: frozenset[str], triggers: Iterable[str]
 ) -> dict[str, frozenset[str]]:
-    """Return the columns that triggers of main, and ``more``, fill with what has a word of ``wanted``."""
-    texts: Any = raw.execute("SELECT sql FROM main.sqlite_schema WHERE type = 'trigger'").fetchall()
-    statements = [
-        each for sql in chain((sql for (sql,) in texts), more) for each in statements_of_trigger(sql)
-    ]
+    """Return the columns that ``triggers`` fill with what has a word of ``wanted``."""
+    statements = [each for sql in triggers for each in statements_of_trigger(sql)]
     declared: dict[str, dict[str, str]] = {}
     for words in statements:
         table = _target(words)
         if table and table not in declared:
-            rows: Any = raw.execute(_COLUMNS, (table,)).fetchall()
+            rows: Any = raw.execute(COLUMNS, (table,)).fetchall()
             declared[table] = {folded(name): default or "" for name, default in rows}
     found: dict[str, frozenset[str]] = {}
     while True:  # a column can be filled from another one
@@ -85,9 +91,8 @@ def _columns_by(
 
 def tables_with_keys_of_sqlite(raw: apsw.Connection) -> frozenset[str]:
     """Return the tables into which triggers insert rows, none with a key of its own; names in lower case."""
-    texts: Any = raw.execute("SELECT sql FROM main.sqlite_schema WHERE type = 'trigger'").fetchall()
     found: dict[str, bool] = {}
-    for words in chain.from_iterable(statements_of_trigger(sql) for (sql,) in texts):
+    for words in chain.from_iterable(map(statements_of_trigger, _texts(raw))):
         at = next((at for at, token in enumerate(words) if token == Token("into")), None)
         if at is None:
             continue
@@ -97,29 +102,6 @@ def tables_with_keys_of_sqlite(raw: apsw.Connection) -> frozenset[str]:
         listed = set(_listed(words[after:])[0])
         found[table] = found.get(table, True) and bool(listed) and listed.isdisjoint({*keys, "rowid"})
     return frozenset(table for table, is_assigned in found.items() if is_assigned)
-
-
-def fires_elsewhere(raw: apsw.Connection, table: str, columns: frozenset[str]) -> str:
-    """Return a trigger that setting ``columns`` fires and that writes to other tables, or adds to its own."""
-    query = "SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
-    rows: list[Any] = raw.execute(query, (table,)).fetchall()
-    for name, sql in rows:
-        named = columns_waited_for(sql)
-        if named is None or (named and not named & columns):
-            continue
-        if written_by_trigger(sql) - {table} or any(map(_adds, statements_of_trigger(sql))):
-            return str(name)
-    return ""
-
-
-def _adds(words: list[Token]) -> bool:
-    """Return whether an UPDATE comes to something else when it is done twice: it reads what it sets."""
-    begins = [at for at, token in enumerate(words) if token == Token("set")]
-    parts = [one for at in begins for one in _parted(words[at + 1 :], {"where", "from", "returning"})]
-    equals = [next((at for at, each in enumerate(one) if each == Token("=")), 0) for one in parts]
-    sides = [(one[:at], one[at + 1 :]) for one, at in zip(parts, equals, strict=True)]
-    given = {folded(each.text) for left, _ in sides for each in left} - set("(),")
-    return any(folded(each.text) in given for _, right in sides for each in right)
 
 
 def _target(words: Sequence[Token]) -> str:
@@ -147,7 +129,7 @@ def _filled(words: list[Token], declared: Mapping[str, str], names: Iterable[str
             )
     for begin, token in enumerate(words):
         if token == Token("set"):
-            for one in _parted(words[begin + 1 :], {"where", "from", "returning"}):
+            for one in parted(words[begin + 1 :], {"where", "from", "returning"}):
                 equals = next((at for at, each in enumerate(one) if each == Token("=")), 0)
                 if _has(one[equals:], chance):
                     yield from (each.text for each in one[:equals] if each.text in declared)
@@ -165,17 +147,17 @@ def _rows(words: list[Token]) -> Iterator[list[list[Token]]]:
     """Yield the expressions of each row of VALUES, or those of a SELECT."""
     if words[:1] != [Token("values")]:
         begin = words.index(Token("select")) + 1 if Token("select") in words else len(words)
-        yield list(_parted(words[begin:], {"from", "where", "group", "order", "limit", "union"}))
+        yield list(parted(words[begin:], {"from", "where", "group", "order", "limit", "union"}))
         return
     depth = 0
     for at, token in enumerate(words):
         text = "" if token.is_name else token.text
         if text == "(" and not depth and words[at - 1] in (Token("values"), Token(",")):
-            yield list(_parted(words[at + 1 :], {")"}))
+            yield list(parted(words[at + 1 :], {")"}))
         depth += {"(": 1, ")": -1}.get(text, 0)
 
 
-def _parted(words: Iterable[Token], ends: set[str]) -> Iterator[list[Token]]:
+def parted(words: Iterable[Token], ends: set[str]) -> Iterator[list[Token]]:
     """Yield what commas part, up to one of ``ends`` outside of brackets."""
     depth, one = 0, list[Token]()
     for token in words:

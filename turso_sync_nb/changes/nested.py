@@ -143,6 +143,8 @@ class _Statement:
     is_below: bool = False
     """Whether a row was tried by a trigger last, and is not changed."""
     passed_over: PassedOver = field(default_factory=PassedOver)
+    by_chance: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Columns that triggers fill by chance for it, by table."""
     not_replacing: frozenset[tuple[str, str]] = frozenset()
     """Tables and operations of triggers' statements that replace no row on the remote."""
 
@@ -198,6 +200,7 @@ class Nested:
         """
         conflict, writes, next_id = written.conflict, written.writes, last_id + _IDS_PER_EVENT
         self._now = _Statement(own_depths, set_columns, conflict, last_id, next_id, [], [])
+        self._now.by_chance = self._facts.by_chance(writes)
         if conflict == "ignore" and any(folded(table) in self._facts.upserting for table, _ in writes):
             self._now.passed_over = passed_over(self._facts.fired(writes))
             self._trace(self._now)
@@ -317,12 +320,11 @@ class Nested:
         Raises:
             UsageError: it cannot be set there without firing another trigger.
         """
-        shape, table = event.shape, folded(event.shape.table)
-        columns = self._facts.by_chance.get(table)
+        shape, columns = event.shape, self._now.by_chance.get(folded(event.shape.table))
         if not columns or event.op == "DELETE" or shape.ignored:
             return
         is_named = shape.rowid_name is not None or columns.isdisjoint(shape.columns[at] for at in shape.key)
-        trigger = self._facts.firing[table]
+        trigger = self._facts.firing(folded(shape.table), columns)
         if trigger or not is_named:
             why = f"setting it there would fire {trigger}" if trigger else "that is its key"
             raise UsageError(

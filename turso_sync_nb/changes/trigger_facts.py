@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from turso_sync_nb.changes.chance import columns_by_chance, fires_elsewhere
+from turso_sync_nb.changes.carrying import firing
+from turso_sync_nb.changes.chance import columns_by_chance, may_have_chance
 from turso_sync_nb.changes.definitions import fires_on_delete, has_upsert, moving_own_rows, reaching
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.schema import uniques_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import apsw
 
     from turso_sync_nb.changes.schema import Schema
@@ -27,8 +30,9 @@ class TriggerFacts:
         self.deleting = {folded(table) for table, sql in texts if fires_on_delete(sql)}
         self.upserting = reaching(texts, has_upsert)
         self.moving = moving_own_rows(texts)
-        self.by_chance = columns_by_chance(raw)
-        self.firing = {table: fires_elsewhere(raw, table, names) for table, names in self.by_chance.items()}
+        self._has_chance = may_have_chance(raw)
+        self._by_chance: dict[frozenset[str], Mapping[str, frozenset[str]]] = {}
+        self._firing: dict[tuple[str, frozenset[str]], str] = {}
         self._raw = raw
         self._texts: dict[str, str] = {folded(name): sql for name, _, sql in rows}
         self._asked: dict[str, bool] = {}
@@ -37,6 +41,19 @@ class TriggerFacts:
         """Return the texts of the triggers that a statement fires."""
         names = {folded(trigger) for _, trigger in writes if trigger} & self._texts.keys()
         return [self._texts[name] for name in names]
+
+    def by_chance(self, writes: Writes) -> Mapping[str, frozenset[str]]:
+        """Return the columns that the triggers which a statement fires fill by chance, by table."""
+        triggers = frozenset(self.fired(writes)) if self._has_chance else frozenset[str]()
+        if triggers not in self._by_chance:
+            self._by_chance[triggers] = columns_by_chance(self._raw, triggers) if triggers else {}
+        return self._by_chance[triggers]
+
+    def firing(self, table: str, columns: frozenset[str]) -> str:
+        """Return a trigger that does more than it did when ``columns`` are set; empty if there is none."""
+        if (table, columns) not in self._firing:
+            self._firing[table, columns] = firing(self._raw, table, columns)
+        return self._firing[table, columns]
 
     def is_asked(self, table: str) -> bool:
         """Return whether the remote can be asked which rows of a table are in the way."""
