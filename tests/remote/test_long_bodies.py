@@ -7,10 +7,11 @@ import time
 
 import pytest
 from scripted import CERTIFICATE, HANG, HEADER, Scripted, answer, chunked
+from tunnel import Tunnel
 
 from turso_sync_nb.errors import RemoteFailedError, StoppedError
 from turso_sync_nb.protocol.pull_updates import PullHeader, PullRequest, encode_header, encode_page
-from turso_sync_nb.remote import body
+from turso_sync_nb.remote import body, http
 from turso_sync_nb.remote.http import HttpRemote, Timeouts
 from turso_sync_nb.remote.retry import RetryPolicy
 from turso_sync_nb.units import PageId
@@ -125,6 +126,24 @@ def test_what_comes_as_it_is_stopped(name, encrypted, monkeypatch):
         assert 0 < len(came) <= 250_000 // 4096
         assert all(came)
         remote.close()
+
+
+@pytest.mark.parametrize("proxy_encrypted", [False, True])
+def test_through_a_proxy(proxy_encrypted, off_socket, monkeypatch):
+    """A socket to a proxy of https does not give what the server sent, and is left alone."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    monkeypatch.setattr(http, "is_loopback", lambda _url: False)
+    with (
+        Scripted(answered(LONG), encrypted=True) as server,
+        Tunnel(server.port, encrypted=proxy_encrypted) as proxy,
+    ):
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", "")
+        remote = HttpRemote(server.url, retry=RetryPolicy(attempts=1))
+        assert pages_of(remote) == COUNT
+        remote.close()
+    assert proxy.asked == [f"CONNECT 127.0.0.1:{server.port} HTTP/1.1"]
+    assert bool(off_socket) == (not proxy_encrypted)
 
 
 def test_it_can_be_stopped():

@@ -9,6 +9,7 @@ nothing back of a body of known length. Such a connection is closed, not used ag
 from __future__ import annotations
 
 import socket
+import ssl
 from typing import TYPE_CHECKING, Final
 
 import httpx
@@ -54,8 +55,14 @@ def _left(response: httpx.Response, received: int) -> int:
 
 
 def _connection(response: httpx.Response) -> socket.socket | None:
+    """Return the socket that gives what the server sent; ``None``: there is none.
+
+    Through a proxy of https, it gives what the proxy sends: bytes that are encrypted once more.
+    """
     stream = response.extensions.get("network_stream")
-    found = stream.get_extra_info("socket") if stream is not None else None
+    if stream is None or isinstance(stream.get_extra_info("ssl_object"), ssl.SSLObject):
+        return None
+    found = stream.get_extra_info("socket")
     return found if isinstance(found, socket.socket) else None
 
 
