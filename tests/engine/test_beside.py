@@ -114,6 +114,56 @@ def test_the_block_is_ended_where_the_other_failed():
     assert set(remote.stopped) == {threading.get_ident()}
 
 
+def test_what_ends_late_stops_nothing(monkeypatch):
+    """A thread that hears of a Ctrl-C late leaves alone what its caller asks for by then."""
+    monkeypatch.setattr("turso_sync_nb.engine.beside._LEFT_WITHIN_S", 0.01)
+    remote, go, ended = Stoppable(), threading.Event(), threading.Event()
+
+    def ask() -> None:
+        try:
+            assert go.wait(LONG_S)  # amid what nobody can end, as a connection that does not come about
+            raise StoppedError("ask the remote: stopped")
+        finally:
+            ended.set()
+
+    with pytest.raises(KeyboardInterrupt), beside(remote, ask):
+        raise KeyboardInterrupt
+    threads = [one for one in threading.enumerate() if "asking beside" in one.name]
+    remote.stopped.clear()
+    go.set()
+    assert ended.wait(LONG_S)
+    for thread in threads:
+        thread.join()
+    assert not remote.stopped
+
+
+def test_no_error_is_lost():
+    """One that is no Exception says as little about the server as any other."""
+    with pytest.raises(SystemExit), beside(Stoppable(), raising(SystemExit())):
+        pass
+
+
+@pytest.mark.parametrize("of_beside", [None, GONE])
+def test_no_thread_begins(of_beside, monkeypatch):
+    """At the end of the process, or of its allowance: one is asked for after the other."""
+
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    order: list[str] = []
+
+    def ask() -> None:
+        order.append("asked")
+        if of_beside:
+            raise of_beside
+
+    came = pytest.raises(RemoteFailedError) if of_beside else nullcontext()
+    with came, beside(Stoppable(), ask):
+        order.append("block")
+    assert order == (["asked"] if of_beside else ["asked", "block"])
+
+
 def test_first():
     """Before the block, if so wanted."""
     order: list[str] = []

@@ -95,6 +95,17 @@ def test_which_names_are_looked_up(case, monkeypatch):
     assert asked == ([httpx.URL(url).host] if LOOKED_UP[case] else [])
 
 
+def test_no_thread_begins(monkeypatch):
+    """At the end of the process: the connection finds the name, or does not."""
+
+    def start(_thread):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(resolve, "getproxies", dict)
+    monkeypatch.setattr(resolve.threading.Thread, "start", start)
+    Resolver().check(httpx.URL("https://db.example"), 5.0)
+
+
 @pytest.mark.parametrize("failure", [OSError("no such name"), UnicodeError("label too long")])
 def test_a_name_that_is_not_found(failure, monkeypatch):
     """Is an error of the connection, and asked for again the next time."""

@@ -60,6 +60,20 @@ def test_it_syncs_until_the_block_ends(error, tmp_path, monkeypatch) -> None:
     assert WRITER not in [thread.name for thread in threading.enumerate()]
 
 
+def test_no_thread_begins(tmp_path, monkeypatch) -> None:
+    """At the end of the process: nothing is written behind, and nothing is left open."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with module.write_behind(path):
+        assert descriptors_of(path) == 1
+    assert descriptors_of(path) == 0
+
+
 def test_a_bootstrap_leaves_none_behind(remote_server: Callable, people, tmp_path, monkeypatch) -> None:
     """The descriptor is closed before SQLite opens the file, whose locks its end would drop."""
     opened: list[int] = []

@@ -7,7 +7,7 @@ means both. What is asked beside goes first: where it fails, the rest is of no u
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -26,26 +26,25 @@ _LEFT_WITHIN_S: Final = 0.3
 
 @dataclass
 class _Asked:
-    error: Exception | None = None
+    error: BaseException | None = None
     """Set, if at all, before the thread has ended."""
+    is_awaited: bool = True
+    """Whether the caller is still there: what it asks for later has nothing to do with this."""
 
 
 @contextmanager
 def beside(remote: Remote, ask: Callable[[], object], *, first: bool = False) -> Iterator[None]:
     """Call ``ask`` during the block, whose end waits for it; its error goes before one of the block.
 
-    ``first``, and of a remote that takes one request at a time: before the block.
+    ``first``, of a remote that takes one request at a time, and where no thread begins (at the end of the
+    process, or of its allowance): before the block.
     """
-    if first or not remote.takes_several:
-        ask()
-        yield
-        return
-    asked = _Asked()
-    caller = threading.get_ident()
+    asked, caller = _Asked(), threading.get_ident()
     thread = threading.Thread(target=_work, args=(remote, caller, ask, asked), name=_NAME, daemon=True)
-    thread.start()
     try:
-        with _ending(remote, caller, thread):
+        with _ending(remote, caller, thread, asked):
+            if first or not remote.takes_several or not _begun(thread):
+                ask()
             yield
     except Exception as error:
         if asked.error is None or (isinstance(error, StoppedError) and isinstance(asked.error, StoppedError)):
@@ -54,29 +53,44 @@ def beside(remote: Remote, ask: Callable[[], object], *, first: bool = False) ->
         raise asked.error from None
 
 
+def _begun(thread: threading.Thread) -> bool:
+    try:
+        thread.start()
+    except RuntimeError:
+        return False
+    return True
+
+
 def _work(remote: Remote, caller: int, ask: Callable[[], object], asked: _Asked) -> None:
     try:
         with remote.on_behalf_of(caller):
             ask()
-    except Exception as error:  # noqa: BLE001 - raised where it is waited for
+    except BaseException as error:  # noqa: BLE001 - raised where it is waited for
         asked.error = error
-        remote.stop(caller)
+        if asked.is_awaited:
+            remote.stop(caller)
 
 
 @contextmanager
-def _ending(remote: Remote, caller: int, thread: threading.Thread) -> Iterator[None]:
-    """Wait for ``thread`` after the block; end its request where this thread was stopped."""
+def _ending(remote: Remote, caller: int, thread: threading.Thread, asked: _Asked) -> Iterator[None]:
+    """Wait for ``thread`` after the block, if it began; end its request where this thread was stopped."""
     try:
         yield
-        thread.join()
+        _join(thread)
     except StoppedError:
         remote.stop(caller)
-        thread.join()
+        _join(thread)
         raise
     except Exception:
-        thread.join()
+        _join(thread)
         raise
     except BaseException:  # Ctrl-C
+        asked.is_awaited = False
         remote.stop(caller)
-        thread.join(_LEFT_WITHIN_S)
+        _join(thread, _LEFT_WITHIN_S)
         raise
+
+
+def _join(thread: threading.Thread, within_s: float | None = None) -> None:
+    with suppress(RuntimeError):  # it did not begin
+        thread.join(within_s)

@@ -40,9 +40,13 @@ class Resolver:
         if _needs_no_lookup(url) or now - self._found.get(host, -KNOWN_S) < KNOWN_S:
             return
         answers: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
-        threading.Thread(
+        looking = threading.Thread(
             target=_look_up, args=(url.raw_host.decode(), answers), name="turso-sync-nb resolver", daemon=True
-        ).start()
+        )
+        try:
+            looking.start()
+        except RuntimeError:  # no thread begins as the process ends: the connection looks it up
+            return
         try:
             failure = answers.get(timeout=timeout_s)
         except queue.Empty:

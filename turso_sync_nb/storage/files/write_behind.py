@@ -38,9 +38,11 @@ def write_behind(path: Path) -> Iterator[None]:
 
     thread = threading.Thread(target=work, name="turso-sync-nb-write-behind", daemon=True)
     try:
-        thread.start()
+        with suppress(RuntimeError):  # no thread begins as the process ends: all is synced at the end
+            thread.start()
         yield
     finally:
         ended.set()
-        thread.join()
+        with suppress(RuntimeError):  # it did not begin
+            thread.join()
         os.close(descriptor)
