@@ -117,6 +117,7 @@ def test_cells_are_copied_and_pasted(grid, db):
     page.get_by_role("button", name="Apply", exact=True).click()
     grid.wait(page.get_by_text(re.compile("applied: ")))
     grid.wait(page.get_by_text("nothing staged"))
+    assert "two" in name(grid, 7).inner_text(), "what was applied is seen before the rows are read anew"
     assert db.execute("SELECT name, city FROM person WHERE id IN (7, 8, 9) ORDER BY id").fetchall() == rows
     name(grid, 7).click()
     name(grid, 9).click(modifiers=["Shift"])

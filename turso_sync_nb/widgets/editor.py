@@ -267,8 +267,8 @@ class TableEditor(LiveWidget):
         }
         return {"staged": staged, "undoable": self.staging.undoable}
 
-    def _tell_staged(self) -> None:
-        self.send({"type": "staged", **self._staged()})
+    def _tell_staged(self, *, applied: bool = False) -> None:
+        self.send({"type": "staged", **self._staged(), "applied": applied})
 
     # What views do
 
@@ -364,7 +364,7 @@ class TableEditor(LiveWidget):
             self._put_error(ids[id(writing[-1])] if writing else None, error)
             raise
         self.staging.discard()
-        self._tell_staged()
+        self._tell_staged(applied=not report.skipped)
         counts = {
             "added": report.inserted,
             "changed": report.updated,

@@ -227,8 +227,15 @@ function render({ model, el }) {
     ask("from", lastKey[0]);
   }
 
+  /** A row as it was applied: seen until it is read anew, so that no old value shows between. */
+  function written(row) {
+    const values = staged[row.id]?.new ?? {};
+    return { ...row, cells: columns.map((column, place) => (column.name in values ? values[column.name] : row.cells[place])) };
+  }
+
   function restage(message) {
     const before = Object.keys(staged);
+    if (message.applied) rows = rows.filter((row) => staged[row.id]?.operation !== "delete").map(written);
     ({ staged, undoable } = message);
     previewed.replaceChildren();
     draw();
