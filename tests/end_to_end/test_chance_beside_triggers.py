@@ -192,3 +192,33 @@ def test_a_trigger_that_would_do_more_is_seen_when_it_is_made(replicas, name):
     assert shown(mine.execute) == shown(plain.execute)
     mine.push()
     assert shown(connect("fresh").execute) == shown(plain.execute)
+
+
+@pytest.mark.parametrize("key", ["id INTEGER PRIMARY KEY", "id TEXT PRIMARY KEY", "id"])
+@pytest.mark.parametrize("is_pulled", [False, True], ids=["pushed at once", "pulled first"])
+def test_what_comes_out_otherwise_is_set_by_hand(replicas, key, is_pulled):
+    """A trigger makes it anew at each update, on the remote too: that it differs there is no conflict."""
+    mine, yours, connect, _ = replicas(
+        (
+            f"CREATE TABLE t ({key}, name, etag)",
+            (
+                "CREATE TRIGGER a AFTER UPDATE OF name, etag ON t WHEN new.etag IS NOT 'hand' BEGIN "
+                "UPDATE t SET etag = hex(randomblob(8)) WHERE rowid = new.rowid; END"
+            ),
+            "INSERT INTO t VALUES ('1', 'one', 'e1'), ('2', 'two', 'e2')",
+        )
+    )
+    yours.execute("UPDATE t SET name = 'theirs' WHERE id = '2'")
+    yours.push()
+    mine.execute("UPDATE t SET name = 'mine' WHERE id = '1'")
+    if is_pulled:
+        mine.pull()
+    mine.push()
+    mine.execute("UPDATE t SET etag = 'hand' WHERE id = '1'")
+    mine.push()
+    mine.pull()
+    wanted = connect("fresh").execute("SELECT * FROM t").fetchall()
+    assert mine.execute("SELECT * FROM t").fetchall() == wanted
+    assert (*wanted[0][1:], wanted[1][1]) == ("mine", "hand", "theirs")
+    assert mine.changes().empty
+    assert mine.conflicts().empty

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from turso_sync_nb.changes.derived import DerivedColumns
-from turso_sync_nb.changes.model import SchemaChange
+from turso_sync_nb.changes.model import RowChange, SchemaChange
 from turso_sync_nb.changes.names import folded, is_internal
 from turso_sync_nb.changes.schema import read_schema
 
@@ -75,6 +75,7 @@ class TriggerEffects:
                 self._all_before = DerivedColumns(dict(self.derived.names), dict(self.derived.keyless))
             self.derived.renamed(change.kind, change.name, change.column, change.to)
             return
+        is_carried = isinstance(change, RowChange) and change.outcome == "carried"  # as a trigger made it
         for name, is_effect, before, after in events:
             if self._tables is None:
                 self._tables = read_schema(self._raw, ()).tables
@@ -83,7 +84,7 @@ class TriggerEffects:
             shape = self._tables[folded(name)]
             old, new = (self._image(shape, values) for values in (before, after))
             self._remember(shape, old, new)
-            (self.derived.made if is_effect else self.derived.set)(shape, old, new)
+            (self.derived.made if is_effect or is_carried else self.derived.set)(shape, old, new)
 
     def _image(self, shape: TableSchema, values: _Values | None) -> Image | None:
         if values is None or self._tables is None:
