@@ -101,7 +101,7 @@ class Cursor(RowFactoryMixin):
         except BaseException:
             self._release()  # what failed is not under way any more
             raise
-        self.lastrowid = session.raw.last_insert_rowid()  # of any statement, as in sqlite3
+        self.lastrowid = session.last_rowid  # of any statement, as in sqlite3
         return self
 
     def executemany(self, sql: str, seq_of_parameters: Iterable[Parameters]) -> Cursor:
@@ -135,7 +135,6 @@ class Cursor(RowFactoryMixin):
                 session.items_changed = changed
 
         session.statement(sql, run, items=checked, alone=True)
-        session.rows_changed += changed - session.raw.changes()
         self.rowcount = changed
         return self
 
@@ -293,8 +292,8 @@ class Cursor(RowFactoryMixin):
             self._release()
             return
         self._rows = _NO_ROWS
-        self._session.cursors.discard(self)
         self._session.reader, self._raw, self._gives_back = self._raw, None, False
+        self._session.cursors.discard(self)  # last: before, no verb exchanges what the reader is of
 
     def _release(self) -> None:
         self._rows, self._gives_back = _NO_ROWS, False

@@ -60,6 +60,8 @@ class Session(Reopenable):
         """Whether the statement under way may write; set before its first step."""
         self.items_changed: int | None = None
         """Rows that all items of an executemany changed, once they are done; ``None`` for one statement."""
+        self.last_rowid = 0
+        """SQLite's last_insert_rowid() after the last statement that did not run at once."""
         self.rows_changed = 0
         """Rows that INSERT, UPDATE and DELETE changed so far, effects of triggers not counted."""
         self.thread: int | None = None
@@ -125,13 +127,16 @@ class Session(Reopenable):
 
     @property
     def in_transaction(self) -> bool:
-        """Return whether a transaction is open."""
-        try:
-            return not self.closed and self.raw.in_transaction
-        except apsw.ThreadingViolationError as error:
-            raise pep249_error(error) from None
-        except apsw.ConnectionClosedError:  # another thread's pull has the files, for which all were idle
-            return False
+        """Return whether a transaction is open; none is while another thread's verb has the files."""
+        for is_last in (False, True):
+            try:
+                return not self.closed and self.raw.in_transaction
+            except apsw.ThreadingViolationError as error:
+                if not self.gate.is_anothers and is_last:
+                    raise pep249_error(error) from None
+            except apsw.ConnectionClosedError:
+                break
+        return False
 
     def doing(self) -> str:
         """Return the SQL of an open cursor, or say that a transaction is open; empty when idle."""
@@ -205,6 +210,7 @@ class Session(Reopenable):
                 else:
                     self._uncaptured(sql, facts, work)
                 self._finished(sql, facts)
+                self.last_rowid = self.raw.last_insert_rowid()
                 if self._attached:
                     detach_inner_files(self.raw)
             except BaseException as error:  # noqa: BLE001 - every one is raised, explained
@@ -257,7 +263,7 @@ class Session(Reopenable):
     def _give_turn(self) -> None:
         """Let the next one begin to write, where no transaction of this one is open any more."""
         with suppress(apsw.ThreadingViolationError):  # another thread has the connection, and gives it
-            if not self.raw.in_transaction:
+            if not self.in_transaction:
                 self._replica.write_turns.give(self)
 
     def facts_of(self, sql: str) -> Facts:
@@ -345,7 +351,7 @@ class Session(Reopenable):
             raise
 
     def _uncaptured(self, sql: str, facts: Facts, work: Callable[[Facts], object]) -> None:
-        before = self.unaccounted
+        before, self.items_changed = self.unaccounted, None
         if facts.is_unlisted:
             self.unlisted = self.unlisted or sql
         if facts.may_recur:
@@ -404,7 +410,7 @@ class Session(Reopenable):
         """Draw the conclusions from a statement that is done."""
         in_transaction = self.raw.in_transaction
         if facts.is_changing or (self.writing and facts.word == "WITH"):
-            self.rows_changed += self.raw.changes()
+            self.rows_changed += self.raw.changes() if self.items_changed is None else self.items_changed
         if not in_transaction:
             self.unlisted = ""
             self.capture.transaction_ended()

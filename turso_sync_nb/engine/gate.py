@@ -69,6 +69,11 @@ class Gate:
         self._is_quiesced = False
         self._quiescer = 0
 
+    @property
+    def is_anothers(self) -> bool:
+        """Whether a verb of another thread has the gate: every connection is idle."""
+        return self._is_quiesced and self._quiescer != threading.get_ident()
+
     def opening(self, member: Member, timeout_s: float, work: Callable[[], T]) -> T:
         """Have ``work`` open or close the files of ``member``: not while another thread's verb has the gate.
 
