@@ -7,6 +7,7 @@ written down (``document.py``) and it is not further beyond than that.
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 import time
@@ -60,6 +61,7 @@ def main(flights: Path, wanted: list[str]) -> int:
     if unknown := set(wanted) - set(PARTS):
         print(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
         return 2
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what runs behind it
     started_s = time.perf_counter()
     parts: dict[str, list[Figure]] = {}
     database = without_an_index(flights)
