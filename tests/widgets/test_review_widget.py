@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import closing
 
 import pytest
@@ -93,6 +94,32 @@ def test_a_look_that_is_asked_for_as_another_ends_is_done(both, monkeypatch):
         view.wait_for(lambda: len(asked) == 2)
         view.wait_until_done()
         assert not any(message["failed"] for message, _ in view.of("status"))
+
+
+def test_what_is_clicked_during_a_look_comes_after_it(both, monkeypatch):
+    """Nobody asked for the look; the click was refused: *undo: look is not done yet*."""
+    db, _ = both
+    db.execute("INSERT INTO person (id, name) VALUES (70077, 'taken back')")
+    db.commit()
+    number = db.waiting[-1].number
+    with view_of(db.review_widget()) as view:
+        ask, begun, clicked = view.widget._ask, threading.Event(), threading.Event()
+
+        def slowly(own):
+            begun.set()
+            clicked.wait(10)
+            return ask(own)
+
+        monkeypatch.setattr(view.widget, "_ask", slowly)
+        view.says("look")
+        assert begun.wait(10)
+        view.says("undo", transaction=number)
+        assert view.of("status")[-1][0]["text"] == "undo …"
+        clicked.set()
+        view.wait_for(lambda: any("is undone here" in str(each["text"]) for each, _ in view.of("status")))
+        view.wait_until_done()
+        assert not any(message["failed"] for message, _ in view.of("status"))
+    assert db.execute("SELECT count(*) FROM person WHERE id = 70077").fetchone() == (0,)
 
 
 def test_undo_and_settling_anew(both):

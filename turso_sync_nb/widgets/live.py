@@ -143,6 +143,7 @@ class LiveWidget(anywidget.AnyWidget):
         self._sent_s = 0.0
         self._revision = replica.metadata.revision
         self._work: _Work | None = None
+        self._next: tuple[str, Callable[[Connection], str]] | None = None
         self._shown: tuple[Any, MimeBundle] | None = None
         self._context = copy_context()
         self.on_msg(lambda _widget, content, buffers: self.receive(content, buffers))
@@ -330,9 +331,14 @@ class LiveWidget(anywidget.AnyWidget):
     def work(self, name: str, do: Callable[[Connection], str], *, quiet: bool = False) -> None:
         """Do something long on a sibling in a thread, one thing at a time; what it returns is told.
 
-        ``quiet``: nobody asked for it, and what was told before stays unless it returns something.
+        ``quiet``: nobody asked for it, and what was told before stays unless it returns something. What a
+        user asks for meanwhile comes after it.
         """
         if self._work is not None:
+            if self._work.quiet and not quiet and self._next is None:
+                self._next = name, do
+                self.tell(f"{name} …")
+                return
             self.tell(f"{name}: {self._work.name} is not done yet", failed=True)
             return
         self._work = _Work(name, self.db.sibling(), quiet=quiet)
@@ -350,8 +356,17 @@ class LiveWidget(anywidget.AnyWidget):
             text = line_of(error)
         finally:
             work.db.close()
-            self._work = None
-        self.tell(text if text or not work.quiet else None, failed=failed)
+            with self.lock:
+                self._work = None
+                following, self._next = self._next, None
+        if following is None:
+            self.tell(text if text or not work.quiet else None, failed=failed)
+        else:
+            try:
+                with self.lock:
+                    self.work(*following)
+            except EXPECTED as error:
+                self.tell(line_of(error), failed=True)
         with suppress(*EXPECTED):
             self.work_ended()
         others = _SHOWN.of(self.replica) if self.state() != state else ()
@@ -370,6 +385,7 @@ class LiveWidget(anywidget.AnyWidget):
 
     def cancel(self) -> None:
         """Stop what is being done; nothing when nothing is."""
+        self._next = None
         if self._work is not None:
             self._work.db.interrupt()
 

@@ -93,9 +93,9 @@ class ReviewWidget(LiveWidget):
         return self.db.remote_answered[1] is not None
 
     def _look(self) -> None:
-        """Ask the remote; once more if it is being asked now, by what is chosen since."""
+        """Ask the remote; once more, by what is chosen since, if work is under way now."""
         self._is_wanted = True
-        if self.doing != "look":
+        if not self.doing:
             self.work("look", self._ask, quiet=True)
 
     def work_ended(self) -> None:
