@@ -267,7 +267,7 @@ class PullDecoder:
         Their heads differ in the lowest digit of the page id alone, so they end where that digit does.
         """
         most = min(self.together_max, (len(data) - at) // step, limit - page_id, 128 - page_id % 128)
-        if most > 1 and self._seen.range_cardinality(page_id, page_id + most):
+        if most <= 1 or self._seen.range_cardinality(page_id, page_id + most):
             return 1
         digit_at, end = at + _DIGITS_AT, at + most * step
         for place in range(at, at + step - PAGE_SIZE):  # of each page's head the byte at the same place
