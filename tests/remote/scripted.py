@@ -9,15 +9,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from turso_sync_nb.protocol.pull_updates import PullHeader, encode_header, encode_page
+from turso_sync_nb.protocol.pull_updates import PullHeader, PullRequest, encode_header, encode_page
 from turso_sync_nb.units import PageId
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from turso_sync_nb.remote.http import HttpRemote
+
 HEADER = encode_header(PullHeader("rev-1", 8))
 PAGES = [encode_page(PageId(number), bytes([number]) * 4096, "raw") for number in range(4)]
 WHOLE = b"".join([HEADER, *PAGES])
+
+
+def long_answer(count: int) -> bytes:
+    """Return the body of an answer with so many pages, each of its own id."""
+    pages = (encode_page(PageId(at), at.to_bytes(2, "big") * 2048, "raw") for at in range(count))
+    return encode_header(PullHeader("rev-1", count)) + b"".join(pages)
+
+
+def pages_of(remote: HttpRemote) -> int:
+    """Return how many pages of a :func:`long_answer` came, each as it should be."""
+    count = 0
+    with remote.pull_updates(PullRequest()) as response:
+        for page_id, data in response.pages():
+            assert data == page_id.to_bytes(2, "big") * 2048
+            count += 1
+    return count
+
 
 HANG = b"\0hang"
 """As the last part of an answer: send nothing more, and leave the connection open."""

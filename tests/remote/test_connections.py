@@ -12,21 +12,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from weakref import WeakSet, ref
 
 import pytest
-from scripted import CERTIFICATE, WHOLE, Scripted, answer
+from scripted import CERTIFICATE, WHOLE, Scripted, answer, long_answer, pages_of
 
 from turso_sync_nb.errors import RemoteUnreachableError, SyncError, UsageError
-from turso_sync_nb.protocol.pull_updates import PullHeader, PullRequest, encode_header, encode_page
+from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.remote.http import HttpRemote
 from turso_sync_nb.remote.in_flight import Call
 from turso_sync_nb.remote.retry import RetryPolicy
 from turso_sync_nb.remote.traffic import TrafficCount
-from turso_sync_nb.units import PageId
 
 TOKEN = "eyJ.secret-of-mine.sig"  # noqa: S105 - no real one
 COUNT = 500
-LONG = encode_header(PullHeader("rev-1", COUNT)) + b"".join(
-    encode_page(PageId(number), number.to_bytes(2, "big") * 2048, "raw") for number in range(COUNT)
-)
+LONG = long_answer(COUNT)
 """An answer that fits no buffer on the way."""
 
 
@@ -88,20 +85,10 @@ def connect():
         remote.close()
 
 
-def pull(remote):
-    """Return how many pages came; each is what it should be."""
-    count = 0
-    with remote.pull_updates(PullRequest()) as response:
-        for page_id, data in response.pages():
-            assert data == page_id.to_bytes(2, "big") * 2048
-            count += 1
-    return count
-
-
 def test_a_connection_is_used_again_after_a_whole_answer(keeping, connect):
     """Two pulls take one connection."""
     remote = connect(keeping.url)
-    assert [pull(remote), pull(remote)] == [COUNT, COUNT]
+    assert [pages_of(remote), pages_of(remote)] == [COUNT, COUNT]
     assert len(keeping.ports) == 2
     assert len(set(keeping.ports)) == 1
 
@@ -125,7 +112,7 @@ def test_a_connection_is_dropped_after_half_an_answer(keeping, connect, leave, p
             leave_early()
     else:
         leave_early()
-    assert pull(remote) == COUNT
+    assert pages_of(remote) == COUNT
     assert len(set(keeping.ports)) == 2
 
 
@@ -146,7 +133,7 @@ def test_threads_share_a_remote(keeping, connect):
     """Pulls from many threads at once are each whole, and all are counted."""
     remote = connect(keeping.url)
     with ThreadPoolExecutor(8) as threads:
-        assert list(threads.map(lambda _: pull(remote), range(24))) == [COUNT] * 24
+        assert list(threads.map(lambda _: pages_of(remote), range(24))) == [COUNT] * 24
     size = len(PullRequest().encode())
     assert remote.traffic.snapshot() == TrafficCount(24 * size, 24 * len(LONG), 24)
 
@@ -157,7 +144,7 @@ def test_what_was_not_sent_is_not_counted(connect):
         port = closed.getsockname()[1]
     remote = connect(f"http://127.0.0.1:{port}")
     with pytest.raises(RemoteUnreachableError):
-        pull(remote)
+        pages_of(remote)
     assert remote.traffic.snapshot() == TrafficCount(0, 0, 0)
 
 
@@ -198,7 +185,7 @@ def test_a_proxy_that_is_none_is_named(no_proxy_set, connect):
     """A wrong proxy in the environment is our error with a hint, and its password is not shown."""
     no_proxy_set.setenv("HTTP_PROXY", "gopher://me:hunter2@127.0.0.1:1")
     with pytest.raises(UsageError, match="HTTP_PROXY") as caught:
-        pull(connect("http://db.invalid"))
+        pages_of(connect("http://db.invalid"))
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
@@ -207,7 +194,7 @@ def test_a_certificate_that_is_not_trusted_is_named(no_proxy_set, connect):
     no_proxy_set.delenv("SSL_CERT_FILE", raising=False)
     with Scripted(answer(body=WHOLE), encrypted=True) as server:
         with pytest.raises(RemoteUnreachableError, match="certificate"):
-            pull(connect(server.url))
+            pages_of(connect(server.url))
         assert server.asked == []
 
 
@@ -226,7 +213,7 @@ def test_a_certificate_file_that_is_not_there_is_named(no_proxy_set, connect, tm
     """A wrong SSL_CERT_FILE is our error with a hint."""
     no_proxy_set.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     with pytest.raises(SyncError) as caught:
-        pull(connect("https://127.0.0.1:1"))
+        pages_of(connect("https://127.0.0.1:1"))
     assert caught.value.hint
 
 
@@ -236,7 +223,7 @@ def test_logs_show_no_token(connect, caplog):
     with Scripted(answer(307, location="/x"), answer(500, TOKEN.encode()), answer(body=WHOLE)) as server:
         remote = connect(f"{server.url}?authToken={TOKEN}", encryption_key="a2V5LW9mLW1pbmU=")
         with pytest.raises(Exception, match="status 500"):
-            pull(remote)
+            pages_of(remote)
         with remote.pull_updates(PullRequest()) as response:
             list(response.pages())
     assert "pull-updates" in caplog.text

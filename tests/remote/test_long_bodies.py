@@ -6,20 +6,17 @@ import threading
 import time
 
 import pytest
-from scripted import CERTIFICATE, HANG, HEADER, Scripted, answer, chunked
+from scripted import CERTIFICATE, HANG, HEADER, Scripted, answer, chunked, long_answer, pages_of
 from tunnel import Tunnel
 
 from turso_sync_nb.errors import RemoteFailedError, StoppedError
-from turso_sync_nb.protocol.pull_updates import PullHeader, PullRequest, encode_header, encode_page
+from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.remote import body, http
 from turso_sync_nb.remote.http import HttpRemote, Timeouts
 from turso_sync_nb.remote.retry import RetryPolicy
-from turso_sync_nb.units import PageId
 
 COUNT = 700
-LONG = encode_header(PullHeader("rev-1", COUNT)) + b"".join(
-    encode_page(PageId(number), number.to_bytes(2, "big") * 2048, "raw") for number in range(COUNT)
-)
+LONG = long_answer(COUNT)
 """2.9 MB."""
 
 
@@ -62,16 +59,6 @@ def off_socket(monkeypatch) -> list[int]:
 
     monkeypatch.setattr(body, "_off_socket", noted)
     return found
-
-
-def pages_of(remote: HttpRemote) -> int:
-    """Return how many pages came, each as it should be."""
-    count = 0
-    with remote.pull_updates(PullRequest()) as response:
-        for page_id, data in response.pages():
-            assert data == page_id.to_bytes(2, "big") * 2048
-            count += 1
-    return count
 
 
 @pytest.mark.parametrize("name", ANSWERS)
