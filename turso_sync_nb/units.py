@@ -20,6 +20,12 @@ PageNumber = NewType("PageNumber", int)
 PAGE_SIZE: Final = 4096
 """Bytes in a page; the protocol knows no other size."""
 
+FRAME_HEADER_BYTES: Final = 24
+"""Bytes of a WAL frame's header: page number, database size if it commits, the log's salts, checksums."""
+
+FRAME_BYTES: Final = FRAME_HEADER_BYTES + PAGE_SIZE
+"""Bytes of a WAL frame: header and page."""
+
 PAGES_MAX: Final = 2**32 - 2
 """Most pages a SQLite database can have (its page numbers are 32-bit)."""
 

@@ -16,11 +16,10 @@ from inside import replica_of
 
 import turso_sync_nb as tsn
 from turso_sync_nb.engine.fetch import comparable, fetch_pages
-from turso_sync_nb.protocol.legacy import FRAME_BYTES
 from turso_sync_nb.remote.legacy import LegacyRemote
 from turso_sync_nb.server import Limits, LocalServer
 from turso_sync_nb.server.legacy_face import LegacyFace
-from turso_sync_nb.units import PageId
+from turso_sync_nb.units import FRAME_BYTES, PageId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from turso_sync_nb.errors import ProtocolError
 from turso_sync_nb.protocol.legacy import (
-    FRAME_BYTES,
     Frame,
     FrameDecoder,
     Place,
@@ -19,7 +18,7 @@ from turso_sync_nb.protocol.legacy import (
     encode_info,
     encode_status,
 )
-from turso_sync_nb.units import PAGES_MAX, PageId
+from turso_sync_nb.units import FRAME_BYTES, PAGES_MAX, PageId
 
 frames = st.builds(
     Frame,

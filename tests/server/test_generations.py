@@ -7,8 +7,9 @@ import pytest
 from asking import post, sql
 from written import make, pages, write
 
-from turso_sync_nb.protocol.legacy import FRAME_BYTES, FrameDecoder
+from turso_sync_nb.protocol.legacy import FrameDecoder
 from turso_sync_nb.server import Limits, LocalServer
+from turso_sync_nb.units import FRAME_BYTES
 
 
 def get(server, path, **options):

@@ -18,7 +18,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.errors import ProtocolError
-from turso_sync_nb.units import PAGE_SIZE, PAGES_MAX, PageId, PageNumber, page_id, page_number
+from turso_sync_nb.units import (
+    FRAME_BYTES,
+    FRAME_HEADER_BYTES,
+    PAGES_MAX,
+    PageId,
+    PageNumber,
+    page_id,
+    page_number,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,10 +36,6 @@ CHECKPOINT_NEEDED: Final = "checkpoint_needed"
 
 BATCH_FRAMES: Final = 100
 """Frames that are asked for at once, unless the user says otherwise; the reference's own number."""
-
-FRAME_HEADER_BYTES: Final = 24
-FRAME_BYTES: Final = FRAME_HEADER_BYTES + PAGE_SIZE
-"""A frame: header and page."""
 
 SALTS_BYTES: Final = 8
 """Two salts, which tell one WAL from another."""

@@ -32,8 +32,8 @@ from turso_sync_nb.server.resumption import (
     return_to_wal_mode,
 )
 from turso_sync_nb.server.undo_log import State, UndoLog
-from turso_sync_nb.server.wal import FRAME_BYTES, Tip, Wal, WalMovedError
-from turso_sync_nb.units import PageId
+from turso_sync_nb.server.wal import Tip, Wal, WalMovedError
+from turso_sync_nb.units import FRAME_BYTES, PageId
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from anyio import to_thread
 from starlette.responses import Response
 
-from turso_sync_nb.protocol.legacy import FRAME_BYTES, encode_info, encode_status
+from turso_sync_nb.protocol.legacy import encode_info, encode_status
 from turso_sync_nb.protocol.pull_updates import DATABASE_HEADER
 from turso_sync_nb.server.generations import Generations
 from turso_sync_nb.server.pull_face import PageStream, in_threads
 from turso_sync_nb.server.refusal import RefusedError
-from turso_sync_nb.units import PAGE_SIZE, PageId
+from turso_sync_nb.units import FRAME_BYTES, PAGE_SIZE, PageId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from turso_sync_nb.platforms import read_at
-from turso_sync_nb.units import PAGE_SIZE, PageId, PageNumber, page_id
+from turso_sync_nb.units import FRAME_BYTES, FRAME_HEADER_BYTES, PAGE_SIZE, PageId, PageNumber, page_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,12 +24,6 @@ if TYPE_CHECKING:
 
 HEADER_BYTES: Final = 32
 """The log's own header, before its first frame."""
-
-FRAME_HEADER_BYTES: Final = 24
-"""A frame's header, before its page."""
-
-FRAME_BYTES: Final = FRAME_HEADER_BYTES + PAGE_SIZE
-"""A frame: header and page."""
 
 TIP_TRIES_MAX: Final = 100
 """A WAL starts anew at most once while an anchor stands, so a second try is all it ever takes."""

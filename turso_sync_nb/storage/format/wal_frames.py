@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import apsw
 from pyroaring import BitMap
 
-from turso_sync_nb.units import PAGE_SIZE, PageNumber, page_id
+from turso_sync_nb.units import FRAME_BYTES, FRAME_HEADER_BYTES, PAGE_SIZE, PageNumber, page_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 HEADER_BYTES: Final = 32
 """The log's own header, before its first frame."""
-
-FRAME_HEADER_BYTES: Final = 24
-"""A frame's header: page number, database size if it commits, the log's salts, checksums."""
 
 _SALTS_AT: Final = 16
 """The offset of the salts in the log's header."""
@@ -66,7 +63,7 @@ def salts_of(log: apsw.VFSFile) -> bytes:
 
 def frames(log: apsw.VFSFile, begin: int = HEADER_BYTES) -> Iterator[Frame]:
     """Yield the frames from the offset ``begin`` on, whatever log wrote them; checksums are not looked at."""
-    for at in range(begin, log.xFileSize() - FRAME_HEADER_BYTES + 1, FRAME_HEADER_BYTES + PAGE_SIZE):
+    for at in range(begin, log.xFileSize() - FRAME_HEADER_BYTES + 1, FRAME_BYTES):
         header = log.xRead(FRAME_HEADER_BYTES, at)
         number, db_pages = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
         if number:
