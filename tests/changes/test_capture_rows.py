@@ -45,7 +45,7 @@ INSERT INTO g VALUES (100, 10), (101, 20);
 CASES = {
     "insert": ["INSERT INTO t VALUES (7, 'z', 1)"],
     "insert without key": ["INSERT INTO t (k, v) VALUES ('z', 1)"],
-    "replace by unique, two victims": ["INSERT OR REPLACE INTO t VALUES (1, 'b', 'new')"],
+    "replace by unique, two displaced rows": ["INSERT OR REPLACE INTO t VALUES (1, 'b', 'new')"],
     "update or replace": ["UPDATE OR REPLACE t SET k = 'b' WHERE id = 1"],
     "upsert update": ["INSERT INTO t VALUES (9, 'a', 990) ON CONFLICT (k) DO UPDATE SET v = excluded.v"],
     "upsert nothing": ["INSERT INTO t VALUES (9, 'a', 99) ON CONFLICT DO NOTHING"],
@@ -94,7 +94,7 @@ CASES = {
         "INSERT INTO nn VALUES (3, 'c', 3)",
         "COMMIT",
     ],
-    "replace victims before a failure": [
+    "displaced rows before a failure": [
         "BEGIN", "INSERT OR REPLACE INTO t SELECT 1, 'b', 'x' UNION ALL SELECT 5, 'zz', 'y'",
         "INSERT INTO t VALUES (9, 'n', 1)", "COMMIT",
     ],

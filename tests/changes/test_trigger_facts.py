@@ -21,7 +21,7 @@ TRIGGERS = {
         "triggered": {"t"}, "upserting": {"t"},
     },
     "CREATE TRIGGER r AFTER INSERT ON T BEGIN UPDATE T SET b = random() WHERE id = new.id; END": {
-        "triggered": {"t"}, "by_chance": {"t": {"b"}},
+        "triggered": {"t"}, "random_columns": {"t": {"b"}},
     },
     "CREATE TRIGGER r AFTER INSERT ON T BEGIN DELETE FROM T WHERE id < new.id; END": {"triggered": {"t"}},
 }  # fmt: skip
@@ -40,8 +40,8 @@ def test_what_a_trigger_does(trigger):
     """By the table that it is on, or the one that it fills."""
     facts = facts_of(trigger)
     wanted = dict(TRIGGERS[trigger])
-    assert facts.by_chance({("T", "R"), ("t", None)}) == wanted.pop("by_chance", {})
-    assert facts.by_chance({("t", None)}) == {}  # it fires no trigger
+    assert facts.random_columns({("T", "R"), ("t", None)}) == wanted.pop("random_columns", {})
+    assert facts.random_columns({("t", None)}) == {}  # it fires no trigger
     found = {name: getattr(facts, name) for name in NOTHING}
     assert found == {**NOTHING, **wanted}
 

@@ -10,7 +10,7 @@ from databases import make_database
 from test_triggers_there import state
 
 import turso_sync_nb as tsn
-from turso_sync_nb.changes.chance import columns_of_moments
+from turso_sync_nb.changes.volatile import timestamp_columns
 from turso_sync_nb.engine import pull
 
 KEYED = (
@@ -414,7 +414,7 @@ def test_what_asks_for_the_moment(expression, is_moment):
         text = (
             f"CREATE TRIGGER g AFTER INSERT ON t BEGIN UPDATE t SET at = {expression} WHERE id = new.id; END"
         )
-        assert columns_of_moments(raw, [text]) == ({"t": frozenset({"at"})} if is_moment else {})
+        assert timestamp_columns(raw, [text]) == ({"t": frozenset({"at"})} if is_moment else {})
 
 
 STAMPED = (

@@ -27,7 +27,7 @@ from turso_sync_nb.connection import session
 from turso_sync_nb.engine import chain, fetch, position, pull, push, replacing, schema_replay
 from turso_sync_nb.engine.asking import Asking
 from turso_sync_nb.engine.replica import Replica
-from turso_sync_nb.engine.unmade import UnmadeRows
+from turso_sync_nb.engine.unapplied import UnappliedRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,7 +74,7 @@ MUTATIONS: tuple[tuple[str, Any, str, Any], ...] = (
     ("K7 the position is believed", position, "agreed", position.expected),
     ("K8 a new key that waits here", renumbering.Renumbering, "_highest_waiting", lambda *_: 0),
     ("K8 children stay with the old key", renumbering.Renumbering, "applied_to", lambda _, change: change),
-    ("K8 children of what is set aside", UnmadeRows, "need_parents", _nothing),
+    ("K8 children of what is set aside", UnappliedRows, "need_parents", _nothing),
     ("K9 the first page alone is a witness", fetch.RemotePages, "_witnesses", _first_page),
     ("K10 a schema is in force before it is read", pull, "_has_other_schema", lambda *_: False),
     ("K11 deep expressions", to_sql, "conjunction", _deep),

@@ -10,8 +10,8 @@ import pytest
 import turso_sync_nb
 from turso_sync_nb.engine.reports import PullReport
 from turso_sync_nb.errors import UsageError
+from turso_sync_nb.widgets.listening import line_of_pull
 from turso_sync_nb.widgets.live import line_of, script
-from turso_sync_nb.widgets.remote_news import line_of_pull
 
 PACKAGE = Path(turso_sync_nb.__file__).parent
 STATIC = PACKAGE / "widgets" / "static"

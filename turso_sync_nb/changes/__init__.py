@@ -7,9 +7,9 @@
 | ``written.py``, ``schema.py``, ``trigger_facts.py`` | what capture asks of a statement, a schema, triggers |
 | ``capture.py`` | one connection's capture |
 | ``triggers.py``, ``nested.py``, ``ddl.py`` | of rows; of rows where triggers fire; of the schema |
-| ``chance.py``, ``made_columns.py``, ``derived.py`` | columns that triggers fill |
-| ``carrying.py`` | triggers that would do more where what was filled is set again |
-| ``pointing.py`` | whether a foreign key points at a row |
+| ``volatile.py``, ``made_columns.py``, ``derived.py`` | columns that triggers fill, with random values too |
+| ``refiring.py`` | triggers that must not fire again when random values are pushed |
+| ``action_match.py`` | whether a foreign-key action of a parent concerns a child row |
 | ``passed_over.py``, ``preupdate.py`` | what OR IGNORE passes over; rows of a preupdate hook |
 | ``definitions.py``, ``lifetimes.py``, ``rows_seen.py`` | definitions; what was removed again; dropped rows |
 | ``staying.py``, ``soundness.py`` | schema objects that stay here; whether what they name is there |

@@ -21,7 +21,7 @@ from turso_sync_nb.changes.soundness import Watched
 from turso_sync_nb.changes.sql_text import first_word, without_lead
 from turso_sync_nb.changes.staying import placed
 from turso_sync_nb.changes.tape_format import COLUMNS_MAX, Op
-from turso_sync_nb.changes.triggers import nested_triggers, plain_triggers, remove_triggers, voiding_trigger
+from turso_sync_nb.changes.triggers import nested_triggers, plain_triggers, remove_triggers, reset_trigger
 from turso_sync_nb.errors import NotSupportedError, UsageError
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ class Capture:
         self._shapes: dict[str, TableSchema] = {}
         self._followed: set[tuple[str, Writes]] = set()
         """First words and writes of statements for which all is ready under the schema in force."""
-        self._voided: set[int] = set()
-        """Shapes whose extra trigger cancels a mark "SQLite assigns the key" when a row brings its own."""
+        self._with_reset: set[int] = set()
+        """Shapes whose extra trigger cancels a marker "SQLite assigns the key" when a row brings its own."""
         self._nested: Nested | None = None
         self._follower: Nested | None = None
         """The one of this connection, once it was needed."""
@@ -103,7 +103,7 @@ class Capture:
             self._follow(sql, written.writes, schema)
             self._followed.add(what)
         if not is_nested:
-            self._void_marks(sql, written)
+            self._reset_stale_markers(sql, written)
         within = self._nested.within if self._nested and self._running else None
         self._switch(nested=is_nested)
         self._begin()
@@ -299,7 +299,7 @@ class Capture:
         remove_triggers(self._raw)
         self._followed.clear()
         self._shapes = {}
-        self._voided.clear()
+        self._with_reset.clear()
         self._raw.preupdate_hook(None)
         self._is_nested = None
         self._nested = None
@@ -323,17 +323,17 @@ class Capture:
             self._make_triggers(schema.tables[name], schema)
         self._known = self._cookies()
 
-    def _void_marks(self, sql: str, written: Written) -> None:
-        """Have marks of keys to come voided in the tables of a statement that may pass such rows over."""
+    def _reset_stale_markers(self, sql: str, written: Written) -> None:
+        """Make the triggers that cancel stale markers, in tables of which the statement may skip a row."""
         for table, trigger in written.writes:
             shape = self._shapes.get(folded(table))
-            if shape is None or trigger is not None or not shape.auto_key or shape.id in self._voided:
+            if shape is None or trigger is not None or not shape.auto_key or shape.id in self._with_reset:
                 continue
             if written.may_pass_over or shape.on_conflict:
                 if self._running:
                     self._refuse_within(sql)
-                self._raw.execute(voiding_trigger(shape))
-                self._voided.add(shape.id)
+                self._raw.execute(reset_trigger(shape))
+                self._with_reset.add(shape.id)
                 self._known = self._cookies()
 
     def _make_triggers(self, table: TableSchema, schema: Schema) -> TableSchema:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.changes.chance import columns_of_moments
 from turso_sync_nb.changes.ddl import details_of
 from turso_sync_nb.changes.derived import DerivedColumns
 from turso_sync_nb.changes.names import TAPE
@@ -13,6 +12,7 @@ from turso_sync_nb.changes.rows_seen import rows_seen
 from turso_sync_nb.changes.tape_format import EFFECT, Op
 from turso_sync_nb.changes.tape_reader import Reader
 from turso_sync_nb.changes.tape_rows import image_rows, table_schemas
+from turso_sync_nb.changes.volatile import timestamp_columns
 
 if TYPE_CHECKING:
     import apsw
@@ -26,7 +26,7 @@ def rows_to_drop(raw: apsw.Connection, table: str, column: str | None) -> RowsSe
     """Return what a DROP is about to remove, but for columns that triggers filled with the moment."""
     taped: list[Any] = raw.execute(f"SELECT packed FROM {TAPE} WHERE op = {Op.SCHEMA:d}").fetchall()
     was = [one for (packed,) in taped for one in details_of(packed).get("was", ())]
-    moments = columns_of_moments(raw, [one.sql for one in was if one.type == "trigger"])
+    moments = timestamp_columns(raw, [one.sql for one in was if one.type == "trigger"])
     return rows_seen(raw, table, column, moments.get(table, frozenset()), columns_made(raw))
 
 

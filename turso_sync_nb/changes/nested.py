@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 
 from turso_sync_nb.changes import tape
+from turso_sync_nb.changes.action_match import ActionMatch
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.names import PREFIX, folded
 from turso_sync_nb.changes.packed import packed_images
@@ -35,7 +36,6 @@ from turso_sync_nb.changes.passed_over import (
     unrepeatable,
     unreplaceable,
 )
-from turso_sync_nb.changes.pointing import Pointing
 from turso_sync_nb.changes.preupdate import is_same, old_of
 from turso_sync_nb.changes.schema import Uniques, uniques_of
 from turso_sync_nb.changes.tape_format import (
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 OWN: Final = f"{PREFIX}own"
 ID: Final = f"{PREFIX}id"
 FLAG: Final = f"{PREFIX}flag"
-VICTIMS: Final = f"{PREFIX}victims"
+PACKED: Final = f"{PREFIX}packed"
 INSERTED: Final = f"{PREFIX}inserted"
 ATTEMPTS: Final = f"{PREFIX}attempts"
 """The TEMP table that BEFORE triggers write rows to; a rowid says of which table, and what is done to it."""
@@ -143,8 +143,8 @@ class _Statement:
     is_below: bool = False
     """Whether a row was tried by a trigger last, and is not changed."""
     passed_over: PassedOver = field(default_factory=PassedOver)
-    by_chance: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Columns that triggers fill by chance for it, by table."""
+    random_columns: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Columns that the triggers it fires fill with random values, by table."""
     not_replacing: frozenset[tuple[str, str]] = frozenset()
     """Tables and operations of triggers' statements that replace no row on the remote."""
 
@@ -158,14 +158,14 @@ class Nested:
         self._tried_old: Image | None = None
         self._own = False
         self._id = self._flag = 0
-        self._victims: bytes | None = None
+        self._packed: bytes | None = None
         self._is_auto = False
         self._sets: bytes | None = None
         functions: tuple[tuple[str, Callable[..., Any], int], ...] = (
             (OWN, self._is_own, -1),
             (ID, lambda: self._id, 0),
             (FLAG, lambda: self._flag, 0),
-            (VICTIMS, lambda: self._victims, 0),
+            (PACKED, lambda: self._packed, 0),
             (INSERTED, self._inserted, 0),
             (SETS, lambda: self._sets, 0),
         )
@@ -178,7 +178,7 @@ class Nested:
         self._tables = schema.tables
         self._shapes: dict[int, TableSchema] = {}
         self._actions = schema.actions
-        self._pointing = Pointing(self._raw)
+        self._action_match = ActionMatch(self._raw)
         self._facts = TriggerFacts(self._raw, schema)
 
     def listen(self, *, on: bool) -> None:
@@ -200,7 +200,7 @@ class Nested:
         """
         conflict, writes, next_id = written.conflict, written.writes, last_id + _IDS_PER_EVENT
         self._now = _Statement(own_depths, set_columns, conflict, last_id, next_id, [], [])
-        self._now.by_chance = self._facts.by_chance(writes)
+        self._now.random_columns = self._facts.random_columns(writes)
         if conflict == "ignore" and any(folded(table) in self._facts.upserting for table, _ in writes):
             self._now.passed_over = passed_over(self._facts.fired(writes))
             self._trace(self._now)
@@ -287,7 +287,7 @@ class Nested:
         if op != "DELETE":
             while first and self._now.events[first - 1].made_way_for(event):
                 first -= 1
-        victims, parent = self._now.events[first:at], self._enclosing(first, event.depth)
+        displaced, parent = self._now.events[first:at], self._enclosing(first, event.depth)
         del self._now.events[first : at + 1]  # those behind it have not been asked about
         is_own = event.depth in self._now.own_depths.get(folded(event.shape.table), _OWN_DEPTH)
         by_action = not is_own and self._is_action(event, parent)
@@ -297,16 +297,16 @@ class Nested:
         attempts = self._now.attempts
         if is_effect and not attempts:
             return False
-        victims = [one for one in victims if not attempts or one.rowid not in attempts[-1].made]
+        displaced = [one for one in displaced if not attempts or one.rowid not in attempts[-1].made]
         self._id = event.id
         self._flag = EFFECT if is_effect else BY_ACTION if by_action else self._form(event)
         if matched is not None and matched.in_the_way is not None:
-            self._flag += moved_flags(matched.in_the_way - len(victims))
+            self._flag += moved_flags(matched.in_the_way - len(displaced))
         sets = self._sets_of(event.shape) if event.op == "UPDATE" and not is_effect else ()
         self._sets = packed_images([sets]) if sets else None
-        if victims:
+        if displaced:
             self._check_replaceable(event, is_effect=is_effect)
-        self._victims = packed_images(self._image(one) for one in victims) if victims else None
+        self._packed = packed_images(self._image(one) for one in displaced) if displaced else None
         if is_effect:
             attempts[-1].last_effect = event.id
             if event.is_new and event.shape is attempts[-1].shape and not attempts[-1].is_matched:
@@ -315,16 +315,16 @@ class Nested:
         return True
 
     def _carry(self, event: _Event) -> None:
-        """Have what a trigger filled by chance come out on the other side as it is here.
+        """Send the random values that a trigger made: the remote's run of it would make others.
 
         Raises:
             UsageError: it cannot be set there without firing another trigger.
         """
-        shape, columns = event.shape, self._now.by_chance.get(folded(event.shape.table))
+        shape, columns = event.shape, self._now.random_columns.get(folded(event.shape.table))
         if not columns or event.op == "DELETE" or shape.ignored:
             return
         is_named = shape.rowid_name is not None or columns.isdisjoint(shape.columns[at] for at in shape.key)
-        trigger = self._facts.firing(folded(shape.table), columns)
+        trigger = self._facts.refired(folded(shape.table), columns)
         if trigger or not is_named:
             why = f"setting it there would fire {trigger}" if trigger else "that is its key"
             raise UsageError(
@@ -334,7 +334,7 @@ class Nested:
             )
         early = 0 if self._now.attempts[-1].is_matched else EARLY
         self._flag += OUTCOMES["carried"] + early
-        self._victims = packed_images([tuple(sorted(columns))])
+        self._packed = packed_images([tuple(sorted(columns))])
 
     # Attempts
 
@@ -463,7 +463,7 @@ class Nested:
         to = action.to or tuple(folded(parent.shape.columns[at]) for at in parent.shape.key)
         theirs, ours = self._tables.positions(action.parent), self._tables.positions(action.child)
         return all(
-            self._pointing.at(
+            self._action_match.at(
                 (action.parent, key), (action.child, one), parent.old[theirs[key]], child.old[ours[one]]
             )
             for key, one in zip(to, action.columns, strict=True)

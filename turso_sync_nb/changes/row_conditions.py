@@ -18,19 +18,19 @@ Given: TypeAlias = "tuple[tuple[str, SqlValue], ...]"
 """Columns of one row, each with its value."""
 
 
-class Otherwise(NamedTuple):
-    """Columns that do not name a row without a key, where no row is as it was: triggers make them otherwise.
+class Volatile(NamedTuple):
+    """Columns that triggers fill with another value each time, so that they cannot name a row without a key.
 
-    Those of ``columns`` are left out one set after another. Rows with what was ``given`` are not meant: a
-    statement put it there.
+    Where no row equals an image, the sets in ``columns`` are left out of the comparison, one after another.
+    Rows that have the values ``given`` are not meant: a statement put them there, not a trigger.
     """
 
     columns: tuple[frozenset[str], ...] = ()
     given: tuple[Given, ...] = ()
 
 
-EXACTLY: Final = Otherwise()
-"""All columns name a row."""
+EXACTLY: Final = Volatile()
+"""No column is volatile: all of them name a row."""
 
 _EXACT_INTEGERS: Final = 2**53
 """Below it an integer can equal a float."""
@@ -56,11 +56,11 @@ def is_row(
     image: Image,
     guards: Collection[str],
     arguments: list[Bindable],
-    otherwise: Otherwise = EXACTLY,
+    volatile: Volatile = EXACTLY,
 ) -> str:
     """Return the condition that is true for the one row ``image`` while ``guards`` are as in it.
 
-    Where no key names it and no row is like it, it is one that is but for ``otherwise``.
+    Where no key names it and no row equals it, it is one that equals it in all columns but ``volatile``.
     """
     table = quoted(shape.table)
     if not usable_key(shape, image):
@@ -69,9 +69,9 @@ def is_row(
             return equal
         rowid = f"{table}.{shape.rowid_name}"
         found = f"(SELECT {rowid} FROM {table} WHERE {equal} LIMIT 1)"
-        for columns in otherwise.columns:
+        for columns in volatile.columns:
             like_it = is_like(shape, image, arguments, columns)
-            given = [one for one in otherwise.given if columns.issuperset(name for name, _ in one)]
+            given = [one for one in volatile.given if columns.issuperset(name for name, _ in one)]
             others = [f"NOT ({_has(shape, one, arguments)})" for one in given]
             like_it = conjunction([f"({like_it})", *others])
             order = f"{next_after(shape, image, columns, arguments)}{rowid} DESC"

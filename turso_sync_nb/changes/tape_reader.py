@@ -67,7 +67,7 @@ class Reader:
     old: Image | None = None
     sets: frozenset[str] = frozenset()
     early: list[RowChange] = field(default_factory=list)
-    """Rows that triggers filled by chance before the change that follows."""
+    """Rows that triggers gave random values before the change that follows."""
     derived: DerivedColumns = field(default_factory=DerivedColumns)
     """The columns that triggers made; of any transaction on the tape."""
     held_max: int = sys.maxsize
@@ -215,13 +215,13 @@ class Reader:
             self._take_carried(effect, flags)
 
     def _take_carried(self, change: RowChange, flags: int) -> None:
-        """Put what a trigger filled by chance behind the change that fired the trigger."""
+        """Put a trigger's random values behind the change that fired the trigger."""
         is_early = bool(flags & EARLY)
         change = self._with_derived(change, frozenset(), change.new)
         (self.early if is_early else self.changes).append(change.changed(outcome="carried", early=is_early))
 
     def _follow_carried(self, change: RowChange) -> None:
-        """Have what a trigger filled by chance be the row as it was left at last: that may name it alone."""
+        """Give a trigger's random values the row as it was left at last: only that may name it."""
         for carried in (self.early, self.changes):
             for at in range(len(carried) - 1, -1, -1):
                 one = carried[at]
@@ -230,8 +230,8 @@ class Reader:
                 if _is_of_row(one, change):
                     carried[at : at + 1] = [] if change.new is None else [one.changed(new=change.new)]
 
-    def _take_replaced(self, victims: Iterable[RowChange]) -> None:
-        for gone in victims:
+    def _take_replaced(self, displaced: Iterable[RowChange]) -> None:
+        for gone in displaced:
             self._take_own(self._with_derived(gone, frozenset(), gone.old), gone.old)
 
     def _take_own(self, change: RowChange, here: Image | None, before: Image | None = None) -> None:
@@ -291,15 +291,15 @@ class Reader:
 
 
 def _replaced(
-    change_id: int, shape: TableSchema, victims: list[Image], *, by_action: bool
+    change_id: int, shape: TableSchema, displaced: list[Image], *, by_action: bool
 ) -> Iterator[RowChange]:
     """Yield the rows that an OR REPLACE removed to make room for the change ``change_id``."""
-    for at, victim in enumerate(victims, -len(victims)):
-        yield RowChange(change_id + at, shape, "delete", victim, None, by_action=by_action, by_replace=True)
+    for at, image in enumerate(displaced, -len(displaced)):
+        yield RowChange(change_id + at, shape, "delete", image, None, by_action=by_action, by_replace=True)
 
 
 def _is_of_row(carried: RowChange, change: RowChange) -> bool:
-    """Return whether a trigger filled by chance the row that ``change`` found, whatever that set."""
+    """Return whether a trigger gave random values to the row that ``change`` found, whatever that set."""
     if carried.shape.table != change.shape.table or carried.new is None or change.old is None:
         return False
     rows = zip(change.shape.columns, carried.new, change.old, strict=True)

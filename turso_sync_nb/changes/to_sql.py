@@ -2,7 +2,7 @@
 
 A row is named by its declared key. A row without one that names it (no key declared, or a part of it
 NULL) is matched by its whole image, and of rows that are equal exactly one is meant. Where none is, it is the
-next one that differs in columns ``otherwise`` alone: triggers made them, and make another value each time.
+next one that differs in ``volatile`` columns alone, to which triggers give another value each time.
 Values are compared byte for byte, whatever the column's collation; keys as their own index compares them.
 """
 
@@ -17,7 +17,7 @@ from turso_sync_nb.changes.model import RawText
 from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.changes.row_conditions import (
     EXACTLY,
-    Otherwise,
+    Volatile,
     column_of,
     conjunction,
     is_like,
@@ -63,7 +63,7 @@ def plainly(change: RowChange) -> Sql | None:
     return update(change.shape, change.old, change.new, guarded=False)
 
 
-def attempt(change: RowChange, otherwise: Otherwise = EXACTLY) -> Sql:
+def attempt(change: RowChange, volatile: Volatile = EXACTLY) -> Sql:
     """Return the statement that tries ``change`` again, for the triggers that it fires.
 
     It is to have the outcome that ``change`` had: one row that stays as it is, or none.
@@ -76,9 +76,9 @@ def attempt(change: RowChange, otherwise: Otherwise = EXACTLY) -> Sql:
         sql, arguments = insert(shape, [change.new], conflict=conflict)
         return sql if conflict else f"{sql} ON CONFLICT DO NOTHING", arguments
     if change.new is None:
-        return guarded_delete(shape, change.old, (), otherwise)
+        return guarded_delete(shape, change.old, (), volatile)
     of_itself = {folded(shape.columns[0])}  # where the rowid alone was set
-    given = partial(guarded_update, shape, change.old, change.new, (), conflict=conflict, otherwise=otherwise)
+    given = partial(guarded_update, shape, change.old, change.new, (), conflict=conflict, volatile=volatile)
     tried = given(sets=change.sets) or given(sets=of_itself)
     if tried is None:
         raise AssertionError("a table without columns")
@@ -215,7 +215,7 @@ def guarded_update(
     *,
     conflict: Conflict = "",
     sets: Collection[str] = (),
-    otherwise: Otherwise = EXACTLY,
+    volatile: Volatile = EXACTLY,
 ) -> Sql | None:
     """Return what :func:`update` does; the columns ``guards`` must still be as in ``old``.
 
@@ -233,23 +233,23 @@ def guarded_update(
     )
     if not settings:
         return None
-    where = is_row(shape, old, guards, arguments, otherwise)
+    where = is_row(shape, old, guards, arguments, volatile)
     verb = f"UPDATE{_conflict_clause(shape, conflict)}"
     return f"{verb} {_target(shape)} SET {settings} WHERE {where}", tuple(arguments)
 
 
-def carry(change: RowChange, otherwise: Collection[str] = (), *, is_new: bool = True) -> Sql:
+def carry(change: RowChange, volatile: Collection[str] = (), *, is_new: bool = True) -> Sql:
     """Return the statement that sets what a trigger filled by chance to what it is in ``change``.
 
     The row is named by its key; one that the trigger inserted is the last that is like it in all but the
-    columns ``otherwise``, in lower case. So is another one that ``is_new``; an older one is the only one.
+    columns ``volatile``, in lower case. So is another one that ``is_new``; an older one is the only one.
     """
     shape, new = change.shape, change.new or ()
     arguments: list[Bindable] = []
-    by_chance = [folded(name) in change.sets for name in shape.columns]
+    is_random = [folded(name) in change.sets for name in shape.columns]
     settings = ", ".join(
         f"{quoted(name)} = {placed(value, arguments)}"
-        for name, value, is_set in zip(shape.columns, new, by_chance, strict=True)
+        for name, value, is_set in zip(shape.columns, new, is_random, strict=True)
         if is_set
     )
     if is_carried_by_key(change):
@@ -258,9 +258,7 @@ def carry(change: RowChange, otherwise: Collection[str] = (), *, is_new: bool = 
         others = [
             is_value(column_of(shape, name), value, arguments)
             for at, (name, value) in enumerate(zip(shape.columns, new, strict=True))
-            if not by_chance[at]
-            and folded(name) not in otherwise
-            and not (shape.auto_key and at in shape.key)
+            if not is_random[at] and folded(name) not in volatile and not (shape.auto_key and at in shape.key)
         ]
         rowid = f"{quoted(shape.table)}.{shape.rowid_name}"
         like_it = conjunction(others) if others else "1"
@@ -278,11 +276,11 @@ def is_carried_by_key(change: RowChange) -> bool:
 
 
 def check_there(
-    shape: TableSchema, image: Image, guards: Collection[str], otherwise: Otherwise = EXACTLY
+    shape: TableSchema, image: Image, guards: Collection[str], volatile: Volatile = EXACTLY
 ) -> Sql:
     """Return the query that fails unless there is the row ``image`` with ``guards`` as in it."""
     arguments: list[Bindable] = []
-    where = is_row(shape, image, guards, arguments, otherwise)
+    where = is_row(shape, image, guards, arguments, volatile)
     found = f"EXISTS (SELECT 1 FROM {quoted(shape.table)} WHERE {where})"
     return f"SELECT {one_or_fail(found)}", tuple(arguments)
 
@@ -294,10 +292,10 @@ def check_in_the_way(
     uniques: Iterable[Sequence[tuple[str, str]]],
     count: int,
     *,
-    otherwise: Otherwise = EXACTLY,
+    volatile: Volatile = EXACTLY,
 ) -> Sql:
     """Return the query that fails unless ``count`` rows have a key of ``new``, ``old`` itself not counted."""
-    counted, arguments = count_in_the_way(shape, new, old, uniques, otherwise)
+    counted, arguments = count_in_the_way(shape, new, old, uniques, volatile)
     return f"SELECT {one_or_fail(f'({counted}) = {count}')}", arguments
 
 
@@ -306,7 +304,7 @@ def count_in_the_way(
     new: Image,
     old: Image | None,
     uniques: Iterable[Sequence[tuple[str, str]]],
-    otherwise: Otherwise = EXACTLY,
+    volatile: Volatile = EXACTLY,
 ) -> Sql:
     """Return the query for how many rows have a key of ``new``, ``old`` itself not counted."""
     arguments: list[Bindable] = []
@@ -320,7 +318,7 @@ def count_in_the_way(
     ]
     where = f"({' OR '.join(taken) or '0'})"
     if old is not None:
-        itself = is_row(shape, old, (), arguments, otherwise)
+        itself = is_row(shape, old, (), arguments, volatile)
         where += f" AND NOT ifnull({itself}, 0)"  # NULL in the key of another row
     return f"SELECT count(*) FROM {quoted(shape.table)} WHERE {where}", tuple(arguments)
 
@@ -342,11 +340,11 @@ def delete(shape: TableSchema, old: Image, *, guarded: bool) -> Sql:
 
 
 def guarded_delete(
-    shape: TableSchema, old: Image, guards: Collection[str], otherwise: Otherwise = EXACTLY
+    shape: TableSchema, old: Image, guards: Collection[str], volatile: Volatile = EXACTLY
 ) -> Sql:
     """Return the statement that deletes the row ``old``; the columns ``guards`` must be as in it."""
     arguments: list[Bindable] = []
-    where = is_row(shape, old, guards, arguments, otherwise)
+    where = is_row(shape, old, guards, arguments, volatile)
     return f"DELETE FROM {_target(shape)} WHERE {where}", tuple(arguments)
 
 

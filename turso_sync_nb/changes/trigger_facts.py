@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from turso_sync_nb.changes.carrying import firing
-from turso_sync_nb.changes.chance import columns_by_chance, may_have_chance
 from turso_sync_nb.changes.definitions import fires_on_delete, has_upsert, moving_own_rows, reaching
 from turso_sync_nb.changes.names import folded
+from turso_sync_nb.changes.refiring import refired
 from turso_sync_nb.changes.schema import uniques_of
+from turso_sync_nb.changes.volatile import may_use_random, random_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +30,8 @@ class TriggerFacts:
         self.deleting = {folded(table) for table, sql in texts if fires_on_delete(sql)}
         self.upserting = reaching(texts, has_upsert)
         self.moving = moving_own_rows(texts)
-        self._has_chance = may_have_chance(raw)
-        self._by_chance: dict[frozenset[str], Mapping[str, frozenset[str]]] = {}
+        self._may_use_random = may_use_random(raw)
+        self._random_columns: dict[frozenset[str], Mapping[str, frozenset[str]]] = {}
         self._firing: dict[tuple[str, frozenset[str]], str] = {}
         self._raw = raw
         self._texts: dict[str, str] = {folded(name): sql for name, _, sql in rows}
@@ -42,17 +42,17 @@ class TriggerFacts:
         names = {folded(trigger) for _, trigger in writes if trigger} & self._texts.keys()
         return [self._texts[name] for name in names]
 
-    def by_chance(self, writes: Writes) -> Mapping[str, frozenset[str]]:
-        """Return the columns that the triggers which a statement fires fill by chance, by table."""
-        triggers = frozenset(self.fired(writes)) if self._has_chance else frozenset[str]()
-        if triggers not in self._by_chance:
-            self._by_chance[triggers] = columns_by_chance(self._raw, triggers) if triggers else {}
-        return self._by_chance[triggers]
+    def random_columns(self, writes: Writes) -> Mapping[str, frozenset[str]]:
+        """Return the columns that the triggers of a statement fill with random values, by table."""
+        triggers = frozenset(self.fired(writes)) if self._may_use_random else frozenset[str]()
+        if triggers not in self._random_columns:
+            self._random_columns[triggers] = random_columns(self._raw, triggers) if triggers else {}
+        return self._random_columns[triggers]
 
-    def firing(self, table: str, columns: frozenset[str]) -> str:
+    def refired(self, table: str, columns: frozenset[str]) -> str:
         """Return a trigger that does more than it did when ``columns`` are set; empty if there is none."""
         if (table, columns) not in self._firing:
-            self._firing[table, columns] = firing(self._raw, table, columns)
+            self._firing[table, columns] = refired(self._raw, table, columns)
         return self._firing[table, columns]
 
     def is_asked(self, table: str) -> bool:

@@ -21,9 +21,9 @@ from turso_sync_nb.changes.nested import (
     ID,
     INSERTED,
     OWN,
+    PACKED,
     SETS,
     TRIES,
-    VICTIMS,
 )
 from turso_sync_nb.changes.row_conditions import conjunction
 from turso_sync_nb.changes.tape_format import KEY_TO_COME, Op
@@ -76,10 +76,11 @@ def plain_triggers(shape: TableSchema) -> Iterator[str]:
     yield _trigger(shape, "update", f"AFTER UPDATE ON {_on(shape)}", row(Op.OLD, old) + row(Op.NEW, new))
 
 
-def voiding_trigger(shape: TableSchema) -> str:
-    """Return the statement that makes a further trigger of a plain table whose key SQLite may assign.
+def reset_trigger(shape: TableSchema) -> str:
+    """Return the statement that makes a further trigger, for a plain table whose key SQLite may assign.
 
-    A statement may pass a row over after its key was marked to come: that mark is not the next row's.
+    A statement may skip a row (OR IGNORE) after the tape got the marker of its key. The trigger cancels that
+    stale marker, or the next row, which has a key of its own, would be taken for one without.
     """
     key, last = quoted(shape.columns[shape.key[0]]), f"(SELECT op FROM {TAPE} ORDER BY id DESC LIMIT 1)"
     void = f"INSERT INTO {TAPE} (op) SELECT {Op.BEGIN:d} WHERE {last} = {Op.AUTO:d};"
@@ -116,11 +117,11 @@ def nested_triggers(shape: TableSchema, counted: Uniques | None) -> Iterator[str
     both = tried("OLD", "old") + tried("UPDATE", "new")
     yield _trigger(shape, "try_update", f"BEFORE UPDATE ON {_on(shape)}", both)
     yield _trigger(shape, "try_delete", f"BEFORE DELETE ON {_on(shape)}", tried("DELETE", "old"))
-    id_, victims = f"{ID}()", f"{VICTIMS}()"
-    inserted = row(id_, f"{INSERTED}()", victims, new, own("INSERT", "new"))
+    id_, packed = f"{ID}()", f"{PACKED}()"
+    inserted = row(id_, f"{INSERTED}()", packed, new, own("INSERT", "new"))
     deleted = row(id_, f"{Op.DELETE:d} + {FLAG}()", "NULL", old, own("DELETE", "old"))
     updated = row(f"{id_} - 1", f"{Op.OLD:d} + {FLAG}()", f"{SETS}()", old, own("UPDATE", "new"))
-    updated += row(id_, f"{Op.NEW:d} + {FLAG}()", victims, new, f"{OWN}()")
+    updated += row(id_, f"{Op.NEW:d} + {FLAG}()", packed, new, f"{OWN}()")
     yield _trigger(shape, "insert", f"AFTER INSERT ON {_on(shape)}", inserted)
     yield _trigger(shape, "delete", f"AFTER DELETE ON {_on(shape)}", deleted)
     yield _trigger(shape, "update", f"AFTER UPDATE ON {_on(shape)}", updated)

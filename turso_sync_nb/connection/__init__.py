@@ -26,7 +26,7 @@
 | ``review.py``, ``undo.py`` | rows that wait, come or clash; a pushed transaction undone |
 | ``schema_choice.py`` | an object of the schema that both sides defined |
 | ``local_tables.py`` | frames and lists of the caller as tables of one query |
-| ``stand_ins.py`` | what only this connection knows, for speculative runs |
+| ``speculative_stubs.py`` | stubs of functions and copies of TEMP tables, for speculative runs |
 | ``saving.py`` | rows into CSV and Parquet files |
 | ``profiling.py`` | what columns hold |
 | ``fetching.py`` | how much is fetched, and ahead of need |

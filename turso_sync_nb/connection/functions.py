@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import apsw
 
+from turso_sync_nb.connection.speculative_stubs import CollationStub, FunctionStub
 from turso_sync_nb.connection.sql import SqlConnection
-from turso_sync_nb.connection.stand_ins import CollationStandIn, FunctionStandIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,7 @@ class FunctionsConnection(SqlConnection):
         def make(raw: apsw.Connection) -> None:
             raw.create_scalar_function(name, func, narg, deterministic=deterministic, flags=flags)
 
-        self._record(("function", name, narg), make, func and FunctionStandIn("scalar", name, narg))
+        self._record(("function", name, narg), make, func and FunctionStub("scalar", name, narg))
 
     def create_aggregate(
         self, name: str, n_arg: int, aggregate_class: Callable[[], Aggregate] | None, /
@@ -77,7 +77,7 @@ class FunctionsConnection(SqlConnection):
         self._record(
             ("function", name, n_arg),
             lambda raw: raw.create_aggregate_function(name, factory, n_arg),
-            factory and FunctionStandIn("aggregate", name, n_arg),
+            factory and FunctionStub("aggregate", name, n_arg),
         )
 
     def create_window_function(
@@ -100,7 +100,7 @@ class FunctionsConnection(SqlConnection):
         self._record(
             ("function", name, num_params),
             lambda raw: raw.create_window_function(name, factory, num_params),
-            factory and FunctionStandIn("window", name, num_params),
+            factory and FunctionStub("window", name, num_params),
         )
 
     def create_collation(self, name: str, callback: Callable[[str, str], int] | None, /) -> None:
@@ -108,7 +108,7 @@ class FunctionsConnection(SqlConnection):
         self._record(
             ("collation", name),
             lambda raw: raw.create_collation(name, callback),
-            callback and CollationStandIn(name),
+            callback and CollationStub(name),
         )
 
     def set_authorizer(self, authorizer_callback: Callable[..., int] | None) -> None:
@@ -131,10 +131,10 @@ class FunctionsConnection(SqlConnection):
         self,
         key: tuple[Any, ...],
         make: Callable[[apsw.Connection], object],
-        stand_in: LocalObject | None = None,
+        stub: LocalObject | None = None,
     ) -> None:
         self._session.check_open()
         self._session.record(key, make)
-        self._session.stand_ins.made.pop(key, None)
-        if stand_in:
-            self._session.stand_ins.made[key] = stand_in
+        self._session.stubs.registered.pop(key, None)
+        if stub:
+            self._session.stubs.registered[key] = stub

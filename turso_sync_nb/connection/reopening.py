@@ -21,7 +21,7 @@ from turso_sync_nb.connection.authorizer import REFUSED_PRAGMAS, WRITES, refuse_
 from turso_sync_nb.connection.deadline import PROGRESS_STEPS, Deadline
 from turso_sync_nb.connection.facts import Facts, KnownFacts
 from turso_sync_nb.connection.session_state import SessionState
-from turso_sync_nb.connection.stand_ins import StandIns
+from turso_sync_nb.connection.speculative_stubs import ConnectionStubs
 from turso_sync_nb.connection.statements import CONCERNING_ROWS
 from turso_sync_nb.engine.pinned import refuse_if_fixed
 from turso_sync_nb.errors import ReplicaError, UsageError
@@ -56,7 +56,7 @@ class Reopenable:
         """The file of a connection of which pages may be absent."""
         self.local_tables: Sequence[LocalObject] = ()
         """Frames that the text under way names as tables."""
-        self.stand_ins = StandIns()
+        self.stubs = ConnectionStubs()
         self.deadline = Deadline()
         self._fetch_budget: FetchBudget | None = None
         self._replica = replica
@@ -150,9 +150,7 @@ class Reopenable:
         """Let the lazy file predict what ``sql`` reads with each of ``items``; ``done()`` were run."""
         if self.lazy is not None and facts.concerns_rows:
             self.lazy.speculation.begin(sql, items, done)
-            known = self.stand_ins.for_statement(
-                sql, facts, self.raw.total_changes(), self.lazy.waits, self.do
-            )
+            known = self.stubs.for_statement(sql, facts, self.raw.total_changes(), self.lazy.waits, self.do)
             self.lazy.speculation.local_objects = [*self.local_tables, *known]
 
     @contextmanager

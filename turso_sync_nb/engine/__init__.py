@@ -14,7 +14,7 @@
 | ``insert_runs.py``, ``trigger_effects.py`` | of a replay: rows inserted together; what triggers make |
 | ``depending.py``, ``row_identity.py`` | which transactions go on from what another one did; rows by name |
 | ``rows_there.py`` | the rows of changes in a replay |
-| ``unmade.py`` | rows whose maker is not applied: what goes on from them waits |
+| ``unapplied.py`` | changes that depend on a transaction that is not applied: they wait |
 | ``reconciling.py`` | what of the local changes a pulled state has already |
 | ``stepwise.py`` | an update kept aside, put in force later without a request |
 | ``unreadable.py`` | a schema that SQLite cannot read, refused by the object's name |
@@ -30,8 +30,8 @@
 | ``replacing.py``, ``replacing_again.py`` | rows that REPLACE removed: on the remote; in a replay |
 | ``schema_guards.py``, ``schema_replay.py`` | changes of the schema: conditions of a push; on a newer base |
 | ``chain.py`` | statements on the remote, all or nothing; answers that are to what was asked |
-| ``made_keys.py`` | changes of rows that triggers inserted find these rows under other keys |
-| ``made_otherwise.py`` | rows without a key, and what the remote's triggers make otherwise in them |
+| ``trigger_keys.py`` | rows that triggers inserted, found under other keys |
+| ``volatile_columns.py`` | columns that cannot name a row: the remote's triggers fill them anew |
 | ``exact_reals.py`` | real numbers in them as each server reads them |
 | ``bookkeeping.py``, ``position.py`` | what has arrived; nothing changes state before that is known |
 | ``used_keys.py`` | keys of AUTOINCREMENT tables that the remote has used |

@@ -20,7 +20,7 @@ from turso_sync_nb.changes.describe import describe
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.taped import shown
-from turso_sync_nb.engine import lineage, made_keys, outbox, position, used_keys
+from turso_sync_nb.engine import lineage, outbox, position, trigger_keys, used_keys
 from turso_sync_nb.engine.bookkeeping import CopiedError, Position
 from turso_sync_nb.engine.meter import Meter
 from turso_sync_nb.engine.push_batch import (
@@ -344,7 +344,7 @@ class _Push:
         head, end = conditions(replica, batch, is_old=is_old)
         split_ids: set[int] = set()
         with outbox.database(replica) as raw:
-            head += made_keys.conditions(replica, raw, batch, is_old=is_old)
+            head += trigger_keys.conditions(replica, raw, batch, is_old=is_old)
             parts = surroundings(raw, outbox.applied_of(everything), batch)
             # after a transform nobody knows what becomes of the keys
             guards = used_keys.guards(raw, batch) if self.transform is None else []

@@ -104,18 +104,18 @@ def statements_of(
         UnsendableError: a value cannot be sent.
     """
     run, is_new = StatementMerger(transaction, around), True
-    for victims, change in _with_victims(changes, transform, around):
+    for displaced, change in _with_displaced(changes, transform, around):
         if isinstance(change, RowChange) and change.outcome == "carried":
-            otherwise = around.otherwise.columns(change.shape.table)
-            carried = to_sql.carry(change, otherwise, is_new=is_new)
+            volatile = around.volatile.columns(change.shape.table)
+            carried = to_sql.carry(change, volatile, is_new=is_new)
             run.follow(_carried(transaction, change, carried, rows=None if transform else 1))
             if not to_sql.is_carried_by_key(change):
                 yield from run.end()
             continue
         is_new = isinstance(change, RowChange) and change.op == "insert"
-        if victims is not None and isinstance(change, RowChange):
+        if displaced is not None and isinstance(change, RowChange):
             yield from run.end()
-            yield from _replacing(transaction, victims, change, around)
+            yield from _replacing(transaction, displaced, change, around)
             continue
         joins = transform is None and change.id not in split_ids and run.takes(change)
         if not joins:
@@ -132,7 +132,7 @@ def statements_of(
     yield from run.end()
 
 
-def _with_victims(
+def _with_displaced(
     changes: Sequence[Change], transform: Transform | None, around: Surroundings
 ) -> Iterator[tuple[list[RowChange] | None, Change]]:
     """Yield each change with the rows that make way for it; ``None``: it is not sent as REPLACE."""
@@ -140,13 +140,13 @@ def _with_victims(
         for one in changes:
             yield None, one
         return
-    for victims, change in parted(changes, around):
-        together = (*victims, change)
-        replaces = isinstance(change, RowChange) and around.replaces(victims, change)
+    for displaced, change in parted(changes, around):
+        together = (*displaced, change)
+        replaces = isinstance(change, RowChange) and around.replaces(displaced, change)
         if not replaces or (transform and any(transform(one) is not None for one in together)):
             yield from ((None, one) for one in together)
         else:
-            yield victims, change
+            yield displaced, change
 
 
 def _own_statements(
@@ -167,7 +167,7 @@ def _own_statements(
 
 
 def _carried(transaction: Transaction, change: RowChange, sql: to_sql.Sql, rows: int | None) -> PushStatement:
-    """Return the statement that sets what a trigger filled by chance."""
+    """Return the statement that sets the random values that a trigger made."""
     text, arguments = sql
     stmt = Stmt(text, arguments, want_rows=False)
     return PushStatement(transaction, (change,), stmt, rows)
@@ -175,18 +175,18 @@ def _carried(transaction: Transaction, change: RowChange, sql: to_sql.Sql, rows:
 
 def _tried(transaction: Transaction, change: RowChange, around: Surroundings) -> PushStatement:
     """Return the statement that fires the triggers of a row that it does not change."""
-    sql, arguments = to_sql.attempt(change, around.otherwise.of(change))
+    sql, arguments = to_sql.attempt(change, around.volatile.of(change))
     stmt = Stmt(sql, arguments, want_rows=False)
     return PushStatement(transaction, (change,), stmt, rows=int(change.outcome == "same"))
 
 
 def _replacing(
-    transaction: Transaction, victims: list[RowChange], change: RowChange, around: Surroundings
+    transaction: Transaction, displaced: list[RowChange], change: RowChange, around: Surroundings
 ) -> Iterator[PushStatement]:
-    """Yield a statement that replaces ``victims`` on the remote, after its checks."""
-    for each in (*victims, change):
+    """Yield a statement that replaces ``displaced`` on the remote, after its checks."""
+    for each in (*displaced, change):
         _refuse_raw_text(transaction, each)
-    for sql, arguments in checks(victims, change, around):
+    for sql, arguments in checks(displaced, change, around):
         stmt = Stmt(sql, arguments)
         yield PushStatement(
             transaction, (change,), stmt, unmet=f"other rows are in the way of {describe(change)}"
@@ -335,12 +335,12 @@ def _alone(change: RowChange, around: Surroundings) -> to_sql.Sql | None:
     shape, old = change.shape, _image(change.old)
     names = images.differing(shape, old, change.new) if change.new else frozenset(shape.columns)
     guards = frozenset() if change.by_action else names - change.derived
-    otherwise = around.otherwise.of(change)
+    volatile = around.volatile.of(change)
     if change.new is None:
-        return to_sql.guarded_delete(shape, old, guards, otherwise)
+        return to_sql.guarded_delete(shape, old, guards, volatile)
     conflict = around.conflict_of(change)
     return to_sql.guarded_update(
-        shape, old, change.new, guards, conflict=conflict, sets=change.sets, otherwise=otherwise
+        shape, old, change.new, guards, conflict=conflict, sets=change.sets, volatile=volatile
     )
 
 

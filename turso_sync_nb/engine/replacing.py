@@ -18,7 +18,7 @@ from turso_sync_nb.changes.model import Definition, RowChange
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.schema import uniques_of
 from turso_sync_nb.changes.taped import schema_changes
-from turso_sync_nb.engine.made_otherwise import MadeOtherwise
+from turso_sync_nb.engine.volatile_columns import VolatileColumns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ class Surroundings:
     that write rows: those do with rows in their way what the statement does. ``upserting`` ones have an
     upsert in a trigger, whose DO UPDATE ``tursodb`` ignores under OR IGNORE. Triggers that those triggers
     fire count too. ``uniques`` are those of tables on which rows are replaced; a table with an index on an
-    expression is not among them. ``otherwise`` knows columns that come out otherwise each time that
+    expression is not among them. ``volatile`` knows columns that get another value each time that
     triggers fill them.
     """
 
@@ -43,7 +43,7 @@ class Surroundings:
     writing: frozenset[str] = frozenset()
     upserting: frozenset[str] = frozenset()
     uniques: Mapping[str, Uniques] = field(default_factory=dict)
-    otherwise: MadeOtherwise = field(default_factory=MadeOtherwise)
+    volatile: VolatileColumns = field(default_factory=VolatileColumns)
 
     def conflict_of(self, change: RowChange) -> Conflict:
         """Return the conflict algorithm with which ``change`` is sent: where nobody can tell, none."""
@@ -54,13 +54,13 @@ class Surroundings:
             return ""  # a row of somebody else would go unseen
         return change.conflict
 
-    def replaces(self, victims: Sequence[RowChange], change: RowChange) -> bool:
+    def replaces(self, displaced: Sequence[RowChange], change: RowChange) -> bool:
         """Return whether ``change`` is sent as REPLACE."""
         if change.shape.ignored or change.outcome != "changed":
             return False
         if folded(change.shape.table) not in self.uniques:
             return False
-        return bool(victims) or self.conflict_of(change) == "replace" or self.is_as_declared(change)
+        return bool(displaced) or self.conflict_of(change) == "replace" or self.is_as_declared(change)
 
     def is_as_declared(self, change: RowChange) -> bool:
         """Return whether ``change`` is sent without a conflict algorithm where its table declares one.
@@ -89,7 +89,7 @@ def surroundings(
     definitions of ``raw`` are followed back over the schema changes of ``applied``: what waits and stands.
     """
     numbers = {one.number for one in batch}
-    state = _State(raw, None, MadeOtherwise.read(raw, applied))
+    state = _State(raw, None, VolatileColumns.read(raw, applied))
     found: dict[int, list[Part]] = {}
     for transaction in reversed(applied):
         for changes, last in reversed(list(_parts(transaction.changes))):
@@ -117,11 +117,11 @@ class _State:
         self,
         raw: apsw.Connection,
         definitions: dict[tuple[bool, str], Definition] | None,
-        otherwise: MadeOtherwise,
+        volatile: VolatileColumns,
     ) -> None:
         self._raw = raw
         self._definitions = definitions
-        self._otherwise = otherwise
+        self._volatile = volatile
         self._known: dict[str, Uniques | None] = {}
         rows: list[Any] = [one[1:] for one in self._all() if one.type == "trigger"]
         triggers = [(table, sql) for _, table, sql in rows]
@@ -136,11 +136,11 @@ class _State:
         if change.kind == "pragma":
             return self
         if not change.was and not change.now:  # on a tape of an earlier version: who knows
-            return _State(self._raw, {}, self._otherwise)
+            return _State(self._raw, {}, self._volatile)
         definitions = {_key(one): one for one in self._all()}
         for one in change.now:
             definitions.pop(_key(one), None)
-        return _State(self._raw, definitions | {_key(one): one for one in change.was}, self._otherwise)
+        return _State(self._raw, definitions | {_key(one): one for one in change.was}, self._volatile)
 
     def surroundings(self, changes: Iterable[Change]) -> Surroundings:
         """Return what ``changes`` meet."""
@@ -154,7 +154,7 @@ class _State:
             if name not in self._known:
                 self._known[name] = self._uniques(table)
         known = {name: uniques for name in replaced if (uniques := self._known[name]) is not None}
-        return Surroundings(*self._triggers, known, self._otherwise)
+        return Surroundings(*self._triggers, known, self._volatile)
 
     def _all(self) -> Iterable[Definition]:
         if self._definitions is not None:
@@ -183,37 +183,37 @@ def _key(one: Definition) -> tuple[bool, str]:
 
 def parted(changes: Iterable[Change], around: Surroundings) -> Iterator[tuple[list[RowChange], Change]]:
     """Yield each change with the rows that made way for it; those of tables that cannot be checked alone."""
-    victims: list[RowChange] = []
+    displaced: list[RowChange] = []
     for change in changes:
         if (
             isinstance(change, RowChange)
             and change.by_replace
             and folded(change.shape.table) in around.uniques
         ):
-            victims.append(change)
+            displaced.append(change)
             continue
-        belongs = isinstance(change, RowChange) and victims and change.shape == victims[0].shape
-        if victims and not belongs:
-            yield from (([], victim) for victim in victims)
-            victims = []
-        yield victims, change
-        victims = []
-    yield from (([], victim) for victim in victims)
+        belongs = isinstance(change, RowChange) and displaced and change.shape == displaced[0].shape
+        if displaced and not belongs:
+            yield from (([], one) for one in displaced)
+            displaced = []
+        yield displaced, change
+        displaced = []
+    yield from (([], one) for one in displaced)
 
 
-def checks(victims: list[RowChange], change: RowChange, around: Surroundings) -> Iterator[to_sql.Sql]:
-    """Yield the queries that fail unless just ``victims`` would make way for ``change``, each as it was.
+def checks(displaced: list[RowChange], change: RowChange, around: Surroundings) -> Iterator[to_sql.Sql]:
+    """Yield queries that fail unless ``change`` would displace just the rows ``displaced``, each as it was.
 
     Rows that BEFORE triggers take out of its way are still there.
     """
-    for victim in victims:
-        guards = [name for name in change.shape.columns if name not in victim.derived]
-        yield to_sql.check_there(change.shape, victim.old or (), guards, around.otherwise.of(victim))
+    for one in displaced:
+        guards = [name for name in change.shape.columns if name not in one.derived]
+        yield to_sql.check_there(change.shape, one.old or (), guards, around.volatile.of(one))
     uniques = around.uniques[folded(change.shape.table)]
-    count = max(len(victims) + change.moved_away, 0)  # victims that triggers moved there may be gone
-    otherwise = around.otherwise.of(change)
+    count = max(len(displaced) + change.moved_away, 0)  # rows that triggers moved there may be gone
+    volatile = around.volatile.of(change)
     yield to_sql.check_in_the_way(
-        change.shape, change.new or (), change.old, uniques, count, otherwise=otherwise
+        change.shape, change.new or (), change.old, uniques, count, volatile=volatile
     )
 
 
@@ -225,7 +225,7 @@ def replace_statement(change: RowChange, around: Surroundings) -> to_sql.Sql | N
     if change.old is None:
         return to_sql.insert(change.shape, [change.new or ()], conflict=conflict)
     guards = images.differing(change.shape, change.old, change.new or ()) - change.derived
-    otherwise = around.otherwise.of(change)
+    volatile = around.volatile.of(change)
     return to_sql.guarded_update(
         change.shape,
         change.old,
@@ -233,5 +233,5 @@ def replace_statement(change: RowChange, around: Surroundings) -> to_sql.Sql | N
         guards,
         conflict=conflict,
         sets=change.sets,
-        otherwise=otherwise,
+        volatile=volatile,
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.engine.rows_there import RowsThere
     from turso_sync_nb.engine.schema_replay import SchemaReplay
     from turso_sync_nb.engine.trigger_effects import TriggerEffects
-    from turso_sync_nb.engine.unmade import UnmadeRows
+    from turso_sync_nb.engine.unapplied import UnappliedRows
     from turso_sync_nb.options import Transform
 
 _HAS_TRIGGER: Final = (
@@ -36,16 +36,16 @@ class ReplayState(Protocol):
     transform: Transform | None
     renumbering: Renumbering
     effects: TriggerEffects
-    unmade: UnmadeRows
+    unapplied: UnappliedRows
     rows: RowsThere
     is_done: bool
 
 
-def replaced(run: ReplayState, victims: list[RowChange], change: Change) -> list[RowChange]:
+def replaced(run: ReplayState, displaced: list[RowChange], change: Change) -> list[RowChange]:
     """Replace rows by one statement in the replay ``run``; none where other rows are there than made way."""
     if run.transform or not _may_replace(change, run.raw):
         return []
-    together = (*victims, change)
+    together = (*displaced, change)
     if any(map(run.schema.leaves_out, together)):
         return []
     if change.auto_key and run.renumbering.was_used(change):
@@ -59,8 +59,8 @@ def replaced(run: ReplayState, victims: list[RowChange], change: Change) -> list
         done, (sql, arguments) = found
         for was, now in zip((*gone, made), done, strict=True):
             if was.old is not None:
-                run.unmade.need_made(was, was.old, now.old)
-        run.unmade.need_parents(made)
+                run.unapplied.need_applied(was, was.old, now.old)
+        run.unapplied.need_parents(made)
         run.raw.execute(sql, arguments)
     except (apsw.ConstraintError, apsw.SQLError):  # one by one it is told which row is in the way
         run.effects.unheard()
@@ -68,7 +68,7 @@ def replaced(run: ReplayState, victims: list[RowChange], change: Change) -> list
     for one in together:
         run.renumbering.passed(one)
     run.effects.done(change)
-    run.unmade.made(made.shape, there(done[-1].new))
+    run.unapplied.made(made.shape, there(done[-1].new))
     run.is_done = True
     return done
 
@@ -86,22 +86,23 @@ def _may_replace(change: Change, raw: apsw.Connection) -> TypeGuard[RowChange]:
 
 
 def _statement_now(
-    run: ReplayState, victims: Sequence[RowChange], change: RowChange
+    run: ReplayState, displaced: Sequence[RowChange], change: RowChange
 ) -> tuple[list[RowChange], to_sql.Sql] | None:
-    """Return ``victims`` and ``change`` with the rows that are there, and the statement that does them.
+    """Return ``displaced`` and ``change`` with the rows that are there, and the statement that does them.
 
-    ``None`` where a victim is not as it was, another row is in the way too, or the row itself was changed.
+    ``None`` where a displaced row is not as it was, where another row is in the way too, or where the row
+    itself was changed.
     """
     shape, new, row = change.shape, change.new or (), None
     uniques = uniques_of(run.raw, shape.table)
     if uniques is None:
         return None
     found = []
-    for victim in victims:
-        row_now = run.rows.of(victim)
-        if row_now is None or not same_image(row_now, as_derived_there(victim, row_now)[0]):
+    for one in displaced:
+        row_now = run.rows.of(one)
+        if row_now is None or not same_image(row_now, as_derived_there(one, row_now)[0]):
             return None
-        found.append(victim.changed(old=row_now))
+        found.append(one.changed(old=row_now))
     if change.old is not None:
         row = run.rows.of(change)
         if row is None:
@@ -112,7 +113,7 @@ def _statement_now(
         new = merged_image(old, new, row)
     query, arguments = to_sql.count_in_the_way(shape, new, row, uniques)
     count: Any = run.raw.execute(query, arguments).get
-    if count != max(len(victims) + change.moved_away, 0):
+    if count != max(len(displaced) + change.moved_away, 0):
         return None
     done = change.changed(old=row, new=new)
     as_made = to_sql.not_aborting(done)

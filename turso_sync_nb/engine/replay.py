@@ -26,13 +26,13 @@ from turso_sync_nb.changes.schema import uniques_of
 from turso_sync_nb.engine import user_policy
 from turso_sync_nb.engine.asking import at_once
 from turso_sync_nb.engine.insert_runs import runs_of_inserts
-from turso_sync_nb.engine.made_keys import MadeKeys
 from turso_sync_nb.engine.replacing_again import replaced
 from turso_sync_nb.engine.row_identity import as_row, key_text, there
 from turso_sync_nb.engine.rows_there import RowsThere
 from turso_sync_nb.engine.schema_replay import SchemaConflictError, SchemaReplay
 from turso_sync_nb.engine.trigger_effects import TriggerEffects
-from turso_sync_nb.engine.unmade import UnfitError, UnmadeRows
+from turso_sync_nb.engine.trigger_keys import TriggerKeys
+from turso_sync_nb.engine.unapplied import UnappliedRows, UnfitError
 from turso_sync_nb.engine.user_transform import verdict_of
 from turso_sync_nb.errors import ConflictError
 from turso_sync_nb.options import SKIP, Rewrite
@@ -113,8 +113,8 @@ class _Replay:
         self.renumbering = Renumbering(raw, transactions)
         self.effects = TriggerEffects(raw)
         self.result.derived = schema.derived = self.effects.derived
-        self.unmade = UnmadeRows(raw, self.renumbering)
-        self.made_keys = MadeKeys(raw, self.effects.derived, self.renumbering)
+        self.unapplied = UnappliedRows(raw, self.renumbering)
+        self.trigger_keys = TriggerKeys(raw, self.effects.derived, self.renumbering)
         self.rows = RowsThere(raw, self.effects.derived)
         self.now: Transaction
         """The transaction being replayed."""
@@ -198,31 +198,31 @@ class _Replay:
         is_undone = transaction.state == "skipped"
         self.result.transactions.append(transaction.changed(reason="") if is_undone else transaction)
         self.schema.not_applied(transaction)
-        self.unmade.not_applied(transaction)
+        self.unapplied.not_applied(transaction)
 
     def _done(self, changes: Iterable[Change]) -> Iterator[Change]:
         """Do ``changes`` and yield them as they are to be pushed now."""
-        victims: list[RowChange] = []
+        displaced: list[RowChange] = []
         for shape, run in runs_of_inserts(changes):
             if isinstance(run[0], RowChange) and run[0].by_replace:
-                victims.append(run[0])
+                displaced.append(run[0])
                 continue
-            if victims:
+            if displaced:
                 first, *run = run  # noqa: PLW2901 - the rest of it
-                yield from replaced(self, victims, first) or self._one_by_one([*victims, first])
-                victims = []
+                yield from replaced(self, displaced, first) or self._one_by_one([*displaced, first])
+                displaced = []
             if shape is not None and len(run) > 1 and self._inserted(shape, run):
                 yield from run
                 continue
             yield from self._one_by_one(run)
-        yield from self._one_by_one(victims)
+        yield from self._one_by_one(displaced)
 
     def _one_by_one(self, changes: Iterable[Change]) -> Iterator[Change]:
         return (done for change in changes if (done := self._change(change)))
 
     def _inserted(self, shape: TableSchema, run: list[Change]) -> bool:
         """Insert the rows of ``run`` if nothing has to be settled or followed on the way; else do nothing."""
-        is_plain = self.schema.is_as_made and self.renumbering.leaves_alone(shape) and self.unmade.is_empty
+        is_plain = self.schema.is_as_made and self.renumbering.leaves_alone(shape) and self.unapplied.is_empty
         if self.transform or not is_plain:
             return False
         sql, _ = to_sql.insert(shape, [(None,) * len(shape.columns)])
@@ -250,7 +250,7 @@ class _Replay:
             return self._schema(change)
         try:
             self.schema.need_table(change)
-            done = self._row_change(self.made_keys.found(self.renumbering.applied_to(change)))
+            done = self._row_change(self.trigger_keys.found(self.renumbering.applied_to(change)))
         except apsw.SQLError as error:  # its table or a column of it is not there
             raise self.schema.unfit(change, str(error)) from None
         finally:
@@ -265,7 +265,7 @@ class _Replay:
             return self._plainly(change)
         if change.outcome != "changed":
             return self._carried(change) if change.outcome == "carried" else self._attempt(change)
-        self.unmade.need_parents(change)
+        self.unapplied.need_parents(change)
         if self.transform and not change.by_action:
             question = ("transform", change.id, change.op, repr(change.old), repr(change.new))
             verdict = self.answer(question, partial(verdict_of, self.transform, change), None)
@@ -300,7 +300,7 @@ class _Replay:
                 if taken_by is None:
                     raise
             else:
-                self.unmade.made(change.shape, new)
+                self.unapplied.made(change.shape, new)
                 return change
         if taken_by is not None and same_image(taken_by, new) and not auto:
             return None  # the other side has this very row
@@ -316,7 +316,7 @@ class _Replay:
         old, new = there(change.old), there(change.new)
         row = self.rows.of(change)
         if not change.by_action:
-            self.unmade.need_made(change, old, row)
+            self.unapplied.need_applied(change, old, row)
         if row is not None and change.derived:
             old, new = as_derived_there(change, row)
         if row is None:
@@ -335,7 +335,7 @@ class _Replay:
         old = there(change.old)
         row = self.rows.of(change)
         if row is None or not change.by_action:
-            self.unmade.need_made(change, old, row)
+            self.unapplied.need_applied(change, old, row)
         if row is None:
             if change.by_action or change.by_replace or images.usable_key(change.shape, old):
                 return None  # both sides removed it
@@ -388,12 +388,12 @@ class _Replay:
         return tried.changed(outcome="changed")
 
     def _carried(self, change: RowChange) -> RowChange | None:
-        """Set what a trigger filled by chance to what it was before, unless nothing fired the trigger."""
+        """Set a trigger's random values to what they were before, unless nothing fired the trigger."""
         if not self.is_done:
             return None
-        otherwise = self.rows.otherwise_of(change.shape)
+        volatile = self.rows.volatile_of(change.shape)
         with self._no_triggers():
-            self._run(to_sql.carry(change, otherwise, is_new=self.is_new))
+            self._run(to_sql.carry(change, volatile, is_new=self.is_new))
         return change if self.raw.changes() else None
 
     def _as_made(self, change: RowChange, old: Image | None, new: Image) -> RowChange:

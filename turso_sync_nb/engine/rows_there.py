@@ -1,4 +1,4 @@
-"""Find the rows of changes in a replay, also those that triggers made otherwise than they did here.
+"""Find the rows of changes in a replay, also those in which triggers made other values than they did here.
 
 A row that no key names is named by all of it. Where a trigger made a part of it, another run makes another
 one: another moment, or a total of more rows. Then it is the row that is as it was in all else.
@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from turso_sync_nb.changes import images, to_sql
-from turso_sync_nb.changes.chance import columns_otherwise
 from turso_sync_nb.changes.images import same_value
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.read_row import read_first, read_row
+from turso_sync_nb.changes.volatile import volatile_columns
 from turso_sync_nb.engine.row_identity import there
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class RowsThere:
         self._raw = raw
         self._derived = derived
         self._version: int | None = None
-        self._otherwise: dict[str, frozenset[str]] = {}
-        """Columns that come out otherwise each time, by table."""
+        self._volatile: dict[str, frozenset[str]] = {}
+        """Columns that get another value each time, by table."""
 
     def of(self, change: RowChange) -> Image | None:
         """Return the row that ``change`` found, as it is now; ``None`` when there is none."""
@@ -43,17 +43,17 @@ class RowsThere:
         is_whole = change.derived >= set(shape.columns)
         but_for = change.derived
         if is_whole:
-            otherwise = self.otherwise_of(shape)
-            but_for = frozenset(name for name in shape.columns if folded(name) in otherwise)
+            volatile = self.volatile_of(shape)
+            but_for = frozenset(name for name in shape.columns if folded(name) in volatile)
         row = self._like(change, old, but_for) if but_for else None
         return self._most_like(shape, old) if row is None and is_whole else row
 
-    def otherwise_of(self, shape: TableSchema) -> frozenset[str]:
-        """Return the columns, in lower case, that come out otherwise each time."""
+    def volatile_of(self, shape: TableSchema) -> frozenset[str]:
+        """Return the columns, in lower case, that get another value each time that triggers fill them."""
         version: int = self._raw.execute("PRAGMA main.schema_version").get
         if version != self._version:
-            self._version, self._otherwise = version, columns_otherwise(self._raw)
-        return self._otherwise.get(folded(shape.table), frozenset())
+            self._version, self._volatile = version, volatile_columns(self._raw)
+        return self._volatile.get(folded(shape.table), frozenset())
 
     def _like(self, change: RowChange, image: Image, but_for: frozenset[str]) -> Image | None:
         """Return a row that is as ``image`` but for some columns: one that triggers made, else the last."""

@@ -60,7 +60,7 @@ class SchemaReplay:
         self._lifetimes = lifetimes(changes)
         self._nets = nets(changes)
         self._left_out: set[int] = set()
-        self._unmade: dict[str, Transaction] = {}
+        self._unapplied: dict[str, Transaction] = {}
         self._undropped: dict[str, Transaction] = {}
         """Tables that are still there, but were gone here when what follows was made."""
         self._kept: dict[str, str] = {}
@@ -69,7 +69,7 @@ class SchemaReplay:
     @property
     def is_as_made(self) -> bool:
         """Whether every table is the one that rows were written to, and no object was removed again."""
-        return not self._left_out and not self._unmade
+        return not self._left_out and not self._unapplied
 
     def leaves_out(self, change: Change) -> bool:
         """Return whether ``change`` is of an object that was removed again, whose name others took."""
@@ -136,9 +136,9 @@ class SchemaReplay:
                 if change.id in self._done_here and change.kind in ("drop", "rename_table"):
                     gone |= {folded(change.name)} if object_type(change.sql) in ("table", "") else set()
                 if change.kind == "rename_table":
-                    self._unmade[folded(change.to)] = transaction
+                    self._unapplied[folded(change.to)] = transaction
                 if change.kind == "rename_table" or object_type(change.sql) == "table":
-                    self._unmade[folded(change.name)] = transaction
+                    self._unapplied[folded(change.name)] = transaction
         self._undropped |= dict.fromkeys(gone, transaction)
 
     def seen_now(self, transaction: Transaction) -> Transaction:
@@ -157,7 +157,7 @@ class SchemaReplay:
         Raises:
             SchemaConflictError: that one was made by a transaction that is not applied, or after one.
         """
-        maker = self._unmade.get(folded(change.shape.table))
+        maker = self._unapplied.get(folded(change.shape.table))
         if maker is None:
             return
         there = self._named("table", change.shape.table)
@@ -176,7 +176,7 @@ class SchemaReplay:
 
     def _need_table(self, change: SchemaChange) -> None:
         """See that an ALTER meets the table that it was written for, not one that was to be replaced."""
-        maker = self._unmade.get(folded(change.name))
+        maker = self._unapplied.get(folded(change.name))
         if maker is None or change.kind in ("create", "drop", "pragma") or not change.was:
             return
         there = self._named("table", change.name)

@@ -14,7 +14,7 @@
 | ``cell_types`` | what a column may hold, and what an input to it means |
 | ``values`` | SQLite's values as JSON, and from what was typed |
 | ``result_table`` | the rows of a result, paged, sorted and filtered where they are |
-| ``remote_news`` | what those have in common that can say that the remote has something new |
+| ``listening`` | the base class of widgets that listen to the remote |
 | ``watch`` | the rows of a query, asked again when something changed |
 | ``runs`` | a million small numbers, and what changed of them, in a few bytes |
 | ``snapshots``, ``picture`` | tables as static HTML; the page map as a PNG |

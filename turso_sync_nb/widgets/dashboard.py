@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.engine.stats import read_stats
 from turso_sync_nb.units import PAGE_SIZE, format_share, format_share_bar, format_size
+from turso_sync_nb.widgets.listening import ListeningWidget, line_of_pull, line_of_push
 from turso_sync_nb.widgets.live import script
-from turso_sync_nb.widgets.remote_news import RemoteNewsWidget, line_of_pull, line_of_push
 from turso_sync_nb.widgets.snapshots import line, table
 from turso_sync_nb.words import Figure, count_of, waits
 
@@ -47,7 +47,7 @@ def _clock(unix_time: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(unix_time))
 
 
-class Dashboard(RemoteNewsWidget):
+class Dashboard(ListeningWidget):
     """Shows the figures of a replica, and pulls, pushes, syncs and checkpoints it."""
 
     _esm = script("dashboard")

@@ -17,8 +17,8 @@ from turso_sync_nb.connection.frame_editing import write_edits
 from turso_sync_nb.errors import ConflictError, Error, RemoteUnreachableError, StoppedError, UsageError
 from turso_sync_nb.widgets.arrangement import Arrangement
 from turso_sync_nb.widgets.cell_types import kind_of, meant, referred
+from turso_sync_nb.widgets.listening import line_of_push
 from turso_sync_nb.widgets.live import LiveWidget, line_of, script
-from turso_sync_nb.widgets.remote_news import line_of_push
 from turso_sync_nb.widgets.snapshots import data_rows, line, table
 from turso_sync_nb.widgets.staging import Staging
 from turso_sync_nb.widgets.table_rows import AS_IT_IS

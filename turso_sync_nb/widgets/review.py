@@ -14,8 +14,8 @@ from turso_sync_nb.changes.images import differing, key_of
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.errors import RemoteError, UsageError
 from turso_sync_nb.units import format_ago
+from turso_sync_nb.widgets.listening import line_of_pull, line_of_push
 from turso_sync_nb.widgets.live import LiveWidget, script
-from turso_sync_nb.widgets.remote_news import line_of_pull, line_of_push
 from turso_sync_nb.widgets.snapshots import line, table
 from turso_sync_nb.words import REASONS_TO_STAY, count_of, settled_as, value_of, values_of, waits_to_be_pushed
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.connection.statements import shortened
+from turso_sync_nb.widgets.listening import ListeningWidget
 from turso_sync_nb.widgets.live import script
-from turso_sync_nb.widgets.remote_news import RemoteNewsWidget
 from turso_sync_nb.widgets.snapshots import data_rows, table
 from turso_sync_nb.widgets.values import wire
 
@@ -38,7 +38,7 @@ class Watched:
     offline: bool = False
 
 
-class Watch(RemoteNewsWidget):
+class Watch(ListeningWidget):
     """Shows the first rows of a query, with what came since the last time marked."""
 
     _esm = script("watch")

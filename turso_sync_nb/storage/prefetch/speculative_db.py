@@ -54,7 +54,7 @@ _numbers = itertools.count(1)
 
 
 class LocalObject(Protocol):
-    """A table, function or collation that only the connection of the statement has, or a stand-in for it.
+    """A table, function or collation that only the connection of the statement has, or a stub for it.
 
     ``has_guessed``: whether it was asked for what it cannot know.
     """

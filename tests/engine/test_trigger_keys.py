@@ -8,8 +8,8 @@ import pytest
 from turso_sync_nb.changes.derived import DerivedColumns
 from turso_sync_nb.changes.model import RowChange, TableSchema
 from turso_sync_nb.changes.renumbering import Renumbering
-from turso_sync_nb.engine.made_keys import MadeKeys, is_of_trigger
-from turso_sync_nb.engine.unmade import UnfitError
+from turso_sync_nb.engine.trigger_keys import TriggerKeys, is_of_trigger
+from turso_sync_nb.engine.unapplied import UnfitError
 
 LOG = TableSchema(1, "log", ("id", "what", "at"), (0,), auto_key=True)
 ALL = frozenset(LOG.columns)
@@ -56,7 +56,7 @@ def test_the_key_that_it_has_now(name):
     raw.execute("CREATE TABLE t (v); CREATE TABLE log (id INTEGER PRIMARY KEY, what, at)")
     raw.execute(f"INSERT INTO log VALUES {rows}; CREATE TRIGGER r AFTER INSERT ON t BEGIN {TRIGGER}; END")
     derived = DerivedColumns({("log", key): ALL for key in made})
-    keys = MadeKeys(raw, derived, Renumbering(raw))
+    keys = TriggerKeys(raw, derived, Renumbering(raw))
     if isinstance(wanted, str):
         with pytest.raises(UnfitError, match=wanted):
             keys.found(CHANGE)
@@ -73,4 +73,4 @@ def test_a_trigger_that_gives_the_key_itself():
     raw.execute("CREATE TRIGGER r AFTER INSERT ON t BEGIN INSERT INTO log VALUES (new.v, 'x', 1); END")
     raw.execute("INSERT INTO log VALUES (3, 'z', 1), (5, 'x', 'now')")
     derived = DerivedColumns({("log", 5): ALL})
-    assert MadeKeys(raw, derived, Renumbering(raw)).found(CHANGE) == CHANGE
+    assert TriggerKeys(raw, derived, Renumbering(raw)).found(CHANGE) == CHANGE

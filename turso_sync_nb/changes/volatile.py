@@ -1,7 +1,7 @@
-"""Columns that triggers fill by chance, or with the moment: each run of such a trigger makes another value.
+"""Find *volatile* columns: those to which triggers give a random value or the current time.
 
-Found in the texts of triggers: an expression that calls ``random`` or ``randomblob``, or that asks for the
-moment, or that names a column filled so. In doubt a column is one of them.
+Each run of such a trigger makes another value. They are found in the texts of triggers: an expression calls
+``random`` or ``randomblob``, asks for the time, or names a column that is volatile. In doubt a column is.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _OF_MOMENT: Final = frozenset({
     *("'now'", "current_timestamp", "current_date", "current_time"),
     *(f"{name}()" for name in ("date", "time", "datetime", "julianday", "unixepoch", "strftime")),
 })  # fmt: skip
-"""Words that ask for the moment: functions of time do so without a time."""
+"""Words that ask for the time: functions of date and time do so where they get no argument."""
 
 _MAY_HAVE: Final = "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE instr(lower(sql), 'random'))"
 _TRIGGERS: Final = "SELECT sql FROM main.sqlite_schema WHERE type = 'trigger'"
@@ -35,26 +35,26 @@ COLUMNS: Final = "SELECT lower(name), dflt_value FROM pragma_table_xinfo(?, 'mai
 """The query for the columns of a table that are stored for themselves, with their defaults."""
 
 
-def may_have_chance(raw: apsw.Connection) -> bool:
-    """Return whether anything in main is made by chance."""
+def may_use_random(raw: apsw.Connection) -> bool:
+    """Return whether the schema of main has the word random anywhere."""
     return bool(raw.execute(_MAY_HAVE).get)
 
 
-def columns_by_chance(raw: apsw.Connection, triggers: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Return the columns of main that ``triggers`` fill by chance, by table; all names in lower case."""
+def random_columns(raw: apsw.Connection, triggers: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Return the columns of main that ``triggers`` fill with random values, by table; names in lower case."""
     return _columns_by(raw, _BY_CHANCE, triggers)
 
 
-def columns_of_moments(raw: apsw.Connection, dropped: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Return the columns of main that triggers fill with the moment, by table; names in lower case.
+def timestamp_columns(raw: apsw.Connection, dropped: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Return the columns of main that triggers fill with the current time, by table; names in lower case.
 
     ``dropped``: texts of triggers that were there.
     """
     return _columns_by(raw, _OF_MOMENT, chain(_texts(raw), dropped))
 
 
-def columns_otherwise(raw: apsw.Connection, dropped: Iterable[str] = ()) -> dict[str, frozenset[str]]:
-    """Return the columns of main that come out otherwise each time that triggers fill them, by table.
+def volatile_columns(raw: apsw.Connection, dropped: Iterable[str] = ()) -> dict[str, frozenset[str]]:
+    """Return the columns of main that get another value each time that triggers fill them, by table.
 
     Names are in lower case. ``dropped``: texts of triggers that were there.
     """

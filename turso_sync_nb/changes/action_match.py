@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     Column = tuple[str, str]
 
 
-class Pointing:
+class ActionMatch:
     """Compares columns of one connection's main database, in one of its own."""
 
     def __init__(self, raw: apsw.Connection) -> None:

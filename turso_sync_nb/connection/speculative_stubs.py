@@ -1,9 +1,9 @@
-"""Stand-ins, on the database of speculative runs, for what only one connection knows.
+"""Replace, on the database of speculative runs, what only one connection has: functions, collations, tables.
 
-A speculative run (:mod:`speculation`) happens inside a read of the statement itself, so nothing of the
-user's may be called there, and the connection may not be asked. Functions return an argument there,
-collations compare code points, and small TEMP and attached tables are copied before the statement begins. A
-guess may then be wrong, and costs a request; the rows of the statement are never touched by it.
+A speculative run (:mod:`speculation`) happens inside a read of the statement itself. It must not call the
+user's functions there, nor use the connection. So a stub of a function returns its first argument, a stub of
+a collation compares code points, and small TEMP and attached tables are copied before the statement begins.
+A wrong guess costs a request. It never changes the rows that the statement returns.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _CREATIONS: Final = ("CREATE TABLE ", "CREATE VIEW ", "CREATE INDEX ", "CREATE U
 
 
 @dataclass
-class FunctionStandIn:
-    """A function that returns its first argument, as an aggregate NULL; ``kind``: scalar, aggregate, window.
+class FunctionStub:
+    """A function that returns its first argument; an aggregate or window function returns NULL.
 
-    What is not here is NULL, and stays so; what is lets a row pass where one that is not NULL is wanted.
+    A value of an absent page is NULL, and stays NULL. Any other value lets a row pass a test for NOT NULL.
     """
 
     kind: str
@@ -77,7 +77,7 @@ class FunctionStandIn:
 
 
 @dataclass
-class CollationStandIn:
+class CollationStub:
     """A collation that compares code points."""
 
     name: str
@@ -136,12 +136,12 @@ class _Elsewhere:
     copies: Sequence[SchemaCopy] = ()
 
 
-class StandIns:
-    """The stand-ins of one connection."""
+class ConnectionStubs:
+    """The stubs and copies for one connection."""
 
     def __init__(self) -> None:
-        self.made: dict[tuple[Any, ...], LocalObject] = {}
-        """Those of functions and collations, by what was recorded for them."""
+        self.registered: dict[tuple[Any, ...], LocalObject] = {}
+        """Stubs of functions and collations, by the key under which each was registered."""
         self._elsewhere: dict[str, _Elsewhere] = {}
 
     def for_statement(
@@ -153,7 +153,7 @@ class StandIns:
         if no read of the connection had to wait (``waits``) since the last copy for the text: all is here.
         """
         if not facts.uses_elsewhere:
-            return self.made.values()
+            return self.registered.values()
         try:
             known = self._elsewhere.get(sql)
             if known is None or known.facts is not facts:
@@ -162,8 +162,8 @@ class StandIns:
                 known.copies = [_copied(schema, found, ask) for schema, found in known.objects]
                 known.changes, known.waits = changes, waits
         except apsw.Error:  # an attached database that is locked or damaged: the statement says so itself
-            return self.made.values()
-        return [*self.made.values(), *known.copies]
+            return self.registered.values()
+        return [*self.registered.values(), *known.copies]
 
     def _listed(self, sql: str, facts: Facts, ask: Ask) -> _Elsewhere:
         """Find the tables, indexes and views that the statement reads."""

@@ -1,4 +1,4 @@
-"""Let widgets tell when the remote has something new and pull it; off unless requested.
+"""Have widgets listen to the remote: they say when it has something new, and may pull it; off by default.
 
 Views show two boxes to tick and a line. While any is open, and a box is ticked, the replica listens.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.widgets.live import Content
 
 
-class RemoteNewsWidget(LiveWidget):
+class ListeningWidget(LiveWidget):
     """A widget that listens to the remote if ``remote``, and pulls what is new there if ``pull``."""
 
     def __init__(self, db: Connection, replica: Replica, *, remote: bool = False, pull: bool = False) -> None:

@@ -1,7 +1,7 @@
-"""Keep what goes on from a transaction that is not applied from meeting other rows in its place.
+"""Hold back, in a replay, the changes that depend on a transaction that is not applied.
 
-A row that such a transaction made is not there, or another one has its key by now. What changes that row, or
-points at it, waits with its maker.
+A row that such a transaction made is absent, or another row has its key by now. A later change of that row,
+or a foreign key that points at it, must not meet the other row: it waits with the row's *maker*.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class UnfitError(Exception):
 
 
 @dataclass(frozen=True)
-class _Unmade:
-    """A row as ``maker`` left it, which is not applied; ``is_new``: that made the row, or gave it its key.
+class _UnappliedRow:
+    """A row as ``maker``, which is not applied, left it; ``is_new``: it made the row, or gave it its key.
 
     ``was`` is the row before all that is not applied, empty for a new one.
     """
@@ -43,19 +43,19 @@ class _Unmade:
     is_new: bool
 
     def gave(self, columns: Iterable[str]) -> bool:
-        """Return whether the values of ``columns`` are not there without what is not applied."""
+        """Return whether the row got the values of ``columns`` from what is not applied."""
         return not self.was or any(self.was.get(name) != self.row.get(name) for name in columns)
 
 
-class UnmadeRows:
-    """Those of one replay, on the state that ``raw`` shows."""
+class UnappliedRows:
+    """The unapplied rows of one replay, on the state that ``raw`` shows."""
 
     def __init__(self, raw: apsw.Connection, renumbering: Renumbering) -> None:
         self._raw = raw
         self._renumbering = renumbering
         self._foreign_keys = ForeignKeys(raw)
-        self._rows: dict[tuple[object, ...], _Unmade] = {}
-        self._by_values: dict[tuple[str, tuple[str, ...]], dict[Image, _Unmade]] = {}
+        self._rows: dict[tuple[object, ...], _UnappliedRow] = {}
+        self._by_values: dict[tuple[str, tuple[str, ...]], dict[Image, _UnappliedRow]] = {}
         """The same by table, and by the values of columns that a foreign key points at."""
 
     @property
@@ -77,7 +77,7 @@ class UnmadeRows:
             else:
                 former = self._rows.get(identity(change.shape, change.old))
                 was = former.was if former else by_column(change.shape, change.old)
-            self._rows[named] = _Unmade(transaction, was, by_column(change.shape, change.new), is_new)
+            self._rows[named] = _UnappliedRow(transaction, was, by_column(change.shape, change.new), is_new)
         self._by_values.clear()
 
     def made(self, shape: TableSchema, image: Image) -> None:
@@ -85,19 +85,21 @@ class UnmadeRows:
         if self._rows.pop(identity(shape, image), None) is not None:
             self._by_values.clear()
 
-    def need_made(self, change: RowChange, old: Image, row: Image | None) -> None:
+    def need_applied(self, change: RowChange, old: Image, row: Image | None) -> None:
         """See that ``row`` is not missing, or another one, only because the maker of ``old`` is not applied.
 
         Raises:
             UnfitError: it is: this transaction has to wait with that one.
         """
-        unmade = self._rows.get(identity(change.shape, old))
-        if unmade is None:
+        unapplied = self._rows.get(identity(change.shape, old))
+        if unapplied is None:
             return
         was = by_column(change.shape, old)
-        is_of_it = unmade.is_new and all(unmade.row.get(name, value) == value for name, value in was.items())
+        is_of_it = unapplied.is_new and all(
+            unapplied.row.get(name, value) == value for name, value in was.items()
+        )
         if row is None or (is_of_it and not same_image(row, old)):
-            raise _waits_with("changes", unmade.maker)
+            raise _waits_with("changes", unapplied.maker)
 
     def need_parents(self, change: RowChange) -> None:
         """See that no foreign key points at a row that is not there, or at another one that has its key now.
@@ -108,18 +110,18 @@ class UnmadeRows:
         if not self._rows or change.new is None:
             return
         for parent, key in self._renumbering.parents_of(change):
-            unmade = self._rows.get((parent, key))
-            if unmade is not None and chose_key(unmade.maker, parent, key):
-                raise _waits_with("points at", unmade.maker)
+            unapplied = self._rows.get((parent, key))
+            if unapplied is not None and chose_key(unapplied.maker, parent, key):
+                raise _waits_with("points at", unapplied.maker)
         row = by_column(change.shape, change.new)
         for columns, parent, to in self._foreign_keys.of(folded(change.shape.table)):
             values = tuple(row.get(name) for name in columns)
             compared = self._foreign_keys.compared(parent, to, values)
-            unmade = None if None in values else self._with_values(parent, to).get(compared)
-            if unmade is not None and unmade.gave(to) and not self._is_there(parent, to, values):
-                raise _waits_with("points at", unmade.maker)
+            unapplied = None if None in values else self._with_values(parent, to).get(compared)
+            if unapplied is not None and unapplied.gave(to) and not self._is_there(parent, to, values):
+                raise _waits_with("points at", unapplied.maker)
 
-    def _with_values(self, table: str, columns: tuple[str, ...]) -> dict[Image, _Unmade]:
+    def _with_values(self, table: str, columns: tuple[str, ...]) -> dict[Image, _UnappliedRow]:
         if (table, columns) not in self._by_values:
             self._by_values[table, columns] = {
                 self._foreign_keys.compared(table, columns, tuple(one.row.get(name) for name in columns)): one

@@ -1,7 +1,7 @@
-"""Say which triggers would do more than they did, where a statement sets what was filled by chance.
+"""Find triggers that must not fire again when a push sets the random values of a row.
 
-It is an UPDATE of those columns alone. Triggers that write to another table do more, and so do those that
-count in their own (``version = version + 1``).
+A push sends such values as an UPDATE of their columns alone. A trigger that this UPDATE fires would do its
+work twice if it writes to another table, or if it counts in its own (``version = version + 1``).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from turso_sync_nb.changes.chance import COLUMNS, parted
 from turso_sync_nb.changes.definitions import (
     Token,
     columns_waited_for,
@@ -18,6 +17,7 @@ from turso_sync_nb.changes.definitions import (
     written_by_trigger,
 )
 from turso_sync_nb.changes.names import folded
+from turso_sync_nb.changes.volatile import COLUMNS, parted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,8 +36,8 @@ _DIFFER: Final = ("!=", "is not", "is distinct from")
 _ENDS: Final = frozenset({"where", "from", "returning"})
 
 
-def firing(raw: apsw.Connection, table: str, columns: frozenset[str]) -> str:
-    """Return a trigger that setting ``columns`` fires, and that does more then; empty if there is none."""
+def refired(raw: apsw.Connection, table: str, columns: frozenset[str]) -> str:
+    """Return a trigger that setting ``columns`` fires, and whose work would be done twice; empty if none."""
     query = "SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
     rows: list[Any] = raw.execute(query, (table,)).fetchall()
     known: list[Any] = raw.execute(COLUMNS, (table,)).fetchall()

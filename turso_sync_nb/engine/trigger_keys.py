@@ -1,23 +1,24 @@
-"""Keep changes of rows that triggers made from meeting other rows: SQLite may assign another key there.
+"""Find the rows that triggers inserted, whose keys may be other ones on another state.
 
-The remote's run of a trigger gives its row the next key that is free there. A replay looks for the row under
-its new key. A push asks first whether others have added rows since the last pull.
+Where SQLite assigns keys, the remote's run of a trigger gives its row the next key that is free there. A
+replay looks for the row under its new key. A push asks first whether others have added rows since the last
+pull.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from turso_sync_nb.changes.chance import columns_otherwise, tables_with_keys_of_sqlite
 from turso_sync_nb.changes.images import differing, same_value
 from turso_sync_nb.changes.model import RowChange
 from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.changes.read_row import read_row
 from turso_sync_nb.changes.to_sql import one_or_fail
+from turso_sync_nb.changes.volatile import tables_with_keys_of_sqlite, volatile_columns
 from turso_sync_nb.engine.push_batch import PushStatement
 from turso_sync_nb.engine.row_identity import there
 from turso_sync_nb.engine.schema_guards import BaseIsOldError, base_image
-from turso_sync_nb.engine.unmade import UnfitError
+from turso_sync_nb.engine.unapplied import UnfitError
 from turso_sync_nb.protocol.pipeline import Stmt
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 def is_of_trigger(change: RowChange) -> bool:
     """Return whether a change is of a row that a trigger inserted, with a key that may be SQLite's.
 
-    What is set in a row that a trigger filled by chance, and did not insert just now, is such a change too.
+    So is a change that sets a trigger's random values in a row that the trigger did not insert just now.
     """
     shape = change.shape
     if change.old is None or not change.derived or not shape.auto_key:
@@ -45,7 +46,7 @@ def is_of_trigger(change: RowChange) -> bool:
     return key in change.derived or change.derived >= set(shape.columns) - {key}
 
 
-class MadeKeys:
+class TriggerKeys:
     """The rows that triggers made in one replay, on the state that ``raw`` shows."""
 
     def __init__(self, raw: apsw.Connection, derived: DerivedColumns, renumbering: Renumbering) -> None:
@@ -54,20 +55,20 @@ class MadeKeys:
         self._renumbering = renumbering
         self._version: int | None = None
         self._assigned = frozenset[str]()
-        self._otherwise: dict[str, frozenset[str]] = {}
-        """Columns that come out otherwise each time, by table."""
+        self._volatile: dict[str, frozenset[str]] = {}
+        """Columns that get another value each time, by table."""
 
     def _look_again(self) -> None:
         """Look at the triggers, if the schema is another one."""
         version: int = self._raw.execute("PRAGMA main.schema_version").get
         if version != self._version:
             self._version, self._assigned = version, tables_with_keys_of_sqlite(self._raw)
-            self._otherwise = columns_otherwise(self._raw)
+            self._volatile = volatile_columns(self._raw)
 
     def found(self, change: RowChange) -> RowChange:
         """Return ``change`` with the key that its row has here; rows that triggers did not make have theirs.
 
-        What a trigger filled by chance, in a row that this replay did not make, is named by no key.
+        A trigger's random values, in a row that this replay did not make, get no key: none names that row.
 
         Raises:
             UnfitError: another row has that key, and the one that was made is not found.
@@ -79,7 +80,7 @@ class MadeKeys:
         if table not in self._assigned:
             return change
         (at,) = shape.key
-        unlike = {folded(shape.columns[at]), *self._otherwise.get(table, ())}
+        unlike = {folded(shape.columns[at]), *self._volatile.get(table, ())}
         if change.outcome == "carried":  # the trigger has changed its row already
             unlike |= set(map(folded, differing(shape, change.old or (), change.new or ())))
         compared = [
