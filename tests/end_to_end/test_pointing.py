@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from itertools import product
 
 import apsw
 import pytest
@@ -18,6 +19,7 @@ KEYS = {
     "an integer at a real": ("REAL PRIMARY KEY", "1", "", "1"),
     "another case": ("TEXT PRIMARY KEY COLLATE NOCASE", "'abc'", "TEXT", "'ABC'"),
     "spaces behind": ("TEXT PRIMARY KEY COLLATE RTRIM", "'abc'", "TEXT", "'abc  '"),
+    "text at an integer without a type": ("PRIMARY KEY", 1, "TEXT", "'1'"),
     "the same": ("TEXT PRIMARY KEY", "'abc'", "TEXT", "'abc'"),
 }
 """The type of a key, a key, the type of what points at it, and how it does."""
@@ -31,8 +33,13 @@ ACTIONS = {
 SHOWN = ("SELECT k, a FROM parent ORDER BY k", "SELECT id, p, a FROM child ORDER BY id")
 
 
-@pytest.mark.parametrize("action", ACTIONS)
-@pytest.mark.parametrize("name", KEYS)
+REFUSED = {
+    ("text at an integer without a type", action) for action in ("update cascade", "update set default")
+}
+"""What SQLite refuses: the child's new value is text, and points at no number."""
+
+
+@pytest.mark.parametrize(("name", "action"), [pair for pair in product(KEYS, ACTIONS) if pair not in REFUSED])
 def test_an_action_is_done_everywhere(name, action, remote_server, tmp_path):
     """As plain SQLite has it: here, after a pull that replays it, on the remote, and for others."""
     kind, key, column, value = KEYS[name]

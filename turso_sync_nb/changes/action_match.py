@@ -1,4 +1,9 @@
-"""Tell whether a foreign key points at a row, by SQLite's rules: '1' at 1, and by NOCASE 'a' at 'A'."""
+"""Tell whether a foreign-key action of a parent row concerns a child row, by SQLite's own comparison.
+
+An action runs ``OLD.key = child_column``. In a trigger ``OLD.key`` has its collation, but no affinity unless
+it is the rowid: the child's counts. So 1 in a key meets '1' in a TEXT column, and '01' in a key meets 1 in an
+INTEGER column. A parent is looked up by another rule (``ForeignKeys.compared`` in ``engine/depending.py``).
+"""
 
 from __future__ import annotations
 
@@ -6,24 +11,30 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from turso_sync_nb.changes.names import quoted
+from turso_sync_nb.changes.names import folded, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from turso_sync_nb.changes.model import TableSchema
+
     Column = tuple[str, str]
 
 
 class ActionMatch:
-    """Compares columns of one connection's main database, in one of its own."""
+    """Compares columns of ``tables``, those of one connection, in a database of its own."""
 
-    def __init__(self, raw: apsw.Connection) -> None:
+    def __init__(self, raw: apsw.Connection, tables: Mapping[str, TableSchema]) -> None:
         self._raw = raw
+        self._tables = tables
         self._apart: apsw.Connection | None = None
-        self._tables: dict[tuple[Column, Column], str | None] = {}
+        self._comparisons: dict[tuple[Column, Column], tuple[str, str] | None] = {}
 
     def at(self, parent: Column, child: Column, key: Any, value: Any) -> bool:
-        """Return whether ``value`` in the column ``child`` points at ``key`` in the column ``parent``.
+        """Return whether ``value`` in the column ``child`` matches ``key`` in the column ``parent``.
 
-        Each column is a table and a name. By a collation that only this connection has they count as equal.
+        Each column is a table and a name, in lower case. By a collation that only this connection has, they
+        count as equal.
         """
         if key is None or value is None:
             return False
@@ -31,29 +42,34 @@ class ActionMatch:
             return key == value
         if type(key) is type(value) and (key == value or not isinstance(key, str)):
             return bool(key == value)
-        table = self._table(parent, child)
-        if self._apart is None or table is None:
-            return True
-        self._apart.execute(f"REPLACE INTO {table} (rowid, key, value) VALUES (1, ?, ?)", (key, value))
-        return bool(self._apart.execute(f"SELECT key = value FROM {table}").get)
-
-    def _table(self, parent: Column, child: Column) -> str | None:
-        """Return a table with two such columns; ``None`` where only this connection has the collation."""
         if self._apart is None:
             self._apart = apsw.Connection(":memory:")
+        comparison = self._comparison(self._apart, parent, child)
+        if comparison is None:
+            return True
+        store, compare = comparison
+        self._apart.execute(store, (value,))
+        return bool(self._apart.execute(compare, (key,)).get)
+
+    def _comparison(self, apart: apsw.Connection, parent: Column, child: Column) -> tuple[str, str] | None:
+        """Return statements that store a child's value, and that compare a key with it.
+
+        ``None`` where only the connection has the collation.
+        """
         columns = parent, child
-        if columns not in self._tables:
-            of_parent, of_child = (self._raw.column_metadata("main", *one) for one in columns)
-            name: str | None = f"t{len(self._tables)}"
-            form = f"key {_type(of_parent)} COLLATE {quoted(of_parent[1])}, value {_type(of_child)}"
-            self._apart.execute(f"CREATE TABLE {name} ({form})")
+        if columns not in self._comparisons:
+            _, collation, *_ = self._raw.column_metadata("main", *parent)
+            declared, *_ = self._raw.column_metadata("main", *child)
+            shape, table = self._tables[parent[0]], f"t{len(self._comparisons)}"
+            is_rowid = shape.auto_key and folded(shape.columns[shape.key[0]]) == parent[1]
+            key = "CAST(? AS INTEGER)" if is_rowid else "?"
+            apart.execute(f"CREATE TABLE {table} (value {quoted(declared) if declared else ''})")
+            compare = f"SELECT {key} COLLATE {quoted(collation)} = value FROM {table}"
             try:
-                self._apart.execute(f"SELECT key = value FROM {name}")
+                apart.execute(compare, (None,))
             except apsw.SQLError:
-                name = None
-            self._tables[columns] = name
-        return self._tables[columns]
-
-
-def _type(column: Any) -> str:
-    return quoted(column[0]) if column[0] else ""
+                self._comparisons[columns] = None
+            else:
+                store = f"REPLACE INTO {table} (rowid, value) VALUES (1, ?)"
+                self._comparisons[columns] = store, compare
+        return self._comparisons[columns]

@@ -178,7 +178,7 @@ class Nested:
         self._tables = schema.tables
         self._shapes: dict[int, TableSchema] = {}
         self._actions = schema.actions
-        self._action_match = ActionMatch(self._raw)
+        self._action_match = ActionMatch(self._raw, schema.tables)
         self._facts = TriggerFacts(self._raw, schema)
 
     def listen(self, *, on: bool) -> None:
