@@ -110,6 +110,11 @@ def after_fork_in_child(function: Callable[[], None]) -> None:
         os.register_at_fork(after_in_child=function)
 
 
+def never_freed(thing: object) -> None:
+    """Have ``thing`` live as long as the process, past the end of the interpreter."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
 def read_tag(path: Path, name: str) -> str:
     """Return the extended attribute ``name`` of a file, empty where there is none or no such thing.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -103,3 +105,38 @@ def test_a_verb_comes_right_behind_a_statement(name, moment, db, monkeypatch):
     assert cursor.lastrowid == rowid or rowid is None
     assert db.total_changes == before + count
     assert db.execute("SELECT count(*) FROM log").fetchone() == (0 if "TEMP" in name else count,)
+
+
+VERBS = {"pull": lambda db: db.aio.pull(), "sync": lambda db: db.aio.sync()}
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_it_is_stopped_while_its_own_verb_has_its_files(name, db, monkeypatch):
+    """Cancelled, an awaited verb that has let go of the files is done first; no error of SQLite's is told."""
+    held, cancelled = threading.Event(), threading.Event()
+    really = Session.suspend
+
+    def suspend(self: Session) -> None:
+        really(self)
+        held.set()
+        cancelled.wait(SHORT_S)
+
+    monkeypatch.setattr(Session, "suspend", suspend)
+
+    async def work() -> None:
+        task = asyncio.ensure_future(VERBS[name](db))
+        assert await asyncio.to_thread(held.wait, LONG_S)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(work())
+    monkeypatch.undo()
+    cancelled.set()
+    while session_of(db).awaited:
+        time.sleep(0.01)
+    db.interrupt()
+    db.pull()
+    db.execute("INSERT INTO log (n) VALUES (1)")
+    assert db.execute("SELECT count(*) FROM log").fetchone() == (1,)
+    assert db.execute("SELECT count(*) FROM another").fetchone() == (0,)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Self
 from turso_sync_nb.connection.async_verbs import AsyncVerbs
 from turso_sync_nb.connection.syncing import SyncConnection, SyncOptions
 from turso_sync_nb.engine.opening import open_pinned
-from turso_sync_nb.errors import ProgrammingError
 from turso_sync_nb.storage.files.signals import defer_sigint
 
 if TYPE_CHECKING:
@@ -39,8 +38,8 @@ class Connection(SyncConnection):
         Raises:
             ProgrammingError: this connection is closed.
         """
-        if self.closed:
-            raise ProgrammingError("use connection: it is closed")
+        if self._session.closed:
+            self._session.refuse_closed()
         self._replica.retain()
         try:
             made = type(self)(self._replica, self.isolation_level, self._options)

@@ -9,7 +9,7 @@ carried: ``changes()`` of the last statement.
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import apsw
 
@@ -24,7 +24,8 @@ from turso_sync_nb.connection.session_state import SessionState
 from turso_sync_nb.connection.speculative_stubs import ConnectionStubs
 from turso_sync_nb.connection.statements import CONCERNING_ROWS
 from turso_sync_nb.engine.pinned import refuse_if_fixed
-from turso_sync_nb.errors import ReplicaError, UsageError
+from turso_sync_nb.errors import ProgrammingError, ReplicaBusyError, ReplicaError, UsageError
+from turso_sync_nb.platforms import never_freed
 from turso_sync_nb.progress import WORKING, report_progress
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Reopenable:
 
     def __init__(self, replica: Replica, tables_ignore: Collection[str]) -> None:
         self.closed = False
+        self.is_of_parent = False
+        """Whether this process was forked off the one that opened the connection."""
         self.known_good: dict[str, Facts] = {}
         """Texts that were run under the state in force and can be run once more without looking."""
         self.unlisted = ""
@@ -189,6 +192,32 @@ class Reopenable:
             yield
         finally:
             self._own = False
+
+    # The end
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: use it no more, and touch neither its files nor what the parent has open.
+
+        The copy of SQLite's memory takes itself for the owner of the parent's locks, and of its transaction.
+        """
+        self.is_of_parent = self.closed = True
+        self.look_again()
+        never_freed(self.raw)  # closing it would roll the transaction back in shared memory
+
+    def refuse_closed(self) -> NoReturn:
+        """Say why it cannot be used any more.
+
+        Raises:
+            ReplicaBusyError: another process has it, which forked this one.
+            ProgrammingError: it is closed.
+        """
+        if self.is_of_parent:
+            raise ReplicaBusyError(
+                "use connection: this process was forked while it was open, and the first one still has it",
+                hint=f"connect in each process, with read_only=True beside {self._replica.path}'s owner; or "
+                "close it before you fork",
+            )
+        raise ProgrammingError("use connection: it is closed")
 
     # What a user set
 

@@ -24,7 +24,7 @@ from turso_sync_nb.connection.statements import CHANGING_THE_SCHEMA, first_word,
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.databases import BUSY_TIMEOUT_MS
 from turso_sync_nb.engine.gate import T, Use
-from turso_sync_nb.errors import NotSupportedError, ProgrammingError, ReplicaBusyError
+from turso_sync_nb.errors import NotSupportedError, ReplicaBusyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -88,10 +88,10 @@ class Session(Reopenable):
 
         Raises:
             ProgrammingError: it is closed.
-            ReplicaBusyError: another thread is using it, or is about to.
+            ReplicaBusyError: another thread is using it, or is about to; or the process that forked this one.
         """
         if self.closed:
-            raise ProgrammingError("use connection: it is closed")
+            self.refuse_closed()
         thread = threading.get_ident()
         if self.awaited and thread != self.awaiting_thread:
             raise ReplicaBusyError(
@@ -106,7 +106,8 @@ class Session(Reopenable):
     def interrupt(self) -> None:
         """Stop what another thread is doing here: SQL, and waiting for the remote."""
         if not self.closed:
-            self.raw.interrupt()
+            with suppress(apsw.ConnectionClosedError):  # a verb has its files
+                self.raw.interrupt()
             if self._replica.remote is not None and self.thread is not None:
                 self._replica.remote.stop(self.thread)
 

@@ -297,6 +297,9 @@ class SqlConnection(RowFactoryMixin):
         """Roll back what is open and let go of the replica; may be repeated, also when it failed."""
         if self.closed:
             return
+        if self._session.is_of_parent:
+            self._released = True
+            return
         with defer_sigint():
             self._replica.listener.end(self)
             self._session.close()

@@ -41,6 +41,9 @@ class Member(Protocol):
     def resume(self) -> None:
         """Take the files up again; nothing of before is lost."""
 
+    def leave_to_parent(self) -> None:
+        """In a forked child: never use the files again."""
+
 
 class Use:
     """One use of a connection.

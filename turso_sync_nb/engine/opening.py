@@ -89,7 +89,10 @@ _users: Counter[Path] = Counter()
 
 
 def _forget() -> None:
-    """In a forked child: the parent owns what was open here."""
+    """In a forked child: the parent owns what was open here, with its connections."""
+    for replica in _open.values():
+        for member in list(replica.gate.members):
+            member.leave_to_parent()
     _guards.clear()
     _open.clear()
     _users.clear()
