@@ -1,8 +1,8 @@
 """Ask a user's functions, policies and transforms, while they may use the replica.
 
-A replay that meets a question without an answer goes on as if there were no function, and is thrown away; it
-had every connection wait. The functions are asked afterwards, and it begins again with their answers. So they
-may query the replica, wait for other threads, and take long.
+A replay keeps every connection waiting, so it never calls these functions itself. It collects its questions,
+goes on as if there were no function, and is thrown away. The functions are called afterwards, and a new
+replay uses their answers. So a function may query the replica, wait for other threads, and take long.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Ask the remote something while this thread asks it something else, and wait for both.
+"""Send the remote a second request on a helper thread while this thread sends its own; wait for both.
 
-The thread that asks beside counts as the one that it asks for: whoever stops that one, or gives it less time,
-means both. What is asked beside goes first: where it fails, the rest is of no use, and is ended.
+The helper acts on behalf of this thread: whoever stops this thread, or gives it less time, means both. An
+error of the helper's request comes first: the other request is of no use then, and is ended.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Keep the remote's bookkeeping: the last change of each client, written with the changes themselves.
 
-The table is every Turso client's. ``change_id`` is the last change id of ours there; ``pull_gen`` how
-often local changes had been replayed by then.
+All Turso clients share the table, one row each. ``change_id`` is the client's last change that the remote
+has. ``pull_gen`` counts how often the client had replayed local changes by then.
 """
 
 from __future__ import annotations

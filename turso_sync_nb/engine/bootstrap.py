@@ -1,6 +1,6 @@
 """Fetch the first pages of a new replica at one revision, resumable at any byte.
 
-The order is what makes it so:
+It is resumable because it writes in this order:
 
 1. the answer's header: metadata, phase "bootstrapping", with revision and size, durable before any page;
 2. pages: bytes, fsync, then the page map, over and over (the store's rule);

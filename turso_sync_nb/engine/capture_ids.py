@@ -1,7 +1,7 @@
-"""Give a process's transactions and changes ids that no copy of the replica gives.
+"""Assign ids to transactions and changes that no copy of the replica assigns too.
 
-A restored or copied replica begins in another block of ids than the one it was copied from, so the remote's
-bookkeeping tells them apart.
+A restored or copied replica begins in another block of ids than its original, so the remote's bookkeeping
+tells the two apart.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Run statements on the remote in one transaction, all or nothing: in one request, or on one stream.
 
-What is too large for one body goes in several, one after another, where the remote keeps streams. A later
-body runs only inside the transaction that the first one began; no body is sent after one that failed.
+Statements that are too large for one body go in several, if the remote keeps streams. A later body runs only
+inside the transaction that the first one began, and none is sent after one that failed.
 
 Each step runs if the one before it did: some errors end the remote's transaction by themselves, and without
 the chain what follows would commit alone. The ROLLBACK at the end runs only if this chain's BEGIN did: the

@@ -1,6 +1,6 @@
 """Move the log into the database file and keep what a pull needs to undo that.
 
-The base content of every page that is about to be written over goes to the undo first, durably.
+Before a page is overwritten, its base content is written to the undo, durably.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The configuration saved with a replica, given again when it is opened: address, segment size, prefetch.
+"""Change the configuration saved with a replica when it is opened again: address, segment size, prefetch.
 
-Segment size and prefetch are saved at once. An address is saved once the server there showed that it has
-this database: a replica is never bound to a server by a typing error.
+Segment size and prefetch are saved at once. An address is saved only after the server there has shown that it
+has this database, so a typing error never binds a replica to another server.
 """
 
 from __future__ import annotations

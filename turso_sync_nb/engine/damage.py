@@ -1,8 +1,8 @@
-"""Notice what happened to the files of a replica, and begin again without a base image that is in doubt.
+"""Detect damage to the files of a replica, and replace a base image that cannot be trusted.
 
-What was made here is saved first. Before that the server must show that it has this database: by its name
-for it, by pages whose checksums the metadata have, or by a push of ours. Of a revision that it does not know
-any more, its newest pages are compared, of which most are others in another database.
+Local changes are saved first. Even before that, the server must show that it has this database: by its name
+for it, by pages whose checksums are in the metadata, or by a push of ours. If it no longer knows our
+revision, its newest pages are compared: in another database most of them differ.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Tell which transactions go on from what another one did.
+"""Find the transactions that depend on another one, by row or, as an upper bound, by table.
 
-By row: they change a row that it changed, point at one that it made, or use a part of the schema that it
-changed. By table: they have a table in common, or point from one of theirs at one of its; in doubt, so.
+By row: a transaction changes a row that the other one changed, points at one that it made, or uses a part of
+the schema that it changed. By table: both change one table, or a table of the first points at one of the
+other.
 """
 
 from __future__ import annotations
@@ -61,9 +62,10 @@ class ForeignKeys:
             yield tuple(column for _, column, _ in group), parent, to
 
     def compared(self, table: str, columns: tuple[str, ...], values: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return ``values`` as a foreign key compares them that points at ``columns`` of ``table``.
+        """Return ``values`` in the form in which SQLite looks them up in ``columns`` of a parent ``table``.
 
-        That is by the affinity and the collation of those columns, whatever the child's are.
+        A lookup uses the affinity and the collation of those columns, whatever the child's are. An action of
+        the parent compares otherwise: ``changes/action_match.py``.
         """
         if (table, columns) not in self._forms:
             self._forms[table, columns] = [self._form(table, name) for name in columns]
@@ -104,7 +106,7 @@ def _as_compared(form: tuple[str, str], value: Any) -> Any:
 def depending_by_row(
     foreign_keys: ForeignKeys, everything: Iterable[Transaction], on: Collection[int]
 ) -> dict[int, int]:
-    """Return the pending transactions that go on from those numbered ``on``, each with the one it needs."""
+    """Return the pending transactions that depend on those numbered ``on``, each with the one it needs."""
     found: dict[int, int] = {}
     done = _Done(foreign_keys)
     for one in everything:
@@ -145,7 +147,7 @@ class _Done:
         self._by_values.clear()
 
     def needed_by(self, one: Transaction) -> int | None:
-        """Return the number of the transaction from which ``one`` goes on."""
+        """Return the number of the transaction on which ``one`` depends."""
         return next(filter(None, map(self._needed, _pushed(one))), None)
 
     def _needed(self, change: Change) -> int | None:
@@ -184,7 +186,7 @@ class _Done:
 def depending_by_table(
     foreign_keys: ForeignKeys, everything: Iterable[Transaction], on: Transaction
 ) -> list[Transaction]:
-    """Return the transactions after ``on`` that may go on from it, in order, whatever their state."""
+    """Return the transactions after ``on`` that may depend on it, in order, whatever their state."""
     touched, found, is_after = set(_tables(on)), [], False
     for one in everything:
         if one.number == on.number:

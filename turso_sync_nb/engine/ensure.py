@@ -1,7 +1,7 @@
 """Make the pages that one query touches resident.
 
-Where the remote can name them they come in one request. Then it is run, and its rows dropped: what it touches
-is what arrives, anywhere.
+A remote that supports it names these pages, and they come in one request. Then the query is run and its rows
+are dropped, so the pages that it touches are here with any remote.
 """
 
 from __future__ import annotations

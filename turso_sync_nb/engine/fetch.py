@@ -1,8 +1,8 @@
 """Fetch pages of one revision: all that were requested, each once, or an error.
 
 The protocol has no count of the pages that follow a header, so what arrived is checked against what was
-asked. An answer that breaks half way is asked for again, only for what is missing. An answer that ends
-well without pages that were asked for is final: the server does not have them.
+asked. If an answer breaks off, only the missing pages are requested again. If it ends well without
+pages that were requested, that is final: the server does not have them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Quiesce a replica's connections before its files are replaced.
+"""Quiesce a replica's connections before its files are replaced: a shared and exclusive lock.
 
-A verb that publishes other files under the connections (pull, checkpoint) waits until no statement runs,
-no cursor is open and no transaction is, for as long as a statement would wait for a lock. Meanwhile idle
-connections wait with their next statement; those in a transaction may go on, or they would never end it.
+A verb that publishes other files (pull, checkpoint) takes the gate exclusively. It waits until no connection
+runs a statement, has a cursor open or is in a transaction, no longer than a statement would wait for a lock.
+Meanwhile idle connections do not begin a statement; one in a transaction may go on, or it would never end.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Use:
 
 
 class Gate:
-    """One for each replica; safe for threads."""
+    """The gate of one replica; safe to use from several threads."""
 
     def __init__(self) -> None:
         self.members: set[Member] = set()

@@ -1,10 +1,10 @@
 """Fetch all absent pages in the background until the replica is whole.
 
-That is all of them; which ones a read fetches with its own is decided in ``storage/prefetch``.
+This is not read-ahead: ``storage/prefetch`` decides which pages a read fetches with its own.
 
-One thread, part by part. Between two parts others go first: verbs, and readers that wait for a page. A verb
-that runs keeps a part from being begun, so no page arrives under a pull or a checkpoint. What arrived stays,
-so a hydration that ended early, for whatever reason, goes on where it stopped when it is asked for again.
+One thread fetches part by part. Between two parts, verbs and readers that wait for a page go first. No part
+begins while a verb runs, so no page arrives during a pull or a checkpoint. Pages that arrived stay, so a
+hydration that ended early continues there when it is requested again.
 """
 
 from __future__ import annotations

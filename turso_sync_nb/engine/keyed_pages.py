@@ -1,8 +1,8 @@
 """Find the keys of rows WITHOUT ROWID that are on pages which changed.
 
-The b-tree of such a table is an index whose records begin with the key. To which table a page belongs is
-found by looking one of its keys up: SQLite, which knows the collations, then reads the page or does not. So
-what is fetched is the way to a few rows, whatever the size of the table.
+The b-tree of such a table is an index whose records begin with the key. To find the table of a page, one of
+its keys is looked up: SQLite, which knows the collations, then reads the page or not. So only the pages on
+the way to a few rows are fetched, whatever the size of the table.
 """
 
 from __future__ import annotations

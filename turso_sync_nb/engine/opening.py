@@ -1,7 +1,7 @@
 """Open a replica: one process owns a folder at a time, and opens it once.
 
-The first connection of the process takes the lock and makes the folder ready; later ones share what it
-made; the last one to go closes it. What was made for a bootstrap that brought nothing is removed again.
+The first connection of the process takes the lock and prepares the folder. Later ones share the open replica,
+and the last one closes it. Files made for a bootstrap that fetched nothing are removed again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Find out which local changes the remote has.
 
-It is known before anything here is struck off, taken up again, given up or edited: a state that changes on
-a guess loses or repeats a transaction. Most pushes need no question: they say in the chain where the remote
-should be (``bookkeeping.guard``), and only one that is wrong about it asks.
+This must be known before a transaction leaves the outbox, is retried, skipped or edited: acting on a guess
+would lose or repeat it. Most pushes do not ask: their chain begins with a guard on the position that the
+remote should have (``bookkeeping.guard``), and a push asks only when the guard fails.
 """
 
 from __future__ import annotations

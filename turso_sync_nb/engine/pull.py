@@ -1,7 +1,7 @@
 """Make the remote's newest state the base image and keep local changes on top of it.
 
-Everything is fetched before a file in force is touched. Then every connection is idle and let go of, the
-local changes are replayed on a view of the next base, and all of it comes into force at one point
+Everything is fetched before a file in force is touched. Then all connections are quiesced and release their
+files, local changes are replayed on a view of the next base, and the result is committed at one point
 (``storage/vfs/publication.py``). A failure before that point leaves the replica as it was.
 """
 

@@ -1,7 +1,7 @@
 """Preview a pull: replay the local changes on the remote's newest state, read what comes out, and undo it.
 
-It is the replay of a pull itself, so what it says is what a pull then leaves, as long as nothing changes on
-either side.
+It runs the same replay as a pull, so its outcome is that of the pull, unless something changes on either side
+meanwhile.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Tell which rows the last pull changed here: found on request, by the pages in which two states differ.
+"""Find the rows that the last pull changed here, on request, by the pages in which two states differ.
 
-A pull keeps aside how those pages looked before it, and its log after it: what the remote changed, and what
-the replayed changes of this replica touch. Both are states as a reader saw them, so what was pushed from here
-and came back is no change. Only what is here is compared: of a partial replica, rows on pages that were here.
+A pull keeps the old content of the pages that it replaced, and its log: the pages that the remote changed,
+and those that replayed changes touched. Both states are as readers saw them, so a pushed change that came
+back is no change. Only resident pages are compared: a partial replica does not list rows on pages that were
+absent.
 """
 
 from __future__ import annotations

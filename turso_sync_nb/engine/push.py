@@ -1,12 +1,12 @@
 """Push local transactions to the remote: each whole, in order, never twice.
 
-Optimistic: updates and deletes carry the old values that they expect, inserts the key that must be free.
-When the remote has moved on under one of them nothing is applied; its changes are pulled, the replay settles
-the conflict and rewrites the tape, and the push begins again. A transaction that the remote refuses for
-another reason stays, with that reason.
+It is optimistic: updates and deletes carry the old values that they expect, inserts the key that must be
+free. If one of these does not hold on the remote, nothing is applied: its changes are pulled, the replay
+settles the conflict and rewrites the tape, and the push begins again. A transaction that the remote refuses
+for another reason stays, with that reason.
 
-What became of an answer that was lost is known by the remote's own bookkeeping: written in the same
-transaction as the changes, it names the last change id up to which the remote has them.
+After a lost answer the remote's bookkeeping tells what happened: it is written in the same transaction as the
+changes, and names the last change id that the remote has.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Ask the remote which pages a query reads, where it supports the query selector.
 
-Others ignore it and send every page that the page selector names. So it is tried once, with four pages of
-which a query without a table touches one at most.
+Other remotes ignore it and send every page that the page selector names. So it is tried once, with a selector
+of four pages and a query that touches at most one of them.
 """
 
 from __future__ import annotations

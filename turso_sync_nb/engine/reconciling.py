@@ -1,4 +1,4 @@
-"""Settle which of the changes made here a pulled state has already, by its own bookkeeping."""
+"""Find the local changes that a pulled state already has, by its bookkeeping, and drop them here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reconciled:
-    """The list without what the state has, the metadata to go on with, and sentences for the user."""
+    """The local changes that the state does not have, the metadata from now on, and notes for the user."""
 
     metadata: Metadata
     local: LocalChanges
@@ -36,13 +36,13 @@ def reconciled(
     is_transformed: bool,
     may_have_lost: bool = False,
 ) -> Reconciled:
-    """Strike off what the state that ``raw`` shows has of ours.
+    """Drop from ``local`` the changes that the state of ``raw`` has.
 
-    ``is_transformed``: nobody knows what is sent. ``may_have_lost``: the user says that the state is this
-    database's, whatever it lacks.
+    ``is_transformed``: a transform may change what is sent, so rows do not show whether it was.
+    ``may_have_lost``: the user vouches that the state is of this database, whatever it lacks.
 
     Raises:
-        ReplicaError: it lacks what it had acknowledged.
+        ReplicaError: the state lacks changes that the remote had acknowledged.
     """
     pull_gen, change_id = bookkeeping.read_local(raw, metadata.client_id)
     notes = []
@@ -73,7 +73,7 @@ def reconciled(
 
 
 def _reconciled_copy(metadata: Metadata, local: LocalChanges, sent: copies.SentCopies) -> Reconciled:
-    """Go on as another client, with what the remote has not of what waits in a restored or copied replica."""
+    """Give a restored or copied replica a new client id, and keep the changes that the remote lacks."""
     left = sent.left_of(local)
     but = f" but {sent.taken_off} transactions that the remote has" if sent.taken_off else ""
     notes = [

@@ -1,8 +1,9 @@
 """Reject schema and writes the remote does not support when they are executed, not at push time.
 
-Servers differ in what tables they know, and in what can be done to them. Such a statement is explained on
-the remote first, which changes nothing there; what its ALTER TABLE loses is tried on a table of our own, in a
-transaction that is rolled back. Offline, or where the remote cannot judge alone, nothing is said.
+Servers differ in the kinds of tables that they support, and in what can be done to them. Such a statement is
+first sent to the remote as EXPLAIN, which changes nothing there. What an ALTER TABLE would lose is tried
+there on a table of our own, in a transaction that is rolled back. Offline, or if the remote cannot tell,
+nothing is rejected.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Fetch the pages of the remote that differ from this replica into a file beside the base image.
 
-Nothing here touches a file in force. An answer that breaks off is completed at the revision that it was
-about.
+It touches no file in force. An answer that breaks off is completed at the same revision.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Replace on the remote what REPLACE removed here: no DELETE trigger fires for it, as none fired here.
 
-The statement is sent as it was made, INSERT or UPDATE OR REPLACE, after checks in the same chain: each row
-that made way here is there as it was, and no other row would make way.
+The statement is sent as it was executed, INSERT or UPDATE OR REPLACE. Checks precede it in the same chain:
+each row that it displaced here is unchanged on the remote, and it would displace no other row there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Replace rows in a replay as REPLACE did: its BEFORE triggers see the rows that make way, as they did."""
+"""Repeat a REPLACE in a replay, so that its BEFORE triggers see the displaced rows, as they did at first."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Replay local changes on a newer base image and settle conflicts on the way.
 
-Each transaction is a savepoint of its own: one that the newer base will not take (a constraint, a table
-that is gone) is set aside whole, and stays on the tape with its reason. What comes out is the tape anew:
-old images are those of the newer base, so that a push can be guarded by them.
+Each transaction runs in a savepoint of its own. One that the newer base refuses (a constraint, a table
+that is gone) is set aside whole, and stays on the tape with its reason. The replay writes the tape anew:
+its old images are those of the newer base, so that they can guard a push.
 """
 
 from __future__ import annotations

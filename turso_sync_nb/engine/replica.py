@@ -1,7 +1,7 @@
 """Hold a replica while this process owns its folder; all connections of the process share it.
 
-Here are its lock, metadata and end. What connections use is in ``databases``, ``capture_ids``, ``stats`` and
-``gate``; each verb has a module of its own.
+This module has its lock, its metadata and its end. Connections use ``databases``, ``capture_ids``, ``stats``
+and ``gate``; each verb has a module of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Name the rows that changes are about, across transactions."""
+"""Identify a row across transactions: by its table and its key, or by all its values."""
 
 from __future__ import annotations
 

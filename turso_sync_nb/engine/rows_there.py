@@ -1,7 +1,7 @@
 """Find the rows of changes in a replay, also those in which triggers made other values than they did here.
 
-A row that no key names is named by all of it. Where a trigger made a part of it, another run makes another
-one: another moment, or a total of more rows. Then it is the row that is as it was in all else.
+A row without a key is found by all its values. Those that a trigger made may differ here: a later time, or a
+total of more rows. Then the row is found by its other values.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Salvage local changes from a replica whose base image cannot be trusted.
 
-Another program wrote to its files, or a side file is gone. The base is fetched again; before that, the
-tape goes to a small database of its own, and from there onto the new base. A crash in between loses nothing:
-as long as that database is there, the next open takes it up.
+Another program wrote to its files, or one of its files is gone. Before the base is fetched again, the tape is
+copied to a small database of its own; afterwards it goes from there onto the new base. A crash in between
+loses nothing: while that database exists, the next open continues with it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Compare two states of the remote: rows and schema that differ, such as those that a pull would change.
 
-The remote sends the pages that changed since our revision, ours or not; both states are then databases to
-read. Only rows on pages that changed are compared. The b-tree that a page belongs to is found by going down
-to one of its rows, so what is fetched beside is a few pages of the way. Tables that were made anew are
-compared whole, and those whose columns hide every name of the rowid.
+The remote sends all pages that changed since our revision. Both states can then be read as databases. Only
+rows on changed pages are compared. The b-tree of a page is found by descending to one of its rows, which
+fetches a few interior pages at most. Two kinds of tables are compared whole: those that were created anew,
+and those whose columns hide every name of the rowid.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def diff_with_remote(replica: Replica) -> StateDiff:
 
 
 def changes_between(replica: Replica, update: RemoteUpdate) -> tuple[tuple[Change, ...], int]:
-    """Return what turns the base image in force into ``update``, and how many pages were not placed."""
+    """Return the changes from the base image in force to ``update``, and how many pages were not placed."""
     with two_states(replica, update) as (before, after):
         run = _Comparison(before, after, update.next_base.pages, update.keep)
         return tuple(run.changes()), run.unplaced
@@ -192,7 +192,7 @@ class _State:
         return name if page in self._way(name, rowid) else None
 
     def _way(self, table: str, rowid: int) -> Iterator[PageId]:
-        """Yield the pages from the root of ``table`` down to where ``rowid`` is."""
+        """Yield the pages on the path from the root of ``table`` down to ``rowid``."""
         page: int | None = self.roots[table]
         for _ in range(self.db_pages):
             if page is None:
@@ -354,7 +354,7 @@ class _Comparison:
         return pages
 
     def _keys(self) -> dict[str, set[Key]]:
-        """Return the same for tables WITHOUT ROWID: keys."""
+        """Return, for each table WITHOUT ROWID, the keys that are or were on changed pages."""
         found: dict[str, set[Key]] = defaultdict(set)
         for state in (self.before, self.after):
             for page in self.changed if state.keyed.tables else ():

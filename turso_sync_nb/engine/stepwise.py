@@ -1,8 +1,8 @@
-"""A pull in two steps: fetch what is new and keep it, put it in force later without asking the remote.
+"""Pull in two steps: fetch the remote's changes and keep them; apply them later without asking the remote.
 
-Changes hold pages of one revision in a file of their own, so that any other verb may run in between. They fit
-the base image that they were fetched for, and what is waiting here may grow meanwhile. After another pull, or
-after a push whose changes they do not have, they are outdated.
+The pages are kept in a file of their own, so any other verb may run in between. They fit the base image for
+which they were fetched; more local changes may be made meanwhile. Another pull makes them outdated, and so
+does a push whose changes they do not have.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class RemoteChanges:
-    """The changes between the replica's revision and a newer one of the remote; true if there are any.
+    """The changes from the replica's revision to a newer one of the remote; true if there are any.
 
     They stay as they are when the remote moves on. Memory holds none of their pages.
     """

@@ -1,4 +1,4 @@
-"""Note what triggers make while local changes are replayed: it guards no later change of those rows."""
+"""Record the values that triggers make during a replay: they cannot guard later changes of those rows."""
 
 from __future__ import annotations
 

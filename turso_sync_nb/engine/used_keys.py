@@ -1,6 +1,6 @@
 """Keep a push from reusing keys of AUTOINCREMENT tables that the remote has used.
 
-A plain INSERT of such a key goes through where the row that had it is gone. So the chain asks first.
+A plain INSERT of such a key would succeed if the row that had it is gone. So the chain checks first.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Give the right to begin a writing transaction in the order in which connections of this process ask for it.
 
-SQLite lets whoever comes at the right moment begin, and makes the others sleep longer each time: of several
-threads that write without a pause one may never get there. Only this process writes to a replica, so a queue
-before SQLite's lock is enough.
+SQLite's lock is not fair: whoever asks at the right moment gets it, and the others sleep longer each time. Of
+several threads that write without a pause, one may starve. Only this process writes to a replica, so a queue
+in front of SQLite's lock is enough.
 """
 
 from __future__ import annotations
