@@ -1,4 +1,4 @@
-"""End generators where they are left, and not where they are collected: there Python swallows a Ctrl-C."""
+"""Close generators when they are left, not when they are collected: Python swallows a Ctrl-C there."""
 
 from __future__ import annotations
 

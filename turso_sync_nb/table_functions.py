@@ -1,4 +1,4 @@
-"""SQL functions that SQLite's shell has and its library has not, for client and server alike.
+"""Define SQL functions that SQLite's shell has and its library lacks, for client and server alike.
 
 ``generate_series(start, stop, step)`` as a table (https://sqlite.org/series.html) and ``X REGEXP Y``. Math
 and percentile functions are built into the SQLite that APSW brings.

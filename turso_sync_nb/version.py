@@ -1,4 +1,4 @@
-"""The version of this package: the one place where it stands; ``pyproject.toml`` reads it here."""
+"""Define the version of this package, once; ``pyproject.toml`` reads it here."""
 
 from __future__ import annotations
 

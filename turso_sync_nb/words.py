@@ -1,7 +1,7 @@
-"""Say counts, values, keys and changes in the words of a reader: each form stands here, once.
+"""Format counts, values, keys and changes for readers; each format is defined here, once.
 
-What a line, a widget, its static form and a frame show of a value is the same. Nothing here makes a text safe
-for a place: ``escaping`` does.
+So a line of text, a widget, its static form and a frame show a value alike. Nothing here makes a text safe to
+show: ``escaping`` does.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Capture one connection's changes onto the tape, in the transactions that make them.
 
-The triggers that do it are TEMP: they are this connection's alone, and no one else ever sees them. They
-are made for the schema in force, recognised by the schema cookies of main and temp, and made again when
-either changed. All this happens inside the transaction of the statement that needs it, under the write lock.
+TEMP triggers write the tape, so only this connection has them, and no other program ever sees them. They fit
+one schema, which the schema cookies of main and temp identify, and are made again when either has changed.
+All this happens inside the transaction of the statement that needs it, under the write lock.
 """
 
 from __future__ import annotations

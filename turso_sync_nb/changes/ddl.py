@@ -1,4 +1,4 @@
-"""Derive statements that repeat on the remote what a statement did to the schema here."""
+"""Derive the statements that repeat a local schema change on the remote."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Objects:
         return cls(found, columns, reserved)
 
     def differing(self, other: Objects) -> tuple[Definition, ...]:
-        """Return the definitions that ``other`` has not, or has otherwise."""
+        """Return the definitions that ``other`` lacks, or has in another form."""
         return tuple(
             Definition(*key, *value) for key, value in self.found.items() if other.found.get(key) != value
         )

@@ -1,7 +1,7 @@
 """Compare definitions of schema objects as SQLite reads them: token by token.
 
-Servers store a definition in their own spelling, so texts are compared without comments, white space, quotes
-of names, the case of names and keywords, and ``IF NOT EXISTS``; ``<>`` is ``!=`` and ``==`` is ``=``. In
+Servers store a definition in their own spelling. So the comparison ignores comments, white space, quotes of
+names, the case of names and keywords, and ``IF NOT EXISTS``; ``<>`` equals ``!=`` and ``==`` equals ``=``. In
 doubt two definitions differ.
 """
 

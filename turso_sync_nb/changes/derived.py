@@ -1,4 +1,4 @@
-"""Name the columns of rows that triggers made: no guard, for the remote's triggers make them anew."""
+"""Track *derived* columns, which a trigger filled: the remote's may make other values, so none is a guard."""
 
 from __future__ import annotations
 

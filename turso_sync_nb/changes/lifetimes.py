@@ -1,4 +1,4 @@
-"""Track schema objects and columns that were made here and removed here again."""
+"""Track schema objects and columns that were created here and dropped here again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ask the tape which columns of rows triggers made here that no pull has brought since."""
+"""Read from the tape which columns of rows triggers filled here and no pull has confirmed since."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images of a row that both sides changed, merged column by column."""
+"""Merge the images of a row that both sides changed, column by column."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Model local changes: rows by their whole images, schema by its SQL, grouped in transactions.
 
-There may be a million changes: a ``Struct`` is made in a tenth of a dataclass's time. Nothing that a change
-holds refers back to it, so the garbage collector need not look (``gc=False``).
+There may be a million changes, and a ``Struct`` is created in a tenth of a dataclass's time. A change is in
+no reference cycle, so the garbage collector need not track it (``gc=False``).
 """
 
 from __future__ import annotations
@@ -29,15 +29,17 @@ Bindable: TypeAlias = int | float | str | bytes | None
 """A value that SQLite's parameters take."""
 SqlValue: TypeAlias = Bindable | RawText
 Image: TypeAlias = tuple[SqlValue, ...]
-"""A row: one value for each column of its shape."""
+"""A row: one value for each column of its table's schema."""
 
 Operation = Literal["insert", "update", "delete"]
 Conflict = Literal["", "ignore", "replace"]
-"""The conflict algorithm that a statement named, as far as triggers can tell: theirs gives way to it."""
+"""The conflict algorithm that a statement names; it overrides those of its triggers' statements."""
 Outcome = Literal["changed", "same", "nothing", "carried"]
 """The fate of a row that a statement tried to change. ``same``: it was updated to what it was.
 
-``carried``: a trigger filled it by chance, and those columns are set to what they are here."""
+``carried``: a trigger gave it random values, and the remote's row is set to these, which its own trigger
+would not
+make again."""
 State = Literal["pending", "refused", "aside", "skipped"]
 """``refused``: the remote would not take it, it is still applied here. ``aside``: a pull could not replay it,
 its changes are on the tape alone. ``skipped``: the user gave it up; kept to be seen."""
@@ -77,7 +79,7 @@ class RowChange(_Part, frozen=True, gc=False):
     ``auto_key``: the inserted row's key was assigned by SQLite. ``by_action``: done by a foreign-key action
     of the change before it, so the other side may have done it already. ``by_replace``: the row made way for
     the insert or update that follows, so no DELETE trigger fired. ``derived`` columns hold what a trigger
-    made: the remote's own run of it may have made something else. ``sets``: columns that the update set,
+    made: the remote's own run of it may have made other values. ``sets``: columns that the update set,
     changed or not, in lower case; empty where no UPDATE trigger stands. ``conflict``: what its statement does
     with rows in the way. ``outcome``: other than ``changed`` it is sent for the triggers that it fires alone.
     ``early``: a trigger made it before the row that fired it was changed, though it is listed after that.

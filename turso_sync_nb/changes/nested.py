@@ -1,8 +1,8 @@
 """Tell a statement's own changes from those that triggers and foreign-key actions make.
 
-SQLite tells a preupdate hook of every change before it is made, in true order, with its depth: 0 for the
-statement's own, more for what triggers do. Just before a trigger of ours writes a change to the tape, it
-asks here whether it is to. These go on the tape:
+SQLite calls a preupdate hook for every change before it is made, in true order, with its depth: 0 for the
+statement's own changes, more for those of triggers. Just before a trigger of ours writes a change to the
+tape, it asks this module whether to do so. These go on the tape:
 
 - the statement's own changes: depth 0; deeper below a view or a table that is never pushed, since the other
   side does not run what happens there,

@@ -1,7 +1,7 @@
-"""Find what successive schema changes come to, to tell whether the other side has made the same ones.
+"""Merge successive schema changes into their net change, to tell whether the other side made the same one.
 
-Done again one by one, what both sides did would be done twice: two columns that both exchanged would be
-exchanged back, and a view that both replaced would be in conflict with itself.
+Repeated one by one, changes that both sides made would be done twice: two columns whose names both exchanged
+would be exchanged back, and a view that both replaced would conflict with itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Notice what OR IGNORE passes over in triggers of which one has an upsert: the remote would not do so.
+"""Refuse an OR IGNORE that skipped a row in a trigger, if one of the triggers has an upsert.
 
-A statement is not sent as OR IGNORE there, since ``tursodb`` then ignores the upsert too. So what other
-statements of those triggers say about rows in their way holds on the remote, and OR IGNORE held here.
+Such a statement is sent without OR IGNORE, because ``tursodb`` would then ignore the upsert too. On the
+remote the conflict clauses of the triggers' own statements apply, while here OR IGNORE overrode them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _Try = tuple[str, str, int]
 
 @dataclass(slots=True)
 class PassedOver:
-    """Follows the rows that triggers try in one statement.
+    """Follows the rows that the triggers of one statement try to change.
 
     ``own_clause`` are tables and operations of statements whose own conflict clause, or none, OR IGNORE
     replaces; ``upserting`` are the tables of upserts.

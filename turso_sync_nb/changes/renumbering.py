@@ -1,8 +1,8 @@
 """Give new keys to rows whose assigned key the remote has given to another row meanwhile.
 
-The row gets a key that nobody has, has had (AUTOINCREMENT) or waits with; later changes to it, and declared
-foreign keys that were pointed at it, follow. So do those in transactions that are not applied now: they are
-written with the new key, for they may be taken up long after this replay.
+The new key is one that no row has, has had (AUTOINCREMENT) or waits with. Later changes of the row get it
+too, and so do declared foreign keys that point at the row. This includes transactions that are not applied
+now: they are written with the new key, because the user may retry them long after this replay.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.changes.model import Image, SchemaChange, SqlValue, TableSchema, Transaction
 
 ROWID_MAX: Final = 2**63 - 1
-"""SQLite's highest rowid; when it is taken, SQLite draws free ones by chance."""
+"""SQLite's highest rowid; when it is taken, SQLite draws free ones at random."""
 
 
 class NoFreeKeyError(Exception):

@@ -1,4 +1,4 @@
-"""Write conditions that are true for one row, or for rows that are like it."""
+"""Write SQL conditions that are true for one row, or for all rows that equal it."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
 """Remember the rows that a DROP removed, to tell later ones from them.
 
-A DROP TABLE or DROP COLUMN is done again on a newer state only if it removes nothing there that was not seen
-when it was made. Up to ``ROWS_MAX`` rows each is remembered by a hash of its values; of more rows an
-arithmetic digest of all that both servers compute alike. Columns that triggers fill with the moment are left
-out, for a replay fills them anew: what others changed in such a column alone is not noticed. A row of which
-triggers made something else that no pull has brought since is remembered without that: the remote's run of
-them makes another count. A text that became a blob of the same bytes is not noticed; the digest can miss a
-change inside a long text, and changes that outweigh one another.
+A DROP TABLE or DROP COLUMN is repeated on a newer state only if it removes nothing there that was not seen
+when it was made. Up to ``ROWS_MAX`` rows, each row is remembered by a hash of its values; of more rows an
+arithmetic digest that both servers compute alike. Columns that triggers fill with the current time are left
+out, because a replay fills them anew: a change of such a column alone is not noticed. Other values that
+triggers made, and that no pull has confirmed since, are left out too: the remote's run may make others. A
+text that became a blob of the same bytes is not noticed; the digest can miss a change inside a long text, and
+changes that outweigh one another.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Write transactions as an SQL script: the statements of a push, with their values in the text.
 
-Effects of triggers are not in it, as in a push: they happen again where it is run.
+Like a push, it leaves out what triggers did: they fire again where the script is run.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Tell whether what views, triggers and indexes name is there: SQLite asks it only when they are used.
+"""Find views, triggers, indexes and foreign keys that name what does not exist.
 
-So it is with the table that a FOREIGN KEY refers to. A schema change can so leave a view that no query can
-read, or a trigger that stops every write to its table. A name in double quotes of which no column is left
-becomes a text without a word; so each definition is compiled twice, the second time with such texts switched
-off.
+SQLite checks such names only when the object is used. So a schema change can leave a view that no query can
+read, or a trigger that stops every write to its table. A name in double quotes silently becomes a text when
+its column is gone; so each definition is compiled twice, the second time with such texts switched off.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Keep here what uses tables that are never pushed, or refuse it: nobody else has such a table.
+"""Keep schema objects local that use a table which is never pushed, or refuse them: the remote lacks it.
 
-A trigger that writes to one or reads one stays here, and what it does to other tables is pushed as changes
-of their rows. A view or a foreign key that needs one is refused, and so is a rename that would leave a table
-on the remote without a word.
+A trigger that reads or writes such a table is not pushed; what it does to other tables is pushed as changes
+of their rows. A view or a foreign key that needs such a table is refused. So is a rename that would silently
+leave a table behind on the remote.
 """
 
 from __future__ import annotations

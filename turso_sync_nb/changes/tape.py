@@ -1,9 +1,9 @@
 """Keep the tape: every local change, in order, in tables beside the data and in the same transactions.
 
-A row of the tape is one image of a row, its values in typeless columns ``v0``, ``v1``, ...: exactly as
-SQLite stores them. The triggers that write it (``triggers``) are plain SQL; so an update takes two rows
-there, and a row that begins a transaction goes before its changes. What Python writes (:func:`write`) takes
-one row for a change, under the id that it had.
+A row of the tape holds one image of a row, its values in typeless columns ``v0``, ``v1``, ..., exactly as
+SQLite stores them. The triggers that write it (``triggers``) are plain SQL: an update takes two rows of the
+tape, and a row that begins a transaction precedes its changes. Python (:func:`write`) writes one row for each
+change, under the id that it had.
 
 Ids go up and are never used again. A transaction is named by the id of its last change,
 its *last change id*: the remote's bookkeeping names one, the *acknowledged id*.

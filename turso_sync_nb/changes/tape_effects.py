@@ -1,7 +1,6 @@
-"""Keep on the tape what triggers made: effects outlive a push, until a pull brings what the remote's made.
+"""Keep the effects of triggers on the tape after a push, until a pull brings what the remote's triggers made.
 
-A row that no key names is noted by its whole image, so what is noted goes by the statements' own changes that
-leave the tape.
+A row without a key is noted by its whole image, so a note leaves the tape with the statement's own changes.
 """
 
 from __future__ import annotations

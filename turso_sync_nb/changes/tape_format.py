@@ -1,4 +1,4 @@
-"""The tape's format: its columns, what a row of it is, and the flags added to that."""
+"""Define the tape's format: its columns, the kinds of its rows, and the flags added to a kind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIXED: Final = ("id", "op", "shape", "txn", "unix_time", "packed")
 """Columns of the tape before those of values."""
 
 SHAPE: Final = ("tbl", "columns", "key", "auto_key", "rowid_name", "ignored", "on_conflict")
-"""Columns that describe a table's form."""
+"""Columns of the table of table schemas (:class:`TableSchema`); the tape's ``shape`` is an id there."""
 
 
 class Op(IntEnum):
@@ -51,13 +51,13 @@ EFFECT: Final = 32
 """Added to the op of what a trigger did: it is not sent, and says which columns are derived."""
 
 BY_REPLACE: Final = 64
-"""Added to the op of a row that made way for the insert or update that follows."""
+"""Added to the op of a row that the following insert or update displaced."""
 
 KEY_TO_COME: Final = -1
 """The key that a BEFORE trigger sees in a row whose key SQLite has yet to assign."""
 
 OUTCOMES: Final[dict[Outcome, int]] = {"changed": 0, "same": 128, "nothing": 256, "carried": 2048}
-"""Added to the op of a row that a statement tried to change, or that a trigger filled by chance."""
+"""Added to the op of a row that a statement tried to change, or that a trigger gave random values."""
 
 CONFLICTS: Final[dict[Conflict, int]] = {"": 0, "ignore": 512, "replace": 1024}
 """Added to the op of an insert or update, where triggers are."""

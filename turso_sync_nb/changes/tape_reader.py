@@ -1,4 +1,4 @@
-"""Rows of the tape read as transactions."""
+"""Read rows of the tape as transactions."""
 
 from __future__ import annotations
 

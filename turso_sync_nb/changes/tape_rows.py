@@ -1,4 +1,4 @@
-"""Rows of the tape as SQLite has them: forms of tables that they name, images read and written exactly."""
+"""Read and write rows of the tape exactly as SQLite stores them, and the table schemas that they refer to."""
 
 from __future__ import annotations
 

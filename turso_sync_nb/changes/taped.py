@@ -1,7 +1,7 @@
-"""Changes of a large transaction, which are read from the tape each time instead of being held in memory.
+"""Read the changes of a large transaction from the tape each time, instead of holding them in memory.
 
-Rules of this file: the tape must hold the transaction as long as somebody walks over its changes. What is
-asked for often (how many, which change the schema) is known without reading.
+The tape must keep the transaction while anyone iterates over its changes. Their number, and which of them
+change the schema, are known without reading.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Say what the triggers of a schema do, as far as the capture of their statements asks."""
+"""Tell what the triggers of a schema do, as far as capture needs to know."""
 
 from __future__ import annotations
 

@@ -1,10 +1,12 @@
 """Make the TEMP triggers that write the tape.
 
-Plain: SQL alone, with ``recursive_triggers`` on so that rows that an OR REPLACE removes are seen. It is
-right where a statement changes just the rows it names. Where triggers or foreign-key actions make further
-changes (``nested``), functions of ours decide what goes on the tape, and in which order.
+*Plain* triggers are SQL alone, with ``recursive_triggers`` on so that they see the rows that OR REPLACE
+displaces. They suffice where a statement changes just the rows that it names. Where triggers or foreign-key
+actions make further changes, *nested* triggers call functions of ours (``nested``) that decide what goes on
+the tape.
 
-They are on the tables of main and write to a table of main, named without its schema, as triggers must.
+All are on tables of main, and write to a table of main whose name has no schema, as SQLite demands of
+triggers.
 """
 
 from __future__ import annotations
@@ -145,7 +147,7 @@ def _one_of_equal_rows(shape: TableSchema) -> Iterator[str]:
 
 
 def _in_the_way(shape: TableSchema, uniques: Uniques, *, is_update: bool) -> str:
-    """Return how many rows have a key of the row that is tried; the row that it was is not one of them."""
+    """Return SQL that counts the rows in conflict with the row that is tried, its own old row left out."""
     keys = [
         conjunction([f"{quoted(name)} = new.{quoted(name)} COLLATE {quoted(by)}" for name, by in names])
         for names in uniques
