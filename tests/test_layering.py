@@ -48,6 +48,7 @@ STORAGE = {
 """What each folder of storage imports of storage besides itself."""
 
 HOMES = {
+    "httpcore": {"remote"},
     "httpx": {"remote"},
     "starlette": {"server"},
     "uvicorn": {"server"},

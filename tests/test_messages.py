@@ -25,7 +25,7 @@ MADE: Final = re.compile(r"\b(?:errors\.)?([A-Z]\w+Error)\(\s*(?:f?[\"'])(?![\"'
 ELSEWHERE: Final = {
     "...: a file is there",  # of the second message in its cell, the end
     "push transaction ...",  # its number is made apart
-    "ask ...: status 401",  # of the remote's answer
+    "the server at ... refused: status 401",  # of the remote's answer
     "the address was ..., is now ...",  # a note, no error
     "no such table",  # SQLite's
     "database is locked",

@@ -22,7 +22,7 @@
                 +-- FetchBudgetError            a query wanted more bytes than it was allowed
                 +-- UsageError                  called in a way that has no meaning
 
-Messages are lower case, begin with a verb and carry the values; ``hint`` says what to do next.
+Messages are lower case, begin with what was tried (a verb) or with what is missing, and carry the values; ``hint`` says what to do next.
 No message, hint or repr ever holds a token.
 """
 

@@ -203,6 +203,15 @@ def test_a_parameter_that_cannot_be_bound_says_why(flights, sql, said):
 
 
 @pytest.mark.parametrize(
+    "line",
+    ["edit flihgts", "schema flihgts", "profile flihgts", "offline flihgts", "sql SELECT * FROM flihgts"],
+)
+def test_a_table_that_is_misspelled_is_guessed_everywhere(flights, line):
+    """Whatever takes a table's name says which one it may be."""
+    assert "did you mean flights?" in flights.run(f"%turso_sync {line}").line
+
+
+@pytest.mark.parametrize(
     ("sql", "said"),
     [
         ("SELECT * FROM flihgts", "SqlError: no such table: flihgts — did you mean flights?"),

@@ -12,7 +12,8 @@ import pytest
 from scripted import HANG, HEADER, WHOLE, Scripted, answer
 
 CHILD = """
-import ctypes, socket, sys
+import _socket, ctypes, operator, signal, socket, sys
+from functools import partial
 from turso_sync_nb.protocol.pull_updates import PullRequest
 from turso_sync_nb.remote.http import HttpRemote
 
@@ -24,6 +25,15 @@ if stuck == "name":
     socket.getaddrinfo = hang
 if stuck == "connect":
     sys.addaudithook(lambda event, _: event == "socket.connect" and print("waiting", flush=True))
+if stuck in ("unheard headers", "unheard body"):
+    signals = [partial(ctypes.PyDLL(None)["raise"], signal.SIGINT)]  # C code, which does not look for one
+    def recv(self, size):
+        calls = [partial(_socket.socket.recv, self, size)]
+        if len(heard) == stuck.count("body"):
+            calls = signals + calls  # called one after the other by C code
+        heard.append(size)
+        return list(map(operator.call, calls))[-1]
+    socket.socket.recv, heard = recv, []
 remote = HttpRemote(url)
 def pull():
     with remote.pull_updates(PullRequest()) as response:
@@ -69,6 +79,15 @@ def test_a_waiting_request_is_interrupted(child, stuck):
         assert server.hanging.wait(30)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
+    assert (out.split(), err) == (["interrupted", "4"], "")
+
+
+@pytest.mark.parametrize("stuck", ["headers", "body"])
+def test_a_signal_as_the_wait_begins_is_heard(child, stuck):
+    """After Python's last look for signals and before the system waits: Ctrl-C ends the wait all the same."""
+    with Scripted(STUCK[stuck], answer(body=WHOLE)) as server:
+        process = child(server.url, f"unheard {stuck}")
+        out, err = process.communicate(timeout=30)  # of the 60 that a server may take
     assert (out.split(), err) == (["interrupted", "4"], "")
 
 

@@ -140,7 +140,7 @@ def test_a_push_that_fails_says_that_it_is_applied(db, person, serving):
     person.says("apply", push=True)
     told = person.wait_until_done()
     assert told["failed"]
-    assert "applied: 1 changed here, but not pushed: ask http://" in told["text"]
+    assert "applied: 1 changed here, but not pushed: no connection to http://" in told["text"]
     assert len(db.waiting) == 1
 
 

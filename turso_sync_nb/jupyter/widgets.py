@@ -12,6 +12,8 @@ from turso_sync_nb.connection.statements import is_blank
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter import cells
 from turso_sync_nb.jupyter.arguments import Option
+from turso_sync_nb.jupyter.schema import table_names
+from turso_sync_nb.jupyter.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from turso_sync_nb.jupyter.arguments import Arguments
@@ -49,8 +51,16 @@ EDIT_OPTIONS: Final = (Option(("--where",), "SQL", "show only rows that meet thi
 
 
 def edit(notebook: Notebook, arguments: Arguments) -> TableEditor:
-    """Return the editor of a table."""
-    return _db(notebook, arguments).edit(arguments.words[0], arguments.get("where") or "")
+    """Return the editor of a table.
+
+    Raises:
+        UsageError: there is no such table, and another one has nearly its name.
+    """
+    db, table = _db(notebook, arguments), arguments.words[0]
+    known = table_names(db)
+    if table.lower() not in map(str.lower, known) and (guess := did_you_mean(table, known)):
+        raise UsageError(f"edit {table}: there is no such table", hint=guess)
+    return db.edit(table, arguments.get("where") or "")
 
 
 def watch(notebook: Notebook, arguments: Arguments) -> object:

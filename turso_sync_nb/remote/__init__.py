@@ -10,6 +10,7 @@
 | ``compression.py`` | whether pages are asked for compressed |
 | ``resolve.py`` | name lookups that Ctrl-C can leave |
 | ``in_flight.py`` | requests that another thread can end |
+| ``slices.py`` | waits that hear every Ctrl-C |
 | ``transport.py`` | a transport of the caller's |
 | ``body.py`` | the body of an answer, a long one off its socket |
 | ``stream.py`` | several bodies in one transaction |

@@ -59,7 +59,8 @@ def of_status(status: int, text: str, url: str, secrets: Iterable[Secret]) -> Re
 
 
 def _of_status(status: int, words: str, url: str) -> RemoteError:
-    message = f"ask {url}: status {status}" + (f", {words}" if words else "")
+    did = "refused" if 400 <= status < 500 else "failed"  # noqa: PLR2004 - HTTP's own borders
+    message = f"the server at {url} {did}: status {status}" + (f", {words}" if words else "")
     if words == A_WEB_PAGE:
         return RemoteRefusedError(message, hint="check the address: a web server answers, not a database")
     if "encrypt" in words.lower():
@@ -73,34 +74,34 @@ def _of_status(status: int, words: str, url: str) -> RemoteError:
 def of_transport(error: httpx.HTTPError, url: str) -> RemoteError:
     """Return the error for a connection that failed or broke."""
     if isinstance(error, httpx.LocalProtocolError):  # its text may hold the headers, and with them the token
-        return RemoteFailedError(f"ask {url}: the request could not be sent", hint="check token and address")
+        return RemoteFailedError(f"the request to {url} could not be sent", hint="check token and address")
     if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
-        return RemoteUnreachableError(f"ask {url}: no connection in time", hint="check address and network")
+        return RemoteUnreachableError(f"no connection in time to {url}", hint="check address and network")
     if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
         return RemoteFailedError(
-            f"ask {url}: no answer in time", hint="try again; the server may be overloaded"
+            f"no answer in time from {url}", hint="try again; the server may be overloaded"
         )
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return RemoteUnreachableError(
-            f"ask {url}: its certificate is not valid here",
+            f"no connection to {url}: its certificate is not valid here",
             hint="check the address; SSL_CERT_FILE may name a certificate of your own to trust",
         )
     if isinstance(error, httpx.ConnectError | httpx.ProxyError):
         why = re.sub(r"^\[Errno -?\d+\] ", "", cleaned(str(error), ()))
         return RemoteUnreachableError(
-            f"ask {url}: no connection ({why})",
+            f"no connection to {url}: {why}",
             hint="check that the server runs, and its address",
         )
     said, *_ = re.split(r"[:'\"]", str(error), maxsplit=1)  # h11 goes on with what the server sent
     return RemoteFailedError(
-        f"ask {url}: the answer broke off ({cleaned(said, ()) or type(error).__name__})", hint="try again"
+        f"the answer of {url} broke off ({cleaned(said, ()) or type(error).__name__})", hint="try again"
     )
 
 
 def web_page(url: str) -> ProtocolError:
     """Return the error for an address that answers with a web page."""
     return ProtocolError(
-        f"ask {url}: a web page answers there",
+        f"a web page answers at {url}",
         hint="check the address: it must be the database's, not a site's",
     )
 
@@ -110,7 +111,7 @@ def refuse_other_forms(response: httpx.Response, url: str) -> None:
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise ProtocolError(
-            f"ask {url}: the answer is compressed ({cleaned(encoding, ())}), which was not asked for",
+            f"the answer of {url} is compressed ({cleaned(encoding, ())}), which was not asked for",
             hint="check what stands between here and the server, such as a proxy",
         )
     if "html" in response.headers.get("content-type", ""):
@@ -118,7 +119,7 @@ def refuse_other_forms(response: httpx.Response, url: str) -> None:
     ends = "content-length" in response.headers or "transfer-encoding" in response.headers
     if not ends and response.http_version.startswith("HTTP/1"):
         raise ProtocolError(
-            f"ask {url}: the answer does not say where it ends, so a cut one would look whole",
+            f"the answer of {url} does not say where it ends, so a cut one would look whole",
             hint="check what stands between here and the server, such as a proxy",
         )
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from turso_sync_nb.generators import ended
+from turso_sync_nb.remote.slices import in_slices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,10 +68,15 @@ def _connection(response: httpx.Response) -> socket.socket | None:
 
 
 def _off_socket(connection: socket.socket, request: httpx.Request, left: int) -> Iterator[bytes]:
-    connection.settimeout(request.extensions.get("timeout", {}).get("read"))
+    timeout_s = request.extensions.get("timeout", {}).get("read")
+
+    def read(seconds: float | None) -> bytes:
+        connection.settimeout(seconds)
+        return connection.recv(min(PIECE_BYTES, left))
+
     while left:
         try:
-            piece = connection.recv(min(PIECE_BYTES, left))
+            piece = in_slices(read, timeout_s, TimeoutError)
         except TimeoutError as error:
             raise httpx.ReadTimeout(str(error), request=request) from error
         except OSError as error:

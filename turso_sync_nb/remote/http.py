@@ -350,7 +350,7 @@ class HttpRemote:
         try:
             url = httpx.URL(base + call.path)
         except httpx.InvalidURL:
-            raise UsageError(f"ask {base}: this is no URL", hint="check the address") from None
+            raise UsageError(f"{base} is no URL", hint="check the address") from None
         for _ in range(REDIRECTS_MAX + 1):
             if self._resolver:
                 self._resolver.check(url, self._connect_s)
@@ -361,7 +361,8 @@ class HttpRemote:
             response.close()
             url = redirected(url, response)
         raise RemoteRefusedError(
-            f"ask {clean_url(base)}: redirected more than {REDIRECTS_MAX} times", hint="check the address"
+            f"the server at {clean_url(base)} redirected more than {REDIRECTS_MAX} times",
+            hint="check the address",
         )
 
     def _request(

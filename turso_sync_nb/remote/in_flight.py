@@ -10,10 +10,14 @@ import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet, ref
 
+import httpcore
+
 from turso_sync_nb.errors import StoppedError
+from turso_sync_nb.remote.slices import in_slices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,9 +32,14 @@ than the taking (it asks for 64 KiB). A piece of 1 MiB costs more again: its mem
 
 
 def _read_together(stream: Any) -> None:
-    """Have a connection that httpcore made take more at once than it is asked for."""
+    """Have a connection that httpcore made take more at once than it is asked for, and hear every Ctrl-C."""
     read, me = type(stream).read, ref(stream)  # a stream that held itself would live until it is collected
-    stream.read = lambda max_bytes, timeout=None: read(me(), max(max_bytes, TOGETHER_BYTES), timeout)
+
+    def read_together(max_bytes: int, timeout: float | None = None) -> bytes:
+        taken = partial(read, me(), max(max_bytes, TOGETHER_BYTES))
+        return in_slices(taken, timeout, httpcore.ReadTimeout)
+
+    stream.read = read_together
 
 
 class Call:

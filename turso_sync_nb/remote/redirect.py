@@ -23,7 +23,9 @@ def redirected(url: httpx.URL, response: httpx.Response) -> httpx.URL:
     """
     shown = clean_url(str(url))
     if response.status_code == httpx.codes.SEE_OTHER:
-        raise RemoteRefusedError(f"ask {shown}: redirected to another page", hint="check the address")
+        raise RemoteRefusedError(
+            f"the server at {shown} redirected to another page", hint="check the address"
+        )
     try:
         target = url.join(response.headers["location"]).copy_with(userinfo=b"", fragment=None)
     except (httpx.InvalidURL, ValueError):
@@ -33,6 +35,6 @@ def redirected(url: httpx.URL, response: httpx.Response) -> httpx.URL:
         return target
     place = f"{target.scheme}://{target.netloc.decode()}" if target.host else "nowhere"
     raise RemoteRefusedError(
-        f"ask {shown}: redirected to {cleaned(place, ())}, refused",
+        f"the server at {shown} redirected to {cleaned(place, ())}, refused",
         hint="if that place is right, connect to it",
     )

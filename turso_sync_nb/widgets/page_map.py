@@ -230,13 +230,13 @@ class PageMap(LiveWidget):
         rows = [
             (
                 each.name if each.kind == "table" else f"{self._label(each)} (index of {each.table})",
-                Figure(format_size(len(each.pages) * PAGE_SIZE)),
+                Figure(("" if each.pages <= resident else "≥ ") + format_size(len(each.pages) * PAGE_SIZE)),
                 format_share_bar(len(each.pages & resident), len(each.pages)),
             )
             for each in sorted(owners, key=lambda each: -len(each.pages))
         ]
         picture = image(data_url(self._states_now(), self._owned_now()), f"map of the database: {said}")
-        return picture + line(said) + table(("name", "known size", "here"), rows)
+        return picture + line(said) + table(("name", "size", "here"), rows)
 
 
 def _counted(of: BitMap | None, known: int, here: BitMap, changed: BitMap, fresh: BitMap) -> list[int]:

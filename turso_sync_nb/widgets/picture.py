@@ -32,7 +32,11 @@ STATES: Final = 4
 OWNERS_MAX: Final = 60
 """Owners with colours of their own; after as many colours come again."""
 
-_LIGHTNESS: Final = (0.88, 0.55, 0.42, 0.32)
+_LIGHTNESS: Final = (0.55, 0.55, 0.5, 0.42)
+_OPACITY: Final = (56, 255, 255, 255)
+"""By state, of 255. What lies behind a saved picture is light or dark, and is not known: an absent page has the
+colour of its owner mixed with that."""
+
 _CHANGED: Final = 2
 """The state of a page that was changed here."""
 
@@ -71,7 +75,7 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
     lines = np.hstack([np.zeros((height, 1), np.uint8), pixels]).tobytes()
     header = struct.pack(">2I5B", width, height, 8, 3, 0, 0, 0)  # 8 bits, by palette
     parts = (
-        (b"IHDR", header), (b"PLTE", _palette()), (b"tRNS", b"\0"),
+        (b"IHDR", header), (b"PLTE", _palette()), (b"tRNS", b"\0" + bytes(_OPACITY) * (OWNERS_MAX + 1)),
         (b"IDAT", zlib.compress(lines, 9)), (b"IEND", b""),
     )  # fmt: skip
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -81,7 +85,7 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def _palette() -> bytes:
-    """Return the ground, transparent, and the colours of each owner in each state, as in light."""
+    """Return the ground, and the colours of each owner in each state, without their opacity."""
     colours = [(255, 255, 255)]
     for owner in range(OWNERS_MAX + 1):
         hue = (200 + owner * 137.5) % 360 / 360

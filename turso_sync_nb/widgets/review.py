@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.images import differing, key_of
 from turso_sync_nb.changes.model import RowChange
-from turso_sync_nb.errors import RemoteError, UsageError
+from turso_sync_nb.errors import RemoteError, RemoteUnreachableError, UsageError
 from turso_sync_nb.units import format_ago
 from turso_sync_nb.widgets.listening import line_of_pull, line_of_push
 from turso_sync_nb.widgets.live import LiveWidget, script
@@ -111,10 +111,10 @@ class ReviewWidget(LiveWidget):
             try:
                 found, self._offline = db.review(self._keep), ""
             except RemoteError as error:
-                found, self._offline = db.review_offline(), f"offline: {error.args[0]}"
+                found, self._offline = db.review_offline(), _unknown(error)
             self._known = found
             self._post(*self._message(db, found))
-        return self._offline or ("online again" if was_offline else "")
+        return "what comes is not known" if self._offline else "online again" if was_offline else ""
 
     def _message(self, db: Connection, review: Review) -> Message:
         self._seen = self._seen_now()
@@ -224,6 +224,11 @@ class ReviewWidget(LiveWidget):
         count = len(review.rows)
         said = line(waits_to_be_pushed(count, "row"))
         return said + table(("table", "key", "change", "column", "was", "is"), rows) if rows else said
+
+
+def _unknown(error: RemoteError) -> str:
+    """Return why it is not known what comes; a remote that says no is not away."""
+    return f"offline: {error}" if isinstance(error, RemoteUnreachableError) else str(error)
 
 
 def _id(row: ReviewedRow) -> str:

@@ -36,5 +36,8 @@ export const headOf = (names, numbers = []) => h("tr", {}, ...names.map((name, a
 /** A table of `body`. */
 export const tableOf = (head, body, caption = "") => h("table", {}, ...(caption ? [h("caption", {}, caption)] : []), h("thead", {}, head), body);
 
+/** A text whose words are not broken where it can be after a sign: `America/New_York`. */
+export const breakable = (text) => text.split(/(?<=[^\w\s])(?=\w)|(?<=_)/).flatMap((part, at) => (at ? [h("wbr"), part] : [part]));
+
 export const number = (value) => value.toLocaleString("en");
 export const count = (many, noun) => `${number(many)} ${noun}${many === 1 ? "" : "s"}`;

@@ -92,7 +92,7 @@ function render({ model, el }) {
   const rows = h("tbody");
   const legend = h("div", { class: "tsn-legend", "aria-hidden": "true" });
   const inner = h("tbody");  // what is nobody's table: SQLite's own, ours, pages of no use or of unknown use
-  const byName = (caption, body) => tableOf(headOf(["name", "known size", "here", ""], [1]), body, caption);
+  const byName = (caption, body) => tableOf(headOf(["name", "size", "here", ""], [1]), body, caption);
   const others = h("details", {}, h("summary", {}, "Other parts of the file"), byName("Of no table of yours", inner));
   const { request, foot, close } = connect(model, el, "whole", {
     whole(message, [stateBytes, ownerBytes]) {
@@ -188,7 +188,7 @@ function render({ model, el }) {
     const { kind, name, label, table } = owners[owner - 1] ?? { kind: "", label: "not known yet" };
     const fetch = button(`Fetch ${sizeOf(absent)}`, () => fetchOwner(owner), `download what is missing of ${label}`, { "aria-label": `Fetch ${sizeOf(absent)} of ${label}`, "data-fetch": name });
     return [h("tr", {}, h("th", { scope: "row" }, swatch(colours[4 * owner + HERE]), label, kind === "index" ? h("small", {}, ` index of ${table}`) : ""),
-      h("td", { class: "tsn-number" }, sizeOf(known)), h("td", {}, known ? shareBar(known - absent, known) : ""),
+      h("td", { class: "tsn-number", title: absent ? "what is not here may lead to more" : null }, absent ? `≥ ${sizeOf(known)}` : sizeOf(known)), h("td", {}, known ? shareBar(known - absent, known) : ""),
       h("td", {}, ...(absent > 0 && owner && kind !== "free" ? [fetch] : []))), ...(asked && asked === name ? [ask] : [])];
   }
 

@@ -1,7 +1,7 @@
 // Review: what clashes, waits, comes, was pushed and was settled; a part without anything is not shown.
 
 import { changeLine, OPERATIONS } from "./changes.js";
-import { button, count, dim, group, h, headOf, scrollerOf, tableOf } from "./elements.js";
+import { breakable, button, count, dim, group, h, headOf, scrollerOf, tableOf } from "./elements.js";
 import { connect } from "./view.js";
 
 function render({ model, el }) {
@@ -34,7 +34,7 @@ function render({ model, el }) {
     const comes = message.coming_in_all + clashes.length + message.schema_coming.length;
     sentence.textContent = [
       message.waiting_in_all ? `${count(message.waiting_in_all, "change")} ${message.waiting_in_all === 1 ? "waits" : "wait"}` : "Nothing waits",
-      message.offline ? "offline" : !message.known ? "asking the remote" : comes ? `${count(comes, message.schema_coming.length ? "change" : "row")} ${comes === 1 ? "comes" : "come"}` : "nothing new from others",
+      message.offline ? "what comes is not known" : !message.known ? "asking the remote" : comes ? `${count(comes, message.schema_coming.length ? "change" : "row")} ${comes === 1 ? "comes" : "come"}` : "nothing new from others",
       both ? `${schemaClashes.length ? count(both, "thing") : rows(both)} changed on both sides` : "",
     ].filter(Boolean).join(" · ");
     dim(push, !message.waiting_in_all);
@@ -83,8 +83,8 @@ function render({ model, el }) {
     return h("div", { class: "tsn-card" },
       h("div", { class: "tsn-card-head" }, h("strong", {}, `${row.table} ${row.key}`), ` ${OPERATIONS[row.mine]} by you, ${OPERATIONS[row.theirs]} by others`),
       scrollerOf(`both sides of ${row.table} ${row.key}`, tableOf(headOf(["column", "was", "mine", "theirs", "after a pull"]),
-        h("tbody", {}, ...row.columns.map((each) => h("tr", { class: each.clashes ? "tsn-clash" : null }, h("th", { scope: "row" }, each.clashes ? `${each.name} ≠` : each.name), h("td", {}, each.base),
-          h("td", {}, row.mine === "delete" ? "no row" : each.mine), h("td", {}, row.theirs === "delete" ? "no row" : each.theirs), h("td", {}, h("strong", {}, left ?? each.left))))))),
+        h("tbody", {}, ...row.columns.map((each) => h("tr", { class: each.clashes ? "tsn-clash" : null }, h("th", { scope: "row", title: each.name }, each.clashes ? `≠ ${each.name}` : each.name), h("td", {}, ...breakable(each.base)),
+          h("td", {}, ...breakable(row.mine === "delete" ? "no row" : each.mine)), h("td", {}, ...breakable(row.theirs === "delete" ? "no row" : each.theirs)), h("td", {}, h("strong", {}, ...breakable(left ?? each.left)))))))),
       h("div", { class: "tsn-buttons", role: "radiogroup", "aria-label": `keep of ${row.table} ${row.key}` }, choice("mine", "Keep mine"), choice("theirs", "Keep theirs")));
   }
 
