@@ -22,7 +22,8 @@
                 +-- FetchBudgetError            a query wanted more bytes than it was allowed
                 +-- UsageError                  called in a way that has no meaning
 
-Messages are lower case, begin with what was tried (a verb) or with what is missing, and carry the values; ``hint`` says what to do next.
+Messages are lower case, begin with what was tried (a verb) or with what is wrong, and carry the
+values; ``hint`` says what to do next.
 No message, hint or repr ever holds a token.
 """
 

@@ -66,7 +66,7 @@ def test_an_error_of_a_status(status, text, kind, said, hint) -> None:
         (
             httpx.ConnectError("[Errno 111] refused"),
             RemoteUnreachableError,
-            "no connection to there: refused",
+            "connection to there: refused",
         ),
         (httpx.ProxyError("[Errno -2] no proxy"), RemoteUnreachableError, "no connection to there: no proxy"),
         (httpx.ReadError(""), RemoteFailedError, "broke off (ReadError)"),

@@ -76,7 +76,7 @@ def test_several_pages_in_one_cell():
 
 @pytest.mark.parametrize("ground", [255, 56, 33, 17])
 def test_states_on_a_light_and_a_dark_ground(ground):
-    """An absent page is close to what lies behind the picture, in each owner's colour; all others stand out."""
+    """An absent page is close to what lies behind the picture, in each owner's colour; others stand out."""
     colours = read(data_url(np.zeros(1, np.uint8), np.zeros(1, np.uint16)))[2].astype(float)
     opacity = colours[:, 3:] / 255
     seen = (colours[:, :3] * opacity + ground * (1 - opacity))[1:].reshape(-1, STATES, 3)

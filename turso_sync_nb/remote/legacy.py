@@ -113,7 +113,8 @@ class LegacyRemote(HttpRemote):
             if error.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
                 raise
             refused = RemoteRefusedError(
-                f"the server at {self.display_url} does not speak the legacy protocol (/info: {error.status})",
+                f"the server at {self.display_url} does not speak the legacy protocol"
+                f" (/info: {error.status})",
                 hint="leave protocol out; the embedded server speaks both",
             )
             refused.status = error.status

@@ -34,8 +34,8 @@ OWNERS_MAX: Final = 60
 
 _LIGHTNESS: Final = (0.55, 0.55, 0.5, 0.42)
 _OPACITY: Final = (56, 255, 255, 255)
-"""By state, of 255. What lies behind a saved picture is light or dark, and is not known: an absent page has the
-colour of its owner mixed with that."""
+"""By state, of 255. What lies behind a saved picture is light or dark, and is not known: an absent page has
+the colour of its owner mixed with that."""
 
 _CHANGED: Final = 2
 """The state of a page that was changed here."""
