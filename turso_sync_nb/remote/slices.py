@@ -1,8 +1,8 @@
 """Wait in slices, so that a Ctrl-C is heard that comes as a wait begins.
 
 Python looks for signals between its own steps. One that arrives after the last look and before the system
-begins to wait is noted, and looked at when the wait ends: after 60 s of a server that does not answer. Signals
-reach the main thread alone.
+begins to wait is noted, and looked at when the wait ends: after 60 s of a server that does not answer.
+Signals reach the main thread alone.
 """
 
 from __future__ import annotations
