@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 LOG: Final = logging.getLogger("turso_sync_nb.connect")
-"""Told, as a warning, what :attr:`Connection.opening_note` says."""
+"""Logs :attr:`Connection.opening_note` as a warning."""
 
 
 def connect(
@@ -80,53 +80,54 @@ def connect(
 
     Args:
         path: the replica's folder, or ``":memory:"`` for a private one that goes with the connection.
-        remote_url: ``http(s)://``, ``libsql://`` or ``turso://``; a callable is asked for each request
-            and may return ``None`` for "not now": a new replica then begins empty, local first, and the first
-            pull brings the rest; ``None`` takes the address saved with the replica. One
-            that differs from the saved one is told at once (``opening_note``), and saved once the server
-            there showed that it has this database.
-        auth_token: bearer token, or a callable asked for each request; never saved.
-        client_name: how this client is named in the remote's bookkeeping; by default ``turso-sync-nb``.
-        partial_sync: keep a partial replica; by default the whole database is downloaded. A replica
-            that is already there stays what it is, and takes its segment size and prefetch from now on.
+        remote_url: ``http(s)://``, ``libsql://`` or ``turso://``; ``None`` takes the address saved with the
+            replica. A callable is called for each request. It may return ``None`` for "not now": a new
+            replica then begins empty, and the first pull brings the remote's pages. If the address differs
+            from the saved one, ``opening_note`` says so; it is saved once the server there has shown that it
+            has this database.
+        auth_token: a bearer token, or a callable that is called for each request; never saved.
+        client_name: the name of this client in the remote's bookkeeping; by default ``turso-sync-nb``.
+        partial_sync: keep a partial replica; by default the whole database is downloaded. An existing
+            replica stays partial or whole, and takes the segment size and prefetch from now on.
         partial_sync_experimental: the same, under the name of Turso's package.
-        bootstrap_if_empty: download now; otherwise the replica stays empty until a later connect.
+        bootstrap_if_empty: download now; if false, the replica stays empty until a later connect.
         isolation_level: as in Python's sqlite3.
         tables_ignore: tables whose changes stay here and are never pushed.
         transform: called with each change before it is pushed or replayed; returns ``None`` to keep it,
             ``tsn.SKIP``, or ``tsn.Rewrite(sql, parameters)``.
-        conflict_policy: what happens where both sides changed the same thing: ``"last-push-wins"``,
+        conflict_policy: how to settle changes of both sides to the same thing: ``"last-push-wins"``,
             ``"remote-wins"``, ``"reject"``, a function of ``(base, local, remote)`` that returns the row to
-            have, or a dict of those by table (``"*"``: all others).
+            keep, or a dict of those by table (``"*"``: all others).
         push_operations_threshold: changes after which a push begins another request; a transaction is
             never split.
-        pull_bytes_threshold: most bytes of pages to ask for in one request of a bootstrap.
-        max_resident: how much of the database may be here (``"2GB"``, or bytes), at least 1 MiB. What was not
-            read lately is given back to the disk, and fetched again when it is read: offline it cannot be.
-            Never changes that were made here; never anything while the remote is away. Nothing is saved of
-            it: connect with it again. Default: everything stays.
+        pull_bytes_threshold: the most bytes of pages that one request of a bootstrap asks for.
+        max_resident: how much of the database may be resident (``"2GB"``, or bytes), at least 1 MiB. Pages
+            that were not read lately are evicted, and fetched again when they are read, which needs the
+            remote. Pages with changes made here are never evicted, and none are while the remote is away.
+            It is not saved: give it at each connect. Default: no limit.
         remote_encryption_key: base64 key of an encrypted remote database; sent each time, never saved.
-        remote_encryption_cipher: its cipher, a :class:`RemoteEncryptionCipher` or its name: a database that
-            begins here, empty, leaves as many bytes of each page alone as the cipher needs there.
-        reserved_bytes: that number itself, for a cipher that has no name here.
+        remote_encryption_cipher: its cipher, a :class:`RemoteEncryptionCipher` or its name. A database that
+            begins here, empty, reserves as many bytes of each page as the cipher needs.
+        reserved_bytes: that number of bytes, for a cipher that has no name here.
         transport: an httpx transport that carries the requests, such as one through a proxy or a Unix
             socket; it is not closed.
         long_poll_timeout_ms: how long a pull waits for news, where the remote can (``tursodb`` cannot).
-        compress: ask for pages compressed by zstd, if the remote can (``tursodb`` cannot; it is asked once);
-            by default unless it is on this machine.
-        read_only: read a replica that another process has, or that cannot be written: a private temporary
-            copy of what is here, as it is now, what waits to be pushed included. Pages that are not here
-            arrive when they are read. It does not write, pull or push; connect again for what is new.
+        compress: ask for pages compressed by zstd, if the remote can (``tursodb`` cannot; it is asked once).
+            Default: only of a remote on another machine.
+        read_only: read a replica that another process has open, or that cannot be written. The connection
+            reads a private temporary copy of the resident pages as they are now, unpushed changes included.
+            Absent pages are fetched when they are read. It does not write, pull or push; connect again to
+            see newer changes.
         protocol: ``"v1"``, or ``"legacy"``: generations and WAL frames, tried with the embedded server alone.
-            Whole replicas only; nothing is fetched lazily, deferred, or waited for.
+            A legacy replica is whole: pages are not fetched lazily or later, and no pull waits for news.
         wal_pull_batch_size: with ``protocol="legacy"``: WAL frames that a request asks for; 100 by default.
-        fixed: ``experimental_features``, ``logical_mvcc_pull``: taken at their defaults, refused otherwise
-            with the reason.
+        fixed: ``experimental_features`` and ``logical_mvcc_pull``, accepted at their defaults; other values
+            are refused with the reason.
 
     Blocks until the replica is ready. An interrupted bootstrap is continued by the next call.
 
     Raises:
-        UsageError: arguments that have no meaning, or nothing there and no URL.
+        UsageError: arguments that make no sense, or no replica there and no URL.
         RemoteError, ProtocolError: the remote did not answer, or not as the protocol says.
         ReplicaBusyError: another process has the replica open; ``read_only`` reads it nevertheless.
         ReplicaError: the folder cannot be used.
@@ -178,7 +179,7 @@ def connect(
 def _remote_maker(
     remote_url: Secret | None, auth_token: Secret | None, given: dict[str, Any], *, legacy: bool
 ) -> MakeRemote:
-    """Return what makes the remote, once the address saved with the replica is known."""
+    """Return a function that makes the remote, given the address saved with the replica."""
     from turso_sync_nb.remote.http import HttpRemote
 
     kind = HttpRemote
@@ -271,7 +272,7 @@ def _saved_address(place: Secret) -> Secret:
 
 
 def _ensure_bootstrap_query(replica: Replica, partial: PartialSyncOpts | None) -> None:
-    """After a bootstrap by query, run the query: what the remote left out of its pages arrives."""
+    """After a bootstrap by query, run the query, to fetch those of its pages that the remote left out."""
     report = replica.bootstrap_report
     if report is None or partial is None:
         return

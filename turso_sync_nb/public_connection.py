@@ -22,27 +22,26 @@ if TYPE_CHECKING:
 class Connection(_Connection):
     """One user's connection to a replica; make it with :func:`turso_sync_nb.connect`.
 
-    Not safe for use by two threads at once (each takes a connection of its own; they share the replica,
-    its pages and its fetches). ``bootstrap_report`` says what making the replica took, ``None`` when it was
-    ready. ``opening_note`` says that the address is another one than before, and whether the server there
-    showed that it has this database; else it is empty. Set ``parse_dates`` to have days and moments of
-    columns that are declared as such as ``datetime64`` in frames. ``last_report`` is the cost of the last
-    :meth:`query` or :meth:`run`.
+    Two threads must not use it at once. Each takes a connection of its own; they share the replica, its pages
+    and its fetches. ``bootstrap_report`` is the cost of making the replica, ``None`` if it was there already.
+    ``opening_note`` is empty unless the address is another one than before; it then says whether the server
+    there has shown that it has this database. With ``parse_dates`` set, frames have columns that are declared
+    as dates or times as ``datetime64``. ``last_report`` is the cost of the last :meth:`query` or :meth:`run`.
     """
 
     def page_map(self) -> PageMap:
-        """Return a widget: every page of the database, which are here, and whose they are."""
+        """Return a widget that maps all pages of the database: which are resident, and their tables."""
         from turso_sync_nb.widgets.page_map import PageMap
 
         self._session.check_open()
         return PageMap(self, self._replica)
 
     def dashboard(self, *, remote: bool = False, pull: bool = False) -> Dashboard:
-        """Return a widget: the figures of the replica, its verbs as buttons, and when pages arrived.
+        """Return a widget with the figures of the replica, its verbs as buttons, and the arrival of pages.
 
-        ``remote``: it also listens to the remote while it is seen, and says when there is something new;
-        ``pull``: that is pulled, not amid a transaction, nor while rows are half edited. Both can be chosen
-        in the widget too.
+        ``remote``: while it is visible, it listens to the remote and says when there is something new.
+        ``pull``: it also pulls that, but not during a transaction, nor while rows are half edited. Both can
+        be switched in the widget too.
 
         Raises:
             RemoteUnreachableError: ``remote``, and there is none.
@@ -53,9 +52,9 @@ class Connection(_Connection):
         return Dashboard(self, self._replica, remote=remote, pull=pull)
 
     def explore(self) -> Explore:
-        """Return a widget: tables with their size and the share that is here, columns, profiles, first rows.
+        """Return a widget with the tables: size, resident share, columns, profiles and first rows.
 
-        No row is fetched for the list; what a profile would fetch is said before, if it is much.
+        The list fetches no rows. Before a profile fetches much, the widget says how much.
         """
         from turso_sync_nb.widgets.explore import Explore
 
@@ -63,17 +62,17 @@ class Connection(_Connection):
         return Explore(self, self._replica)
 
     def review_widget(self) -> ReviewWidget:
-        """Return a widget: what waits, comes and clashes, and what a pull leaves; to decide, push, undo."""
+        """Return a widget to review and settle what waits, what a pull would bring, and conflicts."""
         from turso_sync_nb.widgets.review import ReviewWidget
 
         self._session.check_open()
         return ReviewWidget(self, self._replica)
 
     def edit(self, table: str, where: str = "") -> TableEditor:
-        """Return a widget: the rows of ``table``, read as they are scrolled to, edited and applied as one.
+        """Return a widget to edit ``table``: rows are read as you scroll, and edits are applied together.
 
-        They can be searched, filtered and sorted, all of them, by SQL. ``where``, an SQL condition, limits
-        them. A view, or a table without a key, is shown and cannot be edited.
+        Search, filters and sorting cover all rows: SQL does them. ``where`` is an SQL condition that limits
+        the rows. A view, or a table without a key, is shown and cannot be edited.
 
         Raises:
             UsageError: there is no such table, or ``where`` is not one condition.
@@ -94,10 +93,10 @@ class Connection(_Connection):
         max_fetch: int | str | None = None,
         offline: bool = False,
     ) -> Watch:
-        """Return a widget: the rows of a query, asked again when a commit or a pull changed something.
+        """Return a widget with the rows of a query, run again when a commit or a pull changed something.
 
-        The first 200 rows are shown. The query cannot write. ``remote`` and ``pull`` are those of
-        :meth:`dashboard`; ``max_fetch`` and ``offline`` those of :meth:`fetching`, each time it is asked.
+        It shows the first 200 rows. The query cannot write. ``remote`` and ``pull`` are those of
+        :meth:`dashboard`; ``max_fetch`` and ``offline`` are those of :meth:`fetching`, for each run.
 
         Raises:
             RemoteUnreachableError: ``remote``, and there is none.
@@ -110,4 +109,4 @@ class Connection(_Connection):
 
 
 ConnectionSync = Connection
-"""The name of it in Turso's Python package."""
+"""The same class, by its name in Turso's Python package."""
