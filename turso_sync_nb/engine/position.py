@@ -42,7 +42,7 @@ def verify_server(replica: Replica, *, guarded: bool = False) -> None:
     have been exchanged since. ``guarded``: one that has a push of ours shows it in the guard of a chain.
 
     Raises:
-        ReplicaError: it serves another database.
+        ReplicaError: it serves another database, or would write text of another encoding into it.
         RevisionGoneError: it does not know our revision.
     """
     if not replica.metadata.revision:
@@ -50,6 +50,12 @@ def verify_server(replica: Replica, *, guarded: bool = False) -> None:
     has_push = expected(replica).change_id > 0
     if not (has_push and guarded and replica.remote_pages.is_recent):
         replica.remote_pages.verify_server(again=not has_push)
+    replica.support.check_text(lambda: _encoding(replica))
+
+
+def _encoding(replica: Replica) -> str:
+    with outbox.database(replica) as raw:
+        return str(raw.pragma("encoding"))
 
 
 def agreed(replica: Replica) -> Position:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 from turso_sync_nb.changes.definitions import mentions, rules_beside_checks
 from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.engine.chain import ask
-from turso_sync_nb.errors import ProtocolError, RemoteError, UsageError
+from turso_sync_nb.errors import ProtocolError, RemoteError, ReplicaError, UsageError
 from turso_sync_nb.protocol.pipeline import (
     And,
     Batch,
     BatchResponse,
     Execute,
+    ExecuteResponse,
     IsAutocommit,
     Not,
     SqlError,
@@ -76,6 +77,14 @@ _VIEWS: Final = "views follow"
 _INSTEAD: Final = "instead of"
 
 
+_USUAL: Final = "UTF-8"
+"""The encoding of text that every server writes."""
+
+_A_LETTER: Final = "SELECT hex(CAST('a' AS BLOB))"
+_LETTER_IN_UTF_16: Final = ("6100", "0061")
+"""The letter's bytes in a database of UTF-16, where the server knows that."""
+
+
 class RemoteSupport:
     """Judge for one replica what its remote holds; asked once where it is of tables in general.
 
@@ -87,6 +96,30 @@ class RemoteSupport:
         self._is_sqlite = is_sqlite
         self._changeable: set[tuple[str, str]] = set()
         self._lost: frozenset[str] | None = None
+        self._keeps_text = False
+
+    def check_text(self, encoding_here: Callable[[], str]) -> None:
+        """Refuse to write to a database of UTF-16 by a server that would write UTF-8 into it.
+
+        It could not be read any more. Asked once; of a database of UTF-8 nothing is asked.
+
+        Raises:
+            ReplicaError: it would.
+            RemoteError, ProtocolError: it does not say.
+        """
+        remote = self._remote()
+        if self._keeps_text or remote is None:
+            return
+        encoding = encoding_here()
+        if encoding != _USUAL:
+            (answer,) = ask(remote, Execute(Stmt(_A_LETTER)))
+            if not isinstance(answer, ExecuteResponse) or _text(answer.result) not in _LETTER_IN_UTF_16:
+                raise ReplicaError(
+                    f"push: this database is {encoding}, and the remote would write {_USUAL} into it",
+                    hint="serve it by SQLite (python -m turso_sync_nb serve FILE), or copy it into one "
+                    f"of {_USUAL}; nothing was sent, and every change waits",
+                )
+        self._keeps_text = True
 
     def check_schema(self, sql: str) -> None:
         """Refuse the CREATE ``sql`` if it makes something that the remote says it cannot hold.
