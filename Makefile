@@ -21,6 +21,10 @@ PROTO := turso_sync_nb/protocol/pull_updates.proto
 
 PYTHONS := python3.11 python3.12 python3.13 python3.14
 
+# pip compiles nothing, as most of it is never imported: the first import compiles, and keeps what it made
+export PIP_NO_COMPILE := 1
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help demo lab test test-fast soak lint types proto mutations bench bench-large pictures docs matrix lock audit
 
 help:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import compileall
 import importlib
 import os
 import shutil
@@ -42,7 +41,9 @@ if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_FREE_MIN:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 # To rewrite the asserts of all test files takes 8 s, in each worker; what came out is kept for the next run.
+# Hundreds of processes are started here: what the first one compiles, the others load.
 sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 settings.register_profile("local", print_blob=True, deadline=None, derandomize=False)
 settings.register_profile("bounded", settings.get_profile("local"), max_examples=50, database=None)
@@ -58,11 +59,6 @@ def pytest_runtest_teardown() -> Generator[None, None, None]:
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         pytest.fail("this test leaves another handler of SIGINT behind", pytrace=False)
-
-
-def pytest_sessionstart() -> None:
-    """Compile the package once: hundreds of processes are started here, which may write no bytecode."""
-    compileall.compile_dir(ROOT / "turso_sync_nb", quiet=1)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -214,7 +210,7 @@ def installed_wheel(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="session")
 def wheel_path_env(installed_wheel: Path) -> dict[str, str]:
     """Give the environment in which a process, such as a kernel, imports the package from the wheel."""
-    return {**os.environ, "PYTHONPATH": str(installed_wheel), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**os.environ, "PYTHONPATH": str(installed_wheel)}
 
 
 @pytest.fixture(scope="session")
