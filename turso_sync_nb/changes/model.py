@@ -147,7 +147,7 @@ def is_ignored(change: Change) -> bool:
 
 
 def is_shown(change: Change) -> bool:
-    """Return whether a user is shown ``change``: all that is sent, but for what triggers filled by chance."""
+    """Return whether a user is shown ``change``: all that is sent, but for random values of triggers."""
     return not is_ignored(change) and (isinstance(change, SchemaChange) or change.outcome != "carried")
 
 

@@ -239,7 +239,7 @@ def guarded_update(
 
 
 def carry(change: RowChange, volatile: Collection[str] = (), *, is_new: bool = True) -> Sql:
-    """Return the statement that sets what a trigger filled by chance to what it is in ``change``.
+    """Return the statement that gives a row the random values of a trigger that ``change`` has.
 
     The row is named by its key; one that the trigger inserted is the last that is like it in all but the
     columns ``volatile``, in lower case. So is another one that ``is_new``; an older one is the only one.
@@ -269,7 +269,7 @@ def carry(change: RowChange, volatile: Collection[str] = (), *, is_new: bool = T
 
 
 def is_carried_by_key(change: RowChange) -> bool:
-    """Return whether the key names the row that a trigger filled by chance: it is the same everywhere."""
+    """Return whether the key names the row that got a trigger's random values: it is the same everywhere."""
     shape, new = change.shape, change.new or ()
     is_key_set = any(folded(shape.columns[at]) in change.sets for at in shape.key)
     return usable_key(shape, new) and not is_key_set and (change.old is not None or not shape.auto_key)
