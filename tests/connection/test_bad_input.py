@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import http.server
 import os
+import pickle
 import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
 from contextlib import closing
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import httpx
@@ -297,3 +301,26 @@ def test_half_of_a_copy(embedded: Callable, people, connect) -> None:
     db.close()
     os.truncate(db.path / "main.db", 8192)
     assert connect(url).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+COPIES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "in a list": lambda db: copy.deepcopy([db]),
+    "pickle": pickle.dumps,
+    "in an object": lambda db: copy.deepcopy(SimpleNamespace(db=db, n=1)),
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_a_connection_is_not_copied(embedded: Callable, people, connect, how: str) -> None:
+    """What would be a second owner of the same files is refused, and the open transaction goes on."""
+    db = connect(embedded(people).url)
+    db.execute("CREATE TABLE note (n)")
+    db.execute("INSERT INTO note VALUES (1)")
+    with pytest.raises(TypeError, match="sibling"):
+        COPIES[how](db)
+    gc.collect()
+    db.commit()
+    assert db.execute("SELECT n FROM note").fetchall() == [(1,)]
+    assert db.push()

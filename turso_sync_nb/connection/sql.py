@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from turso_sync_nb.connection.cursor import Cursor
 from turso_sync_nb.connection.exit import close_at_exit
@@ -305,6 +305,14 @@ class SqlConnection(RowFactoryMixin):
             self._session.close()
             self._replica.release()
             self._released = True
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refuse to be copied or pickled, as sqlite3 does: a copy that goes would close this one.
+
+        Raises:
+            TypeError: always; ``sibling()`` makes another connection.
+        """
+        raise TypeError("cannot copy or pickle a connection; sibling() makes another one, as does connect()")
 
     def __del__(self) -> None:
         if hasattr(self, "_session"):
