@@ -70,3 +70,27 @@ def test_text_arrives_or_waits(server, replica, encoding, part, name):
     with closing(apsw.Connection(str(server.path))) as raw:
         assert state(raw.execute) == (work if is_kept else before)
         assert raw.execute("PRAGMA integrity_check").get == "ok"
+
+
+def test_what_was_written_before_the_first_contact_too(server, tmp_path, encoding):
+    """A replica that was put off knows no encoding of the remote, and asks before it sends anything."""
+    address = [None]
+    db = tsn.connect(tmp_path / "put off", lambda: address[0], isolation_level=None)
+    with closing(db):
+        db.execute("CREATE TABLE other (id INTEGER PRIMARY KEY, x)")
+        db.execute("INSERT INTO other VALUES (1, 'ä')")
+        address[0] = server.url
+        is_kept = server.name != "tursodb" or encoding == "UTF-8"
+        if is_kept:
+            assert db.push()
+        else:
+            with pytest.raises(tsn.ReplicaError, match=encoding):
+                db.push()
+            assert len(db.changes()) == 2
+        db.pull()
+        assert db.execute("SELECT x FROM other").fetchall() == [("ä",)]
+        assert db.execute("SELECT w FROM word WHERE id = 1").fetchone() == (LETTERS,)
+    server.stop()
+    with closing(apsw.Connection(str(server.path))) as raw:
+        tables = raw.execute("SELECT name FROM sqlite_schema WHERE name = 'other'").fetchall()
+        assert tables == ([("other",)] if is_kept else [])

@@ -46,6 +46,7 @@ def verify_server(replica: Replica, *, guarded: bool = False) -> None:
         RevisionGoneError: it does not know our revision.
     """
     if not replica.metadata.revision:
+        replica.support.check_text(str)
         return
     has_push = expected(replica).change_id > 0
     if not (has_push and guarded and replica.remote_pages.is_recent):

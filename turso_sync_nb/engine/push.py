@@ -306,13 +306,12 @@ class _Push:
         """See to it that the server is the one we know; a replica without a base image knows none yet.
 
         Raises:
-            ReplicaError: it serves another database.
+            ReplicaError: it serves another database, or would damage it.
         """
-        if self.replica.metadata.revision:
-            try:
-                position.verify_server(self.replica, guarded=True)
-            except RevisionGoneError:
-                raise _MovedOnError("the remote does not know our revision any more") from None
+        try:
+            position.verify_server(self.replica, guarded=True)
+        except RevisionGoneError:
+            raise _MovedOnError("the remote does not know our revision any more") from None
 
     # What to send
 

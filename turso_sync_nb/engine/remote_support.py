@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.changes.model import SchemaChange
     from turso_sync_nb.engine.remote import Remote
+    from turso_sync_nb.protocol.pipeline import Response
 
 ASKED_WITHIN_S: Final = 2.0
 """Seconds that an ALTER waits for the remote's judgement."""
@@ -80,6 +81,7 @@ _INSTEAD: Final = "instead of"
 _USUAL: Final = "UTF-8"
 """The encoding of text that every server writes."""
 
+_ENCODING: Final = "PRAGMA encoding"
 _A_LETTER: Final = "SELECT hex(CAST('a' AS BLOB))"
 _LETTER_IN_UTF_16: Final = ("6100", "0061")
 """The letter's bytes in a database of UTF-16, where the server knows that."""
@@ -101,7 +103,8 @@ class RemoteSupport:
     def check_text(self, encoding_here: Callable[[], str]) -> None:
         """Refuse to write to a database of UTF-16 by a server that would write UTF-8 into it.
 
-        It could not be read any more. Asked once; of a database of UTF-8 nothing is asked.
+        It could not be read any more. Asked once, and not where the database here is of UTF-8;
+        ``encoding_here`` is empty where none came from the remote yet.
 
         Raises:
             ReplicaError: it would.
@@ -112,8 +115,9 @@ class RemoteSupport:
             return
         encoding = encoding_here()
         if encoding != _USUAL:
-            (answer,) = ask(remote, Execute(Stmt(_A_LETTER)))
-            if not isinstance(answer, ExecuteResponse) or _text(answer.result) not in _LETTER_IN_UTF_16:
+            named, letter = map(_value, ask(remote, Execute(Stmt(_ENCODING)), Execute(Stmt(_A_LETTER))))
+            encoding = encoding or named or _USUAL
+            if encoding != _USUAL and letter not in _LETTER_IN_UTF_16:
                 raise ReplicaError(
                     f"push: this database is {encoding}, and the remote would write {_USUAL} into it",
                     hint="serve it by SQLite (python -m turso_sync_nb serve FILE), or copy it into one "
@@ -232,6 +236,10 @@ def _lost_by_alter(remote: Remote) -> frozenset[str] | None:
 
 def _text(result: Any) -> str:
     return str(result.rows[0][0]) if result is not None and result.rows and result.rows[0] else ""
+
+
+def _value(answer: Response) -> str:
+    return _text(answer.result) if isinstance(answer, ExecuteResponse) else ""
 
 
 def _explain(remote: Remote, sql: str, what: str, hint: str) -> None:
