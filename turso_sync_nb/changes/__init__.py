@@ -4,6 +4,7 @@
 | --- | --- |
 | ``model.py`` | rows changed and schemas changed, in transactions |
 | ``names.py``, ``sql_text.py`` | names of our own tables; what kind of statement a text is |
+| ``names_stored.py`` | names of the schema's objects as SQLite looks for them |
 | ``written.py``, ``schema.py``, ``trigger_facts.py`` | what capture asks of a statement, a schema, triggers |
 | ``capture.py`` | one connection's capture |
 | ``triggers.py``, ``nested.py``, ``ddl.py`` | of rows; of rows where triggers fire; of the schema |

@@ -15,6 +15,7 @@ from turso_sync_nb.changes.ddl import Objects, put, schema_changes
 from turso_sync_nb.changes.definitions import dropped
 from turso_sync_nb.changes.made_columns import rows_to_drop
 from turso_sync_nb.changes.names import BOOKKEEPING, PREFIX, TAPE, folded, is_internal, quoted
+from turso_sync_nb.changes.names_stored import store_names, store_sequences
 from turso_sync_nb.changes.nested import Nested
 from turso_sync_nb.changes.schema import Schema, read_schema
 from turso_sync_nb.changes.soundness import Watched
@@ -136,6 +137,7 @@ class Capture:
         self._settle()
 
     def _schema_statement(self, sql: str, word: str, work: Callable[[], object]) -> None:
+        store_names(self._raw)
         before = Objects.of(self._raw, with_columns=word == "ALTER")
         seen = self._dropped_rows(without_lead(sql))
         if word == "ALTER":
@@ -282,8 +284,8 @@ class Capture:
             return self._schema
         tape.create(self._raw)
         self._ignored |= tape.ignored_names(self._raw)
-        kept = tape.kept_triggers(self._raw)
-        self._schema = schema = read_schema(self._raw, self._ignored, kept)
+        store_sequences(self._raw)
+        self._schema = schema = read_schema(self._raw, self._ignored, tape.kept_triggers(self._raw))
         self._install(schema)
         self._known = self._cookies()
         return schema

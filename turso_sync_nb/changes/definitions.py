@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from turso_sync_nb.changes.names import folded
@@ -40,6 +40,9 @@ _OF_TABLE: Final = frozenset({"constraint", "primary", "unique", "check", "forei
 """First words of what stands in a CREATE TABLE beside its columns."""
 _TRIGGERS_KEPT: Final = 1024
 """Texts of triggers of which is remembered what they do: each captured statement asks about all of them."""
+
+_HEAD_TOKENS_MAX: Final = 32
+"""Tokens, comments and white space among them, within which a CREATE statement has its name."""
 
 _TYPES: Final = frozenset({"table", "index", "view", "trigger"})
 
@@ -107,6 +110,21 @@ def object_type(sql: str) -> str:
     """Return ``table``, ``index``, ``view`` or ``trigger`` of a CREATE or DROP statement; else empty."""
     words = [token.text for token, _ in zip(tokens(sql), range(4), strict=False)]
     return next((word for word in words[1:] if word in _TYPES), "")
+
+
+def defined_name(sql: str) -> str:
+    """Return the name of what a CREATE statement makes, as it is written there; empty if it makes nothing."""
+    found = [one for one in islice(_TOKEN.finditer(sql), _HEAD_TOKENS_MAX) if not one["skipped"]]
+    words = [folded(one[0]) for one in found]
+    at = next((at for at, word in enumerate(words) if word in _TYPES), len(words)) + 1
+    at += 3 if words[at : at + 3] == ["if", "not", "exists"] else 0
+    at += 2 if words[at + 1 : at + 2] == ["."] else 0
+    if at >= len(found):
+        return ""
+    text = found[at][0]
+    mark = text[-1] if text[0] in "\"'`[" else ""
+    inner = text[1:-1] if mark else text
+    return inner if mark in ("", "]") else inner.replace(mark * 2, mark)
 
 
 def dropped(sql: str) -> tuple[str, str | None] | None:

@@ -264,4 +264,5 @@ def used_keys(raw: apsw.Connection) -> dict[str, int]:
     if not has_table(raw, "sqlite_sequence"):
         return {}
     rows: list[Any] = raw.execute("SELECT name, seq FROM sqlite_sequence").fetchall()
-    return {folded(name): seq for name, seq in rows if isinstance(seq, int)}
+    counted = sorted((seq, folded(name)) for name, seq in rows if isinstance(seq, int))
+    return {name: seq for seq, name in counted}  # servers may have a table under several spellings

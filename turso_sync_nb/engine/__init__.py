@@ -29,6 +29,7 @@
 | ``push.py``, ``push_batch.py`` | what was made here; one request of it |
 | ``replacing.py``, ``replacing_again.py`` | rows that REPLACE removed: on the remote; in a replay |
 | ``schema_guards.py``, ``schema_replay.py`` | changes of the schema: conditions of a push; on a newer base |
+| ``conditions_left.py`` | conditions on what a push leaves |
 | ``chain.py`` | statements on the remote, all or nothing; answers that are to what was asked |
 | ``trigger_keys.py`` | rows that triggers inserted, found under other keys |
 | ``volatile_columns.py`` | columns that cannot name a row: the remote's triggers fill them anew |

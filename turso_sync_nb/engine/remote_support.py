@@ -69,13 +69,32 @@ _TRIAL: Final = (
     "ALTER TABLE turso_sync_trial RENAME TO turso_sync_tried",
     "SELECT sql FROM sqlite_schema WHERE name = 'turso_sync_trial_view'",
     "CREATE TRIGGER turso_sync_trial_trigger INSTEAD OF INSERT ON turso_sync_trial_view BEGIN SELECT 1; END",
+    "CREATE VIEW turso_sync_TRIAL_2 AS SELECT 1",
+    "SELECT name FROM sqlite_schema WHERE name = 'turso_sync_trial_2'",
 )
-_REWRITTEN, _CASE, _VIEW, _TRIGGER = 3, 4, 7, 8
+_REWRITTEN, _CASE, _VIEW, _TRIGGER, _SMALL = 3, 4, 7, 8, 10
 """Places of the steps that tell."""
 
 _RENAMED_BY_CASE: Final = "rename by case only"
 _VIEWS: Final = "views follow"
 _INSTEAD: Final = "instead of"
+_CAPITALS: Final = "names with capitals"
+_ADVICE: Final = {
+    _VIEWS: (
+        "views on it would stay on its former name",
+        "drop the views, rename the table, and create them again",
+    ),
+    _INSTEAD: ("it has no INSTEAD OF triggers", "write to the tables of the view themselves"),
+    _RENAMED_BY_CASE: (
+        "it does not take a name that differs in case alone",
+        "rename the column to another name first, then to this one",
+    ),
+    _CAPITALS: (
+        "it does not find names with capital letters that SQLite stored, and would damage the database",
+        "leave it, a table without rows; or do this in the served file with SQLite while no server runs",
+    ),
+}
+"""What the remote would do, and a way on."""
 
 
 _USUAL: Final = "UTF-8"
@@ -152,7 +171,7 @@ class RemoteSupport:
         self._changeable.add((word, table))
 
     def check_altered(self, change: SchemaChange) -> None:
-        """Refuse an ALTER TABLE that was done here if the remote would make something else of it.
+        """Refuse a change of the schema that was done here if the remote would make something else of it.
 
         Raises:
             UsageError: it would.
@@ -171,19 +190,13 @@ class RemoteSupport:
         if self._lost is None:
             self._lost = _lost_by_alter(remote)
         for need in needs & (self._lost or frozenset()):
-            if need == _VIEWS:
-                what = "views on it would stay on its former name"
-                hint = "drop the views, rename the table, and create them again"
-            elif need == _INSTEAD:
-                what = "it has no INSTEAD OF triggers"
-                hint = "write to the tables of the view themselves"
-            elif need == _RENAMED_BY_CASE:
-                what = "it does not take a name that differs in case alone"
-                hint = "rename the column to another name first, then to this one"
-            else:
-                what = f"it would lose {need.upper()} of the table's definition"
-                hint = "create a new table with the columns, copy the rows, drop this one, rename the new one"
-            word = "make" if change.kind == "create" else "alter"
+            if need == _CAPITALS and not _has_any(remote, change):
+                continue
+            what, hint = _ADVICE.get(need) or (
+                f"it would lose {need.upper()} of the table's definition",
+                "create a new table with the columns, copy the rows, drop this one, rename the new one",
+            )
+            word = {"create": "make", "drop": "drop"}.get(change.kind, "alter")
             raise UsageError(f"{word} {change.name}: the remote cannot do it so: {what}", hint=hint)
 
     def _check_as_new(self, remote: Remote, change: SchemaChange) -> None:
@@ -199,14 +212,34 @@ def _needs(change: SchemaChange) -> frozenset[str]:
     if change.kind == "create":
         is_trigger = any(one.type == "trigger" and mentions(one.sql, ("instead",)) for one in change.now)
         return frozenset({_INSTEAD}) if is_trigger else frozenset()
-    if change.kind == "rename_table":
-        return frozenset({_VIEWS}) if any(one.type == "view" for one in change.now) else frozenset()
+    if change.kind in ("drop", "rename_table"):
+        views = {_VIEWS} if any(one.type == "view" for one in change.now) else set[str]()
+        return frozenset(views | ({_CAPITALS} if _with_capitals(change)[1] else set[str]()))
     if change.kind == "rename_column":
         by_case = folded(change.column) == folded(change.to)
         return frozenset({_RENAMED_BY_CASE}) if by_case else frozenset()
     if change.kind in ("add_column", "drop_column"):
         return frozenset().union(*(rules_beside_checks(one.sql) for one in change.now if one.type == "table"))
     return frozenset()
+
+
+def _with_capitals(change: SchemaChange) -> tuple[str, list[str]]:
+    """Return the column by which a server finds what goes, and what has capital letters in it."""
+    owners = {one.name for one in change.was if one.type in ("table", "view")}
+    names = {one.table if owners else one.name for one in change.was}
+    return "tbl_name" if owners else "name", sorted(name for name in names if name != folded(name))
+
+
+def _has_any(remote: Remote, change: SchemaChange) -> bool:
+    """Return whether the remote has stored such names just so; if it does not say, a push will."""
+    column, names = _with_capitals(change)
+    query = f"SELECT name FROM sqlite_schema WHERE {column} IN ({', '.join('?' * len(names))}) LIMIT 1"
+    try:
+        with remote.within(ASKED_WITHIN_S):
+            (answer,) = ask(remote, Execute(Stmt(query, tuple(names))))
+    except (RemoteError, ProtocolError):
+        return False
+    return isinstance(answer, ExecuteResponse) and bool(_text(answer.result))
 
 
 def _lost_by_alter(remote: Remote) -> frozenset[str] | None:
@@ -229,6 +262,8 @@ def _lost_by_alter(remote: Remote) -> frozenset[str] | None:
         lost.add(_RENAMED_BY_CASE)
     if answer.result.step_errors[_TRIGGER] is not None:
         lost.add(_INSTEAD)
+    if _text(answer.result.step_results[_SMALL]):
+        lost.add(_CAPITALS)
     if view and "turso_sync_tried" not in view:
         lost.add(_VIEWS)
     return frozenset(lost)

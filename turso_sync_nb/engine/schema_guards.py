@@ -29,6 +29,7 @@ from turso_sync_nb.changes.rows_seen import digest_query
 from turso_sync_nb.changes.schema import read_schema
 from turso_sync_nb.changes.soundness import parents_of
 from turso_sync_nb.changes.taped import schema_changes
+from turso_sync_nb.engine.conditions_left import IN_SPACE, is_set, not_kept
 from turso_sync_nb.engine.push_batch import ARGUMENTS_MAX, ROWS_MAX, PushStatement
 from turso_sync_nb.protocol.pipeline import Stmt
 from turso_sync_nb.storage.vfs.snapshot import Snapshot
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 LISTED_BYTES_MAX: Final = 2**20
 """Bytes of rows that are sent to be compared with those of a table to be dropped."""
 
-_IN_SPACE: Final = "name = ? COLLATE NOCASE AND (type = 'trigger') = ?"
 _SQUEEZED: Final = ("' '", "char(9)", "char(10)", "char(13)", "'\"'", "'`'", "'['", "']'")
 
 _SPELLINGS: Final = (
@@ -149,6 +149,7 @@ class _Conditions:
         self._origin: dict[str, str | None] = {}
         """Tables that the batch made or renamed: their names in the base image, ``None`` if not in it."""
         self._owners: dict[_Key, tuple[Transaction, SchemaChange]] = {}
+        self._was: dict[_Key, tuple[Transaction, SchemaChange, Definition]] = {}
         self._reference_added: set[_Key] = set()
         self._pragmas: dict[str, tuple[Transaction, SchemaChange]] = {}
         """The last change of each pragma."""
@@ -174,6 +175,7 @@ class _Conditions:
             self._keeps_what_names_it(transaction, change)
         for one in change.was:
             self._left.pop(_key(one), None)
+            self._was[_key(one)] = transaction, change, one
         for one in change.now:
             self._takes(_key(one), transaction, change)
             self._left[_key(one)] = one
@@ -190,7 +192,7 @@ class _Conditions:
         """Require that a pragma has the value which the first change of it in the batch met."""
         if change.name not in self._pragmas:
             for one in change.was:
-                self._add(*_is_set(one), f"{change.name} changed", transaction, change)
+                self._add(*is_set(one), f"{change.name} changed", transaction, change)
         self._pragmas[change.name] = transaction, change
 
     def _meets(self, key: _Key, transaction: Transaction, change: SchemaChange) -> None:
@@ -201,7 +203,7 @@ class _Conditions:
         base = self._base.get(key)
         if base is None or self._is_old:
             raise BaseIsOldError(transaction, change)
-        condition = f"(SELECT sql FROM sqlite_schema WHERE {_IN_SPACE}) IS ?"
+        condition = f"(SELECT sql FROM sqlite_schema WHERE {IN_SPACE}) IS ?"
         arguments = (base.name, int(key[0]), base.sql)
         self._add(condition, arguments, f"{base.type} {base.name} changed", transaction, change)
 
@@ -212,7 +214,7 @@ class _Conditions:
         self._touched.add(key)
         if key in self._base:
             raise BaseIsOldError(transaction, change)
-        condition = f"NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE {_IN_SPACE})"
+        condition = f"NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE {IN_SPACE})"
         self._add(condition, (key[1], int(key[0])), f"there is another {key[1]}", transaction, change)
 
     def _keeps_rows(self, transaction: Transaction, change: SchemaChange) -> None:
@@ -266,7 +268,7 @@ class _Conditions:
             if key in self._touched or key[1] == folded(child) or not columns.isdisjoint(change.breaks):
                 continue
             base = None if self._is_old else self._base.get(key)
-            condition = f"EXISTS (SELECT 1 FROM sqlite_schema WHERE {_IN_SPACE} AND sql = ifnull(?, sql))"
+            condition = f"EXISTS (SELECT 1 FROM sqlite_schema WHERE {IN_SPACE} AND sql = ifnull(?, sql))"
             arguments = (parent, 0, base.sql if base else None)
             self._add(condition, arguments, f"table {parent} changed", transaction, change)
 
@@ -284,7 +286,7 @@ class _Conditions:
         for name, (transaction, change) in self._pragmas.items():
             found = f"the remote would have another {name} than is here"
             for one in change.now:
-                yield _condition_statement(*_is_set(one), found, transaction, change, after=True)
+                yield _condition_statement(*is_set(one), found, transaction, change, after=True)
         for key, one in self._left.items():
             transaction, change = self._owners[key]
             condition, arguments = defined_so(one, has_reference=key in self._reference_added)
@@ -293,6 +295,11 @@ class _Conditions:
             if readable := readable_so(one):
                 found = f"the remote would write {one.type} {one.name} so that SQLite cannot read it"
                 yield _condition_statement(*readable, found, transaction, change, after=True)
+
+        for key, (transaction, change, was) in self._was.items():
+            found = f"the remote would keep {was.type} {was.name} as it was"
+            kept = not_kept(was, is_left=key in self._left)
+            yield _condition_statement(*kept, found, transaction, change, after=True)
 
     def _add(
         self, condition: str, arguments: Values, found: str, transaction: Transaction, change: SchemaChange
@@ -308,19 +315,13 @@ def _condition_statement(
     return PushStatement(transaction, (change,), stmt, unmet=found, after=after)
 
 
-def _is_set(pragma: Definition) -> to_sql.Sql:
-    """Return the condition that a pragma has just this value."""
-    value = int(pragma.sql.rpartition("=")[2])
-    return f"(SELECT {pragma.name} FROM pragma_{pragma.name}) = ?", (value,)
-
-
 def defined_so(one: Definition, *, has_reference: bool = False) -> to_sql.Sql:
     """Return the condition that the remote defines ``one`` so, by its text or, of a table, by all its parts.
 
     ``has_reference``: a column with REFERENCES was added; ``tursodb`` makes it a constraint of the table.
     """
     squeezed = _squeezed("sql")
-    text = f"(SELECT {squeezed} FROM sqlite_schema WHERE {_IN_SPACE})"
+    text = f"(SELECT {squeezed} FROM sqlite_schema WHERE {IN_SPACE})"
     named, wanted = (one.name, int(one.type == "trigger")), _squeeze(one.sql)
     if has_reference:
         condition = f"length({text}) - length(replace({text}, 'collate', '')) = ?"
@@ -332,7 +333,7 @@ def defined_so(one: Definition, *, has_reference: bool = False) -> to_sql.Sql:
     counted = " || ' ' || ".join(
         f"((length({squeezed}) - length(replace({squeezed}, '{word}', ''))) / {len(word)})" for word in _RULES
     )
-    rules = f"(SELECT {counted} FROM sqlite_schema WHERE {_IN_SPACE})"
+    rules = f"(SELECT {counted} FROM sqlite_schema WHERE {IN_SPACE})"
     checks = list(_checks(wanted))[:CHECKS_MAX]
     has_all = "".join(f" AND instr({text}, ?) > 0" for _ in checks)
     counts = " ".join(str(wanted.count(word)) for word in _RULES)
@@ -352,7 +353,7 @@ def readable_so(one: Definition) -> to_sql.Sql | None:
     """
     bare_sql, where = without_comments(one.sql), (one.name, int(one.type == "trigger"))
     ours, as_texts = _in_one_quote(bare_sql), _in_one_quote(defaults_as_texts(bare_sql))
-    there = f"(SELECT {_IN_ONE_QUOTE} FROM sqlite_schema WHERE {_IN_SPACE})"
+    there = f"(SELECT {_IN_ONE_QUOTE} FROM sqlite_schema WHERE {IN_SPACE})"
     gone = f"(length({there}) - length(replace({there}, ?, '')))"
     terms: list[str] = []
     arguments: list[SqlValue] = []

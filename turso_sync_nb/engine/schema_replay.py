@@ -20,6 +20,7 @@ from turso_sync_nb.changes.derived import DerivedColumns
 from turso_sync_nb.changes.lifetimes import lifetimes
 from turso_sync_nb.changes.model import Definition, SchemaChange
 from turso_sync_nb.changes.names import folded
+from turso_sync_nb.changes.names_stored import store_names
 from turso_sync_nb.changes.net_schema import nets
 from turso_sync_nb.changes.rows_seen import count_unseen, rows_seen
 from turso_sync_nb.changes.soundness import naming, referring, unsound, unsound_events, without_parents
@@ -89,6 +90,7 @@ class SchemaReplay:
         if change.ignored and object_type(change.sql) == "trigger":
             self._keep(change)
             return change
+        store_names(self._raw)
         before = Objects.of(self._raw, with_columns=False)
         unfit = self._conflict(change, "")  # with the object as it is before
         is_new = change.kind in ("create", "pragma")

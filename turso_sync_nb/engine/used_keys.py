@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.changes.model import Transaction
 
 _FAIL_IF_USED: Final = "SELECT " + one_or_fail(
-    "ifnull((SELECT max(seq) FROM sqlite_sequence WHERE name = ?), 0) < ?"
+    "ifnull((SELECT max(seq) FROM sqlite_sequence WHERE name = ? COLLATE NOCASE), 0) < ?"
 )
 
 
