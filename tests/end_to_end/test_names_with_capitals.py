@@ -6,6 +6,8 @@ it frees, that is refused, when it is made or at the push.
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -158,3 +160,17 @@ def test_where_nobody_knows_the_chain_asks(server, replica: Callable[..., tsn.Co
     db.pull()
     assert state(replica("yours")) == state(db)
     assert (state(db) == before) == (server.name == "tursodb")
+
+
+def test_an_exported_file_has_the_names_of_its_definitions(remote_server, tmp_path):
+    """Plain SQLite drops a table of it, and counts on, which it looks for as they are defined."""
+    with tsn.connect(tmp_path / "mine", remote_server().url, isolation_level=None) as mine:
+        run(mine, *SCHEMA)
+        mine.push()
+        mine.pull()
+        mine.export(tmp_path / "copy.db")
+    with closing(sqlite3.connect(tmp_path / "copy.db", isolation_level=None)) as copy:
+        run(copy, *CHANGES["keys"], "DROP TRIGGER note", "DROP TABLE other")
+        assert copy.execute("SELECT max(id) FROM User").fetchall() == [(3,)]
+        assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert "other" not in [name for _, name, *_ in names(copy)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import apsw
 
 from turso_sync_nb.changes.names import PREFIX, quoted
+from turso_sync_nb.changes.names_stored import store_names, store_sequences
 from turso_sync_nb.errors import ReplicaError, UsageError
 from turso_sync_nb.storage.files.folder import ReplicaFolder
 
@@ -67,6 +68,8 @@ def _copy(replica: Replica, target: Path) -> None:
             for (name,) in copy.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
                 if str(name).startswith(PREFIX):
                     copy.execute(f"DROP TABLE {quoted(str(name))}")
+            store_names(copy)  # other tools drop tables, too
+            store_sequences(copy)
         finally:
             copy.close()
     finally:
