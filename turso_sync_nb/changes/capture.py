@@ -391,9 +391,9 @@ class Capture:
             rows, ours = word in _CHANGING_ROWS, name == BOOKKEEPING or name.startswith(PREFIX)
             if trigger is None and is_internal(name) and (rows or (ours and word in ("DROP", "ALTER"))):
                 what = "the remote's bookkeeping" if name == BOOKKEEPING else "not a table for users"
-                raise UsageError(f"write to {table}: refused, it is {what}", hint="db.changes() shows it")
-            is_ours = trigger is not None and is_internal(trigger)
-            if trigger is not None and not is_ours and folded(trigger) in schema.temp_triggers:
+                hint = "SQLite keeps it" if name.startswith("sqlite_") else "db.changes() shows it"
+                raise UsageError(f"write to {table}: refused, it is {what}", hint=hint)
+            if trigger and not is_internal(trigger) and folded(trigger) in schema.temp_triggers:
                 raise UsageError(
                     f"write to {table} from TEMP trigger {trigger}: the remote does not have that trigger",
                     hint="make it an ordinary trigger, or have it write to TEMP tables only",

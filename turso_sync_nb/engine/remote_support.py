@@ -94,7 +94,7 @@ _ADVICE: Final = {
         "leave it, a table without rows; or do this in the served file with SQLite while no server runs",
     ),
 }
-"""What the remote would do, and a way on."""
+"""Reasons of a refusal, each with a way on."""
 
 
 _USUAL: Final = "UTF-8"
