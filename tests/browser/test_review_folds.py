@@ -1,4 +1,4 @@
-"""The review's parts are drawn anew with each change; one that was unfolded stays so."""
+"""The review's parts are drawn anew with each change; what was unfolded stays so, what is clicked is clicked."""
 
 from __future__ import annotations
 
@@ -24,3 +24,14 @@ def test_an_unfolded_part_stays_unfolded(place_of, people, tmp_path):
             review.look_again()  # as at the end of a cell
             place.wait(place.page.locator(".tsn-card ins", has_text=name))
             assert pushed.evaluate("each => each.open") == bool(opened % 2)
+        undo = place.page.locator(".tsn-card", has_text="twice").get_by_role("button", name="Undo")
+        box = undo.bounding_box()
+        place.page.mouse.move(box["x"] + 5, box["y"] + 5)
+        place.page.mouse.down()
+        db.execute("UPDATE person SET name = 'meanwhile' WHERE id = 9")
+        review.look_again()
+        for _ in range(5):
+            place.carry()
+        place.page.mouse.up()
+        place.wait(place.page.get_by_text("is undone here"))
+        place.wait(place.page.locator(".tsn-card ins", has_text="meanwhile"))

@@ -37,7 +37,7 @@ export const headOf = (names, numbers = []) => h("tr", {}, ...names.map((name, a
 export const tableOf = (head, body, caption = "") => h("table", {}, ...(caption ? [h("caption", {}, caption)] : []), h("thead", {}, head), body);
 
 /** A text whose words are not broken where it can be after a sign: `America/New_York`. */
-export const breakable = (text) => text.split(/(?<=[^\w\s])(?=\w)|(?<=_)/).flatMap((part, at) => (at ? [h("wbr"), part] : [part]));
+export const breakable = (text) => text.split(/(?<=[_/.,;:@-])(?=\w)/).flatMap((part, at) => (at ? [h("wbr"), part] : [part]));
 
 export const number = (value) => value.toLocaleString("en");
 export const count = (many, noun) => `${number(many)} ${noun}${many === 1 ? "" : "s"}`;

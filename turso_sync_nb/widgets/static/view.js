@@ -4,6 +4,7 @@ import { button, h } from "./elements.js";
 
 const READY_AFTER_MS = 300;
 const ACK_WITHIN_MS = 700;
+const PRESSED_MS = 1000;  // a button that is held down so long is drawn anew all the same
 const OPEN_AGAIN_MS = [3000, 60000];  // from the first wait for an answer to the longest, doubled each time
 const KERNEL_BUSY = "the kernel is busy with a cell and does this after it; the notebook's stop button ends the cell";
 const UNANSWERED = ["status", "ack", "remote"];  // all others are updates
@@ -80,7 +81,20 @@ export function connect(model, el, wakes, handlers) {
     clearTimeout(timer);  // an answer amid updates would bring one more of them
     timer = setTimeout(ready, READY_AFTER_MS);
   };
-  model.on("msg:custom", receive);
+  let pressed = false;  // what is drawn anew under a button that is down is not clicked: messages wait for it to be up
+  const held = [];
+  const hear = (...said) => (pressed ? held.push(said) : receive(...said));
+  const releaseNow = () => {
+    pressed = false;
+    held.splice(0).forEach((said) => receive(...said));
+  };
+  const release = () => pressed && setTimeout(releaseNow);  // after the click
+  el.addEventListener("pointerdown", () => {
+    pressed = true;
+    setTimeout(release, PRESSED_MS);
+  });
+  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, release);
+  model.on("msg:custom", hear);
   model.on("comm_live_update", lost);
   const left = () => send("close");  // a page that goes disposes of nothing
   addEventListener("pagehide", left);
@@ -98,7 +112,8 @@ export function connect(model, el, wakes, handlers) {
       clearTimeout(timer);
       clearTimeout(opening);
       unacknowledged.clear();
-      model.off("msg:custom", receive);
+      model.off("msg:custom", hear);
+      for (const end of ["pointerup", "pointercancel"]) removeEventListener(end, release);
       model.off("comm_live_update", lost);
       removeEventListener("pagehide", left);
       send("close");
