@@ -1,4 +1,4 @@
-"""The review's parts are drawn anew with each change; what was unfolded stays so, what is clicked is clicked."""
+"""The review is drawn anew with each change: what was unfolded stays so, and what is clicked is clicked."""
 
 from __future__ import annotations
 
