@@ -18,6 +18,9 @@ from turso_sync_nb.changes.names import folded, has_table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_HEADS: Final = frozenset(f"CREATE {kind} " for kind in ("TABLE", "INDEX", "UNIQUE INDEX", "VIEW", "TRIGGER"))
+"""Beginnings of definitions as SQLite stores them, up to the name."""
+
 _SEQUENCES: Final = (
     "FROM main.sqlite_sequence AS of JOIN pragma_table_list AS t ON t.schema = 'main' "
     "AND t.name = of.name COLLATE NOCASE WHERE t.name <> of.name"
@@ -40,7 +43,9 @@ def store_names(raw: apsw.Connection) -> None:
 
 def _name(stored: str, sql: str | None) -> str:
     """Return the name as it is defined, if that is the one that is stored."""
-    defined = defined_name(sql) if sql else stored
+    if sql is None or sql[: sql.find(stored)].rstrip('"`[') in _HEADS:
+        return stored  # as almost all are: a schema may have thousands
+    defined = defined_name(sql)
     return defined if folded(defined) == folded(stored) else stored
 
 
