@@ -114,7 +114,7 @@ class ReviewWidget(LiveWidget):
                 found, self._offline = db.review_offline(), _unknown(error)
             self._known = found
             self._post(*self._message(db, found))
-        return "looked in vain" if self._offline else "online again" if was_offline else ""
+        return "not refreshed" if self._offline else "online again" if was_offline else ""
 
     def _message(self, db: Connection, review: Review) -> Message:
         self._seen = self._seen_now()
