@@ -447,7 +447,8 @@ class _Push:
         if "overflow" in failure.message:
             return _UnexpectedPositionError()
         return RemoteRefusedError(
-            f"push: the remote refused its bookkeeping: {failure.message}", hint="may this token write?"
+            f"push: the remote refused its bookkeeping: {failure.message}",
+            hint="check that the token may write, and that the server takes writes to this database",
         )
 
     def _meaning_of_statement(self, failure: Failure, statement: PushStatement) -> Exception:

@@ -36,7 +36,7 @@ class FetchBudget:
             raise FetchBudgetError(
                 f"fetch page {page}: the query may fetch {format_size(self.bytes_max)}, "
                 f"{format_size(self.fetched_bytes)} of it came so far",
-                hint="allow more, or ask dry_run() how much it can be",
+                hint="allow more, or see how much it can be first: dry_run(), in a cell --dry-run",
             )
         return left
 
