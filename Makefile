@@ -14,6 +14,10 @@ SLOW := $(FOREIGN) \
 	jupyter/test_magic_kernel.py
 BIN := .venv/bin
 READY := .venv/.ready
+VENV = $(dir $(READY)).made
+READY_FOR_DEMO = $(dir $(READY)).ready-for-demo
+# what shows the data needs a third of the packages that the tests need
+READY_TO_SHOW = $(if $(wildcard $(READY)),$(READY),$(READY_FOR_DEMO))
 LOCKED ?=
 PEERS := tests/node_modules/.package-lock.json
 FLIGHTS := .demo/nycflights.db
@@ -44,10 +48,13 @@ help:
 	@echo "make audit        look those packages up among known vulnerabilities"
 	@echo "make proto        generate the protobuf module again"
 
-$(READY): pyproject.toml
+$(VENV):
 	@$(PYTHON) -c 'import sys; sys.exit("python %d.%d is too old: 3.11 is needed" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv $(dir $(READY))
+	$(PYTHON) -m venv $(dir $(VENV))
 	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+	touch $@
+
+$(READY): pyproject.toml | $(VENV)
 ifdef LOCKED
 	$(BIN)/pip install --quiet --require-hashes --requirement $(LOCKED)
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
@@ -56,19 +63,23 @@ else
 endif
 	touch $@
 
+$(READY_FOR_DEMO): pyproject.toml | $(VENV)
+	$(BIN)/pip install --quiet --editable . --group demo
+	touch $@
+
 # Without npm there is no tursodb: its tests then say so and are skipped (TSN_REQUIRE_ALL=1: fail).
 $(PEERS): tests/package.json tests/package-lock.json
 	@if [[ -z "$${TURSODB:-}" ]] && command -v npm >/dev/null; then \
 		npm ci --prefix tests --no-audit --no-fund --loglevel=error && touch $@; \
 	fi
 
-$(FLIGHTS): notebooks/nycflights.py | $(READY)
+$(FLIGHTS): notebooks/nycflights.py | $(READY_TO_SHOW)
 	$(BIN)/python notebooks/nycflights.py $@
 
-demo: $(READY) $(FLIGHTS)
+demo: $(READY_TO_SHOW) $(FLIGHTS)
 	@$(BIN)/python notebooks/demo.py run $(FLIGHTS)
 
-lab: $(READY) $(FLIGHTS)
+lab: $(READY_TO_SHOW) $(FLIGHTS)
 	@$(BIN)/python notebooks/demo.py lab $(FLIGHTS)
 
 lint: types
@@ -131,7 +142,8 @@ lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet pip-tools
 	$(PYTHON) -c 'import tomllib; of = tomllib.load(open("pyproject.toml", "rb")); \
-		print(*of["project"]["dependencies"], *of["dependency-groups"]["dev"], sep="\n")' >.venv-lock/wanted.in
+		groups = of["dependency-groups"]; \
+		print(*of["project"]["dependencies"], *groups["demo"], *groups["dev"][1:], sep="\n")' >.venv-lock/wanted.in
 	.venv-lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--output-file .ci/requirements.txt .venv-lock/wanted.in

@@ -118,7 +118,9 @@ def test_tests_run_from_the_source_package(wheel: Path, tmp_path: Path) -> None:
 def test_packages_of_ci_are_those_of_the_project() -> None:
     """Every package that the project names is in CI's list, with hashes (``make lock``)."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    groups = project["dependency-groups"]
+    wanted = project["project"]["dependencies"] + groups["demo"] + groups["dev"][1:]
+    assert groups["dev"][0] == {"include-group": "demo"}
     names = {re.split(r"[\[<>=]", each)[0].lower().replace("_", "-") for each in wanted}
     lines = (ROOT / ".ci/requirements.txt").read_text().splitlines()
     locked = {line.split("==")[0] for line in lines if "==" in line}
