@@ -61,9 +61,7 @@ def tokens(sql: str) -> Iterator[Token]:
         if found["text"]:
             yield Token(text)
         elif found["quoted"]:
-            mark = text[-1]
-            inner = text[1:-1] if mark == "]" else text[1:-1].replace(mark * 2, mark)
-            yield Token(folded(inner), is_name=True)
+            yield Token(folded(_unquoted(text)), is_name=True)
         elif found["plain"]:
             yield Token(_SAME.get(text, folded(text)))
 
@@ -97,9 +95,7 @@ def defaults_as_texts(sql: str) -> str:
     for found in _TOKEN.finditer(sql):
         text = found[0]
         if found["quoted"] and before == "default":
-            mark = text[-1]
-            inner = text[1:-1] if mark == "]" else text[1:-1].replace(mark * 2, mark)
-            text = "'" + inner.replace("'", "''") + "'"
+            text = "'" + _unquoted(text).replace("'", "''") + "'"
         if not found["skipped"]:
             before = folded(text)
         parts.append(text)
@@ -122,9 +118,13 @@ def defined_name(sql: str) -> str:
     if at >= len(found):
         return ""
     text = found[at][0]
-    mark = text[-1] if text[0] in "\"'`[" else ""
-    inner = text[1:-1] if mark else text
-    return inner if mark in ("", "]") else inner.replace(mark * 2, mark)
+    return _unquoted(text) if text[0] in "\"'`[" else text
+
+
+def _unquoted(text: str) -> str:
+    """Return what stands in the quotes of ``text``, in which they are doubled but for brackets."""
+    mark = text[-1]
+    return text[1:-1] if mark == "]" else text[1:-1].replace(mark * 2, mark)
 
 
 def dropped(sql: str) -> tuple[str, str | None] | None:
