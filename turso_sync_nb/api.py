@@ -245,6 +245,13 @@ def holds_secret(url: str) -> bool:
     return address.holds_secret(url)
 
 
+def secrets_in(text: str) -> list[Secret]:
+    """Return the secrets of all URLs in ``text``, as they are written and as they are meant."""
+    from turso_sync_nb.remote import address
+
+    return address.secrets_in(text)
+
+
 def is_in_clear(url: str) -> bool:
     """Return whether a token sent to ``url`` crosses a network unencrypted."""
     from turso_sync_nb.remote import address

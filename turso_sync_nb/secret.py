@@ -4,11 +4,17 @@ IPython's ``%xmode Verbose`` prints arguments and variables of every frame. An a
 is put into a ``Secret`` in the first line of the function that takes it. Frames below
 :meth:`Secret.use` do see the text: their part of a traceback is dropped.
 
+Plain text becomes a ``Secret`` in ``api.py`` (arguments), ``jupyter/arguments.py`` (``--token``),
+``jupyter/tokens.py`` (environment, keyring) and ``jupyter/notebook.py`` (the prompt). An address on a
+notebook's line stays plain text in ``jupyter/``: ``mask_secrets`` of ``jupyter/failures.py`` masks what
+``secrets_in`` of ``remote/address.py`` finds in it.
+
 Plain text leaves a ``Secret`` in the callers of ``use`` and ``reveal`` alone. They are in ``api.py``,
 ``remote/http.py``, ``remote/address.py``, ``remote/answers.py``, ``connection/arguments.py``,
 ``jupyter/arguments.py``, ``jupyter/failures.py``, ``server/app.py`` and ``server/local.py``. After
-``HttpRemote._headers`` it is in httpx's request: ``_sent`` keeps it out of tracebacks, ``cleaned`` and
-``decoded`` out of errors, ``clean_url`` out of logs.
+``HttpRemote._headers`` it is in httpx's request: ``_sent`` of ``remote/http.py`` keeps it out of tracebacks,
+``cleaned`` and ``decoded`` of ``remote/answers.py`` out of errors, ``clean_url`` of ``remote/address.py`` out
+of logs.
 """
 
 from __future__ import annotations

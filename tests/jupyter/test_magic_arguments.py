@@ -89,6 +89,21 @@ def test_sql_after_options_is_left_as_typed(line, words, options, rest):
     assert parse_before_sql(SQL, line) == Arguments(words, options, rest)
 
 
+@pytest.mark.parametrize(
+    "line", ["--token s3cret SELECT 1", "--token=s3cret SELECT 1", "--token s3cret df << SELECT 1"]
+)
+def test_a_secret_is_apart_whichever_way_a_line_is_read(line):
+    """An option whose value must not be seen is among the secrets before SQL too, and is given once."""
+    secret = Grammar("sql [--token TOKEN] SQL", (Option(("--token",), "TOKEN", is_secret=True),), words_max=9)
+    for read in (parse, parse_before_sql):
+        arguments = read(secret, line)
+        assert not arguments.options
+        assert "s3cret" not in repr(arguments)
+        assert arguments.secrets["token"].reveal() == "s3cret"
+        with pytest.raises(UsageError, match="given twice"):
+            read(secret, f"--token again {line}")
+
+
 @given(st.text())
 def test_any_line_parses_or_raises_our_error(line):
     """No text brings out anything but arguments or a usage error."""

@@ -13,8 +13,9 @@ import shlex
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
+from turso_sync_nb.api import secrets_in
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.jupyter.suggestions import did_you_mean
 from turso_sync_nb.secret import Secret
@@ -22,12 +23,18 @@ from turso_sync_nb.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-T = TypeVar("T")
-
 _VARIABLE: Final = re.compile(r"\{([^\W\d]\w*)((?:\.[^\W\d]\w*)*)\}")
 _SHOWABLE: Final = re.compile(r"[\w.-]{1,60}")
 
+TOKEN_OPTION: Final = "--token"  # noqa: S105 - an option's name
+
 _TOKEN_OPTIONS: Final = frozenset({"--auth-token", "--auth_token", "--authtoken", "--password"})
+"""Options that do not exist, which a user may take for ``TOKEN_OPTION``."""
+
+_TOKEN_ON_LINE: Final = re.compile(
+    rf"(?i:{'|'.join(sorted({TOKEN_OPTION, *_TOKEN_OPTIONS}))})"
+    r"""(?:\s+|\s*=\s*)(?:"([^"]*)"|'([^']*)'|([^\s"']+))"""
+)
 
 _LEADING_OPTION: Final = re.compile(r"(--?[A-Za-z][\w-]*)(?:=(\S*))?(?:\s+|$)")
 _LEADING_VALUE: Final = re.compile(r"(\S+)(?:\s+|$)")
@@ -106,11 +113,7 @@ def parse(grammar: Grammar, line: str) -> Arguments:
             continue
         name, equals, value = token.partition("=")
         option = _find(grammar, name)
-        given = _value(option, name, value if equals else None, tokens)
-        if option.is_secret:
-            _put(secrets, option, Secret(given))
-        else:
-            _put(options, option, given)
+        _put(option, _value(option, name, value if equals else None, tokens), options, secrets)
     _check_count(grammar, len(words))
     return Arguments(tuple(words), options, secrets=secrets)
 
@@ -122,6 +125,7 @@ def parse_before_sql(grammar: Grammar, line: str) -> Arguments:
     ``-- comment`` is SQL, since no option is a bare ``--``.
     """
     options: dict[str, str] = {}
+    secrets: dict[str, Secret] = {}
     rest = line.strip()
     while match := _LEADING_OPTION.match(rest):
         name, value = match[1], match[2]
@@ -131,11 +135,11 @@ def parse_before_sql(grammar: Grammar, line: str) -> Arguments:
         if option.value and value is None and (found := _LEADING_VALUE.match(rest)):
             following = [found[1]]
             rest = rest[found.end() :]
-        _put(options, option, _value(option, name, value, following))
+        _put(option, _value(option, name, value, following), options, secrets)
     if target := _LEADING_TARGET.match(rest):
         rest = rest[target.end() :]
-        return Arguments((target[1],), options, rest)
-    return Arguments((), options, rest)
+        return Arguments((target[1],), options, rest, secrets)
+    return Arguments((), options, rest, secrets)
 
 
 def expanded(arguments: Arguments, variables: Mapping[str, Any]) -> Arguments:
@@ -154,6 +158,23 @@ def expanded(arguments: Arguments, variables: Mapping[str, Any]) -> Arguments:
         options={key: replaced(value) for key, value in arguments.options.items()},
         secrets={key: Secret(secret.use(replaced)) for key, secret in arguments.secrets.items()},
     )
+
+
+def secrets_on(line: str, variables: Mapping[str, Any]) -> list[Secret]:
+    """Return what may be a secret on a line that perhaps does not parse, its variables replaced if possible.
+
+    That is the value of an option that is named like a token, and what :func:`secrets_in` finds in a URL.
+    """
+
+    def with_variable(found: re.Match[str]) -> str:
+        try:
+            return _variable_text(variables, found)
+        except Exception:  # noqa: BLE001 - a user's object; the error of the line is the one to tell
+            return found[0]
+
+    tokens = ["".join(groups) for groups in _TOKEN_ON_LINE.findall(line)]
+    found = [Secret(_VARIABLE.sub(with_variable, token)) for token in tokens]
+    return [*found, *secrets_in(line), *secrets_in(_VARIABLE.sub(with_variable, line))]
 
 
 def _variable_text(variables: Mapping[str, Any], found: re.Match[str]) -> str:
@@ -232,10 +253,14 @@ def _value(option: Option, name: str, attached: str | None, following: list[str]
     return attached
 
 
-def _put(options: dict[str, T], option: Option, value: T) -> None:
-    if option.key in options:
+def _put(option: Option, value: str, options: dict[str, str], secrets: dict[str, Secret]) -> None:
+    """Store an option's value in ``secrets`` if it must not be seen, else in ``options``."""
+    if option.key in options or option.key in secrets:
         raise UsageError(f"read option {option.flags[0]}: it was given twice", hint="keep one of them")
-    options[option.key] = value
+    if option.is_secret:
+        secrets[option.key] = Secret(value)
+    else:
+        options[option.key] = value
 
 
 def _check_count(grammar: Grammar, count: int) -> None:

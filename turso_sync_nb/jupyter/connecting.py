@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.api import LOG, connect, holds_secret, is_in_clear
 from turso_sync_nb.errors import RemoteRefusedError, ReplicaError, UsageError
-from turso_sync_nb.jupyter.arguments import Arguments, Option
+from turso_sync_nb.jupyter.arguments import TOKEN_OPTION, Arguments, Option
 from turso_sync_nb.jupyter.configuration import load_settings
 from turso_sync_nb.jupyter.connections import Named
 from turso_sync_nb.jupyter.failures import render_as
@@ -46,7 +46,7 @@ CONNECT_OPTIONS: Final = (
     Option(("--read-only",), "", "read one that another kernel has, or that cannot be written, as it is now"),
     Option(("--parse-dates",), "", "days and moments of declared columns are datetime64 in frames"),
     Option(("--token-env",), "VARIABLE", f"read the token from this variable (default: {VARIABLE})"),
-    Option(("--token",), "TOKEN", "the token itself; it is saved in the notebook", is_secret=True),
+    Option((TOKEN_OPTION,), "TOKEN", "the token itself; it is saved in the notebook", is_secret=True),
 )
 AT_OPTIONS: Final = (Option(("--as",), "NAME", "call the connection NAME (default: the other's, and _at)"),)
 CLOSE_OPTIONS: Final = (Option(("--all",), "", "close every connection"),)

@@ -10,14 +10,15 @@ stop keeps its traceback: it is a defect, and its place matters. A token on the 
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
 from turso_sync_nb.errors import Error, SyncError
 from turso_sync_nb.escaping import visible
+from turso_sync_nb.jupyter.arguments import secrets_on
 from turso_sync_nb.jupyter.places import without_home
-from turso_sync_nb.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,8 +27,9 @@ LINE_MAX: Final = 1_000
 """Characters of an error line; a longer one is cut, since it is no line any more."""
 
 
-_SECRETS_OF_LINE: Final = re.compile(r"""--token[\s=]+["']?([^\s"'{}]+)|(?i:auth_?token=)([^\s"'&{}]+)""")
-_VARIABLES_OF_LINE: Final = re.compile(r"""--token[\s=]+["']?\{(\w+)\}""")
+SECRET_PART_MIN: Final = 8
+"""Characters of a secret that are masked wherever they stand: a traceback cuts long values in the middle."""
+
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 EXPECTED: Final = (Error, apsw.Error, KeyboardInterrupt)
@@ -54,14 +56,13 @@ def render_as(error: BaseException, line: str, place: Sequence[str] = ()) -> Non
 
 def mask_secrets(error: BaseException, line: str, variables: Mapping[str, Any], shell: Any) -> None:
     """Make IPython show the traceback of ``error`` without what may be a token on ``line``, if any is."""
-    found = [Secret(each) for pair in _SECRETS_OF_LINE.findall(line) for each in pair if each]
-    found += [Secret(variables[name]) for name in _VARIABLES_OF_LINE.findall(line) if name in variables]
+    found = secrets_on(line, variables)
     if not found:
         return
 
     def masked(text: str) -> str:
         for secret in found:
-            text = text.replace(str(secret.reveal()), "***")
+            text = secret.use(partial(_without, text))
         return text
 
     error.args = tuple(masked(each) if isinstance(each, str) else each for each in error.args)
@@ -71,6 +72,22 @@ def mask_secrets(error: BaseException, line: str, variables: Mapping[str, Any], 
         return [masked(_COLOURS.sub("", each)) for each in lines]
 
     error.__dict__["_render_traceback_"] = rendered
+
+
+def _without(text: str, secret: str) -> str:
+    """Return ``text`` with ``secret``, and each part of it of ``SECRET_PART_MIN`` characters, masked."""
+    size = min(len(secret), SECRET_PART_MIN)
+    if not size:
+        return text
+    parts = {secret[at : at + size] for at in range(len(secret) - size + 1)}
+    shown: list[str] = []
+    at = end = 0
+    for start in range(len(text) - size + 1):
+        if text[start : start + size] in parts:
+            if start >= end:  # a run of parts begins
+                shown += text[at:start], "***"
+            at = end = start + size
+    return "".join([*shown, text[at:]])
 
 
 def line_of(error: BaseException, next_step: str = "") -> str:

@@ -7,13 +7,17 @@ stripped from whatever is shown or saved. Of these ``authToken`` is used, where 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, TypeAlias
-from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Final, TypeAlias
+from urllib.parse import parse_qs, unquote, unquote_plus, urlencode, urlsplit, urlunsplit
 
 from turso_sync_nb.errors import RemoteUnreachableError, UsageError
 from turso_sync_nb.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Text: TypeAlias = str | Callable[[], str | None] | Secret | None
 """An address, a token or a key as it may be given."""
@@ -25,6 +29,8 @@ _SECRET_PARAMETERS: Final = frozenset(
     | {"auth", "authorization", "sig", "signature", "accesskey"}
 )
 """Parameters that are never shown nor saved; case, ``-`` and ``_`` in them do not count."""
+
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 
 def clean_url(url: str) -> str:
@@ -63,6 +69,34 @@ def holds_secret(url: str) -> bool:
         parts = urlsplit(url)
         return "@" in parts.netloc or any(map(_names_a_secret, parse_qs(parts.query)))
     return False
+
+
+def secrets_in(text: str) -> list[Secret]:
+    """Return the secrets of all URLs in ``text``, as they are written and as they are meant.
+
+    In a URL these are user info and its password, and the values of parameters that are named like secrets.
+    """
+    return [
+        Secret(form)
+        for url in _URL.findall(text)
+        for written in _secret_parts(url)
+        for form in {written, unquote(written), unquote_plus(written)}
+        if form
+    ]
+
+
+def _secret_parts(url: str) -> Iterator[str]:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        yield url
+        return
+    user_info = parts.netloc.rpartition("@")[0]
+    yield from (user_info, user_info.partition(":")[2])
+    for parameter in f"{parts.query}&{parts.fragment}".split("&"):
+        name, _, value = parameter.partition("=")
+        if _names_a_secret(unquote_plus(name)):
+            yield from (value, value.rstrip("\"'"))  # text around the URL may have quoted it
 
 
 def is_loopback(url: str) -> bool:
