@@ -114,6 +114,24 @@ def test_another_database_just_after_an_answer(replica, embedded, source):
     assert rows(mine, "SELECT v FROM three") == [("a",)]
 
 
+def test_a_lazy_read_just_after_an_answer(replica, embedded, source):
+    """It takes no page of a server that took the place of the one that answered just now, and says why."""
+    server = embedded(source)
+    mine = replica("mine", remote_url=server.url, partial_sync=PARTIAL)
+    resident = replica_of(mine).store.page_map.resident.copy()
+    server.stop()
+    for path in server.path.parent.glob(f"{server.path.name}*"):
+        path.unlink()
+    make(server.path, DIFFERENT["a value"])
+    server.start()
+    replica_of(mine).remote_pages.mark_verified()  # just now, however long the start took
+    with pytest.raises(tsn.RevisionGoneError, match="gives its database another name") as caught:
+        rows(mine, "SELECT v FROM three")
+    assert "pull" in caught.value.hint
+    assert replica_of(mine).store.page_map.resident == resident
+    assert refused(mine.pull)
+
+
 AT_ONCE: dict[str, Callable[[tsn.Connection], object]] = {
     "a first push": lambda mine: mine.push(),
     "a push after one": lambda mine: mine.push(),

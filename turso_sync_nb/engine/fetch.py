@@ -89,7 +89,7 @@ def fetch_pages(remote: Remote, revision: str, wanted: BitMap, database: str = "
             if database and not answer.database:
                 raise _UnnamedError
             if database and answer.database != database:
-                raise _gone(revision)
+                raise _named_otherwise(revision)
             check_revision(answer, revision)
             try:
                 yield from only_requested(answer.pages(), missing)
@@ -147,6 +147,17 @@ def _gone(revision: str) -> RevisionGoneError:
     return RevisionGoneError(
         f"fetch pages at revision {revision!r}: the remote no longer holds it",
         hint="pull to move this replica on",
+    )
+
+
+def _named_otherwise(revision: str) -> RevisionGoneError:
+    """Return the error for a server that does not call its database what it called it just now.
+
+    It may be another database, or the same one whose server began a new history; a pull compares the pages.
+    """
+    return RevisionGoneError(
+        f"fetch pages at revision {revision!r}: the server now gives its database another name",
+        hint="pull, which checks whether it is still the same database",
     )
 
 
