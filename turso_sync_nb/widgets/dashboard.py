@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.engine.stats import read_stats
 from turso_sync_nb.units import PAGE_SIZE, format_share, format_share_bar, format_size
-from turso_sync_nb.widgets.listening import ListeningWidget, line_of_pull, line_of_push
+from turso_sync_nb.widgets.listening import ListeningWidget, line_of_pull, line_of_push, pull_line
 from turso_sync_nb.widgets.live import script
 from turso_sync_nb.widgets.snapshots import line, table
 from turso_sync_nb.words import Figure, count_of, waits
@@ -198,10 +198,6 @@ def _since(last_pull_unix_time: int | None, at: Callable[[float], str]) -> str:
     return f"Pulled {at(last_pull_unix_time)}"
 
 
-def _pull(db: Connection) -> str:
-    return line_of_pull(db.pull())
-
-
 def _push(db: Connection) -> str:
     return line_of_push(db.push())
 
@@ -216,7 +212,7 @@ def _checkpoint(db: Connection) -> str:
 
 
 _VERBS: Final[dict[str, Callable[[Connection], str]]] = {
-    "pull": _pull,
+    "pull": pull_line,
     "push": _push,
     "sync": _sync,
     "checkpoint": _checkpoint,

@@ -31,7 +31,7 @@ class ListeningWidget(LiveWidget):
         self._pulls = pull
         self.handlers |= {
             "listen": self._choose,
-            "pull": lambda _content: self.work("pull", lambda own: line_of_pull(own.pull())),
+            "pull": lambda _content: self.work("pull", pull_line),
         }
 
     def _open_view(self, content: Content) -> None:
@@ -67,7 +67,12 @@ class ListeningWidget(LiveWidget):
 
     def _pull_unasked(self) -> None:
         with closing(self.db.sibling()) as own:
-            self.tell(line_of_pull(own.pull()))
+            self.tell(pull_line(own))
+
+
+def pull_line(db: Connection) -> str:
+    """Pull, and return a line about it."""
+    return line_of_pull(db.pull())
 
 
 def line_of_pull(report: PullReport) -> str:
