@@ -62,6 +62,14 @@ def test_segment_size_and_prefetch_are_used_and_saved(replica, tmp_path, is_open
     assert saved(tmp_path / "small").prefetch is True
 
 
+@pytest.mark.usefixtures("ballast")
+def test_an_open_connection_keeps_its_segment_size(replica):
+    """A later connection's segment size and prefetch are for those opened from then on."""
+    small = replica("small", partial_sync=lazily(1, prefetch=False))
+    replica("small", partial_sync=lazily(256, prefetch=False))
+    assert scan_requests(small) > 100
+
+
 def another_way(server: PeerServer) -> str:
     """Return another address of ``server``."""
     return f"http://localhost:{server.port}"

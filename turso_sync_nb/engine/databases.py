@@ -56,7 +56,10 @@ class Databases:
         self._lazy: set[apsw.Connection] = set()
 
     def configure(self, segment_size: int | None, *, prefetch: bool | None) -> None:
-        """Have connections fetch ``segment_size`` bytes at once, more ahead unless ``prefetch`` is False."""
+        """Set the fetch sizes of connections opened from now on; an open one keeps its own.
+
+        ``segment_size`` is in bytes; unless ``prefetch`` is False, read-ahead may fetch more at once.
+        """
         self._segment_size, self._prefetch = segment_size, prefetch
         if self._vfs is not None:
             self._vfs.segment_pages, self._vfs.window_pages_max = self._fetch_sizes()
@@ -147,7 +150,7 @@ class Databases:
         return self._vfs
 
     def _fetch_sizes(self) -> tuple[int, int]:
-        """Return how many pages a blind fetch asks for, and any fetch, at most."""
+        """Return the most pages of a fetch that knows only the place in the file, and of any fetch."""
         segment_pages = (self._segment_size or SEGMENT_SIZE_DEFAULT) // PAGE_SIZE
         window_pages_max = segment_pages if self._prefetch is False else WINDOW_PAGES_MAX
         if self.limit:

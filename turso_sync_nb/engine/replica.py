@@ -238,7 +238,7 @@ class Replica:
             self.moved_on(metadata)
 
     def configure(self, wanted: Metadata) -> None:
-        """Save segment size and prefetch of ``wanted``, and have connections to come fetch so."""
+        """Save segment size and prefetch of ``wanted``; connections opened from now on fetch by them."""
         self.save(segment_size=wanted.segment_size, prefetch=wanted.prefetch)
         self.databases.configure(wanted.segment_size, prefetch=wanted.prefetch)
 

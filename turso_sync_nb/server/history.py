@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _SETTLE_WAIT_MS: Final = 1000
-"""Seconds that ``settle`` waits for a writer to finish before it gives up for now."""
+"""Milliseconds that ``settle`` waits for a writer to finish before it leaves the rest for later."""
+
 _HEADER_TRIES: Final = 1000
 """Looks at a WAL header that is being written; with the pause between them, a second."""
 

@@ -162,6 +162,7 @@ def save_metadata(folder: ReplicaFolder, metadata: Metadata) -> None:
     """Put ``metadata`` in force, durably.
 
     Raises:
-        ReplicaError: it cannot be written; the former stays in force.
+        ReplicaError: the write failed. The former metadata stay in force, unless the fsync of the folder failed:
+            then the new ones are in the file.
     """
     write_durably(folder.metadata, msgspec.json.format(msgspec.json.encode(metadata)))
