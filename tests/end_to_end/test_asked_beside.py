@@ -39,7 +39,7 @@ def test_both_are_under_way(two, monkeypatch):
             yield answer
 
     monkeypatch.setattr(HttpRemote, "pull_updates", pull_updates)
-    replica_of(mine).remote_pages.doubt()
+    replica_of(mine).remote_pages.require_verification()
     revision = replica_of(mine).metadata.revision
     report = mine.pull()
     assert report.applied
@@ -60,7 +60,7 @@ def test_a_witness_that_differs_comes_last(two, monkeypatch):
     mine.execute("INSERT INTO t(a) VALUES('waits')")
     mine.commit()
     replica = replica_of(mine)
-    replica.remote_pages.doubt()
+    replica.remote_pages.require_verification()
     news_are_here = threading.Event()
     really = HttpRemote.pull_updates
 

@@ -136,7 +136,7 @@ def test_a_replica_that_is_open_for_long(part, tursodb: Callable, tmp_path) -> N
                 db.rollback()
             else:
                 db.commit()
-            replica_of(db).remote_pages.doubt()  # a minute ago is long ago
+            replica_of(db).remote_pages.require_verification()  # a minute ago is long ago
             assert db.pull().applied
             if not number % 10:
                 db.checkpoint()

@@ -81,7 +81,7 @@ class Capture:
         self._follower: Nested | None = None
         """The one of this connection, once it was needed."""
         self._is_nested: bool | None = None
-        """Whether what captures statements that fire triggers is on, or what captures others, or neither."""
+        """The active set of our triggers: True for nested capture, False for plain, None for neither."""
         self._running = 0
         """Captured statements under way: a function in one may run another."""
         self._number: int | None = None
@@ -106,7 +106,7 @@ class Capture:
         if not is_nested:
             self._reset_stale_markers(sql, written)
         within = self._nested.within if self._nested and self._running else None
-        self._switch(nested=is_nested)
+        self._activate(nested=is_nested)
         self._begin()
         if self._nested is not None and self._is_nested:
             depths, sets = own_depths(schema, written.writes), own_sets(schema, written.set_columns)
@@ -189,15 +189,15 @@ class Capture:
         """Whether the open transaction is named on the tape."""
         return self._begun
 
-    def account(self, sql: str, word: str, all_changed: int, changed: int, *, is_first: bool) -> None:
-        """Check that what the statement ``sql`` changed is on the tape.
+    def check_captured(self, sql: str, word: str, all_changed: int, changed: int, *, is_first: bool) -> None:
+        """Check that every row change of the statement ``sql`` is on the tape.
 
-        ``all_changed`` counts the rows of SQLite's ``total_changes()``, which the tape's own are among;
-        ``changed`` those of ``changes()``, which has neither the tape's nor what triggers did. ``is_first``:
-        check fully; false on the fast path of a plain statement that ran before under the same triggers.
+        ``all_changed`` is the growth of SQLite's ``total_changes()``, rows of the tape included; ``changed``
+        is its ``changes()``, without rows of the tape and effects of triggers. ``is_first``: check fully;
+        false on the fast path of a plain statement that ran before under the same triggers.
 
         Raises:
-            NotSupportedError: it is not; the caller rolls the transaction back.
+            NotSupportedError: a change is missing; the caller rolls the transaction back.
         """
         if word not in _CHANGING_ROWS:
             return
@@ -254,10 +254,10 @@ class Capture:
         query = "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE type = 'trigger')"
         return bool(self._raw.execute(query).get)
 
-    def _switch(self, *, nested: bool) -> None:
-        """Have what captures plain statements on, or what captures ``nested`` ones.
+    def _activate(self, *, nested: bool) -> None:
+        """Activate the set of triggers for ``nested`` statements, or the set for plain ones.
 
-        For plain ones triggers may call themselves: so ours see what a REPLACE removes.
+        For plain ones recursive_triggers is on, so that ours see the rows that a REPLACE deletes.
         """
         if nested == self._is_nested:
             return

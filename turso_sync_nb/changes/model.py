@@ -37,9 +37,8 @@ Conflict = Literal["", "ignore", "replace"]
 Outcome = Literal["changed", "same", "nothing", "carried"]
 """The fate of a row that a statement tried to change. ``same``: it was updated to what it was.
 
-``carried``: a trigger gave it random values, and the remote's row is set to these, which its own trigger
-would not
-make again."""
+``carried``: a trigger stored random values in it. A push sets the remote's row to these, since the remote's
+own trigger stores others."""
 State = Literal["pending", "refused", "aside", "skipped"]
 """``refused``: the remote would not take it, it is still applied here. ``aside``: a pull could not replay it,
 its changes are on the tape alone. ``skipped``: the user gave it up; kept to be seen."""

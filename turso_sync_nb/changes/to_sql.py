@@ -239,10 +239,11 @@ def guarded_update(
 
 
 def carry(change: RowChange, volatile: Collection[str] = (), *, is_new: bool = True) -> Sql:
-    """Return the statement that gives a row the random values of a trigger that ``change`` has.
+    """Return an UPDATE of the columns in which a trigger stored random values, to the values of ``change``.
 
-    The row is named by its key; one that the trigger inserted is the last that is like it in all but the
-    columns ``volatile``, in lower case. So is another one that ``is_new``; an older one is the only one.
+    That is a change whose ``Outcome`` is "carried". The row is found by its key, if that is the same
+    everywhere. Else it is the newest row that equals it in all columns but these and ``volatile`` (in lower
+    case); a row that was there before (not ``is_new``) must be the only such row, or nothing is set.
     """
     shape, new = change.shape, change.new or ()
     arguments: list[Bindable] = []
@@ -269,7 +270,7 @@ def carry(change: RowChange, volatile: Collection[str] = (), *, is_new: bool = T
 
 
 def is_carried_by_key(change: RowChange) -> bool:
-    """Return whether the key names the row that got a trigger's random values: it is the same everywhere."""
+    """Return whether the key finds the row on the remote too: no trigger and no AUTOINCREMENT chose it."""
     shape, new = change.shape, change.new or ()
     is_key_set = any(folded(shape.columns[at]) in change.sets for at in shape.key)
     return usable_key(shape, new) and not is_key_set and (change.old is not None or not shape.auto_key)

@@ -212,7 +212,7 @@ class Cursor(RowFactoryMixin):
         self.rowcount = changed = raw.changes()
         session.rows_changed += changed
         all_changed = session.unaccounted - before
-        session.account(sql, facts, all_changed, changed)
+        session.check_captured(sql, facts, all_changed, changed)
         session.accounted_for += all_changed
         self.lastrowid = raw.last_insert_rowid()
 

@@ -320,14 +320,14 @@ class Session(Reopenable):
             self._account_what_stayed(sql, facts, self.unaccounted - before)
             raise
         changed = self.raw.changes() if self.items_changed is None else self.items_changed
-        self.account(sql, facts, self.unaccounted - before, changed, is_first=True)
+        self.check_captured(sql, facts, self.unaccounted - before, changed, is_first=True)
         self._own = True
 
     def _account_what_stayed(self, sql: str, facts: Facts, all_changed: int) -> None:
         """Check a statement that failed: rows before the one that failed stay after OR FAIL."""
         changed = self.raw.changes() if all_changed else 0  # else those of the statement before may be told
         if self.items_changed is None and changed and self.raw.in_transaction:
-            self.account(sql, facts, all_changed, changed, is_first=True)
+            self.check_captured(sql, facts, all_changed, changed, is_first=True)
 
     @property
     def unaccounted(self) -> int:
@@ -337,7 +337,7 @@ class Session(Reopenable):
         """
         return self.raw.total_changes() - self.accounted_for
 
-    def account(
+    def check_captured(
         self, sql: str, facts: Facts, all_changed: int, changed: int, *, is_first: bool = False
     ) -> None:
         """Roll the transaction back if not every change of ``sql`` is on the tape.
@@ -346,7 +346,7 @@ class Session(Reopenable):
             NotSupportedError: it is not.
         """
         try:
-            self.capture.account(sql, facts.word, all_changed, changed, is_first=is_first)
+            self.capture.check_captured(sql, facts.word, all_changed, changed, is_first=is_first)
         except NotSupportedError:
             self.do("ROLLBACK")
             raise

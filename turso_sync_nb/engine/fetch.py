@@ -213,7 +213,7 @@ class RemotePages:
         self._chance = chance or random.Random()  # noqa: S311 - a sample, not a secret
         self._verified_until = -math.inf
         self.verified = False
-        """Whether the server showed that it is the one we know, since this was made."""
+        """Whether the server was verified since this was made."""
 
     def fetch(self, pages: BitMap) -> Iterator[Page]:
         """Yield every page of ``pages``; errors as :func:`fetch_pages`.
@@ -229,25 +229,25 @@ class RemotePages:
                         missing.discard(page_id)
                         yield page_id, data
             except _UnnamedError:
-                self.doubt()
+                self.require_verification()
         if missing or not pages:
             yield from self._fetch_verifying(missing)
         self.mark_verified()
 
     @property
     def is_recent(self) -> bool:
-        """Whether the server showed just now that it is the one we know."""
+        """Whether the server was verified within the last ``VERIFIED_FOR_S``."""
         return self._clock() < self._verified_until
 
     def mark_verified(self) -> None:
-        """Note that the server showed just now that it is the one we know."""
+        """Note that the server was verified just now."""
         self.verified = True
         self._verified_until = self._clock() + VERIFIED_FOR_S
 
     def verify_server(self, *, again: bool = False) -> None:
-        """Ask the server for the witnesses alone; not one that names its database and showed them just now.
+        """Ask the server for witnesses alone, unless it names its database and was verified just now.
 
-        ``again``: that one too, as if this process asked it for the first time.
+        ``again``: verify it in any case, as if this process asked it for the first time.
 
         Raises:
             ReplicaError: it serves another database.
@@ -255,16 +255,17 @@ class RemotePages:
         """
         if again:
             self.verified = False
-            self.doubt()
+            self.require_verification()
         if not self._is_known_by_name:
             self._verify()
             self.mark_verified()
 
     @contextmanager
     def verifying_server(self, *, first: bool = False) -> Iterator[None]:
-        """Do what :meth:`verify_server` does beside the block, whose end says what came of it.
+        """Verify the server, as :meth:`verify_server` does, while the block runs.
 
-        What the block takes from the server is not to be used before. ``first``: not beside it, but before.
+        A failure is raised where the block ends, so data that it fetched must not be used before that.
+        ``first``: verify before the block.
 
         Raises:
             ReplicaError: it serves another database.
@@ -289,13 +290,14 @@ class RemotePages:
         return self.is_recent and self._database() != ""
 
     def _verify(self) -> None:
-        self.doubt()
+        self.require_verification()
         deque(self._fetch_verifying(BitMap()), maxlen=0)
 
     def verify_whole(self) -> None:
-        """Compare a sample of a replica that became whole; a server that names its database told by that.
+        """Compare ``LAST_WITNESSES`` pages once every page is here, unless the server names its database.
 
-        It came in many requests, and the server may have been exchanged between two of them.
+        The pages came in many requests, and the server may have been exchanged between two of them. Where it
+        names its database, each answer was checked by the name.
 
         Raises:
             ReplicaError: it serves another database.
@@ -304,22 +306,22 @@ class RemotePages:
         if not self._database():
             deque(self._fetch_verifying(BitMap(), LAST_WITNESSES), maxlen=0)
 
-    def moved_on(self, revision: str) -> None:
-        """Fetch pages of ``revision`` from now on: it is in force.
+    def set_revision(self, revision: str) -> None:
+        """Fetch pages at ``revision`` from now on: it is in force.
 
-        Another revision than before was fetched just now, from a server that was verified. The same one,
-        after local changes were replayed, says nothing about the server.
+        If it is another one than before, it was fetched just now, from a server that was verified. The same
+        one, after a replay of local changes, says nothing about the server.
         """
         if revision != self._revision:
             self._revision = revision
             self.mark_verified()
 
-    def doubt(self) -> None:
-        """Have the server show at the next fetch that it is the one we know: it was not asked just now."""
+    def require_verification(self) -> None:
+        """Have the next fetch compare witnesses again, as if the server had not been verified just now."""
         self._verified_until = -math.inf
 
     def _fetch_verifying(self, pages: BitMap, least: int = 1) -> Iterator[Page]:
-        """Hold back what arrives until the witnesses, ``least`` or more, turned out to be ours."""
+        """Yield ``pages``, but none before the witnesses, ``least`` or more, were found equal to ours."""
         chosen = self._remote().witnesses(self._revision)
         if chosen is not None:
             with ended(chosen) as known:

@@ -54,9 +54,9 @@ def to_send(replica: Replica) -> list[Change]:
 
 
 def not_here_yet(replica: Replica, changes: Iterable[Change]) -> list[Change]:
-    """Return ``changes`` as they look from here: old values are those that are here now.
+    """Return those of ``changes`` that would change this replica, with the old values that are here now.
 
-    What is done here already, because it was pushed from here or done alike, is left out.
+    A change with no effect is left out: it was pushed from here, or the same was done here.
     """
     with database(replica) as raw:
         rows: list[Any] = raw.execute("SELECT name, sql FROM sqlite_schema").fetchall()
@@ -103,7 +103,7 @@ def conflicts(replica: Replica) -> list[Conflict]:
 
 
 def waiting(replica: Replica) -> list[Transaction]:
-    """Return what a push sends: pending transactions, those of tables that are never pushed left out."""
+    """Return what a push sends: pending transactions, except those of ignored tables alone."""
     return sent_of(transactions_as_made(replica))
 
 
@@ -113,7 +113,7 @@ def sent_of(everything: Iterable[Transaction]) -> list[Transaction]:
 
 
 def applied_of(everything: Iterable[Transaction]) -> list[Transaction]:
-    """Return the transactions of ``everything`` that stand here."""
+    """Return the transactions of ``everything`` that are applied here."""
     return [one for one in everything if one.state in ("pending", "refused")]
 
 
@@ -142,13 +142,13 @@ def _is_sent(transaction: Transaction) -> bool:
 
 
 def take_up_refused(replica: Replica) -> None:
-    """Make refused transactions pending again; where the remote is has been found out."""
+    """Make refused transactions pending again; the caller knows what the remote has acknowledged."""
     for one in refused(replica):
         make_pending(replica, one.number)
 
 
 def depending_on_refused(replica: Replica) -> dict[int, int]:
-    """Return the pending transactions that go on from one that was refused, each with the one it needs."""
+    """Return the pending transactions that depend on a refused one, each with that one."""
     with database(replica) as raw:
         if not tape.is_any_refused(raw):
             return {}
@@ -158,9 +158,9 @@ def depending_on_refused(replica: Replica) -> dict[int, int]:
 
 
 def hold_back(replica: Replica) -> int:
-    """Have what goes on from refused transactions wait with them; return how many do so.
+    """Hold the transactions that depend on refused ones; return their number.
 
-    Where the remote is has been found out: what is not pending is not struck off.
+    The caller knows what the remote has acknowledged: what is not pending is not removed from the tape later.
     """
     held = depending_on_refused(replica)
     hold(replica, held, "which was refused")
@@ -168,13 +168,13 @@ def hold_back(replica: Replica) -> int:
 
 
 def hold(replica: Replica, held: dict[int, int], because: str) -> None:
-    """Have transactions wait with the one that each needs; where the remote is has been found out."""
+    """Hold transactions, each with the one that it depends on; the caller knows what is acknowledged."""
     for number, needed in held.items():
         set_state(replica, number, "refused", f"it goes on from what transaction {needed} did, {because}")
 
 
-def depending_on_standing(replica: Replica, everything: list[Transaction]) -> dict[int, int]:
-    """Return the pending ones of ``everything`` that go on from a skipped one that no pull has undone yet."""
+def depending_on_applied_skips(replica: Replica, everything: list[Transaction]) -> dict[int, int]:
+    """Return pending transactions that depend on a skipped one still applied here, each with that one."""
     standing = {one.number for one in everything if one.state == "skipped" and one.reason == STANDS}
     if not standing:
         return {}

@@ -189,7 +189,8 @@ def _published(replica: Replica, update: RemoteUpdate, options: PullOptions, ans
             with deferral.allowed():
                 metadata, replayed, acknowledged = _on_next_base(replica, publishing, update, options, here)
             report_progress("putting it in force")
-            replica.moved_on(publishing.commit(metadata))
+            in_force = publishing.commit(metadata)  # the commit point of a pull
+            replica.adopt_metadata(in_force)
         if last_pull is not None:
             last_pull.end(replica)
         if is_new:
@@ -215,7 +216,7 @@ def _on_next_base(
 ) -> tuple[Metadata, Replayed, int]:
     """Do on the view of the next base what is to be seen there; return also what the remote acknowledged."""
     local = here.local
-    metadata, replayed, acknowledged = _moved_on(replica, update), Replayed(), 0
+    metadata, replayed, acknowledged = _next_metadata(replica, update), Replayed(), 0
     if local is not None or update.doubt or _has_other_schema(replica, update):
         with named_if_unreadable(options.verb):
             is_new = _is_new(replica, update)
@@ -307,7 +308,8 @@ def _suspended(replica: Replica) -> Iterator[None]:
         yield
 
 
-def _moved_on(replica: Replica, update: RemoteUpdate) -> Metadata:
+def _next_metadata(replica: Replica, update: RemoteUpdate) -> Metadata:
+    """Return the metadata of the state that ``update`` leads to; nothing is saved."""
     metadata, now = replica.metadata, int(time.time())
     if _is_new(replica, update):
         metadata = metadata.at(update.revision, now).changed(fingerprints=_fingerprints(replica, update))

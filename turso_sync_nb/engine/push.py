@@ -85,7 +85,7 @@ _UNLIKE_HERE: Final = {
 }
 """The finding where a statement has another outcome there, by its outcome here and whether it inserts."""
 
-_MOVED_ON: Final = {
+_REMOTE_CHANGED: Final = {
     "keys": "the remote has used keys that were assigned here",
     "copies": "a copy of this replica sent a part of it",
 }
@@ -99,10 +99,10 @@ class _UnexpectedPositionError(Exception):
     """The remote has more or less of ours than it had acknowledged; nothing was applied."""
 
 
-class _MovedOnError(Exception):
-    """The remote is not where it was; the text says by what this was seen, ``statement`` at which change.
+class _RemoteChangedError(Exception):
+    """The remote changed since the last pull; the text says what was found, ``statement`` at which change.
 
-    ``needs_replay``: the list is to be done again here, also where the remote has nothing new.
+    ``needs_replay``: local changes must be replayed even if the remote has nothing new.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ def push(
 
 
 def _until_done(run: _Push, rebase: Callable[[], PullReport], replay: Callable[[], Replayed]) -> int:
-    """Push, pulling in between as often as the remote has moved on; return the conflicts met.
+    """Push, pulling in between whenever the remote has changed; return the number of conflicts met.
 
     Where that brings nothing new, ``replay`` settles the list of a restored or copied replica, and undoes
     what was given up.
@@ -166,15 +166,15 @@ def _until_done(run: _Push, rebase: Callable[[], PullReport], replay: Callable[[
         try:
             run.once()
         except BaseIsOldError as old:
-            if run.is_based:
-                raise run.never_there(old) from None
+            if run.base_is_current:
+                raise run.missing_on_remote(old) from None
             conflicts += rebase().conflicts
-            run.is_based = True
-        except _MovedOnError as moved:
+            run.base_is_current = True
+        except _RemoteChangedError as moved:
             attempts += 1
             pulled = rebase()
             conflicts += pulled.conflicts
-            run.is_based = True
+            run.base_is_current = True
             if pulled.note:
                 run.replica.note(pulled.note)
             if not pulled.applied and not moved.needs_replay:
@@ -202,8 +202,8 @@ class _Push:
         self._asked = transform
         self._verdicts: dict[int, tuple[RowChange, Rewrite | Skip | None]] = {}
         self.skip_refused = skip_refused
-        self.is_based = False
-        """Whether nothing was sent since this push pulled."""
+        self.base_is_current = False
+        """Whether this push pulled, and has sent nothing since."""
         self.to_send = 0
         self.transactions = 0
         self.changes = 0
@@ -215,7 +215,7 @@ class _Push:
         That the remote has just what it acknowledged is asked in the batch itself: most pushes are one
         request. Only where it is not so, or a refused transaction is taken up, that is found out first.
         """
-        self._recognise()
+        self._verify_server()
         at = position.expected(self.replica)
         if not self.skip_refused and outbox.refused(self.replica):
             at = self._agreed()
@@ -224,7 +224,7 @@ class _Push:
             at = self._agreed()
             if held := outbox.hold_back(self.replica):
                 self.replica.note(f"{held} transactions go on from refused ones and wait with them")
-        everything = self._without_what_stands(self._on_tape())
+        everything = self._hold_dependents_of_skipped(self._on_tape())
         if outbox.sent_of(everything):
             try:
                 self._send(everything, at)
@@ -236,34 +236,33 @@ class _Push:
         try:
             self._send(self._on_tape(), at)
         except _UnexpectedPositionError:
-            raise _MovedOnError("another process pushed under this client id") from None
+            raise _RemoteChangedError("another process pushed under this client id") from None
 
-    def _without_what_stands(self, everything: list[Transaction]) -> list[Transaction]:
-        """Hold back what goes on from given-up work that still stands here, or have that undone first.
+    def _hold_dependents_of_skipped(self, everything: list[Transaction]) -> list[Transaction]:
+        """Hold transactions that depend on skipped ones that are still applied here; return what remains.
 
-        The remote would take it, and it would point at nothing there, or at a row of others.
+        On the remote they would refer to rows that it lacks. Without ``skip_refused`` a replay comes first.
         """
-        held = outbox.depending_on_standing(self.replica, everything)
+        held = outbox.depending_on_applied_skips(self.replica, everything)
         if not held:
             return everything
         if not self.skip_refused:
-            raise _MovedOnError(
-                "what was given up stands here, and other work goes on from it", needs_replay=True
-            )
+            found = "what was given up stands here, and other work goes on from it"
+            raise _RemoteChangedError(found, needs_replay=True)
         self._agreed()
         outbox.hold(self.replica, held, "which is skipped")
         self.replica.note(f"{len(held)} transactions go on from skipped ones and wait with them")
         return self._on_tape()
 
     def _on_tape(self) -> list[Transaction]:
-        """Return every transaction; large ones are not held, for a transform is to see each change once."""
+        """Return every transaction; large ones lazily, unless a transform is to see each change once."""
         return outbox.transactions_as_made(self.replica, lazily=self.transform is None)
 
     def _agreed(self) -> Position:
         try:
             return position.agreed(self.replica)
         except CopiedError:
-            raise _MovedOnError("this replica was restored or copied", needs_replay=True) from None
+            raise _RemoteChangedError("this replica was restored or copied", needs_replay=True) from None
 
     def _send(self, everything: list[Transaction], at: Position) -> None:
         waiting = outbox.sent_of(everything)
@@ -277,10 +276,10 @@ class _Push:
         """Say how much of what was to be sent the remote has, as far as it tells that soon."""
         try:
             with self.remote.within(FOUND_OUT_WITHIN_S):
-                self._recognise()
+                self._verify_server()
                 self._agreed()
             left = len(outbox.waiting(self.replica))
-        except (SyncError, _MovedOnError, KeyboardInterrupt):
+        except (SyncError, _RemoteChangedError, KeyboardInterrupt):
             return "whether all of it arrived is not known, the next push finds out"
         if not left:
             return "everything had arrived"
@@ -288,22 +287,22 @@ class _Push:
             return "nothing was sent, every change waits"
         return f"{max(self.to_send - left, 0)} of {self.to_send} transactions had arrived, the rest waits"
 
-    def stuck(self, moved: _MovedOnError) -> ConflictError:
-        """Return the error for a remote that differs, though it has nothing new."""
+    def stuck(self, moved: _RemoteChangedError) -> ConflictError:
+        """Return the error for a remote that differs from what is here, though a pull brought nothing."""
         if moved.statement is None:
             return ConflictError(f"push: {moved}", hint="nothing is lost; push again")
         message = f"{moved}, and a pull brought nothing new"
         return self._refused(moved.statement.transaction, moved.statement.changes[0], message)
 
-    def never_there(self, old: BaseIsOldError) -> ConflictError:
-        """Return the error for a change of what the remote does not have, though all of it is here."""
+    def missing_on_remote(self, old: BaseIsOldError) -> ConflictError:
+        """Return the error for a schema change of an object that is not on the remote, after a pull."""
         message = "it changes a part of the schema that is not on the remote"
         return self._refused(old.transaction, old.change, message)
 
     # Where the remote is
 
-    def _recognise(self) -> None:
-        """See to it that the server is the one we know; a replica without a base image knows none yet.
+    def _verify_server(self) -> None:
+        """Verify the server; a replica without a base image has nothing to verify it by yet.
 
         Raises:
             ReplicaError: it serves another database, or would damage it.
@@ -311,7 +310,7 @@ class _Push:
         try:
             position.verify_server(self.replica, guarded=True)
         except RevisionGoneError:
-            raise _MovedOnError("the remote does not know our revision any more") from None
+            raise _RemoteChangedError("the remote does not know our revision any more") from None
 
     # What to send
 
@@ -339,7 +338,7 @@ class _Push:
         """Send one batch of ``everything`` that waits; return where the remote is then."""
         replica, last_change_id = self.replica, batch[-1].last_id
         after = Position(replica.metadata.pull_gen, last_change_id)
-        is_old = replica.metadata.pushed_since_pull and not self.is_based
+        is_old = replica.metadata.pushed_since_pull and not self.base_is_current
         head, end = conditions(replica, batch, is_old=is_old)
         split_ids: set[int] = set()
         with outbox.database(replica) as raw:
@@ -367,7 +366,7 @@ class _Push:
             if failure is None or failure.statement is None or len(failure.statement.changes) == 1:
                 break
             split_ids |= {change.id for change in failure.statement.changes}  # which of them is it?
-        self.is_based = False
+        self.base_is_current = False
         failpoint("push: answered")
         if failure is not None:
             raise self._meaning(failure, batch)
@@ -442,8 +441,8 @@ class _Push:
             )
         if failure.where == "commit":
             return self._refused(batch[0] if len(batch) == 1 else None, None, failure.message)
-        if failure.where in _MOVED_ON:
-            return _MovedOnError(_MOVED_ON[failure.where], needs_replay=failure.where == "copies")
+        if failure.where in _REMOTE_CHANGED:
+            return _RemoteChangedError(_REMOTE_CHANGED[failure.where], needs_replay=failure.where == "copies")
         if "overflow" in failure.message:
             return _UnexpectedPositionError()
         return RemoteRefusedError(
@@ -457,13 +456,14 @@ class _Push:
         if statement.unmet and "overflow" in failure.message:
             if statement.after:
                 return self._refused(statement.transaction, change, statement.unmet)
-            return _MovedOnError(f"{statement.unmet} on the remote", statement)
+            return _RemoteChangedError(f"{statement.unmet} on the remote", statement)
         if failure.is_guard and isinstance(change, RowChange):
-            return _MovedOnError(f"{_UNLIKE_HERE[change.outcome, change.op == 'insert']} {what}", statement)
+            found = _UNLIKE_HERE[change.outcome, change.op == "insert"]
+            return _RemoteChangedError(f"{found} {what}", statement)
         if _LACKS.search(failure.message):
-            return _MovedOnError(failure.message, statement)
+            return _RemoteChangedError(failure.message, statement)
         if isinstance(change, RowChange) and _is_key_taken(change, failure.message):
-            return _MovedOnError(f"the remote has a row with the key of {what}", statement)
+            return _RemoteChangedError(f"the remote has a row with the key of {what}", statement)
         return self._refused(statement.transaction, change, failure.message)
 
     def _refused(self, one: Transaction | None, change: Change | None, message: str) -> ConflictError:

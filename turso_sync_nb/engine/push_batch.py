@@ -57,18 +57,18 @@ class PushStatement:
     changes: tuple[Change, ...]
     stmt: Stmt
     rows: int | None = None
-    """The number of rows that it has to change; ``None``: it may be done there already."""
+    """The number of rows that it has to change, or None for any: it may be done there already."""
     unmet: str = ""
-    """Of a condition, which changes nothing: what was found where it does not hold."""
+    """Of a statement that only checks a condition: the text to report if the condition does not hold."""
     after: bool = False
-    """The condition is on what the changes left, not on what they met."""
+    """Whether the check runs after the changes; the others run before them."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The step that failed: a statement of ours, or none of them (``where`` says which step).
+    """The step that failed: ``statement``, or another one that ``where`` names.
 
-    Before a statement is sent it is what becomes of its error; ``message`` comes with that.
+    Built before sending, as the result to return if the step fails; ``message`` is then the server's error.
     """
 
     where: str

@@ -75,7 +75,8 @@ def replay(
     """Do ``transactions`` again on ``raw``, inside its open transaction.
 
     Triggers of the database fire, as they did; foreign keys are the remote's to judge. ``answer``
-    collects questions to a user's functions, asked at once without it. ``given_up`` was done until now.
+    collects questions to a user's functions, asked at once without it. ``given_up`` is the number of a
+    transaction that this replica has applied so far, and undoes now.
 
     Raises:
         ConflictError: a conflict whose policy is ``reject``.
@@ -118,8 +119,8 @@ class _Replay:
         self.rows = RowsThere(raw, self.effects.derived)
         self.now: Transaction
         """The transaction being replayed."""
-        self.is_done = False
-        """Whether the last change of a statement's own was done."""
+        self.was_applied = False
+        """Whether the last change that a statement made itself, not a trigger, was applied."""
         self.is_new = True
         """Whether it inserted a row."""
 
@@ -230,15 +231,15 @@ class _Replay:
         try:
             rows: Iterator[Any] = (there(one.new) for one in run if isinstance(one, RowChange))
             self.raw.executemany(sql, rows)
-            is_done = not self.effects.is_any
+            was_applied = not self.effects.is_any
         except (*_REFUSED, TypeError):  # TypeError: a RawText
-            is_done = False
-        if not is_done:
+            was_applied = False
+        if not was_applied:
             self.raw.execute(f"ROLLBACK TO {_RUN}")
             self.effects.unheard()
         self.raw.execute(f"RELEASE {_RUN}")
-        self.is_done |= is_done
-        return is_done
+        self.was_applied |= was_applied
+        return was_applied
 
     # One change
 
@@ -257,7 +258,7 @@ class _Replay:
             self.renumbering.passed(change)
         self.effects.done(change)
         if change.outcome != "carried" and not change.by_action and not change.by_replace:
-            self.is_done, self.is_new = done is not None, change.op == "insert"
+            self.was_applied, self.is_new = done is not None, change.op == "insert"
         return done
 
     def _row_change(self, change: RowChange) -> RowChange | None:
@@ -289,7 +290,7 @@ class _Replay:
             taken_by = self._row(change.shape, new)
         else:
             try:
-                made = self._as_made(change, None, new)
+                made = self._with_conflict_clause(change, None, new)
                 self._run(to_sql.insert(made.shape, [new], conflict=made.conflict))
                 change = change.changed(moved_away=made.moved_away)
                 if made.conflict == "ignore" and not self.raw.changes():
@@ -361,7 +362,7 @@ class _Replay:
             return change.changed(op="delete", old=row, new=None)
         if row is None or wanted is None or same_image(row, wanted):
             return None
-        made = self._as_made(change, row, wanted)
+        made = self._with_conflict_clause(change, row, wanted)
         self._run(
             to_sql.guarded_update(made.shape, row, wanted, (), conflict=made.conflict, sets=change.sets)
         )
@@ -389,17 +390,18 @@ class _Replay:
 
     def _carried(self, change: RowChange) -> RowChange | None:
         """Set a trigger's random values to what they were before, unless nothing fired the trigger."""
-        if not self.is_done:
+        if not self.was_applied:
             return None
         volatile = self.rows.volatile_of(change.shape)
         with self._no_triggers():
             self._run(to_sql.carry(change, volatile, is_new=self.is_new))
         return change if self.raw.changes() else None
 
-    def _as_made(self, change: RowChange, old: Image | None, new: Image) -> RowChange:
-        """Return ``change`` with what its statement and table say about rows in the way, if none is there.
+    def _with_conflict_clause(self, change: RowChange, old: Image | None, new: Image) -> RowChange:
+        """Return ``change`` with its statement's OR clause, if no other row conflicts with it; else without.
 
-        Else the error is wanted. Those that its BEFORE triggers are to move away are no such rows.
+        Without the clause, the constraint's error is raised. Rows that its BEFORE triggers move away do not
+        count.
         """
         if not (change.conflict or change.shape.on_conflict):
             return change

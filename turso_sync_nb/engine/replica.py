@@ -209,11 +209,11 @@ class Replica:
         notes, self._notes = self._notes, []
         return "; ".join(notes)
 
-    def moved_on(self, metadata: Metadata) -> None:
-        """Go on from ``metadata``, which came into force with its base image."""
+    def adopt_metadata(self, metadata: Metadata) -> None:
+        """Take over ``metadata``, which came into force with its base image, and resume the store."""
         self.metadata = metadata
         self.capture_ids.has_begun &= metadata.writing
-        self.remote_pages.moved_on(metadata.revision)
+        self.remote_pages.set_revision(metadata.revision)
         self.store.go_on()
         self.observers.notify()
 
@@ -235,7 +235,7 @@ class Replica:
             page_map = PageMap.load(self.folder.page_map)
             if published and page_map is not None:
                 self.store.adopt(page_map)
-            self.moved_on(metadata)
+            self.adopt_metadata(metadata)
 
     def configure(self, wanted: Metadata) -> None:
         """Save segment size and prefetch of ``wanted``; connections opened from now on fetch by them."""

@@ -63,7 +63,7 @@ _NAMING: Final = (
     "count(*) || ' ' || ifnull(sum(length(sql)), 0) FROM sqlite_schema "
     "WHERE type IN ('view', 'trigger') OR (type = 'table' AND sql LIKE '%references%')"
 )
-"""Tells the views, triggers and foreign keys that there are from others, as far as lengths in all tell."""
+"""Fingerprint of all views, triggers and foreign keys: their number and the length of their SQL, no more."""
 
 _RULES: Final = (
     "collate", "check(", "references", "unique", "primarykey", "default", "autoincrement", "onconflict",
@@ -163,21 +163,21 @@ class _Conditions:
             BaseIsOldError: the base image lacks what it changes.
         """
         if change.kind == "pragma":
-            self._sets(transaction, change)
+            self._require_pragma_unchanged(transaction, change)
             return
         for one in change.was:
-            self._meets(_key(one), transaction, change)
-        self._keeps_rows(transaction, change)
-        self._keeps_parents(transaction, change)
+            self._require_unchanged(_key(one), transaction, change)
+        self._require_rows_unchanged(transaction, change)
+        self._require_parents_unchanged(transaction, change)
         if change.kind == "create":
-            self._keeps_what_it_names(transaction, change)
+            self._require_dependencies_unchanged(transaction, change)
         else:
-            self._keeps_what_names_it(transaction, change)
+            self._require_no_new_dependents(transaction, change)
         for one in change.was:
             self._left.pop(_key(one), None)
             self._was[_key(one)] = transaction, change, one
         for one in change.now:
-            self._takes(_key(one), transaction, change)
+            self._require_name_free(_key(one), transaction, change)
             self._left[_key(one)] = one
             self._owners[_key(one)] = transaction, change
         name = folded(change.name)
@@ -188,15 +188,15 @@ class _Conditions:
         if change.kind in ("create", "drop", "rename_table"):
             self._origin[name] = None
 
-    def _sets(self, transaction: Transaction, change: SchemaChange) -> None:
-        """Require that a pragma has the value which the first change of it in the batch met."""
+    def _require_pragma_unchanged(self, transaction: Transaction, change: SchemaChange) -> None:
+        """Require that a pragma has the value that it had before the first change of it in the batch."""
         if change.name not in self._pragmas:
             for one in change.was:
                 self._add(*is_set(one), f"{change.name} changed", transaction, change)
         self._pragmas[change.name] = transaction, change
 
-    def _meets(self, key: _Key, transaction: Transaction, change: SchemaChange) -> None:
-        """Require that an object the batch changes or names is there as it was."""
+    def _require_unchanged(self, key: _Key, transaction: Transaction, change: SchemaChange) -> None:
+        """Require that an object the batch changes or names has the definition that the base image has."""
         if key in self._touched:
             return
         self._touched.add(key)
@@ -207,8 +207,8 @@ class _Conditions:
         arguments = (base.name, int(key[0]), base.sql)
         self._add(condition, arguments, f"{base.type} {base.name} changed", transaction, change)
 
-    def _takes(self, key: _Key, transaction: Transaction, change: SchemaChange) -> None:
-        """Require free names for objects that the batch makes."""
+    def _require_name_free(self, key: _Key, transaction: Transaction, change: SchemaChange) -> None:
+        """Require that the name of an object that the batch makes is not taken on the remote."""
         if key in self._touched:
             return
         self._touched.add(key)
@@ -217,8 +217,8 @@ class _Conditions:
         condition = f"NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE {IN_SPACE})"
         self._add(condition, (key[1], int(key[0])), f"there is another {key[1]}", transaction, change)
 
-    def _keeps_rows(self, transaction: Transaction, change: SchemaChange) -> None:
-        """Require that objects the batch drops hold nothing beyond the base image."""
+    def _require_rows_unchanged(self, transaction: Transaction, change: SchemaChange) -> None:
+        """Require that the rows which the batch drops are those of the base image."""
         name = folded(change.name)
         origin = self._origin.get(name, name)
         base = self._base.get((False, origin)) if origin is not None else None
@@ -227,14 +227,14 @@ class _Conditions:
         if change.kind == "drop" and not any(_key(one) == (False, name) for one in change.was):
             return  # a trigger of the same name
         if change.kind == "drop" and base.type in ("table", "view"):
-            self._keeps_definitions(transaction, change, base)
+            self._require_same_indexes(transaction, change, base)
         if base.type == "table":
             column = change.column if change.kind == "drop_column" else None
             for sql, arguments in _as_in_base(self._raw, base.name, column):
                 self._add(sql, arguments, f"rows of {base.name} changed", transaction, change)
 
-    def _keeps_what_names_it(self, transaction: Transaction, change: SchemaChange) -> None:
-        """Require that nothing new names what the batch changes."""
+    def _require_no_new_dependents(self, transaction: Transaction, change: SchemaChange) -> None:
+        """Require that no view, trigger or foreign key is new, as it may name what the batch changes."""
         is_there = any((False, folded(one.name)) in self._base for one in change.was)
         if self._raw is None or self._is_watching or not is_there:
             return
@@ -242,8 +242,8 @@ class _Conditions:
         query, found = f"SELECT {_NAMING}", "views, triggers or foreign keys changed"
         self._add(f"({query}) = ?", (self._raw.execute(query).get,), found, transaction, change)
 
-    def _keeps_what_it_names(self, transaction: Transaction, change: SchemaChange) -> None:
-        """Require that what a view, trigger or index names, which the batch makes, is there as it was.
+    def _require_dependencies_unchanged(self, transaction: Transaction, change: SchemaChange) -> None:
+        """Require that what a view, trigger or index of the batch names has the definition of the base image.
 
         Raises:
             BaseIsOldError: the base image lacks what was pushed.
@@ -255,9 +255,9 @@ class _Conditions:
             raise BaseIsOldError(transaction, change)
         for key in dict.fromkeys((False, token.text) for token in tokens(one.sql)):
             if key in self._base:
-                self._meets(key, transaction, change)
+                self._require_unchanged(key, transaction, change)
 
-    def _keeps_parents(self, transaction: Transaction, change: SchemaChange) -> None:
+    def _require_parents_unchanged(self, transaction: Transaction, change: SchemaChange) -> None:
         """Require the tables that new foreign keys refer to, if they were there when those were made."""
         if change.kind not in ("create", "add_column") or change.breaks is None:
             return
@@ -272,8 +272,8 @@ class _Conditions:
             arguments = (parent, 0, base.sql if base else None)
             self._add(condition, arguments, f"table {parent} changed", transaction, change)
 
-    def _keeps_definitions(self, transaction: Transaction, change: SchemaChange, base: Definition) -> None:
-        """A table or view takes its indexes and triggers with it: there may be no others."""
+    def _require_same_indexes(self, transaction: Transaction, change: SchemaChange, base: Definition) -> None:
+        """Require as many indexes and triggers on a table or view as here: a DROP removes all of them."""
         count = sum(folded(one.table) == folded(base.name) for one in self._base.values())
         condition = (
             "(SELECT count(*) FROM sqlite_schema WHERE tbl_name = ? COLLATE NOCASE AND sql IS NOT NULL) = ?"

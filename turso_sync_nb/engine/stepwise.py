@@ -162,5 +162,5 @@ def apply_changes(replica: Replica, changes: RemoteChanges, options: PullOptions
         ReplicaBusyError, ConflictError: as for a pull; nothing moved.
     """
     report = fetch_and_apply(replica, options, lambda: changes.take_update(replica))
-    replica.remote_pages.doubt()
+    replica.remote_pages.require_verification()
     return report

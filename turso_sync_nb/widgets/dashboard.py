@@ -79,9 +79,9 @@ class Dashboard(ListeningWidget):
             self._arrivals.append((now, len(pages), came))
 
     @property
-    def _moved_on(self) -> bool:
+    def _needs_look(self) -> bool:
         """Whether something was committed or pulled since the last look."""
-        return self._has_stale_counts or super()._moved_on
+        return self._has_stale_counts or super()._needs_look
 
     def _received_now(self) -> int:
         remote = self.replica.remote

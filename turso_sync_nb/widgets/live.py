@@ -277,19 +277,19 @@ class LiveWidget(anywidget.AnyWidget):
         if self.views and self._unanswered < UNANSWERED_MAX:
             self._dirty = False
             message = self.news()
-            if message is None and self._moved_on:
+            if message is None and self._needs_look:
                 message = ({"type": "moved"}, ())  # for its answer
             if message is not None:
                 self._post(*message)
 
     @property
-    def _moved_on(self) -> bool:
+    def _needs_look(self) -> bool:
         """Whether a pull came since the last look, whoever made it."""
         return self.replica.metadata.revision != self._revision
 
     def _ready(self, _content: Content) -> None:
         self._unanswered = 0
-        if self._moved_on and not self.db.closed:
+        if self._needs_look and not self.db.closed:
             self._post_look()
         elif self._dirty:
             self._send_news()

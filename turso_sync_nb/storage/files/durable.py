@@ -48,8 +48,8 @@ def write_durably(path: Path, data: bytes) -> None:
     """Make ``data`` the content of ``path``, durable when this returns. Blocks for two fsyncs.
 
     Raises:
-        ReplicaError: the write failed. The old content remains, unless the fsync of the folder, the last step,
-            failed: then the new content is visible, and a power cut may bring the old one back.
+        ReplicaError: the write failed. The old content remains, unless the last step failed, the fsync of the
+            folder: then the new content is visible, and a power cut may bring the old one back.
     """
     _replace(path, data, sync=True)
     sync_folder(path.parent)

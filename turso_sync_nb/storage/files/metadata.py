@@ -162,7 +162,7 @@ def save_metadata(folder: ReplicaFolder, metadata: Metadata) -> None:
     """Put ``metadata`` in force, durably.
 
     Raises:
-        ReplicaError: the write failed. The former metadata stay in force, unless the fsync of the folder failed:
-            then the new ones are in the file.
+        ReplicaError: the write failed. The former metadata stay in force, unless the last step failed, the
+            fsync of the folder: then the new ones are in the file.
     """
     write_durably(folder.metadata, msgspec.json.format(msgspec.json.encode(metadata)))
