@@ -91,7 +91,7 @@ def explored() -> Figure:
     with _replica_of(made) as db:
         widget = db.explore()
         _unheard(widget)
-        return _line(f"explore of {TABLES:,} tables", lambda: widget.whole(db), EXPLORE_LIMIT_S)
+        return _line(f"explore of {TABLES:,} tables", lambda: widget.full_message(db), EXPLORE_LIMIT_S)
 
 
 def reviewed() -> Figure:
@@ -101,7 +101,7 @@ def reviewed() -> Figure:
         db.commit()
         widget = db.review_widget()
         _unheard(widget)
-        return _line(f"review of {WAITING:,} waiting changes", lambda: widget.whole(db), REVIEW_LIMIT_S)
+        return _line(f"review of {WAITING:,} waiting changes", lambda: widget.full_message(db), REVIEW_LIMIT_S)
 
 
 def _unheard(widget: Any) -> None:

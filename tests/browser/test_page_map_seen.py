@@ -109,9 +109,9 @@ def big(states):
     widget._pages, widget._states = len(states), states
     widget._owned = (np.arange(len(states)) // 7 % (len(widget._owners) + 1)).astype(np.uint16)
     return widget._wholly()
-widget.whole = lambda db, real=widget.whole: (real(db), big(np.zeros(1_000_000, np.uint8)))[1]
-widget.news = lambda: None
-widget.looked_again = lambda db: None
+widget.full_message = lambda db, real=widget.full_message: (real(db), big(np.zeros(1_000_000, np.uint8)))[1]
+widget.update_message = lambda: None
+widget.look_message = lambda db: None
 widget
 """
 SCATTERED = """

@@ -63,7 +63,7 @@ def test_every_table_is_listed_though_its_size_is_not_known(db, view, monkeypatc
     assert None in listed.values()
     assert "not known" in view.widget.snapshot(db).text
     monkeypatch.setattr(dashboard, "TABLES_SHOWN", 1)
-    message = view.widget.whole(db)[0]
+    message = view.widget.full_message(db)[0]
     assert (len(message["tables"]), message["more_tables"]) == (1, 2)
 
 

@@ -38,7 +38,7 @@ class ReplayState(Protocol):
     effects: TriggerEffects
     unapplied: UnappliedRows
     rows: RowsThere
-    is_done: bool
+    was_applied: bool
 
 
 def replaced(run: ReplayState, displaced: list[RowChange], change: Change) -> list[RowChange]:
@@ -69,7 +69,7 @@ def replaced(run: ReplayState, displaced: list[RowChange], change: Change) -> li
         run.renumbering.passed(one)
     run.effects.done(change)
     run.unapplied.made(made.shape, there(done[-1].new))
-    run.is_done = True
+    run.was_applied = True
     return done
 
 

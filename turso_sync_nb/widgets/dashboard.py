@@ -64,7 +64,7 @@ class Dashboard(ListeningWidget):
         self._received_bytes = self._received_now()
         self.handlers["do"] = lambda content: self._do(str(content["verb"]))
 
-    def note(self, pages: BitMap | None) -> None:
+    def record_event(self, pages: BitMap | None) -> None:
         """Count pages that arrived, with what was received since the last event."""
         self._has_stale_counts |= pages is None
         received_bytes = self._received_now()
@@ -80,20 +80,20 @@ class Dashboard(ListeningWidget):
 
     @property
     def _needs_look(self) -> bool:
-        """Whether something was committed or pulled since the last look."""
+        """Whether something was committed or pulled since the counts were read."""
         return self._has_stale_counts or super()._needs_look
 
     def _received_now(self) -> int:
         remote = self.replica.remote
         return remote.traffic.snapshot().received_bytes if remote else 0
 
-    def whole(self, db: Connection) -> Message:
-        """Return everything."""
+    def full_message(self, db: Connection) -> Message:
+        """Return all figures, with the counts and table sizes that need SQL."""
         self._look(db)
-        return self.news()
+        return self.update_message()
 
-    def news(self) -> Message:
-        """Return the figures of this moment."""
+    def update_message(self) -> Message:
+        """Return all figures; the counts and table sizes are those of the last look."""
         return {
             "type": "figures",
             "sentence": self.sentence(lambda _pulled: AGO),
@@ -108,9 +108,9 @@ class Dashboard(ListeningWidget):
             "remote": self.replica.remote_url,
         }, ()
 
-    def looked_again(self, db: Connection) -> Message:
-        """Return everything."""
-        return self.whole(db)
+    def look_message(self, db: Connection) -> Message:
+        """Return what :meth:`full_message` does."""
+        return self.full_message(db)
 
     def _stats(self) -> Stats:
         return replace(read_stats(self.replica), cdc_operations=self._pending)
@@ -126,7 +126,7 @@ class Dashboard(ListeningWidget):
         return said + table(("table", "size", "here"), rows)
 
     def sentence(self, at: Callable[[float], str] = _clock) -> str:
-        """Return how things stand in one line: ``"Up to date · 2 changes wait · 37 % here · listening"``.
+        """Return the state in one line: ``"Up to date · 2 changes wait · 37 % here · listening"``.
 
         ``at`` gives the text of the last pull's time.
         """
@@ -165,7 +165,7 @@ def _row(size: TableSize) -> tuple[str, str, str]:
 
 
 def _at(unix_time_s: float | None) -> str:
-    """Return a moment for a saved notebook, which is read at any time: not how long ago it is."""
+    """Return a time as date and clock: a saved notebook is read at any time, so no "5 minutes ago"."""
     return "never" if unix_time_s is None else _clock(unix_time_s)
 
 

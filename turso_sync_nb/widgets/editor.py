@@ -87,7 +87,7 @@ class TableEditor(LiveWidget):
 
     # What views are told
 
-    def whole(self, db: Connection) -> Message:
+    def full_message(self, db: Connection) -> Message:
         """Return the columns, the first page, and what is staged."""
         columns = [
             {
@@ -103,10 +103,10 @@ class TableEditor(LiveWidget):
             **self._staged(), **self._rows_of(db, "from", ()),
         }, ()  # fmt: skip
 
-    def news(self) -> None:
+    def update_message(self) -> None:
         """Return nothing: rows are read again after cells and work, not amid them."""
 
-    def looked_again(self, db: Connection) -> Message:
+    def look_message(self, db: Connection) -> Message:
         """Have views ask for their rows again."""
         return {"type": "stale", "in_all": self._in_all(db)}, ()
 

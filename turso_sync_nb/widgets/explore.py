@@ -85,20 +85,20 @@ class Explore(LiveWidget):
             "fetch": lambda content: self._fetch(str(content["name"]), sure=bool(content["sure"])),
         }
 
-    def whole(self, db: Connection) -> Message:
-        """Return the list."""
+    def full_message(self, db: Connection) -> Message:
+        """Return the list of tables, read anew."""
         self._seen = self._seen_now()
         self._listed = _listed(db)
         path, remote = self.replica.path.name, self.replica.remote_url
         tables = [vars(each) for each in self._listed]
         return {"type": "tables", "tables": tables, "path": path, "remote": remote}, ()
 
-    def news(self) -> None:
+    def update_message(self) -> None:
         """Return nothing: the list is made anew after cells and work."""
 
-    def looked_again(self, db: Connection) -> Message:
-        """Return the list."""
-        return self.whole(db)
+    def look_message(self, db: Connection) -> Message:
+        """Return what :meth:`full_message` does."""
+        return self.full_message(db)
 
     def has_changed(self) -> bool:
         """Return whether pages arrived, or something was written or pulled, since the list was made."""

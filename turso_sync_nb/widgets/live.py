@@ -90,19 +90,19 @@ def script(name: str) -> str:
 
 
 class _Shown:
-    """The widgets that have a view, of all replicas; safe for threads."""
+    """The widgets with an open view, of all replicas; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._widgets: list[LiveWidget] = []
 
     def add(self, widget: LiveWidget) -> None:
-        """Take up a widget."""
+        """Add a widget."""
         with self._lock:
             self._widgets.append(widget)
 
     def discard(self, widget: LiveWidget) -> None:
-        """Leave a widget out; may be repeated."""
+        """Remove a widget; may be repeated."""
         with self._lock:
             self._widgets = [each for each in self._widgets if each is not widget]
 
@@ -150,32 +150,32 @@ class LiveWidget(anywidget.AnyWidget):
 
     # What a widget is made of
 
-    def whole(self, db: Connection) -> Message:
-        """Return the message that tells a new view everything; ``db`` is a sibling."""
+    def full_message(self, db: Connection) -> Message:
+        """Return a message with the whole state, for a new view; ``db`` is a sibling."""
         raise NotImplementedError
 
-    def news(self) -> Message | None:
-        """Return what happened since the last message, if anything; called perhaps within SQLite."""
+    def update_message(self) -> Message | None:
+        """Return a message with the changes since the last one, or None. No SQL: SQLite may be the caller."""
         raise NotImplementedError
 
-    def looked_again(self, db: Connection) -> Message | None:
-        """Return what only a look into the database tells: after a cell, or work; ``db`` is a sibling."""
+    def look_message(self, db: Connection) -> Message | None:
+        """Return a message that needs SQL, or None; asked for after a cell or work. ``db`` is a sibling."""
         del db
-        return self.news()
+        return self.update_message()
 
     def has_changed(self) -> bool:
-        """Return whether a look may tell something new; to be found out without one."""
+        """Return whether :meth:`look_message` may have something new, without SQL."""
         return True
 
     def snapshot(self, db: Connection) -> Block:
         """Return the present state in a static form, without its title; ``db`` is a sibling."""
         raise NotImplementedError
 
-    def note(self, pages: BitMap | None) -> None:
-        """Keep what a watcher was told; must not wait."""
+    def record_event(self, pages: BitMap | None) -> None:
+        """Record that ``pages`` arrived, or, if None, a commit or a pull. Must not block."""
 
     def cell_began(self) -> None:
-        """Take note that a cell begins."""
+        """Record that a cell begins."""
 
     # Being shown
 
@@ -236,7 +236,7 @@ class LiveWidget(anywidget.AnyWidget):
         self._unanswered = 0
         self._revision = self.replica.metadata.revision
         with closing(self.db.sibling()) as db:
-            message, buffers = self.whole(db)
+            message, buffers = self.full_message(db)
         self._post({**message, "busy": self.doing}, buffers)
         self._renew_snapshot()  # what happened between its cell and this is in it
 
@@ -260,23 +260,23 @@ class LiveWidget(anywidget.AnyWidget):
     # Updates
 
     def replica_changed(self, pages: BitMap | None) -> None:
-        """Take note of an event, and send what is new if the last time is long enough ago.
+        """Record an event, and send an update unless the last one is less than ``PAUSE_S`` old.
 
-        Unless a message is being made: then the answer to that brings this too.
+        Nothing is sent while a message is being made: the answer to that one brings this event too.
         """
-        self.note(pages)
+        self.record_event(pages)
         self._dirty = True
         if time.monotonic() - self._sent_s < PAUSE_S or not self.lock.acquire(blocking=False):
             return
         try:
-            self._send_news()
+            self._send_update()
         finally:
             self.lock.release()
 
-    def _send_news(self) -> None:
+    def _send_update(self) -> None:
         if self.views and self._unanswered < UNANSWERED_MAX:
             self._dirty = False
-            message = self.news()
+            message = self.update_message()
             if message is None and self._needs_look:
                 message = ({"type": "moved"}, ())  # for its answer
             if message is not None:
@@ -284,7 +284,7 @@ class LiveWidget(anywidget.AnyWidget):
 
     @property
     def _needs_look(self) -> bool:
-        """Whether a pull came since the last look, whoever made it."""
+        """Whether a pull came since the last :meth:`look_message`, whoever made it."""
         return self.replica.metadata.revision != self._revision
 
     def _ready(self, _content: Content) -> None:
@@ -292,7 +292,7 @@ class LiveWidget(anywidget.AnyWidget):
         if self._needs_look and not self.db.closed:
             self._post_look()
         elif self._dirty:
-            self._send_news()
+            self._send_update()
 
     def _post(self, message: Content, buffers: Sequence[bytes] = ()) -> None:
         self._sent_s = time.monotonic()
@@ -300,7 +300,7 @@ class LiveWidget(anywidget.AnyWidget):
         self.send(message, list(buffers))
 
     def look_again(self) -> None:
-        """Send what only a look into the database tells, and renew the snapshot."""
+        """Send :meth:`look_message`, and renew the snapshot."""
         if self.db.closed or not self.has_changed():
             return
         with self.lock:
@@ -310,7 +310,7 @@ class LiveWidget(anywidget.AnyWidget):
     def _post_look(self) -> None:
         self._dirty, self._revision = False, self.replica.metadata.revision
         with closing(self.db.sibling()) as db:
-            message = self.looked_again(db)
+            message = self.look_message(db)
         if message is not None:
             self._post(*message)
 
@@ -375,7 +375,7 @@ class LiveWidget(anywidget.AnyWidget):
                 widget.look_again()
 
     def work_ended(self) -> None:
-        """Begin what was asked for while the work came to its end; called in its thread."""
+        """Start what was requested while the work ended; called in its thread."""
 
     def state(self) -> tuple[object, ...]:
         """Return what differs after anything was written, pulled or pushed."""
@@ -391,7 +391,7 @@ class LiveWidget(anywidget.AnyWidget):
 
 
 class _Work:
-    """Something under way in a thread."""
+    """Work that runs in a thread."""
 
     def __init__(self, name: str, db: Connection, *, quiet: bool) -> None:
         self.name = name

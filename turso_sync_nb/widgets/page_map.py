@@ -67,7 +67,7 @@ class PageMap(LiveWidget):
 
     # Updates
 
-    def note(self, pages: BitMap | None) -> None:
+    def record_event(self, pages: BitMap | None) -> None:
         """Keep which pages arrived; those of an earlier cell are not fresh any more."""
         if pages is not None:
             if self._cell_is_new:
@@ -79,13 +79,13 @@ class PageMap(LiveWidget):
         """Have what arrives next begin anew."""
         self._cell_is_new = True
 
-    def whole(self, db: Connection) -> Message:
+    def full_message(self, db: Connection) -> Message:
         """Return every page."""
         self._look(db)
         self._states, self._owned = self._states_now(), self._owned_now()
         return self._wholly()
 
-    def news(self) -> Message | None:
+    def update_message(self) -> Message | None:
         """Return the pages whose state changed; everything when the database has another size."""
         if self._pages_now() != self._pages:
             self._pages = self._pages_now()
@@ -96,7 +96,7 @@ class PageMap(LiveWidget):
         self._states = states
         return self._delta(changes, b"")
 
-    def looked_again(self, db: Connection) -> Message | None:
+    def look_message(self, db: Connection) -> Message | None:
         """Return what changed of states and owners."""
         if self._cell_is_new:
             self._fresh = BitMap()

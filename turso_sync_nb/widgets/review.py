@@ -64,19 +64,19 @@ class ReviewWidget(LiveWidget):
 
     # What views are told
 
-    def whole(self, db: Connection) -> Message:
+    def full_message(self, db: Connection) -> Message:
         """Return what the remote answered if nothing changed since, else the half that is known here."""
         if self._known is None or self.has_changed():
             self._known = None
             return self._message(db, db.review_offline())
         return self._message(db, self._known)
 
-    def news(self) -> None:
+    def update_message(self) -> None:
         """Return nothing: all is looked at again after cells and work."""
 
-    def looked_again(self, db: Connection) -> Message | None:
+    def look_message(self, db: Connection) -> Message | None:
         """Return what is known; views ask for the rest."""
-        return self.whole(db)
+        return self.full_message(db)
 
     def has_changed(self) -> bool:
         """Return whether something was written or pulled since the last look, or the remote came or went."""

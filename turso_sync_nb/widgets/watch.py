@@ -59,17 +59,17 @@ class Watch(ListeningWidget):
             self._changed = True  # nothing was noted while nobody looked
         super()._open_view(content)
 
-    def note(self, pages: BitMap | None) -> None:
+    def record_event(self, pages: BitMap | None) -> None:
         """Keep that something changed; pages that arrive change nothing."""
         if pages is None:
             self._changed = True
 
-    def whole(self, db: Connection) -> Message:
+    def full_message(self, db: Connection) -> Message:
         """Return what was found last; the view asks for more."""
         del db
         return self._found()
 
-    def news(self) -> Message | None:
+    def update_message(self) -> Message | None:
         """Have the view ask, if something changed."""
         return ({"type": "stale"}, ()) if self._changed else None
 
