@@ -101,7 +101,8 @@ def reviewed() -> Figure:
         db.commit()
         widget = db.review_widget()
         _unheard(widget)
-        return _line(f"review of {WAITING:,} waiting changes", lambda: widget.full_message(db), REVIEW_LIMIT_S)
+        name = f"review of {WAITING:,} waiting changes"
+        return _line(name, lambda: widget.full_message(db), REVIEW_LIMIT_S)
 
 
 def _unheard(widget: Any) -> None:

@@ -12,9 +12,9 @@ notebook's line stays plain text in ``jupyter/``: ``mask_secrets`` of ``jupyter/
 Plain text leaves a ``Secret`` in the callers of ``use`` and ``reveal`` alone. They are in ``api.py``,
 ``remote/http.py``, ``remote/address.py``, ``remote/answers.py``, ``connection/arguments.py``,
 ``jupyter/arguments.py``, ``jupyter/failures.py``, ``server/app.py`` and ``server/local.py``. After
-``HttpRemote._headers`` it is in httpx's request: ``_sent`` of ``remote/http.py`` keeps it out of tracebacks,
-``cleaned`` and ``decoded`` of ``remote/answers.py`` out of errors, ``clean_url`` of ``remote/address.py`` out
-of logs.
+``HttpRemote._headers`` it is in httpx's request. ``_send_without_secret_frames`` of ``remote/http.py`` keeps
+it out of tracebacks, ``cleaned`` and ``decoded`` of ``remote/answers.py`` out of errors, ``clean_url`` of
+``remote/address.py`` out of logs.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def test_pages_of_every_revision(steps):
                     if kind == "record":
                         copies[history.advance().revision] = pages(path)
                     elif kind == "settle":
-                        history.settle()
+                        history.checkpoint_wal()
                     else:
                         change(path, kind, seed)
                 assert {revision: read_all(history, revision) for revision in copies} == copies
@@ -78,10 +78,10 @@ def test_pages_past_a_shrunken_end(tmp_path):
         copies = {history.advance().revision: pages(path)}
         write(path, "DELETE FROM t WHERE a > 10; VACUUM")
         copies[history.advance().revision] = pages(path)
-        assert history.settle()
+        assert history.checkpoint_wal()
         write(path, "INSERT INTO t(b) VALUES (randomblob(100000))")
         copies[history.advance().revision] = pages(path)
-        assert history.settle()
+        assert history.checkpoint_wal()
         assert len({len(copy) for copy in copies.values()}) == len(copies)
         assert {revision: read_all(history, revision) for revision in copies} == copies
 
@@ -123,7 +123,7 @@ def test_revisions_hold_among_writers(tmp_path):
             for _ in range(25):
                 revision = history.advance().revision
                 seen[revision] = read_all(history, revision)
-                history.settle()
+                history.checkpoint_wal()
             assert {revision: read_all(history, revision) for revision in seen} == seen
         finally:
             stop.set()
@@ -236,7 +236,7 @@ def test_failed_recording_changes_nothing(tmp_path):
             save(images, revision)
 
         history._undo.save = save_twice
-        for attempt in (history.advance, history.settle):
+        for attempt in (history.advance, history.checkpoint_wal):
             with pytest.raises(apsw.FullError):
                 attempt()
             other.wal_checkpoint()  # must not move what could not be saved

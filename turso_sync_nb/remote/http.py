@@ -223,11 +223,11 @@ class HttpRemote:
         with ExitStack() as answers:
             try:
                 asked = replace(request, encoding="zstd") if compress else request
-                answer = answers.enter_context(self._asked_once(asked))
+                answer = answers.enter_context(self._pull_once(asked))
             except RemoteError as error:
                 if not compress or not self._compression.may_be_refused(error):
                     raise
-                answer, compress = answers.enter_context(self._asked_once(request)), False
+                answer, compress = answers.enter_context(self._pull_once(request)), False
                 self._compression.answered(compressed=False)
             if compress:
                 self._compression.answered(compressed=True)
@@ -269,7 +269,7 @@ class HttpRemote:
     # How an answer comes about
 
     @contextmanager
-    def _asked_once(self, request: PullRequest) -> Iterator[PullResponse]:
+    def _pull_once(self, request: PullRequest) -> Iterator[PullResponse]:
         def begin(response: httpx.Response, _: Sequence[Secret]) -> PullResponse:
             decoder = PullDecoder(check_bounds=not request.server_revision)
             chunks = self._chunks(response)
@@ -284,11 +284,11 @@ class HttpRemote:
 
     @contextmanager
     def _answer(self, call: Call, begin: Begin[Begun]) -> Iterator[Begun]:
-        """Give what ``begin`` makes of the answer to ``call``, before it is closed."""
+        """Send ``call``, and give what ``begin`` makes of the answer; it is closed where the block ends."""
         with self._calls.call() as in_flight:
-            yield from self._tries(call, begin, in_flight)
+            yield from self._with_retries(call, begin, in_flight)
 
-    def _tries(self, call: Call, begin: Begin[Begun], in_flight: CallInFlight) -> Iterator[Begun]:
+    def _with_retries(self, call: Call, begin: Begin[Begun], in_flight: CallInFlight) -> Iterator[Begun]:
         policy = self._retry if in_flight.deadline_s is None else replace(self._retry, attempts=1)
         retries = policy.start(in_flight.sleep)
         while True:
@@ -298,7 +298,7 @@ class HttpRemote:
             token = ask_token(self._token, url)
             began_s = time.perf_counter()
             try:
-                response = self._send(call, url.use(base_url), token, in_flight)
+                response = self._send_following_redirects(call, url.use(base_url), token, in_flight)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 _tell(call, shown, began_s, type(error).__name__)
                 in_flight.refuse_stopped()
@@ -337,7 +337,7 @@ class HttpRemote:
             raise of_status(response.status_code, error_text, shown, secrets)
 
     def _headers(self, call: Call, token: Secret | None) -> dict[str, str]:
-        """Return the headers of ``call``, which hold the secrets; only :func:`_sent` may lead here."""
+        """Return the headers of ``call`` with the secrets, below ``_send_without_secret_frames`` alone."""
         headers = {"content-type": call.content_type, "content-length": str(len(call.body))}
         if token:
             headers["authorization"] = f"Bearer {token.reveal()}"
@@ -345,7 +345,9 @@ class HttpRemote:
             headers["x-turso-encryption-key"] = self._encryption_key.reveal()
         return headers
 
-    def _send(self, call: Call, base: str, token: Secret | None, in_flight: CallInFlight) -> httpx.Response:
+    def _send_following_redirects(
+        self, call: Call, base: str, token: Secret | None, in_flight: CallInFlight
+    ) -> httpx.Response:
         """Send ``call`` below ``base``, following redirects within its host."""
         try:
             url = httpx.URL(base + call.path)
@@ -355,7 +357,9 @@ class HttpRemote:
             if self._resolver:
                 self._resolver.check(url, self._connect_s)
             client = self._client(url)
-            response = _sent(client, partial(self._request, client, url, call, token, in_flight))
+            response = _send_without_secret_frames(
+                client, partial(self._build_request, client, url, call, token, in_flight)
+            )
             if not response.has_redirect_location:
                 return response
             response.close()
@@ -365,7 +369,7 @@ class HttpRemote:
             hint="check the address",
         )
 
-    def _request(
+    def _build_request(
         self, client: httpx.Client, url: httpx.URL, call: Call, token: Secret | None, in_flight: CallInFlight
     ) -> httpx.Request:
         return client.build_request(
@@ -404,7 +408,7 @@ class HttpRemote:
             return self._clients[encrypted, direct]
 
     def _counted(self, body: bytes) -> Iterator[bytes]:
-        """Yield a request's body; it is counted as it is taken, which a connection does that stands."""
+        """Yield a request's body, counted as a connection takes it: not before there is one."""
         self.traffic.begun()
         for first in range(0, len(body), SENT_TOGETHER):
             part = body[first : first + SENT_TOGETHER]
@@ -461,12 +465,12 @@ class HttpRemote:
 
 
 def _tell(call: Call, shown: str, began_s: float, outcome: str) -> None:
-    """Tell the log what became of a try of ``call``; the body of its answer is still to come."""
+    """Log the outcome of an attempt of ``call``, before the body of the answer is read."""
     ms, length = (time.perf_counter() - began_s) * 1000, len(call.body)
     _LOG.debug("%s %s to %s: %d bytes, %s after %.1f ms", call.method, call.path, shown, length, outcome, ms)
 
 
-def _sent(client: httpx.Client, build: Callable[[], httpx.Request]) -> httpx.Response:
+def _send_without_secret_frames(client: httpx.Client, build: Callable[[], httpx.Request]) -> httpx.Response:
     """Build and send a request; an error comes without the frames below, whose variables hold the headers."""
     try:
         return client.send(build(), stream=True, follow_redirects=False)

@@ -1,14 +1,14 @@
 """Keep the revisions of the served database that can still be read.
 
-The newest revision is what the database file and the WAL hold; older ones are made from it by undo
+The newest revision is the content of the database file and the WAL; older ones are made from it by undo
 images (``undo_log``). A revision is recorded when somebody asks: ``advance`` reads the WAL frames that
-were committed since the last one, by this server or any other program, and saves what the changed
-pages held before. An anchor keeps that readable until then. Frames move into the database file
-only by ``settle``, which records first.
+were committed since the newest revision, by this server or any other program, and saves the former
+content of the changed pages. An anchor, a read transaction, keeps that content readable until it is saved.
+Only ``checkpoint_wal`` moves frames into the database file, after it has recorded them.
 
-Rules of this file: three locks, taken in this order. ``_settling``: one thread moves the WAL.
-``_advancing``: one thread records. ``_lock``: what readers need, held for a batch of pages at most, so
-that recording a large transaction does not keep readers of older revisions waiting.
+Rules of this file: three locks, taken in this order. ``_checkpointing``: one thread moves the WAL.
+``_advancing``: one thread records. ``_lock``: guards what readers use; it is held for a batch of pages at
+most, so that recording a large transaction does not keep readers of older revisions waiting.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from turso_sync_nb.server.served_file import ServedFile
 
 _LOG = logging.getLogger(__name__)
-_SETTLE_WAIT_MS: Final = 1000
-"""Milliseconds that ``settle`` waits for a writer to finish before it leaves the rest for later."""
+_CHECKPOINT_WAIT_MS: Final = 1000
+"""Milliseconds that a checkpoint waits for a writer to finish before it leaves the rest for later."""
 
 _HEADER_TRIES: Final = 1000
 """Looks at a WAL header that is being written; with the pause between them, a second."""
@@ -77,18 +77,18 @@ class History:
         self._file = file
         self._lock = threading.Lock()
         self._advancing = threading.Lock()
-        self._settling = threading.Lock()
+        self._checkpointing = threading.Lock()
         self._wal_bytes_max = limits.wal_bytes
-        self._settle_again_bytes = 0
+        self._checkpoint_again_bytes = 0
         self._closed = False
         with contextlib.ExitStack() as opened:
             self._undo = opened.enter_context(UndoLog(file.history_path, bytes_max=limits.history_bytes))
             # closed last of all connections, so that it can take the database out of WAL mode again
-            self._mover = opened.enter_context(contextlib.closing(file.connect()))
-            self._mover.set_busy_timeout(_SETTLE_WAIT_MS)
-            self._gauge = opened.enter_context(contextlib.closing(file.connect()))
-            return_to_wal_mode(file, self._undo, self._mover)
-            self._gauge.pragma("user_version")  # a connection that has read nothing knows no WAL
+            self._checkpoint_db = opened.enter_context(contextlib.closing(file.connect()))
+            self._checkpoint_db.set_busy_timeout(_CHECKPOINT_WAIT_MS)
+            self._wal_status_db = opened.enter_context(contextlib.closing(file.connect()))
+            return_to_wal_mode(file, self._undo, self._checkpoint_db)
+            self._wal_status_db.pragma("user_version")  # a connection that has read nothing knows no WAL
             # before anything is read of the files: what is read from here on stays
             self._anchor = opened.enter_context(Anchor(file))
             self._wal = opened.enter_context(Wal(file.wal_path))
@@ -110,7 +110,7 @@ class History:
 
         Whatever of this fails is logged: the next start finds out what it can prove.
         """
-        with self._settling:  # one that runs ends first
+        with self._checkpointing:  # one that runs ends first
             if self._closed:
                 return
             self._closed = True
@@ -119,7 +119,7 @@ class History:
     def _close(self) -> None:
         with self._opened:
             try:
-                self._settle()
+                self._checkpoint_wal()
                 self._release()
             except (apsw.Error, OSError, WalMovedError):
                 _LOG.exception("close the history of %s", self._file.path)
@@ -184,10 +184,10 @@ class History:
 
         Cheap if neither is due. It may take long otherwise, and keeps neither readers nor writers waiting.
         """
-        with self._settling:
+        with self._checkpointing:
             if self._closed:
                 return
-            self._settle_if_due()
+            self._checkpoint_if_due()
             if self._state.mark.mtime_ns == 0:
                 self._record_mark()
             self._prune()
@@ -197,7 +197,7 @@ class History:
 
         Replicas of older ones fetch what they have anew. Readers are let in between batches.
         """
-        with self._settling:
+        with self._checkpointing:
             if self._closed:
                 return
             self.advance()
@@ -209,62 +209,65 @@ class History:
             with self._lock:
                 self._undo.shrink()
 
-    def settle(self) -> bool:
+    def checkpoint_wal(self) -> bool:
         """Move the WAL into the database file and return whether all of it went.
 
         It does not shrink the WAL: the next writer starts it anew. A reader elsewhere, or a writer
         that takes longer than a second, leaves the rest for another time.
         """
-        with self._settling:
-            return self._settle()
+        with self._checkpointing:
+            return self._checkpoint_wal()
 
-    def _settle_if_due(self) -> None:
+    def _checkpoint_if_due(self) -> None:
         with self._advancing:
             frames, moved = self._committed()
         unmoved = (frames - moved) * FRAME_BYTES
-        if unmoved < max(self._wal_bytes_max, self._settle_again_bytes):
+        if unmoved < max(self._wal_bytes_max, self._checkpoint_again_bytes):
             return
-        self._settle_again_bytes = 0 if self._settle() else unmoved + self._wal_bytes_max // 8
+        self._checkpoint_again_bytes = 0 if self._checkpoint_wal() else unmoved + self._wal_bytes_max // 8
         self._record_mark()
 
     def _record_mark(self) -> None:
-        """Record when the file was written, which a start needs for proof, once its time can tell."""
+        """Record the file's modification time, once it is older than the clock's resolution.
+
+        The next start needs it to prove that the file is as it was left.
+        """
         self._file.wait_for_mark()
         self.advance()
 
-    def _settle(self) -> bool:
+    def _checkpoint_wal(self) -> bool:
         with self._advancing, self._anchor.moving():
             self._advance()
         self._undo.flush_early()
         with self._lock:
             self._undo.make_durable()  # before the pages that it undoes are overwritten
         with contextlib.suppress(apsw.BusyError):  # another program is at it: all the same
-            self._mover.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self._checkpoint_db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         try:
-            self._mover.execute("BEGIN IMMEDIATE")
+            self._checkpoint_db.execute("BEGIN IMMEDIATE")
         except apsw.BusyError:
             return False
         try:
             with self._advancing:
-                return self._settle_rest()
+                return self._checkpoint_rest()
         except apsw.BusyError:  # another program is moving frames: it goes on without us
             return False
         finally:
-            self._mover.execute("ROLLBACK")
+            self._checkpoint_db.execute("ROLLBACK")
 
-    def _settle_rest(self) -> bool:
-        """Move what was committed meanwhile; writers are shut out for this moment."""
+    def _checkpoint_rest(self) -> bool:
+        """Move what was committed meanwhile, while the caller's write lock keeps writers out."""
         with self._anchor.moving():
             state = self._advance()
         with self._lock:
             self._undo.make_durable()
-        frames, moved = self._gauge.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        frames, moved = self._wal_status_db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         settled = frames == moved
         with self._lock:
             if settled:
                 with self._anchor.moving():  # onto the file alone, so that the WAL may start anew
                     self._pages.all_in_file()
-            self._note(replace(state, settled=settled, mark=self._file.mark()))
+            self._update_state(replace(state, settled=settled, mark=self._file.mark()))
         return settled
 
     def _prune(self) -> None:
@@ -284,7 +287,7 @@ class History:
         if tip.frames < first:
             if mark != state.mark:  # another program moved recorded frames into the file
                 with self._lock:
-                    self._note(replace(state, mark=mark))
+                    self._update_state(replace(state, mark=mark))
             return self._state
         frames, db_pages = self._pages.scan(first, tip)
         db_pages = size_in_header(self._page_zero(frames, tip)) or db_pages
@@ -305,7 +308,7 @@ class History:
             self._save(changed)
         with self._lock:
             if is_kept:
-                self._undo.record(newest)
+                self._undo.add_revision(newest)
             else:  # more than the whole history may hold: nothing older can be read any more
                 self._undo.begin(newest)
             self._pages.add(frames, tip.salts)
@@ -313,7 +316,7 @@ class History:
         return newest
 
     def _page_zero(self, frames: Mapping[PageId, int], tip: Tip) -> bytes:
-        """Return the first page as some new ``frames`` leave it."""
+        """Return page 0 with the new ``frames`` applied."""
         if PageId(0) in frames:
             found = self._wal.pages({PageId(0): frames[PageId(0)]}, tip.salts)
             if found is None:
@@ -334,8 +337,8 @@ class History:
             if at + _BATCH_PAGES < len(pages):
                 time.sleep(_YIELD_SECONDS)
 
-    def _note(self, state: State) -> None:
-        self._undo.note(state)
+    def _update_state(self, state: State) -> None:
+        self._undo.update_state(state)
         self._state = state
 
     def _tip(self) -> Tip:
@@ -349,9 +352,9 @@ class History:
         """
         for _ in range(_HEADER_TRIES):
             with contextlib.suppress(apsw.BusyError):  # a writer was replacing it at this moment
-                return self._gauge.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+                return self._wal_status_db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
             time.sleep(_HEADER_WAIT_SECONDS)
-        return self._gauge.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+        return self._wal_status_db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
 
     def _resume(self) -> State | None:
         """Continue the recorded history if that is provably right, else return None."""
@@ -387,12 +390,12 @@ class History:
         return state
 
     def _release(self) -> None:
-        """Close all but the mover, and leave WAL mode if the database came in another one."""
+        """Close all but ``_checkpoint_db``, and leave WAL mode if the database came in another mode."""
         self._file.wait_for_mark()
         self.advance()  # while the anchor still keeps others from moving frames: a mark that proves
         page_zero = self._pages.read([PageId(0)])[PageId(0)]
         self._anchor.close()
-        self._gauge.close()
+        self._wal_status_db.close()
         self._wal.close()
         if self._state.settled and self._state.restore_rollback:
-            leave_wal_mode(self._file, self._undo, self._mover, page_zero)
+            leave_wal_mode(self._file, self._undo, self._checkpoint_db, page_zero)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 
 from turso_sync_nb.protocol import pipeline as hrana
-from turso_sync_nb.server.statement import LockRequest, Runner, Running, Statement, StatementError
+from turso_sync_nb.server.statement import LockRequest, Runner, StatementRun, Statement, StatementError
 
 if TYPE_CHECKING:
     import threading
@@ -76,18 +76,18 @@ class Session:
 
     def allow_writing(self, *, allowed: bool) -> None:
         """Answer a request for the write lock, for the rest of the body."""
-        self._running().may_write = allowed
+        self._current_runner().may_write = allowed
 
-    def go_on(self) -> None:
-        """Give what runs its whole time again: what it found so far has been taken."""
+    def restart_deadline(self) -> None:
+        """Restart the deadline of what runs: the client took the rows found so far."""
         if self._runner is not None:
-            self._runner.go_on()
+            self._runner.restart_deadline()
 
     def _begin_body(self, *, may_write: bool) -> None:
         """Open a connection, set as the last one was, if there is none; begin to count time and bytes."""
         if self._runner is None:
             self._open()
-        runner = self._running()
+        runner = self._current_runner()
         runner.begin_body()
         runner.may_write = may_write or None
 
@@ -106,7 +106,7 @@ class Session:
 
     def end_body(self) -> None:
         """Close the connection unless something is on it that another one cannot be given."""
-        runner = self._running()
+        runner = self._current_runner()
         if not (self.is_closed or (runner.is_autocommit and not runner.guard.must_stay)):
             return
         if not self.is_closed:
@@ -120,7 +120,7 @@ class Session:
             runner, self._runner = self._runner, None
             runner.connection.close(force=True)
 
-    def _running(self) -> Runner:
+    def _current_runner(self) -> Runner:
         if self._runner is None:
             raise AssertionError("a body is running")
         return self._runner
@@ -151,12 +151,12 @@ class Session:
         self._begin_body(may_write=may_write)
         progress = _Progress()
         for number, step in enumerate(batch.steps):
-            if not progress.holds(step.condition, self._running()):
+            if not progress.holds(step.condition, self._current_runner()):
                 progress.left_out()
                 continue
             try:
                 following = self._texts_of_steps(batch, number + 1)
-                with self._running().running(self._statement(step.stmt), following) as run:
+                with self._current_runner().execute(self._statement(step.stmt), following) as run:
                     yield from run.begin()
                     yield hrana.StepBegin(number, _columns(run))
                     yield from map(hrana.Row, run.rows())
@@ -177,7 +177,7 @@ class Session:
             case hrana.Batch():
                 return hrana.BatchResponse((yield from self._batch(request, following)))
             case hrana.Sequence(sql, sql_id):
-                yield from self._running().run_all(self._text(sql, sql_id))
+                yield from self._current_runner().run_all(self._text(sql, sql_id))
                 return hrana.SequenceResponse()
             case _:
                 return self._answer_at_once(request)
@@ -193,19 +193,19 @@ class Session:
                 self._forget(sql_id)
                 return hrana.CloseSqlResponse()
             case hrana.GetAutocommit():
-                return hrana.GetAutocommitResponse(is_autocommit=self._running().is_autocommit)
+                return hrana.GetAutocommitResponse(is_autocommit=self._current_runner().is_autocommit)
             case _:
                 with contextlib.suppress(apsw.SQLError):  # no transaction is open
-                    self._running().connection.execute("ROLLBACK")
+                    self._current_runner().connection.execute("ROLLBACK")
                 self.is_closed = True
                 return hrana.CloseResponse()
 
     def _execute(
         self, stmt: hrana.Stmt, following: Iterable[str]
     ) -> Generator[LockRequest, None, hrana.Result]:
-        runner = self._running()
+        runner = self._current_runner()
         rows = []
-        with runner.running(self._statement(stmt), following) as run:
+        with runner.execute(self._statement(stmt), following) as run:
             yield from run.begin()
             for row in run.rows():
                 runner.count(row)
@@ -229,7 +229,7 @@ class Session:
         errors: list[hrana.SqlError | None] = []
         for number, step in enumerate(batch.steps):
             result = error = None
-            if progress.holds(step.condition, self._running()):
+            if progress.holds(step.condition, self._current_runner()):
                 try:
                     later = itertools.chain(self._texts_of_steps(batch, number + 1), following)
                     result = yield from self._execute(step.stmt, later)
@@ -243,7 +243,7 @@ class Session:
         return hrana.BatchResult(tuple(results), tuple(errors))
 
     def _describe(self, text: str) -> hrana.Description:
-        info = self._running().describe(text)
+        info = self._current_runner().describe(text)
         names = ["?" + name if name and name.isdigit() else name for name in info.bindings_names]
         return hrana.Description(
             params=tuple(hrana.Parameter(name) for name in names),
@@ -328,7 +328,7 @@ class _Progress:
                 return runner.is_autocommit
 
 
-def _columns(run: Running) -> tuple[hrana.Column, ...]:
+def _columns(run: StatementRun) -> tuple[hrana.Column, ...]:
     return tuple(hrana.Column(name, declared) for name, declared in run.columns)
 
 

@@ -99,7 +99,7 @@ def return_to_wal_mode(file: ServedFile, undo: UndoLog, connection: apsw.Connect
     if _change_counter(file) == counter + 1:  # else somebody wrote in between
         newest = replace(state, revision=state.revision + 1, mark=mark, page_zero=None)
         undo.save({PageId(0): state.page_zero}, state.revision)
-        undo.record(newest)
+        undo.add_revision(newest)
 
 
 def leave_wal_mode(file: ServedFile, undo: UndoLog, connection: apsw.Connection, page_zero: bytes) -> None:
@@ -117,7 +117,7 @@ def leave_wal_mode(file: ServedFile, undo: UndoLog, connection: apsw.Connection,
     mark = file.mark()
     state = undo.state
     if state is not None and _change_counter(file) == counter + 1:  # else somebody wrote in between
-        undo.note(replace(state, mark=mark, salts=b"", frames=0, checksum=b"", page_zero=page_zero))
+        undo.update_state(replace(state, mark=mark, salts=b"", frames=0, checksum=b"", page_zero=page_zero))
 
 
 def _change_counter(file: ServedFile) -> int:

@@ -102,7 +102,7 @@ class SqlFace:
             steps = _joined(stream.session.entries(batch, may_write=stream.may_write))
             while piece := await self._step(stream, steps):
                 yield piece
-                stream.session.go_on()
+                stream.session.restart_deadline()
             if await self._next_baton(stream) is not None:
                 self.streams.keep(baton, stream)
         except (ProtocolError, RefusedError) as error:

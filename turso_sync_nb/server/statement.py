@@ -122,12 +122,12 @@ class Runner:
         self.begin_body()
 
     def begin_body(self) -> None:
-        """Count time and bytes of results anew."""
+        """Restart the deadline and the count of result bytes."""
         self._deadline = time.monotonic() + self._limits.request_seconds
         self._result_bytes = 0
 
-    def go_on(self) -> None:
-        """Count time anew: what was found so far has been taken."""
+    def restart_deadline(self) -> None:
+        """Give the rest of the body its whole time again: the client took the rows found so far."""
         self._deadline = time.monotonic() + self._limits.request_seconds
 
     @property
@@ -141,8 +141,8 @@ class Runner:
         return self.connection.txn_state("main") == apsw.SQLITE_TXN_WRITE
 
     @contextlib.contextmanager
-    def running(self, statement: Statement, following: Iterable[str] = ()) -> Iterator[Running]:
-        """Give ``statement`` on its way; its errors, wherever they appear in the block, become ours.
+    def execute(self, statement: Statement, following: Iterable[str] = ()) -> Iterator[StatementRun]:
+        """Give a run of ``statement``, to be begun in the block; APSW's errors in the block become ours.
 
         ``following`` are the texts that the same body holds after it.
 
@@ -150,8 +150,8 @@ class Runner:
             StatementError: it failed or was refused. What that does to an open transaction is what
                 SQLite does: most errors leave it open.
         """
-        with self._named_errors(), self._cursor() as cursor:
-            yield Running(self, cursor, statement, following)
+        with self._mapped_errors(), self._cursor() as cursor:
+            yield StatementRun(self, cursor, statement, following)
 
     def run_all(self, text: str) -> Iterator[LockRequest]:
         """Run all statements of ``text`` without values, and drop their rows.
@@ -165,11 +165,11 @@ class Runner:
             nonlocal done
             actions = self.guard.take_actions()
             following = (text[done + len(sql) :],) if actions.begins else ()
-            self.starting(cursor, actions, following)
+            self.check_may_start(cursor, actions, following)
             done += len(sql)
             return True
 
-        with self._named_errors(), self._forgetting_actions_of_runs():
+        with self._mapped_errors(), self._forgetting_actions_of_runs():
             while True:
                 try:
                     with self._cursor() as cursor:
@@ -186,7 +186,7 @@ class Runner:
         Raises:
             StatementError: it cannot be compiled, is refused, or is not one.
         """
-        with self._named_errors():
+        with self._mapped_errors():
             info = self._details(text)
             if info is None:
                 raise _no_statement()
@@ -219,8 +219,8 @@ class Runner:
             raise StatementError(f"bind values: the statement has no parameter for {extra}", "ARGS_INVALID")
         return bindings
 
-    def starting(self, cursor: apsw.Cursor, actions: Actions, following: Iterable[str]) -> None:
-        """Let the statement run that was just compiled, unless it writes and may not yet.
+    def check_may_start(self, cursor: apsw.Cursor, actions: Actions, following: Iterable[str]) -> None:
+        """Refuse or put off the statement that was just compiled, if it writes and may not yet.
 
         A BEGIN that the statements after it make a writing transaction counts as writing: to begin to write
         after others have committed is something that SQLite refuses.
@@ -284,7 +284,7 @@ class Runner:
         return False
 
     @contextlib.contextmanager
-    def _named_errors(self) -> Iterator[None]:
+    def _mapped_errors(self) -> Iterator[None]:
         """Turn APSW's errors into ours; refuse to begin after the deadline."""
         if self._must_stop():
             raise self._stopped()
@@ -340,8 +340,8 @@ class Runner:
         )
 
 
-class Running:
-    """One statement on its way: ``begin`` it, take its ``rows``, then ask for its ``outcome``.
+class StatementRun:
+    """The run of one statement: ``begin`` it, take its ``rows``, then ask for its ``outcome``.
 
     Attributes:
         columns: Name and declared type (None for an expression) of each column, once it has begun.
@@ -365,7 +365,7 @@ class Running:
     def begin(self) -> Iterator[LockRequest]:
         """Run the statement up to its first row, or to its end if it has none."""
         bindings = self._runner.bindings(self._statement)
-        self._cursor.exec_trace = self._begun
+        self._cursor.exec_trace = self._on_compiled
         while True:
             self._consumed = 0
             try:
@@ -395,15 +395,15 @@ class Running:
             seconds=time.perf_counter() - self._started,
         )
 
-    def _begun(self, cursor: apsw.Cursor, sql: str, _bindings: object) -> bool:
-        """Let the compiled statement run if it is the only one; ``sql`` is the next piece of the text."""
+    def _on_compiled(self, cursor: apsw.Cursor, sql: str, _bindings: object) -> bool:
+        """Check a compiled statement before it runs: APSW's exec trace; ``sql`` is the next piece of the text."""
         actions = self._runner.guard.take_actions()
         self._consumed += len(sql)
         if not cursor.has_vdbe:  # blanks and comments
             return True
         if self._has_begun or self._runner.holds_a_statement(self._statement.sql[self._consumed :]):
             raise _many_statements()
-        self._runner.starting(cursor, actions, self._following)
+        self._runner.check_may_start(cursor, actions, self._following)
         self._counts_changes = actions.changes_rows and not cursor.is_explain
         self._lists_files = actions.lists_files
         self.columns = cursor.get_description()

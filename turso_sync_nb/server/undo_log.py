@@ -32,7 +32,7 @@ _VERSION: Final = 1
 """The file's format; another one is not read."""
 
 _CHECKPOINT_PAGES: Final = 256
-"""8 MiB of this file's own WAL: a bound on what one recording may have to copy besides."""
+"""Pages of 32 KiB: 8 MiB of this file's own WAL, the most that one recording may have to copy besides."""
 _PRUNE_TO: Final = 0.9
 """Pruning goes on to this share of the limit, so that not every revision prunes again."""
 
@@ -148,8 +148,8 @@ class UndoLog:
             )
         self._rows += self._connection.total_changes() - before
 
-    def record(self, state: State) -> None:
-        """Make ``state`` the newest revision; what it changed was saved before."""
+    def add_revision(self, state: State) -> None:
+        """Make ``state`` the newest revision; the former content of its pages was saved before."""
         with self._connection:
             self._connection.execute(
                 "INSERT INTO revision (id, db_pages) VALUES (?, ?)", (state.revision, state.db_pages)
@@ -157,8 +157,8 @@ class UndoLog:
             self._save_state(state)
         self.state = state
 
-    def note(self, state: State) -> None:
-        """Replace what is known about where the newest revision ends; the revision stays."""
+    def update_state(self, state: State) -> None:
+        """Replace the state of the newest revision: where on disk it ends, not its number."""
         with self._connection:
             self._save_state(state)
         self.state = state
