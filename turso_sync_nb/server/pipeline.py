@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 
 from turso_sync_nb.protocol import pipeline as hrana
-from turso_sync_nb.server.statement import LockRequest, Runner, StatementRun, Statement, StatementError
+from turso_sync_nb.server.statement import LockRequest, Runner, Statement, StatementError, StatementRun
 
 if TYPE_CHECKING:
     import threading

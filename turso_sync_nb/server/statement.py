@@ -396,7 +396,7 @@ class StatementRun:
         )
 
     def _on_compiled(self, cursor: apsw.Cursor, sql: str, _bindings: object) -> bool:
-        """Check a compiled statement before it runs: APSW's exec trace; ``sql`` is the next piece of the text."""
+        """Check a compiled statement before it runs (exec trace); ``sql`` is the next piece of the text."""
         actions = self._runner.guard.take_actions()
         self._consumed += len(sql)
         if not cursor.has_vdbe:  # blanks and comments
