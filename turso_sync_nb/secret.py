@@ -4,10 +4,10 @@ IPython's ``%xmode Verbose`` prints arguments and variables of every frame. An a
 is put into a ``Secret`` in the first line of the function that takes it. Frames below
 :meth:`Secret.use` do see the text: their part of a traceback is dropped.
 
-Plain text becomes a ``Secret`` in ``api.py`` (arguments), ``jupyter/arguments.py`` (``--token``),
-``jupyter/tokens.py`` (environment, keyring) and ``jupyter/notebook.py`` (the prompt). An address on a
-notebook's line stays plain text in ``jupyter/``: ``mask_secrets`` of ``jupyter/failures.py`` masks what
-``secrets_in`` of ``remote/address.py`` finds in it.
+Plain text becomes a ``Secret`` in ``api.py``, ``connection/arguments.py``, ``remote/http.py`` and
+``server/local.py`` (arguments), ``server/command.py`` and ``jupyter/tokens.py`` (environment, keyring),
+``jupyter/arguments.py`` (``--token``), ``jupyter/notebook.py`` (the prompt), ``remote/address.py`` (a URL).
+An address on a notebook's line is plain text: ``mask_secrets`` of ``failures`` masks the secrets in it.
 
 Plain text leaves a ``Secret`` in the callers of ``use`` and ``reveal`` alone. They are in ``api.py``,
 ``remote/http.py``, ``remote/address.py``, ``remote/answers.py``, ``connection/arguments.py``,
