@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
+from turso_sync_nb.collecting import no_collecting
 from turso_sync_nb.constructors import (
     Binary,
     Date,
@@ -110,10 +111,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name in _LOADED_WHEN_USED:
-        return getattr(importlib.import_module(_LOADED_WHEN_USED[name]), name)
+    with no_collecting():  # of what an import makes nothing is garbage: looking took a third of its time
+        if name in _MODULES:
+            return importlib.import_module(f"{__name__}.{name}")
+        if name in _LOADED_WHEN_USED:
+            return getattr(importlib.import_module(_LOADED_WHEN_USED[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -123,7 +125,8 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Register the ``%turso_sync`` magics: ``%load_ext turso_sync_nb``."""
-    from turso_sync_nb.jupyter import load_ipython_extension as load
+    with no_collecting():
+        from turso_sync_nb.jupyter import load_ipython_extension as load
 
     load(shell)
 

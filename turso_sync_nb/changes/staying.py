@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import apsw
-import apsw.ext
 
 from turso_sync_nb.changes import tape
 from turso_sync_nb.changes.ddl import details_of, is_into_any
@@ -83,8 +82,10 @@ def _needed(raw: apsw.Connection, one: Definition) -> set[str]:
         return {folded(name) for (name,) in rows}
     if one.type not in ("view", "trigger"):
         return set()
+    from apsw.ext import query_info
+
     with suppress(apsw.SQLError):  # it lacks something: that is looked at elsewhere
-        actions = apsw.ext.query_info(raw, use_of(raw, one), actions=True).actions or ()
+        actions = query_info(raw, use_of(raw, one), actions=True).actions or ()
         return {folded(each.table_name) for each in actions if each.table_name}
     return set()
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from turso_sync_nb.connection.async_verbs import AsyncVerbs
 from turso_sync_nb.connection.syncing import SyncConnection, SyncOptions
 from turso_sync_nb.engine.opening import open_pinned
 from turso_sync_nb.storage.files.signals import defer_sigint
 
 if TYPE_CHECKING:
+    from turso_sync_nb.connection.async_verbs import AsyncVerbs
     from turso_sync_nb.engine.replica import Replica
 
 
@@ -65,6 +65,8 @@ class Connection(SyncConnection):
     def aio(self) -> AsyncVerbs:
         """The verbs to ``await``: ``frame = await db.aio.query(sql)``; widgets answer meanwhile."""
         if self._async_verbs is None:
+            from turso_sync_nb.connection.async_verbs import AsyncVerbs  # and asyncio
+
             self._async_verbs = AsyncVerbs(self)
         return self._async_verbs
 

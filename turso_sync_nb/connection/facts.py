@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import apsw
-import apsw.ext
 
 from turso_sync_nb.changes.ddl import PRAGMAS
 from turso_sync_nb.changes.definitions import conflict_algorithm, mentions
@@ -26,6 +25,8 @@ from turso_sync_nb.errors import ProgrammingError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from apsw.ext import QueryDetails
 
     Columns = tuple[tuple[str, str | None], ...]
     Description = tuple[tuple[str, None, None, None, None, None, None], ...]
@@ -87,7 +88,7 @@ class Facts(Written):
             raise ProgrammingError("execute SQL: one statement at a time here; executescript runs several")
 
 
-def _may_do_nothing(word: str, info: apsw.ext.QueryDetails) -> bool:
+def _may_do_nothing(word: str, info: QueryDetails) -> bool:
     is_schema = word in ("CREATE", "DROP")
     return is_schema and bool(_IF_EXISTS.match(without_lead(info.first_query)))
 
@@ -152,7 +153,7 @@ class Noted:
             return frozenset()
         return frozenset(name for name in self._uses if not is_internal(name))
 
-    def facts(self, word: str, info: apsw.ext.QueryDetails) -> Facts:
+    def facts(self, word: str, info: QueryDetails) -> Facts:
         """Return the facts of a text that begins with ``word``; an explained statement writes nothing."""
         if info.is_explain:
             self.begin()
@@ -218,11 +219,13 @@ class KnownFacts:
     def _prepared(
         self, raw: apsw.Connection, sql: str, word: str, remove_triggers: Callable[[], object]
     ) -> Facts:
+        from apsw.ext import query_info
+
         self.noted.begin()
         try:
-            info = apsw.ext.query_info(raw, sql)
+            info = query_info(raw, sql)
         except apsw.SQLError:
             remove_triggers()
             self.noted.begin()
-            info = apsw.ext.query_info(raw, sql)
+            info = query_info(raw, sql)
         return self.noted.facts(word, info)

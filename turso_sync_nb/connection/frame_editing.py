@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from turso_sync_nb.changes.names import folded, quoted
+from turso_sync_nb.collecting import no_collecting
 from turso_sync_nb.connection.frame_diff import ATTRIBUTE, FrameBaseline, RowEdit
-from turso_sync_nb.connection.frames import frame_of_rows, frame_with_dicts, no_collecting, with_moments
+from turso_sync_nb.connection.frames import frame_of_rows, frame_with_dicts, with_moments
 from turso_sync_nb.connection.rows_now import rows_now
 from turso_sync_nb.connection.statements import shortened, split
 from turso_sync_nb.errors import ConflictError, Error, ProgrammingError, UsageError

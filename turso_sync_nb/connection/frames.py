@@ -20,13 +20,12 @@ pandas and pyarrow are imported when the first rows are.
 from __future__ import annotations
 
 import datetime as dt
-import gc
 import sys
 from collections.abc import Collection
-from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from turso_sync_nb.collecting import no_collecting
 from turso_sync_nb.connection.declared_types import DATED, as_declared, base_type, empty_dtype, to_pandas
 from turso_sync_nb.connection.moment_style import style_of
 from turso_sync_nb.errors import UsageError
@@ -131,18 +130,6 @@ class Columns:
             for parts, name, kind in zip(self._parts, columns, declared, strict=True)
         ]
         return pa.Table.from_arrays(arrays, names=list(columns))
-
-
-@contextmanager
-def no_collecting() -> Iterator[None]:
-    """Keep the garbage collector from looking at every new row of a block that makes many."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def part_of(values: tuple[Any, ...]) -> Part:

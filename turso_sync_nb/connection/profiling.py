@@ -14,8 +14,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.names import quoted
+from turso_sync_nb.collecting import no_collecting
 from turso_sync_nb.connection.declared_types import as_declared
-from turso_sync_nb.connection.frames import ROWS_TOGETHER, Columns, no_collecting, part_of
+from turso_sync_nb.connection.frames import ROWS_TOGETHER, Columns, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

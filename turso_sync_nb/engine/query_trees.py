@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-import apsw
-import apsw.ext
 from pyroaring import BitMap
 
 from turso_sync_nb.storage.format.bytecode import has_any, roots_opened
@@ -16,6 +14,8 @@ from turso_sync_nb.storage.prefetch.known_trees import KnownTrees
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    import apsw
 
     from turso_sync_nb.engine.replica import Replica
 
@@ -115,7 +115,9 @@ def tables_of(raw: apsw.Connection, sql: str) -> list[str]:
     Raises:
         apsw.Error: SQLite cannot prepare it.
     """
-    values = (None,) * apsw.ext.query_info(raw, sql).bindings_count
+    from apsw.ext import query_info
+
+    values = (None,) * query_info(raw, sql).bindings_count
     program: list[Any] = raw.execute(f"EXPLAIN {sql}", values, can_cache=False).fetchall()
     owners: dict[int, str] = dict(
         raw.execute("SELECT rootpage - 1, tbl_name FROM main.sqlite_schema WHERE rootpage > 0")

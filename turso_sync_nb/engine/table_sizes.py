@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from statistics import median
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pyroaring import BitMap
@@ -160,6 +159,8 @@ class _Descent:
                 self._reached(self._level if gap else None, gap)
                 return
             if below and not any(each.children for each in below):
+                from statistics import median
+
                 self._reached(self._level, median(_rows_on(each) for each in below))
                 return
             middle = node.children[len(node.children) // 2]
@@ -186,4 +187,6 @@ def _rowids_between(node: Node) -> float | None:
     """Return how many rowids lie below one child, by the keys between them; ``None`` for an index."""
     if node.kind != TABLE_INTERIOR or len(node.keys) < 2:  # noqa: PLR2004 - a gap has two ends
         return node.keys[0] if node.kind == TABLE_INTERIOR and node.keys else None
+    from statistics import median
+
     return median(after - before for before, after in zip(node.keys, node.keys[1:], strict=False))

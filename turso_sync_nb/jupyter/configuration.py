@@ -19,7 +19,6 @@ one is refused.
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -102,6 +101,8 @@ def _project_file() -> Path | None:
 def _settings(path: Path | None, below: tuple[str, ...]) -> Settings:
     if path is None:
         return Settings()
+    import tomllib
+
     text = ""
     try:
         text = path.read_text(encoding="utf-8")

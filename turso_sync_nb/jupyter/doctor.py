@@ -6,7 +6,6 @@ Rules of this file: a check is one function of :class:`Patient` that returns wha
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -187,6 +186,8 @@ def _existing(path: Path) -> Path:
 
 
 def _version(name: str) -> Any:
+    import importlib.metadata
+
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from turso_sync_nb.errors import ReplicaBusyError, ReplicaError
 from turso_sync_nb.storage.files.durable import mapped_os_errors, write_whole
@@ -59,6 +58,8 @@ class ReplicaLock:
     """
 
     def __init__(self, folder: ReplicaFolder) -> None:
+        from filelock import FileLock
+
         self._folder = folder
         self._lock = FileLock(folder.lock_file, thread_local=False)
         self._pid = 0
@@ -77,6 +78,8 @@ class ReplicaLock:
             ReplicaBusyError: another process owns it; the message says which.
             ReplicaError: the lock file cannot be written.
         """
+        from filelock import Timeout
+
         with mapped_os_errors(f"lock replica {self._folder.path}"):
             try:
                 self._lock.acquire(timeout=timeout_s)
