@@ -39,6 +39,9 @@ REFUSED_PRAGMAS: Final = {
     "locking_mode": "a replica's files are shared by the connections of this process",
 }
 
+ACTING_PRAGMAS: Final = frozenset({"wal_checkpoint", "incremental_vacuum"})
+"""Of these, the ones that act without a value too; without one the others tell a setting."""
+
 
 def refuse_inner_file(file: str) -> None:
     """Refuse the database file of a replica: its absent pages would be read as zeros."""

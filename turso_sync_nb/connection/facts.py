@@ -42,7 +42,8 @@ _ON: Final = frozenset({"1", "on", "true", "yes"})
 _PASSING_OVER: Final = frozenset({"ignore", "fail", "conflict"})
 """Words of which a statement has one if it may leave out rows that it was to insert."""
 
-_VACUUM_INTO: Final = re.compile(r"\bINTO\b", re.IGNORECASE)
+_INTO: Final = frozenset({"into"})
+"""The word of a VACUUM that writes a new file and leaves this one alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +210,7 @@ class KnownFacts:
         known = self._facts.get(sql)
         if known is None:
             word = first_word(sql)
-            if word == "VACUUM" and not _VACUUM_INTO.search(sql):
+            if word == "VACUUM" and not mentions(sql, _INTO):
                 raise UsageError("run VACUUM: refused here", hint="export the replica with db.export(path)")
             if len(self._facts) >= FACTS_MAX:
                 self.clear()

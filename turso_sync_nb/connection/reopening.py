@@ -17,11 +17,17 @@ from turso_sync_nb.changes.capture import Capture
 from turso_sync_nb.changes.ddl import PRAGMAS
 from turso_sync_nb.changes.names import is_internal
 from turso_sync_nb.changes.sql_text import first_word
-from turso_sync_nb.connection.authorizer import REFUSED_PRAGMAS, WRITES, refuse_inner_file
+from turso_sync_nb.connection.authorizer import (
+    ACTING_PRAGMAS,
+    REFUSED_PRAGMAS,
+    WRITES,
+    refuse_inner_file,
+)
 from turso_sync_nb.connection.deadline import PROGRESS_STEPS, Deadline
 from turso_sync_nb.connection.facts import Facts, KnownFacts
 from turso_sync_nb.connection.session_state import SessionState
 from turso_sync_nb.connection.speculative_stubs import ConnectionStubs
+from turso_sync_nb.connection.sql_errors import is_undone_by_sqlite
 from turso_sync_nb.connection.statements import CONCERNING_ROWS
 from turso_sync_nb.engine.pinned import refuse_if_fixed
 from turso_sync_nb.errors import ProgrammingError, ReplicaBusyError, ReplicaError, UsageError
@@ -184,6 +190,19 @@ class Reopenable:
         finally:
             self._own = False
 
+    def end_failed(self, error: BaseException) -> None:
+        """End the transaction of one statement that raised ``error``; none is left open.
+
+        Raises:
+            apsw.Error: rows that stay, after OR FAIL, could not be committed; nothing stays.
+        """
+        try:
+            if self.raw.in_transaction and is_undone_by_sqlite(error):
+                self.do("COMMIT")
+        finally:
+            if self.raw.in_transaction:  # a deferred foreign key: its COMMIT failed, and left it open
+                self.do("ROLLBACK")
+
     @contextmanager
     def of_ours(self) -> Iterator[None]:
         """Have statements of the block be our own, about which no authorizer of the user is asked."""
@@ -314,8 +333,10 @@ class Reopenable:
         self, action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
     ) -> int:
         self._facts.noted.action(action, first, second, database, trigger)
-        if action == apsw.SQLITE_PRAGMA and second is not None:
-            name = (first or "").lower()
+        name = (first or "").lower() if action == apsw.SQLITE_PRAGMA else ""
+        if name in ACTING_PRAGMAS and not self._own:
+            raise UsageError(f"run PRAGMA {name}: refused here", hint=REFUSED_PRAGMAS[name])
+        if name and second is not None:
             if name in REFUSED_PRAGMAS and not self._own:
                 raise UsageError(f"set PRAGMA {name}: refused here", hint=REFUSED_PRAGMAS[name])
             if name == "recursive_triggers" and not self._own:  # the session sets it, each time it is run

@@ -19,7 +19,7 @@ import apsw
 from turso_sync_nb.connection.authorizer import check_schema, detach_inner_files
 from turso_sync_nb.connection.facts import FACTS_MAX
 from turso_sync_nb.connection.reopening import Reopenable
-from turso_sync_nb.connection.sql_errors import is_undone_by_sqlite, pep249_error, with_note
+from turso_sync_nb.connection.sql_errors import pep249_error, with_note
 from turso_sync_nb.connection.statements import CHANGING_THE_SCHEMA, first_word, shortened
 from turso_sync_nb.engine import outbox
 from turso_sync_nb.engine.databases import BUSY_TIMEOUT_MS
@@ -304,8 +304,8 @@ class Session(Reopenable):
                 self.do("COMMIT")
             self._tell_notes()
         except BaseException as error:
-            if alone and self.raw.in_transaction:
-                self.do("COMMIT" if is_undone_by_sqlite(error) else "ROLLBACK")
+            if alone:
+                self.end_failed(error)
             raise
         finally:
             self._own = False
