@@ -43,12 +43,12 @@ ACTING_PRAGMAS: Final = frozenset({"wal_checkpoint", "incremental_vacuum"})
 """Of these, the ones that act without a value too; without one the others tell a setting."""
 
 
-def refuse_inner_file(file: str) -> None:
+def refuse_inner_file(file: str, verb: str = "attach") -> None:
     """Refuse the database file of a replica: its absent pages would be read as zeros."""
     if file and ReplicaFolder.is_replica(Path(file).parent):
         raise UsageError(
-            f"attach {Path(file).name}: it is the inner file of a replica",
-            hint="export the replica with db.export(path) and attach that file",
+            f"{verb} {Path(file).name}: it is the inner file of a replica",
+            hint="export the replica with db.export(path) and use that file",
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import apsw
 
 from turso_sync_nb.changes.names import is_internal, quoted
+from turso_sync_nb.connection.authorizer import refuse_inner_file
 from turso_sync_nb.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 _SCHEMA: Final = "SELECT type, name, sql FROM main.sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
 
 
+_LITERAL: Final = (
+    "CASE WHEN typeof({0}) = 'text' AND instr(CAST({0} AS BLOB), x'00') "
+    "THEN 'CAST(x''' || hex({0}) || ''' AS TEXT)' "
+    "WHEN typeof({0}) = 'real' AND {0} = 0 AND atan2({0}, -1) < 0 THEN '-0.0' ELSE quote({0}) END"
+)
+"""A column's value as SQL: quote() ends a text at a NUL, and drops the sign of -0.0."""
+
+
 def dump(db: SqlConnection) -> Iterator[str]:
     """Yield SQL that makes the database anew; see ``iterdump`` of :class:`DropInConnection`."""
     objects = [row for row in _rows(db, _SCHEMA).fetchall() if not is_internal(row[1])]
@@ -37,10 +46,10 @@ def dump(db: SqlConnection) -> Iterator[str]:
         columns = [quoted(row[1]) for row in listed]
         if sql.upper().startswith("CREATE VIRTUAL") or not columns:
             continue
-        values = " || ',' || ".join(f"quote({column})" for column in columns)
+        values = ", ".join(_LITERAL.format(column) for column in columns)
         into = f"INSERT INTO {quoted(name)}({','.join(columns)}) VALUES("
-        for (row,) in _rows(db, f"SELECT {values} FROM main.{quoted(name)}"):
-            yield f"{into}{row});"
+        for row in _rows(db, f"SELECT {values} FROM main.{quoted(name)}"):
+            yield f"{into}{','.join(row)});"
     if _rows(db, "SELECT 1 FROM main.sqlite_schema WHERE name = 'sqlite_sequence'").fetchall():
         yield 'DELETE FROM "sqlite_sequence";'
         for name, number in _rows(db, "SELECT name, seq FROM main.sqlite_sequence"):
@@ -71,6 +80,8 @@ def backup(
             f"back up into {type(target).__name__}: not a connection of sqlite3 or apsw",
             hint="use sqlite3.connect(FILE) as the target, or db.export(FILE)",
         )
+    for _, _, file in target.execute("PRAGMA database_list"):
+        refuse_inner_file(str(file or ""), "back up into")
     with tempfile.TemporaryDirectory(prefix="turso-sync-nb-") as folder:
         copy = Path(folder) / "copy.db"
         db.export(copy)
@@ -94,4 +105,8 @@ def _copied(source: apsw.Connection, target: apsw.Connection, pages: int, progre
 def _rows(db: SqlConnection, sql: str) -> Cursor:
     cursor = db.cursor()
     cursor.row_factory = None
-    return cursor.execute(sql)
+    texts, db.text_factory = db.text_factory, str  # until it is executed: what makes texts is bound to that
+    try:
+        return cursor.execute(sql)
+    finally:
+        db.text_factory = texts

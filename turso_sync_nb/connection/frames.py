@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from turso_sync_nb.collecting import no_collecting
 from turso_sync_nb.connection.declared_types import DATED, as_declared, base_type, empty_dtype, to_pandas
 from turso_sync_nb.connection.moment_style import style_of
+from turso_sync_nb.connection.statements import shortened
 from turso_sync_nb.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ ROWS_TOGETHER: Final = 2_000
 
 PANDAS_WITH_STR: Final = 3
 """The first major version of pandas whose text columns have a type of their own."""
+
+_CAST: Final = "cast the column first: to integers of 64 bits, floats, text or bytes"
+"""What to do with a column of a type that Arrow has not."""
 
 
 def gathered_by_column(columns: Declared) -> Columns:
@@ -301,11 +305,21 @@ def series_of(values: Any) -> pd.Series[Any]:
 
 
 def of_arrow(frame: Any) -> pd.DataFrame:
-    """Return a frame that Arrow can read as one of pandas; values keep their Arrow types."""
+    """Return a frame that Arrow can read as one of pandas; values keep their Arrow types.
+
+    Raises:
+        UsageError: a column has a type that Arrow has not; of Python objects polars would give addresses.
+    """
     import pandas as pd
     import pyarrow as pa
 
-    made: pd.DataFrame = pa.table(frame).to_pandas(types_mapper=pd.ArrowDtype)
+    where = f"read a {type(frame).__name__}"
+    if "Object" in map(str, getattr(frame, "dtypes", ())):
+        raise UsageError(f"{where}: it has a column of Python objects, which Arrow has not", hint=_CAST)
+    try:
+        made: pd.DataFrame = pa.table(frame).to_pandas(types_mapper=pd.ArrowDtype)
+    except pa.ArrowException as error:
+        raise UsageError(f"{where}: Arrow cannot take it: {shortened(str(error))}", hint=_CAST) from None
     return made
 
 

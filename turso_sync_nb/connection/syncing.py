@@ -11,6 +11,7 @@ from turso_sync_nb.changes.conflicts import DEFAULT
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.changes.schema import read_schema
 from turso_sync_nb.changes.script import script
+from turso_sync_nb.connection.blob import Blob, refused_write
 from turso_sync_nb.connection.frame_verbs import FrameConnection
 from turso_sync_nb.connection.outbox import (
     changes_frame,
@@ -38,10 +39,9 @@ from turso_sync_nb.engine.state_diff import diff_with_remote
 from turso_sync_nb.engine.stats import read_stats
 from turso_sync_nb.engine.stepwise import RemoteChanges, apply_changes, wait_changes
 from turso_sync_nb.engine.verify import verify
-from turso_sync_nb.errors import NotSupportedError, UsageError
+from turso_sync_nb.errors import UsageError
 
 if TYPE_CHECKING:
-    import apsw
     import pandas as pd
 
     from turso_sync_nb.changes.conflicts import Conflict, Policies
@@ -240,7 +240,7 @@ class SyncConnection(FrameConnection):
         with mapped_sql_errors():
             return checkpoint(self._replica, self._session)
 
-    def blobopen(self, table: str, column: str, row: int, /, *, readonly: bool = False) -> apsw.Blob:
+    def blobopen(self, table: str, column: str, row: int, /, *, readonly: bool = False) -> Blob:
         """Return a handle for reading a blob piece by piece; signature as in Python's sqlite3.
 
         Raises:
@@ -248,10 +248,8 @@ class SyncConnection(FrameConnection):
         """
         self._session.check_open()
         if not readonly:
-            raise NotSupportedError(
-                "open a blob for writing: it could not be captured; use UPDATE, or readonly=True"
-            )
-        return self._session.running(lambda: self._session.raw.blob_open("main", table, column, row, False))
+            raise refused_write()
+        return Blob(self._session, table, column, row)
 
     # What waits
 
