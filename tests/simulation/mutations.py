@@ -80,7 +80,7 @@ MUTATIONS: tuple[tuple[str, Any, str, Any], ...] = (
     ("K11 deep expressions", to_sql, "conjunction", _deep),
     ("K12 a policy is asked amid a publication", pull, "Asking", _AtOnce),
     ("K12 a stopped publication stays so", Replica, "_finish_publication", _nothing),
-    ("K12 a stopped connection stays so", session.Session, "_take_up", _nothing),
+    ("K12 a stopped connection stays so", session.Session, "_ensure_open", _nothing),
 )  # fmt: skip
 """Kind and mechanism, where it is, its name, and what stands in its place."""
 

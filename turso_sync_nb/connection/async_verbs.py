@@ -121,17 +121,17 @@ class AsyncVerbs:
             raise
 
     def _refuse_if_waited_for(self, job: Future[Any], token: object) -> None:
-        """Give up what has not begun while a function of the verb before it may be waiting for it.
+        """Cancel a verb that has not begun if a function of the running verb may be waiting for it.
 
         Raises:
-            ReplicaBusyError: it was given up.
+            ReplicaBusyError: it was cancelled.
         """
         if self._verbs.waits_for_function and job.cancel():
             self._session.awaited.discard(token)
             raise busy_with_function()
 
     async def _stopped(self, future: asyncio.Future[Any]) -> None:
-        """Wait until the verb has stopped; it may be between two things that can be stopped."""
+        """Interrupt the verb until it stops, more than once: it may be between two interruptible calls."""
         for _ in range(int(STOPPED_WITHIN_S / ASKED_AGAIN_S)):
             self._session.interrupt()
             if (await asyncio.wait([future], timeout=ASKED_AGAIN_S))[0]:

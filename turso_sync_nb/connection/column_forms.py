@@ -58,7 +58,7 @@ class ColumnForm:
 
     @cached_property
     def _unit(self) -> tuple[str, int] | None:
-        """The unit of moments that are numbers; ``None`` where they are text."""
+        """The unit of moments that are stored as numbers, or None if they are text."""
         if self._kind not in MOMENTS or not self._values or set(map(type, self._values)) != {int}:
             return None
         largest = max(map(abs, self._values))
@@ -66,7 +66,7 @@ class ColumnForm:
 
     @cached_property
     def _json(self) -> dict[str, Any]:
-        """The way to write JSON: the first in which what is there would be written again."""
+        """The arguments of ``json.dumps`` that reproduce the column's texts: the first of ours that does."""
         texts = [value for value in self._values if isinstance(value, str) and value[:1] in ("{", "[")]
         for separators in _SEPARATORS:
             for ascii_only in (False, True):
@@ -146,7 +146,7 @@ def _time_of_day(value: dt.timedelta) -> dt.time | dt.timedelta:
 
 
 def _number(value: Decimal) -> int | float:
-    """Return the integer or float that is exactly, or is written as, ``value``."""
+    """Return the integer equal to ``value``, or the float whose shortest decimal form is ``value``."""
     if not value.is_finite():
         raise ProgrammingError(f"bind parameter 'value': {value} is no number")
     if value == value.to_integral_value():
@@ -160,7 +160,7 @@ def _number(value: Decimal) -> int | float:
 
 
 def _counted_from_1970(number: int) -> Moment:
-    """Return the moment that a number says, in the unit that it is of by its size."""
+    """Return the moment that a number of units since 1970 stands for; its size tells the unit."""
     ns_in_unit = next((ns for limit, _, ns in _UNITS if abs(number) < limit), 1)
     seconds, nanosecond = divmod(number * ns_in_unit, 10**9)
     day, second = divmod(seconds, _DAY_S)

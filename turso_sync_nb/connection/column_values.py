@@ -74,10 +74,10 @@ def _value(at: int, value: Any, form: ColumnForm) -> Any:
 
 
 def _written(series: pd.Series[Any], form: ColumnForm) -> list[Any] | None:
-    """Return a column of moments as text at once; ``None`` where each needs a look of its own.
+    """Return a column of moments as text, or None if each value must be formatted by itself.
 
-    Those are moments whose parts of a second are not written by all, in a zone that the column does not
-    write, and outside of the years that Python has.
+    So it is if some have fractions of a second that the style would cut, if the zone is not the column's, and
+    if a year is outside of Python's range.
     """
     import numpy as np
 

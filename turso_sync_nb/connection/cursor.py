@@ -270,7 +270,7 @@ class Cursor(RowFactoryMixin):
         if self.row_factory is not None or self._closed or self._session.closed:
             return list(self)
         try:
-            return self._session.running(lambda: [] if self._ahead is None else [self._ahead, *self._rows])
+            return self._session.run_gated(lambda: [] if self._ahead is None else [self._ahead, *self._rows])
         finally:  # also when it failed: what cannot go on would keep every pull waiting
             self._release()
 

@@ -79,7 +79,7 @@ def base_type(declared: str | None) -> str:
 
 
 def _times(text: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return times of day, which Arrow makes of moments alone."""
+    """Return times of day; Arrow parses them only after a date."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -95,7 +95,7 @@ def _booleans(integers: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _moments(text: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return moments; those with an offset in UTC, shown in the offset that all of them have."""
+    """Return moments; with an offset, in UTC with that offset as zone, if all have the same one."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -68,7 +68,7 @@ class Facts(Written):
     is_unlisted: bool = False
     """Whether SQLite says that it writes, and the authorizer was asked about no table for it."""
     may_recur: bool = False
-    """Whether triggers that write to TEMP or attached tables fire, or it asks if such may call themselves."""
+    """Whether it fires triggers that write to TEMP or attached tables, or reads PRAGMA recursive_triggers."""
     recursive_triggers: bool | None = None
     """The setting of ``PRAGMA recursive_triggers`` that it makes, if it makes one."""
     has_more: bool = False
@@ -95,7 +95,7 @@ def _may_do_nothing(word: str, info: QueryDetails) -> bool:
 
 
 class Noted:
-    """The authorizer's calls while one text was prepared."""
+    """A record of the authorizer's calls while one text is prepared."""
 
     def __init__(self) -> None:
         self._writes: set[tuple[str, str | None]] = set()
@@ -106,7 +106,7 @@ class Noted:
         self._recursive: bool | None = None
 
     def begin(self) -> None:
-        """Forget what was said of another text."""
+        """Clear the record, before another text is prepared."""
         self._writes.clear()
         self._set_columns.clear()
         self._elsewhere = self._recurs = self._transaction = self._is_listed = False
@@ -117,7 +117,7 @@ class Noted:
     def action(
         self, code: int, first: str | None, second: str | None, database: str | None, trigger: str | None
     ) -> None:
-        """Take note of one action that the authorizer is asked about."""
+        """Record one action that the authorizer is asked about."""
         if code == apsw.SQLITE_READ:
             self._uses.update(folded(name) for name in (database != "main" and first, trigger) if name)
             self._reads_main |= database in ("main", None)  # of a table without a column it is not said

@@ -42,7 +42,7 @@ class FetchingConnection(FunctionsConnection):
             ReadOnlyError: ``sql`` writes.
         """
         self._session.check_open()
-        self._session.running(lambda: ensure(self._replica, sql))
+        self._session.run_gated(lambda: ensure(self._replica, sql))
 
     def dry_run(self, sql: str, parameters: Parameters | None = None) -> DryRun:
         """Return what the one statement ``sql`` would fetch at most, by table and index, without running it.
@@ -63,7 +63,7 @@ class FetchingConnection(FunctionsConnection):
             self._session.prefetch_for(sql, self._session.facts_of(sql), [bound])
             return dry_run(self._replica, self._session.raw, sql, bound)
 
-        return self._session.running(counted)
+        return self._session.run_gated(counted)
 
     def hydrate(self, tell: Callable[[int, int], object] | None = None) -> Hydration:
         """Fetch every page that is not here, in the background, and return at once.
@@ -87,7 +87,7 @@ class FetchingConnection(FunctionsConnection):
         must not exist; nothing is left there when it fails.
         """
         self._session.check_open()
-        self._session.running(lambda: export(self._replica, path))
+        self._session.run_gated(lambda: export(self._replica, path))
 
     @property
     def remote_answered(self) -> tuple[float | None, float | None]:
@@ -101,7 +101,7 @@ class FetchingConnection(FunctionsConnection):
         Nothing is fetched.
         """
         self._session.check_open()
-        return self._session.running(lambda: page_owners.page_owners(self._replica, self._session.raw))
+        return self._session.run_gated(lambda: page_owners.page_owners(self._replica, self._session.raw))
 
     def table_sizes(self, *, looks: bool = False) -> list[TableSize]:
         """Return rows and bytes of every table, counted or estimated, and how many bytes are here.
@@ -110,14 +110,14 @@ class FetchingConnection(FunctionsConnection):
         ``looks`` nothing is fetched and no row counted: what is here tells.
         """
         self._session.check_open()
-        return self._session.running(
+        return self._session.run_gated(
             lambda: table_sizes.table_sizes(self._replica, self._session.raw, looks=looks)
         )
 
     def row_count(self, table: str) -> RowCount:
         """Return how many rows a table has, counted or about; nothing is fetched, and little is read."""
         self._session.check_open()
-        return self._session.running(lambda: table_sizes.row_count(self._replica, self._session.raw, table))
+        return self._session.run_gated(lambda: table_sizes.row_count(self._replica, self._session.raw, table))
 
     def missing_for(self, sql: str) -> dict[str, int | None]:
         """Return the tables that the one statement ``sql`` reads and that are not all here.
@@ -134,7 +134,7 @@ class FetchingConnection(FunctionsConnection):
             raw = self._session.raw
             return tables_of(raw, sql), table_sizes.table_sizes(self._replica, raw, looks=True)
 
-        read, looked = self._session.running(looked_at)
+        read, looked = self._session.run_gated(looked_at)
         sizes = {each.name: each for each in looked}
         found = {name: sizes[name].missing_bytes for name in read if name in sizes}
         return {name: missing for name, missing in found.items() if missing != 0}
@@ -159,6 +159,6 @@ class FetchingConnection(FunctionsConnection):
             SyncError: the fetch failed; what came before stays.
         """
         self._session.check_open()
-        return self._session.running(
+        return self._session.run_gated(
             lambda: page_owners.fetch_owned(self._replica, self._session.raw, name, pages_max)
         )

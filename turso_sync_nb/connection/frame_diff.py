@@ -219,7 +219,7 @@ class FrameBaseline:
         return [int(value) if value is True or value is False else value for value in values]
 
     def _there(self, name: str) -> list[Any]:
-        """Return the values of a column that were taken."""
+        """Return the values that a column had when the baseline was taken."""
         at = self.columns.index(name)
         return [row[at] for row in self.rows.values()]
 
@@ -236,7 +236,7 @@ def _only_integers(values: Sequence[Any]) -> bool:
 
 
 def _same(value: Any, was: Any) -> bool:
-    """Return whether ``value`` is ``was``, perhaps after a way through floats."""
+    """Return whether ``value`` is ``was``, or ``was`` as a float."""
     if type(value) is float and type(was) is int:
         return value == float(was)
     return bool(value == was)

@@ -261,7 +261,7 @@ def _rows_now(
 def _underneath(
     baseline: FrameBaseline, edits: Sequence[RowEdit], now: Mapping[Key, tuple[Any, ...]]
 ) -> Iterator[dict[str, Any] | None]:
-    """Yield what is in the way of each edit: columns of the row as they are now, none if it is gone."""
+    """Yield the present values that conflict with each edit: empty if its row is gone, None if none do."""
     place = {name: at for at, name in enumerate(baseline.columns)}
     for one in edits:
         row = now.get(one.key)

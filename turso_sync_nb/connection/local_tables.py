@@ -274,7 +274,7 @@ def find_local_tables(sql: str, parameters: Mapping[str, Any]) -> tuple[str, lis
 
 
 def _parts(sql: str) -> Iterator[tuple[str, str, str]]:
-    """Yield the tokens of ``sql``; of a parameter in a table's place its name and what is written there."""
+    """Yield the tokens of ``sql``; for a parameter in a table's place, its name and the text to put there."""
     tokens = [(match.lastgroup or "", match[0]) for match in _TOKEN.finditer(sql)]
     real = [at for at, (kind, _) in enumerate(tokens) if kind != "skipped"]
     words = ["", "", *(tokens[at][1].upper() for at in real), "", ""]
@@ -294,7 +294,7 @@ def _parts(sql: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _form(words: Sequence[str], at: int, clause: str) -> str:
-    """Return what is written for the parameter at ``at``; nothing where SQL wants a value."""
+    """Return the text that replaces the parameter at ``at`` if a table is expected there, else empty."""
     before, after = words[at - 1], words[at + 1]
     if before == "IN":
         return "{table}"

@@ -1,8 +1,8 @@
-"""Write moments, days and times of day as a column does: found from texts that are there, used for new ones.
+"""Write moments (datetimes), days and times of day in a column's style, which its texts tell.
 
 A style is kept as far as it can hold a value: one without parts of a second gets them where a value has some.
-As in SQLite's own functions a moment without a zone is one in UTC: where a column has values of one of the
-two forms, a moment of the other goes there in that form. With any other zone it is not touched.
+As in SQLite's own functions, a moment without a zone is in UTC. If the column has moments without a zone, one
+in UTC is written without it, and the other way round. One of another zone keeps it.
 """
 
 from __future__ import annotations

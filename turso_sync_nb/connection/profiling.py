@@ -38,13 +38,13 @@ TOP_VALUES: Final = 3
 """Most frequent values that are listed: they fit one line."""
 
 _STEPS_SEEN: Final = 10
-"""Whole numbers in a bar up to which it is seen if one bar has more of them than another."""
+"""Integers of a bar below which unequal bars are visible: all bars are of as many integers then."""
 
 _BINS_AT_LEAST: Final = 0.6
-"""Of the bars that there may be, how many there are at least where the last one is fuller then."""
+"""The least share of ``BINS`` to keep, when bars are made wider so that the last one is fuller."""
 
 _DAY_US: Final = 86_400_000_000
-"""A day in the unit of moments."""
+"""Microseconds of a day."""
 
 SAMPLE_PLACES: Final = 100
 """Places of a table that a sample's rows are from: each is a page or a few."""
@@ -159,7 +159,7 @@ class _Summaries(Columns):
                     self.fold()
 
     def fold(self) -> None:
-        """Look at the parts that came; keep fewer rows if they are too many."""
+        """Summarize the parts that came; keep every second value while too many bytes are kept."""
         for column in self.columns:
             column.fold(self.step)
         while sum(column.kept_bytes for column in self.columns) > KEPT_BYTES_MAX:
@@ -201,7 +201,7 @@ class _Summary:
         self.nulls += sum(value is None for value in values)
 
     def fold(self, step: int) -> None:
-        """Take the exact figures of what waits, and keep every ``step``-th value of it."""
+        """Add the waiting values to the exact figures, and keep every ``step``-th of them."""
         import pyarrow.compute as pc
 
         for kind, parts in self._waiting.items():
@@ -311,7 +311,7 @@ def _frequent_values(values: pa.ChunkedArray) -> tuple[int, list[tuple[Any, int]
 
 
 def _most(counts: np.ndarray[Any, Any]) -> Any:
-    """Return where the highest counts are."""
+    """Return the positions of the highest counts."""
     import numpy as np
 
     if len(counts) <= TOP_VALUES:

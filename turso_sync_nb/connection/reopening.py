@@ -56,13 +56,13 @@ class Reopenable:
         self.is_of_parent = False
         """Whether this process was forked off the one that opened the connection."""
         self.known_good: dict[str, Facts] = {}
-        """Texts that were run under the state in force and can be run once more without looking."""
+        """Texts, with their facts, that may run again without the gate as long as nothing is invalidated."""
         self.unlisted = ""
-        """The first statement of the open transaction that wrote nobody knows to what."""
+        """The first statement of the open transaction that wrote to tables SQLite did not name, or empty."""
         self.reader: apsw.Cursor | None = None
-        """An idle cursor for a statement that reads, while nobody has it."""
+        """An idle cursor for a statement that reads, or None while it is in use."""
         self.lazy: LazyFile | None = None
-        """The file of a connection of which pages may be absent."""
+        """The lazy file of ``raw``, or None on the native VFS."""
         self.local_tables: Sequence[LocalObject] = ()
         """Frames that the text under way names as tables."""
         self.stubs = ConnectionStubs()
@@ -78,9 +78,9 @@ class Reopenable:
         self._saved_state: SessionState | None = None
         """The state to put onto the next connection; set while the files are released."""
         self._has_read_schema = False
-        """Whether the connection in force has, as far as pages may be absent."""
+        """Whether ``raw``, on the lazy VFS, has read the schema."""
         self._lost: list[str] = []
-        """Databases that could not be attached again, until the user was told."""
+        """Databases that could not be attached again, and are still to be reported."""
 
     def _open(self) -> tuple[apsw.Connection, Capture]:
         databases, capture_ids = self._replica.databases, self._replica.capture_ids
@@ -92,7 +92,7 @@ class Reopenable:
             next_transaction=capture_ids.next_transaction,
             check_altered=self._replica.support.check_altered,
         )
-        raw.set_progress_handler(self._goes_on, PROGRESS_STEPS)
+        raw.set_progress_handler(self._on_progress, PROGRESS_STEPS)
         raw.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
         raw.pragma("fullfsync", 1)  # for macOS; elsewhere it does nothing
         raw.set_rollback_hook(lambda: self._rolled_back(capture))
@@ -100,32 +100,32 @@ class Reopenable:
         raw.authorizer = self._authorize
         return raw, capture
 
-    def _goes_on(self) -> bool:
-        """Tell that SQLite works; return whether it is to stop."""
+    def _on_progress(self) -> bool:
+        """Report that SQLite works; return whether it must stop (SQLite's progress handler)."""
         report_progress(WORKING)
         return self.deadline.is_late()
 
     def _rolled_back(self, capture: Capture) -> None:
-        """Look at everything again: the schema that facts and triggers were made for may be another now."""
+        """Invalidate facts and triggers: the rollback may have restored another schema."""
         capture.forget()
         self.forget_facts()
 
     def _refuses_commit(self, raw: apsw.Connection, capture: Capture) -> bool:
-        """Return whether an unlisted statement may have written to main, and the tape has nothing of it."""
+        """Return whether an unlisted statement wrote to main while nothing is on the tape (a commit hook)."""
         is_written = raw.txn_state("main") == apsw.SQLITE_TXN_WRITE
         return bool(self.unlisted) and is_written and not capture.has_begun
 
     def forget_facts(self) -> None:
-        """Ask SQLite again what each text does."""
+        """Forget the facts of all texts: SQLite is asked anew."""
         self._facts.clear()
         self.look_again()
 
     def look_again(self) -> None:
-        """Run no text once more without looking."""
+        """Forget ``known_good``: each text takes the full path once more."""
         self.known_good.clear()
 
     def _use(self, raw: apsw.Connection, capture: Capture) -> None:
-        """Go on with ``raw``, which has been given what was waiting for it."""
+        """Put ``raw`` and ``capture`` in force; the saved state, if any, has been applied to ``raw``."""
         self.look_again()
         writer, lazy = raw.cursor(), self._replica.databases.lazy_file(raw)
         # no call between these: a Ctrl-C that comes leaves them as they were, or all of them new
@@ -134,9 +134,9 @@ class Reopenable:
         self._has_read_schema = False
 
     def _read_schema(self, sql: str, items: Sequence[Any]) -> None:
-        """Have SQLite read the schema before a first statement, which is ``sql`` with ``items``.
+        """Have SQLite read the schema before the first statement, ``sql`` with ``items``.
 
-        What both need comes together. A budget is the statement's alone.
+        The pages of both are fetched together. A fetch budget does not apply to the schema.
         """
         if self._has_read_schema or self.lazy is None:
             return
@@ -156,7 +156,7 @@ class Reopenable:
     def prefetch_for(
         self, sql: str, facts: Facts, items: Sequence[Any], done: Callable[[], int] = int
     ) -> None:
-        """Let the lazy file predict what ``sql`` reads with each of ``items``; ``done()`` were run."""
+        """Have the lazy file predict the reads of ``sql`` with ``items``; ``done()`` of these were run."""
         if self.lazy is not None and facts.concerns_rows:
             self.lazy.speculation.begin(sql, items, done)
             known = self.stubs.for_statement(sql, facts, self.raw.total_changes(), self.lazy.waits, self.do)
@@ -164,7 +164,7 @@ class Reopenable:
 
     @contextmanager
     def allowed(self, budget: FetchBudget) -> Iterator[None]:
-        """Fetch in the block as ``budget`` says, the one around it no more."""
+        """Apply ``budget`` in the block, in place of the one around it."""
         outer, self._fetch_budget = self._fetch_budget, budget
         self._replica.databases.set_budget(self.raw, budget)
         try:
@@ -205,7 +205,7 @@ class Reopenable:
 
     @contextmanager
     def of_ours(self) -> Iterator[None]:
-        """Have statements of the block be our own, about which no authorizer of the user is asked."""
+        """Mark the statements of the block as ours: the user's authorizer is not asked about them."""
         self._own = True
         try:
             yield
@@ -241,12 +241,12 @@ class Reopenable:
     # What a user set
 
     def record(self, key: tuple[Any, ...], make: Callable[[apsw.Connection], object]) -> None:
-        """Do ``make`` now, and again on every connection to come; a later one of the same key replaces it."""
+        """Call ``make`` now and on each later connection; another with the same key replaces it."""
         make(self.raw)
         self._recorded[key] = make
 
     def forget(self, key: tuple[Any, ...], unmake: Callable[[apsw.Connection], object]) -> None:
-        """Undo what was recorded under ``key``, on this connection and for those to come."""
+        """Undo what was recorded under ``key``, on this connection and for later ones."""
         self._recorded.pop(key, None)
         if not self.closed and self._saved_state is None:
             unmake(self.raw)
@@ -262,8 +262,8 @@ class Reopenable:
     def reopen(self) -> None:
         """Exchange ``raw`` for a new connection that cannot be told from it.
 
-        The caller sees to it that no cursor is open and no transaction is. The old one stays in force when
-        anything fails.
+        The caller has made sure that no cursor and no transaction is open. If anything fails, the old one
+        stays in force.
         """
         self.capture.uninstall()
         old = self.raw
@@ -271,9 +271,9 @@ class Reopenable:
         self._replica.databases.close(old)
 
     def suspend(self) -> None:
-        """Let go of the replica's files; :meth:`resume` goes on as if nothing had been.
+        """Close the replica's files, keeping the connection's state for :meth:`resume`.
 
-        Stopped at any point, it leaves the connection as it was, or to be resumed.
+        If it is interrupted, the connection is as it was, or can be resumed.
         """
         self.look_again()  # first: a text that runs without looking would pass by what waits to be resumed
         if self._saved_state is None:
@@ -282,13 +282,13 @@ class Reopenable:
             self._saved_state = SessionState(self.raw, in_memory_copy=True)
         self._replica.databases.close(self.raw)
 
-    def _take_up(self) -> None:
-        """Resume what a stopped verb left suspended."""
+    def _ensure_open(self) -> None:
+        """Resume a connection that a stopped verb left suspended."""
         if self._saved_state is not None:
             self.resume()
 
     def _tell_lost(self) -> None:
-        """Say once that attached databases are gone; the connection goes on without them.
+        """Raise once that attached databases are gone; the connection goes on without them.
 
         Raises:
             ReplicaError: a file that was attached could not be attached again.
@@ -301,7 +301,7 @@ class Reopenable:
             )
 
     def resume(self) -> None:
-        """Take the replica's files up again; until that is done, the next statement tries it again."""
+        """Open the replica's files again; if that fails, the next statement tries once more."""
         self._replica.databases.close(self.raw)
         self._exchange(self._saved_state)
 
@@ -311,7 +311,7 @@ class Reopenable:
         try:
             if state:
                 self._replica.databases.read_schema(new)
-                self._furnish(new, state)
+                self._apply_state(new, state)
             capture.recursive_triggers = self.capture.recursive_triggers
             self._use(new, capture)
         except BaseException:
@@ -319,7 +319,7 @@ class Reopenable:
                 self._replica.databases.close(new)
             raise
 
-    def _furnish(self, new: apsw.Connection, state: SessionState) -> None:
+    def _apply_state(self, new: apsw.Connection, state: SessionState) -> None:
         for make in self._recorded.values():
             make(new)
         self._lost = state.put_onto(new)

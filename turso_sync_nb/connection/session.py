@@ -52,10 +52,10 @@ class Session(Reopenable):
         super().__init__(replica, tables_ignore)
         self.isolation_level: str | None = None
         self.cursors: WeakSet[Cursor] = WeakSet()
-        """Those with a statement under way."""
+        """The cursors with a statement under way."""
         self.gate = replica.gate
         self.is_at_once = False
-        """Whether a text is run at once; verbs wait for that, and functions in it do so no more."""
+        """Whether a known text runs without the gate: verbs wait, and its functions use the gate."""
         self.writing = False
         """Whether the statement under way may write; set before its first step."""
         self.items_changed: int | None = None
@@ -70,13 +70,13 @@ class Session(Reopenable):
         """The awaited verbs that are not done; all of them run on ``awaiting_thread``."""
         self.awaiting_thread: int | None = None
         self._schema_changes = replica.schema_changes
-        """Changes of the schema in this process up to which facts are right."""
+        """``replica.schema_changes`` when the facts were taken; another value makes them invalid."""
         self._installations = 0
-        """Makings of triggers up to which the texts known are good."""
+        """``capture.installations`` when ``known_good`` was filled; another value makes it invalid."""
         self.accounted_for = 0
-        """The part of captured statements, with their rows of the tape, in SQLite's ``total_changes()``."""
+        """The part of ``total_changes()`` that finished captured statements made, tape rows included."""
         self._changed_schema = False
-        """Whether the open transaction did, so that its end makes facts of other connections old."""
+        """Whether the open transaction changed the schema: its end makes others' facts invalid."""
         self.gate.opening(self, BUSY_TIMEOUT_MS / 1000, self._join)
 
     def _join(self) -> None:
@@ -101,10 +101,10 @@ class Session(Reopenable):
         self.thread = thread
         self.deadline.begin()
         if self._saved_state is not None:
-            self.gate.statement(self, self._take_up)  # not amid another thread's verb, which has the files
+            self.gate.statement(self, self._ensure_open)  # not amid another thread's verb: it has the files
 
     def interrupt(self) -> None:
-        """Stop what another thread is doing here: SQL, and waiting for the remote."""
+        """Stop what another thread runs on this connection: SQL, and waiting for the remote."""
         if not self.closed:
             with suppress(apsw.ConnectionClosedError):  # a verb has its files
                 self.raw.interrupt()
@@ -148,10 +148,10 @@ class Session(Reopenable):
                 return f"a cursor on {shortened(cursor.sql)}"
         return "an open transaction" if self.in_transaction else ""
 
-    def running(self, work: Callable[[], T]) -> T:
-        """Have ``work`` use SQLite: move to the native VFS first where that can be done unseen.
+    def run_gated(self, work: Callable[[], T]) -> T:
+        """Run ``work`` inside the gate; first move to the native VFS, if it is idle and every page is here.
 
-        Its errors are explained.
+        SQLite's errors become those of PEP 249.
         """
         use = Use()
         try:
@@ -167,13 +167,13 @@ class Session(Reopenable):
             self.gate.leave(self)
 
     def _prepare(self) -> bool:
-        """Have the connection ready for a statement; say whether a transaction is open.
+        """Prepare the connection for a statement; return whether a transaction is open.
 
         Raises:
-            ProgrammingError: another thread is amid a statement, of which nothing is touched.
+            ProgrammingError: another thread runs a statement on it, which is left alone.
         """
         _ = self.in_transaction
-        self._take_up()
+        self._ensure_open()
         self._tell_lost()
         if self.lazy is not None and self._replica.databases.can_go_native(self.raw) and not self.doing():
             self.reopen()
@@ -203,7 +203,7 @@ class Session(Reopenable):
             was_in_transaction = self._prepare()
             try:
                 self._read_schema(sql, items)
-                facts = self._begun(sql, begins=begins, alone=alone)
+                facts = self._facts_in_transaction(sql, begins=begins, alone=alone)
                 self.writing = not facts.is_readonly
                 if facts.writes:
                     check_schema(self._replica, self.raw, sql, facts, self._tables_ignore)
@@ -222,8 +222,8 @@ class Session(Reopenable):
             self.gate.leave(self)
         return facts
 
-    def _begun(self, sql: str, *, begins: bool, alone: bool) -> Facts:
-        """Return the facts of ``sql`` in the transaction that is opened before it, if one is."""
+    def _facts_in_transaction(self, sql: str, *, begins: bool, alone: bool) -> Facts:
+        """Open the transaction that ``sql`` needs, if any, and return the facts of ``sql`` in it."""
         facts = self.facts_of(sql)
         if alone:
             facts.refuse_more()
@@ -246,9 +246,9 @@ class Session(Reopenable):
         return facts
 
     def _take_turn(self) -> None:
-        """Wait until those are done that came before with a writing transaction.
+        """Wait until the connections that asked earlier have ended their writing transactions.
 
-        As long as SQLite would wait for its lock; then it says at once that the database is locked.
+        No longer than SQLite would wait for its lock; then let SQLite raise that the database is locked.
         """
         if self._replica.write_turns.take(self, 0):
             return
@@ -262,7 +262,7 @@ class Session(Reopenable):
                 self.raw.set_busy_timeout(timeout_ms)
 
     def _give_turn(self) -> None:
-        """Let the next one begin to write, where no transaction of this one is open any more."""
+        """End the turn of this connection, if it has no open transaction."""
         with suppress(apsw.ThreadingViolationError):  # another thread has the connection, and gives it
             if not self.in_transaction:
                 self._replica.write_turns.give(self)
@@ -293,7 +293,7 @@ class Session(Reopenable):
         return f"BEGIN {'IMMEDIATE' if is_upgraded else self.isolation_level}"
 
     def _captured(self, sql: str, facts: Facts, work: Callable[[Facts], object]) -> None:
-        """Give the statement a transaction if it has none, so that its capture is one with it."""
+        """Run a statement with its capture, in a transaction of its own if none is open."""
         alone, before = not self.raw.in_transaction, self.unaccounted
         if alone:
             self.do("BEGIN IMMEDIATE")
@@ -324,26 +324,26 @@ class Session(Reopenable):
         self._own = True
 
     def _account_what_stayed(self, sql: str, facts: Facts, all_changed: int) -> None:
-        """Check a statement that failed: rows before the one that failed stay after OR FAIL."""
+        """Check the changes of a failed statement: after OR FAIL the rows before the failing one stay."""
         changed = self.raw.changes() if all_changed else 0  # else those of the statement before may be told
         if self.items_changed is None and changed and self.raw.in_transaction:
             self.check_captured(sql, facts, all_changed, changed, is_first=True)
 
     @property
     def unaccounted(self) -> int:
-        """Changes that SQLite counted, without those of captured statements that are done.
+        """The part of SQLite's ``total_changes()`` that no finished captured statement made.
 
-        A function in a statement may have run such a statement.
+        A function in a statement may have run such statements.
         """
         return self.raw.total_changes() - self.accounted_for
 
     def check_captured(
         self, sql: str, facts: Facts, all_changed: int, changed: int, *, is_first: bool = False
     ) -> None:
-        """Roll the transaction back if not every change of ``sql`` is on the tape.
+        """Check that every change of ``sql`` is on the tape; if not, roll the transaction back.
 
         Raises:
-            NotSupportedError: it is not.
+            NotSupportedError: a change is missing.
         """
         try:
             self.capture.check_captured(sql, facts.word, all_changed, changed, is_first=is_first)
@@ -384,7 +384,7 @@ class Session(Reopenable):
         )
 
     def _tell_notes(self) -> None:
-        """Have the log and the next report say what is to be known of the statement."""
+        """Log the capture's notes about the statement, and add them to the next report."""
         while self.capture.notes:
             note = self.capture.notes.pop()
             _LOG.warning("%s", note)
@@ -392,7 +392,7 @@ class Session(Reopenable):
 
     @contextmanager
     def all_or_nothing(self) -> Iterator[None]:
-        """Undo what the block did in its transaction if it fails; earlier statements of that stay."""
+        """Undo the block if it fails; earlier statements of the open transaction stay."""
         if not self.raw.in_transaction:
             yield
             return
@@ -408,7 +408,7 @@ class Session(Reopenable):
         self.do(f"RELEASE {_ITEMS}")
 
     def _finished(self, sql: str, facts: Facts) -> None:
-        """Draw the conclusions from a statement that is done."""
+        """Update counters, facts and observers after a statement."""
         in_transaction = self.raw.in_transaction
         if facts.is_changing or (self.writing and facts.word == "WITH"):
             self.rows_changed += self.raw.changes() if self.items_changed is None else self.items_changed
@@ -437,7 +437,7 @@ class Session(Reopenable):
     # Running at once
 
     def _know(self, sql: str, facts: Facts) -> None:
-        """Remember that ``sql`` can be run at once, or that nothing can be after what it did."""
+        """Add ``sql`` to ``known_good``, or clear that if the statement made its texts invalid."""
         is_same = self._installations == self.capture.installations
         if not (facts.concerns_rows and is_same) or len(self.known_good) >= FACTS_MAX:
             self.look_again()
@@ -450,7 +450,7 @@ class Session(Reopenable):
             self.known_good[sql] = facts
 
     def may_run_at_once(self, facts: Facts) -> bool:
-        """Return whether a known text can be run now; ``is_at_once`` is set already, so that verbs wait."""
+        """Return whether a known text may run without the gate; ``is_at_once`` is set, so verbs wait."""
         if self.gate.is_wanted or self.awaited or self._schema_changes != self._replica.schema_changes:
             return False
         if self.deadline.is_set:
@@ -462,7 +462,7 @@ class Session(Reopenable):
         return not facts.writes or self.capture.is_plain_now
 
     def _begin_tape(self) -> None:
-        """Have the tape ready: on this connection if it is reading, for what it reads must not become old."""
+        """Make the tape ready; on this connection if it has a cursor, whose snapshot would become stale."""
         if self._replica.capture_ids.has_begun:
             return
         if not self.doing():
@@ -477,7 +477,7 @@ class Session(Reopenable):
             self.raw.set_last_insert_rowid(rowid)
 
     def raise_explained(self, error: BaseException, *, was_in_transaction: bool) -> NoReturn:
-        """Raise ``error`` as the reader knows it, saying so when it took the open transaction with it.
+        """Raise ``error`` as its PEP 249 class, with a note if it rolled back the open transaction.
 
         A Ctrl-C can be raised where SQLite has done half a statement and does not undo it (``lazy_vfs``
         says where): then the whole transaction is rolled back, as SQLite does after an I/O error.

@@ -25,7 +25,7 @@ PAGES_PER_STEP: Final = 10_000
 
 
 class SessionState:
-    """Taken from one connection, put onto another. ``in_memory_copy`` survives the first one's end."""
+    """State of one connection, to be put onto another. With ``in_memory_copy`` the first may be closed."""
 
     def __init__(self, old: apsw.Connection, *, in_memory_copy: bool) -> None:
         self._pragmas = {name: old.pragma(name) for name in _PRAGMAS}
@@ -40,7 +40,7 @@ class SessionState:
         self._source = self._copy_in_memory(old) if in_memory_copy else old
 
     def _copy_in_memory(self, old: apsw.Connection) -> apsw.Connection | None:
-        """Return a connection that holds what is in memory; ``None`` when nothing is."""
+        """Return a connection with copies of in-memory databases and TEMP objects, or None without any."""
         in_memory = [schema for schema, file in self._attached if not file]
         if not in_memory and not self._has_temp:
             return None
@@ -53,7 +53,7 @@ class SessionState:
         return place
 
     def put_onto(self, new: apsw.Connection) -> list[str]:
-        """Make ``new`` what the old one was; functions and handlers are not among it.
+        """Apply the state to ``new``; functions and handlers are not part of it.
 
         Returns what could not be attached again, each with its reason; no file is made for it.
         """
@@ -75,7 +75,7 @@ class SessionState:
 
 
 def _not_attached(new: apsw.Connection, schema: str, file: str) -> str:
-    """Attach a database, and return why that cannot be; empty when it is done."""
+    """Attach a database; return the reason if that failed, else an empty text."""
     if file and not Path(file).exists():
         return f"{schema}: its file {file} is gone"
     try:

@@ -262,7 +262,7 @@ class SyncConnection(FrameConnection):
     def pending_changes(self) -> int:
         """The number of changes that wait to be pushed, those of an open transaction included."""
         self._session.check_open()
-        return self._session.running(
+        return self._session.run_gated(
             lambda: tape.count(self._session.raw) if tape.exists(self._session.raw) else 0
         )
 
@@ -270,7 +270,7 @@ class SyncConnection(FrameConnection):
     def conflicts_seen(self) -> int:
         """The number of rows of :meth:`conflicts`."""
         self._session.check_open()
-        return self._session.running(lambda: conflicts.count(self._session.raw))
+        return self._session.run_gated(lambda: conflicts.count(self._session.raw))
 
     def changes(self) -> pd.DataFrame:
         """Return what a push would send, and what was refused, one row for each change.
@@ -489,7 +489,7 @@ class SyncConnection(FrameConnection):
     ) -> PullOptions:
         policies = self._options.conflict_policy
         if keep:
-            tables = self._session.running(lambda: read_schema(self._session.raw, ()).tables)
+            tables = self._session.run_gated(lambda: read_schema(self._session.raw, ()).tables)
             shapes = {table: tables[folded(table)] for table, _ in keep if folded(table) in tables}
             keys = {table: tuple(one.columns[at] for at in one.key) for table, one in shapes.items()}
             policies = deciding(policies, keep, keys)

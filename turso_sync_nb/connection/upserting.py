@@ -89,7 +89,7 @@ class Upsert:
         self._is_unique = self._fits(f"{self._insert} ON CONFLICT ({self._listed(key)}) DO NOTHING")
 
     def _fits(self, sql: str) -> bool:
-        """Return whether SQLite knows a UNIQUE for the conflict that ``sql`` names."""
+        """Return whether the table has a UNIQUE or PRIMARY KEY that fits the ON CONFLICT of ``sql``."""
         try:
             self._db.execute(f"EXPLAIN {sql}", [None] * len(self._names)).close()
         except OperationalError as error:
@@ -118,7 +118,7 @@ class Upsert:
             self._db.executemany(self._insert, BoundItems(inserts))
 
     def _on_conflict(self) -> str:
-        """Return the statement for one row, which leaves a row as it is that has all its values already."""
+        """Return the upsert of one row; it does not touch a row that has all the values already."""
         begins = f"{self._insert} ON CONFLICT ({self._listed(self._key)}) DO"
         if not self._others:
             return f"{begins} NOTHING"
@@ -137,7 +137,7 @@ class Upsert:
         return [free] if has_rowid and free else list(self._target.key)
 
     def _there(self, rows: list[tuple[Any, ...]], at: list[int]) -> list[tuple[Any, ...]]:
-        """Return the number of each row whose key is in the table, with what names the table's row."""
+        """Return the number of each row whose key is in the table, with the identity of the table's row."""
         names = ["row_number", *(f"key_{n}" for n in range(len(at)))]
         numbered = ((number, *(row[place] for place in at)) for number, row in enumerate(rows))
         keys = frame_of_rows(names, [None] * len(names), numbered)

@@ -31,7 +31,7 @@ ROWS_TOGETHER: Final = 10_000
 """Rows that are turned into Python values and written at once."""
 
 ROWS_LOOKED_AT: Final = 100
-"""Rows of a table by which the form of its moments is known."""
+"""Rows of a table that are read to learn how it writes moments."""
 
 VALUES_TOGETHER: Final = 500
 """Values that one INSERT binds at most, of as many rows: a third faster than row by row (measured)."""
@@ -52,7 +52,7 @@ def write_frame(
         raise UsageError(f"write to {table}: key= is for upsert", hint='mode="upsert", or leave it out')
     writer: _Writer | None = None
     with db.atomic():
-        for part in _parts(frame):
+        for part in _iter_frames(frame):
             named = incoming(part, table)
             if writer is None:
                 writer = _Writer(db, named, table, mode, [key] if isinstance(key, str) else key)
@@ -62,8 +62,8 @@ def write_frame(
     return writer.count
 
 
-def _parts(frame: Any) -> Iterable[Any]:
-    """Return the frames that ``frame`` is, or gives one after the other."""
+def _iter_frames(frame: Any) -> Iterable[Any]:
+    """Return the frames in ``frame``: itself, those of a list or iterator, or the batches of a reader."""
     if type(frame).__name__ == "RecordBatchReader":
         return frame  # type: ignore[no-any-return] # of batches
     is_list = isinstance(frame, list | tuple) and bool(frame) and is_tabular(frame[0])
@@ -296,7 +296,7 @@ def _forms(
 ) -> list[ColumnForm | None]:
     """Return the form of each column as the table has it, ``None`` for one that SQLite computes.
 
-    Where the frame holds moments and the like, a look at some rows says how they are written there.
+    If the frame holds values that SQLite has not, such as moments, some rows show how the table writes them.
     """
     return [
         None if folded(name) in target.computed
@@ -381,7 +381,7 @@ def declared_type(series: pd.Series[Any]) -> str:
 
 
 _EXACT: Final = "DECIMAL"
-"""The declared type of Decimals: SQLite makes numbers of them, of which one that is another is refused."""
+"""The declared type of Decimals: SQLite stores numbers; a Decimal that this would change is refused."""
 
 _BASES: Final[dict[tuple[type, ...], str]] = {
     (dt.datetime,): "TIMESTAMP",
