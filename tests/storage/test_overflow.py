@@ -72,4 +72,4 @@ def test_damage_is_no_error(page, head, kind):
     start = bytes(0 if page else 100) + bytes([kind])
     node = Node(page, (start + head * PAGE_SIZE + bytes(PAGE_SIZE))[:PAGE_SIZE])
     assert all(isinstance(rowid, int) for rowid in node.rowids)
-    assert node.some_rowid is None or isinstance(node.some_rowid, int)
+    assert node.any_rowid is None or isinstance(node.any_rowid, int)

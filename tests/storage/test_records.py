@@ -58,7 +58,7 @@ def test_values_of_records(keyed, count):
     found = []
     for node in nodes_of(pages, root):
         assert node.kind in (INDEX_LEAF, INDEX_INTERIOR)
-        records = [index_record(node, at, count, pages.__getitem__) for at in range(node.cells)]
+        records = [index_record(node, at, count, pages.__getitem__) for at in range(node.cell_count)]
         assert {value_count(record) for record in records} == {3}
         found += [first_values(record, count) for record in records]
     wanted = [tuple(map(as_read, row[:count])) for row in rows]
@@ -75,7 +75,7 @@ def test_overflow_pages_are_read_for_values_on_them_alone(keyed):
         raise AssertionError(page)
 
     for node in nodes_of(pages, root):
-        for at in range(node.cells):
+        for at in range(node.cell_count):
             index_record(node, at, 1, refuse)
 
 

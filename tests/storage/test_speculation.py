@@ -126,8 +126,10 @@ def test_a_run_reads_each_page_once(reader, monkeypatch) -> None:
 def test_entries_are_decoded_for_rows_alone(reader, monkeypatch) -> None:
     """A query that an index covers asks for no row, so no entry is decoded for one."""
     decoded: list[int] = []
-    sought = Node.sought.func
-    monkeypatch.setattr(Node, "sought", property(lambda node: decoded.append(node.page) or sought(node)))
+    sought = Node.referenced_rowids.func
+    monkeypatch.setattr(
+        Node, "referenced_rowids", property(lambda node: decoded.append(node.page) or sought(node))
+    )
     assert reader.asked("SELECT shop, count(*) FROM item WHERE shop < 90 GROUP BY shop")
     assert decoded == []
     assert reader.asked("SELECT note FROM item WHERE shop = 91")

@@ -58,7 +58,7 @@ class KeyedPages:
 
     def _owner_if(self, node: Node, shape: TableSchema) -> str | None:
         """Return the table if the page is of its b-tree."""
-        record = index_record(node, 0, len(shape.key), self._snapshot.read) if node.cells else b""
+        record = index_record(node, 0, len(shape.key), self._snapshot.read) if node.cell_count else b""
         key = first_values(record, len(shape.key))
         is_own = self._may_be_of(record, key, shape) and self._is_on_way(shape, key, node.page)
         return shape.table if is_own else None
@@ -88,7 +88,9 @@ class KeyedPages:
     def keys_on(self, node: Node, shape: TableSchema) -> set[Key]:
         """Return the keys of the rows on one page."""
         count = len(shape.key)
-        records = (index_record(node, number, count, self._snapshot.read) for number in range(node.cells))
+        records = (
+            index_record(node, number, count, self._snapshot.read) for number in range(node.cell_count)
+        )
         return {first_values(record, count) for record in records} if node.kind in KINDS else set()
 
     def keys_below(self, page: PageId, shape: TableSchema) -> set[Key]:

@@ -214,7 +214,7 @@ class Replica:
         self.metadata = metadata
         self.capture_ids.has_begun &= metadata.writing
         self.remote_pages.set_revision(metadata.revision)
-        self.store.go_on()
+        self.store.end_halt()
         self.observers.notify()
 
     def _finish_publication(self) -> None:
@@ -225,7 +225,7 @@ class Replica:
         """
         if not self.store.is_halted:
             return
-        with defer_sigint(), self.store.alone():
+        with defer_sigint(), self.store.exclusive():
             saved = load_metadata(self.folder)
             if saved is None:
                 self.store.refuse_halted()
@@ -234,7 +234,7 @@ class Replica:
             metadata = recover(self.folder, saved)
             page_map = PageMap.load(self.folder.page_map)
             if published and page_map is not None:
-                self.store.adopt(page_map)
+                self.store.switch_base_image(page_map)
             self.adopt_metadata(metadata)
 
     def configure(self, wanted: Metadata) -> None:

@@ -164,7 +164,7 @@ class _State:
         """Return the table whose b-tree has ``page``."""
         if page not in self._owners:
             node = self.node(page)
-            rowid = node.some_rowid if node else None
+            rowid = node.any_rowid if node else None
             names = [self._last, *self.roots] if self._last in self.roots else list(self.roots)
             found = first_known(
                 partial(self._owner_if, page, name, rowid) for name in names if rowid is not None

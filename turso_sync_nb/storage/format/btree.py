@@ -59,7 +59,7 @@ class Node:
         self.kind = data[self._header]
 
     @cached_property
-    def _cells(self) -> tuple[int, ...]:
+    def _cell_offsets(self) -> tuple[int, ...]:
         """Return the offset of each cell in key order; empty if the page contradicts itself."""
         after_header = self._header + (12 if self.kind in INTERIORS else 8)
         (count,) = struct.unpack_from(">H", self.data, self._header + 3)
@@ -73,7 +73,7 @@ class Node:
         """The pages below this one in key order; none below a leaf."""
         if self.kind not in INTERIORS:
             return ()
-        places = (*self._cells, self._header + 8)
+        places = (*self._cell_offsets, self._header + 8)
         found = tuple(int.from_bytes(self.data[at : at + 4], "big") - 1 for at in places)
         return found if min(found) > 0 else ()
 
@@ -85,15 +85,15 @@ class Node:
     @cached_property
     def keys(self) -> tuple[int, ...]:
         """The greatest rowid below each child of this table page but the last."""
-        return tuple(map(self.key, range(len(self._cells))))
+        return tuple(map(self.key, range(len(self._cell_offsets))))
 
     def key(self, number: int) -> int:
         """Return one of ``keys``, without reading the others."""
-        return _varint(self.data, self._cells[number] + 4)[0]
+        return _varint(self.data, self._cell_offsets[number] + 4)[0]
 
     def entry_bytes(self, number: int) -> bytes:
         """Return the entry between two children of this index page as a leaf's cell has it."""
-        begin = self._cells[number] + 4
+        begin = self._cell_offsets[number] + 4
         payload, start = _varint(self.data, begin)
         local = self._local(payload)
         return self.data[begin : start + local + (4 if local < payload else 0)]
@@ -103,12 +103,12 @@ class Node:
         """The rows of this table leaf in order; none on any other page."""
         if self.kind != TABLE_LEAF:
             return ()
-        return tuple(_varint(self.data, _varint(self.data, cell)[1])[0] for cell in self._cells)
+        return tuple(_varint(self.data, _varint(self.data, cell)[1])[0] for cell in self._cell_offsets)
 
     @cached_property
     def records(self) -> tuple[Record, ...]:
         """The rows of this table leaf in order; none on any other page."""
-        return tuple(self._record(cell) for cell in self._cells) if self.kind == TABLE_LEAF else ()
+        return tuple(self._record(cell) for cell in self._cell_offsets) if self.kind == TABLE_LEAF else ()
 
     def _record(self, cell: int) -> Record:
         payload, start = _varint(self.data, cell)
@@ -133,22 +133,22 @@ class Node:
         return tuple(values)
 
     @property
-    def some_rowid(self) -> int | None:
-        """A rowid that is below this table page, or would be; ``None`` where it says none."""
+    def any_rowid(self) -> int | None:
+        """A rowid that is, or would be, on or below this table page; None if the page has none."""
         if self.kind == TABLE_INTERIOR:
-            return self.key(0) if self._cells else None
+            return self.key(0) if self._cell_offsets else None
         return next(iter(self.rowids), None)
 
     def child_of(self, rowid: int) -> int | None:
         """Return the child of this table page under which ``rowid`` belongs."""
         if self.kind != TABLE_INTERIOR or not self.children:
             return None
-        return self.children[bisect_left(range(len(self._cells)), rowid, key=self.key)]
+        return self.children[bisect_left(range(len(self._cell_offsets)), rowid, key=self.key)]
 
     @cached_property
     def overflows(self) -> tuple[Overflow, ...]:
         """The overflow pages of those cells that have any, in key order."""
-        found = (self._overflow(cell) for cell in self._cells)
+        found = (self._overflow(cell) for cell in self._cell_offsets)
         return tuple(overflow for overflow in found if overflow)
 
     def _overflow(self, cell: int) -> Overflow | None:
@@ -164,13 +164,13 @@ class Node:
         return Overflow(first, -(-(payload - local) // (self.usable - 4)))
 
     @property
-    def cells(self) -> int:
+    def cell_count(self) -> int:
         """The number of cells on the page."""
-        return len(self._cells)
+        return len(self._cell_offsets)
 
     def index_cell(self, number: int) -> tuple[bytes, int, int | None]:
-        """Return what an index cell has of its record, the whole length, and the first overflow page."""
-        begin = self._cells[number] + (4 if self.kind == INDEX_INTERIOR else 0)
+        """Return an index cell's local part of its record, the record's length, its first overflow page."""
+        begin = self._cell_offsets[number] + (4 if self.kind == INDEX_INTERIOR else 0)
         length, start = _varint(self.data, begin)
         end = start + self._local(length)
         if end == start + length or end + 4 > PAGE_SIZE:
@@ -188,22 +188,22 @@ class Node:
 
     @cached_property
     def entries(self) -> tuple[tuple[bytes, int] | None, ...]:
-        """Key and rowid of each entry of this index leaf, in order; ``None`` for one that goes on elsewhere.
+        """Key and rowid of each entry of this index leaf, in order; None for one with overflow pages.
 
         The key is the record without its rowid, good for nothing but to be compared.
         """
-        return tuple(self._entry(cell) for cell in self._cells) if self.kind == INDEX_LEAF else ()
+        return tuple(self._entry(cell) for cell in self._cell_offsets) if self.kind == INDEX_LEAF else ()
 
     @cached_property
-    def sought(self) -> tuple[int, ...]:
-        """The rows that the entries of this index page lead to, in no order; none on any other page."""
+    def referenced_rowids(self) -> tuple[int, ...]:
+        """The rowids in the entries of this index page, in no order; none on any other page."""
         if self.kind == INDEX_INTERIOR:
-            return tuple(entry[1] for entry in map(self.entry_between, range(self.cells)) if entry)
+            return tuple(entry[1] for entry in map(self.entry_between, range(self.cell_count)) if entry)
         return tuple(entry[1] for entry in self.entries if entry)
 
     def entry_between(self, number: int) -> tuple[bytes, int] | None:
-        """Return the entry between two children of this index page, as those of a leaf are."""
-        return self._entry(self._cells[number] + 4)
+        """Return the entry between two children of this index page, in the form of :attr:`entries`."""
+        return self._entry(self._cell_offsets[number] + 4)
 
     def _entry(self, cell: int) -> tuple[bytes, int] | None:
         payload, start = _varint(self.data, cell)

@@ -66,7 +66,7 @@ class CommittedPages:
             self._log.xClose()
 
     def _find_frames(self, log: apsw.VFSFile) -> None:
-        """Note where each page's last committed version lies; frames of an earlier log have other salts."""
+        """Record the last committed frame of each page; frames of an earlier log have other salts."""
         salts, end = salts_of(log), log.xFileSize()
         self._frames.begin(salts)
         uncommitted: dict[int, int] = {}

@@ -72,7 +72,7 @@ class Eviction:
             ) from error
 
     def _clear_leftovers(self) -> None:
-        """Free what a crash left of pages that are absent; tells, too, whether holes can be made here."""
+        """Free the space of absent pages that a crash left; fails if the file system cannot make holes."""
         here = self._store.page_map.resident | self._store.page_map.local_only
         for first, end in _gaps(here, self._store.page_map.db_pages):
             punch_hole(self._descriptor, first * PAGE_SIZE, (end - first) * PAGE_SIZE)
@@ -99,7 +99,7 @@ class Eviction:
             ReplicaError: the map cannot be written; what was to go is absent for this process.
         """
         store = self._store
-        with store.alone():
+        with store.exclusive():
             pages = self._chosen(keep)
             store.forget(pages)
             self.generation += 1
@@ -129,7 +129,7 @@ class Eviction:
 
 
 def _gaps(pages: Iterable[int], db_pages: int) -> Iterator[tuple[int, int]]:
-    """Yield what lies between ``pages``, up to ``db_pages``, as runs; takes the time of ``pages`` alone."""
+    """Yield the runs of pages between ``pages``, up to ``db_pages``, in time proportional to ``pages``."""
     before = 0
     for first, end in runs(pages):
         if first > before:

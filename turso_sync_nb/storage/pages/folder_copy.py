@@ -65,7 +65,7 @@ def copy_folder(source: ReplicaFolder, target: Path) -> ReplicaFolder:
 
 
 def _state(source: ReplicaFolder) -> tuple[int, int, bytes] | None:
-    """Return what is another one after each save of the metadata; ``None`` where there are none."""
+    """Return a stamp that changes with each save of the metadata, or None if there are none."""
     with mapped_os_errors(f"read replica {source.path}"):
         try:
             found = source.metadata.stat()
@@ -89,7 +89,7 @@ def _copy_files(source: ReplicaFolder, copy: ReplicaFolder) -> None:
 
 
 def _copy_file(original: Path, copied: Path) -> None:
-    """Copy what lies in a file, and its time; holes stay holes."""
+    """Copy a file's data and time; holes stay holes."""
     with original.open("rb", buffering=0) as source, copied.open("xb", buffering=0) as target:
         status = os.fstat(source.fileno())
         at = 0
@@ -105,7 +105,7 @@ def _copy_file(original: Path, copied: Path) -> None:
 
 
 def _next(file: int, at: int, kind: int) -> int | None:
-    """Return where the next data or hole begins; ``None`` where no data follows."""
+    """Return the offset of the next data or hole, or None if no data follows."""
     try:
         return os.lseek(file, at, kind)
     except OSError as error:
@@ -115,7 +115,7 @@ def _next(file: int, at: int, kind: int) -> int | None:
 
 
 def _holes(path: Path) -> BitMap:
-    """Return the pages of which nothing is in the file."""
+    """Return the pages that are holes in the file."""
     holes = BitMap()
     with path.open("rb", buffering=0) as file:
         size, at = os.fstat(file.fileno()).st_size, 0

@@ -8,7 +8,7 @@ from turso_sync_nb.errors import ProtocolError
 from turso_sync_nb.generators import ended
 from turso_sync_nb.progress import PAGES, report_progress
 from turso_sync_nb.storage.pages.page_file import PageFile
-from turso_sync_nb.storage.pages.page_store import admitted
+from turso_sync_nb.storage.pages.page_store import validated_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +54,7 @@ class NextBase:
                     )
                 here.add(page)
                 report_progress(PAGES, 1)
-                yield page, admitted(page, data, self.db_pages)
+                yield page, validated_page(page, data, self.db_pages)
 
     def read(self, page: PageId) -> bytes:
         """Return the content of ``page``, which is here."""

@@ -105,7 +105,7 @@ class PageFile:
             yield first, self._whole(b"".join(run), first, first + len(run))
 
     def _by_id(self) -> Iterator[tuple[int, bytes]]:
-        """Yield every page in the order of ids; what follows each other in the file is read together."""
+        """Yield every page in the order of ids; pages that are adjacent in the file are read together."""
         window, begin, following = b"", 0, -1
         for page in self.pages:
             at, length = self._places[page]
@@ -185,7 +185,7 @@ def good_pages(path: Path) -> BitMap:
 
 
 def _records(descriptor: int) -> Iterator[tuple[int, int, int]]:
-    """Yield page, place and length of each record, up to the first that is not whole."""
+    """Yield page, offset and length of each record, up to the first incomplete one."""
     start, end = 0, os.fstat(descriptor).st_size
     while start + _RECORD.size <= end:
         page, length, checksum = _RECORD.unpack(read_at(descriptor, _RECORD.size, start))

@@ -61,13 +61,13 @@ def empty_database(reserved_bytes: int = 0) -> bytes:
     return (SQLITE_MAGIC + header + bytes(7) + b"\1" + bytes(68) + leaf).ljust(PAGE_SIZE, b"\0")
 
 
-def empty_again(file: apsw.VFSFile) -> bytes:
-    """Return the one page of an empty database that leaves as much of its pages alone as ``file`` does."""
+def empty_database_like(file: apsw.VFSFile) -> bytes:
+    """Return the one page of an empty database with as many reserved bytes per page as ``file`` has."""
     return empty_database(file.xRead(1, _RESERVED_AT)[0])
 
 
 def forget_pages(folder: ReplicaFolder) -> None:
-    """Make durable that no page is known; before metadata of another revision come into force.
+    """Durably forget every page, before metadata of another revision come into force.
 
     Raises:
         ReplicaError: it cannot be done.
@@ -149,7 +149,7 @@ class PageStore:
     def empty_database(self) -> bytes:
         """Return the page of an empty database, in the form that this image has."""
         with self._lock, self._explained("read"):
-            return empty_again(self._file)
+            return empty_database_like(self._file)
 
     # Pages in
 
@@ -178,7 +178,7 @@ class PageStore:
                             written += self._write_batch(earlier, base_image)
                         written += self._write_run(page_id, data, base_image)
                         continue
-                    batch.setdefault(page_id, admitted(page_id, data, self.page_map.db_pages))
+                    batch.setdefault(page_id, validated_page(page_id, data, self.page_map.db_pages))
                     if len(batch) == BATCH_PAGES_MAX:
                         full, batch = batch, {}
                         written += self._write_batch(full, base_image)
@@ -194,8 +194,8 @@ class PageStore:
 
     def _write_run(self, run_first: PageId, data: bytes, base_image: int) -> int:
         run_end, db_pages = run_first + len(data) // PAGE_SIZE, self.page_map.db_pages
-        begin = admitted(run_first, data[:PAGE_SIZE], db_pages)
-        admitted(PageId(run_end - 1), data[-PAGE_SIZE:], db_pages)
+        begin = validated_page(run_first, data[:PAGE_SIZE], db_pages)
+        validated_page(PageId(run_end - 1), data[-PAGE_SIZE:], db_pages)
         if run_first == 0:
             data = begin + data[PAGE_SIZE:]
 
@@ -230,7 +230,7 @@ class PageStore:
     # What SQLite does to the file itself
 
     def wrote_locally(self, page: int) -> None:
-        """Note that SQLite is about to write ``page`` into the base image; no fetch will touch it after."""
+        """Record that SQLite is about to write ``page`` into the base image; no fetch overwrites it then."""
         with self._lock:
             if page not in self.page_map:
                 self._unflushed += 1
@@ -252,13 +252,13 @@ class PageStore:
     # Another base image
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep every other thread from the base image for the block."""
+    def exclusive(self) -> Iterator[None]:
+        """Lock the base image for the block; other threads wait."""
         with self._lock:
             yield
 
-    def adopt(self, page_map: PageMap) -> None:
-        """Go on with ``page_map``: another base image came into force, and its undo is empty."""
+    def switch_base_image(self, page_map: PageMap) -> None:
+        """Take over ``page_map`` of another base image that came into force; its undo is empty."""
         with self._lock:
             self.page_map.become(page_map)
             self.undo.discard()
@@ -266,11 +266,11 @@ class PageStore:
             self._base_images += 1
 
     def halt(self, reason: str) -> None:
-        """Touch nothing until :meth:`go_on`: the files are between two base images."""
+        """Refuse every write until :meth:`end_halt`: the files are between two base images."""
         self._halted = reason
 
-    def go_on(self) -> None:
-        """End :meth:`halt`: files and memory are of one base image again."""
+    def end_halt(self) -> None:
+        """End :meth:`halt`: files and memory belong to one base image again."""
         self._halted = ""
 
     @property
@@ -415,8 +415,8 @@ def explained_disk(doing: str, path: Path) -> Iterator[None]:
         raise ReplicaError(f"{doing} {path}: {error}", hint="check the disk") from error
 
 
-def admitted(page_id: PageId, data: bytes, db_pages: int) -> bytes:
-    """Return what to store of a page that came from the remote.
+def validated_page(page_id: PageId, data: bytes, db_pages: int) -> bytes:
+    """Validate a page that came from the remote, and return what to store of it.
 
     Raises:
         ProtocolError: it is not one of a database of ``db_pages`` pages, or cannot be served here.
@@ -435,7 +435,7 @@ def admitted(page_id: PageId, data: bytes, db_pages: int) -> bytes:
 
 
 def _as_wal_mode(first_page: bytes) -> bytes:
-    """Return page 0 saying WAL, in which mode a replica lives.
+    """Return page 0 with its journal mode set to WAL, the mode of every replica.
 
     Raises:
         ProtocolError: it is no SQLite database, or one that SQLite cannot read in pages of 4096 bytes.

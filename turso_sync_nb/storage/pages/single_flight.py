@@ -90,7 +90,7 @@ class SingleFlight:
         stopped: Callable[[], bool] = lambda: False,
         source: Callable[[BitMap], Iterator[Page]] | None = None,
     ) -> BitMap:
-        """Fetch those of ``wanted`` that are absent and on no other's way here; return them.
+        """Fetch those of ``wanted`` that are absent and not in flight; return them.
 
         It ends early, without an error, when ``stopped`` says so after a page. A ``source`` of its own may
         give only some of them.
@@ -106,7 +106,7 @@ class SingleFlight:
         return own.pages
 
     def fill_up(self) -> None:
-        """Fetch every page that is not here, those under way left to whoever fetches them.
+        """Fetch every absent page; wait for those that are in flight.
 
         Raises:
             SyncError: pages could not be fetched; those that came stay.
@@ -121,7 +121,7 @@ class SingleFlight:
         self._store.put(pages)
 
     def _other_flight(self, page: int) -> Flight | None:
-        """Return the flight under way that brings ``page``."""
+        """Return the flight that is fetching ``page``, or None if none is."""
         with self._lock:
             self._flights = [flight for flight in self._flights if flight.in_flight.locked()]
             for flight in self._flights:
@@ -130,7 +130,7 @@ class SingleFlight:
         return None
 
     def _listed(self, page: int | None, own: Flight, wanted: BitMap) -> Flight | None:
-        """List ``own`` with what no other brings of ``wanted``; or return the one that brings ``page``."""
+        """List ``own`` with the pages of ``wanted`` in no other flight; or return the flight of ``page``."""
         with self._lock:
             pages = self._store.page_map.absent_of(wanted)
             for flight in self._flights:
@@ -144,7 +144,7 @@ class SingleFlight:
         return None
 
     def _fly(self, page: int, own: Flight) -> BitMap:
-        """Fetch the pages of ``own``; none when ``page`` arrived just before it was listed."""
+        """Fetch the pages of ``own``; none if ``page`` arrived just before ``own`` was listed."""
         if page not in own.pages:
             return BitMap()
         self._bring(self._source.fetch(own.pages))
@@ -157,7 +157,7 @@ class SingleFlight:
 
 
 def _until(pages: Iterator[Page], stopped: Callable[[], bool]) -> Iterator[Page]:
-    """Pass ``pages`` on until ``stopped``; their request is closed then."""
+    """Yield ``pages`` until ``stopped``, then close their request."""
     with ended(pages):
         for page in pages:
             yield page

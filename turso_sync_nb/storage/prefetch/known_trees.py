@@ -41,7 +41,7 @@ class KnownTrees:
         self._usable = 0
 
     def note(self, node: Node) -> None:
-        """Remember an interior page, the latest version of it."""
+        """Remember the latest version of an interior page."""
         self._are_leaves.discard(node.page)
         known = self._nodes.pop(node.page, None)
         self._nodes[node.page] = known if known and known.data == node.data else node
@@ -56,7 +56,7 @@ class KnownTrees:
         return self._usable or PAGE_SIZE
 
     def node(self, page: int) -> Node | None:
-        """Return a page that is here; ``None`` for one that is not."""
+        """Return a resident page, or None if it is absent."""
         known = self._nodes.get(page) or self._leaves.get(page)
         if known is None and (data := self._store.peek(PageId(page))) is not None:
             known = Node(page, data, self.usable)
@@ -86,7 +86,7 @@ class KnownTrees:
     def beside(self, page: int, step: int) -> Iterator[int]:
         """Yield the pages of the same tree and level after ``page`` (``step`` 1) or before it (-1), in order.
 
-        It ends where the next ones are not known: below an interior page that is not here.
+        It ends at the first absent interior page: what is below that is not known.
         """
         parent = self.parent(page)
         if parent is None:
@@ -118,9 +118,9 @@ class KnownTrees:
         return page
 
     def above(self, page: int, step: int, pages: int) -> list[int]:
-        """Return the interior pages to come whose children are among the next ``pages`` after ``page``.
+        """Return the interior pages, of every level, above the next ``pages`` siblings of ``page``.
 
-        Those of every level, as far as pages that are here tell.
+        As far as resident pages tell.
         """
         found: list[int] = []
         while parent := self.parent(page):
@@ -134,7 +134,7 @@ class KnownTrees:
         return found
 
     def by_root(self, pages: BitMap) -> dict[int, BitMap]:
-        """Return ``pages`` by the highest page above each that is known, itself where there is none."""
+        """Group ``pages`` by the highest known page above each; a page without one is its own group."""
         found: dict[int, BitMap] = {}
         rest = BitMap(pages)
         for node in self._nodes.values():

@@ -79,7 +79,7 @@ class PlaceholderPages:
         self._noted[node.page] = node.data
         self.noted_last = self.noted_last[1], node.page
         self._unread.append(node)
-        self._entries += node.cells
+        self._entries += node.cell_count
 
     @property
     def noted(self) -> int:
@@ -122,7 +122,7 @@ class PlaceholderPages:
     def _read_entries(self) -> None:
         """Find the rows that the noted entries lead to; a query that an index covers never asks for them."""
         if self._unread:
-            self._sought += chain.from_iterable(node.sought for node in self._unread)
+            self._sought += chain.from_iterable(node.referenced_rowids for node in self._unread)
             self._sought.sort()
             self._unread.clear()
 

@@ -39,7 +39,7 @@ LOG_MAX: Final = 2**16
 """Reads that are kept in order until somebody asks which pages were read."""
 
 _TELLING: Final = frozenset({INDEX_INTERIOR, TABLE_INTERIOR, INDEX_LEAF})
-"""Kinds of pages that tell which come next."""
+"""Kinds of pages that tell which pages come next."""
 
 HEADS_MAX: Final = 32
 """Orders that are followed at once; the one that went on least lately is forgotten."""
@@ -95,7 +95,7 @@ class ReadAhead:
         return taken
 
     def note(self, page: int, data: bytes) -> None:
-        """Take note of an interior page, or the leaf of an index, that was read just now."""
+        """Record an interior page, or the leaf of an index, that was read just now."""
         if len(self.log) > LOG_MAX // 2:
             self.read()
         if data[0] not in _TELLING:
@@ -107,9 +107,9 @@ class ReadAhead:
             self.trees.note(node)
 
     def pages_for(self, page: int, most: int | None = None) -> BitMap:
-        """Return what to ask for, now that ``page`` is wanted and absent.
+        """Return the pages to fetch when SQLite reads the absent ``page``: absent ones, ``page`` among them.
 
-        Only absent pages, ``page`` among them, at most ``most``.
+        At most ``most``.
         """
         limit = min(self._window_pages_max, most or self._window_pages_max)
         parent = self.trees.parent(page)
@@ -163,9 +163,9 @@ class ReadAhead:
         return pages | BitMap(filter(self._is_absent, head.pages_needed_above(head.window * growth)))
 
     def _grown(self, head: Head) -> int:
-        """Return by what the window of ``head`` is to grow.
+        """Return the factor by which the window of ``head`` is to grow.
 
-        Less where the last scan's was not used; more again once one was read to its end.
+        It is halved if less than half of the last scan's window was read, and doubled as a scan goes on.
         """
         growth, asked = self._growth.get((type(head), head.tree), (head.growth, BitMap()))
         if head.window:
@@ -176,7 +176,7 @@ class ReadAhead:
     # An order that begins
 
     def _begun(self, page: int, parent: Node | None, tree: int | None) -> tuple[list[Head], list[int]]:
-        """Return heads for the orders in which ``page`` may be the first, and what to ask for now."""
+        """Return heads for the orders that may begin at ``page``, and the pages to fetch now."""
         if parent is None or tree is None:
             return self._begun_outside(page)
         heads: list[Head] = []
@@ -188,7 +188,7 @@ class ReadAhead:
         return heads, self._lookup(page, parent)
 
     def _begun_outside(self, page: int) -> tuple[list[Head], list[int]]:
-        """The same for a page of no tree that is known: an overflow page, or something else."""
+        """Return the same for a page of no known tree: an overflow page, or another one."""
         last = self.log[-1] if self.log else self._last
         node = self.trees.node(last)
         for number, overflow in enumerate(node.overflows if node else ()):

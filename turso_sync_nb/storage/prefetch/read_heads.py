@@ -37,10 +37,10 @@ class Head:
     pages were asked for along it the last time, 0 as long as there is no evidence for it.
     """
 
-    first: ClassVar = 4
+    first_window: ClassVar = 4
     """Pages of the first window, at most."""
     growth: ClassVar = 8
-    """By what a window is larger than the one before, at most."""
+    """The factor by which a window may exceed the one before."""
     lookahead_max = 16_384
     """Steps of the order that are searched for an absent page, resident ones included."""
     in_segments: ClassVar = False
@@ -55,7 +55,7 @@ class Head:
         self.window = window
 
     def ahead(self, position: Any) -> Iterator[Step]:
-        """Yield what comes after ``position`` in the order, as far as pages that are here tell."""
+        """Yield the pages after ``position`` in the order, as far as resident pages tell."""
         raise NotImplementedError
 
     def next_window(
@@ -65,7 +65,7 @@ class Head:
 
         The page at ``begin`` counts in it, and is not among them. The head's position moves.
         """
-        self.window = min(self.window * growth if self.window else min(self.first, growth), pages_max)
+        self.window = min(self.window * growth if self.window else min(self.first_window, growth), pages_max)
         pages, end = BitMap(), begin
         while len(pages) < self.window - 1 and (step := next(order, None)):
             page, end = step
@@ -75,7 +75,7 @@ class Head:
         return pages
 
     def pages_needed_above(self, pages: int) -> list[int]:
-        """Return pages that tell which the next ``pages`` are."""
+        """Return the pages above the next ``pages`` of the order, which tell what these are."""
         del pages
         return []
 
@@ -93,7 +93,7 @@ class Siblings(Head):
             yield page, page
 
     def pages_needed_above(self, pages: int) -> list[int]:
-        """Return interior pages to come."""
+        """Return the interior pages above the next siblings."""
         (position,) = self.positions
         return self.trees.above(position, self._step, pages)
 
@@ -131,7 +131,7 @@ class Rows(Head):
     The divider between a leaf and the next one counts as the leaf's last entry.
     """
 
-    first = 8
+    first_window = 8
     growth = 4
     lookahead_max = 2048
 
@@ -145,11 +145,11 @@ class Rows(Head):
         self._step = step
         self._end = -1
         self._key: bytes | None = None
-        self._alike = False
+        self._same_key_only = False
 
     @staticmethod
     def places_of(trees: KnownTrees, leaf: Node, tree: int, page: int) -> list[tuple[int, int, int]]:
-        """Return where in the index leaf there are entries whose row leads to ``page``."""
+        """Return the positions of those entries of the index leaf whose row is below ``page``, or on it."""
         return [
             (leaf.page, number, 0)
             for number, entry in enumerate(leaf.entries)
@@ -157,7 +157,7 @@ class Rows(Head):
         ]
 
     def ahead(self, position: tuple[int, int, int]) -> Iterator[Step]:
-        """Yield the first page that is not here on the way to each row, or the row's; this one's first."""
+        """Yield, from this entry on, the first absent page on the way to each row, or the row's leaf."""
         begin, entry, count = position
         for page in chain([begin], self.trees.beside(begin, self._step)):
             entries = self._entries_of(page)
@@ -191,16 +191,17 @@ class Rows(Head):
         pages_max: int,
         absent: IsAbsent,
     ) -> BitMap:
-        """Return the pages that lead to the rows of the next entries: of equal ones, or of a growing number.
+        """Return the absent pages that lead to the rows of the next window of index entries.
 
-        Within the last window, what is still absent of it.
+        The window is all entries of the current key, or a number that grows. While rows of the last window
+        were not read yet, only its remaining absent pages.
         """
         if begin[2] > self._end:
             self._begin_window(begin, growth)
         self.positions = [begin]
         pages = BitMap()
         for page, position in order:
-            if self._alike and position[2] <= self._end and self._key_at(position) != self._key:
+            if self._same_key_only and position[2] <= self._end and self._key_at(position) != self._key:
                 self.window -= self._end + 1 - position[2]
                 self._end = position[2] - 1
             if position[2] > self._end:
@@ -210,16 +211,16 @@ class Rows(Head):
         return BitMap(pages[: pages_max - 1])
 
     def _begin_window(self, begin: tuple[int, int, int], growth: int) -> None:
-        """Say how many entries the next window has, and whether all of them are of one key.
+        """Choose the size of the next window, and whether it is limited to entries of one key.
 
-        They are until rows of several were read.
+        It is until rows of a second key were read.
         """
         key = self._key_at(begin)
         goes_on, self._key = key == self._key, key
         several = key is not None and self._key_at((begin[0], begin[1] + self._step, 0)) == key
-        self._alike = goes_on or (not self.window and several)
+        self._same_key_only = goes_on or (not self.window and several)
         more = min(self.window * growth, ENTRIES_MAX)
-        self.window = max(more, EQUAL_MAX) if self._alike else more or self.first
+        self.window = max(more, EQUAL_MAX) if self._same_key_only else more or self.first_window
         self._end = begin[2] + self.window - 1
         self.lookahead_max = max(Rows.lookahead_max, self.window * (growth + 2))
 
@@ -232,7 +233,7 @@ class Rows(Head):
 class InFile(Head):
     """Pages as they lie in the file; a position is a page."""
 
-    first = 2
+    first_window = 2
     growth = 2
     in_segments = True
 

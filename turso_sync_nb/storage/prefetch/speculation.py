@@ -81,7 +81,7 @@ class Speculation:
         """Objects that the statement may use and only its connection has."""
 
     def begin(self, sql: str, items: Sequence[Bindings], done: Callable[[], int] = int) -> None:
-        """Have the statement ``sql`` be the one that reads from now on.
+        """Predict for the statement ``sql`` from now on.
 
         It is run with each of ``items``; ``done`` returns with how many of them it is done.
         """
@@ -119,7 +119,7 @@ class Speculation:
         return BitMap()
 
     def all_pages(self, pages_max: int) -> BitMap | None:
-        """Return the absent pages that the statement reads as far as pages that are here tell.
+        """Return the absent pages that the statement reads, as far as resident pages tell.
 
         None if it cannot be run to its end on placeholders of less than ``pages_max`` pages, or if what
         stands in for a function or collation of the user's had a part in it.
@@ -178,7 +178,7 @@ class Speculation:
         return BitMap(wanted) | self._store.page_map.absent_of(self._roots | self._first)
 
     def _look_at(self, db: SpeculativeDb, item: Bindings) -> None:
-        """Find out which trees the statement opens, and whether it stops at a number of rows."""
+        """Learn from EXPLAIN which trees the statement opens, and whether it stops at a number of rows."""
         with db.begin(PAGES_MAX):
             db.know(self.local_objects)
             try:
@@ -198,14 +198,14 @@ class Speculation:
         )
 
     def _scan_begin(self, pages: list[int]) -> int:
-        """Return the number of pages before those at the end that are siblings of each other."""
+        """Return the number of pages before the run of siblings at the end."""
         begin = max(0, len(pages) - SIBLINGS)
         while begin and self._are_siblings(pages[begin - 1 : begin + 1]):
             begin -= 1
         return begin
 
     def _runs(self, db: SpeculativeDb, items: Sequence[Bindings]) -> bool:
-        """Run it once; return whether another run would get no further."""
+        """Run the statement once; return whether another run would find no more pages."""
         noted = db.placeholders.noted
         try:
             db.run(self._sql, items)
@@ -223,7 +223,7 @@ class Speculation:
         return True
 
     def _gives_up(self, db: SpeculativeDb) -> None:
-        """Leave it to read-ahead after a large guess that was cut short: the next would begin anew."""
+        """Leave the statement to read-ahead if a large guess was cut short: the next one would begin anew."""
         self._is_cut = len(db.wanted) >= PAGES_MAX
 
 

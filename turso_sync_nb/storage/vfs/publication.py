@@ -32,7 +32,7 @@ from turso_sync_nb.storage.files.metadata import FileStamp, load_metadata, save_
 from turso_sync_nb.storage.format.wal_frames import log_salts, wal_pages
 from turso_sync_nb.storage.pages.page_file import PageFile
 from turso_sync_nb.storage.pages.page_map import PageMap
-from turso_sync_nb.storage.pages.page_store import WRITE_PAGES_MAX, empty_again, explained_disk
+from turso_sync_nb.storage.pages.page_store import WRITE_PAGES_MAX, empty_database_like, explained_disk
 from turso_sync_nb.storage.prefetch.read_ahead import SCRATCH_SEGMENT_PAGES
 from turso_sync_nb.storage.vfs.view_vfs import ViewVFS
 from turso_sync_nb.units import LOCK_PAGE, PAGE_SIZE, PageId
@@ -135,9 +135,9 @@ class Publication:
             if self.committed:
                 self._store.halt(str(error) or type(error).__name__)
             else:
-                self._store.go_on()
+                self._store.end_halt()
             raise
-        self._store.adopt(page_map)
+        self._store.switch_base_image(page_map)
         self._next.discard()
         return ready
 
@@ -169,7 +169,7 @@ def publication(
     Raises:
         ReplicaBusyError: another program has the database open.
     """
-    with store.alone(), ExitStack() as held:
+    with store.exclusive(), ExitStack() as held:
         _remove_scratch(folder)
         file = _locked(folder)
         held.callback(file.xClose)  # which unlocks it
@@ -273,7 +273,7 @@ def _write_pages(folder: ReplicaFolder, file: apsw.VFSFile, metadata: Metadata, 
             file.xWrite(data, first * PAGE_SIZE)
             failpoint("publish: some pages written")
         if not db_pages:
-            file.xWrite(empty_again(file), 0)
+            file.xWrite(empty_database_like(file), 0)
         file.xTruncate(max(db_pages, 1) * PAGE_SIZE)
         failpoint("publish: cut")
         file.xSync(apsw.SQLITE_SYNC_FULL)
