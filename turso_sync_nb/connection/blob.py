@@ -33,7 +33,7 @@ class Blob:
         self._session = session
         self._raw: apsw.Blob | None = None
         session.check_open()
-        self._raw = session.running(lambda: session.raw.blob_open("main", table, column, row, False))
+        self._raw = session.run_gated(lambda: session.raw.blob_open("main", table, column, row, False))
         session.cursors.add(cast("Cursor", self))  # what is asked of one there, this has too
 
     @property
@@ -105,7 +105,7 @@ class Blob:
         if raw is None:
             raise ProgrammingError("use blob: it is closed")
         try:
-            return self._session.running(lambda: what(raw))
+            return self._session.run_gated(lambda: what(raw))
         except apsw.AbortError:
             raise OperationalError(
                 f"read {self.sql}: the row was changed or deleted since the blob was opened; open it again"
