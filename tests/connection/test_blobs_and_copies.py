@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
 import struct
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apsw
 import polars as pl
 import pytest
+from databases import plain_sqlite
 
 import turso_sync_nb as tsn
+
+if TYPE_CHECKING:
+    import sqlite3
 
 LAZY = tsn.PartialSyncOpts(bootstrap_strategy=tsn.PartialSyncPrefixBootstrap(length=4096), segment_size=4096)
 CONTENT = bytes(range(256)) * 40
@@ -30,7 +33,7 @@ def db(request, remote_server, connect, tmp_path):
 
 def sqlite3_blob() -> sqlite3.Blob:
     """Return the same blob as Python's sqlite3 has it."""
-    plain = sqlite3.connect(":memory:")
+    plain = plain_sqlite()
     plain.execute("CREATE TABLE b (id INTEGER PRIMARY KEY, data)")
     plain.execute("INSERT INTO b VALUES (5, ?)", (CONTENT,))
     return plain.blobopen("b", "data", 5, readonly=True)
