@@ -102,7 +102,7 @@ def bootstrap(
 
 
 class _Run:
-    """One call of the verb."""
+    """One bootstrap."""
 
     def __init__(self, folder: ReplicaFolder, remote: Remote, pages_per_request: int | None) -> None:
         self.folder = folder
@@ -111,7 +111,7 @@ class _Run:
         self.note = ""
 
     def resume(self, metadata: Metadata) -> tuple[Metadata, PageStore, int] | None:
-        """Go on where an interrupted run stopped; ``None`` when there is nothing to go on from."""
+        """Continue an interrupted bootstrap, or return None if nothing of it can be used."""
         if not metadata.revision:
             return None
         page_map = PageMap.load(self.folder.page_map)
@@ -168,7 +168,7 @@ class _Run:
         return PullRequest()
 
     def _asked(self, metadata: Metadata) -> BitMap:
-        """Return every page that this bootstrap is to bring; a query's are known to the remote alone."""
+        """Return the pages that this bootstrap must fetch; of a query page 0: the remote chooses the rest."""
         plan = metadata.bootstrap
         if plan.kind == "query":
             return BitMap(range(min(1, metadata.db_pages)))
@@ -178,17 +178,17 @@ class _Run:
         return BitMap(range(pages))
 
     def _receive(self, arriving: Iterator[Page], store: PageStore, asked: BitMap) -> None:
-        """Take the first answer; one that breaks half way is completed afterwards."""
+        """Store the pages of the first answer; :meth:`_complete` fetches those that a broken answer lacks."""
         with suppress(RemoteFailedError):  # what is missing is asked for again in _complete
             self._put(store, only_requested(arriving, asked))
 
     def _put(self, store: PageStore, pages: Iterator[Page]) -> None:
-        """Take ``pages``, made durable now and then; the disk writes while they come."""
+        """Store ``pages``, with a flush every ``FLUSH_EVERY_S``, while the disk writes behind."""
         with write_behind(self.folder.main):
             store.put(_flushing(store, pages))
 
     def _receive_query(self, answer: PullAnswer, store: PageStore) -> None:
-        """Take what the remote says the query touches, up to a limit."""
+        """Store the pages that the remote sends for the query, up to a limit."""
         self._receive(_limited(answer), store, BitMap(range(store.page_map.db_pages)))
         arrived, total = len(store.page_map.resident), store.page_map.db_pages
         if arrived == total:
@@ -201,7 +201,7 @@ class _Run:
             )
 
     def _complete(self, metadata: Metadata, store: PageStore, *, server_known: bool) -> Metadata:
-        """Fetch what is still missing of what was asked, verify, and say "ready"."""
+        """Fetch the pages that are still missing, verify them, and save the metadata as "ready"."""
         missing = self._asked(metadata) - store.page_map.resident
         source = RemotePages(lambda: self.remote, metadata.revision, store)
         if server_known:
@@ -239,12 +239,12 @@ class _Run:
 
 
 def _begins_with_more(plan: BootstrapPlan) -> bool:
-    """Return whether the pages that every query begins with belong to what is brought."""
+    """Return whether the bootstrap also fetches the pages of the schema, which every query reads first."""
     return plan.kind != "prefix" or plan.length >= OPENING_FROM_BYTES
 
 
 def _flushing(store: PageStore, pages: Iterator[Page]) -> Iterator[Page]:
-    """Pass ``pages`` on, and now and then make durable what has arrived."""
+    """Yield ``pages``, and flush the store every ``FLUSH_EVERY_S``."""
     flushed_s = time.monotonic()
     with ended(pages):
         for page in pages:
@@ -255,7 +255,7 @@ def _flushing(store: PageStore, pages: Iterator[Page]) -> Iterator[Page]:
 
 
 def _leave(store: PageStore) -> None:
-    """Keep what has arrived for the next time."""
+    """Make durable what has arrived, for the next attempt, and close the store."""
     try:
         store.flush()
     finally:

@@ -73,7 +73,7 @@ class Failure(Generic[Origin]):
 
 
 class _StepError(NamedTuple):
-    """The step of a body that failed: of its statements number ``at``; else ``where``."""
+    """The step of a body that failed: its statement number ``at``, or the step named by ``where``."""
 
     message: str
     at: int | None = None
@@ -101,7 +101,7 @@ def in_transaction(remote: Remote, client_id: str, stmts: Iterable[Sent[Origin]]
 
 
 def _parts(stmts: Iterable[Sent[Origin]]) -> Iterator[list[Sent[Origin]]]:
-    """Part ``stmts`` so that each part makes a body of about ``BODY_BYTES_MAX``; there is at least one."""
+    """Split ``stmts`` into parts of about ``BODY_BYTES_MAX`` as a body; yield at least one."""
     part: list[Sent[Origin]] = []
     size = 0
     for stmt, of in stmts:
@@ -124,7 +124,7 @@ def _weight(stmt: Stmt) -> int:
 
 
 def _in_bodies(to: Pipeline, client_id: str, parts: Iterator[list[Sent[Origin]]]) -> Failure[Origin] | int:
-    """Do ``parts``, a body for each; several need a stream. It ends with the first body that fails."""
+    """Run each of ``parts`` as one body, up to the first that fails; several need a stream."""
     part, begins = next(parts), True
     while True:
         following = next(parts, None)

@@ -83,7 +83,7 @@ class SentCopies:
         return left
 
     def _reason(self, one: Transaction, elsewhere: dict[Row, int]) -> str:
-        """Return why ``one`` is set aside; empty if it is not."""
+        """Return the reason to set ``one`` aside, or an empty text."""
         is_own = self._own_ids_from is not None and self.pushed.first_id_of(one) > self._own_ids_from
         tells = lineage.tells_by_itself(one) and not self._is_transformed
         if not (is_own or tells or self.pushed.knows(one)):
@@ -97,7 +97,7 @@ class SentCopies:
         return ""
 
     def _elsewhere(self, local: LocalChanges) -> Iterator[tuple[Row, int]]:
-        """Yield the rows that were sent and are not under their keys, each with its transaction."""
+        """Yield the rows that were pushed but have another key on the remote, each with its transaction."""
         for one in local.transactions:
             for change in one.changes if self.pushed.has(one) else ():
                 if isinstance(change, RowChange) and change.op == "insert" and change.new is not None:
@@ -111,7 +111,7 @@ class SentCopies:
                         yield (folded(change.shape.table), change.new[change.shape.key[0]]), one.number
 
     def _meant_by(self, one: Transaction) -> Iterator[Row]:
-        """Yield the rows that ``one`` changes, or points at by a foreign key, unless it made them itself."""
+        """Yield the rows that ``one`` changes or refers to by a foreign key, except those it inserted."""
         made: set[Row] = set()
         for change in one.changes:
             if not isinstance(change, RowChange):

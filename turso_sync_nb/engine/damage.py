@@ -113,7 +113,7 @@ def refuse_stranger(folder: ReplicaFolder, metadata: Metadata, remote: Remote, d
 
 
 def _other_database(metadata: Metadata, remote: Remote) -> str:
-    """Say by what the server's database is another one than ours; empty when nothing shows that."""
+    """Return the evidence that the server has another database, or an empty text."""
     known = dict(metadata.fingerprints)
     name, newest = _asked(remote, PullRequest(pages=BitMap(known) or BitMap([FIRST_PAGE])))
     differing = _differing(known, newest)
@@ -133,7 +133,7 @@ def _other_database(metadata: Metadata, remote: Remote) -> str:
 
 
 def _unlike(metadata: Metadata, name: str, differing: list[int]) -> str:
-    """Say whether a server that does not know our revision, nor any push, has another database."""
+    """Return the evidence against a server that knows neither our revision nor a push of ours."""
     if metadata.database and name:
         return "it calls it otherwise"
     compared = len(metadata.fingerprints)

@@ -72,7 +72,7 @@ class ForeignKeys:
         return tuple(map(_as_compared, self._forms[table, columns], values))
 
     def _form(self, table: str, column: str) -> tuple[str, str]:
-        """Return the affinity that counts in a comparison, and the collation."""
+        """Return the affinity and the collation by which SQLite compares a value with the column."""
         try:
             declared, collation, *_ = self._raw.column_metadata("main", table, column)
         except apsw.SQLError:
@@ -119,7 +119,7 @@ def depending_by_row(
 
 
 class _Done:
-    """The rows, tables and definitions that some transactions changed, with the number of each."""
+    """Index of rows, tables and definitions that transactions changed, each with a transaction's number."""
 
     def __init__(self, foreign_keys: ForeignKeys) -> None:
         self._foreign_keys = foreign_keys
@@ -132,7 +132,7 @@ class _Done:
         self._compared = foreign_keys.compared
 
     def add(self, one: Transaction) -> None:
-        """Note what ``one`` did."""
+        """Add the changes of ``one``."""
         for change in _pushed(one):
             if not isinstance(change, RowChange):
                 self._schema |= dict.fromkeys(_names(change), one.number)

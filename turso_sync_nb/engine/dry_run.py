@@ -64,7 +64,7 @@ def dry_run(replica: Replica, raw: apsw.Connection, sql: str, bindings: Bindings
 
 
 def _all_pages(replica: Replica, query: QueryTrees, leaves: dict[int, BitMap]) -> dict[int, int]:
-    """Return the pages of each tree that are not here, or one of it for each row if it is known how many."""
+    """Return the number of absent pages of each tree, at most one for each row if their number is known."""
     found: dict[int, int] = {}
     page_map = replica.store.page_map
     for root, rows in query.rows.items():
@@ -78,7 +78,7 @@ def _all_pages(replica: Replica, query: QueryTrees, leaves: dict[int, BitMap]) -
 def _few_pages(
     replica: Replica, raw: apsw.Connection, query: QueryTrees, leaves: dict[int, BitMap]
 ) -> dict[int, int] | None:
-    """Return the pages of each tree that the query reads and that are not here.
+    """Return the number of absent pages of each tree that the query reads.
 
     None if it may read more than are fetched on a guess, or where what it reads depends on what is not here.
     """
@@ -104,7 +104,7 @@ def _few_pages(
 
 
 def _is_of_one_table(query: QueryTrees, names: set[str], unread: list[int], table: int | None) -> bool:
-    """Return whether what is absent is of one table, read once, at places that do not depend on its rows."""
+    """Return whether absent pages are of one table that is read once, at places known without its rows."""
     opened = Counter(roots_opened(query.program))
     if len(names) > 1 or any(opened[root] > 1 for root in unread):
         return False

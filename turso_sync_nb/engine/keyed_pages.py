@@ -57,14 +57,14 @@ class KeyedPages:
         return self._owners[node.page]
 
     def _owner_if(self, node: Node, shape: TableSchema) -> str | None:
-        """Return the table if the page is of its b-tree."""
+        """Return the name of the table ``shape`` if the page is in its b-tree, else None."""
         record = index_record(node, 0, len(shape.key), self._snapshot.read) if node.cell_count else b""
         key = first_values(record, len(shape.key))
         is_own = self._may_be_of(record, key, shape) and self._is_on_way(shape, key, node.page)
         return shape.table if is_own else None
 
     def _may_be_of(self, record: bytes, key: Key, shape: TableSchema) -> bool:
-        """Say whether a table may have such a record, by the number of values and the key's affinities."""
+        """Return whether ``record`` may be of the table, by its number of values and the key's affinities."""
         if not len(shape.key) <= value_count(record) <= len(shape.columns):
             return False
         return None not in key and not any(
@@ -73,7 +73,7 @@ class KeyedPages:
         )
 
     def _is_on_way(self, shape: TableSchema, key: Key, page: int) -> bool:
-        """Look ``key`` up in a table; say whether ``page`` was read, and keep whose the read pages are."""
+        """Look ``key`` up in a table and record it as owner of the pages read; return if ``page`` is one."""
         with self._snapshot.noted() as pages:
             condition, values = condition_of(shape, key)
             sql = f"SELECT 1 FROM {quoted(shape.table)} WHERE {condition}"

@@ -221,7 +221,7 @@ def _gone(folder: Path, *, private: bool) -> None:
 
 
 def _share(replica: Replica, options: ReplicaOptions, make_remote: MakeRemote) -> None:
-    """Let a further connection use an open replica; the last to bring another address brings it for all.
+    """Configure an open replica for one more connection; a new address replaces the former one for all.
 
     Raises:
         UsageError: it wants another limit on what is here.
@@ -296,7 +296,7 @@ def _open_folder(path: Path, options: ReplicaOptions, make_remote: MakeRemote) -
 
 
 def _is_partial(folder: ReplicaFolder, metadata: Metadata) -> bool:
-    """Return whether a part of the database is not here, nor will be when this open is done."""
+    """Return whether the replica is partial, and remains so after this open."""
     begins_whole = metadata.bootstrap.kind == "whole"
     page_map = PageMap.load(folder.page_map)
     if page_map is None or metadata.phase == "bootstrapping":
@@ -314,7 +314,7 @@ def _partial(path: Path) -> UsageError:
 
 
 def _catch_up(replica: Replica, options: ReplicaOptions) -> str:
-    """Put saved local work on its new base image; give a replica that was put off its first pages.
+    """Replay saved local work on its new base image; fetch the first pages of an empty replica.
 
     Returns what to tell about it: without an answer of the remote it goes on as it is.
     """
@@ -329,7 +329,7 @@ def _catch_up(replica: Replica, options: ReplicaOptions) -> str:
 
 
 def _discard_if_new(folder: ReplicaFolder) -> None:
-    """Remove what was made for a bootstrap of which nothing arrived."""
+    """Remove the folder if this open created it: nothing has arrived."""
     if folder.created:
         folder.discard()
 
@@ -352,7 +352,7 @@ def _new_metadata(options: ReplicaOptions) -> Metadata:
 
 
 def _damage(folder: ReplicaFolder, metadata: Metadata, options: ReplicaOptions) -> str:
-    """Say what is wrong with the files of a ready replica; empty when nothing.
+    """Return what is damaged in the files of a ready replica, or an empty text.
 
     Raises:
         ReplicaBrokenError: something is, and this is a copy: the replica itself is to be put right.
@@ -368,7 +368,7 @@ def _damage(folder: ReplicaFolder, metadata: Metadata, options: ReplicaOptions) 
 def _made_ready(
     folder: ReplicaFolder, metadata: Metadata, remote: Remote | None, options: ReplicaOptions
 ) -> Bootstrapped | None:
-    """Bootstrap a folder that is not ready; ``None`` for one that is."""
+    """Bootstrap a folder that is not ready, or return None if it is."""
     if metadata.phase == "ready":
         return None
     if not options.bootstrap_if_empty and not metadata.revision:
@@ -389,7 +389,7 @@ def _made_ready(
 
 
 def _put_off(folder: ReplicaFolder, metadata: Metadata, options: ReplicaOptions) -> Bootstrapped:
-    """Begin with an empty database; the remote's pages come with the first pull."""
+    """Create an empty database; the first pull fetches the remote's pages."""
     store = PageStore.create(folder, 0, options.reserved_bytes)
     store.flush()
     put_off = metadata.changed(phase="ready")
@@ -398,7 +398,7 @@ def _put_off(folder: ReplicaFolder, metadata: Metadata, options: ReplicaOptions)
 
 
 def _found(folder: ReplicaFolder, metadata: Metadata) -> Bootstrapped:
-    """Return a ready replica as it was left."""
+    """Open the files of a ready replica."""
     page_map = PageMap.load(folder.page_map)
     if page_map is None:
         raise ReplicaBrokenError(

@@ -83,7 +83,7 @@ def _seen(raw: apsw.Connection, objects: dict[str, str], change: Change) -> Chan
 
 
 def _seen_update(change: RowChange, there: Any, new: Image) -> RowChange | None:
-    """Return an insert or update as one of the row that is ``there``, in the columns that somebody set."""
+    """Return the change as an update of the row that is ``there``, in the columns that it sets."""
     names = change.shape.columns
     moved = names if change.old is None else images.differing(change.shape, change.old, new)
     old = tuple(was if name in moved else now for name, was, now in zip(names, there, new, strict=True))
@@ -213,7 +213,7 @@ def make_pending(replica: Replica, number: int) -> None:
 
 
 def _note_former(replica: Replica, moved: Iterable[Transaction]) -> None:
-    """Keep the ids of transactions that get new ones: a copy knows them by those."""
+    """Save the present ids of transactions that are about to get new ones: copies know them by these."""
     borders = ((each.number, each.last_id) for each in moved)
     replica.save(former_borders=(*replica.metadata.former_borders, *borders))
 
@@ -242,7 +242,7 @@ def edit(replica: Replica, change_id: int, new: dict[str, Any]) -> None:
 
 
 def _id_now(replica: Replica, everything: list[Transaction], change_id: int) -> int:
-    """Return the id of a change that may have been listed before it got another one."""
+    """Return the present id of a change that was listed as ``change_id``, perhaps before it got another."""
     renewed, listed = replica.capture_ids.renewed, {change.id for one in everything for change in one.changes}
     while change_id not in listed and change_id in renewed:
         change_id = renewed[change_id]
@@ -250,7 +250,7 @@ def _id_now(replica: Replica, everything: list[Transaction], change_id: int) -> 
 
 
 def _write_edited(replica: Replica, raw: apsw.Connection, everything: list[Transaction], at: int) -> None:
-    """Write the tape anew, the transaction at ``at`` and all after it under ids that no copy has sent."""
+    """Rewrite the tape; the transaction at ``at`` and all later ones get ids that no copy has sent."""
     (one, *following) = everything[at:]
     metadata, number = replica.metadata, one.number
     own = [each for each in metadata.former_borders if each[0] == number]
@@ -282,7 +282,7 @@ def _edited(change: RowChange, new: dict[str, Any]) -> RowChange:
 
 
 def _following(change: RowChange, edited: RowChange) -> Callable[[Change], Change]:
-    """Return what makes of each later change, in order, the one that finds the row as it was ``edited``."""
+    """Return a function that adapts each later change, called in order, to the row as it was ``edited``."""
     was, now = change.new, edited.new
     table, columns = folded(change.shape.table), change.shape.columns
 
@@ -306,7 +306,7 @@ def _following(change: RowChange, edited: RowChange) -> Callable[[Change], Chang
 def _write(
     raw: apsw.Connection, everything: list[Transaction], renewed: Iterable[Transaction] = ()
 ) -> dict[int, int]:
-    """Write the tape anew; ``renewed`` ones come last and get new ids: return those by the former ones."""
+    """Rewrite the tape; ``renewed`` transactions come last under new ids, which are returned by former id."""
     floor, last = tape.acknowledged(raw), tape.last_id(raw)
     new_ids: dict[int, int] = {}
     for one in renewed:
@@ -322,7 +322,7 @@ def _write(
 
 
 def _made_by_triggers(raw: apsw.Connection) -> DerivedColumns:
-    """Return the columns that triggers made, as the rows of the whole tape leave them."""
+    """Return the columns that triggers filled, as the whole tape tells."""
     reader = Reader(table_schemas(raw))
     deque(reader.transactions(image_rows(raw)), maxlen=0)
     return reader.derived

@@ -99,7 +99,7 @@ def agreed(replica: Replica) -> Position:
 
 
 def find_out(replica: Replica) -> None:
-    """Strike off what the remote has, before a user revises what waits.
+    """Remove from the tape what the remote has, before a user revises what waits.
 
     A request whose answer was not heard may still be on its way: it is given up first, so that it cannot
     bring what is revised now. Afterwards the replica knows whether the base image has all that was pushed.
@@ -125,14 +125,14 @@ def find_out(replica: Replica) -> None:
 
 
 def _has_pushes(replica: Replica) -> bool:
-    """Return whether the remote has what it acknowledged, if that was anything."""
+    """Return whether it acknowledged pushes of this replica and still has all of them."""
     floor = expected(replica).change_id
     theirs = bookkeeping.read_remote(replica.need_remote(), replica.metadata.client_id)
     return 0 < floor <= theirs.change_id
 
 
 def acknowledge(replica: Replica, last_change_id: int) -> bool:
-    """Strike off what is pending up to ``last_change_id``, and say whether that could be written now."""
+    """Remove acknowledged changes up to ``last_change_id`` from the tape; return False if it is locked."""
     try:
         with outbox.changing(replica) as raw:
             if lineage.borders_of(replica.metadata):

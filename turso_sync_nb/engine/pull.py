@@ -122,7 +122,7 @@ def fetch_and_apply(
 
 @contextmanager
 def _interrupt_says_outcome(replica: Replica) -> Iterator[None]:
-    """Have a Ctrl-C in the block say whether the pull had come into force."""
+    """Make a KeyboardInterrupt of the block say whether the pull was committed."""
     revision = replica.metadata.revision
     try:
         yield
@@ -214,7 +214,7 @@ class _Here:
 def _on_next_base(
     replica: Replica, publishing: Publication, update: RemoteUpdate, options: PullOptions, here: _Here
 ) -> tuple[Metadata, Replayed, int]:
-    """Do on the view of the next base what is to be seen there; return also what the remote acknowledged."""
+    """Check the next base and replay on its view; return the metadata, the outcome, the acknowledged id."""
     local = here.local
     metadata, replayed, acknowledged = _next_metadata(replica, update), Replayed(), 0
     if local is not None or update.doubt or _has_other_schema(replica, update):
@@ -254,7 +254,7 @@ def _is_new(replica: Replica, update: RemoteUpdate) -> bool:
 
 
 def _has_other_schema(replica: Replica, update: RemoteUpdate) -> bool:
-    """Return whether the schema may be another one, by its cookie."""
+    """Return whether the schema cookie differs, or cannot be compared."""
     if FIRST_PAGE not in update.next_base.pages:
         return False
     if FIRST_PAGE not in replica.store.base_pages:
@@ -264,7 +264,7 @@ def _has_other_schema(replica: Replica, update: RemoteUpdate) -> bool:
 
 
 def _local_changes(replica: Replica) -> LocalChanges | None:
-    """Return what was made here; on a base image that SQLite cannot read, nothing was."""
+    """Return the local changes, or None without any; a base image that SQLite cannot read has none."""
     try:
         return read_local_changes(replica)
     except apsw.CorruptError:
@@ -274,7 +274,7 @@ def _local_changes(replica: Replica) -> LocalChanges | None:
 
 
 def _known_clients(replica: Replica) -> dict[str, int]:
-    """Return the clients whose pushes are known here, and how far; this one, whatever it heard of its own."""
+    """Return the clients whose pushes are in the base image, with their last ids, and this client."""
     client_id = replica.metadata.client_id
     raw = replica.databases.open(offline=True)
     try:
@@ -287,7 +287,7 @@ def _known_clients(replica: Replica) -> dict[str, int]:
 
 
 def _refuse_stranger(replica: Replica, raw: apsw.Connection, clients: dict[str, int], doubt: str) -> None:
-    """Refuse a state that differs from ours and has no push that we know; client ids are never alike.
+    """Refuse a state that differs from ours and lacks every push that we know: client ids are unique.
 
     Raises:
         ReplicaError: it is one.
@@ -300,7 +300,7 @@ def _refuse_stranger(replica: Replica, raw: apsw.Connection, clients: dict[str, 
 
 @contextmanager
 def _suspended(replica: Replica) -> Iterator[None]:
-    """Have every connection of this process let go of the files for the block."""
+    """Suspend every connection of this process for the block."""
     with ExitStack() as resuming:
         for member in list(replica.gate.members):
             member.suspend()
@@ -330,7 +330,7 @@ def _fingerprints(replica: Replica, update: RemoteUpdate) -> tuple[tuple[int, in
 
 
 def _replayed(raw: apsw.Connection, local: LocalChanges, options: PullOptions, answers: Asking) -> Replayed:
-    """Do the local changes again, and write the tape anew, in one transaction."""
+    """Replay the local changes and rewrite the tape, in one transaction."""
     raw.execute("BEGIN IMMEDIATE")
     try:
         policies, transform = options.policies, options.transform

@@ -98,7 +98,7 @@ def _changes_of(
 
 
 def _rows(raw: apsw.Connection, changes: Iterable[RowChange]) -> dict[Any, Image | None]:
-    """Return the rows that the changes are about, as they are in ``raw``."""
+    """Return the rows that ``changes`` concern, by key, as they are in ``raw``; None for a missing one."""
     found: dict[Any, Image | None] = {}
     for change in changes:
         for image in (change.old, change.new):

@@ -96,7 +96,7 @@ class _Folder:
 
 
 class _Kept:
-    """The pages of one state that later ones may not have, set aside."""
+    """The pages of one state that a later state may not have, kept aside."""
 
     def __init__(self, folder: _Folder, name: str, replica: Replica, pages: BitMap) -> None:
         self.file = folder.file(name) if len(pages) > IN_MEMORY_PAGES_MAX else _InMemory()
@@ -144,7 +144,7 @@ class LastPull:
         return cls(folder, before, BitMap(sent), list(replica.pushed_log.pushed))
 
     def end(self, replica: Replica) -> None:
-        """Keep the log that the pull made."""
+        """Keep the pages of the log that the pull wrote."""
         with suppress(SyncError, OSError):
             logged = wal_pages(replica.folder)
             self._after = _Kept(self._folder, "after", replica, logged)
@@ -181,7 +181,7 @@ def _nothing() -> UsageError:
 
 
 def _state(replica: Replica, kept: _Kept, base: BitMap) -> Snapshot:
-    """Return a state: pages that were kept, those of the base image in ``base``, others fetched."""
+    """Return a snapshot of kept pages, of those ``base`` of the base image, and of others, to be fetched."""
 
     def read(page: PageId) -> bytes:
         return kept.file.read(page) if page in kept.file.pages else replica.store.base(page)
@@ -229,7 +229,7 @@ def _last_pushed(transactions: list[Transaction]) -> _Ours:
 
 
 def _took_back(change: Change, ours: _Ours) -> bool:
-    """Return whether ``change`` replaced a value by another one that had been pushed from here."""
+    """Return whether ``change`` replaced a value that had been pushed from here by another one."""
     if not isinstance(change, RowChange):
         return False
     image = change.new if change.old is None else change.old

@@ -315,7 +315,7 @@ class _Push:
     # What to send
 
     def _batches(self, waiting: list[Transaction]) -> Iterator[list[Transaction]]:
-        """Part what waits between transactions, by number of changes and by bytes."""
+        """Split what waits into batches of whole transactions, by number of changes and by bytes."""
         batch: list[Transaction] = []
         operations = size = 0
         if len(waiting) == 1:
@@ -335,7 +335,7 @@ class _Push:
     def _sent(
         self, batch: list[Transaction], everything: list[Transaction], at: Position, intervals: list[Interval]
     ) -> Position:
-        """Send one batch of ``everything`` that waits; return where the remote is then."""
+        """Send one batch of ``everything``; return the position of the remote afterwards."""
         replica, last_change_id = self.replica, batch[-1].last_id
         after = Position(replica.metadata.pull_gen, last_change_id)
         is_old = replica.metadata.pushed_since_pull and not self.base_is_current
@@ -389,7 +389,7 @@ class _Push:
         return [*ids, *(one.last_id for one in batch)] if metadata.lineage else ids
 
     def _count(self, batch: list[Transaction]) -> None:
-        """Count what of ``batch`` the remote has; a change that the transform skipped it has not."""
+        """Add ``batch`` to the counters, without the changes that the transform skipped."""
         for one in batch:
             sent = one.changes
             if self._verdicts:
@@ -416,7 +416,7 @@ class _Push:
     def _in_order(
         self, head: list[PushStatement], own: Iterator[PushStatement], end: list[PushStatement]
     ) -> Iterable[PushStatement]:
-        """Return the statements to be sent: made one by one, unless a transform makes them slow."""
+        """Return the statements to send: made one by one; with a transform, all before the first is sent."""
         return chain(head, own if self.transform is None else list(own), end)
 
     def _statements(

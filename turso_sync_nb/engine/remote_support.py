@@ -200,7 +200,7 @@ class RemoteSupport:
             raise UsageError(f"{word} {change.name}: the remote cannot do it so: {what}", hint=hint)
 
     def _check_as_new(self, remote: Remote, change: SchemaChange) -> None:
-        """Refuse a column with which the remote could not make the table anew."""
+        """Refuse a column with which the remote could not create the table."""
         for one in change.now:
             if one.type == "table":
                 sql = _CREATE_TABLE.sub("CREATE TABLE turso_sync_trial", one.sql, count=1)
@@ -208,7 +208,7 @@ class RemoteSupport:
 
 
 def _needs(change: SchemaChange) -> frozenset[str]:
-    """Return what a server must not lose when it does ``change``."""
+    """Return the features that a server needs to apply ``change`` without loss."""
     if change.kind == "create":
         is_trigger = any(one.type == "trigger" and mentions(one.sql, ("instead",)) for one in change.now)
         return frozenset({_INSTEAD}) if is_trigger else frozenset()
@@ -224,14 +224,14 @@ def _needs(change: SchemaChange) -> frozenset[str]:
 
 
 def _with_capitals(change: SchemaChange) -> tuple[str, list[str]]:
-    """Return the column by which a server finds what goes, and what has capital letters in it."""
+    """Return the column of sqlite_schema that a DROP or rename looks up, and its names with capitals."""
     owners = {one.name for one in change.was if one.type in ("table", "view")}
     names = {one.table if owners else one.name for one in change.was}
     return "tbl_name" if owners else "name", sorted(name for name in names if name != folded(name))
 
 
 def _has_any(remote: Remote, change: SchemaChange) -> bool:
-    """Return whether the remote has stored such names just so; if it does not say, a push will."""
+    """Return whether the remote stores one of these names with its capitals; False without an answer."""
     column, names = _with_capitals(change)
     query = f"SELECT name FROM sqlite_schema WHERE {column} IN ({', '.join('?' * len(names))}) LIMIT 1"
     try:
@@ -243,7 +243,7 @@ def _has_any(remote: Remote, change: SchemaChange) -> bool:
 
 
 def _lost_by_alter(remote: Remote) -> frozenset[str] | None:
-    """Return what the remote's ALTER TABLE loses; ``None``: it does not say."""
+    """Return the features that the remote's ALTER TABLE loses, or None without an answer."""
     steps = [Step(Stmt(sql), StepOk(0) if at else None) for at, sql in enumerate(_TRIAL)]
     steps.append(Step(Stmt("ROLLBACK"), And((StepOk(0), Not(IsAutocommit())))))
     try:

@@ -70,7 +70,7 @@ def fetch_update(replica: Replica, wait_ms: int | None = None) -> RemoteUpdate |
 
 
 def _newer(replica: Replica, wait_ms: int | None) -> RemoteUpdate | None:
-    """Fetch what changed since our revision; nothing of it counts before the server was verified.
+    """Fetch the pages changed since our revision; the caller uses them only once the server is verified.
 
     Raises:
         _NamedOtherwiseError: the server calls its database otherwise than before.
@@ -153,7 +153,7 @@ def fetch_all_changed(replica: Replica) -> RemoteUpdate | None:
 
 
 def _first(replica: Replica) -> RemoteUpdate:
-    """Fetch what a replica that was put off begins with."""
+    """Fetch the first pages of an empty replica."""
     plan = replica.metadata.bootstrap
     wanted = BitMap(range(pages_of_bytes(plan.length))) if plan.kind == "prefix" else None
     request = PullRequest(pages=wanted, query=plan.query)
@@ -171,7 +171,7 @@ def fetch_vouched_for(replica: Replica) -> RemoteUpdate:
 
 
 def _all_again(replica: Replica) -> RemoteUpdate:
-    """Fetch every page that is here anew: the remote does not know our revision any more."""
+    """Fetch all base pages anew, as the remote does not know our revision any more."""
     update = _all_pages(replica)
     replica.note("the remote no longer held our revision: every page was fetched anew")
     return replace(update, doubt=_doubt(replica, update))
@@ -190,7 +190,7 @@ def _all_pages(replica: Replica) -> RemoteUpdate:
 
 
 def _doubt(replica: Replica, update: RemoteUpdate) -> str:
-    """Compare all that is here with ``update``; say by what they look like two databases, if they do.
+    """Return the evidence that ``update`` is of another database, or an empty text.
 
     A server that names its database tells by that. Of others, and of one that was moved, only what is all
     the same here and there is beyond doubt.
@@ -213,7 +213,7 @@ def _doubt(replica: Replica, update: RemoteUpdate) -> str:
 
 
 def _received(replica: Replica, answer: PullAnswer, expected: BitMap, resident: BitMap) -> RemoteUpdate:
-    """Take an answer's pages into a next base image; one that breaks off is completed."""
+    """Store an answer's pages in a next base image; complete an answer that breaks off."""
     header = answer.header
     next_base = NextBase(replica.folder, header.db_pages)
     try:
@@ -231,7 +231,7 @@ def _received(replica: Replica, answer: PullAnswer, expected: BitMap, resident: 
 
 
 def _complete(replica: Replica, next_base: NextBase, revision: str, expected: BitMap) -> None:
-    """Ask for the rest of an answer that broke off, at the revision that it was about."""
+    """Fetch the rest of an answer that broke off, at its revision."""
     attempts_left = FETCH_ATTEMPTS
     while True:
         rest = expected - next_base.pages
@@ -250,7 +250,7 @@ def _complete(replica: Replica, next_base: NextBase, revision: str, expected: Bi
 
 
 def _need(update: RemoteUpdate, wanted: BitMap) -> None:
-    """Refuse an answer without pages that it must have had."""
+    """Refuse an answer that lacks pages which it must have."""
     missing = wanted - update.next_base.pages - BitMap([LOCK_PAGE])
     if missing:
         update.next_base.discard()

@@ -154,7 +154,7 @@ class _Replay:
         done[:] = [one if one.state in _APPLIED else self.renumbering.follow(one) for one in done]
 
     def _undo(self, conflicts_before: int) -> None:
-        """Take back the transaction being replayed, and the conflicts that it met."""
+        """Roll back the transaction being replayed, and drop its conflicts."""
         self.raw.execute(f"ROLLBACK TO {_SAVEPOINT}")
         self.renumbering.schema_changed()
         self.effects.take_back()
@@ -202,7 +202,7 @@ class _Replay:
         self.unapplied.not_applied(transaction)
 
     def _done(self, changes: Iterable[Change]) -> Iterator[Change]:
-        """Do ``changes`` and yield them as they are to be pushed now."""
+        """Apply ``changes`` and yield them in the form to push now."""
         displaced: list[RowChange] = []
         for shape, run in runs_of_inserts(changes):
             if isinstance(run[0], RowChange) and run[0].by_replace:
@@ -222,7 +222,7 @@ class _Replay:
         return (done for change in changes if (done := self._change(change)))
 
     def _inserted(self, shape: TableSchema, run: list[Change]) -> bool:
-        """Insert the rows of ``run`` if nothing has to be settled or followed on the way; else do nothing."""
+        """Insert the rows of ``run`` together if none conflicts or fires a trigger; else do nothing."""
         is_plain = self.schema.is_as_made and self.renumbering.leaves_alone(shape) and self.unapplied.is_empty
         if self.transform or not is_plain:
             return False
@@ -244,7 +244,7 @@ class _Replay:
     # One change
 
     def _change(self, change: Change) -> Change | None:
-        """Do ``change`` and return it as it is to be pushed now; ``None`` when nothing of it is left."""
+        """Apply ``change`` and return it in the form to push now, or None if nothing of it is left."""
         if self.schema.leaves_out(change):
             return None
         if isinstance(change, SchemaChange):
@@ -369,7 +369,7 @@ class _Replay:
         return change.changed(op="update", old=row, new=wanted, moved_away=made.moved_away)
 
     def _attempt(self, change: RowChange) -> RowChange | None:
-        """Try again what changed nothing here, for the triggers that it fires; it may do so now."""
+        """Try a change that had no effect here again, for the triggers that it fires: it may have one now."""
         shape, old, new = change.shape, change.old, change.new
         row = None if old is None else self.rows.of(change)
         if old is not None and row is None:
@@ -389,7 +389,7 @@ class _Replay:
         return tried.changed(outcome="changed")
 
     def _carried(self, change: RowChange) -> RowChange | None:
-        """Set a trigger's random values to what they were before, unless nothing fired the trigger."""
+        """Set the values that a trigger chose at random to those of before, if the trigger was fired."""
         if not self.was_applied:
             return None
         volatile = self.rows.volatile_of(change.shape)
@@ -430,7 +430,7 @@ class _Replay:
             self.raw.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 1)
 
     def _rewritten(self, change: RowChange, rewrite: Rewrite) -> RowChange | None:
-        """Run what the user's transform put in the change's place, and see what it did to the row."""
+        """Run the SQL that the transform returned for the change; return what it did to the row."""
         image = there(change.new if change.old is None else change.old)
         row = self._row(change.shape, image)
         self.raw.execute(rewrite.sql, rewrite.parameters)
@@ -446,7 +446,7 @@ class _Replay:
         self, change: RowChange, kind: Kind, remote: Image | None, local: Image | None,
         remote_wins: Image | None = None,
     ) -> Image | None:  # fmt: skip
-        """Return the row to have, by the table's policy; the conflict is recorded."""
+        """Return the row that the table's policy decides on, and record the conflict."""
         shape = change.shape
         policy = policy_for(self.policies, shape.table)
         if policy == "reject":

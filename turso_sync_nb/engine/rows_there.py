@@ -56,7 +56,7 @@ class RowsThere:
         return self._volatile.get(folded(shape.table), frozenset())
 
     def _like(self, change: RowChange, image: Image, but_for: frozenset[str]) -> Image | None:
-        """Return a row that is as ``image`` but for some columns: one that triggers made, else the last."""
+        """Return a row equal to ``image`` but for some columns: one that triggers filled, else the newest."""
         shape, last = change.shape, None
         query = to_sql.select_like(shape, image, but_for)
         given = images.differing(shape, image, change.new) & but_for if change.new else frozenset[str]()
@@ -73,7 +73,7 @@ class RowsThere:
         return last
 
     def _most_like(self, shape: TableSchema, image: Image) -> Image | None:
-        """Return, of the rows that triggers made or changed now, the one that is most like ``image``."""
+        """Return the row most like ``image`` among those that triggers made or changed in this replay."""
         likeness: dict[Image, int] = {
             row.image: sum(map(same_value, row.image, image))
             for row in self._derived.keyless

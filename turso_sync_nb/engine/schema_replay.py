@@ -124,13 +124,13 @@ class SchemaReplay:
             self._kept.pop(folded(change.name), None)
 
     def end(self) -> None:
-        """Make the triggers that are never pushed; one whose table is gone went with it."""
+        """Create the triggers that are never pushed again, except those whose table is gone."""
         for sql in self._kept.values():
             with suppress(apsw.SQLError):
                 self._raw.execute(sql)
 
     def not_applied(self, transaction: Transaction) -> None:
-        """Note that the tables are not there which ``transaction`` makes, renames and removes."""
+        """Record the tables that ``transaction``, which is not applied, would create, rename and drop."""
         gone = set[str]()
         for change in transaction.changes:
             if isinstance(change, SchemaChange) and not change.ignored:
@@ -144,7 +144,7 @@ class SchemaReplay:
         self._undropped |= dict.fromkeys(gone, transaction)
 
     def seen_now(self, transaction: Transaction) -> Transaction:
-        """Return ``transaction`` with what it removes as that is now: who is told of it has seen it."""
+        """Return ``transaction`` with the present state of what it removes, as the user is shown that now."""
         changes = [
             self._seen_now(one).changed(breaks=None)
             if isinstance(one, SchemaChange) and not one.ignored
@@ -154,7 +154,7 @@ class SchemaReplay:
         return transaction.changed(changes=tuple(changes))
 
     def need_table(self, change: RowChange) -> None:
-        """See that the table of a row is the one that the row was written to.
+        """Check that the row's table is the one that the row was written to.
 
         Raises:
             SchemaConflictError: that one was made by a transaction that is not applied, or after one.
@@ -177,7 +177,7 @@ class SchemaReplay:
         return SchemaConflictError(reason, change, None, there.sql if there else None)
 
     def _need_table(self, change: SchemaChange) -> None:
-        """See that an ALTER meets the table that it was written for, not one that was to be replaced."""
+        """Check that an ALTER finds the table that it was written for, not one that was to be replaced."""
         maker = self._unapplied.get(folded(change.name))
         if maker is None or change.kind in ("create", "drop", "pragma") or not change.was:
             return
@@ -186,7 +186,7 @@ class SchemaReplay:
             raise self._conflict(change, _goes_on(change.name, maker))
 
     def _need_dropped(self, change: SchemaChange) -> None:
-        """See that what is made of, or on, a table is not of one that took the place of the one there."""
+        """Check that a change is not meant for a table whose predecessor of the same name is still there."""
         if change.kind in ("drop", "pragma"):
             return
         for name in (folded(change.name), *(folded(one.table) for one in change.now)):
@@ -196,7 +196,7 @@ class SchemaReplay:
     # What is there already
 
     def _is_whole_done(self, change: SchemaChange) -> bool:
-        """Return whether the other side has all that ``change`` begins, and leave it out if so."""
+        """Return whether the other side has the net effect of the series that ``change`` begins; skip it so."""
         net = self._nets.get(change.id)
         if net is None or not self._are_so(net.after) or self._are_so(net.before):
             return False
@@ -204,7 +204,7 @@ class SchemaReplay:
         return True
 
     def _are_so(self, wanted: Mapping[Key, Definition | None]) -> bool:
-        """Return whether names stand for just these definitions."""
+        """Return whether each name has the wanted definition, or none if None is wanted."""
         for (is_trigger, name), one in wanted.items():
             if one is not None and one.type == "pragma":
                 if setting(self._raw, one.name) != one:
@@ -219,7 +219,7 @@ class SchemaReplay:
         return True
 
     def _is_done(self, change: SchemaChange) -> bool:
-        """Return whether the other side has done this; see that it takes away nothing that was not seen.
+        """Return whether the other side made the same change; check that nothing unseen would be removed.
 
         Raises:
             SchemaConflictError: something else is there.
@@ -270,7 +270,7 @@ class SchemaReplay:
         return True
 
     def _leave_out(self, change: SchemaChange) -> bool:
-        """Leave out everything about what ``change`` makes if it is removed again later."""
+        """Skip all changes of the object that ``change`` creates, if a later one removes it; return if so."""
         gone_again = self._lifetimes.get(change.id, frozenset())
         self._left_out |= gone_again
         return bool(gone_again)
@@ -338,7 +338,7 @@ class SchemaReplay:
     # Looking
 
     def _named(self, kind: str, name: str) -> Definition | None:
-        """Return what has ``name``; tables, indexes and views share their names, triggers have their own."""
+        """Return the object called ``name``, or None; triggers have a name space of their own."""
         query = (
             "SELECT type, name, tbl_name, sql FROM main.sqlite_schema "
             "WHERE name = ? COLLATE NOCASE AND (type = 'trigger') = ? AND sql IS NOT NULL"
@@ -347,7 +347,7 @@ class SchemaReplay:
         return Definition(*rows[0]) if rows else None
 
     def _belonging(self, owner: Definition) -> tuple[Definition, ...]:
-        """Return ``owner`` and what goes with it when it is dropped."""
+        """Return ``owner`` and the objects that are dropped with it."""
         if owner.type not in ("table", "view"):
             return (owner,)
         query = (
@@ -365,7 +365,7 @@ class SchemaReplay:
 
 
 def _of(definitions: Iterable[Definition], name: str) -> str:
-    """Return the SQL of what has ``name``; empty if nothing has."""
+    """Return the SQL of the definition called ``name``, or an empty text."""
     return next((one.sql for one in definitions if folded(one.name) == folded(name)), "")
 
 

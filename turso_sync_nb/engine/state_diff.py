@@ -117,7 +117,7 @@ def two_states(replica: Replica, update: RemoteUpdate) -> Iterator[tuple[_State,
 
 
 class _State:
-    """One state as tables and pages."""
+    """One of the two states: its tables and pages."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.raw = snapshot.raw
@@ -141,7 +141,7 @@ class _State:
             },
             **{root: name for name, root in self.roots.items()},
         }
-        """Of pages whose table is known; ``None``: none of a user."""
+        """The table of each page that is known; None if it is of no user's table."""
         self.keyed = self._keyed()
 
     def _keyed(self) -> KeyedPages:
@@ -152,11 +152,11 @@ class _State:
         return KeyedPages(self._snapshot, self._usable, own, self._roots_of_all)
 
     def node(self, page: PageId) -> Node | None:
-        """Return ``page`` as one of a b-tree; ``None``: the database ends before it."""
+        """Return ``page`` as a b-tree page, or None if it is past the database's end."""
         return self._snapshot.node(page, self._usable) if 0 <= page < self.db_pages else None
 
     def leaf(self, page: PageId) -> Node | None:
-        """Return ``page`` as a page of rows; ``None`` if it is none."""
+        """Return ``page`` as a table leaf, or None if it is none."""
         node = self.node(page)
         return node if node and node.kind == TABLE_LEAF else None
 
@@ -213,7 +213,7 @@ class _State:
                 waiting += map(PageId, node.children if node.kind == TABLE_INTERIOR else ())
 
     def rows(self, shape: TableSchema, columns: tuple[str, ...], places: Iterable[Any] | None) -> Rows:
-        """Return the rows at ``places``, all for ``None``: by rowid, by key where there is no rowid."""
+        """Return the rows at ``places`` (all if None), by rowid, or by key where there is no rowid."""
         listed = ", ".join(map(quoted, columns))
         if shape.rowid_name is None:
             keyed = [columns.index(shape.columns[at]) for at in shape.key] or range(len(columns))
@@ -241,7 +241,7 @@ class _State:
 
 
 class _Comparison:
-    """Two states and the pages that differ."""
+    """Two states, and the pages in which they may differ."""
 
     def __init__(self, before: _State, after: _State, sent: BitMap, kept: BitMap) -> None:
         self.before, self.after = before, after
@@ -299,7 +299,7 @@ class _Comparison:
     # Which rows may differ
 
     def _candidates(self) -> dict[str, set[int]]:
-        """Return, for each table, the rowids that are or were on a page that changed, or is not in it now."""
+        """Return, for each table, the rowids that are or were on pages that changed or left the table."""
         found: dict[str, set[int]] = defaultdict(set)
         for state in (self.before, self.after):
             for page in self.changed:
@@ -339,11 +339,11 @@ class _Comparison:
         return bool(page and node and node.kind not in _OF_BTREES)
 
     def _long_parts(self, node: Node) -> BitMap:
-        """Return the overflow pages of what is on ``node``, as far as they are here."""
+        """Return the resident overflow pages of the cells of ``node``."""
         return BitMap.union(BitMap(), *[self._chain(PageId(overflow.first)) for overflow in node.overflows])
 
     def _chain(self, first: PageId) -> BitMap:
-        """Return the pages of an overflow chain, as far as they are here."""
+        """Return the pages of an overflow chain, up to the first absent one."""
         pages, page = BitMap(), first
         while page in self._here and page not in pages:
             pages.add(page)

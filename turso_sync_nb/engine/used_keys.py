@@ -26,12 +26,12 @@ _FAIL_IF_USED: Final = "SELECT " + one_or_fail(
 
 
 class _Table:
-    """A table; ``there`` is its name on the remote, empty where the transactions make it."""
+    """A table; ``there`` is its name on the remote, empty if the transactions create it."""
 
     def __init__(self, there: str) -> None:
         self.there = there
         self.lowest: int | None = None
-        """Of the keys that SQLite assigned."""
+        """The lowest key that SQLite assigned."""
 
 
 def guards(raw: apsw.Connection, transactions: Sequence[Transaction]) -> list[Stmt]:
@@ -59,7 +59,7 @@ def guards(raw: apsw.Connection, transactions: Sequence[Transaction]) -> list[St
 
 
 def _follow(tables: dict[str, _Table], change: SchemaChange) -> None:
-    """Have ``tables`` stand under the names that they have after ``change``."""
+    """Apply ``change`` to the names of ``tables``."""
     name = folded(change.name)
     if change.kind == "create":
         tables[name] = _Table("")

@@ -96,7 +96,7 @@ def verify(replica: Replica, options: PullOptions, *, sample: int | None, repair
 
 
 def _sample(pages: BitMap, size: int | None) -> BitMap:
-    """Return so many of ``pages``, and the first page."""
+    """Return ``size`` random pages of ``pages``, and page 0; all if ``size`` is None."""
     if size is None or size >= len(pages):
         return pages
     drawn = random.sample(range(len(pages)), size)
@@ -104,7 +104,7 @@ def _sample(pages: BitMap, size: int | None) -> BitMap:
 
 
 class _Run:
-    """One call of the verb."""
+    """One verification."""
 
     def __init__(self, replica: Replica) -> None:
         self.replica = replica
@@ -118,7 +118,7 @@ class _Run:
     # Pages
 
     def compare_pages(self, pages: BitMap) -> None:
-        """Compare ``pages``, those left out that were compared already."""
+        """Compare ``pages`` with the remote's, except those that were compared already."""
         store, revision = self.replica.store, self.replica.metadata.revision
         with ended(fetch_pages(self.replica.need_remote(), revision, pages - self._seen)) as fetched:
             for page, data in fetched:
@@ -189,7 +189,7 @@ class _Run:
         self.differences += found
 
     def _ask(self, sql: str) -> Sequence[tuple[Any, ...]] | str:
-        """Return the remote's rows, or what it said against the question."""
+        """Return the remote's rows, or its error message."""
         (answer,) = ask(self.replica.need_remote(), Execute(Stmt(sql)))
         if isinstance(answer, SqlError):
             return answer.message
@@ -230,7 +230,7 @@ def _by_range(rows: Iterable[Any]) -> dict[int, tuple[int, Any]]:
 
 
 def _range(shape: TableSchema, part: int) -> dict[str, Any] | None:
-    """Return the keys of a range as a user names them."""
+    """Return a range of rowids under the name that a user knows, or None for a table without rowid."""
     if shape.rowid_name is None:
         return None
     name = shape.columns[shape.key[0]] if shape.auto_key else shape.rowid_name
@@ -238,7 +238,7 @@ def _range(shape: TableSchema, part: int) -> dict[str, Any] | None:
 
 
 def _difference(change: Change) -> Difference:
-    """Return how a row or an object here differs from the remote's, of which ``change`` would make it."""
+    """Return the difference that ``change`` would remove: of a row or an object here from the remote's."""
     if not isinstance(change, RowChange):
         return Difference(change.name, None, "schema", change.sql)
     said = {"insert": "missing here", "delete": "not on the remote", "update": "another row there"}[change.op]

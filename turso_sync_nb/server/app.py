@@ -130,7 +130,7 @@ class Site:
         arriving.deadline = anyio.current_time() + self._limits.silent_seconds
 
     def _check(self, request: Request) -> None:
-        """Raise unless the request carries the token, or none is set and it comes from a program."""
+        """Refuse a request without the token, or, if none is set, one that a web page may have made."""
         if self._token is None:
             if "origin" in request.headers:
                 raise RefusedError(

@@ -83,7 +83,7 @@ class Database:
         self._look.set()
 
     def _tidy(self) -> None:
-        """Move a grown WAL into the file, whoever wrote it, until the end."""
+        """Checkpoint a WAL that has grown, whoever wrote it, again and again until the server stops."""
         while not self._closing:
             self._look.wait(_TIDY_SECONDS)
             self._look.clear()

@@ -117,7 +117,7 @@ class HttpServer(uvicorn.Server):
                 connection.transport.abort()
 
     def _silent(self) -> list[Any]:
-        """Return the connections on which nothing is asked, or no more than the beginning of a request."""
+        """Return the connections without a whole request: idle ones, and those that sent a part of one."""
         connections: Any = self.server_state.connections
         return [
             one
@@ -143,7 +143,7 @@ class HttpServer(uvicorn.Server):
 
 
 def _told_of(connected: Callable[[Any], None]) -> type[asyncio.Protocol]:
-    """Return uvicorn's protocol, which tells ``connected`` of each connection and notes its silence."""
+    """Return uvicorn's protocol, which also calls ``connected`` and records when its client fell silent."""
 
     class Told(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # chosen at run time
         def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -84,7 +84,7 @@ class Session:
             self._runner.restart_deadline()
 
     def _begin_body(self, *, may_write: bool) -> None:
-        """Open a connection, set as the last one was, if there is none; begin to count time and bytes."""
+        """Open a connection with the last one's settings if there is none; restart the limits."""
         if self._runner is None:
             self._open()
         runner = self._current_runner()
@@ -283,7 +283,7 @@ class Session:
         self.stored_bytes -= len(self._stored.pop(sql_id, ""))
 
     def _texts(self, request: hrana.Request) -> Iterator[str]:
-        """Yield the texts that ``request`` will run, as far as they are known."""
+        """Yield the SQL texts that ``request`` will run, except stored ones that are not known."""
         match request:
             case hrana.Execute(hrana.Stmt(sql=sql, sql_id=sql_id)) | hrana.Sequence(sql, sql_id):
                 yield sql if sql is not None else self._stored.get(sql_id or 0, "")
@@ -296,7 +296,7 @@ class Session:
 
 
 class _Progress:
-    """The steps of a batch that have been reached, as conditions ask for them."""
+    """The outcomes of the steps of a batch so far, for the conditions of later steps."""
 
     def __init__(self) -> None:
         self._ok: list[bool | None] = []

@@ -71,7 +71,7 @@ class PullFace:
         return Response(status_code=204)
 
     async def _selected(self, http: Request, request: PullRequest) -> pull.Selection:
-        """Return what ``request`` is answered with, once there is something, or it has waited long enough.
+        """Return the answer to ``request``, once there is something new or its waiting time is over.
 
         Raises:
             ClientDisconnect: whoever waited for it is gone.

@@ -93,7 +93,7 @@ class _View(apsw.VFS):
 
 
 class _ViewFile(apsw.VFSFile):
-    """The file of a view; it has none of the system's underneath."""
+    """The file of a view, without a file of the operating system."""
 
     def __init__(self, view: _View) -> None:
         self._view = view

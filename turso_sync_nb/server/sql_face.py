@@ -125,7 +125,7 @@ class SqlFace:
                 await self.streams.end(stream)
 
     async def _step(self, stream: Stream, steps: Iterator[LockRequest | Step]) -> Step | None:
-        """Take the next step, with the right to write if it asks for it; return None after the last."""
+        """Run the next step, with the right to write if it asks for that; return None after the last."""
         while True:
             stream.steps = steps
             limiter = self._writer if stream.may_write else self._readers
@@ -135,7 +135,7 @@ class SqlFace:
             stream.session.allow_writing(allowed=await self._slot.take(stream))
 
     async def _next_baton(self, stream: Stream) -> str | None:
-        """Let go of the right to write if nothing is open; return a new baton, or None for a closed stream.
+        """Release the right to write unless a transaction writes; return a new baton, None if it is closed.
 
         Raises:
             RefusedError: the stream is inside a transaction, and too many are.
@@ -195,7 +195,7 @@ class _CursorAnswer(Response):
 
 
 def _joined(entries: Iterator[LockRequest | Entry]) -> Iterator[LockRequest | bytes]:
-    """Yield the lines of ``entries`` joined to pieces; the first row is not held back."""
+    """Yield the lines of ``entries`` joined into chunks; the first row is sent at once."""
     lines: list[bytes] = []
     size, is_first = 0, True
     sent_s = time.monotonic()

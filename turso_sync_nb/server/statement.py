@@ -44,7 +44,7 @@ _ENDS_A_STATEMENT: Final = " \t\n\f\r;"
 
 
 class _Lock(enum.Enum):
-    """A lock that a running request may need; it is a generator, and yields the lock to its driver."""
+    """A lock that a request needs; the request is a generator and yields it to its driver."""
 
     WRITE = "the right to write"
 
@@ -310,7 +310,7 @@ class Runner:
 
     @contextlib.contextmanager
     def _forgetting_actions_of_runs(self) -> Iterator[None]:
-        """Forget what a statement compiles while it runs, so that it does not count as the next one's."""
+        """Discard actions of statements compiled inside a running one: they are not of the next one."""
 
         def forget(_event: object) -> None:
             self.guard.take_actions()
@@ -427,7 +427,7 @@ def _many_statements() -> StatementError:
 
 
 def _codes(error: apsw.Error) -> tuple[str, str | None]:
-    """Return SQLite's primary name of an error, and the finer one if there is one."""
+    """Return SQLite's name of an error's primary code, and of its extended code or None."""
     primary = getattr(error, "result", None) or apsw.SQLITE_ERROR
     name = str(apsw.mapping_result_codes.get(primary & 0xFF) or "SQLITE_ERROR")
     finer = apsw.mapping_extended_result_codes.get(getattr(error, "extendedresult", 0))

@@ -103,7 +103,7 @@ class PlaceholderPages:
         return _page(TABLE_LEAF, [], self._trees.usable)
 
     def _rows(self, before: Bound | None, last: Bound | None) -> list[bytes]:
-        """Return the cells of a table's leaf behind the key ``before`` up to ``last``, as many as fit."""
+        """Return the cells of a table leaf with keys after ``before`` up to ``last``, as many as fit."""
         first = before[0].key(before[1]) + 1 if before else ROWID_MIN
         end = last[0].key(last[1]) if last else min(first + BEYOND, ROWID_MAX)
         every = _every(before, last) if self._counted else ()
@@ -120,7 +120,7 @@ class PlaceholderPages:
         return [cells[rowid] for rowid in sorted(cells)]
 
     def _read_entries(self) -> None:
-        """Find the rows that the noted entries lead to; a query that an index covers never asks for them."""
+        """Collect the rowids of the recorded entries, only now: a covering index never needs them."""
         if self._unread:
             self._sought += chain.from_iterable(node.referenced_rowids for node in self._unread)
             self._sought.sort()

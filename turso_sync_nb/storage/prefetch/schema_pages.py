@@ -42,7 +42,7 @@ def statistics_roots(trees: KnownTrees) -> BitMap:
 
 
 def _roots(trees: KnownTrees, schema: Iterable[int]) -> Iterator[tuple[int | bytes | None, int]]:
-    """Yield names and roots as the leaves of the schema table say."""
+    """Yield the name and root page of each tree, from the leaves of the schema table."""
     for leaf in filter(None, map(trees.node, schema)):
         for record in leaf.records:
             root = record[_ROOT] if len(record) > _ROOT else None
@@ -51,7 +51,7 @@ def _roots(trees: KnownTrees, schema: Iterable[int]) -> Iterator[tuple[int | byt
 
 
 def _levels(trees: KnownTrees, level: list[int]) -> Iterator[list[int]]:
-    """Yield the pages of trees from the roots down; each level is to be here before the next is asked for."""
+    """Yield the pages of trees level by level, from the roots; a level must be resident before the next."""
     while level and len(level) <= LEVEL_MAX:
         yield level
         nodes = filter(None, map(trees.node, level))

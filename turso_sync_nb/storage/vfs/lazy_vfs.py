@@ -191,13 +191,13 @@ class LazyFile(apsw.VFSFile):
             raise FetchFailedError(error) from error
 
     def _noted(self, page: int, data: bytes) -> bytes:
-        """Show read-ahead a page of a b-tree's order (interior pages, index leaves); return ``data``."""
+        """Pass a page that tells an order (interior page, index leaf) to read-ahead; return ``data``."""
         if data[0] and len(data) == PAGE_SIZE:
             self.read_ahead.note(page, data)
         return data
 
     def _load(self, first: int, end: int) -> None:
-        """Wait for the pages from ``first`` up to ``end``; past the database's end is nothing to fetch."""
+        """Wait until the pages from ``first`` up to ``end`` are resident; there are none past the database."""
         for page in range(first, min(end, self._store.page_map.db_pages)):
             if not self._store.has(page):
                 if fetched := self._loader.load(page, partial(self._pages_to_fetch_with, page)):
@@ -206,7 +206,7 @@ class LazyFile(apsw.VFSFile):
                 self.waits += 1
 
     def _pages_to_fetch_with(self, page: int) -> BitMap:
-        """Return the pages to ask for when ``page`` is wanted, itself among them.
+        """Return the pages to fetch when SQLite reads the absent ``page``, itself among them.
 
         Speculation's guess, if it has one that fits the budget; else read-ahead's.
 

@@ -142,7 +142,7 @@ class Publication:
         return ready
 
     def _commit_to(self, publishing: Metadata) -> None:
-        """Pass the commit point; when that fails, the metadata that are there say whether it was passed."""
+        """Pass the commit point; if saving fails, the metadata on disk tell whether it was passed."""
         self.committed = self._next.handed_over = True
         try:
             save_metadata(self._folder, publishing)
@@ -211,7 +211,7 @@ def recover(folder: ReplicaFolder, metadata: Metadata) -> Metadata:
 
 
 def _after_checkpoint(folder: ReplicaFolder, metadata: Metadata) -> Metadata:
-    """Go on from an interrupted checkpoint: the undo has all it may have written over, the log the rest."""
+    """Recover from an interrupted checkpoint: the undo has the pages it overwrote, the log all changes."""
     logged = folder.wal.exists() and folder.wal.stat().st_size > 0
     # SQLite empties a log that it has moved; it never removes it
     log = metadata.log if logged or not folder.wal.exists() else ""
