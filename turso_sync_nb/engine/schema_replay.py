@@ -196,7 +196,7 @@ class SchemaReplay:
     # What is there already
 
     def _is_whole_done(self, change: SchemaChange) -> bool:
-        """Return whether the other side has the net effect of the series that ``change`` begins; skip it so."""
+        """Return whether the other side has the net effect of the series of ``change``; if so, skip it."""
         net = self._nets.get(change.id)
         if net is None or not self._are_so(net.after) or self._are_so(net.before):
             return False

@@ -197,7 +197,7 @@ class LazyFile(apsw.VFSFile):
         return data
 
     def _load(self, first: int, end: int) -> None:
-        """Wait until the pages from ``first`` up to ``end`` are resident; there are none past the database."""
+        """Wait until the pages from ``first`` up to ``end`` are resident, as far as the database goes."""
         for page in range(first, min(end, self._store.page_map.db_pages)):
             if not self._store.has(page):
                 if fetched := self._loader.load(page, partial(self._pages_to_fetch_with, page)):
