@@ -29,7 +29,7 @@ class Blob:
 
     def __init__(self, session: Session, table: str, column: str, row: int) -> None:
         self.sql = f"the blob {table}.{column} of row {row}"
-        """What a verb calls it that cannot run beside it."""
+        """Its name in the error of a verb that cannot run while it is open."""
         self._session = session
         self._raw: apsw.Blob | None = None
         session.check_open()

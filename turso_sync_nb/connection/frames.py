@@ -60,7 +60,7 @@ PANDAS_WITH_STR: Final = 3
 """The first major version of pandas whose text columns have a type of their own."""
 
 _CAST: Final = "cast the column first: to integers of 64 bits, floats, text or bytes"
-"""What to do with a column of a type that Arrow has not."""
+"""The hint for a column of a type that Arrow lacks."""
 
 
 def gathered_by_column(columns: Declared) -> Columns:
