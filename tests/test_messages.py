@@ -7,7 +7,7 @@ import re
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -44,23 +44,31 @@ def reference() -> ModuleType:
     return module
 
 
-def test_texts_of_the_source_are_there(reference: ModuleType) -> None:
+@pytest.fixture(scope="module")
+def messages(reference: ModuleType) -> list[Any]:
+    """Give all messages; to parse the whole source for them takes a second."""
+    return list(reference.messages())
+
+
+def test_texts_of_the_source_are_there(reference: ModuleType, messages: list[Any]) -> None:
     """Counted by a pattern of its own, no error that is made with a text is missing."""
     sources = [path.read_text() for path in (ROOT / "turso_sync_nb").rglob("*.py")]
     made = [name for source in sources for name in MADE.findall(source) if name in reference.CLASSES]
     assert len(made) > 300
-    assert len(list(reference.messages())) >= len(made)
+    assert len(messages) >= len(made)
     page = reference.page()
-    assert all(reference._cell(each.text) in page for each in reference.messages())
+    assert all(reference._cell(each.text) in page for each in messages)
 
 
-def test_messages_of_troubleshooting_are_those_of_the_source(reference: ModuleType) -> None:
+def test_messages_of_troubleshooting_are_those_of_the_source(
+    reference: ModuleType, messages: list[Any]
+) -> None:
     """Each message of that page's tables is the beginning of one that exists, or is told by another place."""
     page = (ROOT / "docs/troubleshooting.md").read_text()
     cells = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
     named = [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
     assert len(named) > 15
-    texts = [each.text.replace(reference.VALUE, "...") for each in reference.messages()]
+    texts = [each.text.replace(reference.VALUE, "...") for each in messages]
     assert {name for name in named if not any(text.startswith(name) for text in texts)} == ELSEWHERE
 
 
@@ -107,13 +115,13 @@ MET: Final[dict[str, Callable[[Path], None]]] = {
 
 @pytest.mark.parametrize("meet", MET.values(), ids=MET)
 def test_messages_that_a_user_meets_are_there(
-    meet: Callable[[Path], None], reference: ModuleType, tmp_path: Path
+    meet: Callable[[Path], None], reference: ModuleType, messages: list[Any], tmp_path: Path
 ) -> None:
     """What is raised is found by its class and words, values aside."""
     with pytest.raises(tsn.Error) as met:
         meet(tmp_path)
     said = met.value.args[0]
-    texts = {each.text for each in reference.messages() if issubclass(type(met.value), _class(each.error))}
+    texts = {each.text for each in messages if issubclass(type(met.value), _class(each.error))}
     patterns = [".+".join(map(re.escape, text.split(reference.VALUE))) for text in texts]
     assert any(re.fullmatch(pattern, said, re.DOTALL) for pattern in patterns), said
 

@@ -12,7 +12,7 @@ from runs import failure_of, shrunk
 from skips import miss
 from world import World, steps_of
 
-RUNS = [*(("embedded", seed) for seed in range(40)), *(("tursodb", seed) for seed in range(3))]
+RUNS = [*(("embedded", seed) for seed in range(20)), *(("tursodb", seed) for seed in range(3))]
 STEPS = 250
 
 MOMENT = re.compile(r"\b24\d{5}\.\d+")
