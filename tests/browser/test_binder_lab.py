@@ -49,13 +49,16 @@ def test_front_end_of_widgets_fits(binder_python, tmp_path):
         assert "OK" in line
 
 
+KINDS_AND_LOSSES = 5
+"""Openings, each loss once and each kind of widget; all of both together are test_views_wake's."""
+
 HEIGHT = 12_000
 """Of the page, in pixels: JupyterLab may not draw a widget that is out of sight."""
 
 
 @pytest.mark.parametrize("at", ["doc/tree", "notebooks"], ids=["lab", "notebook"])
 def test_widgets_of_notebook_04_are_seen_there(binder_lab, browser, lab_shots, at):
-    """Run up to its last sync it shows every widget, alive; in JupyterLab 20 more wake, messages lost."""
+    """Run up to its last sync it shows every widget, alive; in JupyterLab more wake, messages lost."""
     whole = nbformat.read(NOTEBOOKS / "04_lazy_pages.ipynb", as_version=4)
     cells = [cell.source for cell in whole.cells if cell.cell_type == "code"]
     notebook = Notebook(binder_lab, browser)
@@ -68,7 +71,7 @@ def test_widgets_of_notebook_04_are_seen_there(binder_lab, browser, lab_shots, a
     assert notebook.page.locator(".tsn-snapshot:visible").count() == 0
     notebook.page.screenshot(path=lab_shots / f"binder-{at[:3]}.png")
     if at == "doc/tree":  # Notebook draws with the same packages
-        open_and_wake(notebook, "airlines")
+        open_and_wake(notebook, "airlines", KINDS_AND_LOSSES)
     notebook.close()
     assert notebook.refused == []
     assert notebook.complaints == []

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from lab import Notebook
 
 OPENINGS = 20
+"""Enough for each of the four kinds with each of the five losses."""
 
 CELL = """
 import itertools, time
@@ -46,18 +47,18 @@ for number in range(OPENINGS):
     opened(makes[number % 4], *losses[number % 5])
 print("all opened")
 """
-"""Each kind of widget with each loss: up to one wish to open and up to two first updates."""
+"""Kinds of widgets and losses in turns: up to one wish to open and up to two first updates."""
 
 
-def open_and_wake(notebook: Notebook, table: str) -> None:
-    """Show every kind of widget with messages lost, and wait until all are alive."""
-    notebook.run(f"TABLE, OPENINGS = {table!r}, {OPENINGS}\n{CELL}")
+def open_and_wake(notebook: Notebook, table: str, openings: int = OPENINGS) -> None:
+    """Show widgets with messages lost, and wait until all are alive."""
+    notebook.run(f"TABLE, OPENINGS = {table!r}, {openings}\n{CELL}")
     cell = notebook.page.locator(".jp-Cell-outputArea").last
     failed = cell.locator("[data-mime-type='application/vnd.jupyter.error']")
     cell.get_by_text("all opened").or_(failed).first.wait_for()
     assert failed.all_inner_texts() == []
     awake = cell.locator(".tsn-widget.tsn-live")
-    awake.nth(OPENINGS - 1).wait_for(state="attached")
-    assert awake.count() == OPENINGS
+    awake.nth(openings - 1).wait_for(state="attached")
+    assert awake.count() == openings
     notebook.run("for widget, left in lost.items(): assert left == [0, 0], (widget, left)\nprint('all lost')")
     notebook.page.locator(".jp-Cell-outputArea", has_text="all lost").wait_for()
