@@ -11,7 +11,8 @@ FOREIGN := test_readme.py browser connection/test_dialect.py simulation test_bin
 SLOW := $(FOREIGN) \
 	end_to_end/test_crash_points.py end_to_end/test_power_loss.py end_to_end/test_stopped_pull.py \
 	end_to_end/test_wide_tables.py jupyter/test_kernel_versions.py jupyter/test_kernel_widgets.py \
-	jupyter/test_magic_kernel.py
+	jupyter/test_magic_kernel.py huge test_notebooks.py test_docs.py test_packaging.py
+NOT_RANDOM := -m 'not hypothesis'
 BIN := .venv/bin
 READY := .venv/.ready
 VENV = $(dir $(READY)).made
@@ -35,7 +36,7 @@ help:
 	@echo "make demo         run notebooks/01_first_replica.ipynb on real data, print its results"
 	@echo "make lab          the same data in JupyterLab"
 	@echo "make test         lint, types, layering, tests; PARALLEL=: one process"
-	@echo "make test-fast    tests alone, against one server, without browser, kernels, Binder, random work, crashes"
+	@echo "make test-fast    tests alone, against one server, without browser, kernels, Binder, site, random work, crashes"
 	@echo "make soak         simulated replicas under faults for an hour, mutations, random SQL; SOAK_SECONDS=, SEED="
 	@echo "make mutations    take fixes out one by one: does the simulation see it?"
 	@echo "make bench        speed, side by side with pyturso on one tursodb, into docs/bench.md; CASES='wire scan': parts"
@@ -95,7 +96,7 @@ test: lint $(PEERS)
 
 test-fast: $(READY) $(PEERS)
 	TSN_SERVERS="$(or $(SERVERS),$$([[ -e $(PEERS) || -n "$${TURSODB:-}" ]] && echo tursodb || echo embedded))" \
-		$(BIN)/pytest $(PARALLEL) $(foreach part,$(SLOW),--ignore=tests/$(part)) $(PYTEST_ARGS)
+		$(BIN)/pytest $(PARALLEL) $(NOT_RANDOM) $(foreach part,$(SLOW),--ignore=tests/$(part)) $(PYTEST_ARGS)
 
 soak: $(READY) $(PEERS)
 	PYTHONPATH=tests $(BIN)/python tests/simulation/soak.py $(SOAK_SECONDS) $(SEED)
@@ -131,7 +132,7 @@ matrix: $(PEERS)
 	@for python in $(PYTHONS); do \
 		if command -v $$python >/dev/null; then \
 			echo "== $$python"; \
-			$(MAKE) --no-print-directory types test-fast SLOW="$(FOREIGN)" SERVERS="tursodb embedded" BIN=.venv-$$python/bin READY=.venv-$$python/.ready PYTHON=$$python; \
+			$(MAKE) --no-print-directory types test-fast SLOW="$(FOREIGN)" NOT_RANDOM= SERVERS="tursodb embedded" BIN=.venv-$$python/bin READY=.venv-$$python/.ready PYTHON=$$python; \
 		else \
 			echo "== $$python: not on this machine, not tested"; \
 		fi; \
