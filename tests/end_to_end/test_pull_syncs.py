@@ -1,4 +1,4 @@
-"""A pull waits for the disk as often as its commit point needs, and no more."""
+"""A pull, a bootstrap and a close wait for the disk as often as they need, and no more."""
 
 from __future__ import annotations
 
@@ -45,3 +45,26 @@ def test_syncs_of_a_pull(waiting, remote_server: Callable, source, tmp_path, mon
         assert synced == [*BEFORE, *COMMIT, *AFTER]
         assert db.execute("SELECT a FROM t WHERE id = 1").fetchone() == ("changed",)
         assert db.execute("SELECT count(*) FROM t WHERE a LIKE 'waits %'").fetchone() == (waiting,)
+
+
+def test_syncs_of_a_bootstrap_and_a_close(remote_server: Callable, source, tmp_path, monkeypatch) -> None:
+    """What is synced, in its order, but for the database file; a close without changes waits once."""
+    synced, sync = [], os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        sync(descriptor)
+
+    url = remote_server(source).url
+    some = tsn.PartialSyncOpts(bootstrap_strategy=tsn.PartialSyncPrefixBootstrap(length=4096))
+    monkeypatch.setattr(os, "fsync", noted)
+    with closing(tsn.connect(tmp_path / "r", url, partial_sync=some)):
+        met = [name for name in synced if name != "main.db"]  # which is written behind, if it takes long
+        assert met == [tmp_path.name, *COMMIT, "pages.map.new", "r", *COMMIT]
+        synced.clear()
+    assert synced == ["replica.json.new"]
+    with closing(tsn.connect(tmp_path / "r", url)) as db:
+        db.execute("UPDATE t SET a = 'changed' WHERE id = 1")
+        db.commit()
+        synced.clear()
+    assert synced[-2:] == COMMIT

@@ -26,7 +26,7 @@ from turso_sync_nb.engine.remote_support import RemoteSupport
 from turso_sync_nb.engine.verbs import Verbs
 from turso_sync_nb.engine.write_turns import WriteTurns
 from turso_sync_nb.errors import RemoteUnreachableError, ReplicaError, SyncError
-from turso_sync_nb.storage.files.metadata import FileStamp, load_metadata, save_metadata
+from turso_sync_nb.storage.files.metadata import FileStamp, load_metadata, save_hints, save_metadata
 from turso_sync_nb.storage.files.signals import defer_sigint
 from turso_sync_nb.storage.format.wal_frames import log_salts
 from turso_sync_nb.storage.pages.eviction import Eviction
@@ -312,7 +312,9 @@ class Replica:
             fingerprints=known,
             remote_url=url or self.metadata.remote_url,
         )
-        save_metadata(self.folder, stamped)
+        # without the stamp the next open believes the map: nothing is lost with it
+        unstamped = stamped.changed(stamp=self.metadata.stamp, fingerprints=self.metadata.fingerprints)
+        (save_hints if unstamped == self.metadata else save_metadata)(self.folder, stamped)
 
     def _fingerprints(self) -> tuple[tuple[int, int], ...]:
         """Return those in force, with pages that came since if they are few."""

@@ -55,6 +55,15 @@ def write_durably(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
+def write_old_or_new(path: Path, data: bytes) -> None:
+    """Make ``data`` the content of ``path``; a power cut may bring the old one back, never a part. One fsync.
+
+    Raises:
+        ReplicaError: it cannot be written; the old content is still there.
+    """
+    _replace(path, data, sync=True)
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Make ``data`` the content of ``path``, whole for every reader, but not safe from a power cut.
 

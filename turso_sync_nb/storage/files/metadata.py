@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 
 from turso_sync_nb.errors import ReplicaBrokenError, ReplicaError
-from turso_sync_nb.storage.files.durable import mapped_os_errors, write_durably
+from turso_sync_nb.storage.files.durable import mapped_os_errors, write_durably, write_old_or_new
 from turso_sync_nb.units import PAGE_SIZE, PAGES_MAX
 
 if TYPE_CHECKING:
@@ -165,4 +165,17 @@ def save_metadata(folder: ReplicaFolder, metadata: Metadata) -> None:
         ReplicaError: the write failed. The former metadata stay in force, unless the last step failed, the
             fsync of the folder: then the new ones are in the file.
     """
-    write_durably(folder.metadata, msgspec.json.format(msgspec.json.encode(metadata)))
+    write_durably(folder.metadata, _encoded(metadata))
+
+
+def save_hints(folder: ReplicaFolder, metadata: Metadata) -> None:
+    """Put ``metadata`` in force; after a power cut the former ones may be, which must be as true.
+
+    Raises:
+        ReplicaError: the write failed. The former metadata stay in force.
+    """
+    write_old_or_new(folder.metadata, _encoded(metadata))
+
+
+def _encoded(metadata: Metadata) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(metadata))
