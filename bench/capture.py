@@ -72,7 +72,7 @@ def figures() -> list[Figure]:
         return [
             inserted(server.url),
             *singly(server.url),
-            against_plain(server.url),
+            *against_plain(server.url),
             *copied(server.url, f"{COPIED:,} rows by INSERT .. SELECT", COPY, PLAIN_LIMIT),
             *copied(server.url, "the same, keys assigned by SQLite", COPY_ASSIGNED, ASSIGNED_LIMIT),
             memory(server.url, nested=False),
@@ -138,20 +138,22 @@ def warm(connect: Callable[[str], Any], work: Callable[[Any], None]) -> float:
         return timed(lambda: work(db))
 
 
-def against_plain(url: str) -> Figure:
-    """Insert the same rows, ours and plain SQLite's."""
+def against_plain(url: str) -> list[Figure]:
+    """Insert the same rows, ours and plain SQLite's, then one with our triggers."""
     stock = rows(1)
 
     def plainly(db: apsw.Connection) -> None:
         with db:
             db.executemany(INSERT, stock)
 
-    mine, other = in_turns(
-        lambda: one(lambda path: tsn.connect(path, url), lambda db: _insert(db, stock)),
-        lambda: one(plain, plainly),
-        pairs=PAIRS,
-    )
-    return compared(f"{ROWS:,} inserts by executemany", mine, other, peer="native", limit=PLAIN_LIMIT)
+    def ours() -> float:
+        return one(lambda path: tsn.connect(path, url), lambda db: _insert(db, stock))
+
+    what, made = f"{ROWS:,} inserts by executemany", our_triggers(url)
+    mine, other = in_turns(ours, lambda: one(plain, plainly), pairs=PAIRS)
+    found = compared(what, mine, other, peer="native", limit=PLAIN_LIMIT)
+    mine, other = in_turns(ours, lambda: one(lambda path: plain(path, made), plainly), pairs=PAIRS)
+    return [found, compared(what, mine, other, peer=SAME_TRIGGERS, limit=None)]
 
 
 def copied(url: str, what: str, sql: str, limit: float) -> list[Figure]:

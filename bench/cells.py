@@ -13,14 +13,16 @@ import statistics
 import tempfile
 import threading
 import time
+from collections import deque
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import apsw
 import pandas as pd
 import polars as pl
-from figures import Figure, compared, in_turns, timed
+from figures import Figure, beside_limit, compared, in_turns, timed
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from million import million_rows
@@ -38,6 +40,7 @@ OVERHEAD_LIMIT_S: Final = 0.005
 STOP_LIMIT_S: Final = 0.5
 FRAME_LIMIT: Final = 0.4
 ARROW_LIMIT: Final = 0.25
+ROWS_ALONE: Final = "the rows out of APSW"
 ENDLESS: Final = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
 
@@ -48,7 +51,7 @@ def figures() -> list[Figure]:
         with tsn.server.LocalServer(database) as server:
             replica = Path(folder) / "replica"
             with closing(tsn.connect(replica, server.url)) as db, closing(sqlite3.connect(database)) as other:
-                found = frames(db, other)
+                found = [*frames(db, other), *beside_rows(db, database)]
             return [overhead(replica, database), *found, *stops(Path(folder), server.url)]
 
 
@@ -69,6 +72,29 @@ def frames(db: tsn.Connection, other: sqlite3.Connection) -> list[Figure]:
         )
         for library, make, limit in makers
     ]
+
+
+def beside_rows(db: tsn.Connection, database: Path) -> list[Figure]:
+    """Return the lines beside APSW's making of Python objects of the rows, of which nothing is made."""
+    large = "SELECT * FROM large"
+    makers: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("pandas", lambda: db.query(large)),
+        ("Arrow", lambda: db.arrow(large)),
+        ("polars", lambda: pl.from_arrow(db.arrow(large))),
+    )
+    with closing(apsw.Connection(str(database))) as raw:
+        return [
+            beside_limit(
+                f"a million rows into {library}",
+                *in_turns(
+                    partial(timed, make),
+                    lambda: timed(lambda: deque(raw.execute(large), maxlen=0)),
+                    pairs=3,
+                ),
+                peer=ROWS_ALONE,
+            )
+            for library, make in makers
+        ]
 
 
 def overhead(replica: Path, database: Path) -> Figure:

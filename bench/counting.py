@@ -45,6 +45,8 @@ class CountingDoor:
         self._port = port
         self._round_trip_s = round_trip_s
         self._count = Count()
+        self.requests: list[bytearray] = []
+        """What each connection sent so far."""
         self._served: set[asyncio.Task[None] | None] = set()  # the loop holds its tasks weakly
         self._listens = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._listen()), daemon=True)
@@ -81,7 +83,7 @@ class CountingDoor:
             there, back = await asyncio.open_connection("127.0.0.1", self._port, limit=PIECE)
             up = asyncio.create_task(self._pass_on(reader, back, self._went_up()))
             try:
-                await self._pass_on(there, writer, lambda length: self._add(Count(received=length)))
+                await self._pass_on(there, writer, lambda piece: self._add(Count(received=len(piece))))
             finally:
                 await _ended(up)
                 back.close()
@@ -93,18 +95,19 @@ class CountingDoor:
             writer.close()
             self._served.discard(task)
 
-    def _went_up(self) -> Callable[[int], None]:
-        first = Count(requests=1)
+    def _went_up(self) -> Callable[[bytes], None]:
+        sent = bytearray()
 
-        def note(length: int) -> None:
-            nonlocal first
-            self._add(first + Count(sent=length))
-            first = Count()
+        def note(piece: bytes) -> None:
+            if not sent:
+                self.requests.append(sent)
+            self._add(Count(requests=int(not sent), sent=len(piece)))
+            sent.extend(piece)
 
         return note
 
     async def _pass_on(
-        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, note: Callable[[int], None]
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, note: Callable[[bytes], None]
     ) -> None:
         """Pass bytes on, each piece half a round trip after it came, and then the end."""
         way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(PIECES_ON_THEIR_WAY_MAX)
@@ -126,7 +129,7 @@ class CountingDoor:
                     await asyncio.sleep(wait_s)
                 if not piece:
                     break
-                note(len(piece))
+                note(piece)
                 target.write(piece)
                 await target.drain()
             if target.can_write_eof():

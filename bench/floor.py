@@ -1,6 +1,6 @@
-"""The machine's own limit: the same answer off a socket, written and synced as often as a replica does.
+"""The machine's own limit: the same answers off a socket, written and synced as often as a replica does.
 
-Nothing of it is read. What a replica takes beyond it is HTTP, decoding, checking, replaying and SQLite.
+Nothing of them is read. What a replica takes beyond it is HTTP, decoding, checking, replaying and SQLite.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 from turso_sync_nb.protocol.pull_updates import PullDecoder, PullRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 FLOOR: Final = "download, write and fsync"
+SAME_REQUESTS: Final = "the same requests over a socket"
 PIECE_BYTES: Final = 2**19
 _SMALL: Final = ("next.db-wal", "next.map", ".", "replica.json", ".", ".", "replica.json", ".")
 """Files that a pull syncs beside the pages, which it does in two (``docs/internals/REPLICA_FORMAT.md``)."""
@@ -30,6 +31,16 @@ def bootstrap(url: str, size: int, folder: Path) -> None:
             file.write(piece)
         os.fsync(file.fileno())
         assert file.tell() > size
+
+
+def asked_again(url: str, requests: Sequence[bytes]) -> None:
+    """Send the bytes of each request on a connection of its own, one after the other; take the answers."""
+    address = urlsplit(url)
+    for request in requests:
+        with closing(socket.create_connection((address.hostname, address.port))) as connection:
+            connection.sendall(request)
+            while connection.recv(PIECE_BYTES):  # tursodb closes the connection after an answer
+                pass
 
 
 def answer(url: str, request: PullRequest) -> Iterator[memoryview]:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 PARTS: Final[dict[str, Callable[[ServerProcess, Path], list[Figure]]]] = {
     "bootstrap": lambda server, database: bootstrap.figures(server.url, database),
     "wire": lambda server, _: [*lookup.figures(server.port), *lazy.figures(server.port)],
-    "distance": lambda server, _: distance.figures(server.port),
+    "distance": lambda server, database: distance.figures(server.port, database),
     "scan": lambda server, database: scan.figures(server.url, database),
     "capture": lambda *_: capture.figures(),
     "triggers": lambda *_: triggers.figures(),

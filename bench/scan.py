@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
-from figures import Figure, compared, in_turns, timed
+from figures import Figure, beside_limit, compared, in_turns, timed
 from lookup import our_connect
 
 import turso_sync_nb as tsn
@@ -27,6 +27,8 @@ SUM: Final = "SELECT sum(distance), max(time_hour) FROM flights NOT INDEXED"
 CACHE_KIB: Final = 100_000
 """Room for the whole table, so that a second scan reads no file."""
 
+PLAIN: Final = "bench-plain"
+ANY_VFS: Final = "any VFS in Python"
 COLD_LIMIT: Final = 1.4
 NOTED_LIMIT: Final = 1.25
 
@@ -45,7 +47,7 @@ def figures(url: str, database: Path) -> list[Figure]:
                 scanned("warm scan, count(*)", COUNT, replica, database, warm=True),
                 scanned("warm scan, two columns", SUM, replica, database, warm=True),
             ]
-        return [*found, noted(replica)]
+        return [*found, noted(replica), beside_any_vfs(replica, database)]
 
 
 def scanned(
@@ -68,6 +70,40 @@ def noted(replica: Path) -> Figure:
         pairs=PAIRS,
     )
     return compared("cold scan, count(*), max_resident", mine, other, peer="without it", limit=NOTED_LIMIT)
+
+
+class PlainVFS(apsw.VFS):
+    """What any VFS in Python takes: each read is passed on to the native one."""
+
+    def __init__(self) -> None:
+        super().__init__(PLAIN, "")
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - APSW's name
+        """Open natively, but for what reads."""
+        return PlainFile("", name, flags)
+
+
+class PlainFile(apsw.VFSFile):
+    """A file whose reads go through Python."""
+
+    def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802 - APSW's name
+        """Read natively."""
+        return _native_read(self, amount, offset)
+
+
+_native_read: Final = apsw.VFSFile.xRead
+
+
+def beside_any_vfs(replica: Path, database: Path) -> Figure:
+    """Return the line for a cold scan beside one on the plain file, through a VFS that only passes on."""
+    kept = PlainVFS()
+    mine, other = in_turns(
+        lambda: one_scan(lambda: tsn.connect(replica), COUNT, warm=False),
+        lambda: one_scan(lambda: apsw.Connection(str(database), vfs=PLAIN), COUNT, warm=False),
+        pairs=PAIRS,
+    )
+    kept.unregister()
+    return beside_limit("cold scan, count(*)", mine, other, peer=ANY_VFS)
 
 
 def one_scan(connect: Callable[[], Any], sql: str, *, warm: bool) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +18,9 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 import httpx
-from figures import Figure, compared, in_turns, timed
-from peers import embedded_process, tursodb_server
+import ready
+from figures import Figure, beside_limit, compared, in_turns, timed
+from peers import ServerProcess, embedded_process, tursodb_server
 from pyroaring import BitMap
 
 from turso_sync_nb.protocol.pipeline import Batch, IsAutocommit, Not, Step, StepOk, Stmt, encode_request
@@ -27,7 +29,8 @@ from turso_sync_nb.protocol.pull_updates import PullDecoder, PullRequest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from peers import ServerProcess
+    Work = Callable[[httpx.Client, str], None]
+
 
 PAIRS: Final = 3
 CLIENTS: Final = (1, 16)
@@ -53,7 +56,7 @@ def figures() -> list[Figure]:
             folder = Path(name) / start.__name__
             folder.mkdir()
             sides.append(opened.enter_context(start(folder, source)))
-        found = []
+        found, embedded = [], sides[0]
         for what, work, count in (
             (f"bootstrap of {PAGES * 4 // 1000} MB", _bootstrap, BOOTSTRAPS),
             ("lazy fetch of 8 pages", _fetch, FETCHES),
@@ -65,7 +68,23 @@ def figures() -> list[Figure]:
                 mine, other = ([each / count for each in series] for series in (mine, other))
                 title = f"{what}, {clients} client{'s' if clients > 1 else ''}"
                 found.append(compared(title, mine, other, peer="tursodb", limit=LIMIT))
+            if work is not _fetch:
+                found.append(beside_ready(Path(name), title, embedded, work, count))
         return [*found, heard(sides[0])]
+
+
+def beside_ready(folder: Path, title: str, embedded: ServerProcess, work: Work, count: int) -> Figure:
+    """Return the line for the most clients beside a server that sends the same answer, and does nothing."""
+    kept: list[bytes] = []
+    with httpx.Client(event_hooks={"response": [lambda answer: kept.append(answer.read())]}) as way:
+        work(way, embedded.url)
+    answer = folder / "answer"
+    answer.write_bytes(kept[0])
+    command = [sys.executable, ready.__file__, str(answer)]
+    with ServerProcess("ready", answer, lambda port: [*command, str(port)]) as other_side:
+        sides = [partial(_by, CLIENTS[-1], count, work, side) for side in (embedded, other_side)]
+        mine, other = ([each / count for each in series] for series in in_turns(*sides, pairs=PAIRS))
+    return beside_limit(title, mine, other, peer=ready.READY)
 
 
 def _made(path: Path) -> Path:
@@ -76,7 +95,7 @@ def _made(path: Path) -> Path:
     return path
 
 
-def _by(clients: int, count: int, work: Callable[[httpx.Client, str], None], side: ServerProcess) -> float:
+def _by(clients: int, count: int, work: Work, side: ServerProcess) -> float:
     """Return the seconds in which so many clients do ``work`` ``count`` times."""
     with ExitStack() as opened:
         ways = [opened.enter_context(httpx.Client(timeout=60, verify=False)) for _ in range(clients)]  # noqa: S501 - http only
