@@ -39,7 +39,7 @@ def test_verbs_are_done_beside_the_users_connection(db, view, url, tmp_path, mon
     with monkeypatch.context() as watched:
         used = []
         watched.setattr(session_of(db), "check_open", lambda: used.append("check_open"))
-        watched.setattr(session_of(db), "running", lambda: used.append("running"))
+        watched.setattr(session_of(db), "run_gated", lambda: used.append("run_gated"))
         view.says("do", verb="push")
         assert "push: 1 change sent" in view.wait_until_done()["text"]
         with closing(tsn.connect(tmp_path / "other", url)) as other:
