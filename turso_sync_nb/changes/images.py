@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from turso_sync_nb.changes.model import Image, SqlValue, TableSchema
 
 
@@ -17,6 +20,13 @@ def usable_key(shape: TableSchema, image: Image) -> bool:
 def key_of(shape: TableSchema, image: Image) -> Image:
     """Return the values of the declared key, in its order."""
     return tuple([image[at] for at in shape.key])
+
+
+def picked(places: Sequence[int]) -> Callable[[Image], Image]:
+    """Return what gives the values of a row at ``places``, at least one, in that order."""
+    if len(places) == 1:
+        return itemgetter(slice(places[0], places[0] + 1))
+    return itemgetter(*places)
 
 
 def differing(shape: TableSchema, old: Image, new: Image) -> frozenset[str]:

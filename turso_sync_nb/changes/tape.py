@@ -115,7 +115,8 @@ def last_transaction(raw: apsw.Connection) -> int:
 
 def acknowledged(raw: apsw.Connection) -> int:
     """Return the last change id that the remote acknowledged, 0 when it never did."""
-    found = raw.execute(f"SELECT v0 FROM {TAPE} WHERE op = {Op.ACKNOWLEDGED}").get
+    # one row, before most others: not to look at all of them
+    found = raw.execute(f"SELECT v0 FROM {TAPE} WHERE op = {Op.ACKNOWLEDGED} LIMIT 1").get
     return int(found or 0)
 
 
@@ -141,7 +142,7 @@ def _check_format(raw: apsw.Connection) -> None:
     Raises:
         ReplicaBrokenError: it is one.
     """
-    found = raw.execute(f"SELECT v1 FROM {TAPE} WHERE op = {Op.ACKNOWLEDGED:d}").get
+    found = raw.execute(f"SELECT v1 FROM {TAPE} WHERE op = {Op.ACKNOWLEDGED:d} LIMIT 1").get
     if found is not None and found > FORMAT:
         raise ReplicaBrokenError(
             f"read captured changes: their format is {found}, this release knows {FORMAT}",
@@ -191,6 +192,14 @@ _ANYTHING_KEPT: Final = (
     f"OR EXISTS (SELECT 1 FROM {TAPE} WHERE op = {Op.SCHEMA:d} AND v4)"
 )
 """Whether something stays on the tape whatever is acknowledged, or is there and not to be pushed."""
+
+
+_NOTHING_STAYS: Final = (
+    f"SELECT NOT EXISTS (SELECT 1 FROM {TRANSACTIONS}) AND NOT EXISTS (SELECT 1 FROM {SHAPES} WHERE ignored) "
+    f"AND NOT EXISTS (SELECT 1 FROM {TAPE}"
+    f" WHERE id > ? OR op & {EFFECT} OR (op = {Op.SCHEMA:d} AND v4))"
+)
+"""Whether all of the tape goes when an id is acknowledged, and no trigger made anything."""
 
 
 def count(raw: apsw.Connection) -> int:
@@ -254,6 +263,10 @@ def acknowledge(raw: apsw.Connection, change_id: int) -> None:
     stays noted until the next pull: the remote's triggers made something else, which is no conflict.
     """
     last = last_id(raw)
+    if raw.execute(_NOTHING_STAYS, (change_id,)).get:
+        raw.execute(f"DELETE FROM {TAPE}")  # without a condition SQLite looks at no row
+        _set_acknowledged(raw, change_id, last + 1)
+        return
     if not raw.execute(_ANYTHING_KEPT).get:
         trim(raw, change_id, ())
         _set_acknowledged(raw, change_id, last + 1)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple, overload
+from typing import TYPE_CHECKING, NamedTuple, cast, overload
 
-from turso_sync_nb.changes.model import SchemaChange, is_shown
+from turso_sync_nb.changes.model import RowChange, SchemaChange, is_shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -88,9 +88,16 @@ def schema_changes(changes: Sequence[Change]) -> list[tuple[int, SchemaChange]]:
     """Return the changes of the schema among ``changes``, with their places."""
     if isinstance(changes, TapedChanges):
         return [(one.at, one.change) for one in changes.count_of.schema]
+    if SchemaChange not in set(map(type, changes)):
+        return []
     return [(at, change) for at, change in enumerate(changes) if isinstance(change, SchemaChange)]
 
 
 def shown(changes: Sequence[Change]) -> int:
     """Return how many of ``changes``, all of a transaction, a user is shown."""
-    return changes.count_of.shown if isinstance(changes, TapedChanges) else sum(map(is_shown, changes))
+    if isinstance(changes, TapedChanges):
+        return changes.count_of.shown
+    if set(map(type, changes)) == {RowChange}:
+        rows = cast("Sequence[RowChange]", changes)
+        return len([one for one in rows if one.outcome != "carried" and not one.shape.ignored])
+    return sum(map(is_shown, changes))

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeAlias
+from itertools import chain
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
-from turso_sync_nb.changes.images import differing, key_of, usable_key
+from turso_sync_nb.changes.images import differing, picked, usable_key
 from turso_sync_nb.changes.model import RawText
 from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.changes.row_conditions import (
@@ -96,12 +97,8 @@ def update_rows(shape: TableSchema, rows: Sequence[tuple[Image, Image]], changed
     They differ in the columns at the positions ``changed``, which are not the key's; those must still be as
     they were. Each row has another key that names it.
     """
-    listed, arguments = _listed(
-        [
-            (*key_of(shape, old), *[old[at] for at in changed], *[new[at] for at in changed])
-            for old, new in rows
-        ]
-    )
+    expected, becoming = picked([*shape.key, *changed]), picked(changed)
+    listed, arguments = _listed([expected(old) + becoming(new) for old, new in rows])
     before = len(shape.key) + len(changed)
     settings = ", ".join(
         f"{quoted(shape.columns[at])} = {_ROWS}.column{before + number}"
@@ -174,8 +171,11 @@ def _aborting(shape: TableSchema) -> str:
 
 def _listed(rows: Sequence[Image]) -> Sql:
     """Return ``rows`` as ``VALUES (...), (...)``."""
-    arguments: list[Bindable] = []
     plain = "(" + ", ".join("?" * len(rows[0])) + ")"
+    everything = tuple(chain.from_iterable(rows))
+    if not (RawText in set(map(type, everything)) or math.inf in everything or -math.inf in everything):
+        return f"VALUES {', '.join([plain] * len(rows))}", cast("tuple[Bindable, ...]", everything)
+    arguments: list[Bindable] = []
     groups = []
     for row in rows:
         if math.inf in row or -math.inf in row or RawText in map(type, row):

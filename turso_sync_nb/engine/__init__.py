@@ -27,6 +27,7 @@
 | ``ensure.py``, ``query_selector.py`` | the pages that one query touches; named by the remote |
 | ``query_trees.py``, ``dry_run.py`` | the trees that a query opens; what it would fetch |
 | ``push.py``, ``push_batch.py`` | what was made here; one request of it |
+| ``like_changes.py`` | of a push: many changes at once that one statement does |
 | ``replacing.py``, ``replacing_again.py`` | rows that REPLACE removed: on the remote; in a replay |
 | ``schema_guards.py``, ``schema_replay.py`` | changes of the schema: conditions of a push; on a newer base |
 | ``conditions_left.py`` | conditions on what a push leaves |

@@ -51,6 +51,9 @@ the ten seconds that a stream may be unused: at 200 kB a second."""
 _VALUE_BYTES: Final = 40
 """Bytes that JSON adds to a value; a number takes no more with it."""
 
+_SIZED: Final = (str, bytes)
+"""Types of values that have a length of their own."""
+
 
 Origin = TypeVar("Origin")
 """The type by which a caller knows its statements."""
@@ -117,10 +120,8 @@ def _parts(stmts: Iterable[Sent[Origin]]) -> Iterator[list[Sent[Origin]]]:
 
 def _weight(stmt: Stmt) -> int:
     """Return about how many bytes a statement takes in a body."""
-    total = len(stmt.sql or "")
-    for value in stmt.args:
-        total += _VALUE_BYTES + (len(value) if isinstance(value, str | bytes) else 0)
-    return total
+    texts = [len(value) for value in stmt.args if isinstance(value, _SIZED)]
+    return len(stmt.sql or "") + _VALUE_BYTES * len(stmt.args) + sum(texts)
 
 
 def _in_bodies(to: Pipeline, client_id: str, parts: Iterator[list[Sent[Origin]]]) -> Failure[Origin] | int:

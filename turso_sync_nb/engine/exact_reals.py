@@ -40,7 +40,8 @@ def exactly(stmt: Stmt) -> Stmt:
     """Return ``stmt`` with its reals as each server reads them; as it is if a place is no plain ``?``."""
     if stmt.sql is None or _NO_REALS.issuperset(map(type, stmt.args)):
         return stmt
-    if all(map(_is_read_exactly, stmt.args)):
+    reals = [value for value in stmt.args if isinstance(value, float)]
+    if _are_short(reals) or all(map(_is_read_exactly, reals)):
         return stmt
     values = iter(stmt.args)
     arguments: list[SqlValue] = []
@@ -63,13 +64,21 @@ def exactly(stmt: Stmt) -> Stmt:
     return Stmt("".join([*sql, stmt.sql[end:]]), tuple(arguments), stmt.named_args, stmt.want_rows)
 
 
+def _are_short(reals: list[float]) -> bool:
+    """Return whether all are written with so few digits that each of their integers is a real.
+
+    So is the power of ten then. Or it is none, such as inf.
+    """
+    written = list(map(float.__repr__, reals))
+    return max(map(len, written)) <= len(".") + _EXACT_DIGITS and "e" not in "".join(written)
+
+
 def _is_read_exactly(value: SqlValue) -> bool:
     """Return whether a value is no real, or one that a division of its digits gives."""
     if not isinstance(value, float):
         return True
     shortest = float.__repr__(value)
-    # most reals: so few digits are a real, and so is the power of ten; or it is none, such as inf
-    if len(shortest) <= len(".") + _EXACT_DIGITS and "e" not in shortest:
+    if _are_short([value]):
         return True
     text, _, exponent = shortest.partition("e")
     whole, _, part = text.partition(".")

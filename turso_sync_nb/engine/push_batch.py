@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,7 @@ from turso_sync_nb.changes.model import RawText, RowChange, SchemaChange, is_ign
 from turso_sync_nb.changes.names import folded
 from turso_sync_nb.engine import bookkeeping, chain
 from turso_sync_nb.engine.chain import Sent
+from turso_sync_nb.engine.like_changes import Columns, rows_of_one_kind
 from turso_sync_nb.engine.replacing import ALONE, checks, parted, replace_statement
 from turso_sync_nb.errors import ProtocolError
 from turso_sync_nb.options import SKIP, Rewrite
@@ -103,16 +105,37 @@ def statements_of(
     Raises:
         UnsendableError: a value cannot be sent.
     """
-    run, is_new = StatementMerger(transaction, around), True
+    run = StatementMerger(transaction, around)
+    if transform or split_ids or around.uniques:
+        yield from _one_by_one(run, changes, transform, split_ids)
+        yield from run.end()
+        return
+    rest = iter(changes)
+    while block := list(islice(rest, run.room)):
+        if not run.takes_all(block):
+            yield from _one_by_one(run, block)
+        if not run.room:
+            yield from run.end()
+    yield from run.end()
+
+
+def _one_by_one(
+    run: StatementMerger,
+    changes: Sequence[Change],
+    transform: Transform | None = None,
+    split_ids: Container[int] = (),
+) -> Iterator[PushStatement]:
+    """Give ``run`` one change after another; yield the statements that are whole then."""
+    transaction, around = run.transaction, run.around
     for displaced, change in _with_displaced(changes, transform, around):
         if isinstance(change, RowChange) and change.outcome == "carried":
             volatile = around.volatile.columns(change.shape.table)
-            carried = to_sql.carry(change, volatile, is_new=is_new)
+            carried = to_sql.carry(change, volatile, is_new=run.is_new)
             run.follow(_carried(transaction, change, carried, rows=None if transform else 1))
             if not to_sql.is_carried_by_key(change):
                 yield from run.end()
             continue
-        is_new = isinstance(change, RowChange) and change.op == "insert"
+        run.is_new = isinstance(change, RowChange) and change.op == "insert"
         if displaced is not None and isinstance(change, RowChange):
             yield from run.end()
             yield from _replacing(transaction, displaced, change, around)
@@ -129,7 +152,6 @@ def statements_of(
         run.add(change)
         if not joins and (transform or change.id in split_ids):
             yield from run.end()
-    yield from run.end()
 
 
 def _with_displaced(
@@ -203,8 +225,10 @@ class StatementMerger:
     """
 
     def __init__(self, transaction: Transaction, around: Surroundings) -> None:
-        self._transaction = transaction
-        self._around = around
+        self.transaction = transaction
+        self.around = around
+        self.is_new = True
+        """Whether the last change was an insert; carried ones aside."""
         self._changes: list[RowChange] = []
         self._following: list[PushStatement] = []
         self._places: list[int] = []
@@ -216,6 +240,37 @@ class StatementMerger:
         self._bytes = 0
         self._key_of: Callable[[Image], Any] | None = None
         """Gives what tells apart the rows that are changed; ``None`` where that cannot be told."""
+
+    @property
+    def room(self) -> int:
+        """How many rows of the same kind it may still take; one that has none is to be ended."""
+        return self._rows_max - len(self._changes)
+
+    def takes_all(self, changes: Sequence[Change]) -> bool:
+        """Take ``changes`` and return true if they surely go together, and there are no others yet."""
+        rows = () if self._changes or self._following else rows_of_one_kind(changes)
+        if not rows:
+            return False
+        first, columns = rows[0], Columns(rows)
+        rows_max, key_of = _rows_max(first), self._key(first)
+        keys, places = set[Any](), list[int]()
+        if first.op != "insert":
+            keys = columns.keys(first.shape.key) if key_of else set()
+        if first.op == "update":
+            places = columns.places_set()
+        is_of_keys = bool(keys) and set(places).isdisjoint(first.shape.key)
+        if len(rows) > rows_max or (first.op != "insert" and not is_of_keys):
+            return False
+        if first.op == "update" and not places:
+            return False
+        sent = _sent_places(first, places)
+        total = columns.size(sent)
+        if total is None or total > STATEMENT_BYTES_MAX:
+            return False
+        self._changes, self._places, self._sent = list(rows), places, sent
+        self._rows_max, self._bytes, self._key_of, self._keys = rows_max, total, key_of, keys
+        self.is_new = first.op == "insert"
+        return True
 
     def takes(self, change: Change) -> bool:
         """Return whether ``change`` goes with the others; anything goes with none."""
@@ -250,9 +305,7 @@ class StatementMerger:
         if not self._changes:
             self._places, self._bytes = _changed_places(change), 0
             self._sent = _sent_places(change, self._places)
-            self._rows_max = min(ROWS_MAX, ARGUMENTS_MAX // (2 * len(change.shape.columns)))
-            keeps_order = folded(change.shape.table) in self._around.triggered
-            self._key_of = None if keeps_order else _telling_apart(change)
+            self._rows_max, self._key_of = _rows_max(change), self._key(change)
         for image in (change.old, change.new):
             if image is None:
                 continue
@@ -263,6 +316,10 @@ class StatementMerger:
         self._changes.append(change)
         if self._key_of is not None:
             self._keys.add(self._key_of(_image(change.old)))
+
+    def _key(self, change: RowChange) -> Callable[[Image], Any] | None:
+        keeps_order = folded(change.shape.table) in self.around.triggered
+        return None if keeps_order else _telling_apart(change)
 
     def end(self) -> Iterator[PushStatement]:
         """Yield the statement that does them, and begin anew."""
@@ -281,19 +338,26 @@ class StatementMerger:
         count: int | None = len(changes)
         sql: to_sql.Sql | None
         if first.op == "insert":
-            conflict = self._around.conflict_of(first)
+            conflict = self.around.conflict_of(first)
             sql = to_sql.insert(shape, [_image(one.new) for one in changes], conflict=conflict)
         elif len(changes) == 1:
-            sql = _alone(first, self._around)
+            sql = _alone(first, self.around)
             count = None if first.by_action else count
         elif first.op == "delete":
             sql = to_sql.delete_rows(shape, [_image(one.old) for one in changes])
+        elif not self._places:
+            sql = None  # they change nothing
         else:
             rows = [(_image(one.old), _image(one.new)) for one in changes]
             sql = to_sql.update_rows(shape, rows, self._places)
         if sql is not None:
             stmt = Stmt(sql[0], sql[1], want_rows=False)
-            yield PushStatement(self._transaction, tuple(changes), stmt, count)
+            yield PushStatement(self.transaction, tuple(changes), stmt, count)
+
+
+def _rows_max(change: RowChange) -> int:
+    """Return the number of rows like that of ``change`` that a statement takes."""
+    return min(ROWS_MAX, ARGUMENTS_MAX // (2 * len(change.shape.columns)))
 
 
 def _sent_places(change: RowChange, changed: list[int]) -> list[int]:
