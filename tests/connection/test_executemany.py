@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,3 +71,44 @@ def test_error_of_a_function_is_its_own(db) -> None:
     db.create_function("huge", 0, lambda: 2**80)
     with pytest.raises(OverflowError):
         db.executemany("INSERT INTO t VALUES (?, huge())", [(1,)])
+
+
+@pytest.mark.parametrize("kind", [list, iter])
+@pytest.mark.parametrize(
+    ("sql", "rows"),
+    [
+        (
+            "INSERT OR IGNORE INTO u VALUES (?, ?)",
+            [(1, "new"), (7, "new"), (2, "new"), (7, "again"), (8, "new")],
+        ),
+        ("UPDATE u SET b = ? WHERE a < ?", [("all", 10), ("none", 0), ("some", 3)]),
+        ("DELETE FROM u WHERE a = ? OR b = ?", [(1, "x"), (1, "x"), (9, "y")]),
+        ("INSERT INTO u SELECT ?, 'two' UNION ALL SELECT ?, 'two'", [(11, 12), (13, 14)]),
+        ("UPDATE u SET b = ? WHERE a = ?", []),
+    ],
+    ids=["ignored", "many", "deleted", "selected", "no rows"],
+)
+def test_rows_are_counted_as_sqlite3_does(db, sql: str, rows: list, kind: Callable) -> None:
+    """What each row changed is counted, without what triggers change; also if the last changed none."""
+    plain = sqlite3.connect(":memory:")
+    for one in (db, plain):
+        one.execute("CREATE TABLE u(a INTEGER PRIMARY KEY, b)")
+        one.execute("CREATE TABLE log(x)")
+        one.execute("CREATE TRIGGER t AFTER UPDATE ON u BEGIN INSERT INTO log VALUES (1), (2), (3); END")
+        one.executemany("INSERT INTO u VALUES (?, ?)", [(1, "x"), (2, "y"), (3, "z")])
+    assert db.executemany(sql, kind(rows)).rowcount == plain.executemany(sql, kind(rows)).rowcount
+    content = "SELECT * FROM u ORDER BY a"
+    assert db.execute(content).fetchall() == plain.execute(content).fetchall()
+    plain.close()
+
+
+def test_a_list_is_run_without_python_between_its_rows(db) -> None:
+    """No function in Python is called for a row of a list, but by SQLite's own progress now and then."""
+    calls = Counter[str]()
+    db.executemany("INSERT INTO t VALUES (?, ?)", [(0, 0)])
+    sys.setprofile(lambda _frame, event, _what: calls.update([event]))
+    try:
+        db.executemany("INSERT INTO t VALUES (?, ?)", [(number, "x") for number in range(5_000)])
+    finally:
+        sys.setprofile(None)
+    assert calls["call"] < 1_000

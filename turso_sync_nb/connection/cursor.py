@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from contextlib import closing
 from functools import partial
+from itertools import repeat, starmap
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from turso_sync_nb.changes.sql_text import first_word
@@ -19,7 +21,7 @@ from turso_sync_nb.errors import ProgrammingError
 from turso_sync_nb.progress import WORKING, report_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import apsw
 
@@ -33,6 +35,11 @@ Row = tuple[Any, ...]
 ROWCOUNT_UNKNOWN: Final = -1
 
 _NO_ROWS: Final[Iterator[Row]] = iter(())
+
+
+def _noted(items: list[Parameters], changes: Callable[[], int], seen: list[int]) -> Iterator[Parameters]:
+    """Give ``items`` on, and note before each what ``changes`` says of the one before: all of it in C."""
+    return map(itemgetter(0), zip(items, map(seen.append, starmap(changes, repeat(()))), strict=False))
 
 
 class Cursor(RowFactoryMixin):
@@ -114,24 +121,30 @@ class Cursor(RowFactoryMixin):
         given = seq_of_parameters
         checked = given if isinstance(given, list) and are_bindable(given) else []
 
+        seen: list[int] = []
+
         def bound() -> Iterator[Any]:
             nonlocal changed, done, item
             changes = session.raw.changes
             for item in given:
                 report_progress(WORKING)
-                yield item if checked else bindings(item)
+                yield bindings(item)
                 changed += changes()  # asked for the next item, SQLite is done with this one
                 done += 1
 
         def run(facts: Facts) -> None:
+            nonlocal changed
             with session.all_or_nothing(), closing(session.raw.cursor()) as raw:
                 session.items_changed = 0  # of items that fail none stays
-                session.prefetch_for(sql, facts, checked, lambda: done)
+                session.prefetch_for(sql, facts, checked, lambda: max(done, len(seen) - 1))
+                items = _noted(checked, session.raw.changes, seen) if checked else bound()
                 try:
-                    deque(raw.executemany(sql, bound()), maxlen=0)
+                    deque(raw.executemany(sql, items), maxlen=0)
                 except (OverflowError, UnicodeEncodeError):
-                    bindings(item)  # says which value it is, if it is one of these
+                    bindings(checked[len(seen) - 1] if seen else item)  # says which value, if one of these
                     raise
+                if seen:
+                    changed = sum(seen[1:]) + session.raw.changes()
                 session.items_changed = changed
 
         session.statement(sql, run, items=checked, alone=True)
