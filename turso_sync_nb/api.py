@@ -24,12 +24,13 @@ from turso_sync_nb.connection.arguments import (
     is_legacy,
     refuse_others,
 )
-from turso_sync_nb.connection.sql_errors import pep249_error
+from turso_sync_nb.connection.connection import connect_pinned
+from turso_sync_nb.connection.sql_errors import mapped_sql_errors, pep249_error
 from turso_sync_nb.connection.syncing import SyncOptions
 from turso_sync_nb.engine.configuration import read_metadata
 from turso_sync_nb.engine.ensure import ensure
 from turso_sync_nb.engine.meter import Meter
-from turso_sync_nb.engine.opening import MEMORY, ReplicaOptions, open_copy, open_pinned, open_replica
+from turso_sync_nb.engine.opening import MEMORY, ReplicaOptions, open_copy, open_replica
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.options import PartialSyncOpts, PartialSyncQueryBootstrap, RemoteEncryptionCipher
 from turso_sync_nb.public_connection import Connection
@@ -164,7 +165,8 @@ def connect(
     if is_legacy(protocol, wal_pull_batch_size, options, syncing):
         options, given["batch_frames"] = replace(options, legacy=True), wal_pull_batch_size
     make_remote = _remote_maker(remote_url, auth_token, given, legacy=options.legacy)
-    replica = (open_copy if read_only else open_replica)(path, options, make_remote)
+    with mapped_sql_errors():
+        replica = (open_copy if read_only else open_replica)(path, options, make_remote)
     try:
         _ensure_bootstrap_query(replica, partial)
         connection = Connection(replica, isolation_level, syncing)
@@ -235,7 +237,7 @@ def connect_at(
     check_kinds(MEMORY, url, auth_token)
     carried: dict[str, Any] = {"transport": checked_transport(transport)} if transport is not None else {}
     remote = HttpRemote(url, auth_token, encryption_key=remote_encryption_key, compress=compress, **carried)
-    return Connection(open_pinned(remote, revision), None)
+    return connect_pinned(Connection, remote, revision)
 
 
 def holds_secret(url: str) -> bool:

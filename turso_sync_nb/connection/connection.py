@@ -7,15 +7,19 @@ siblings, and its verbs to await.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
+from turso_sync_nb.connection.sql_errors import mapped_sql_errors
 from turso_sync_nb.connection.syncing import SyncConnection, SyncOptions
 from turso_sync_nb.engine.opening import open_pinned
 from turso_sync_nb.storage.files.signals import defer_sigint
 
 if TYPE_CHECKING:
     from turso_sync_nb.connection.async_verbs import AsyncVerbs
+    from turso_sync_nb.engine.remote import Remote
     from turso_sync_nb.engine.replica import Replica
+
+_Kind = TypeVar("_Kind", bound="Connection")
 
 
 class Connection(SyncConnection):
@@ -59,7 +63,7 @@ class Connection(SyncConnection):
             RemoteError, ProtocolError: the remote did not answer, or not as the protocol says.
         """
         self._session.check_open()
-        return type(self)(open_pinned(self._replica.need_remote().beside(), revision), None)
+        return connect_pinned(type(self), self._replica.need_remote().beside(), revision)
 
     @property
     def aio(self) -> AsyncVerbs:
@@ -78,3 +82,19 @@ class Connection(SyncConnection):
             if self._async_verbs is not None:
                 self._async_verbs.close()
             super().close()
+
+
+def connect_pinned(kind: type[_Kind], remote: Remote, revision: str) -> _Kind:
+    """Return a connection of the class ``kind`` that reads ``remote`` at ``revision``.
+
+    Raises:
+        RevisionGoneError: the remote does not hold that revision.
+        RemoteError, ProtocolError: the remote did not answer, or not as the protocol says.
+    """
+    with mapped_sql_errors():
+        replica = open_pinned(remote, revision)
+    try:
+        return kind(replica, None)
+    except BaseException:
+        replica.release()
+        raise

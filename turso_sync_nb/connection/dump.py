@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import apsw
@@ -12,6 +10,7 @@ import apsw
 from turso_sync_nb.changes.names import is_internal, quoted
 from turso_sync_nb.connection.authorizer import refuse_inner_file
 from turso_sync_nb.errors import UsageError
+from turso_sync_nb.storage.files.scratch import scratch
 
 if TYPE_CHECKING:
     import sqlite3
@@ -82,8 +81,8 @@ def backup(
         )
     for _, _, file in target.execute("PRAGMA database_list"):
         refuse_inner_file(str(file or ""), "back up into")
-    with tempfile.TemporaryDirectory(prefix="turso-sync-nb-") as folder:
-        copy = Path(folder) / "copy.db"
+    with scratch() as folder:
+        copy = folder / "copy.db"
         db.export(copy)
         if isinstance(target, sqlite3.Connection):
             with closing(sqlite3.connect(copy)) as source:

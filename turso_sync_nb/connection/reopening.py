@@ -27,7 +27,7 @@ from turso_sync_nb.connection.deadline import PROGRESS_STEPS, Deadline
 from turso_sync_nb.connection.facts import Facts, KnownFacts
 from turso_sync_nb.connection.session_state import SessionState
 from turso_sync_nb.connection.speculative_stubs import ConnectionStubs
-from turso_sync_nb.connection.sql_errors import is_undone_by_sqlite
+from turso_sync_nb.connection.sql_errors import is_undone_by_sqlite, mapped_sql_errors
 from turso_sync_nb.connection.statements import CONCERNING_ROWS
 from turso_sync_nb.engine.pinned import refuse_if_fixed
 from turso_sync_nb.errors import ProgrammingError, ReplicaBusyError, ReplicaError, UsageError
@@ -82,9 +82,18 @@ class Reopenable:
         self._lost: list[str] = []
         """Databases that could not be attached again, and are still to be reported."""
 
+    @mapped_sql_errors()
     def _open(self) -> tuple[apsw.Connection, Capture]:
-        databases, capture_ids = self._replica.databases, self._replica.capture_ids
+        databases = self._replica.databases
         raw = databases.open(reads_schema=False)
+        try:
+            return raw, self._set_up(raw)
+        except BaseException:  # one that nobody closes would keep its lock
+            databases.close(raw)
+            raise
+
+    def _set_up(self, raw: apsw.Connection) -> Capture:
+        databases, capture_ids = self._replica.databases, self._replica.capture_ids
         databases.set_budget(raw, self._fetch_budget)
         capture = Capture(
             raw,
@@ -98,7 +107,7 @@ class Reopenable:
         raw.set_rollback_hook(lambda: self._rolled_back(capture))
         raw.set_commit_hook(lambda: self._refuses_commit(raw, capture))
         raw.authorizer = self._authorize
-        return raw, capture
+        return capture
 
     def _on_progress(self) -> bool:
         """Report that SQLite works; return whether it must stop (SQLite's progress handler)."""
@@ -305,8 +314,13 @@ class Reopenable:
         self._replica.databases.close(self.raw)
         self._exchange(self._saved_state)
 
+    @mapped_sql_errors()
     def _exchange(self, state: SessionState | None) -> None:
-        """Put a new connection with ``state`` in force; it is closed again when anything fails."""
+        """Put a new connection with ``state`` in force; it is closed again when anything fails.
+
+        Raises:
+            OperationalError: the files cannot be opened now.
+        """
         new, capture = self._open()
         try:
             if state:

@@ -65,6 +65,7 @@ _REMEDIES: Final[Mapping[type[BaseException], str]] = {
     apsw.ThreadingViolationError: "another thread is using this connection: give each thread db.sibling()",
     apsw.AbortError: "a function in it, or a cursor beside it, rolled back or wrote to another kind of table",
     apsw.IOError: "check the disk, its free space, and the permissions of the replica's folder",
+    apsw.CantOpenError: "check that the folder is there and can be written, and how many files are open",
     apsw.BusyError: "another connection is amid a write: commit it, and try again",
     apsw.LockedError: "a cursor of this connection still reads it: fetch all its rows, or close it",
 }

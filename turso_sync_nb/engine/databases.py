@@ -87,16 +87,23 @@ class Databases:
         else:
             raw = self._lazy_vfs().open(uri, OPEN_FLAGS)
             self._lazy.add(raw)
-            if offline:
-                self.set_budget(raw, FetchBudget(offline=True))
-            if reads_schema:
-                self.read_schema(raw)
+        try:
+            self._set_up(raw, offline=offline, reads_schema=reads_schema)
+        except BaseException:  # one that nobody closes would keep its lock, and every pull away
+            self.close(raw)
+            raise
+        return raw
+
+    def _set_up(self, raw: apsw.Connection, *, offline: bool, reads_schema: bool) -> None:
+        if offline:
+            self.set_budget(raw, FetchBudget(offline=True))
+        if reads_schema:
+            self.read_schema(raw)
         raw.set_busy_timeout(BUSY_TIMEOUT_MS)
         table_functions.register(raw)
         # a checkpoint is a verb of ours, which saves the undo first; never a side effect
         raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         raw.wal_autocheckpoint(0)
-        return raw
 
     def read_schema(
         self, raw: apsw.Connection, sql: str = "SELECT 1", items: Sequence[Any] = (None,)

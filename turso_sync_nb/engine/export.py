@@ -47,6 +47,7 @@ def export(replica: Replica, path: str | os.PathLike[str]) -> None:
         unfinished.replace(target)
     except (OSError, apsw.CantOpenError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError) as error:
         reason = "the disk is full" if isinstance(error, apsw.FullError) else str(error)
+        reason = "it cannot be written" if reason == "not an error" else reason  # of SQLite's copying
         raise ReplicaError(
             f"export to {target}: {reason}", hint="check that the folder exists, is writable and has room"
         ) from error

@@ -6,8 +6,6 @@ and the last one closes it. Files made for a bootstrap that fetched nothing are 
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import threading
 import uuid
 from collections import Counter, defaultdict
@@ -39,6 +37,7 @@ from turso_sync_nb.storage.files.metadata import (
     load_metadata,
     save_metadata,
 )
+from turso_sync_nb.storage.files.scratch import new_scratch, remove_scratch
 from turso_sync_nb.storage.pages.folder_copy import copy_folder
 from turso_sync_nb.storage.pages.page_map import PageMap
 from turso_sync_nb.storage.pages.page_store import PageStore
@@ -54,9 +53,6 @@ if TYPE_CHECKING:
     """Given the address saved with the replica, makes the remote to use; ``None``: there is none."""
 
 MEMORY: Final = ":memory:"
-
-_PRIVATE: Final = "turso-sync-nb-"
-"""The beginning of the names of temporary folders."""
 
 LOCK_TIMEOUT_S: Final = 1.0
 """Seconds to wait for another process to leave the folder before the error names it."""
@@ -114,7 +110,7 @@ def open_replica(path: str | os.PathLike[str], options: ReplicaOptions, make_rem
     """
     check_supported("connect")
     if str(path) == MEMORY:
-        return _open_private(Path(tempfile.mkdtemp(prefix=_PRIVATE), "memory"), options, make_remote)
+        return _open_private(new_scratch() / "memory", options, make_remote)
     return _opened(Path(path).resolve(), options, make_remote, private=False)
 
 
@@ -128,12 +124,12 @@ def open_copy(path: str | os.PathLike[str], options: ReplicaOptions, make_remote
     """
     check_supported("connect")
     source = Path(path).resolve()
-    folder = Path(tempfile.mkdtemp(prefix=_PRIVATE), source.name or "copy")
+    folder = new_scratch() / (source.name or "copy")
     try:
         with _guards[source]:
             _copy(source, folder)
     except BaseException:
-        shutil.rmtree(folder.parent)
+        remove_scratch(folder.parent)
         raise
     return _open_private(folder, replace(options, copy_of=source), make_remote)
 
@@ -153,7 +149,7 @@ def _open_private(folder: Path, options: ReplicaOptions, make_remote: MakeRemote
     try:
         return _opened(folder, options, make_remote, private=True)
     except BaseException:
-        shutil.rmtree(folder.parent)
+        remove_scratch(folder.parent)
         raise
 
 
@@ -217,7 +213,7 @@ def _gone(folder: Path, *, private: bool) -> None:
     """Forget a replica that is closed."""
     del _users[folder], _open[folder]
     if private:
-        shutil.rmtree(folder.parent)
+        remove_scratch(folder.parent)
 
 
 def _share(replica: Replica, options: ReplicaOptions, make_remote: MakeRemote) -> None:

@@ -6,9 +6,7 @@ remote's answer at an older revision says the size of the newest one, so the siz
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pyroaring import BitMap
@@ -17,6 +15,7 @@ from turso_sync_nb.engine.fetch import FIRST_PAGE, PagesAt, check_revision, fetc
 from turso_sync_nb.engine.state_diff import compared
 from turso_sync_nb.errors import RevisionGoneError, UsageError
 from turso_sync_nb.protocol.pull_updates import PullRequest
+from turso_sync_nb.storage.files.scratch import scratch
 from turso_sync_nb.storage.pages.page_file import PageFile
 from turso_sync_nb.storage.vfs.snapshot import Snapshot
 
@@ -85,9 +84,9 @@ def changes_of_revisions(replica: Replica, old: str, new: str | None) -> tuple[C
         RemoteError, ProtocolError: no answer, or not a whole one.
         RevisionGoneError: the remote does not hold one of them.
     """
-    with replica.verb(), tempfile.TemporaryDirectory(prefix="turso-sync-nb-") as folder, ExitStack() as held:
+    with replica.verb(), scratch() as folder, ExitStack() as held:
         remote, need_remote = replica.need_remote(), replica.need_remote
-        later = PageFile(Path(folder) / "later", compressed=True)
+        later = PageFile(folder / "later", compressed=True)
         held.callback(later.discard)
         newest, changed = _changed_since(remote, old, new, later, in_order=_are_in_order(replica, old, new))
         states = (old, new or newest)

@@ -8,12 +8,9 @@ absent.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import weakref
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pyroaring import BitMap
@@ -24,6 +21,7 @@ from turso_sync_nb.changes.net import row_key
 from turso_sync_nb.engine.fetch import FIRST_PAGE, PagesAt
 from turso_sync_nb.engine.state_diff import compared
 from turso_sync_nb.errors import SyncError, UsageError
+from turso_sync_nb.storage.files.scratch import new_scratch, remove_scratch
 from turso_sync_nb.storage.format.wal_frames import wal_pages
 from turso_sync_nb.storage.pages.committed import CommittedPages
 from turso_sync_nb.storage.pages.page_file import PageFile
@@ -32,6 +30,7 @@ from turso_sync_nb.units import PageId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from turso_sync_nb.changes.model import Change, Transaction
     from turso_sync_nb.engine.remote_update import RemoteUpdate
@@ -83,7 +82,7 @@ class _Folder:
     def file(self, name: str) -> PageFile:
         """Return a new file of pages in it."""
         if self._path is None:
-            self._path = Path(tempfile.mkdtemp(prefix="turso-sync-nb-"))
+            self._path = new_scratch()
         self._files.append(PageFile(self._path / name))
         return self._files[-1]
 
@@ -92,7 +91,7 @@ class _Folder:
         for file in self._files:
             file.close()
         if self._path is not None:
-            shutil.rmtree(self._path, ignore_errors=True)
+            remove_scratch(self._path)
 
 
 class _Kept:

@@ -7,11 +7,9 @@ does a push whose changes they do not have.
 
 from __future__ import annotations
 
-import tempfile
 import weakref
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from turso_sync_nb.changes import tape
@@ -22,6 +20,7 @@ from turso_sync_nb.engine.pull import fetch_and_apply
 from turso_sync_nb.engine.remote_update import RemoteUpdate, fetch_update
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.generators import ended
+from turso_sync_nb.storage.files.scratch import new_scratch
 from turso_sync_nb.storage.pages.next_base import NextBase
 from turso_sync_nb.storage.pages.page_file import PageFile
 from turso_sync_nb.storage.vfs.snapshot import Snapshot
@@ -29,6 +28,7 @@ from turso_sync_nb.units import PageId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from pyroaring import BitMap
 
@@ -55,7 +55,7 @@ class RemoteChanges:
             self._keep(update.next_base)
 
     def _keep(self, next_base: NextBase) -> None:
-        folder = Path(tempfile.mkdtemp(prefix="turso-sync-nb-"))
+        folder = new_scratch()
         self._file = PageFile(folder / "changes", compressed=True)
         self._discard = weakref.finalize(self, _discarded, self._file, folder)
         self._file.put((page, next_base.read(page)) for page in map(PageId, next_base.pages))

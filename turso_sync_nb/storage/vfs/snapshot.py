@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 import apsw
 from pyroaring import BitMap
 
+from turso_sync_nb.storage.files.scratch import scratch
 from turso_sync_nb.storage.format.btree import Node
 from turso_sync_nb.storage.pages.page_file import PageFile
 from turso_sync_nb.storage.vfs.view_vfs import ViewVFS
@@ -49,7 +48,7 @@ class Snapshot:
 
     def __enter__(self) -> Self:
         with ExitStack() as held:
-            folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="turso-sync-nb-")))
+            folder = held.enter_context(scratch())
             self._fetched = PageFile(folder / "pages", compressed=True)
             held.callback(self._fetched.discard)
             self._vfs = ViewVFS(self.read, self.db_pages)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 
 from turso_sync_nb import table_functions
+from turso_sync_nb.storage.files.durable import mapped_os_errors
 from turso_sync_nb.storage.vfs.lazy_vfs import FetchFailedError
 from turso_sync_nb.units import PAGE_SIZE, PageId
 
@@ -37,14 +38,22 @@ class ViewVFS(apsw.VFS):
         """Return a connection to the view under the name ``path``, an empty file that is made.
 
         What it commits is not durable: the log is to be synced when it is wanted.
+
+        Raises:
+            ReplicaError: the file cannot be made.
         """
-        path.touch()
+        with mapped_os_errors(f"open {path}"):
+            path.touch()
         raw = apsw.Connection(str(path), flags=_LOCAL, vfs=self.name)
-        table_functions.register(raw)  # a CHECK or an index may call them
-        raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        raw.pragma("wal_autocheckpoint", 0)
-        raw.pragma("synchronous", 0)
-        raw.pragma("foreign_keys", 0)
+        try:
+            table_functions.register(raw)  # a CHECK or an index may call them
+            raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            raw.pragma("wal_autocheckpoint", 0)
+            raw.pragma("synchronous", 0)
+            raw.pragma("foreign_keys", 0)
+        except BaseException:
+            raw.close()
+            raise
         return raw
 
     def xFullPathname(self, name: str) -> str:  # noqa: N802 - APSW's name
