@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections import Counter
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -90,16 +91,15 @@ def test_error_of_a_function_is_its_own(db) -> None:
 )
 def test_rows_are_counted_as_sqlite3_does(db, sql: str, rows: list, kind: Callable) -> None:
     """What each row changed is counted, without what triggers change; also if the last changed none."""
-    plain = sqlite3.connect(":memory:")
-    for one in (db, plain):
-        one.execute("CREATE TABLE u(a INTEGER PRIMARY KEY, b)")
-        one.execute("CREATE TABLE log(x)")
-        one.execute("CREATE TRIGGER t AFTER UPDATE ON u BEGIN INSERT INTO log VALUES (1), (2), (3); END")
-        one.executemany("INSERT INTO u VALUES (?, ?)", [(1, "x"), (2, "y"), (3, "z")])
-    assert db.executemany(sql, kind(rows)).rowcount == plain.executemany(sql, kind(rows)).rowcount
-    content = "SELECT * FROM u ORDER BY a"
-    assert db.execute(content).fetchall() == plain.execute(content).fetchall()
-    plain.close()
+    with closing(sqlite3.connect(":memory:")) as plain:
+        for one in (db, plain):
+            one.execute("CREATE TABLE u(a INTEGER PRIMARY KEY, b)")
+            one.execute("CREATE TABLE log(x)")
+            one.execute("CREATE TRIGGER t AFTER UPDATE ON u BEGIN INSERT INTO log VALUES (1), (2), (3); END")
+            one.executemany("INSERT INTO u VALUES (?, ?)", [(1, "x"), (2, "y"), (3, "z")])
+        assert db.executemany(sql, kind(rows)).rowcount == plain.executemany(sql, kind(rows)).rowcount
+        content = "SELECT * FROM u ORDER BY a"
+        assert db.execute(content).fetchall() == plain.execute(content).fetchall()
 
 
 def test_a_list_is_run_without_python_between_its_rows(db) -> None:
