@@ -42,7 +42,7 @@ class Blob:
         return self._raw is not None
 
     def read(self, length: int = -1, /) -> bytes:
-        """Return up to ``length`` bytes from where it stands, all that are left without a length."""
+        """Return up to ``length`` bytes from the present position, or all that are left."""
         return self._asked(lambda raw: raw.read(length))
 
     def seek(self, offset: int, origin: int = os.SEEK_SET, /) -> None:
@@ -50,14 +50,14 @@ class Blob:
         self._asked(lambda raw: raw.seek(offset, origin))
 
     def tell(self) -> int:
-        """Return where it stands."""
+        """Return the present position."""
         return self._asked(lambda raw: raw.tell())
 
     def __len__(self) -> int:
         return self._asked(lambda raw: raw.length())
 
     def __getitem__(self, key: int | slice, /) -> Any:
-        """Return one byte as a number, or a slice as bytes; where it stands does not change."""
+        """Return one byte as a number, or a slice as bytes; the position does not change."""
         places = range(len(self))[key]
         if isinstance(places, int):
             return self._piece(places, 1)[0]
@@ -113,7 +113,7 @@ class Blob:
 
 
 def refused_write() -> NotSupportedError:
-    """Return the error of whoever would write a blob by its handle."""
+    """Return the error for writing to a blob by its handle."""
     return NotSupportedError(
         "open a blob for writing: it could not be captured; use UPDATE, or readonly=True"
     )

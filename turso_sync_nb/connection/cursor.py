@@ -300,7 +300,7 @@ class Cursor(RowFactoryMixin):
         self._closed = True
 
     def _finish(self) -> None:
-        """Be done with a statement that has no further row."""
+        """End a statement that has no further row; give its idle cursor back to the session."""
         if not self._gives_back:
             self._release()
             return

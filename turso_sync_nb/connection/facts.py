@@ -62,7 +62,7 @@ class Facts(Written):
     """Whether it queries or changes rows."""
     writes_elsewhere: bool = False
     uses_elsewhere: frozenset[str] = frozenset()
-    """Tables in TEMP or attached databases, and views, that it may use beside main's, in lower case."""
+    """Tables in TEMP or attached databases, and views, that it may use besides main's, in lower case."""
     is_transaction: bool = False
     """Whether it begins or ends a transaction: virtual tables may then write what they held back."""
     is_unlisted: bool = False

@@ -136,7 +136,7 @@ class LocalTable:
         )  # fmt: skip
 
     def register_speculative(self, raw: apsw.Connection) -> None:
-        """Have the database of speculative runs know it."""
+        """Register it on the database of speculative runs."""
         self.register(raw, speculative=True)
 
     def unregister(self, raw: apsw.Connection) -> None:
@@ -144,7 +144,7 @@ class LocalTable:
         raw.create_module(self.name, None)
 
     def close(self) -> None:
-        """Let go of the frame, whoever still holds the table."""
+        """Release the frame, even if the table is still referenced."""
         self.frame, self.length = self.frame.iloc[:0], 0
         self.places.clear()
         self.columns.clear()
@@ -321,7 +321,7 @@ def _frame(value: Any, name: str) -> pd.DataFrame:
 
 @contextmanager
 def local_tables(session: Session, tables: Sequence[LocalTable]) -> Iterator[None]:
-    """Have the connection know ``tables`` in the block; they are gone afterwards."""
+    """Register ``tables`` on the connection for the block."""
     for table in tables:
         session.record(("local table", table.name), table.register)
     session.local_tables = tables

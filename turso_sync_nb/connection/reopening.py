@@ -1,4 +1,4 @@
-"""One APSW connection to a replica and everything a user set on it, opened again where nobody may notice.
+"""One APSW connection to a replica with its user's settings, opened again without a visible difference.
 
 A replica's files are now and then published anew under a connection (its last page arrived; a pull). The
 connection is then closed and another opened: what SQLite can list is carried over (``carrying``), what it

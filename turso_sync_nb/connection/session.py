@@ -84,7 +84,7 @@ class Session(Reopenable):
         self.gate.members.add(self)
 
     def check_open(self) -> None:
-        """Refuse to go on when the connection is closed, or what was awaited on it is not done.
+        """Refuse a closed connection, and one on which an awaited verb of another thread is running.
 
         Raises:
             ProgrammingError: it is closed.

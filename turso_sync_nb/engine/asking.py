@@ -21,7 +21,7 @@ ROUNDS_MAX: Final = 100
 
 
 class UnansweredError(Exception):
-    """A replay met questions that nobody has answered yet."""
+    """A replay met questions without an answer so far."""
 
 
 def at_once(_question: Hashable, ask: Callable[[], Answer], _meanwhile: Answer) -> Answer:
@@ -45,7 +45,7 @@ class Asking:
         return meanwhile
 
     def refuse_open(self) -> None:
-        """Refuse to go on with a replay that met open questions.
+        """Refuse a replay that met open questions.
 
         Raises:
             UnansweredError: there are any.
@@ -54,7 +54,7 @@ class Asking:
             raise UnansweredError
 
     def ask(self) -> None:
-        """Have the open questions answered.
+        """Call the functions of the open questions, and keep their answers.
 
         Raises:
             UsageError: there is no end of them.

@@ -42,7 +42,7 @@ def checkpoint(replica: Replica, caller: Member | None) -> CheckpointReport:
 
 
 def move_log(replica: Replica) -> CheckpointReport:
-    """Do it; the caller sees to it that nobody writes or reads meanwhile."""
+    """Checkpoint; the caller has made sure that no connection reads or writes meanwhile."""
     started_s = time.perf_counter()
     store = replica.store
     logged = wal_pages(replica.folder)

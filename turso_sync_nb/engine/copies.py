@@ -51,7 +51,7 @@ class SentCopies:
         self._pointing = Renumbering(raw)
         self.taken_off = 0
         self.given_up = 0
-        """Transactions of those taken off that had been given up here."""
+        """Those of the removed transactions that had been given up here."""
         self.set_aside = 0
         self.unedited = 0
         """Transactions that the remote has as they were before they were edited; they are set aside too."""

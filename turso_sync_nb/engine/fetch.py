@@ -317,7 +317,7 @@ class RemotePages:
             self.mark_verified()
 
     def require_verification(self) -> None:
-        """Have the next fetch compare witnesses again, as if the server had not been verified just now."""
+        """Make the next fetch compare witnesses again, as if the server had not been verified just now."""
         self._verified_until = -math.inf
 
     def _fetch_verifying(self, pages: BitMap, least: int = 1) -> Iterator[Page]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 POLL_S: Final = 0.02
-"""Seconds between two looks at connections that are waited for: a dropped cursor tells nobody."""
+"""Seconds between two looks at connections that are waited for: a dropped cursor notifies no thread."""
 
 
 class Member(Protocol):
@@ -36,10 +36,10 @@ class Member(Protocol):
         """Return the SQL that is under way (an open cursor, a transaction); empty when idle."""
 
     def suspend(self) -> None:
-        """Let go of the files, keeping what is needed to go on."""
+        """Close the files, keeping what :meth:`resume` needs."""
 
     def resume(self) -> None:
-        """Take the files up again; nothing of before is lost."""
+        """Open the files again; no state is lost."""
 
     def leave_to_parent(self) -> None:
         """In a forked child: never use the files again."""
@@ -120,7 +120,7 @@ class Gate:
             self._uses.setdefault(member, []).append(use)
 
     def leave(self, member: Member) -> None:
-        """Tell those who wait that a use of ``member`` is over; untold they look again soon."""
+        """Notify waiting threads that a use of ``member`` ended; else they look again after ``POLL_S``."""
         with self._lock:
             self._is_used(member)
             self._changed.notify_all()

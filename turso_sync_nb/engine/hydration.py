@@ -38,7 +38,7 @@ FLUSH_EVERY_S: Final = 1.0
 """Seconds of download that a killed process may have to fetch again."""
 
 WAIT_AGAIN_S: Final = 0.1
-"""Seconds after which who waits for the end looks whether a verb waits for a user's function."""
+"""Seconds between two looks of a waiting thread whether a verb waits for a user's function."""
 
 END_WAIT_S: Final = 5.0
 """Seconds that the end of a replica waits for the part under way, which ends with its next page."""

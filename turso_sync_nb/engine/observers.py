@@ -27,12 +27,12 @@ class Observers:
         self._callbacks: tuple[Callback, ...] = ()
 
     def add(self, callback: Callback) -> None:
-        """Tell ``callback`` from now on."""
+        """Call ``callback`` at each event from now on."""
         with self._lock:
             self._callbacks = (*self._callbacks, callback)
 
     def discard(self, callback: Callback) -> None:
-        """Tell ``callback`` no more; may be repeated."""
+        """Stop calling ``callback``; may be repeated."""
         with self._lock:
             self._callbacks = tuple(each for each in self._callbacks if each != callback)
 
@@ -40,6 +40,6 @@ class Observers:
         return len(self._callbacks)
 
     def notify(self, pages: BitMap | None = None) -> None:
-        """Tell everyone."""
+        """Call every callback."""
         for callback in self._callbacks:
             callback(pages)

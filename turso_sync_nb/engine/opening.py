@@ -115,7 +115,7 @@ def open_replica(path: str | os.PathLike[str], options: ReplicaOptions, make_rem
 
 
 def open_copy(path: str | os.PathLike[str], options: ReplicaOptions, make_remote: MakeRemote) -> Replica:
-    """Return a replica that reads a private copy of the one in ``path``, whoever has that; it is not written.
+    """Return a replica that reads a private copy of the one in ``path``, which any process may own.
 
     Raises:
         UsageError: this process has it open.

@@ -36,7 +36,7 @@ def expected(replica: Replica) -> Position:
 
 
 def verify_server(replica: Replica, *, guarded: bool = False) -> None:
-    """See to it that the server is the one we know, before something is written to it.
+    """Verify the server before something is written to it.
 
     A server without a push of ours to check is always compared by witnesses, even if just verified: it may
     have been exchanged since. ``guarded``: one that has a push of ours shows it in the guard of a chain.

@@ -273,7 +273,7 @@ class _Push:
             at = self._sent(batch, everything, at, intervals)
 
     def arrived(self) -> str:
-        """Say how much of what was to be sent the remote has, as far as it tells that soon."""
+        """Return a text on how much of what was to be sent the remote has, if it answers soon."""
         try:
             with self.remote.within(FOUND_OUT_WITHIN_S):
                 self._verify_server()

@@ -239,7 +239,7 @@ class StatementMerger:
         self._rows_max = ROWS_MAX
         self._bytes = 0
         self._key_of: Callable[[Image], Any] | None = None
-        """Gives what tells apart the rows that are changed; ``None`` where that cannot be told."""
+        """A function for the values that identify a changed row, or None if no values do."""
 
     @property
     def room(self) -> int:
@@ -322,7 +322,7 @@ class StatementMerger:
         return None if keeps_order else _telling_apart(change)
 
     def end(self) -> Iterator[PushStatement]:
-        """Yield the statement that does them, and begin anew."""
+        """Yield the statement for the merged changes, and start over."""
         changes, self._changes, self._keys = self._changes, [], set()
         if changes:
             yield from self._joined(changes)

@@ -24,7 +24,7 @@ class PushedLog:
         self._changes = 0
 
     def begins(self, number: int) -> None:
-        """Note that the transactions of this process begin with ``number``, unless they did before."""
+        """Set the first transaction number of this process, unless it is set."""
         if self._first is None:
             self._first = number
 
@@ -33,7 +33,7 @@ class PushedLog:
         return self._first is not None and transaction.number >= self._first
 
     def arrived(self, transactions: Iterable[Transaction]) -> None:
-        """Note that the remote has ``transactions``, those that were given up left out."""
+        """Record that the remote has ``transactions``, except those that were given up."""
         for one in transactions:
             if not self.is_ours(one) or one.state in ("skipped", "aside"):
                 continue

@@ -139,7 +139,7 @@ class Remote(Pipeline, Protocol):
 
     @property
     def takes_several(self) -> bool:
-        """Return whether one verb may send requests beside each other."""
+        """Return whether one verb may send requests concurrently."""
 
     def on_behalf_of(self, thread: int) -> AbstractContextManager[None]:
         """Have this thread's requests in the block count as ``thread``'s: it stops and limits them."""

@@ -38,7 +38,7 @@ BACK_OFF_MAX_S: Final = 60.0
 """The longest wait, in seconds, before a remote that does not answer is asked again."""
 
 END_WAIT_S: Final = 1.0
-"""Seconds that closing waits for the thread: its request is ended, a pull goes on to its end."""
+"""Seconds that closing waits for the thread: its request is ended, a pull is completed."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class RemoteListener:
     def __init__(self, replica: Replica) -> None:
         self.status = RemoteStatus("off")
         self.pull_blockers: set[Callable[[], str]] = set()
-        """Each returns why a pull that nobody asked for has to wait, or an empty text."""
+        """Each returns the reason why an automatic pull has to wait, or an empty text."""
         self._replica = replica
         self._lock = threading.Lock()
         self._subscriptions: dict[Hashable, Subscription] = {}
@@ -155,7 +155,7 @@ class _PollingThread:
         self.thread.start()
 
     def end(self) -> None:
-        """Have the thread end soon."""
+        """Ask the thread to end."""
         self._ended.set()
         self.wake.set()
         self._remote.end()

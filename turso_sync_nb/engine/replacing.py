@@ -46,7 +46,7 @@ class Surroundings:
     volatile: VolatileColumns = field(default_factory=VolatileColumns)
 
     def conflict_of(self, change: RowChange) -> Conflict:
-        """Return the conflict algorithm with which ``change`` is sent: where nobody can tell, none."""
+        """Return the conflict algorithm with which ``change`` is sent; none where it is not certain."""
         table = folded(change.shape.table)
         if table not in self.writing or (change.conflict == "ignore" and table in self.upserting):
             return ""

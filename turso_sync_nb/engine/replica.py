@@ -76,7 +76,7 @@ class Replica:
     knows_query_selector: bool | None = field(default=None, init=False)
     """Whether the remote does; ``None`` as long as it was not tried."""
     unanswered: bool = field(default=True, init=False)
-    """Whether a push may be on its way whose answer was not heard; of another process's nobody knows."""
+    """Whether a push may be in flight without an answer; one of an earlier process is not known."""
     last_pull: LastPull | None = field(default=None, init=False)
     """The states before and after the last pull of this process."""
     opening_note: str = field(default="", init=False)
@@ -151,7 +151,7 @@ class Replica:
             yield
 
     def check_there(self) -> None:
-        """Refuse to go on where files are gone: SQLite would write to some that have no name any more.
+        """Refuse a replica whose files were removed: SQLite would write to files without a name.
 
         Raises:
             ReplicaError: the folder was removed or exchanged, or its log was removed.

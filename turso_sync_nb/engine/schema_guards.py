@@ -135,7 +135,7 @@ def base_image(replica: Replica) -> Iterator[apsw.Connection | None]:
 
 
 class _Conditions:
-    """Walks over the schema changes of a batch, knowing what each name stands for."""
+    """Walks over the schema changes of a batch, tracking the object of each name."""
 
     def __init__(self, raw: apsw.Connection | None, *, is_old: bool) -> None:
         self.head: list[PushStatement] = []

@@ -59,15 +59,15 @@ class TriggerEffects:
 
     @property
     def is_any(self) -> bool:
-        """Whether anything was heard that :meth:`done` has not taken, or is known."""
+        """Whether effects were recorded that :meth:`done` has not taken, or are known."""
         return bool(self._events or self.derived)
 
     def unheard(self) -> None:
-        """Forget what was heard since the last change was done: it was undone."""
+        """Drop the effects recorded since the last change: they were undone."""
         self._events.clear()
 
     def done(self, change: Change) -> None:
-        """Take what was heard while ``change`` was done."""
+        """Take the effects recorded while ``change`` was applied."""
         events, self._events = self._events, []
         if isinstance(change, SchemaChange):
             self._tables = None

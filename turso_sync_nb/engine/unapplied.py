@@ -64,7 +64,7 @@ class UnappliedRows:
         return not self._rows
 
     def not_applied(self, transaction: Transaction) -> None:
-        """Note that the rows are not there as ``transaction`` left them."""
+        """Record that the rows which ``transaction`` wrote are not applied."""
         for change in transaction.changes:
             if not isinstance(change, RowChange) or change.new is None or change.outcome != "changed":
                 continue
@@ -81,7 +81,7 @@ class UnappliedRows:
         self._by_values.clear()
 
     def made(self, shape: TableSchema, image: Image) -> None:
-        """Note that the row was made after all, by another transaction."""
+        """Record that another transaction wrote the row."""
         if self._rows.pop(identity(shape, image), None) is not None:
             self._by_values.clear()
 

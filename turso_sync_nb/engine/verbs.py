@@ -49,7 +49,7 @@ class Verbs:
             self._lock.release()
 
     def refuse_waiting(self, doing: str) -> None:
-        """Refuse to wait for what needs a verb of its own, while one may wait for who waits.
+        """Refuse to wait for a verb if the running verb may be waiting for this thread.
 
         Raises:
             ReplicaBusyError: a function that a verb asks waits, or may wait for the thread that does.
@@ -75,7 +75,7 @@ class Verbs:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Ask a user's functions in the block, amid a verb: they may not begin another one."""
+        """Call a user's functions in the block, inside a verb: they may not begin another one."""
         self._asking_since, self._asking_thread = time.monotonic(), threading.get_ident()
         try:
             yield

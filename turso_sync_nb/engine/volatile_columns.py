@@ -1,4 +1,4 @@
-"""Tell in a push which columns cannot name a row without a key: the remote's triggers fill them anew."""
+"""Find the columns that cannot identify a row without a key in a push: the remote's triggers refill them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from turso_sync_nb.changes.row_conditions import Given
 
 _GIVEN_MAX: Final = 100
-"""Values of a table that are told apart from those that triggers make, the last ones."""
+"""The last values of a table that are compared with those that triggers make."""
 
 
 class VolatileColumns:

@@ -20,7 +20,7 @@ class Writer(Protocol):
     """A connection, as the queue sees it."""
 
     def is_writing(self) -> bool:
-        """Return whether a turn that it has goes on: a Ctrl-C may have come before it was given."""
+        """Return whether its turn lasts: a Ctrl-C may have prevented that it was given back."""
 
 
 class _Block:
@@ -63,7 +63,7 @@ class WriteTurns:
 
     @contextmanager
     def turn(self, timeout_s: float) -> Iterator[None]:
-        """Have the turn in the block, if it comes in time; else SQLite's own lock is met."""
+        """Hold the turn in the block if it comes in time; else SQLite's own lock decides."""
         member = _Block()
         self.take(member, timeout_s)
         try:

@@ -63,7 +63,7 @@ class Anchor:
         self._held, self._spare = self._spare, self._held
 
     def db_pages(self) -> int:
-        """Return the size of the database in the state that the anchor stands on."""
+        """Return the size of the database in the state that the anchor holds."""
         return int(self._held.pragma("page_count"))
 
 

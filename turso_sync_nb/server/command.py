@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(start: Callable[[], LocalServer]) -> int:
-    """Serve until SIGINT, SIGTERM, or an end that nobody asked for."""
+    """Serve until SIGINT or SIGTERM, or until the server ends by itself."""
     stopped = threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

@@ -79,7 +79,7 @@ class Database:
         return self._stopping.is_set()
 
     def tidy_soon(self) -> None:
-        """Have the WAL looked at, which may have grown; returns at once."""
+        """Wake the thread that checkpoints a grown WAL; return at once."""
         self._look.set()
 
     def _tidy(self) -> None:
@@ -98,5 +98,5 @@ class Database:
         self._tidier.join()
 
     def session(self) -> Session:
-        """Return a new stream's session; whoever asked for it closes its connection."""
+        """Return a new stream's session; the caller closes it."""
         return Session(self._file.connect, self._limits, self._stopping)

@@ -65,7 +65,7 @@ class NewestPages:
         self._frames |= frames
 
     def all_in_file(self) -> None:
-        """Take note that the file holds everything, so that the WAL may go at any time."""
+        """Read every page from the file from now on: it holds everything, and the WAL may be reset."""
         self._frames.clear()
 
     def read(self, pages: Sequence[PageId]) -> dict[PageId, bytes]:

@@ -302,11 +302,11 @@ class _Progress:
         self._ok: list[bool | None] = []
 
     def ended(self, *, ok: bool) -> None:
-        """Take note that the next step ran."""
+        """Record the outcome of the next step."""
         self._ok.append(ok)
 
     def left_out(self) -> None:
-        """Take note that the next step did not run."""
+        """Record that the next step did not run."""
         self._ok.append(None)
 
     def holds(self, condition: hrana.Condition | None, runner: Runner) -> bool:  # noqa: PLR0911 - a table

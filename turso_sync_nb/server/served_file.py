@@ -52,7 +52,7 @@ class FileMark:
     mtime_ns: int
 
     def proves(self, recorded: FileMark) -> bool:
-        """Return whether nobody wrote to the file between ``recorded`` and this."""
+        """Return whether the file was not written to between ``recorded`` and this mark."""
         return self.mtime_ns != 0 and self == recorded
 
 
@@ -108,7 +108,7 @@ class ServedFile:
                 write_tag(self.path, _TAG, name)
 
     def close(self) -> None:
-        """Close the raw view; may be repeated. Connections belong to whoever asked for them."""
+        """Close the raw view; may be repeated. Connections are closed by their callers."""
         if self._raw is not None:
             self._raw.xClose()
             self._raw = None
@@ -165,7 +165,7 @@ class ServedFile:
         return FileMark(found.st_ino, found.st_size, found.st_mtime_ns if is_old else 0)
 
     def wait_for_mark(self) -> None:
-        """Return once the last write is old enough for its time to tell; gives up when writes go on."""
+        """Wait until the last write is old enough for its time to be distinct; give up if writes continue."""
         deadline = time.monotonic() + 2 * _COARSE_TICK_NS / 1e9
         while self.mark().mtime_ns == 0 and time.monotonic() < deadline:
             time.sleep(_TICK_NS / 1e9)

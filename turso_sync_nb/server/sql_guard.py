@@ -87,7 +87,7 @@ class Actions:
         """Whether its rows have the path of the database in their last column."""
 
     def add(self, action: int, first: str | None, database: str | None, trigger: str | None) -> None:
-        """Take note of one of the authorizer's calls."""
+        """Record one of the authorizer's calls."""
         if action not in _READS:
             self._changed.add(database)
         if trigger is None:

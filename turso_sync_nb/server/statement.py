@@ -51,7 +51,7 @@ class _Lock(enum.Enum):
 
 WRITE: Final = _Lock.WRITE
 LockRequest = Literal[_Lock.WRITE]
-"""The item that such a generator yields; it goes on once the driver has answered."""
+"""The item that such a generator yields; it is resumed once the driver has answered."""
 
 
 class StatementError(Exception):

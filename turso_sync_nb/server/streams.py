@@ -118,7 +118,7 @@ class Streams:
 
     @contextlib.contextmanager
     def announced(self) -> Iterator[str]:
-        """Give a baton that a client may use already; whoever brings it waits for the end of the block."""
+        """Give a baton that a client may use already; a request with it waits for the end of the block."""
         baton = self.new_baton()
         self._announced[baton] = anyio.Event()
         try:
@@ -153,7 +153,7 @@ class Streams:
 
     @staticmethod
     def new_baton() -> str:
-        """Return a name for a stream, as good as nobody could guess."""
+        """Return a random name for a stream that cannot be guessed."""
         return secrets.token_urlsafe(_BATON_BYTES)
 
     def has_room(self, stream: Stream) -> bool:

@@ -34,7 +34,7 @@ _VERSION: Final = 1
 _CHECKPOINT_PAGES: Final = 256
 """Pages of 32 KiB: 8 MiB of this file's own WAL, the most that one recording may have to copy besides."""
 _PRUNE_TO: Final = 0.9
-"""Pruning goes on to this share of the limit, so that not every revision prunes again."""
+"""Pruning continues down to this share of the limit, so that not every revision prunes again."""
 
 _SCHEMA: Final = """
 CREATE TABLE state (

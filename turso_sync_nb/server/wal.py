@@ -26,7 +26,7 @@ HEADER_BYTES: Final = 32
 """The log's own header, before its first frame."""
 
 TIP_TRIES_MAX: Final = 100
-"""A WAL starts anew at most once while an anchor stands, so a second try is all it ever takes."""
+"""Attempts. A second one suffices: while an anchor holds, the WAL is restarted at most once."""
 
 
 class WalMovedError(Exception):

@@ -179,7 +179,7 @@ class ReplicaFolder:
         self._opened[:] = [(status.st_dev, status.st_ino)]
 
     def check_there(self) -> None:
-        """Refuse to go on where the folder is gone: SQLite would write to files that have no name any more.
+        """Refuse a folder that was removed: SQLite would write to files that have no name any more.
 
         Raises:
             ReplicaError: it was removed, or another one took its place.
@@ -221,7 +221,7 @@ class ReplicaFolder:
             lock.release()
 
     def _remove(self) -> None:
-        """Remove our files, the lock last: who waits for it finds that its file is gone and begins anew."""
+        """Remove our files, the lock last: a process that waits for it finds it gone and starts over."""
         with mapped_os_errors(f"remove replica {self.path}"):
             for name in (*_OURS, self.lock_file.name):
                 (self.path / name).unlink(missing_ok=True)

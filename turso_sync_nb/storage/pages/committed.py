@@ -34,12 +34,12 @@ class Frames:
     places: dict[int, int] = field(default_factory=dict)
 
     def begin(self, salts: bytes) -> None:
-        """Go on if the log is the same; begin anew if it is another."""
+        """Keep the positions if the log is the same; start over if it is another."""
         if salts != self.salts:
             self.salts, self.end, self.db_pages, self.places = salts, HEADER_BYTES, 0, {}
 
     def commit(self, places: dict[int, int], db_pages: int, end: int) -> None:
-        """Take note of a transaction."""
+        """Record the frames of a transaction."""
         self.places.update(places)
         self.db_pages, self.end = db_pages, end
 

@@ -71,11 +71,11 @@ class PageMap:
         return absent
 
     def add_resident(self, first: int, end: int) -> None:
-        """Note that the base content of the pages from ``first`` up to ``end`` is here; they were absent."""
+        """Make the absent pages from ``first`` up to ``end`` resident: their base content is stored."""
         self.resident.add_range(first, end)
 
     def add_local_only(self, page: int) -> None:
-        """Note that ``page``, which was absent, was written here; one past the end is a new last page.
+        """Make the absent ``page`` local-only: it was written here. One past the end is a new last page.
 
         What then lies between the old end and the new one has no base either: it is not the remote's,
         even where the base, before it was cut, had a page of that id.
@@ -85,7 +85,7 @@ class PageMap:
         self._know_lock_page()
 
     def forget(self, pages: BitMap) -> None:
-        """Note that ``pages``, which are resident, are not here any more."""
+        """Make the resident ``pages`` absent."""
         self.resident.difference_update(pages)
 
     def resize(self, db_pages: int) -> None:

@@ -237,14 +237,14 @@ class PageStore:
                 self.page_map.add_local_only(page)
 
     def cut(self, db_pages: int) -> None:
-        """Note that SQLite is about to cut the base image at ``db_pages``."""
+        """Record that SQLite is about to cut the base image at ``db_pages``."""
         with self._lock:
             if db_pages < self.page_map.db_pages:
                 self._unflushed += 1
                 self.page_map.resize(db_pages)
 
     def forget(self, pages: BitMap) -> None:
-        """Note that ``pages``, which are resident and not changed here, are to go; durable with a flush."""
+        """Make ``pages``, which are resident and not changed here, absent; durable with a flush."""
         with self._lock:
             self._unflushed += 1
             self.page_map.forget(pages)
@@ -279,7 +279,7 @@ class PageStore:
         return self._halted != ""
 
     def refuse_halted(self) -> None:
-        """Refuse to go on after :meth:`halt`.
+        """Refuse to use the files after :meth:`halt`.
 
         Raises:
             ReplicaError: it was called.

@@ -100,7 +100,7 @@ class KnownTrees:
             yield from node.children[::step]
 
     def divider(self, page: int) -> tuple[bytes, int] | None:
-        """Return the entry of an index between ``page`` and the page beside it that comes after."""
+        """Return the entry between the index page ``page`` and the next one of its level, or None."""
         parent = self.parent(page)
         if parent is None or parent.kind != INDEX_INTERIOR or page == parent.children[-1]:
             return None

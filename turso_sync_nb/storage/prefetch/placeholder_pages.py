@@ -73,7 +73,7 @@ class PlaceholderPages:
         """The two pages of indexes that were taken note of last."""
 
     def note(self, node: Node) -> None:
-        """Take note of a page of an index that was read: its entries lead to rows, should they be sought."""
+        """Record an index page that was read: its entries refer to rows, which may be read next."""
         if self._noted.get(node.page) == node.data or self._entries > SOUGHT_MAX:
             return
         self._noted[node.page] = node.data

@@ -137,7 +137,7 @@ class SpeculativeDb:
             self.raw.release_memory()  # placeholders are read once
 
     def note_ahead(self) -> None:
-        """Take note of index leaves before they are read: as many as were, in the order of the last two."""
+        """Record index leaves ahead of the reader: as many as it read, in the order of the last two."""
         before, last = self.placeholders.noted_last
         step = -1 if next(self._trees.beside(last, 1), None) == before else 1
         following = self._trees.beside(last, step)
@@ -195,7 +195,7 @@ class _VFS(apsw.VFS):
         return name
 
     def xAccess(self, pathname: str, flags: int) -> bool:  # noqa: N802 - APSW's name
-        """Say that neither log nor journal lies beside it."""
+        """Report that there is neither a log nor a journal."""
         del pathname, flags
         return False
 

@@ -66,7 +66,7 @@ class FetchFailedError(apsw.IOError):
 
 @dataclass(frozen=True)
 class ResidencyLimit:
-    """A limit on resident pages: ``eviction`` is told what is read, ``make_room`` is called after a fetch."""
+    """A limit on resident pages: ``eviction`` records reads, ``make_room`` is called after a fetch."""
 
     eviction: Eviction
     make_room: Callable[[], None]
@@ -233,7 +233,7 @@ class LazyFile(apsw.VFSFile):
         super().xWrite(data, offset)
 
     def xClose(self) -> None:  # noqa: N802 - APSW's name
-        """Close, with what was opened beside it."""
+        """Close the file and its speculative database."""
         self.speculation.close()
         super().xClose()
 
