@@ -243,7 +243,7 @@ class StatementMerger:
 
     @property
     def room(self) -> int:
-        """How many rows of the same kind it may still take; one that has none is to be ended."""
+        """The number of further rows of the same kind that it may take; at 0 it is to be ended."""
         return self._rows_max - len(self._changes)
 
     def takes_all(self, changes: Sequence[Change]) -> bool:
