@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from databases import plain_sqlite
 
 import turso_sync_nb as tsn
 
@@ -395,3 +396,39 @@ def test_a_key_that_was_given_is_kept(two, table, key, statements):
     there = mine.execute(f"SELECT a FROM {table} WHERE id = {key}").fetchall()
     assert there == [("theirs",) if moves else ("mine",)]
     assert alike(mine, yours)
+
+
+NOT_POSITIVE = {
+    "0 after -1": ["INSERT INTO p VALUES (-1, 'one')", "INSERT INTO p (name) VALUES ('two')"],
+    "below 0": ["INSERT INTO p VALUES (-99, 'one')", "INSERT INTO p (name) VALUES ('two'), ('three')"],
+    "negated": [
+        "INSERT INTO p VALUES (7, 'one'), (9, 'two')",
+        "UPDATE p SET id = -id",
+        "INSERT INTO p (name) VALUES ('three')",
+    ],
+    "the lowest": [f"INSERT INTO p VALUES ({-MAX - 1}, 'one')", "INSERT INTO p (name) VALUES ('two')"],
+}
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["beside an AUTOINCREMENT key", "alone"])
+@pytest.mark.parametrize("kind", NOT_POSITIVE)
+def test_free_keys_up_to_zero_stay(two, kind, first):
+    """A key that SQLite assigned below 1 is kept as long as it is free, and no conflict is told."""
+    mine, yours = two
+    plain = plain_sqlite(isolation_level=None)
+    plain.execute(SCHEMA[0])
+    if first:
+        mine.execute("INSERT INTO auto (name) VALUES ('used')")
+        mine.push()
+    for sql in NOT_POSITIVE[kind]:
+        plain.execute(sql)
+        mine.execute(sql)
+    yours.pull()
+    yours.execute("INSERT INTO ch VALUES (1, NULL, 1)")
+    yours.push()
+    mine.pull()
+    mine.push()
+    yours.pull()
+    wanted = plain.execute("SELECT * FROM p ORDER BY id").fetchall()
+    assert [db.execute("SELECT * FROM p ORDER BY id").fetchall() for db in two] == [wanted, wanted]
+    assert mine.conflicts().empty

@@ -89,8 +89,8 @@ class Renumbering:
 
     def was_used(self, change: RowChange) -> bool:
         """Return whether the remote gave the key of an insert away once, in a table that uses none again."""
-        key = _own_key(change.shape, change.new)
-        return isinstance(key, int) and key <= self._used.get(folded(change.shape.table), 0)
+        key, used = _own_key(change.shape, change.new), self._used.get(folded(change.shape.table))
+        return used is not None and isinstance(key, int) and key <= used
 
     def renumbered(self, change: RowChange) -> RowChange:
         """Return the insert ``change`` with a key that is free, and stays so for what waits.
