@@ -369,7 +369,7 @@ class _Push:
         self.base_is_current = False
         failpoint("push: answered")
         if failure is not None:
-            raise self._meaning(failure, batch)
+            raise failure.of_server or self._meaning(failure, batch)
         if not position.acknowledge(replica, last_change_id):
             replica.note(
                 "sent; a transaction that is open here keeps the list of changes from being trimmed yet"

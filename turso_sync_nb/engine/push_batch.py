@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -16,7 +17,7 @@ from turso_sync_nb.engine import bookkeeping, chain
 from turso_sync_nb.engine.chain import Sent
 from turso_sync_nb.engine.like_changes import Columns, rows_of_one_kind
 from turso_sync_nb.engine.replacing import ALONE, checks, parted, replace_statement
-from turso_sync_nb.errors import ProtocolError
+from turso_sync_nb.errors import ProtocolError, RemoteFailedError
 from turso_sync_nb.options import SKIP, Rewrite
 from turso_sync_nb.protocol.pipeline import Stmt
 
@@ -66,6 +67,14 @@ class PushStatement:
     """Whether the check runs after the changes; the others run before them."""
 
 
+_SERVER_FAILED: Final = re.compile(
+    r"database or disk is full|disk I/O error|\bI/O error \(|attempt to write a readonly database"
+    r"|database disk image is malformed|\bout of memory\b",
+    re.IGNORECASE,
+)
+"""The words of servers that cannot write at all: SQLite's, and tursodb's ``I/O error (pwritev): ...``."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """The step that failed: ``statement``, or another one that ``where`` names.
@@ -77,6 +86,16 @@ class Failure:
     message: str = ""
     statement: PushStatement | None = None
     is_guard: bool = False
+
+    @property
+    def of_server(self) -> RemoteFailedError | None:
+        """The error to raise where the server itself cannot write, whatever was sent; else None."""
+        if not _SERVER_FAILED.search(self.message):
+            return None
+        return RemoteFailedError(
+            f"push: the server cannot write: {self.message}",
+            hint="nothing was applied, every change is kept; push again when it has room and can write",
+        )
 
 
 @dataclass(frozen=True)
