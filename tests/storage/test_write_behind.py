@@ -74,8 +74,14 @@ def test_no_thread_begins(tmp_path, monkeypatch) -> None:
     assert descriptors_of(path) == 0
 
 
-def test_a_bootstrap_leaves_none_behind(remote_server: Callable, people, tmp_path, monkeypatch) -> None:
-    """The descriptor is closed before SQLite opens the file, whose locks its end would drop."""
+@pytest.mark.parametrize("is_large", [True, False])
+def test_a_bootstrap_leaves_none_behind(
+    remote_server: Callable, people, tmp_path, monkeypatch, is_large
+) -> None:
+    """The descriptor is closed before SQLite opens the file, whose locks its end would drop.
+
+    A small bootstrap does without.
+    """
     opened: list[int] = []
     begin = module.write_behind
 
@@ -84,7 +90,9 @@ def test_a_bootstrap_leaves_none_behind(remote_server: Callable, people, tmp_pat
         return begin(path)
 
     monkeypatch.setattr("turso_sync_nb.engine.bootstrap.write_behind", counted)
+    if is_large:
+        monkeypatch.setattr("turso_sync_nb.engine.bootstrap.WRITTEN_BEHIND_FROM_PAGES", 1)
     with closing(tsn.connect(tmp_path / "r", remote_server(people).url)) as db:
-        assert opened == [1]  # the store's own
+        assert opened == [1] * is_large  # the store's own
         assert WRITER not in [thread.name for thread in threading.enumerate()]
         assert db.execute("SELECT count(*) FROM person").fetchone() is not None

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -56,6 +56,9 @@ FLUSH_EVERY_S: Final = 1.0
 QUERY_ANSWER_PAGES_MAX: Final = 1024
 """Pages (4 MiB) of an answer to a query selector that are taken before it counts as ignored: a remote
 without that selector sends the whole database, however large."""
+
+WRITTEN_BEHIND_FROM_PAGES: Final = 1024
+"""Pages (4 MiB) from which it pays to have the disk write them while they come, in a thread of its own."""
 
 OPENING_FROM_BYTES: Final = 64 * 1024
 """A shorter prefix is taken at its word: who asks for so little wants to see what comes."""
@@ -180,11 +183,14 @@ class _Run:
     def _receive(self, arriving: Iterator[Page], store: PageStore, asked: BitMap) -> None:
         """Store the pages of the first answer; :meth:`_complete` fetches those that a broken answer lacks."""
         with suppress(RemoteFailedError):  # what is missing is asked for again in _complete
-            self._put(store, only_requested(arriving, asked))
+            self._put(store, only_requested(arriving, asked), len(asked))
 
-    def _put(self, store: PageStore, pages: Iterator[Page]) -> None:
-        """Store ``pages``, with a flush every ``FLUSH_EVERY_S``, while the disk writes behind."""
-        with write_behind(self.folder.main):
+    def _put(self, store: PageStore, pages: Iterator[Page], most: int) -> None:
+        """Store ``pages``, ``most`` of them, with a flush every ``FLUSH_EVERY_S``.
+
+        The disk writes behind where they are many.
+        """
+        with write_behind(self.folder.main) if most >= WRITTEN_BEHIND_FROM_PAGES else nullcontext():
             store.put(_flushing(store, pages))
 
     def _receive_query(self, answer: PullAnswer, store: PageStore) -> None:
@@ -207,7 +213,7 @@ class _Run:
         if server_known:
             source.mark_verified()
         for part in _parts(missing, self.pages_per_request):
-            self._put(store, source.fetch(part))
+            self._put(store, source.fetch(part), len(part))
         if metadata.db_pages:
             verify_first_page(store.read(FIRST_PAGE), metadata.db_pages)
             for pages in schema_pages(store) if _begins_with_more(metadata.bootstrap) else ():
