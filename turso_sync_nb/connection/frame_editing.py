@@ -69,7 +69,7 @@ class EditReport:
 
     @property
     def note(self) -> str:
-        """Return what is said about rows that are not in the frame, nothing where there is none."""
+        """Return a note about rows that are not in the frame, or an empty text without any."""
         if not self.kept:
             return ""
         rows = "row is" if self.taken == 1 else "rows are"

@@ -64,7 +64,7 @@ _CAST: Final = "cast the column first: to integers of 64 bits, floats, text or b
 
 
 def gathered_by_column(columns: Declared) -> Columns:
-    """Return what takes the rows of a statement with these columns."""
+    """Return a collector for the rows of a statement with these columns."""
     return Columns(len(columns))
 
 

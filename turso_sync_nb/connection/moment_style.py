@@ -55,7 +55,7 @@ class Style:
 
     @property
     def is_day(self) -> bool:
-        """Whether it writes days alone."""
+        """Whether the style writes days alone."""
         return self.has_day and not self.separator
 
     def text(self, value: Any) -> str | None:
@@ -135,7 +135,7 @@ def style_of(texts: Iterable[Any]) -> Style | None:
 
 
 def moment_of(text: Any) -> Moment | None:
-    """Return what a text says; ``None`` where it is no day, moment or time of day."""
+    """Return a text as a moment, or None if it is no day, moment or time of day."""
     if not isinstance(text, str) or not text:
         return None
     found = _TEXT.fullmatch(text)

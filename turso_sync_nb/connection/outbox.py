@@ -98,7 +98,7 @@ def history_frame(metadata: Metadata) -> pd.DataFrame:
 
 
 def _row_key(change: Change) -> Any:
-    """Return what names the changed row; for the schema, the object."""
+    """Return the key of the changed row; of a schema change, the object's name."""
     if not isinstance(change, RowChange):
         return folded(change.name)
     image = change.new if change.old is None else change.old

@@ -228,7 +228,7 @@ class _Summary:
         return sum(part.nbytes for parts in self.kept.values() for part in parts)
 
     def profile(self, name: str, declared: str, rows: int) -> ColumnProfile:
-        """Return what was found."""
+        """Return the profile of the column."""
         kept = {kind: _joined(parts) for kind, parts in self.kept.items()}
         numbers = _sorted_numbers(kept)
         distinct, top = _frequent_numbers(numbers)

@@ -219,7 +219,7 @@ class _Chooser:
     __name__ = "chosen_in_review"
 
     def decided(self, *sides: Row | None) -> str:
-        """Return who settles a conflict of these sides, as it is recorded."""
+        """Return the name of the policy for a conflict of these sides, as it is recorded."""
         side = self._side(*sides)
         if side is None:
             return name_of(self.otherwise, *sides) if callable(self.otherwise) else str(self.otherwise)

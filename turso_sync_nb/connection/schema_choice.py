@@ -56,7 +56,7 @@ def schema_clashes(
 
 
 def taken_by_ours(conflict: Conflict, transaction: Transaction | None) -> str:
-    """Return what of theirs ours can take the place of: view, index or trigger; empty if of nothing."""
+    """Return the type of their object that ours can replace (view, index or trigger), or an empty text."""
     there = _WITHOUT_ROWS.match(str(conflict.remote or ""))
     if there is None or transaction is None or len(transaction.changes) != 1:
         return ""

@@ -145,7 +145,7 @@ class Target:
 
     @property
     def quoted(self) -> str:
-        """Return it for SQL."""
+        """Return schema and name, quoted."""
         return f"{quoted(self.schema)}.{quoted(self.name)}"
 
 

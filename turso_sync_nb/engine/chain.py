@@ -161,7 +161,7 @@ class _Body:
         self._ends = ends
 
     def run(self, to: Pipeline) -> _StepError | int:
-        """Send it; return the step that failed, or how far the bookkeeping is; 0 before the last body.
+        """Send the body; return the failed step, or the bookkeeping's change id (0 before the last body).
 
         Raises:
             RemoteError: no answer; nobody knows whether it ran.

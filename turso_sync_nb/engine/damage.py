@@ -38,7 +38,7 @@ UNFINISHED: Final = "its base image was not fetched again yet"
 
 
 def damage_of(folder: ReplicaFolder, metadata: Metadata) -> str:
-    """Say what another program did to the files of a ready replica; empty when nothing."""
+    """Return what another program did to the files of a ready replica, or an empty text."""
     if metadata.phase != "ready":
         return ""
     if not folder.main.exists():

@@ -32,7 +32,7 @@ BUSY_TIMEOUT_MS: Final = 5_000
 """As Python's sqlite3: how long a statement waits for a lock. Readers too: the first one builds the shm."""
 
 OPEN_FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
-"""Settings that ATTACH inherits too."""
+"""Flags of every opening; ATTACH inherits them."""
 
 
 class Databases:
@@ -136,7 +136,7 @@ class Databases:
 
     @property
     def loader(self) -> SingleFlight:
-        """Return what fetches absent pages."""
+        """The object that fetches absent pages."""
         return self._lazy_vfs().loader
 
     @property

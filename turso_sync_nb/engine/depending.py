@@ -37,7 +37,7 @@ _ForeignKey = tuple[tuple[str, ...], str, tuple[str, ...]]
 
 
 class ForeignKeys:
-    """Those that the tables of a database declare, read when first asked for."""
+    """The foreign keys of a database's tables, read when first asked for."""
 
     def __init__(self, raw: apsw.Connection) -> None:
         self._raw = raw

@@ -166,7 +166,7 @@ class Pushed:
 
     @classmethod
     def of(cls, rows: Iterable[Any], metadata: Metadata) -> Pushed:
-        """Return what ``rows`` of the bookkeeping say."""
+        """Return the pushes of this lineage that ``rows`` of the bookkeeping note."""
         noted = {str(client): (first, last) for first, last, client in rows}
         _, unknown = noted.pop(f"{lineage_of(metadata)}#", (0, 2**63 - 1))
         borders = metadata.former_borders, metadata.edited_borders

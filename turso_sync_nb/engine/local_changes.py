@@ -29,7 +29,7 @@ class LocalChanges:
 
     @classmethod
     def of(cls, raw: apsw.Connection) -> Self:
-        """Return what the database of ``raw`` holds."""
+        """Return the local changes in the database of ``raw``."""
         return cls(
             list(tape.transactions(raw)),
             list(conflicts.recorded(raw)),
@@ -66,7 +66,7 @@ def last_waiting(replica: Replica) -> int | None:
 
 
 def read_local_changes(replica: Replica) -> LocalChanges | None:
-    """Return what was made here; ``None`` when nothing ever was."""
+    """Return the local changes, or None if there never were any."""
     raw = replica.databases.open()
     try:
         return LocalChanges.of(raw) if tape.exists(raw) else None

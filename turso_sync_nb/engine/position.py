@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def expected(replica: Replica) -> Position:
-    """Return where the remote said last that it is."""
+    """Return the position that the remote acknowledged last."""
     with outbox.database(replica) as raw:
         return Position(replica.metadata.pull_gen, tape.acknowledged(raw) if tape.exists(raw) else 0)
 

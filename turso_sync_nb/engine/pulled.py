@@ -150,7 +150,7 @@ class LastPull:
             self._sent |= logged
 
     def changes(self, replica: Replica) -> list[PulledChange]:
-        """Return what the pull changed, the schema first.
+        """Return the changes of the pull, the schema first.
 
         Raises:
             UsageError: another state is in force than the one that it led to.

@@ -432,7 +432,7 @@ class _Push:
     # What a failure means
 
     def _meaning(self, failure: Failure, batch: list[Transaction]) -> Exception:
-        """Return what to raise for a failing step; nothing was applied."""
+        """Return the exception to raise for a failing step; nothing was applied."""
         if failure.statement is not None:
             return self._meaning_of_statement(failure, failure.statement)
         if failure.where == "begin":

@@ -98,7 +98,7 @@ def _sample(replica: Replica, pages: Sequence[int]) -> int:
 
 
 def fetch_pages(replica: Replica, pages: Iterable[Any]) -> None:
-    """Fetch what is absent of ``pages`` (ids, or lists of them) in one request."""
+    """Fetch the absent ones of ``pages`` (ids, or lists of them) in one request."""
     wanted = BitMap()
     for some in pages:
         wanted.update(some if isinstance(some, list) else [some])

@@ -53,7 +53,7 @@ class PullAnswer(Protocol):
 
     @property
     def database(self) -> str:
-        """Return what the server calls the database; empty if it does not say."""
+        """Return the server's name for the database, empty if it gives none."""
 
     def pages(self, together_max: int = 1) -> Iterator[tuple[PageId, bytes]]:
         """Yield pages as they arrive, each at most once, in any order.

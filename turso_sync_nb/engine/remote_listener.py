@@ -47,7 +47,7 @@ class RemoteStatus:
 
     kind: Literal["off", "nothing", "news", "away"]
     text: str = ""
-    """Why it is not asked, does not answer, or is not pulled."""
+    """The reason why the remote is not asked, does not answer, or is not pulled."""
 
 
 @dataclass(frozen=True)

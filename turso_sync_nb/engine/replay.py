@@ -148,7 +148,7 @@ class _Replay:
         self.raw.execute(f"RELEASE {_SAVEPOINT}")
 
     def end(self) -> None:
-        """Have what is not applied follow the rows that got another key; make triggers that stay here."""
+        """Renumber unapplied transactions by rows that got another key; create triggers that stay local."""
         self.schema.end()
         done = self.result.transactions
         done[:] = [one if one.state in _APPLIED else self.renumbering.follow(one) for one in done]

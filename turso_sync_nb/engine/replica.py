@@ -165,7 +165,7 @@ class Replica:
 
     @contextmanager
     def moving_log(self) -> Iterator[None]:
-        """Have it known, durably, that the log goes into the main file during the block.
+        """Record durably that the log is moved into the main file during the block.
 
         Its undo is durable. Afterwards the next write begins anew.
         """
@@ -317,7 +317,7 @@ class Replica:
         (save_hints if unstamped == self.metadata else save_metadata)(self.folder, stamped)
 
     def _fingerprints(self) -> tuple[tuple[int, int], ...]:
-        """Return those in force, with pages that came since if they are few."""
+        """Return the fingerprints in force, with those of pages that came since if they are few."""
         known, here = self.metadata.fingerprints, self.store.base_pages
         if len(known) < min(FINGERPRINTS_MAX, len(here)):
             with suppress(SyncError):  # the file is damaged: the next open says so

@@ -26,7 +26,7 @@ def by_column(shape: TableSchema, image: Image) -> dict[str, Any]:
 
 
 def identity(shape: TableSchema, image: Image) -> tuple[object, ...]:
-    """Return what names a row among all: its table, and its key or else all of it."""
+    """Return the identity of a row: its table, and its key or, without one, all values."""
     named = [image[at] for at in shape.key] if images.usable_key(shape, image) else image
     return (folded(shape.table), *named)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def save_local_work(
     folder: ReplicaFolder, lock: ReplicaLock, metadata: Metadata, remote: Remote | None, damage: str
 ) -> None:
-    """Put what was made here into ``folder.salvage``, durably; nothing when nothing was.
+    """Save local changes durably in ``folder.salvage``; do nothing without any.
 
     ``damage`` says what happened to the files.
 

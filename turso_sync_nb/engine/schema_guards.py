@@ -147,7 +147,7 @@ class _Conditions:
         self._touched: set[_Key] = set()
         """Names of the base image that the batch took over, or found to be free."""
         self._origin: dict[str, str | None] = {}
-        """Tables that the batch made or renamed: their names in the base image, ``None`` if not in it."""
+        """Tables that the batch made or renamed, with their name in the base image, or None if not in it."""
         self._owners: dict[_Key, tuple[Transaction, SchemaChange]] = {}
         self._was: dict[_Key, tuple[Transaction, SchemaChange, Definition]] = {}
         self._reference_added: set[_Key] = set()
@@ -410,7 +410,7 @@ def _squeezed(expression: str) -> str:
 
 
 def _key(one: Definition) -> _Key:
-    """Return what no two objects share; a trigger may have the name of a table, a view may not."""
+    """Return the unique key of an object: a trigger may have the name of a table, a view may not."""
     return one.type == "trigger", folded(one.name)
 
 

@@ -88,7 +88,7 @@ def changes_between(replica: Replica, update: RemoteUpdate) -> tuple[tuple[Chang
 
 
 def compared(before: Snapshot, after: Snapshot, sent: BitMap, kept: BitMap) -> tuple[tuple[Change, ...], int]:
-    """Return what turns one state into the other, and how many pages were not placed.
+    """Return the changes from one state to the other, and the number of pages without a known table.
 
     They differ at most in the pages ``sent``; those in ``kept`` are here.
     """

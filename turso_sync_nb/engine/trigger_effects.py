@@ -101,12 +101,12 @@ class TriggerEffects:
     # Transactions
 
     def keep(self) -> None:
-        """Keep what was taken since the last transaction's end."""
+        """Commit the effects taken since the last transaction's end."""
         self._before.clear()
         self._all_before = None
 
     def take_back(self) -> None:
-        """Forget what was taken since then: the transaction was undone."""
+        """Drop the effects taken since then: the transaction was undone."""
         self._events.clear()
         self._tables = None
         if self._all_before is not None:

@@ -86,7 +86,7 @@ class UnappliedRows:
             self._by_values.clear()
 
     def need_applied(self, change: RowChange, old: Image, row: Image | None) -> None:
-        """See that ``row`` is not missing, or another one, only because the maker of ``old`` is not applied.
+        """Check that ``row`` is not missing or different only because the maker of ``old`` is not applied.
 
         Raises:
             UnfitError: it is: this transaction has to wait with that one.
@@ -102,7 +102,7 @@ class UnappliedRows:
             raise _waits_with("changes", unapplied.maker)
 
     def need_parents(self, change: RowChange) -> None:
-        """See that no foreign key points at a row that is not there, or at another one that has its key now.
+        """Check that no foreign key refers to a missing row, or to another one that has its key now.
 
         Raises:
             UnfitError: the row that it meant is not made: this transaction has to wait with that one.

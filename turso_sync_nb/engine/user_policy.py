@@ -23,12 +23,12 @@ class Deciding(Protocol):
     """A policy that has decided row by row."""
 
     def decided(self, *sides: Row | None) -> str:
-        """Return who settles a conflict of base, local and remote."""
+        """Return the name of the policy for a conflict of base, local and remote."""
         ...
 
 
 def name_of(function: object, *sides: Row | None) -> str:
-    """Return what to call a user's function; of our own, which of its decisions is about these ``sides``."""
+    """Return the name of a user's function, or of our own the decision about these ``sides``."""
     if sides and isinstance(function, Deciding):
         return function.decided(*sides)
     return getattr(function, "__name__", "a function")

@@ -36,13 +36,13 @@ class VolatileColumns:
 
     @classmethod
     def read(cls, raw: apsw.Connection, applied: Iterable[Transaction]) -> VolatileColumns:
-        """Return those of ``raw``, triggers that ``applied`` ones dropped too."""
+        """Return the volatile columns of ``raw``, also by triggers that ``applied`` transactions dropped."""
         was = [one for each in applied for _, change in schema_changes(each.changes) for one in change.was]
         dropped = [one.sql for one in was if one.type == "trigger"]
         return cls(timestamp_columns(raw, dropped), volatile_columns(raw, dropped))
 
     def columns(self, table: str) -> frozenset[str]:
-        """Return those of ``table``, in lower case."""
+        """Return the volatile columns of ``table``, in lower case."""
         return self._volatile.get(folded(table), frozenset())
 
     def of(self, change: RowChange) -> Volatile:

@@ -148,7 +148,7 @@ class LocalServer:
 
 
 def _files(path: str | Path | Mapping[str, str | Path | None] | None) -> dict[str, Path | None]:
-    """Return what is to be served: each file, or None for a private one, by the path of its endpoints.
+    """Return the files to serve by the path of their endpoints, None for a private one.
 
     Raises:
         UsageError: a name does not do in a URL, or two names are one file.

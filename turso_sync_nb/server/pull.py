@@ -68,7 +68,7 @@ class Selection:
 def select(
     history: History, request: PullRequest, limits: Limits, is_stopping: Callable[[], bool]
 ) -> Selection:
-    """Return what ``request`` is to be answered with.
+    """Return the selection of pages that answers ``request``.
 
     It records what was committed until now, unless a known revision is asked for.
     """

@@ -96,7 +96,7 @@ class ServedFile:
         return self.path.with_name(self.path.name + "-history")
 
     def name_tag(self) -> str:
-        """Return what :meth:`tag` wrote on this very file, empty where nothing is to be found."""
+        """Return the tag that :meth:`tag` wrote on this file, empty if there is none."""
         with contextlib.suppress(OSError):
             return read_tag(self.path, _TAG)
         return ""

@@ -149,7 +149,7 @@ class Guard:
         return apsw.SQLITE_OK
 
     def take_actions(self) -> Actions:
-        """Return what the statement that was compiled asked for; the next one's begin with nothing."""
+        """Return the recorded actions of the compiled statement, and clear them for the next one."""
         taken, self.actions = self.actions, Actions()
         return taken
 

@@ -386,7 +386,7 @@ class StatementRun:
                 yield row
 
     def outcome(self) -> Outcome:
-        """Return what it did; ask when the rows have been taken."""
+        """Return the outcome; called once the rows have been taken."""
         connection = self._runner.connection
         return Outcome(
             affected_rows=connection.changes() if self._counts_changes else 0,

@@ -38,7 +38,7 @@ class Owner(msgspec.Struct, frozen=True):
 
     @classmethod
     def this_process(cls) -> Owner:
-        """Return what to tell others of this process."""
+        """Return the description of this process for the errors of others."""
         return cls(
             pid=os.getpid(),
             host=socket.gethostname(),

@@ -90,7 +90,7 @@ class CommittedPages:
             return None
 
     def read_all(self, pages: BitMap) -> Iterator[tuple[PageId, bytes]]:
-        """Yield those of ``pages`` that are here."""
+        """Yield the resident ones of ``pages``."""
         logged = pages & BitMap(self._frames.places)
         with suppress(apsw.Error, ReplicaError):  # cut meanwhile
             here = self._store.page_map.resident | self._store.page_map.local_only

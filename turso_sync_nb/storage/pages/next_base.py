@@ -70,7 +70,7 @@ class NextBase:
         self.file.sync(with_name=False)
 
     def discard(self) -> None:
-        """Remove it, but close it alone if it was handed over; may be repeated."""
+        """Remove the file, or, once it was handed over, only close it; may be repeated."""
         if self.handed_over:
             self.file.close()
         else:

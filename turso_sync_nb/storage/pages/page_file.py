@@ -90,7 +90,7 @@ class PageFile:
         return self._read(page)
 
     def read_runs(self, pages_max: int) -> Iterator[tuple[int, bytes]]:
-        """Yield what is here in runs of at most ``pages_max`` pages: the first page id, and their content.
+        """Yield the pages in runs of at most ``pages_max``: the first page id, and the content of all.
 
         Of a file that is not compressed.
         """
@@ -132,7 +132,7 @@ class PageFile:
         return data
 
     def sync(self, *, with_name: bool = True) -> None:
-        """Make what was put durable, and the file's name, unless the caller syncs the folder."""
+        """Make the stored pages durable, and the file's name, unless the caller syncs the folder."""
         if self._descriptor is not None:
             with mapped_os_errors(f"write {self.path}"):
                 sync_descriptor(self._descriptor)

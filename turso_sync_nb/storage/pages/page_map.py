@@ -65,7 +65,7 @@ class PageMap:
         return self.absent_of(BitMap(range(self.db_pages)))
 
     def absent_of(self, pages: BitMap) -> BitMap:
-        """Return those of ``pages`` that are absent; what lies past the end is no page."""
+        """Return the absent ones of ``pages``; numbers past the end are left out."""
         absent = pages - self.resident - self.local_only
         absent.remove_range(self.db_pages, PAGES_MAX + 1)
         return absent
@@ -96,7 +96,7 @@ class PageMap:
         self._know_lock_page()
 
     def become(self, other: PageMap) -> None:
-        """Say what ``other`` says; the bitmaps stay the same objects."""
+        """Copy the content of ``other``; the bitmaps stay the same objects."""
         for bitmap, now in ((self.resident, other.resident), (self.local_only, other.local_only)):
             bitmap.clear()
             bitmap.update(now)

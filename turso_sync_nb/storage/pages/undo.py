@@ -45,9 +45,9 @@ class UndoFile:
         return self._file.read(page)
 
     def discard(self) -> None:
-        """Remove it; may be repeated."""
+        """Remove the file; may be repeated."""
         self._file.discard()
 
     def close(self) -> None:
-        """Close it; may be repeated."""
+        """Close the file; may be repeated."""
         self._file.close()

@@ -40,7 +40,7 @@ LEVELS_MAX: Final = 20
 """Levels of a b-tree, as SQLite can read it."""
 
 SOUGHT_MAX: Final = 1 << 17
-"""Rows that entries of indexes lead to and that are remembered (1 MiB, and as much to sort)."""
+"""Rowids of index entries that are remembered (1 MiB, and as much to sort)."""
 
 EVERY_MAX: Final = 128
 """Rows of a leaf, of those that may be there."""

@@ -185,7 +185,7 @@ def publication(
 
 
 def recover(folder: ReplicaFolder, metadata: Metadata) -> Metadata:
-    """Finish what was interrupted: a publication past its commit point, a checkpoint; clear away the rest.
+    """Finish a publication that passed its commit point, or a checkpoint; remove what is left of others.
 
     The caller has the folder's lock. Returns the metadata in force.
 

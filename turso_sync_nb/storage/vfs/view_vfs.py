@@ -26,7 +26,7 @@ _LOCAL: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 
 
 class ViewVFS(apsw.VFS):
-    """Keep it as long as its connection is used."""
+    """Serve one view; keep the object as long as its connection is used."""
 
     def __init__(self, read: Callable[[PageId], bytes], pages: int) -> None:
         self.name = f"turso-sync-nb-view-{next(_numbers)}"
