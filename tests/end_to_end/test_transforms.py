@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -78,6 +79,20 @@ def test_what_is_skipped_is_not_counted_as_sent(replica):
     mine.execute("INSERT INTO t VALUES (11, 'skipped', 110)")
     report = mine.push()
     assert (bool(report), report.skipped) == (False, 1)
+
+
+@pytest.mark.parametrize("values", [(True,), (False, None), (True, "text", 2.5)])
+def test_booleans_of_a_rewrite(replica, values):
+    """They arrive as 1 and 0, alone and beside others."""
+    rewritten = tsn.Rewrite(
+        f"INSERT INTO kv VALUES ('made', json_array({', '.join('?' * len(values))}))", values
+    )
+    mine, yours = replica("mine", transform=lambda _: rewritten), replica("yours")
+    mine.execute("INSERT INTO kv VALUES ('here', 0)")
+    mine.push()
+    yours.pull()
+    ((found,),) = yours.execute("SELECT v FROM kv WHERE k IN ('made', 'here')").fetchall()
+    assert json.loads(found) == list(values)
 
 
 @pytest.mark.parametrize("verb", ["push", "pull", "sync"])

@@ -57,6 +57,12 @@ def test_what_is_no_finite_real_stays(value) -> None:
     assert exactly(Stmt(SQL, (0.1, value))).sql == SQL
 
 
+@pytest.mark.parametrize("value", [True, bytearray(b"1.5"), memoryview(b"1.5"), math.inf, None])
+def test_what_is_no_finite_real_stays_alone(value) -> None:
+    """Also where no real is beside it."""
+    assert exactly(Stmt(SQL, (value,))) == Stmt(SQL, (value,))
+
+
 @pytest.mark.parametrize("beside", [(), (INEXACT,)])
 @pytest.mark.parametrize("value", [0.25, INEXACT])
 def test_a_real_of_another_library_is_as_its_number(value, beside) -> None:

@@ -70,7 +70,7 @@ def _are_short(reals: list[float]) -> bool:
     So is the power of ten then. Or it is none, such as inf.
     """
     written = list(map(float.__repr__, reals))
-    return max(map(len, written)) <= len(".") + _EXACT_DIGITS and "e" not in "".join(written)
+    return max(map(len, written), default=0) <= len(".") + _EXACT_DIGITS and "e" not in "".join(written)
 
 
 def _is_read_exactly(value: SqlValue) -> bool:
