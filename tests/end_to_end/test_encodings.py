@@ -94,3 +94,16 @@ def test_what_was_written_before_the_first_contact_too(server, tmp_path, encodin
     with closing(apsw.Connection(str(server.path))) as raw:
         tables = raw.execute("SELECT name FROM sqlite_schema WHERE name = 'other'").fetchall()
         assert tables == ([("other",)] if is_kept else [])
+
+
+@pytest.mark.usefixtures("server")
+def test_a_dump_is_read_by_a_database_of_utf8(replica):
+    """Texts with a NUL too, of which the dump has the bytes."""
+    db = replica()
+    texts = [f"{LETTERS}\0{LETTERS}", "\0", "a\0", "plain", "", "it's"]
+    db.executemany("INSERT INTO word (w) VALUES (?)", [(text,) for text in texts])
+    wanted = db.execute("SELECT * FROM word").fetchall()
+    with closing(apsw.Connection(":memory:")) as again:
+        for line in db.iterdump():
+            again.execute(line)
+        assert again.execute("SELECT * FROM word").fetchall() == wanted

@@ -26,7 +26,7 @@ _SCHEMA: Final = "SELECT type, name, sql FROM main.sqlite_schema WHERE sql IS NO
 
 
 _LITERAL: Final = (
-    "CASE WHEN typeof({0}) = 'text' AND instr(CAST({0} AS BLOB), x'00') "
+    "CASE WHEN typeof({0}) = 'text' AND instr({0}, char(0)) "
     "THEN 'CAST(x''' || hex({0}) || ''' AS TEXT)' "
     "WHEN typeof({0}) = 'real' AND {0} = 0 AND atan2({0}, -1) < 0 THEN '-0.0' ELSE quote({0}) END"
 )
@@ -36,6 +36,7 @@ _LITERAL: Final = (
 def dump(db: SqlConnection) -> Iterator[str]:
     """Yield SQL that makes the database anew; see ``iterdump`` of :class:`DropInConnection`."""
     objects = [row for row in _rows(db, _SCHEMA).fetchall() if not is_internal(row[1])]
+    ((encoding,),) = _rows(db, "PRAGMA main.encoding").fetchall()
     yield "BEGIN TRANSACTION;"
     for kind, name, sql in objects:
         if kind != "table":
@@ -48,7 +49,7 @@ def dump(db: SqlConnection) -> Iterator[str]:
         values = ", ".join(_LITERAL.format(column) for column in columns)
         into = f"INSERT INTO {quoted(name)}({','.join(columns)}) VALUES("
         for row in _rows(db, f"SELECT {values} FROM main.{quoted(name)}"):
-            yield f"{into}{','.join(row)});"
+            yield f"{into}{','.join([_in_utf8(literal, encoding) for literal in row])});"
     if _rows(db, "SELECT 1 FROM main.sqlite_schema WHERE name = 'sqlite_sequence'").fetchall():
         yield 'DELETE FROM "sqlite_sequence";'
         for name, number in _rows(db, "SELECT name, seq FROM main.sqlite_sequence"):
@@ -59,6 +60,14 @@ def dump(db: SqlConnection) -> Iterator[str]:
         if kind != "table":
             yield f"{sql};"
     yield "COMMIT;"
+
+
+def _in_utf8(literal: str, encoding: str) -> str:
+    """Return ``literal`` with the bytes of a text in UTF-8, the encoding of a new database."""
+    if encoding == "UTF-8" or not literal.startswith("CAST("):
+        return literal
+    text = bytes.fromhex(literal.split("'")[1]).decode(encoding, "surrogatepass")
+    return f"CAST(x'{text.encode(errors='surrogatepass').hex()}' AS TEXT)"
 
 
 def backup(
