@@ -102,3 +102,35 @@ def test_nothing_moves_the_log_or_the_pages(both_kinds, sql):
     rows = [(1, "one", 10), (2, "two", 20), (3, "three", 30), (4, "four", 40)]
     assert [db.execute("SELECT * FROM t").fetchall() for db in (mine, yours)] == [rows, rows]
     assert mine.verify(sample=None)
+
+
+TRACED = [
+    "INSERT INTO t VALUES (9, 'nine', 90)",
+    "UPDATE t SET a = 'x' WHERE id = 1",
+    "CREATE TABLE made (x)",
+    "SELECT count(*) FROM t",
+]
+
+
+@pytest.mark.parametrize("raises_on", ["", "BEGIN", "COMMIT", "INSERT"])
+def test_a_trace_callback_that_fails_stays_outside(two, raises_on):
+    """As in sqlite3 nobody hears of it; each statement alone is committed, and pushed."""
+    mine, yours = two
+    heard = []
+
+    def callback(sql: str) -> None:
+        heard.append(sql)
+        if sql.startswith(raises_on):
+            raise ZeroDivisionError
+
+    mine.set_trace_callback(callback)
+    for sql in TRACED:
+        mine.execute(sql).fetchall()
+        assert sql in heard
+        assert not mine.in_transaction
+    mine.set_trace_callback(None)
+    mine.push()
+    yours.pull()
+    assert [db.execute("SELECT a FROM t ORDER BY id").fetchall() for db in two] == [
+        [("x",), ("two",), ("three",), ("nine",)]
+    ] * 2

@@ -5,17 +5,21 @@ The signatures are those of Python's sqlite3.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+import logging
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import apsw
 
 from turso_sync_nb.connection.speculative_stubs import CollationStub, FunctionStub
 from turso_sync_nb.connection.sql import SqlConnection
+from turso_sync_nb.connection.statements import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from turso_sync_nb.storage.prefetch.speculative_db import LocalObject
+
+_LOG: Final = logging.getLogger("turso_sync_nb.connect")
 
 
 class Aggregate(Protocol):
@@ -117,13 +121,19 @@ class FunctionsConnection(SqlConnection):
         self._session.set_authorizer(authorizer_callback)
 
     def set_trace_callback(self, trace_callback: Callable[[str], object] | None) -> None:
-        """Call ``trace_callback`` with the SQL of each statement as it starts."""
+        """Call ``trace_callback`` with the SQL of each statement as it starts; what it raises is logged.
+
+        It sees the BEGIN and COMMIT around a statement, too, and must not come between them.
+        """
         if trace_callback is None:
             self._record(("trace",), lambda raw: raw.trace_v2(0, None))
             return
 
         def traced(event: dict[str, Any]) -> None:
-            trace_callback(event["sql"])
+            try:
+                trace_callback(event["sql"])
+            except Exception:  # noqa: BLE001 - it is the user's, and between statements of ours
+                _LOG.exception("the trace callback failed on %s", shortened(event["sql"]))
 
         self._record(("trace",), lambda raw: raw.trace_v2(apsw.SQLITE_TRACE_STMT, traced))
 

@@ -295,9 +295,9 @@ class Session(Reopenable):
     def _captured(self, sql: str, facts: Facts, work: Callable[[Facts], object]) -> None:
         """Run a statement with its capture, in a transaction of its own if none is open."""
         alone, before = not self.raw.in_transaction, self.unaccounted
-        if alone:
-            self.do("BEGIN IMMEDIATE")
         try:
+            if alone:
+                self.do("BEGIN IMMEDIATE")
             self._own = True
             self.capture.statement(sql, facts, lambda: self._accounted(sql, facts, work))
             if alone:
