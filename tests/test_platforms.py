@@ -80,3 +80,14 @@ def test_holes_are_refused_where_there_are_none(monkeypatch: pytest.MonkeyPatch,
         with pytest.raises(OSError, match="not supported"):
             platforms.punch_hole(file.fileno(), 0, 4096)
     assert (tmp_path / "file").read_bytes() == b"x" * 8192
+
+
+@pytest.mark.parametrize("call", [None, platforms._sync_file_range])
+def test_a_hint_to_write_changes_nothing(call, tmp_path, monkeypatch) -> None:
+    """Also where the system does not take it, or nothing was written there."""
+    monkeypatch.setattr(platforms, "_sync_file_range", call)
+    with (tmp_path / "file").open("wb+", buffering=0) as file:
+        file.write(b"content")
+        for length, offset in ((7, 0), (0, 0), (4096, 8192)):
+            platforms.start_writing(file.fileno(), length, offset)
+        assert (tmp_path / "file").read_bytes() == b"content"

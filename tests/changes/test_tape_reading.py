@@ -74,9 +74,14 @@ def captured(name: str) -> Captured:
 
 @pytest.mark.parametrize("name", STATEMENTS)
 @pytest.mark.parametrize("held_max", [10, 1])
-def test_changes_are_those_of_the_long_way(name, held_max, monkeypatch):
-    """So they are where a transaction's changes are not held, and read again."""
+@pytest.mark.parametrize("is_rewritten", [False, True])
+def test_changes_are_those_of_the_long_way(name, held_max, is_rewritten, monkeypatch):
+    """So they are where changes are not held, and read again, and on a tape that a pull wrote."""
     raw = captured(name).raw
+    if is_rewritten:
+        everything = list(tape.transactions(raw))
+        tape.clear(raw)
+        tape.write(raw, everything, 0)
 
     def read() -> list:
         found = tape.transactions(raw, held_max=held_max, opened=lambda: nullcontext(raw))

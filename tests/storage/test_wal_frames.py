@@ -8,8 +8,9 @@ import apsw
 import pytest
 from partial import pages_of
 
-from turso_sync_nb.storage.format.wal_frames import frames, log_salts, open_log, wal_pages
+from turso_sync_nb.storage.format.wal_frames import HEADER_BYTES, frames, log_salts, open_log, wal_pages
 from turso_sync_nb.storage.pages.committed import CommittedPages, Frames
+from turso_sync_nb.units import FRAME_BYTES, FRAME_HEADER_BYTES, PAGE_SIZE
 
 CREATE = "CREATE TABLE t (a INTEGER PRIMARY KEY, b BLOB)"
 
@@ -99,3 +100,35 @@ def test_another_log_is_begun_anew(written) -> None:
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     changed = [page for page, data in enumerate(pages_of(replica.folder.main)) if data != seen[page]]
     assert not set(changed) & set(known.places)
+
+
+class Log:
+    """A log in memory, as APSW's file gives it; ``reads`` counts."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content, self.reads = content, 0
+
+    def xFileSize(self) -> int:  # noqa: N802 - APSW's name
+        """Return its length."""
+        return len(self.content)
+
+    def xRead(self, amount: int, at: int) -> bytes:  # noqa: N802 - APSW's name
+        """Return what is there."""
+        self.reads += 1
+        return self.content[at : at + amount]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 6, 85, 86, 200])
+@pytest.mark.parametrize("cut", [0, 1, PAGE_SIZE, PAGE_SIZE + 1, FRAME_BYTES])
+def test_many_frames_are_read_together(count, cut) -> None:
+    """Each whole header counts, its page may lack; a frame without a page number is none."""
+    written = [(n + 1 if n % 7 else 0, n % 3, n.to_bytes(8)) for n in range(1, count + 1)]
+    content = bytes(HEADER_BYTES) + b"".join(
+        page.to_bytes(4) + size.to_bytes(4) + salts + bytes(FRAME_BYTES - 16) for page, size, salts in written
+    )
+    log = Log(content[: len(content) - cut])
+    found = [(one.page + 1, one.db_pages, one.salts, one.begin) for one in frames(log)]
+    begins = [HEADER_BYTES + at * FRAME_BYTES + FRAME_HEADER_BYTES for at in range(count)]
+    wanted = [(*one, begin) for one, begin in zip(written, begins, strict=True)]
+    assert found == [one for one in wanted[: count - (cut > PAGE_SIZE)] if one[0]]
+    assert log.reads <= 5 + count // 64

@@ -93,7 +93,8 @@ class Reader:
         for row in rows:
             op, of, number = row[1], row[2], row[3]
             # most rows: what _take would do with them, in a third of the time
-            if of == form and shape is not None and op in _PLAIN and number is None and row[5] is None:
+            is_going_on = number is None or number == self.number
+            if of == form and shape is not None and op in _PLAIN and row[5] is None and is_going_on:
                 if op == _OLD:
                     self.old = row[_BEFORE_VALUES:end]
                     continue

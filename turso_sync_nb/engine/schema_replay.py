@@ -58,8 +58,9 @@ class SchemaReplay:
         """The columns that triggers made of the rows that are replayed."""
         changes = list(applied)
         self._done_here = {one.id for one in (*changes, *undone) if isinstance(one, SchemaChange)}
-        self._lifetimes = lifetimes(changes)
-        self._nets = nets(changes)
+        are_rows = SchemaChange not in set(map(type, changes))
+        self._lifetimes = {} if are_rows else lifetimes(changes)
+        self._nets = {} if are_rows else nets(changes)
         self._left_out: set[int] = set()
         self._unapplied: dict[str, Transaction] = {}
         self._undropped: dict[str, Transaction] = {}

@@ -5,6 +5,7 @@ A file that we opened ourselves would, closed, drop the POSIX locks that SQLite 
 
 from __future__ import annotations
 
+import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -29,7 +30,11 @@ _SALTS_AT: Final = 16
 _SALTS_BYTES: Final = 8
 """Two salts of four bytes."""
 
-_FRAME_SALTS: Final = slice(8, 16)
+_HEADER: Final = struct.Struct(">II8s")
+"""Of a frame: page number, size of the database after a commit, salts; checksums follow."""
+
+_TOGETHER: Final = 64
+"""Frames that are read at once, where there are many: a copy of their pages is less than a read of each."""
 
 
 class Frame(NamedTuple):
@@ -63,13 +68,16 @@ def salts_of(log: apsw.VFSFile) -> bytes:
 
 def frames(log: apsw.VFSFile, begin: int = HEADER_BYTES) -> Iterator[Frame]:
     """Yield the frames from the offset ``begin`` on, whatever log wrote them; checksums are not looked at."""
-    for at in range(begin, log.xFileSize() - FRAME_HEADER_BYTES + 1, FRAME_BYTES):
-        header = log.xRead(FRAME_HEADER_BYTES, at)
-        number, db_pages = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
-        if number:
-            yield Frame(
-                page_id(PageNumber(number)), db_pages, bytes(header[_FRAME_SALTS]), at + FRAME_HEADER_BYTES
-            )
+    at, together, end = begin, 1, log.xFileSize()
+    while at + FRAME_HEADER_BYTES <= end:
+        several = min(together, (end - at) // FRAME_BYTES)
+        data = log.xRead(several * FRAME_BYTES or FRAME_HEADER_BYTES, at)  # the last one may lack its page
+        for place in range(0, len(data) - FRAME_HEADER_BYTES + 1, FRAME_BYTES):
+            number, db_pages, salts = _HEADER.unpack_from(data, place)
+            if number:
+                yield Frame(page_id(PageNumber(number)), db_pages, salts, at + place + FRAME_HEADER_BYTES)
+        at += (several or 1) * FRAME_BYTES
+        together = min(4 * together, _TOGETHER)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from pyroaring import BitMap
 
 from turso_sync_nb.errors import ReplicaBrokenError
 from turso_sync_nb.generators import ended
-from turso_sync_nb.platforms import read_at, sync_descriptor, write_at
+from turso_sync_nb.platforms import read_at, start_writing, sync_descriptor, write_at
 from turso_sync_nb.storage.files.durable import mapped_os_errors, sync_folder
 from turso_sync_nb.units import PAGE_SIZE, PageId
 
@@ -81,6 +81,7 @@ class PageFile:
             done = 0
             while done < len(records):  # a disk that is nearly full takes a part
                 done += write_at(self._open(), records[done:] if done else records, self.size + done)
+        start_writing(self._open(), len(records), self.size)  # the sync that follows waits less
         self._places.update(places)
         self.pages.update(places)
         self.size = end
