@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from turso_sync_nb.engine.exact_reals import exactly
 from turso_sync_nb.protocol.pipeline import Stmt
+from turso_sync_nb.protocol.sql_value import written_reals
 
 SQL = "SELECT ?"
 INEXACT = 23.308445025757262
@@ -70,3 +71,28 @@ def test_a_real_of_another_library_is_as_its_number(value, beside) -> None:
     sql = ", ".join([SQL, *"?" * len(beside)])
     assert exactly(Stmt(sql, (Real(value), *beside))) == exactly(Stmt(sql, (value, *beside)))
     assert (exactly(Stmt(sql, (value, *beside))).sql == sql) == (value == 0.25 and not beside)
+
+
+ANY_REALS = st.one_of(few_digits, st.floats(), st.integers(-5, 5), st.text(max_size=2), st.none())
+
+
+@given(st.lists(ANY_REALS, min_size=1, max_size=6))
+@example([1e15, 0.1, 1e16])
+@example([1e-7, 0.5])
+@example([-0.0, math.inf, 2.5])
+@example([123456789012345680.0])
+def test_several_values_are_sent_as_each_alone(values) -> None:
+    """Looked at together or one by one, the same reals are taken apart."""
+    together = exactly(Stmt("SELECT " + ", ".join("?" * len(values)), tuple(values)))
+    alone = [exactly(Stmt(SQL, (value,))) for value in values]
+    assert together.sql == "SELECT " + ", ".join((one.sql or "").removeprefix("SELECT ") for one in alone)
+    assert repr(together.args) == repr(tuple(value for one in alone for value in one.args))
+
+
+@given(st.one_of(few_digits, st.floats(allow_nan=False, allow_infinity=False)))
+def test_json_has_the_shortest_digits(value) -> None:
+    """A real that JSON writes without an exponent, in so few characters, Python writes as long."""
+    (written,) = written_reals([value])
+    assert float(written) == value
+    if b"e" not in written and len(written) <= 16:
+        assert len("".join(filter(str.isdigit, repr(value))).strip("0")) <= 15

@@ -93,8 +93,8 @@ class Reader:
         for row in rows:
             op, of, number = row[1], row[2], row[3]
             # most rows: what _take would do with them, in a third of the time
-            is_going_on = number is None or number == self.number
-            if of == form and shape is not None and op in _PLAIN and row[5] is None and is_going_on:
+            is_plain = of == form and op in _PLAIN and row[5] is None
+            if is_plain and shape is not None and (number is None or number == self.number):
                 if op == _OLD:
                     self.old = row[_BEFORE_VALUES:end]
                     continue

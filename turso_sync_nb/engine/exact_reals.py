@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from turso_sync_nb.protocol.pipeline import Stmt
+from turso_sync_nb.protocol.sql_value import written_reals
 
 if TYPE_CHECKING:
     from turso_sync_nb.protocol.sql_value import SqlValue
@@ -24,6 +25,9 @@ _EXACT_TENS: Final = 22
 
 _NO_REALS: Final = frozenset({int, str, bytes, type(None)})
 """Types of most values that are no reals; a type of another library may be one."""
+
+_USUAL: Final = _NO_REALS | {float}
+"""Types of the values of most statements."""
 
 _MANTISSA_BITS: Final = 53
 _SHIFT_BITS_MAX: Final = 62
@@ -38,10 +42,12 @@ _PLACE: Final = re.compile(
 
 def exactly(stmt: Stmt) -> Stmt:
     """Return ``stmt`` with its reals as each server reads them; as it is if a place is no plain ``?``."""
-    if stmt.sql is None or _NO_REALS.issuperset(map(type, stmt.args)):
+    types = set(map(type, stmt.args))
+    if stmt.sql is None or types <= _NO_REALS:
         return stmt
-    reals = [value for value in stmt.args if isinstance(value, float)]
-    if _are_short(reals) or all(map(_is_read_exactly, reals)):
+    if types <= _USUAL and _are_short([value for value in stmt.args if type(value) is float]):
+        return stmt
+    if all(map(_is_read_exactly, stmt.args)):
         return stmt
     values = iter(stmt.args)
     arguments: list[SqlValue] = []
@@ -67,10 +73,10 @@ def exactly(stmt: Stmt) -> Stmt:
 def _are_short(reals: list[float]) -> bool:
     """Return whether all are written with so few digits that each of their integers is a real.
 
-    So is the power of ten then. Or it is none, such as inf.
+    So is the power of ten then. Or it is none, such as inf: ``null`` in JSON. In doubt they are not.
     """
-    written = list(map(float.__repr__, reals))
-    return max(map(len, written), default=0) <= len(".") + _EXACT_DIGITS and "e" not in "".join(written)
+    written = written_reals(reals)
+    return max(map(len, written)) <= len(".") + _EXACT_DIGITS and b"e" not in b"".join(written)
 
 
 def _is_read_exactly(value: SqlValue) -> bool:
@@ -78,7 +84,8 @@ def _is_read_exactly(value: SqlValue) -> bool:
     if not isinstance(value, float):
         return True
     shortest = float.__repr__(value)
-    if _are_short([value]):
+    # most reals: so few digits are a real, and so is the power of ten; or it is none, such as inf
+    if len(shortest) <= len(".") + _EXACT_DIGITS and "e" not in shortest:
         return True
     text, _, exponent = shortest.partition("e")
     whole, _, part = text.partition(".")

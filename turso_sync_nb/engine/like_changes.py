@@ -42,12 +42,13 @@ class Columns:
         self._rows = rows
         self._before = _columns(one.old for one in rows)
         self._after = _columns(one.new for one in rows)
+        self._types = [[set(map(type, column)) for column in of] for of in (self._before, self._after)]
 
     def places_set(self) -> list[int]:
         """Return the places of the columns that each update changes; none if they are not the same."""
         places = differing_places(self._rows[0].old or (), self._rows[0].new or ())
-        for at, (was, to) in enumerate(zip(self._before, self._after, strict=True)):
-            if any(map(eq, was, to)) if at in places else not _are_the_same(was, to):
+        for at, (was, to, *types) in enumerate(zip(self._before, self._after, *self._types, strict=True)):
+            if any(map(eq, was, to)) if at in places else not _are_the_same(was, to, *types):
                 return []
         return places
 
@@ -62,9 +63,8 @@ class Columns:
     def size(self, places: Sequence[int]) -> int | None:
         """Return the bytes of texts and blobs at ``places``; ``None`` if a text anywhere is not UTF-8."""
         total = 0
-        for columns in (self._before, self._after):
-            for at, column in enumerate(columns):
-                types = set(map(type, column))
+        for columns, types_of in zip((self._before, self._after), self._types, strict=True):
+            for at, (column, types) in enumerate(zip(columns, types_of, strict=True)):
                 if RawText in types:
                     return None
                 if at in places and not types <= _OF_NO_SIZE:
@@ -72,12 +72,11 @@ class Columns:
         return total
 
 
-def _are_the_same(was: Sequence[Any], to: Sequence[Any]) -> bool:
+def _are_the_same(was: Sequence[Any], to: Sequence[Any], types: set[type], types_to: set[type]) -> bool:
     """Return whether no value changes: 1 and 1.0 differ, and so do 0.0 and -0.0."""
     if was != to:
         return False
-    types = set(map(type, was))
-    if (len(types) > 1 or types != set(map(type, to))) and list(map(type, was)) != list(map(type, to)):
+    if (len(types) > 1 or types != types_to) and list(map(type, was)) != list(map(type, to)):
         return False
     return float not in types or 0 not in was or list(map(repr, was)) == list(map(repr, to))
 

@@ -18,12 +18,13 @@ import math
 import re
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from msgspec import Struct
 
 from turso_sync_nb.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 SqlValue = None | int | float | str | bytes
 
@@ -94,6 +95,11 @@ def values_to_json(values: Iterable[SqlValue], what: str) -> list[ValueJson]:
         except _UnfitError as error:
             raise ProtocolError(f"write {what} {len(done)}: {error}", hint=error.hint) from None
     return done
+
+
+def written_reals(reals: Sequence[float]) -> list[bytes]:
+    """Return ``reals``, at least one, as JSON has them: shortest digits, ``null`` for infinities and NaN."""
+    return msgspec.json.encode(reals)[1:-1].split(b",")
 
 
 def values_from_json(values: Iterable[ValueJson], what: str) -> tuple[SqlValue, ...]:
