@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pytest
 from databases import plain_sqlite
 
 import turso_sync_nb as tsn
+from turso_sync_nb.connection.session import Session
 
 if TYPE_CHECKING:
     import sqlite3
@@ -73,6 +75,37 @@ def test_statements_beside_an_open_blob(db):
     db.push()
     db.pull()
     assert db.changes().empty
+
+
+def test_a_pull_just_after_a_blob_was_opened(db, monkeypatch):
+    """One of another thread waits for it, from the moment at which it is opened."""
+    told: list[str] = []
+
+    def pull(other: tsn.Connection) -> None:
+        with pytest.raises(tsn.ReplicaBusyError) as met:
+            other.pull()
+        told.append(str(met.value))
+
+    with closing(db.sibling()) as other:
+        other.execute("INSERT INTO b VALUES (20, x'00')")
+        other.push()
+        run_gated = Session.run_gated
+
+        def interrupted(session: Session, work: Any) -> Any:
+            found = run_gated(session, work)
+            thread = threading.Thread(target=pull, args=(other,))
+            thread.start()
+            thread.join()
+            return found
+
+        monkeypatch.setattr("turso_sync_nb.engine.pull.WAIT_FOR_OTHERS_S", 0.1)
+        monkeypatch.setattr(Session, "run_gated", interrupted)
+        blob = db.blobopen("b", "data", 5, readonly=True)
+        monkeypatch.undo()
+        assert "the blob b.data of row 5" in told[0]
+        assert blob.read() == CONTENT
+        blob.close()
+        other.pull()
 
 
 ENDS = {

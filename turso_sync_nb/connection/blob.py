@@ -33,8 +33,12 @@ class Blob:
         self._session = session
         self._raw: apsw.Blob | None = None
         session.check_open()
-        self._raw = session.run_gated(lambda: session.raw.blob_open("main", table, column, row, False))
-        session.cursors.add(cast("Cursor", self))  # what is asked of one there, this has too
+
+        def opened() -> None:  # inside the gate: a pull just after it knows of this one
+            self._raw = session.raw.blob_open("main", table, column, row, False)
+            session.cursors.add(cast("Cursor", self))  # what is asked of one there, this has too
+
+        session.run_gated(opened)
 
     @property
     def is_open(self) -> bool:
