@@ -16,6 +16,8 @@ SETUP = """
     CREATE TABLE noted (id INTEGER PRIMARY KEY, a);
     CREATE TRIGGER note AFTER UPDATE OF a ON noted BEGIN INSERT INTO log VALUES (new.a, 'then'); END;
     CREATE TABLE own (a);
+    CREATE TABLE pair (id INTEGER PRIMARY KEY, a UNIQUE);
+    CREATE TRIGGER note_new AFTER INSERT ON pair BEGIN INSERT INTO log VALUES (new.a, 'then'); END;
 """
 STATEMENTS = {
     "rows": [
@@ -33,6 +35,17 @@ STATEMENTS = {
         "INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 2)",
         "REPLACE INTO t VALUES (5, 'c', 3), (6, 'a', 4), (7, 'd', 5)",
         "UPDATE t SET b = 4",
+    ],
+    "rows replaced beside triggers": [
+        "INSERT INTO pair VALUES (1, 1), (2, 2)",
+        "REPLACE INTO pair VALUES (5, 5), (1, 7), (6, 2)",
+        "UPDATE OR REPLACE pair SET a = 5 WHERE id = 6",
+    ],
+    "updates with what a trigger set": [
+        "INSERT INTO noted VALUES (1, 1), (2, 2)",
+        "UPDATE noted SET id = id + 10, a = 3",
+        "UPDATE log SET at = a",
+        "DELETE FROM noted",
     ],
     "what triggers made": ["INSERT INTO noted VALUES (1, 1), (2, 2)", "UPDATE noted SET a = 3"],
     "triggers": [
