@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def no_collecting() -> Iterator[None]:
     """Keep the garbage collector from looking again and again at what a block makes, rows or modules."""
     was_enabled = gc.isenabled()
-    gc.disable()
     try:
+        gc.disable()
         yield
     finally:
         if was_enabled:
