@@ -21,10 +21,16 @@ def test_it_is_as_before_afterwards(was_enabled):
     """Also after an error, and in a block of a block."""
     if not was_enabled:
         gc.disable()
-    with pytest.raises(KeyError), no_collecting(), no_collecting():
-        assert not gc.isenabled()
-        raise KeyError
-    assert gc.isenabled() is was_enabled
+    seen: list[bool] = []
+
+    def fails() -> None:
+        with no_collecting(), no_collecting():
+            seen.append(gc.isenabled())
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
+    assert [*seen, gc.isenabled()] == [False, was_enabled]
 
 
 def test_a_ctrl_c_before_the_block(monkeypatch):

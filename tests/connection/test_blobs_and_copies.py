@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import struct
 import threading
 from contextlib import closing
@@ -16,7 +17,7 @@ import turso_sync_nb as tsn
 from turso_sync_nb.connection.session import Session
 
 if TYPE_CHECKING:
-    import sqlite3
+    from pathlib import Path
 
 LAZY = tsn.PartialSyncOpts(bootstrap_strategy=tsn.PartialSyncPrefixBootstrap(length=4096), segment_size=4096)
 CONTENT = bytes(range(256)) * 40
@@ -179,15 +180,50 @@ def test_a_dump_is_exact(db, texts):
             assert exact(again.execute(query)) == exact(db.execute(query))
 
 
+FORMS = ("row_factory", "text_factory", "row_trace")
+
+
+TARGETS: dict[str, tuple[Any, str, Any]] = {
+    "sqlite3": (sqlite3.Connection, "", None),
+    "values": (sqlite3.Connection, "row_factory", lambda _, row: row[0]),
+    "dicts": (sqlite3.Connection, "row_factory", lambda cursor, row: {cursor.description[0][0]: row}),
+    "bytes": (sqlite3.Connection, "text_factory", bytes),
+    "lengths": (sqlite3.Connection, "text_factory", len),
+    "apsw": (apsw.Connection, "", None),
+    "apsw's values": (apsw.Connection, "row_trace", lambda _, row: row[0]),
+}
+
+
+def target_of(kind: str, path: Path) -> Any:
+    """Return a connection to ``path`` that makes its own of rows or texts."""
+    connection, name, form = TARGETS[kind]
+    target = connection(str(path))
+    if name:
+        setattr(target, name, form)
+    return target
+
+
 def test_no_backup_over_a_replica(connect, tmp_path):
     """The inner file of a replica is not overwritten: what waits in it would be gone."""
     db = connect(bootstrap_if_empty=False)
     other = connect(path=tmp_path / "other", bootstrap_if_empty=False, isolation_level=None)
     other.execute("CREATE TABLE mine (x)")
     inner = other.path / "main.db"
-    with closing(apsw.Connection(str(inner))) as target, pytest.raises(tsn.UsageError, match="inner file"):
-        db.backup(target)
+    for kind in TARGETS:
+        with closing(target_of(kind, inner)) as target, pytest.raises(tsn.UsageError, match="inner file"):
+            db.backup(target)
     assert other.execute("SELECT count(*) FROM mine").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_a_backup_into_any_target(db, tmp_path, kind):
+    """Whatever the target makes of its rows and texts; these are as they were afterwards."""
+    with closing(target_of(kind, tmp_path / "copy.db")) as target:
+        forms = [getattr(target, name, None) for name in FORMS]
+        db.backup(target)
+        assert [getattr(target, name, None) for name in FORMS] == forms
+    with closing(apsw.Connection(str(tmp_path / "copy.db"))) as copy:
+        assert copy.execute("SELECT * FROM b").fetchall() == db.execute("SELECT * FROM b").fetchall()
 
 
 @pytest.mark.parametrize("kind", [pl.Object, pl.Int128])

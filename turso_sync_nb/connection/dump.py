@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
@@ -88,8 +89,7 @@ def backup(
             f"back up into {type(target).__name__}: not a connection of sqlite3 or apsw",
             hint="use sqlite3.connect(FILE) as the target, or db.export(FILE)",
         )
-    for _, _, file in target.execute("PRAGMA database_list"):
-        refuse_inner_file(str(file or ""), "back up into")
+    refuse_inner_file(_main_file(target), "back up into")
     with scratch() as folder:
         copy = folder / "copy.db"
         db.export(copy)
@@ -99,6 +99,20 @@ def backup(
         else:
             with closing(apsw.Connection(str(copy))) as plain:
                 _copied(plain, target, pages, progress)
+
+
+def _main_file(target: sqlite3.Connection | apsw.Connection) -> str:
+    """Return the path of the file of ``target``, whatever it makes of rows and texts; empty if none."""
+    if isinstance(target, apsw.Connection):
+        return target.db_filename("main")
+    cursor = target.cursor()
+    cursor.row_factory = None
+    texts, target.text_factory = target.text_factory, os.fsdecode
+    try:
+        rows = cursor.execute("PRAGMA database_list")
+        return next(str(file or "") for _, name, file in rows if name == "main")
+    finally:
+        target.text_factory = texts
 
 
 def _copied(source: apsw.Connection, target: apsw.Connection, pages: int, progress: Progress | None) -> None:
