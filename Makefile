@@ -13,6 +13,8 @@ SLOW := $(FOREIGN) \
 	end_to_end/test_wide_tables.py jupyter/test_kernel_versions.py jupyter/test_kernel_widgets.py \
 	jupyter/test_magic_kernel.py huge test_notebooks.py test_docs.py test_packaging.py
 NOT_RANDOM := -m 'not hypothesis'
+# parameter sets of one test that test-fast runs
+MEMBERS_MAX := 4
 BIN := .venv/bin
 READY := .venv/.ready
 VENV = $(dir $(READY)).made
@@ -36,7 +38,7 @@ help:
 	@echo "make demo         run notebooks/01_first_replica.ipynb on real data, print its results"
 	@echo "make lab          the same data in JupyterLab"
 	@echo "make test         lint, types, layering, tests; PARALLEL=: one process"
-	@echo "make test-fast    tests alone, against one server, without browser, kernels, Binder, site, random work, crashes"
+	@echo "make test-fast    four of each table of tests, one server; no browser, kernels, Binder, site, random work, crashes"
 	@echo "make soak         simulated replicas under faults for an hour, mutations, random SQL; SOAK_SECONDS=, SEED="
 	@echo "make mutations    take fixes out one by one: does the simulation see it?"
 	@echo "make bench        speed, side by side with pyturso on one tursodb, into docs/bench.md; CASES='wire scan': parts"
@@ -96,7 +98,7 @@ test: lint $(PEERS)
 
 test-fast: $(READY) $(PEERS)
 	TSN_SERVERS="$(or $(SERVERS),$$([[ -e $(PEERS) || -n "$${TURSODB:-}" ]] && echo tursodb || echo embedded))" \
-		$(BIN)/pytest $(PARALLEL) $(NOT_RANDOM) $(foreach part,$(SLOW),--ignore=tests/$(part)) $(PYTEST_ARGS)
+		TSN_MEMBERS_MAX=$(MEMBERS_MAX) $(BIN)/pytest $(PARALLEL) $(NOT_RANDOM) $(foreach part,$(SLOW),--ignore=tests/$(part)) $(PYTEST_ARGS)
 
 soak: $(READY) $(PEERS)
 	PYTHONPATH=tests $(BIN)/python tests/simulation/soak.py $(SOAK_SECONDS) $(SEED)
@@ -132,7 +134,7 @@ matrix: $(PEERS)
 	@for python in $(PYTHONS); do \
 		if command -v $$python >/dev/null; then \
 			echo "== $$python"; \
-			$(MAKE) --no-print-directory types test-fast SLOW="$(FOREIGN)" NOT_RANDOM= SERVERS="tursodb embedded" BIN=.venv-$$python/bin READY=.venv-$$python/.ready PYTHON=$$python; \
+			$(MAKE) --no-print-directory types test-fast SLOW="$(FOREIGN)" NOT_RANDOM= MEMBERS_MAX= SERVERS="tursodb embedded" BIN=.venv-$$python/bin READY=.venv-$$python/.ready PYTHON=$$python; \
 		else \
 			echo "== $$python: not on this machine, not tested"; \
 		fi; \

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,14 @@ from binder_env import make_environment
 from databases import OPENED
 from filelock import FileLock
 from hypothesis import settings
-from peers import EmbeddedThread, PeerMissingError, PeerServer, embedded_process, tursodb_server
+from peers import (
+    SERVER_KINDS,
+    EmbeddedThread,
+    PeerMissingError,
+    PeerServer,
+    embedded_process,
+    tursodb_server,
+)
 from skips import forbid_skip, miss
 
 if TYPE_CHECKING:
@@ -31,8 +39,8 @@ MEMORY = Path("/dev/shm")  # noqa: S108 - the file system of Linux that lies in 
 MEMORY_FREE_MIN = 4 * 2**30
 """Bytes free there, below which the tests' folders stay on the disk; three workers took 1.5 GB at most."""
 
-SERVER_KINDS = os.environ.get("TSN_SERVERS", "tursodb embedded").split()
-"""Servers that the contract suites run against; ``make test-fast`` takes one."""
+MEMBERS_MAX = int(os.environ.get("TSN_MEMBERS_MAX") or sys.maxsize)
+"""Parameter sets of one test that are run, evenly chosen; ``make test-fast`` takes a few."""
 
 SERVERS = pytest.StashKey[list[PeerServer]]()
 
@@ -48,6 +56,24 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 settings.register_profile("local", print_blob=True, deadline=None, derandomize=False)
 settings.register_profile("bounded", settings.get_profile("local"), max_examples=50, database=None)
 settings.load_profile("bounded" if os.environ.get("CI") else "local")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out parameter sets beyond ``MEMBERS_MAX`` of one test."""
+    if len(items) <= MEMBERS_MAX:
+        return
+    of_test: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        of_test.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    chosen = {item for members in of_test.values() for item in evenly(members, MEMBERS_MAX)}
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = [item for item in items if item in chosen]
+
+
+def evenly(members: list[pytest.Item], most: int) -> list[pytest.Item]:
+    """Return at most so many of them, at even distances, the first one included."""
+    count = min(len(members), most)
+    return [members[at * len(members) // count] for at in range(count)]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -132,6 +158,13 @@ def remote_server(request: pytest.FixtureRequest) -> Callable[..., PeerServer]:
     """Give ``remote_server(source=None)`` of each kind, the real one first: for contract suites."""
     start: Callable[..., PeerServer] = request.getfixturevalue(request.param)
     return start
+
+
+@pytest.fixture(params=SERVER_KINDS)
+def server_process(request: pytest.FixtureRequest) -> Callable[..., PeerServer]:
+    """Give what ``remote_server`` gives, each server in a process of its own."""
+    start: Callable[..., PeerServer] = request.getfixturevalue(request.param)
+    return partial(start, process=True) if request.param == "embedded" else start
 
 
 @pytest.fixture(scope="module", params=SERVER_KINDS)

@@ -18,7 +18,7 @@ from contextlib import ExitStack, closing, suppress
 from functools import cache
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
 
 import apsw
 from filelock import FileLock, Timeout
@@ -26,9 +26,14 @@ from filelock import FileLock, Timeout
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+T = TypeVar("T")
+
 PAGE_SIZE = 4096
 LOCK_PAGE = 2**30 // PAGE_SIZE + 1
 """SQLite keeps its locks at byte 2**30 and never writes the page (from 1) that holds it."""
+
+SERVER_KINDS = os.environ.get("TSN_SERVERS", "tursodb embedded").split()
+"""Servers that the contract suites run against; ``make test-fast`` takes one."""
 
 READY_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
@@ -37,6 +42,11 @@ PORT_TRIES_MAX = 3
 
 TESTS = Path(__file__).parent
 _TURSODB_OF_NPM = TESTS / "node_modules/@tursodatabase/cli-linux-x64-gnu/tursodb"
+
+
+def in_turns(kinds: Sequence[T]) -> list[tuple[str, T]]:
+    """Return each kind with one of the servers, in turns: where it is the same to the client which."""
+    return list(zip(cycle(SERVER_KINDS), kinds, strict=False))
 
 
 class PeerMissingError(Exception):

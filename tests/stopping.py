@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def is_finalizing(frame: FrameType | None) -> bool:
-    """Return whether a ``weakref.finalize`` runs: Python prints what is raised in one, and goes on."""
+    """Return whether a finalizer or a ``__del__`` runs: Python prints what is raised in one, and goes on."""
     while frame is not None:
-        if frame.f_code.co_filename == weakref.__file__:
+        if frame.f_code.co_filename == weakref.__file__ or frame.f_code.co_name == "__del__":
             return True
         frame = frame.f_back
     return False

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 
 HERE = Path(__file__).parent
-LONGEST = ("test_day_seen.py", "test_binder_lab.py", "test_views_wake.py")
-"""Files of 30 s and more, which run before the others here: a last one would keep one worker alone."""
+LONGEST = (
+    "test_day_seen.py", "test_binder_lab.py", "test_views_wake.py", "test_all_widgets_seen.py",
+    "test_flows_seen.py", "test_other_places.py",
+)  # fmt: skip
+"""Files of 40 s and more, which run before the others here: a last one would keep one worker alone."""
 
 
 @pytest.hookimpl(trylast=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from peers import in_turns
 
 import turso_sync_nb as tsn
 
@@ -65,11 +66,14 @@ def rows(db: tsn.Connection) -> list[Any]:
     return [db.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall() for table in ("t", "bare", "kv")]
 
 
-@pytest.mark.parametrize("partial", [None, LAZY], ids=["whole", "partial"])
+@pytest.mark.parametrize(("server_process", "partial"), in_turns([LAZY, None]), indirect=["server_process"])
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_without_descriptors(remote_server, ballast, replica, verb, partial):
-    """It says so, in an error of ours; nothing is lost, and no connection stays behind that keeps a lock."""
-    url = remote_server(ballast).url
+def test_a_verb_without_descriptors(server_process, ballast, replica, verb, partial):
+    """It says so, in an error of ours; nothing is lost, and no connection stays behind that keeps a lock.
+
+    A server in this process would have no descriptors either, and answer nothing for a minute.
+    """
+    url = server_process(ballast).url
     mine = replica("mine", remote_url=url, partial_sync=partial)
     yours = replica("yours", remote_url=url)
     for free in range(FREE_MAX):

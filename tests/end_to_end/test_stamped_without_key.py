@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 from databases import make_database
+from peers import in_turns
 from test_triggers_there import served_and_plain, state
 
 import turso_sync_nb as tsn
@@ -305,7 +306,10 @@ def run(dbs, statements):
             db.execute(sql)
 
 
-@pytest.mark.parametrize("way", ["at once", "pulled", "one by one", "one by one, pulled", "news between"])
+WAYS = ["at once", "pulled", "one by one", "one by one, pulled", "news between"]
+
+
+@pytest.mark.parametrize(("remote_server", "way"), in_turns(WAYS), indirect=["remote_server"])
 @pytest.mark.parametrize("name", CASES)
 def test_changes_find_the_rows(remote_server, tmp_path, name, way):
     """All is as on plain SQLite but for the moments, and no conflict is told."""
