@@ -5,8 +5,8 @@ SHELL := bash
 PYTHON ?= python3
 SOAK_SECONDS ?= 3600
 SEED ?= 1000
-# four on two cores: half of a test is waiting, for a server, a kernel or a browser
-PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
+# three on two cores: half of a test is waiting; with four, a JupyterLab beside others is too slow for its test
+PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 FOREIGN := test_readme.py browser connection/test_dialect.py simulation test_binder.py end_to_end/test_random_sql.py
 SLOW := $(FOREIGN) \
 	end_to_end/test_crash_points.py end_to_end/test_power_loss.py end_to_end/test_stopped_pull.py \

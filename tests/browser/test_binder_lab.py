@@ -64,6 +64,7 @@ def test_widgets_of_notebook_04_are_seen_there(binder_lab, browser, lab_shots, a
     notebook = Notebook(binder_lab, browser)
     notebook.page.set_viewport_size({"width": 1200, "height": HEIGHT})
     notebook.open(f"04-{at[:3]}.ipynb", cells[: cells.index(LAST) + 1], at=at)
+    notebook.wait("w.sessionContext.session?.kernel?.status === 'idle'")
     notebook.run_all()
     for selector, text in SHOWN.items():
         notebook.page.locator(f".tsn-{selector}", has_text=text).first.wait_for(state="attached")
