@@ -14,7 +14,7 @@ SLOW := $(FOREIGN) \
 	jupyter/test_magic_kernel.py huge test_notebooks.py test_docs.py test_packaging.py
 NOT_RANDOM := -m 'not hypothesis'
 # parameter sets of one test that test-fast runs
-MEMBERS_MAX := 4
+MEMBERS_MAX := 3
 BIN := .venv/bin
 READY := .venv/.ready
 VENV = $(dir $(READY)).made
@@ -38,7 +38,7 @@ help:
 	@echo "make demo         run notebooks/01_first_replica.ipynb on real data, print its results"
 	@echo "make lab          the same data in JupyterLab"
 	@echo "make test         lint, types, layering, tests; PARALLEL=: one process"
-	@echo "make test-fast    four of each table of tests, one server; no browser, kernels, Binder, site, random work, crashes"
+	@echo "make test-fast    three of each table of tests, one server; no browser, kernels, Binder, site, random work, crashes"
 	@echo "make soak         simulated replicas under faults for an hour, mutations, random SQL; SOAK_SECONDS=, SEED="
 	@echo "make mutations    take fixes out one by one: does the simulation see it?"
 	@echo "make bench        speed, side by side with pyturso on one tursodb, into docs/bench.md; CASES='wire scan': parts"
