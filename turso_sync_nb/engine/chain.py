@@ -51,7 +51,7 @@ the ten seconds that a stream may be unused: at 200 kB a second."""
 _VALUE_BYTES: Final = 40
 """Bytes that JSON adds to a value; a number takes no more with it."""
 
-_OF_NO_SIZE: Final = frozenset({int, float, type(None)})
+OF_NO_SIZE: Final = frozenset({int, float, type(None)})
 """Types of values that have no length of their own."""
 
 
@@ -121,7 +121,7 @@ def _parts(stmts: Iterable[Sent[Origin]]) -> Iterator[list[Sent[Origin]]]:
 def _weight(stmt: Stmt) -> int:
     """Return about how many bytes a statement takes in a body."""
     total = len(stmt.sql or "") + _VALUE_BYTES * len(stmt.args)
-    if _OF_NO_SIZE.issuperset(map(type, stmt.args)):
+    if OF_NO_SIZE.issuperset(map(type, stmt.args)):
         return total
     return total + sum([len(value) for value in stmt.args if isinstance(value, str | bytes)])
 

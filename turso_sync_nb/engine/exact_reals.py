@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _EXACT_DIGITS: Final = 15
 """Digits of which each integer is a real."""
 
+_SHORT_LENGTH: Final = len(".") + _EXACT_DIGITS
+"""Characters up to which a real without an exponent surely has no more than those digits."""
+
 _EXACT_TENS: Final = 22
 """The highest power of ten that is a real."""
 
@@ -76,7 +79,7 @@ def _are_short(reals: list[float]) -> bool:
     So is the power of ten then. Or it is none, such as inf: ``null`` in JSON. In doubt they are not.
     """
     written = written_reals(reals)
-    return max(map(len, written)) <= len(".") + _EXACT_DIGITS and b"e" not in b"".join(written)
+    return max(map(len, written)) <= _SHORT_LENGTH and b"e" not in b"".join(written)
 
 
 def _is_read_exactly(value: SqlValue) -> bool:
@@ -85,7 +88,7 @@ def _is_read_exactly(value: SqlValue) -> bool:
         return True
     shortest = float.__repr__(value)
     # most reals: so few digits are a real, and so is the power of ten; or it is none, such as inf
-    if len(shortest) <= len(".") + _EXACT_DIGITS and "e" not in shortest:
+    if len(shortest) <= _SHORT_LENGTH and "e" not in shortest:
         return True
     text, _, exponent = shortest.partition("e")
     whole, _, part = text.partition(".")

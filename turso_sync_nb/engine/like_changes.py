@@ -7,18 +7,16 @@ is no: then they are looked at one by one, which comes to the same statements.
 from __future__ import annotations
 
 from operator import eq
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from turso_sync_nb.changes.images import differing_places
 from turso_sync_nb.changes.model import RawText, RowChange
+from turso_sync_nb.engine.chain import OF_NO_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from turso_sync_nb.changes.model import Change, Image
-
-_OF_NO_SIZE: Final = frozenset({int, float, type(None)})
-"""Types of values of which a statement takes any number."""
 
 
 def rows_of_one_kind(changes: Sequence[Change]) -> Sequence[RowChange]:
@@ -67,7 +65,7 @@ class Columns:
             for at, (column, types) in enumerate(zip(columns, types_of, strict=True)):
                 if RawText in types:
                     return None
-                if at in places and not types <= _OF_NO_SIZE:
+                if at in places and not types <= OF_NO_SIZE:
                     total += sum([len(one) for one in column if type(one) is str or type(one) is bytes])
         return total
 
