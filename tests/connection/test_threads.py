@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import registry
 
 import turso_sync_nb as tsn
+from turso_sync_nb.changes import tape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -206,3 +207,37 @@ def test_one_connection_in_two_threads_is_refused_in_one_line(db):
     assert db.execute("SELECT 1").fetchone() == (1,)
     db.execute(INSERT, {"who": 1, "n": 1})
     db.commit()
+
+
+READS = {
+    "the changes": lambda db: db.changes(),
+    "the review": lambda db: db.review(),
+    "a push": lambda db: db.push(),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_what_waits_is_read_as_of_one_commit(db, name, monkeypatch):
+    """Another connection's first row of a table comes amid the reading: nothing seems damaged."""
+    db.push()
+    db.execute("INSERT INTO log (who, n) VALUES (1, 1)")
+    db.commit()
+    schemas, written = tape.table_schemas, []
+
+    def and_then_a_commit(raw: Any) -> Any:
+        found = schemas(raw)
+        if not written:
+            written.append(True)
+            with closing(db.sibling()) as other:
+                other.execute("UPDATE person SET score = 5 WHERE id = 3")
+                other.commit()
+        return found
+
+    monkeypatch.setattr(tape, "table_schemas", and_then_a_commit)
+    READS[name](db)
+    db.push()
+    assert written
+    assert db.pending_changes == 0
+    with closing(tsn.connect(":memory:", db.remote_url)) as far:
+        assert far.execute("SELECT score FROM person WHERE id = 3").fetchall() == [(5,)]
+        assert far.execute("SELECT who, n FROM log").fetchall() == [(1, 1)]

@@ -6,6 +6,7 @@ one.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
@@ -20,7 +21,7 @@ from turso_sync_nb.storage.vfs.lazy_vfs import LazyVFS, read_schema
 from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from turso_sync_nb.storage.files.folder import ReplicaFolder
     from turso_sync_nb.storage.pages.page_store import PageStore
@@ -104,6 +105,16 @@ class Databases:
         # a checkpoint is a verb of ours, which saves the undo first; never a side effect
         raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         raw.wal_autocheckpoint(0)
+
+    @contextmanager
+    def reading(self, *, offline: bool = False) -> Iterator[apsw.Connection]:
+        """Give a connection in a read transaction: no commit of another thread comes between two reads."""
+        raw = self.open(offline=offline)
+        try:
+            raw.execute("BEGIN")
+            yield raw
+        finally:
+            self.close(raw)
 
     def read_schema(
         self, raw: apsw.Connection, sql: str = "SELECT 1", items: Sequence[Any] = (None,)

@@ -56,19 +56,13 @@ def last_waiting(replica: Replica) -> int | None:
     if known == 0:
         return known
     try:
-        raw = replica.databases.open(offline=True)
-        try:
+        with replica.databases.reading(offline=True) as raw:
             return waiting_id(raw)
-        finally:
-            replica.databases.close(raw)
     except (SyncError, apsw.Error):
         return known
 
 
 def read_local_changes(replica: Replica) -> LocalChanges | None:
     """Return the local changes, or None if there never were any."""
-    raw = replica.databases.open()
-    try:
+    with replica.databases.reading() as raw:
         return LocalChanges.of(raw) if tape.exists(raw) else None
-    finally:
-        replica.databases.close(raw)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
@@ -58,7 +57,7 @@ def not_here_yet(replica: Replica, changes: Iterable[Change]) -> list[Change]:
 
     A change with no effect is left out: it was pushed from here, or the same was done here.
     """
-    with database(replica) as raw:
+    with replica.databases.reading() as raw:
         rows: list[Any] = raw.execute("SELECT name, sql FROM sqlite_schema").fetchall()
         objects: dict[str, str] = dict(rows)
         return [seen for change in changes if (seen := _seen(raw, objects, change))]
@@ -92,13 +91,13 @@ def _seen_update(change: RowChange, there: Any, new: Image) -> RowChange | None:
 
 def pending(replica: Replica) -> int:
     """Return how many changes a push would send."""
-    with database(replica) as raw:
+    with replica.databases.reading() as raw:
         return tape.count(raw) if tape.exists(raw) else 0
 
 
 def conflicts(replica: Replica) -> list[Conflict]:
     """Return the conflicts that were seen, the oldest first."""
-    with database(replica) as raw:
+    with replica.databases.reading() as raw:
         return list(conflict_list.recorded(raw))
 
 
@@ -119,7 +118,7 @@ def applied_of(everything: Iterable[Transaction]) -> list[Transaction]:
 
 def refused(replica: Replica) -> list[Transaction]:
     """Return the transactions that the remote would not take."""
-    with database(replica) as raw:
+    with replica.databases.reading() as raw:
         if not tape.is_any_refused(raw):
             return []
         return [one for one in tape.transactions(raw) if one.state == "refused"]
@@ -130,10 +129,10 @@ def transactions_as_made(replica: Replica, *, lazily: bool = False) -> list[Tran
 
     ``lazily``: changes of large ones are read each time they are needed, as long as they are on the tape.
     """
-    with database(replica) as raw:
+    with replica.databases.reading() as raw:
         if not tape.exists(raw):
             return []
-        opened = partial(database, replica) if lazily else None
+        opened = replica.databases.reading if lazily else None
         return list(tape.transactions(raw, held_max=CHANGES_KEPT, opened=opened))
 
 
@@ -149,7 +148,7 @@ def take_up_refused(replica: Replica) -> None:
 
 def depending_on_refused(replica: Replica) -> dict[int, int]:
     """Return the pending transactions that depend on a refused one, each with that one."""
-    with database(replica) as raw:
+    with replica.databases.reading() as raw:
         if not tape.is_any_refused(raw):
             return {}
         everything = list(tape.transactions(raw))
@@ -178,7 +177,7 @@ def depending_on_applied_skips(replica: Replica, everything: list[Transaction]) 
     standing = {one.number for one in everything if one.state == "skipped" and one.reason == STANDS}
     if not standing:
         return {}
-    with database(replica) as raw:
+    with replica.databases.reading() as raw:
         return depending_by_row(ForeignKeys(raw), everything, standing)
 
 
@@ -358,7 +357,7 @@ def revised(
                 except ConflictError:
                     if not _was_never_pushed(replica, number):
                         raise  # it may be on the remote; else it may be just what is in the way
-        with database(replica) as raw:
+        with replica.databases.reading() as raw:
             before = list(tape.transactions(raw)) if tape.exists(raw) else []
         states = {one.number: one.state for one in before}
         if number is not None and number not in states:
