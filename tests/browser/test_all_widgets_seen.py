@@ -88,6 +88,7 @@ def test_colours_follow_the_theme_after_they_were_drawn(shown):
 
 def test_watch_follows_a_commit(shown):
     """A commit in a cell is seen in the watched rows, and marked."""
+    shown.page.locator(".tsn-watch.tsn-live").wait_for()  # what was there before the view opened is not new
     shown.run("%%turso_sync\nUPDATE person SET name = 'watched' WHERE id = 2")
     marked = shown.page.locator(".tsn-watch .tsn-new")
     marked.filter(has_text="watched").wait_for()
