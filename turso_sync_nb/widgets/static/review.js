@@ -7,7 +7,7 @@ import { connect } from "./view.js";
 function render({ model, el }) {
   el.classList.add("tsn-widget", "tsn-review");
   const { request, foot, close } = connect(model, el, "review", { review: show, status });
-  const unfolded = new Set();  // titles of parts, which stay so as they are drawn anew
+  let unfolded = new Set();  // titles of parts, which stay so as they are drawn anew
   let looking = false;  // until the remote answers, or does not
   const look = () => {
     looking = true;
@@ -41,6 +41,7 @@ function render({ model, el }) {
     dim(pull, message.known && !comes);
     const notes = [message.offline, message.refused && `A pull would be refused: ${message.refused}`, ...message.set_aside.filter(([number]) => !schemaClashes.some((each) => each.transaction === number)).map(([number, reason]) => `Transaction ${number} will not fit: ${reason}`),
       message.unplaced ? "Parts of long values come, of rows that are not here." : ""].filter(Boolean);
+    unfolded = new Set(Array.from(parts.querySelectorAll("details[open]"), (each) => each.dataset.title));  // `toggle` comes too late
     parts.replaceChildren(
       ...notes.map((text) => h("p", { class: "tsn-note" }, text)),
       ...part("Changed on both sides", [...clashes.map(clash), ...schemaClashes.map(schemaClash)]),
@@ -55,8 +56,7 @@ function render({ model, el }) {
   function part(title, children, more = "", folded = false) {
     if (!children.length) return [];
     const head = folded ? h("summary", {}, `${title} (${children.length})`) : h("h4", {}, title);
-    const toggled = (event) => (event.target.open ? unfolded.add(title) : unfolded.delete(title));
-    const element = folded ? h("details", { class: "tsn-part", open: unfolded.has(title), ontoggle: toggled }) : h("section", { class: "tsn-part" });
+    const element = folded ? h("details", { class: "tsn-part", open: unfolded.has(title), "data-title": title }) : h("section", { class: "tsn-part" });
     element.append(head, ...children, more ? h("div", { class: "tsn-notes" }, more) : "");
     return [element];
   }
