@@ -26,6 +26,9 @@ FRAME_HEADER_BYTES: Final = 24
 FRAME_BYTES: Final = FRAME_HEADER_BYTES + PAGE_SIZE
 """Bytes of a WAL frame: header and page."""
 
+UNIX_TIME_MAX: Final = 2**63 // 10**9
+"""The last second, in the year 2262, that pandas knows: it counts nanoseconds in 64 bits."""
+
 PAGES_MAX: Final = 2**32 - 2
 """Most pages a SQLite database can have (its page numbers are 32-bit)."""
 
@@ -127,6 +130,16 @@ def format_share_bar(part: int, whole: int) -> str:
     return f"{'█' * full}{'░' * (_BAR_LENGTH - full)} {format_share(part, whole)}"
 
 
+def known_time(unix_time_s: float) -> int:
+    """Return the nearest second that metadata keep and pandas knows, of a clock that is far off."""
+    return int(min(max(unix_time_s, 0), UNIX_TIME_MAX))
+
+
+def unix_time() -> int:
+    """Return the seconds since 1970 by the clock, to be kept."""
+    return known_time(time.time())
+
+
 def format_ago(unix_time_s: float | None) -> str:
     """Return a moment for a reader: ``"3 minutes ago (2026-11-29 01:10)"``, ``"never"`` for ``None``.
 
@@ -135,7 +148,7 @@ def format_ago(unix_time_s: float | None) -> str:
     if unix_time_s is None:
         return "never"
     age_s = max(time.time() - unix_time_s, 0)
-    at = time.strftime("%Y-%m-%d %H:%M", time.localtime(unix_time_s))
+    at = time.strftime("%Y-%m-%d %H:%M", time.localtime(known_time(unix_time_s)))
     for name, length_s in _AGES:
         if age_s >= length_s:
             count = int(age_s // length_s)

@@ -37,7 +37,7 @@ class Captured:
             pass
         numbers = itertools.count(1)
         self.capture = Capture(
-            self.raw, ignored=tuple(ignored), next_transaction=lambda: next(numbers), clock=lambda: 1.0
+            self.raw, ignored=tuple(ignored), next_transaction=lambda: next(numbers), clock=lambda: 1
         )
         self.raw.set_rollback_hook(self.capture.forget)
         self._written: set[tuple[str, str | None]] = set()

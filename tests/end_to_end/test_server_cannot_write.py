@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import resource
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import turso_sync_nb as tsn
 from turso_sync_nb.engine import chain
 from turso_sync_nb.engine.push_batch import Failure
+from turso_sync_nb.engine.server_failures import cannot_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+NO_REMOTE: Any = None
+"""Is not asked about a failure of no statement."""
 
 SAID = {
     "I/O error (pwritev): no storage space": True,  # of tursodb on a full disk
@@ -32,7 +37,78 @@ SAID = {
 @pytest.mark.parametrize("message", SAID)
 def test_what_a_server_says_without_room(message):
     """It is told apart from what a statement did wrong."""
-    assert (Failure("change", message).of_server is not None) is SAID[message]
+    assert (cannot_write(NO_REMOTE, Failure("change", message)) is not None) is SAID[message]
+
+
+CODES = {
+    ("SQLITE_FULL", "anything"): True,
+    ("SQLITE_IOERR", "disk I/O error"): True,
+    ("SQLITE_IOERR_WRITE", "anything"): True,
+    ("SQLITE_READONLY", "attempt to write a readonly database"): True,
+    ("SQLITE_NOMEM", "out of memory"): True,
+    ("SQLITE_CONSTRAINT", "disk I/O error"): False,
+    ("SQLITE_CONSTRAINT_TRIGGER", "database or disk is full"): False,
+    ("SQLITE_ERROR", "out of memory"): False,
+    ("SQLITE_UNKNOWN", "disk I/O error"): True,
+    ("BATCH_STEP_ERROR", "Runtime error: disk I/O error"): True,
+    (None, "disk I/O error"): True,
+}
+
+
+@pytest.mark.parametrize(("code", "message"), CODES)
+def test_a_name_of_the_kind_decides(code, message):
+    """The text does where the server gives no such name."""
+    failure = Failure("change", message, code=code)
+    assert (cannot_write(NO_REMOTE, failure) is not None) is CODES[code, message]
+
+
+TEXTS = (
+    "disk I/O error",
+    "database or disk is full",
+    "I/O error (pwritev): no storage space",
+    "out of memory",
+)
+DEFINITIONS = {
+    "raise": (
+        "CREATE TRIGGER g BEFORE INSERT ON kv WHEN new.v = 'bad' BEGIN SELECT RAISE(ABORT, '{}'); END",
+        "INSERT INTO kv VALUES (77, 'bad')",
+    ),
+    "raise in an update": (
+        "CREATE TRIGGER g BEFORE UPDATE ON kv WHEN new.v = 'bad' BEGIN SELECT RAISE(FAIL, '{}'); END",
+        "UPDATE kv SET v = 'bad'",
+    ),
+    "value in a check": (
+        "CREATE TABLE c (id INTEGER PRIMARY KEY, v CHECK (v <> 'bad' OR v = '{}'))",
+        "INSERT INTO c VALUES (1, 'bad')",
+    ),
+    "name of a check": (
+        "CREATE TABLE c (id INTEGER PRIMARY KEY, v, CONSTRAINT \"{}\" CHECK (v <> 'bad'))",
+        "INSERT INTO c VALUES (1, 'bad')",
+    ),
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("definition", DEFINITIONS)
+def test_a_text_of_the_schema(two, definition, text):
+    """It refuses the transaction with that text: the row is at fault, and what follows can be sent."""
+    (mine, yours), (sql, change) = two, DEFINITIONS[definition]
+    sql = sql.format(text)
+    yours.execute(sql)
+    yours.push()
+    if "CHECK" in sql:  # which is not kept here
+        mine.pull()
+        mine.execute("PRAGMA ignore_check_constraints = ON")
+    mine.execute(change)
+    mine.execute("INSERT INTO bare VALUES ('after', 1)")
+    with pytest.raises(tsn.ConflictError, match=rf"push transaction \d+: .*{re.escape(text.split('(')[0])}"):
+        mine.push()
+    assert list(mine.changes()["state"]) == ["refused", "pending"]
+    mine.push(skip_refused=True)
+    assert list(mine.changes()["state"]) == ["refused"]
+    yours.pull()
+    assert yours.execute("SELECT count(*) FROM bare WHERE x = 'after'").fetchone() == (1,)
+    assert yours.execute("SELECT count(*) FROM kv WHERE v = 'bad'").fetchone() == (0,)
 
 
 @contextmanager

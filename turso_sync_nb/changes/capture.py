@@ -7,7 +7,6 @@ All this happens inside the transaction of the statement that needs it, under th
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from turso_sync_nb.changes import tape, tape_rows
@@ -24,6 +23,7 @@ from turso_sync_nb.changes.staying import placed
 from turso_sync_nb.changes.tape_format import COLUMNS_MAX, Op
 from turso_sync_nb.changes.triggers import nested_triggers, plain_triggers, remove_triggers, reset_trigger
 from turso_sync_nb.errors import NotSupportedError, UsageError
+from turso_sync_nb.units import unix_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -57,7 +57,7 @@ class Capture:
         ignored: Collection[str] = (),
         next_transaction: Callable[[], int],
         check_altered: Callable[[SchemaChange], None] = lambda _: None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], int] = unix_time,
     ) -> None:
         self.recursive_triggers = 0
         """The user's setting; not in force while rows of plain tables are captured."""
@@ -359,7 +359,7 @@ class Capture:
         if not self._begun:
             self._raw.execute(
                 f"INSERT INTO {TAPE} (op, txn, unix_time) VALUES (?, ?, ?)",
-                (int(Op.BEGIN), self._number, int(self._clock())),
+                (int(Op.BEGIN), self._number, self._clock()),
             )
             self._begun = True
 

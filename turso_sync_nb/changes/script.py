@@ -14,6 +14,7 @@ import apsw
 
 from turso_sync_nb.changes import to_sql
 from turso_sync_nb.changes.model import SchemaChange, is_ignored
+from turso_sync_nb.units import known_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,7 +32,7 @@ def script(transactions: Iterable[Transaction], pushed: int = 0) -> Iterator[str
     never pushed.
     """
     for at, one in enumerate(transactions):
-        moment = dt.datetime.fromtimestamp(one.unix_time, tz=dt.UTC)
+        moment = dt.datetime.fromtimestamp(known_time(one.unix_time), tz=dt.UTC)
         state = "pushed" if at < pushed else one.state
         title = f"-- transaction {one.number}, {moment:%Y-%m-%d %H:%M:%S} UTC, {state}"
         statements = [sql for change in one.changes if not is_ignored(change) and (sql := statement(change))]

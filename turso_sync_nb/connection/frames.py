@@ -30,6 +30,7 @@ from turso_sync_nb.connection.declared_types import DATED, as_declared, base_typ
 from turso_sync_nb.connection.moment_style import style_of
 from turso_sync_nb.connection.statements import shortened
 from turso_sync_nb.errors import UsageError
+from turso_sync_nb.units import known_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -324,7 +325,7 @@ def of_arrow(frame: Any) -> pd.DataFrame:
 
 
 def utc(unix_time_s: int) -> Any:
-    """Return a moment as pandas has it, in UTC."""
+    """Return a moment as pandas has it, in UTC; the nearest one that it knows."""
     import pandas as pd
 
-    return pd.Timestamp(unix_time_s, unit="s", tz="UTC")
+    return pd.Timestamp(known_time(unix_time_s), unit="s", tz="UTC")

@@ -1,8 +1,8 @@
 """Run the statements and transactions of one connection to a replica.
 
-A statement that writes to the replica's database runs in a transaction, its own if none is open, together
-with the capture of what it changes. There is a fast path, *at once*: a repeated text whose facts still hold
-runs without entering the gate, and verbs wait until ``is_at_once`` is false.
+A statement that writes runs in a transaction, its own if none is open, with the capture of what it changes.
+There is a fast path, *at once*: a repeated text whose facts still hold runs without entering the gate, and
+verbs wait until ``is_at_once`` is false.
 """
 
 from __future__ import annotations
@@ -112,15 +112,16 @@ class Session(Reopenable):
                 self._replica.remote.stop(self.thread)
 
     def close(self) -> None:
-        """Close the cursors and the connection, rolling back what is open; may be repeated."""
+        """Close it and its cursors, rolling back. Amid another thread's statement that is refused."""
         self.gate.opening(self, BUSY_TIMEOUT_MS / 1000, self._leave)
 
     def _leave(self) -> None:
-        self.gate.members.discard(self)
+        _ = self.in_transaction  # refuses amid another thread's statement
         self.look_again()
         for cursor in list(self.cursors):
             cursor.close()
         self._replica.databases.close(self.raw)
+        self.gate.members.discard(self)  # not before: a pull waits for what is open
         self._replica.write_turns.give(self)
         self.closed = True
 
@@ -451,9 +452,8 @@ class Session(Reopenable):
 
     def may_run_at_once(self, facts: Facts) -> bool:
         """Return whether a known text may run without the gate; ``is_at_once`` is set, so verbs wait."""
-        if self.gate.is_wanted or self.awaited or self._schema_changes != self._replica.schema_changes:
-            return False
-        if self.deadline.is_set:
+        is_old = self._schema_changes != self._replica.schema_changes
+        if is_old or self.gate.is_wanted or self.awaited or self.deadline.is_set:
             return False
         if self.lazy is not None:
             self.thread = threading.get_ident()

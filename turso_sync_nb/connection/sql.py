@@ -294,7 +294,10 @@ class SqlConnection(RowFactoryMixin):
             self.rollback()
 
     def close(self) -> None:
-        """Roll back what is open and let go of the replica; may be repeated, also when it failed."""
+        """Roll back what is open and let go of the replica; may be repeated, also when it failed.
+
+        Unless it was refused or stopped, the connection is closed then too.
+        """
         if self.closed:
             return
         if self._session.is_of_parent:
@@ -303,7 +306,13 @@ class SqlConnection(RowFactoryMixin):
         with defer_sigint():
             self._replica.listener.end(self)
             self._session.close()
-            self._replica.release()
+            try:
+                self._replica.release()
+            except KeyboardInterrupt:  # it goes on when it is called again
+                raise
+            except BaseException:  # the folder is let go of all the same
+                self._released = True
+                raise
             self._released = True
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:

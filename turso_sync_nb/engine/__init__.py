@@ -29,6 +29,7 @@
 | ``push.py``, ``push_batch.py`` | what was made here; one request of it |
 | ``like_changes.py`` | of a push: many changes at once that one statement does |
 | ``replacing.py``, ``replacing_again.py`` | rows that REPLACE removed: on the remote; in a replay |
+| ``server_failures.py`` | a server that cannot write, told from a statement that it refuses |
 | ``schema_guards.py``, ``schema_replay.py`` | changes of the schema: conditions of a push; on a newer base |
 | ``conditions_left.py`` | conditions on what a push leaves |
 | ``chain.py`` | statements on the remote, all or nothing; answers that are to what was asked |

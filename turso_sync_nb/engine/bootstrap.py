@@ -35,7 +35,7 @@ from turso_sync_nb.storage.pages.page_map import PageMap
 from turso_sync_nb.storage.pages.page_store import WRITE_PAGES_MAX, PageStore, forget_pages
 from turso_sync_nb.storage.prefetch.schema_pages import schema_pages
 from turso_sync_nb.storage.vfs.view_vfs import ViewVFS
-from turso_sync_nb.units import PAGE_SIZE, format_size, pages_of_bytes
+from turso_sync_nb.units import PAGE_SIZE, format_size, pages_of_bytes, unix_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -220,7 +220,7 @@ class _Run:
                 store.put(source.fetch(pages))
             self._refuse_unreadable(store)
         store.flush()
-        ready = metadata.at(metadata.revision, int(time.time()))
+        ready = metadata.at(metadata.revision, unix_time())
         ready = ready.changed(phase="ready", fingerprints=fingerprints(store.page_map.resident, store.read))
         save_metadata(self.folder, ready)
         return ready

@@ -73,6 +73,7 @@ class Failure(Generic[Origin]):
     message: str
     where: str = ""
     of: Origin | None = None
+    code: str | None = None
 
 
 class _StepError(NamedTuple):
@@ -81,6 +82,7 @@ class _StepError(NamedTuple):
     message: str
     at: int | None = None
     where: str = ""
+    code: str | None = None
 
 
 def in_transaction(remote: Remote, client_id: str, stmts: Iterable[Sent[Origin]]) -> Failure[Origin] | int:
@@ -135,7 +137,7 @@ def _in_bodies(to: Pipeline, client_id: str, parts: Iterator[list[Sent[Origin]]]
         outcome = body.run(to)
         if isinstance(outcome, _StepError):
             of = None if outcome.at is None else part[outcome.at].of
-            return Failure(outcome.message, outcome.where, of)
+            return Failure(outcome.message, outcome.where, of, outcome.code)
         if following is None:
             return outcome
         part, begins = following, False
@@ -171,7 +173,7 @@ class _Body:
         """
         answer = _only(to.pipeline([Batch(self._steps)]))
         if isinstance(answer, SqlError):
-            return _StepError(answer.message, where="begin")
+            return _StepError(answer.message, where="begin", code=answer.code)
         results, errors = answer.result.step_results, answer.result.step_errors
         if len(errors) != len(self._steps) or len(results) != len(self._steps):
             raise _of_another_request()
@@ -179,7 +181,7 @@ class _Body:
             if error is not None:
                 if at != _MARK:
                     _check_mark(results[_MARK], self._nonce)
-                return self._failure(error.message, at)
+                return self._failure(error, at)
             if result is None:
                 raise ProtocolError(
                     f"push: the answer has neither result nor error for step {at}",
@@ -193,12 +195,11 @@ class _Body:
             raise _of_another_request()
         return rows[0][0]
 
-    def _failure(self, message: str, at: int) -> _StepError:
-        if at < self._first:
-            return _StepError(message, where="begin")
-        if at < self._confirm:
-            return _StepError(message, at=at - self._first)
-        return _StepError(message, where="bookkeeping" if at == self._confirm else "commit")
+    def _failure(self, error: SqlError, at: int) -> _StepError:
+        if self._first <= at < self._confirm:
+            return _StepError(error.message, at=at - self._first, code=error.code)
+        where = "begin" if at < self._first else "bookkeeping" if at == self._confirm else "commit"
+        return _StepError(error.message, where=where, code=error.code)
 
 
 def ask(remote: Remote, *requests: Request) -> list[Response]:

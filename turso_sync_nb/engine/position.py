@@ -7,7 +7,6 @@ remote should have (``bookkeeping.guard``), and a push asks only when the guard 
 
 from __future__ import annotations
 
-import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from turso_sync_nb.engine import bookkeeping, lineage, outbox, remote_update
 from turso_sync_nb.engine.bookkeeping import CopiedError, Position
 from turso_sync_nb.engine.fetch import SAME_DATABASE
 from turso_sync_nb.errors import ReplicaBusyError, ReplicaError, RevisionGoneError
+from turso_sync_nb.units import unix_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -144,7 +144,7 @@ def acknowledge(replica: Replica, last_change_id: int) -> bool:
     except apsw.BusyError:
         return False
     finally:
-        replica.save(last_push_unix_time=int(time.time()))
+        replica.save(last_push_unix_time=unix_time())
     return True
 
 

@@ -8,7 +8,6 @@ files, local changes are replayed on a view of the next base, and the result is 
 from __future__ import annotations
 
 import logging
-import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -34,6 +33,7 @@ from turso_sync_nb.progress import report_progress
 from turso_sync_nb.storage.files.signals import defer_sigint
 from turso_sync_nb.storage.pages.next_base import NextBase
 from turso_sync_nb.storage.vfs.publication import publication
+from turso_sync_nb.units import unix_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -310,7 +310,7 @@ def _suspended(replica: Replica) -> Iterator[None]:
 
 def _next_metadata(replica: Replica, update: RemoteUpdate) -> Metadata:
     """Return the metadata of the state that ``update`` leads to; nothing is saved."""
-    metadata, now = replica.metadata, int(time.time())
+    metadata, now = replica.metadata, unix_time()
     if _is_new(replica, update):
         metadata = metadata.at(update.revision, now).changed(fingerprints=_fingerprints(replica, update))
     return metadata.changed(
@@ -351,4 +351,4 @@ def _replayed(raw: apsw.Connection, local: LocalChanges, options: PullOptions, a
 
 def _note_pull(replica: Replica) -> None:
     """Note that the remote was asked and had nothing new."""
-    replica.save(last_pull_unix_time=int(time.time()))
+    replica.save(last_pull_unix_time=unix_time())

@@ -34,6 +34,7 @@ from turso_sync_nb.engine.push_batch import (
 from turso_sync_nb.engine.replacing import surroundings
 from turso_sync_nb.engine.reports import PushReport
 from turso_sync_nb.engine.schema_guards import BaseIsOldError, conditions
+from turso_sync_nb.engine.server_failures import cannot_write
 from turso_sync_nb.engine.user_transform import verdict_of
 from turso_sync_nb.errors import (
     ConflictError,
@@ -369,7 +370,7 @@ class _Push:
         self.base_is_current = False
         failpoint("push: answered")
         if failure is not None:
-            raise failure.of_server or self._meaning(failure, batch)
+            raise cannot_write(self.remote, failure) or self._meaning(failure, batch)
         if not position.acknowledge(replica, last_change_id):
             replica.note(
                 "sent; a transaction that is open here keeps the list of changes from being trimmed yet"
@@ -436,9 +437,8 @@ class _Push:
         if failure.statement is not None:
             return self._meaning_of_statement(failure, failure.statement)
         if failure.where == "begin":
-            return RemoteFailedError(
-                f"push: the remote would not begin: {failure.message}", hint="it is busy; push again"
-            )
+            what = f"push: the remote would not begin: {failure.message}"
+            return RemoteFailedError(what, hint="it is busy; push again")
         if failure.where == "commit":
             return self._refused(batch[0] if len(batch) == 1 else None, None, failure.message)
         if failure.where in _REMOTE_CHANGED:

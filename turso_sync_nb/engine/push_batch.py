@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -17,7 +16,7 @@ from turso_sync_nb.engine import bookkeeping, chain
 from turso_sync_nb.engine.chain import Sent
 from turso_sync_nb.engine.like_changes import Columns, rows_of_one_kind
 from turso_sync_nb.engine.replacing import ALONE, checks, parted, replace_statement
-from turso_sync_nb.errors import ProtocolError, RemoteFailedError
+from turso_sync_nb.errors import ProtocolError
 from turso_sync_nb.options import SKIP, Rewrite
 from turso_sync_nb.protocol.pipeline import Stmt
 
@@ -67,14 +66,6 @@ class PushStatement:
     """Whether the check runs after the changes; the others run before them."""
 
 
-_SERVER_FAILED: Final = re.compile(
-    r"database or disk is full|disk I/O error|\bI/O error \(|attempt to write a readonly database"
-    r"|database disk image is malformed|\bout of memory\b",
-    re.IGNORECASE,
-)
-"""The words of servers that cannot write at all: SQLite's, and tursodb's ``I/O error (pwritev): ...``."""
-
-
 @dataclass(frozen=True)
 class Failure:
     """The step that failed: ``statement``, or another one that ``where`` names.
@@ -86,16 +77,8 @@ class Failure:
     message: str = ""
     statement: PushStatement | None = None
     is_guard: bool = False
-
-    @property
-    def of_server(self) -> RemoteFailedError | None:
-        """The error to raise where the server itself cannot write, whatever was sent; else None."""
-        if not _SERVER_FAILED.search(self.message):
-            return None
-        return RemoteFailedError(
-            f"push: the server cannot write: {self.message}",
-            hint="nothing was applied, every change is kept; push again when it has room and can write",
-        )
+    code: str | None = None
+    """The server's name of the error's kind; some servers have one name for all."""
 
 
 @dataclass(frozen=True)
@@ -478,7 +461,7 @@ def send(
     with closing(everything()) as stmts:
         done = chain.in_transaction(remote, client_id, stmts)
     if isinstance(done, chain.Failure):
-        return replace(done.of or Failure(done.where or "bookkeeping"), message=done.message)
+        return replace(done.of or Failure(done.where or "bookkeeping"), message=done.message, code=done.code)
     if done != after.change_id:
         raise ProtocolError(
             f"push: the answer is about change {done}, sent was {after.change_id}",
