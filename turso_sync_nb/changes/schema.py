@@ -186,8 +186,8 @@ def _declaration(raw: apsw.Connection, table: str) -> str:
 
 
 def _places(raw: apsw.Connection, table: str) -> dict[str, int]:
-    rows: Iterable[Any] = raw.execute("SELECT lower(name), cid FROM pragma_table_xinfo(?, 'main')", (table,))
-    return dict(rows)
+    rows: Iterable[Any] = raw.execute("SELECT name, cid FROM pragma_table_xinfo(?, 'main')", (table,))
+    return {folded(name): place for name, place in rows}
 
 
 def _has_key_index(raw: apsw.Connection, table: str) -> bool:

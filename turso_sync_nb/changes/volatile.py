@@ -31,7 +31,7 @@ _OF_MOMENT: Final = frozenset({
 
 _MAY_HAVE: Final = "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE instr(lower(sql), 'random'))"
 _TRIGGERS: Final = "SELECT sql FROM main.sqlite_schema WHERE type = 'trigger'"
-COLUMNS: Final = "SELECT lower(name), dflt_value FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0"
+COLUMNS: Final = "SELECT name, dflt_value FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0"
 """The query for the columns of a table that are stored for themselves, with their defaults."""
 
 

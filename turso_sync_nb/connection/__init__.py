@@ -6,6 +6,7 @@
 | ``sql.py`` | SqlConnection: the first class of a chain, each the base of the next |
 | ``functions.py``, ``fetching.py``, ``drop_in.py``, ``frame_verbs.py``, ``syncing.py`` | the chain goes on |
 | ``connection.py`` | Connection, the last of it |
+| ``overrides.py`` | functions under SQLite's own names, kept out of our queries |
 | ``cursor.py``, ``blob.py`` | Cursor; Blob, which counts as one |
 | ``drop_in.py``, ``row.py``, ``batches.py``, ``dump.py`` | names of sqlite3 and of Turso's package |
 | ``dialect.py`` | the dialect of SQLAlchemy |

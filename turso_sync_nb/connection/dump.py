@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
 from turso_sync_nb.changes.names import is_internal, quoted
 from turso_sync_nb.connection.authorizer import refuse_inner_file
+from turso_sync_nb.connection.overrides import as_verb
 from turso_sync_nb.errors import UsageError
 from turso_sync_nb.storage.files.scratch import scratch
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _SCHEMA: Final = "SELECT type, name, sql FROM main.sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
 
+
+ROWS_TOGETHER: Final = 100
+"""Rows of a table that are read at once."""
 
 _LITERAL: Final = (
     "CASE WHEN typeof({0}) = 'text' AND instr({0}, char(0)) "
@@ -49,7 +53,7 @@ def dump(db: SqlConnection) -> Iterator[str]:
             continue
         values = ", ".join(_LITERAL.format(column) for column in columns)
         into = f"INSERT INTO {quoted(name)}({','.join(columns)}) VALUES("
-        for row in _rows(db, f"SELECT {values} FROM main.{quoted(name)}"):
+        for row in _read_as_verb(db, _rows(db, f"SELECT {values} FROM main.{quoted(name)}")):
             yield f"{into}{','.join([_in_utf8(literal, encoding) for literal in row])});"
     if _rows(db, "SELECT 1 FROM main.sqlite_schema WHERE name = 'sqlite_sequence'").fetchall():
         yield 'DELETE FROM "sqlite_sequence";'
@@ -124,11 +128,22 @@ def _copied(source: apsw.Connection, target: apsw.Connection, pages: int, progre
                 progress(int(status), backup.remaining, backup.page_count)
 
 
+def _read_as_verb(db: SqlConnection, cursor: Cursor) -> Iterator[Any]:
+    """Yield the rows; the user's functions make none of the values."""
+    while True:
+        with as_verb(db):
+            rows = cursor.fetchmany(ROWS_TOGETHER)
+        if not rows:
+            return
+        yield from rows
+
+
 def _rows(db: SqlConnection, sql: str) -> Cursor:
     cursor = db.cursor()
     cursor.row_factory = None
     texts, db.text_factory = db.text_factory, str  # until it is executed: what makes texts is bound to that
     try:
-        return cursor.execute(sql)
+        with as_verb(db):
+            return cursor.execute(sql)
     finally:
         db.text_factory = texts

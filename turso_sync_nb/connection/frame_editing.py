@@ -14,6 +14,7 @@ from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.collecting import no_collecting
 from turso_sync_nb.connection.frame_diff import ATTRIBUTE, FrameBaseline, RowEdit
 from turso_sync_nb.connection.frames import frame_of_rows, frame_with_dicts, with_moments
+from turso_sync_nb.connection.overrides import as_verb
 from turso_sync_nb.connection.rows_now import rows_now
 from turso_sync_nb.connection.statements import shortened, split
 from turso_sync_nb.errors import ConflictError, Error, ProgrammingError, UsageError
@@ -31,7 +32,7 @@ EDITS_KEPT: Final = 8
 """Frames of one connection that can be applied; an older one has to be taken again."""
 
 _KIND: Final = "SELECT type FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE"
-_COLUMNS: Final = "SELECT name, upper(type), pk FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0"
+_COLUMNS: Final = "SELECT name, type, pk FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0"
 _DEFAULTED: Final = "SELECT name FROM pragma_table_info(?, 'main') WHERE dflt_value IS NOT NULL"
 
 _HAS_COLUMN: Final = "SELECT 1 FROM pragma_table_xinfo(?, 'main') WHERE name = ? COLLATE NOCASE"
@@ -177,7 +178,7 @@ def write_edits(
         ConflictError: a row was changed underneath, and ``on_changed`` is ``"raise"``.
         IntegrityError: a constraint.
     """
-    with db.atomic():
+    with as_verb(db), db.atomic():
         now = _rows_now(db, baseline, edits)
         pairs = list(zip(edits, _underneath(baseline, edits, now), strict=True))
         if on_changed == "raise" and (changed := [one for one, moved in pairs if moved is not None]):
@@ -215,7 +216,7 @@ def editable(
             f"edit {table}: it has no primary key, so nothing names its rows",
             hint="use INSERT, UPDATE and DELETE",
         )
-    auto_key = len(keyed) == 1 and keyed[0][2] == "INTEGER"
+    auto_key = len(keyed) == 1 and keyed[0][2].upper() == "INTEGER"
     return names, tuple(name for _, name, _ in keyed), auto_key
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import apsw
 
+from turso_sync_nb.connection.overrides import Flags, make_function, refuse_aggregate, refuse_collation
 from turso_sync_nb.connection.speculative_stubs import CollationStub, FunctionStub
 from turso_sync_nb.connection.sql import SqlConnection
 from turso_sync_nb.connection.statements import shortened
@@ -58,18 +59,24 @@ class FunctionsConnection(SqlConnection):
         """Make ``func`` callable from SQL; ``None`` removes it.
 
         Views and triggers, which may have come from the remote, can call it only if it is ``innocuous``.
+        In the place of one of SQLite's own it answers your statements; queries of this package get SQLite's.
+
+        Raises:
+            UsageError: it would take the place of an aggregate such as ``max(x)``.
         """
-        flags = apsw.SQLITE_INNOCUOUS if innocuous else 0
-
-        def make(raw: apsw.Connection) -> None:
-            raw.create_scalar_function(name, func, narg, deterministic=deterministic, flags=flags)
-
+        flags = Flags(deterministic=deterministic, innocuous=innocuous)
+        make = make_function(name, narg, func, flags, self._session.is_ours)
         self._record(("function", name, narg), make, func and FunctionStub("scalar", name, narg))
 
     def create_aggregate(
         self, name: str, n_arg: int, aggregate_class: Callable[[], Aggregate] | None, /
     ) -> None:
-        """Make an aggregate of a class with ``step`` and ``finalize``; ``None`` removes it."""
+        """Make an aggregate of a class with ``step`` and ``finalize``; ``None`` removes it.
+
+        Raises:
+            UsageError: it would take the place of a function of SQLite that this package's queries call.
+        """
+        refuse_aggregate(name, n_arg)
 
         def start() -> tuple[Any, Callable[..., None], Callable[[Any], Any]]:
             if aggregate_class is None:
@@ -87,7 +94,12 @@ class FunctionsConnection(SqlConnection):
     def create_window_function(
         self, name: str, num_params: int, aggregate_class: Callable[[], WindowAggregate] | None, /
     ) -> None:
-        """Make a window function of a class with ``step``, ``value``, ``inverse`` and ``finalize``."""
+        """Make a window function of a class with ``step``, ``value``, ``inverse`` and ``finalize``.
+
+        Raises:
+            UsageError: it would take the place of a function of SQLite that this package's queries call.
+        """
+        refuse_aggregate(name, num_params)
 
         def start() -> tuple[Any, ...]:
             if aggregate_class is None:
@@ -108,7 +120,12 @@ class FunctionsConnection(SqlConnection):
         )
 
     def create_collation(self, name: str, callback: Callable[[str, str], int] | None, /) -> None:
-        """Make a collation that compares as ``callback`` does; ``None`` removes it."""
+        """Make a collation that compares as ``callback`` does; ``None`` removes it.
+
+        Raises:
+            UsageError: it would take the place of BINARY, NOCASE or RTRIM.
+        """
+        refuse_collation(name)
         self._record(
             ("collation", name),
             lambda raw: raw.create_collation(name, callback),

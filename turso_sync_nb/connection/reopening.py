@@ -74,6 +74,8 @@ class Reopenable:
         self._authorizer: Callable[..., int] | None = None
         self._attached = False
         self._own = False
+        self._verbs = 0
+        """Verbs under way whose statements are ours though they run as a user's."""
         self._facts = KnownFacts()
         self._saved_state: SessionState | None = None
         """The state to put onto the next connection; set while the files are released."""
@@ -221,6 +223,19 @@ class Reopenable:
         finally:
             self._own = False
 
+    def is_ours(self) -> bool:
+        """Return whether the statement under way is ours: functions of SQLite answer it, not the user's."""
+        return self._own or self._verbs > 0
+
+    @contextmanager
+    def as_verb(self) -> Iterator[None]:
+        """Have functions of SQLite answer in the block, not the user's of the same names."""
+        self._verbs += 1
+        try:
+            yield
+        finally:
+            self._verbs -= 1
+
     # The end
 
     def leave_to_parent(self) -> None:
@@ -274,9 +289,11 @@ class Reopenable:
         The caller has made sure that no cursor and no transaction is open. If anything fails, the old one
         stays in force.
         """
-        self.capture.uninstall()
         old = self.raw
-        self._exchange(SessionState(old, in_memory_copy=False))
+        with self.of_ours():
+            self.capture.uninstall()
+            state = SessionState(old, in_memory_copy=False)
+        self._exchange(state)
         self._replica.databases.close(old)
 
     def suspend(self) -> None:
@@ -286,9 +303,10 @@ class Reopenable:
         """
         self.look_again()  # first: a text that runs without looking would pass by what waits to be resumed
         if self._saved_state is None:
-            with suppress(apsw.CorruptError):  # a schema that cannot be read has no triggers of ours
-                self.capture.uninstall()
-            self._saved_state = SessionState(self.raw, in_memory_copy=True)
+            with self.of_ours():
+                with suppress(apsw.CorruptError):  # a schema that cannot be read has no triggers of ours
+                    self.capture.uninstall()
+                self._saved_state = SessionState(self.raw, in_memory_copy=True)
         self._replica.databases.close(self.raw)
 
     def _ensure_open(self) -> None:

@@ -287,8 +287,7 @@ class Session(Reopenable):
     def _implicit_begin(self, facts: Facts) -> str:
         """Return the BEGIN before a statement that changes rows.
 
-        One that writes to the replica takes the write lock at once, so that it waits for another's as
-        sqlite3 does: a transaction that has read cannot wait for it any more.
+        One that writes takes the write lock at once, so that it waits for another's: after a read none can.
         """
         is_upgraded = self.isolation_level == "DEFERRED" and facts.writes
         return f"BEGIN {'IMMEDIATE' if is_upgraded else self.isolation_level}"
@@ -318,6 +317,7 @@ class Session(Reopenable):
         try:
             work(facts)
         except BaseException:
+            self._own = True
             self._account_what_stayed(sql, facts, self.unaccounted - before)
             raise
         changed = self.raw.changes() if self.items_changed is None else self.items_changed

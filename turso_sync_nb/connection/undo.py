@@ -14,6 +14,7 @@ from turso_sync_nb.changes.images import same_value
 from turso_sync_nb.changes.model import RowChange, SchemaChange, TableSchema
 from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.changes.row_conditions import placed
+from turso_sync_nb.connection.overrides import as_verb
 from turso_sync_nb.connection.upserting import ROWID_NAMES
 from turso_sync_nb.errors import ConflictError, UsageError
 from turso_sync_nb.words import values_of
@@ -70,7 +71,7 @@ def undo(db: SqlConnection, transaction: Transaction, since: Iterable[Transactio
                 f"undo transaction {transaction.number}: table {table.table} was altered or replaced since",
                 hint="write the opposite yourself",
             )
-    with db.atomic():
+    with as_verb(db), db.atomic():
         db.execute("PRAGMA defer_foreign_keys = 1")
         changed_since = [change for change in changes if not _undone(db, change)]
         if changed_since:
@@ -160,7 +161,7 @@ def put_row(db: SqlConnection, conflict: Conflict, side: str) -> str:
     key: list[Any] = []
     where = " AND ".join(f"{quoted(name)} IS {placed(value, key)}" for name, value in conflict.key.items())
     given: list[Any] = []
-    with db.atomic():
+    with as_verb(db), db.atomic():
         there = db.execute(f"SELECT 1 FROM main.{quoted(conflict.table)} WHERE {where}", key).fetchone()
         if row is None:
             db.execute(f"DELETE FROM main.{quoted(conflict.table)} WHERE {where}", key)
@@ -185,7 +186,7 @@ def _put_row_without_key(db: SqlConnection, conflict: Conflict, side: str) -> st
         rowid = next((name for name in ROWID_NAMES if name not in taken), None)
         shape = TableSchema(0, conflict.table, tuple(local), key=(), rowid_name=rowid)
         row = tuple(local.values())
-        with db.atomic():
+        with as_verb(db), db.atomic():
             there = db.execute(*to_sql.select(shape, row)).fetchone()
             if side == "theirs" and there:
                 db.execute(*to_sql.delete(shape, row, guarded=False))

@@ -14,6 +14,7 @@ from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.connection.column_forms import PLAIN, ColumnForm, is_typed
 from turso_sync_nb.connection.column_values import UnboundValueError, column_values
 from turso_sync_nb.connection.frames import is_frame, is_tabular, of_arrow
+from turso_sync_nb.connection.overrides import as_verb
 from turso_sync_nb.connection.parameters import BoundItems, python_value
 from turso_sync_nb.connection.upserting import Upsert, key_of
 from turso_sync_nb.errors import RemoteError, UsageError
@@ -54,9 +55,10 @@ def write_frame(
     with db.atomic():
         for part in _iter_frames(frame):
             named = incoming(part, table)
-            if writer is None:
-                writer = _Writer(db, named, table, mode, [key] if isinstance(key, str) else key)
-            writer.write(named)
+            with as_verb(db):
+                if writer is None:
+                    writer = _Writer(db, named, table, mode, [key] if isinstance(key, str) else key)
+                writer.write(named)
     if writer is None:
         raise UsageError(f"write to {table}: no frame came", hint="give at least one")
     return writer.count

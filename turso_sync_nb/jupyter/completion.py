@@ -56,7 +56,8 @@ _QUOTES: Final = {'"': '"', "`": "`", "[": "]"}
 _PLAIN: Final = re.compile(r"[A-Za-z_]\w*")
 _BEFORE_TABLES: Final = frozenset({"FROM", "JOIN", "INTO", "UPDATE", "TABLE"})
 _IN_SCHEMA: Final = """
-SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')
+    AND name COLLATE NOCASE NOT BETWEEN 'sqlite_' AND 'sqlite_~'
 """
 
 

@@ -25,13 +25,13 @@ _TABLES: Final = """
 SELECT name, CASE WHEN schema = 'main' THEN type ELSE schema || ' ' || type END AS kind, ncol AS columns,
        CASE WHEN type = 'table' THEN (SELECT group_concat(c.name, ', ' ORDER BY c.pk)
            FROM pragma_table_info(t.name, t.schema) AS c WHERE c.pk) END AS "key",
-       CASE WHEN type = 'table' THEN (SELECT nullif(count(*), 0)
+       CASE WHEN type = 'table' THEN (SELECT CASE WHEN count(*) THEN count(*) END
            FROM pragma_index_list(t.name, t.schema)) END AS indexes,
        CASE WHEN type = 'table' THEN (SELECT group_concat("table", ', ')
            FROM (SELECT DISTINCT "table" FROM pragma_foreign_key_list(t.name, t.schema))) END AS "refers to"
 FROM pragma_table_list AS t
-WHERE type <> 'shadow' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
-    AND name NOT LIKE 'turso\\_sync\\_%' ESCAPE '\\'
+WHERE type <> 'shadow' AND name COLLATE NOCASE NOT BETWEEN 'sqlite_' AND 'sqlite_~'
+    AND name COLLATE NOCASE NOT BETWEEN 'turso_sync_' AND 'turso_sync_~'
 ORDER BY schema <> 'main', name
 """
 
@@ -46,7 +46,7 @@ FROM pragma_table_xinfo(:table) ORDER BY cid
 
 _INDEXES: Final = """
 SELECT CASE i.origin WHEN 'c' THEN i.name END, i."unique",
-    group_concat(coalesce(c.name, 'an expression'), ', ' ORDER BY c.seqno)
+    group_concat(CASE WHEN c.name IS NULL THEN 'an expression' ELSE c.name END, ', ' ORDER BY c.seqno)
 FROM pragma_index_list(:table) AS i, pragma_index_info(i.name) AS c
 WHERE i.origin <> 'pk' GROUP BY i.name ORDER BY i.seq
 """

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from turso_sync_nb.jupyter.notebook import Notebook
     from turso_sync_nb.public_connection import Connection
 
-_TABLES: Final = "SELECT name FROM pragma_table_list WHERE type = 'table' AND name NOT GLOB 'sqlite_*'"
+_TABLES: Final = (
+    "SELECT name FROM pragma_table_list WHERE type = 'table' "
+    "AND name COLLATE NOCASE NOT BETWEEN 'sqlite_' AND 'sqlite_~'"
+)
 
 _MODES: Final[dict[Mode, str]] = {
     "append": "insert the rows (the default)",

@@ -38,14 +38,14 @@ _OBJECTS: Final = """
 SELECT name, type, CASE WHEN type = 'table' THEN (SELECT group_concat(c.name, ', ' ORDER BY c.pk)
     FROM pragma_table_info(t.name, 'main') AS c WHERE c.pk) END
 FROM pragma_table_list AS t WHERE schema = 'main' AND type <> 'shadow'
-    AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+    AND name COLLATE NOCASE NOT BETWEEN 'sqlite_' AND 'sqlite_~'
 """
 _COLUMNS: Final = """
 SELECT name, type, pk, "notnull", hidden FROM pragma_table_xinfo(?, 'main') WHERE hidden <> 1 ORDER BY cid
 """
 _INDEXES: Final = """
 SELECT CASE i.origin WHEN 'c' THEN i.name END, i."unique",
-    group_concat(coalesce(c.name, 'an expression'), ', ' ORDER BY c.seqno)
+    group_concat(CASE WHEN c.name IS NULL THEN 'an expression' ELSE c.name END, ', ' ORDER BY c.seqno)
 FROM pragma_index_list(?, 'main') AS i, pragma_index_info(i.name, 'main') AS c
 WHERE i.origin <> 'pk' GROUP BY i.name ORDER BY i.seq
 """
