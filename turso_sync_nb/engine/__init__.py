@@ -41,7 +41,7 @@
 | ``checkpoint.py`` | the log into the database file |
 | ``outbox.py`` | what waits to be pushed, and how a user revises it |
 | ``pushed_log.py`` | what this process wrote and pushed |
-| ``remote_support.py`` | what the remote cannot hold |
+| ``remote_support.py``, ``default_there.py`` | what the remote cannot hold |
 | ``local_changes.py``, ``salvage.py`` | what was made here, read, and saved from files that others changed |
 | ``gate.py`` | every connection idle while files are published |
 | ``replica.py``, ``opening.py`` | a replica folder while this process owns it; how it is opened |

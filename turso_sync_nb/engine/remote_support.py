@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from turso_sync_nb.changes.definitions import mentions, rules_beside_checks
 from turso_sync_nb.changes.names import folded, quoted
 from turso_sync_nb.engine.chain import ask
+from turso_sync_nb.engine.default_there import Default, default_of, unlike_there
 from turso_sync_nb.errors import ProtocolError, RemoteError, ReplicaError, UsageError
 from turso_sync_nb.protocol.pipeline import (
     And,
@@ -118,6 +119,8 @@ class RemoteSupport:
         self._changeable: set[tuple[str, str]] = set()
         self._lost: frozenset[str] | None = None
         self._keeps_text = False
+        self._defaults: set[Default] = set()
+        """Defaults of columns that the remote reads as SQLite does."""
 
     def check_text(self, encoding_here: Callable[[], str]) -> None:
         """Refuse to write to a database of UTF-16 by a server that would write UTF-8 into it.
@@ -181,6 +184,8 @@ class RemoteSupport:
             return
         if change.kind == "add_column" and _NOT_EVERYWHERE.search(change.sql):
             self._check_as_new(remote, change)
+        if change.kind == "add_column":
+            self._check_default(remote, change)
         if change.kind == "alter":
             hint = "create a new table with it, copy the rows, drop this one, rename the new one"
             _explain(remote, change.sql, f"alter {change.name}", hint)
@@ -198,6 +203,24 @@ class RemoteSupport:
             )
             word = {"create": "make", "drop": "drop"}.get(change.kind, "alter")
             raise UsageError(f"{word} {change.name}: the remote cannot do it so: {what}", hint=hint)
+
+    def _check_default(self, remote: Remote, change: SchemaChange) -> None:
+        """Refuse a column with a default that the remote does not take, or reads as another value."""
+        default = default_of(change)
+        if default is None or default in self._defaults:
+            return
+        try:
+            with remote.within(ASKED_WITHIN_S):
+                unlike = unlike_there(remote, default)
+        except (RemoteError, ProtocolError):
+            return  # nobody can say now; a push will
+        if unlike:
+            raise UsageError(
+                f"alter {change.name}: the remote cannot hold DEFAULT {default.sql}: {unlike}",
+                hint="write the default as the column stores it, such as 0 for an INTEGER, 0.5 for a REAL; "
+                "or leave it out and UPDATE the rows",
+            )
+        self._defaults.add(default)
 
     def _check_as_new(self, remote: Remote, change: SchemaChange) -> None:
         """Refuse a column with which the remote could not create the table."""
