@@ -141,6 +141,9 @@ def test_the_end_of_a_blob(db, end):
 
 def test_a_blob_is_not_written(db):
     """By no way."""
+    for written in ({}, {"readonly": False}):
+        with pytest.raises(tsn.NotSupportedError, match="could not be captured"):
+            db.blobopen("b", "data", 5, **written)
     with db.blobopen("b", "data", 5, readonly=True) as blob:
         for write in (lambda: blob.write(b"x"), lambda: blob.__setitem__(0, 1)):
             with pytest.raises(tsn.NotSupportedError, match="could not be captured"):
@@ -160,6 +163,20 @@ def exact(rows: Any) -> list[tuple[Any, ...]]:
         tuple(struct.pack("<d", value) if isinstance(value, float) else value for value in row)
         for row in rows
     ]
+
+
+ROWS = {"tuples": None, "lists": lambda _, row: [1], "Row": tsn.Row}
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_a_dump_whatever_rows_the_user_makes(db, rows):
+    """It is the same, and what makes rows stays as it was, also amid the dump."""
+    plain = list(db.iterdump())
+    db.row_factory = ROWS[rows]
+    lines = db.iterdump()
+    first = [next(lines), next(lines), next(lines)]
+    assert db.row_factory is ROWS[rows]
+    assert [*first, *lines] == plain
 
 
 @pytest.mark.parametrize("texts", [str, bytes, len])

@@ -99,6 +99,20 @@ def test_a_cursor_gives_a_child_no_row(db):
     assert cursor.fetchone() == (2,)
 
 
+def test_a_blob_gives_a_child_no_byte(db):
+    """It reads on in the parent, also after the child has closed its copy."""
+    db.execute("INSERT INTO log VALUES (50, x'0102030405')")
+    with db.blobopen("log", "n", 50, readonly=True) as blob:
+        assert blob.read(1) == b"\x01"
+        for use in (blob.read, lambda: blob[0], lambda: len(blob)):
+            assert "forked" in in_child(use)
+        assert in_child(blob.close) == ""
+        assert blob.read(1) == b"\x02"
+        db.execute(INSERT)
+        assert blob.read() == b"\x03\x04\x05"
+    assert db.execute("SELECT count(*) FROM log").fetchone() == (3,)
+
+
 ENDS = {
     "leaves": lambda _: None,
     "closes": lambda kept: kept[0].close(),
