@@ -82,7 +82,7 @@ def make_function(
     """
     hidden = _hidden(name, arguments)
     if any(not one.is_scalar for one in hidden) and func is not None:
-        _refuse_if_used("function", name)
+        _refuse_if_used(name)
     function = func
     if any(one.is_scalar for one in hidden):
         own = apsw.Connection(":memory:")
@@ -109,7 +109,7 @@ def refuse_aggregate(name: str, arguments: int) -> None:
         UsageError: it is one.
     """
     if _hidden(name, arguments):
-        _refuse_if_used("aggregate", name)
+        _refuse_if_used(name)
 
 
 def _hidden(name: str, arguments: int) -> list[_Own]:
@@ -121,10 +121,10 @@ def _hidden(name: str, arguments: int) -> list[_Own]:
     return exact or [own for count, own in all_of_name if arguments < 0 or count < 0]
 
 
-def _refuse_if_used(kind: str, name: str) -> None:
+def _refuse_if_used(name: str) -> None:
     if folded(name) in NAMES_USED:
         raise UsageError(
-            f"make {kind} {name}: refused, it would take the place of SQLite's own, with which this package "
-            "counts what statements change",
+            f"make function {name}: refused, it would take the place of SQLite's own, with which this "
+            "package counts what statements change",
             hint=f"give it another name, such as my_{folded(name)}",
         )
