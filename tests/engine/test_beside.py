@@ -19,6 +19,7 @@ class Stoppable:
     def __init__(self, *, takes_several: bool = True) -> None:
         self.takes_several = takes_several
         self.go = threading.Event()
+        self.asked = threading.Event()
         self.stopped: list[int] = []
         self.behalf: list[int] = []
 
@@ -35,6 +36,7 @@ class Stoppable:
 
     def wait(self) -> None:
         """Wait; an error if it was stopped."""
+        self.asked.set()
         assert self.go.wait(LONG_S)
         if self.stopped:
             raise StoppedError("ask the remote: stopped")
@@ -74,7 +76,8 @@ def test_outcomes(name, several):
     came = (
         pytest.raises(type(wanted) if isinstance(wanted, Exception) else wanted) if wanted else nullcontext()
     )
-    with came as caught, beside(remote, raising(of_beside) if of_beside else list):
+    with came as caught, beside(remote, raising(of_beside) if of_beside else list) as asked:
+        assert not of_beside or asked.ended.wait(LONG_S)
         block()
     assert caught is None or caught.value is wanted or isinstance(wanted, type)
     assert not [one for one in threading.enumerate() if "asking beside" in one.name]
@@ -100,8 +103,13 @@ def test_one_is_under_way_during_the_other():
 def test_stopping_means_both(stop):
     """What waits beside is ended."""
     remote = Stoppable()
-    with pytest.raises(type(stop)), beside(remote, remote.wait):
+
+    def stopped() -> None:
+        assert remote.asked.wait(LONG_S)
         raise stop
+
+    with pytest.raises(type(stop)), beside(remote, remote.wait):
+        stopped()
     assert set(remote.stopped) == {threading.get_ident()}
     assert not [one for one in threading.enumerate() if "asking beside" in one.name]
 
@@ -117,17 +125,23 @@ def test_the_block_is_ended_where_the_other_failed():
 def test_what_ends_late_stops_nothing(monkeypatch):
     """A thread that hears of a Ctrl-C late leaves alone what its caller asks for by then."""
     monkeypatch.setattr("turso_sync_nb.engine.beside._LEFT_WITHIN_S", 0.01)
-    remote, go, ended = Stoppable(), threading.Event(), threading.Event()
+    remote, go = Stoppable(), threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     def ask() -> None:
+        begun.set()
         try:
             assert go.wait(LONG_S)  # amid what nobody can end, as a connection that does not come about
             raise StoppedError("ask the remote: stopped")
         finally:
             ended.set()
 
-    with pytest.raises(KeyboardInterrupt), beside(remote, ask):
+    def interrupted() -> None:
+        assert begun.wait(LONG_S)
         raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), beside(remote, ask):
+        interrupted()
     threads = [one for one in threading.enumerate() if "asking beside" in one.name]
     remote.stopped.clear()
     go.set()
@@ -135,6 +149,29 @@ def test_what_ends_late_stops_nothing(monkeypatch):
     for thread in threads:
         thread.join()
     assert not remote.stopped
+
+
+@pytest.mark.parametrize("stop", [StoppedError("block"), KeyboardInterrupt()])
+def test_nothing_begins_after_a_stop(stop, monkeypatch):
+    """The thread that has not asked yet does not ask any more."""
+    monkeypatch.setattr("turso_sync_nb.engine.beside.HEAD_START_S", LONG_S)
+    begun = list[str]()
+    with pytest.raises(type(stop)), beside(Stoppable(), lambda: begun.append("asked")):
+        raise stop
+    assert not begun
+
+
+def test_the_block_may_wait():
+    """For so long, or to the end; the error of what is asked comes out there."""
+    remote = Stoppable()
+    with beside(remote, remote.wait) as asked:
+        assert not asked.wait(0.01)
+        remote.go.set()
+        assert asked.wait()
+    with beside(Stoppable(takes_several=False), list) as asked:
+        assert asked.wait(0)
+    with pytest.raises(RemoteFailedError, match="beside"), beside(Stoppable(), raising(GONE)) as asked:
+        asked.wait()
 
 
 def test_no_error_is_lost():

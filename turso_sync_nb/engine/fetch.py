@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyroaring import BitMap
 
-from turso_sync_nb.engine.beside import beside
+from turso_sync_nb.engine.beside import answered, beside
 from turso_sync_nb.errors import ProtocolError, RemoteFailedError, ReplicaError, RevisionGoneError
 from turso_sync_nb.generators import ended
 from turso_sync_nb.protocol.pull_updates import PullRequest
@@ -27,6 +27,7 @@ from turso_sync_nb.units import LOCK_PAGE, PageId, pages_of_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from turso_sync_nb.engine.beside import Asked
     from turso_sync_nb.engine.remote import PullAnswer, Remote
     from turso_sync_nb.storage.pages.page_store import PageStore
 
@@ -261,18 +262,18 @@ class RemotePages:
             self.mark_verified()
 
     @contextmanager
-    def verifying_server(self, *, first: bool = False) -> Iterator[None]:
-        """Verify the server, as :meth:`verify_server` does, while the block runs.
+    def verifying_server(self, *, first: bool = False) -> Iterator[Asked]:
+        """Verify the server, as :meth:`verify_server` does, while the block runs; it may wait for the answer.
 
-        A failure is raised where the block ends, so data that it fetched must not be used before that.
-        ``first``: verify before the block.
+        A failure is raised where the block ends: nothing that it fetched may come into force before it has
+        waited. ``first``: verify before the block.
 
         Raises:
             ReplicaError: it serves another database.
             UnknownRevisionError: it does not know our revision.
         """
         if self._is_known_by_name:
-            yield
+            yield answered()
             return
 
         def verify() -> None:
@@ -281,8 +282,8 @@ class RemotePages:
             except RevisionGoneError as error:
                 raise UnknownRevisionError(*error.args, hint=error.hint) from None
 
-        with beside(self._remote(), verify, first=first):
-            yield
+        with beside(self._remote(), verify, first=first) as asked:
+            yield asked
         self.mark_verified()
 
     @property
@@ -326,16 +327,18 @@ class RemotePages:
         if chosen is not None:
             with ended(chosen) as known:
                 for page_id, data in known:
-                    self._check_witness(page_id, data)
+                    _check_witness(page_id, data, self._ours(page_id))
             yield from fetch_pages(self._remote(), self._revision, pages)
             return
         held: list[Page] = []
         witnesses = self._witnesses(least) - pages
+        # read before they are asked for: a publication, which waits for the answer, keeps the store
+        ours = {page_id: self._ours(page_id) for page_id in map(PageId, witnesses)}
         outstanding = BitMap(witnesses)
         with ended(fetch_pages(self._remote(), self._revision, pages | witnesses)) as fetched:
             for page_id, data in fetched:
                 if page_id in witnesses:
-                    self._check_witness(page_id, data)
+                    _check_witness(page_id, data, ours[page_id])
                     outstanding.remove(page_id)
                 else:
                     held.append((page_id, data))
@@ -350,10 +353,13 @@ class RemotePages:
         drawn = BitMap(others[at] for at in self._chance.sample(range(len(others)), min(wanted, len(others))))
         return drawn if self.is_recent and drawn else resident & (drawn | BitMap([FIRST_PAGE]))
 
-    def _check_witness(self, page_id: PageId, data: bytes) -> None:
-        ours = self._store.base(page_id) if page_id in self._store.undo.pages else self._store.peek(page_id)
-        if ours is not None and comparable(page_id, data) != comparable(page_id, ours):
-            raise another_database("fetch pages", f"page {page_id} differs from ours of the same revision")
+    def _ours(self, page_id: PageId) -> bytes | None:
+        return self._store.base(page_id) if page_id in self._store.undo.pages else self._store.peek(page_id)
+
+
+def _check_witness(page_id: PageId, data: bytes, ours: bytes | None) -> None:
+    if ours is not None and comparable(page_id, data) != comparable(page_id, ours):
+        raise another_database("fetch pages", f"page {page_id} differs from ours of the same revision")
 
 
 def another_database(doing: str, seen: str) -> ReplicaError:

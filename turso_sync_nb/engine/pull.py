@@ -2,7 +2,8 @@
 
 Everything is fetched before a file in force is touched. Then all connections are quiesced and release their
 files, local changes are replayed on a view of the next base, and the result is committed at one point
-(``storage/vfs/publication.py``). A failure before that point leaves the replica as it was.
+(``storage/vfs/publication.py``). A failure before that point leaves the replica as it was. The server may
+still be verified during the replay; the commit waits for it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from turso_sync_nb.engine.local_changes import LocalChanges, read_local_changes,
 from turso_sync_nb.engine.meter import Meter
 from turso_sync_nb.engine.pulled import LastPull
 from turso_sync_nb.engine.reconciling import reconciled
-from turso_sync_nb.engine.remote_update import RemoteUpdate, fetch_update, fetch_vouched_for
+from turso_sync_nb.engine.remote_update import RemoteUpdate, fetch_update, fetch_vouched_for, with_update
 from turso_sync_nb.engine.replay import Replayed, replay
 from turso_sync_nb.engine.reports import PullReport
 from turso_sync_nb.engine.salvage import saved_local_changes
@@ -50,6 +51,13 @@ _LOG: Final = logging.getLogger(__name__)
 
 WAIT_FOR_OTHERS_S: Final = 5.0
 """Seconds to wait for cursors and transactions of other connections, as a statement waits for a lock."""
+
+VERIFIED_WITHIN_S: Final = 0.05
+"""Seconds that a replay waits for the server to be verified, while every connection waits for the replay."""
+
+
+class _NotVerifiedYetError(Exception):
+    """The server is still to show that it is the one we know; nothing was done."""
 
 
 @dataclass(frozen=True)
@@ -81,32 +89,27 @@ def pull(replica: Replica, options: PullOptions) -> PullReport:
     """
     replica.need_remote()
     if options.same_database:
-        report = fetch_and_apply(replica, options, lambda: fetch_vouched_for(replica))
+        report = fetch_and_apply(replica, options, lambda use: use(fetch_vouched_for(replica)))
         replica.remote_pages.mark_verified()
         return report
-    return fetch_and_apply(replica, options, lambda: fetch_update(replica, options.wait_ms))
+    return fetch_and_apply(replica, options, lambda use: with_update(replica, use, options.wait_ms))
 
 
 def fetch_and_apply(
-    replica: Replica, options: PullOptions, fetch: Callable[[], RemoteUpdate | None]
+    replica: Replica,
+    options: PullOptions,
+    fetch: Callable[[Callable[[RemoteUpdate | None], _Applied]], _Applied],
 ) -> PullReport:
-    """Put in force what ``fetch`` returns, if anything; the rest is as :func:`pull` says."""
-    with replica.verb(), ExitStack() as undo:
+    """Put in force what ``fetch`` gives to its argument, if anything; the rest is as :func:`pull` says."""
+    with replica.verb():
         meter = Meter(replica.remote)
         replica.gate.refuse_caller(options.verb, options.caller)
         with _interrupt_says_outcome(replica):
-            update = fetch()
-            if update is None:
-                _note_pull(replica)
-                replayed, pages = Replayed(), 0
-            else:
-                undo.callback(update.next_base.discard)
-                pages = len(update.next_base.pages)
-                replayed = apply_update(replica, update, options)
-        spent = meter.spent()
+            applied = fetch(lambda update: _applied(replica, update, options))
+        spent, replayed = meter.spent(), applied.replayed
         report = PullReport(
-            pages=pages,
-            applied=update is not None,
+            pages=applied.pages,
+            applied=applied.is_any,
             replayed=replayed.applied,
             conflicts=len(replayed.conflicts),
             set_aside=replayed.set_aside,
@@ -118,6 +121,26 @@ def fetch_and_apply(
         )
         _LOG.info("%s: %s", options.verb, report)
         return report
+
+
+@dataclass(frozen=True)
+class _Applied:
+    """The outcome of putting an update in force."""
+
+    is_any: bool
+    pages: int
+    replayed: Replayed
+
+
+def _applied(replica: Replica, update: RemoteUpdate | None, options: PullOptions) -> _Applied:
+    if update is None:
+        _note_pull(replica)
+        return _Applied(is_any=False, pages=0, replayed=Replayed())
+    pages = len(update.next_base.pages)
+    try:
+        return _Applied(is_any=True, pages=pages, replayed=apply_update(replica, update, options))
+    finally:
+        update.next_base.discard()
 
 
 @contextmanager
@@ -156,24 +179,28 @@ def rebase(replica: Replica, options: PullOptions) -> Replayed:
 def apply_update(replica: Replica, update: RemoteUpdate, options: PullOptions) -> Replayed:
     """Replay the local changes on ``update`` and put both in force.
 
-    A user's functions are asked in between, while every connection may go on; then it begins again.
+    A user's functions are asked in between, and a server that takes long to show that it is the one we know
+    is waited for, while every connection may go on; then it begins again.
     """
     answers = Asking()
     while True:
         try:
             return _published(replica, update, options, answers)
+        except _NotVerifiedYetError:
+            update.verification.wait()
         except UnansweredError:
             with replica.verbs.asking():
+                update.verification.wait()
                 answers.ask()
 
 
 def _published(replica: Replica, update: RemoteUpdate, options: PullOptions, answers: Asking) -> Replayed:
-    """Do what :func:`apply_update` says, unless a question is open.
+    """Do what :func:`apply_update` says, unless a question is open or the server not verified.
 
     Ctrl-C is deferred but where that may take long, so that every connection is taken up again.
 
     Raises:
-        UnansweredError: one is; nothing was done.
+        UnansweredError, _NotVerifiedYetError: so it is; nothing was done.
     """
     folder, store, is_new = replica.folder, replica.store, _is_new(replica, update)
     with (
@@ -188,6 +215,8 @@ def _published(replica: Replica, update: RemoteUpdate, options: PullOptions, ans
         with publication(folder, store, update.next_base, update.keep) as publishing:
             with deferral.allowed():
                 metadata, replayed, acknowledged = _on_next_base(replica, publishing, update, options, here)
+                if not update.verification.wait(VERIFIED_WITHIN_S):
+                    raise _NotVerifiedYetError
             report_progress("putting it in force")
             in_force = publishing.commit(metadata)  # the commit point of a pull
             replica.adopt_metadata(in_force)

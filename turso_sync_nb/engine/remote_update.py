@@ -5,11 +5,12 @@ It touches no file in force. An answer that breaks off is completed at the same 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
 
 from pyroaring import BitMap
 
+from turso_sync_nb.engine.beside import answered
 from turso_sync_nb.engine.bootstrap import verify_first_page
 from turso_sync_nb.engine.fetch import (
     FETCH_ATTEMPTS,
@@ -26,8 +27,13 @@ from turso_sync_nb.storage.pages.next_base import NextBase
 from turso_sync_nb.units import LOCK_PAGE, PageId, pages_of_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from turso_sync_nb.engine.beside import Asked
     from turso_sync_nb.engine.remote import PullAnswer, Remote
     from turso_sync_nb.engine.replica import Replica
+
+Outcome = TypeVar("Outcome")
 
 
 class _NamedOtherwiseError(Exception):
@@ -47,26 +53,50 @@ class RemoteUpdate:
     """Whether the user says that it is of this database; then every page was fetched."""
     doubt: str = ""
     """The reason to take the remote for another database: it does not know our revision, and differs."""
+    verification: Asked = field(default_factory=answered)
+    """Whether the server is the one we know; to be waited for before this comes into force."""
+
+
+def with_update(
+    replica: Replica, use: Callable[[RemoteUpdate | None], Outcome], wait_ms: int | None = None
+) -> Outcome:
+    """Fetch what changed since our revision, and return what ``use`` makes of it; ``None`` when nothing did.
+
+    The server is verified meanwhile: ``use`` waits for that before the update comes into force. It is called
+    again, with another update, where the server turns out not to know our revision. A remote that knows how
+    to waits ``wait_ms`` for news; others answer at once.
+    """
+    if not replica.metadata.revision:
+        return use(_first(replica))
+    try:
+        with replica.remote_pages.verifying_server(first=bool(wait_ms)) as verification:
+            update = _newer(replica, wait_ms)
+            if update is None or replica.need_remote().whole_only:  # which reads our pages as its own arrive
+                _waited(verification, update)
+            return use(replace(update, verification=verification) if update else None)
+    except (UnknownRevisionError, _NamedOtherwiseError):
+        pass  # what the failed update had is discarded, and every page is fetched anew
+    return use(_all_again(replica))
 
 
 def fetch_update(replica: Replica, wait_ms: int | None = None) -> RemoteUpdate | None:
-    """Fetch what changed since our revision; ``None`` when nothing did.
+    """Fetch what changed since our revision, from a server that is verified; ``None`` when nothing did."""
 
-    A remote that knows how to waits ``wait_ms`` for news; others answer at once.
-    """
-    if not replica.metadata.revision:
-        return _first(replica)
-    update = None
+    def verified(update: RemoteUpdate | None) -> RemoteUpdate | None:
+        if update:
+            _waited(update.verification, update)
+        return update
+
+    return with_update(replica, verified, wait_ms)
+
+
+def _waited(verification: Asked, update: RemoteUpdate | None) -> None:
     try:
-        with replica.remote_pages.verifying_server(first=bool(wait_ms)):
-            update = _newer(replica, wait_ms)
-    except BaseException as error:
-        if update is not None:
+        verification.wait()
+    except BaseException:
+        if update:
             update.next_base.discard()
-        if isinstance(error, (UnknownRevisionError, _NamedOtherwiseError)):
-            return _all_again(replica)
         raise
-    return update
 
 
 def _newer(replica: Replica, wait_ms: int | None) -> RemoteUpdate | None:

@@ -161,6 +161,6 @@ def apply_changes(replica: Replica, changes: RemoteChanges, options: PullOptions
         UsageError: they are outdated.
         ReplicaBusyError, ConflictError: as for a pull; nothing moved.
     """
-    report = fetch_and_apply(replica, options, lambda: changes.take_update(replica))
+    report = fetch_and_apply(replica, options, lambda use: use(changes.take_update(replica)))
     replica.remote_pages.require_verification()
     return report
