@@ -48,8 +48,8 @@ WHY: Final = {
     "ordered LIMIT": "two requests, as pyturso's; what is above them is a speculative run before each",
     "pull of 600 pages": (
         "what is above *download, write and fsync* is a check of each page, a replay of each waiting change, "
-        "what `pulled()` compares, SQLite opened again, and a request for two known pages beside the first "
-        "(`tursodb` does not name its database), which it answers one after the other"
+        "what `pulled()` compares, and SQLite opened again; pages go into their places in the file, apart "
+        "from each other, where pyturso appends them to its log"
     ),
     "push of 20,000 updates": (
         "what is above the server's own time is the list read and each row's guard made, in Python"
@@ -88,7 +88,7 @@ EXPLAINED_MAX: Final = {
     "cold scan, count(*)": 1.8,
     "20,000 inserts by executemany": 3.6,
     "a million rows into": 0.5,
-    "pull of 600 pages": 1.6,
+    "pull of 600 pages": 1.4,
     "push of 20,000 updates": 0.65,
     "200,000 rows by INSERT": 3.3,
     "the same, keys assigned": 3.6,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from turso_sync_nb.protocol.pull_updates import PullDecoder, PullRequest
+from turso_sync_nb.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,22 +60,29 @@ def answer(url: str, request: PullRequest) -> Iterator[memoryview]:
 
 
 class Pulls:
-    """Pulls of a client that knows nothing but the revision that it had last."""
+    """Pulls of a client that knows nothing but the revision that it had last.
 
-    def __init__(self, url: str, folder: Path) -> None:
+    Changed pages are written one by one, ``apart`` pages from each other, as they lie in the database: the
+    disk takes four times as long for 600 such pages as for 600 in a row.
+    """
+
+    def __init__(self, url: str, folder: Path, apart: int) -> None:
         self._url = url
         self._folder = folder
+        self._apart = apart
         self._revision = ""
         folder.mkdir()
         self._taken()
 
     def pull(self) -> None:
         """Take what changed since the last one."""
-        content = self._taken()
-        for name in ("next.pages", "main.db"):
-            self._synced(name, content)
+        content = memoryview(self._taken())
+        self._synced("next.pages", [(0, content)])
+        places = enumerate(range(0, len(content), PAGE_SIZE))
+        pages = [(at * self._apart * PAGE_SIZE, content[begin : begin + PAGE_SIZE]) for at, begin in places]
+        self._synced("main.db", pages)
         for name in _SMALL:
-            self._synced(name, b"some bytes")
+            self._synced(name, [] if name == "." else [(0, memoryview(b"some bytes"))])
 
     def _taken(self) -> bytes:
         request = PullRequest(client_revision=self._revision)
@@ -85,13 +93,12 @@ class Pulls:
         self._revision = decoder.header.revision
         return content
 
-    def _synced(self, name: str, content: bytes) -> None:
-        path = self._folder / name
+    def _synced(self, name: str, parts: Sequence[tuple[int, memoryview]]) -> None:
         flags = os.O_RDONLY if name == "." else os.O_WRONLY | os.O_CREAT
-        descriptor = os.open(path, flags, 0o644)
+        descriptor = os.open(self._folder / name, flags, 0o644)
         try:
-            if name != ".":
-                os.pwrite(descriptor, content, 0)
+            for at, part in parts:
+                os.pwrite(descriptor, part, at)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -115,7 +115,7 @@ def pulled(*, long_log: bool = False) -> list[Figure]:
             assert report.pages >= PAGES if long_log else PAGES <= report.pages <= PAGES + 5, report
             assert report.replayed == 1, report
 
-        plain = floor.Pulls(server.url, Path(name) / "plain")
+        plain = floor.Pulls(server.url, Path(name) / "plain", BLOCKS // PAGES)
         what = f"pull of {PAGES} pages, {PENDING} changes waiting"
         what += f", {ROWS:,} pushed rows in the log" if long_log else ""
         return [
