@@ -321,6 +321,7 @@ def tursodb_server(folder: Path, source: Path | None = None, *, flags: Sequence[
         "tursodb",
         path,
         lambda port: [str(binary), str(path), "--sync-server", f"127.0.0.1:{port}", *flags],
+        env={"TMPDIR": str(folder)},  # one that is killed leaves a folder of its temporary database
     )
 
 

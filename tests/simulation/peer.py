@@ -246,7 +246,7 @@ class Peer:
             self.is_restored = True
 
     def is_hindered(self) -> bool:
-        """Return whether another's trigger or view, of a table that is gone, is in the way of an ALTER.
+        """Return whether another's trigger, view or index of what is gone is in the way of an ALTER.
 
         SQLite refuses it in a database that has both, so it is set aside, with all that goes on from it.
         """
@@ -273,7 +273,7 @@ class Peer:
         return False
 
     def _is_of_others(self, reason: str) -> bool:
-        kinds = ("trigger", "view")
+        kinds = ("trigger", "view", "index")
         return reason.startswith(tuple(f"error in {kind} p{who}_" for kind in kinds for who in self.others))
 
     def _difference(self) -> str:
