@@ -36,6 +36,7 @@ def test_options_and_words_may_come_in_any_order(line, words, options):
     ("line", "said"),
     [
         ("a.db --hwole", "did you mean --whole?"),
+        ("a.db --hlep", "did you mean --help"),
         ("a.db --as", "--as: NAME is missing"),
         ("a.db --as --whole", "--as: NAME is missing"),
         ("a.db --as=", "--as: NAME is missing"),

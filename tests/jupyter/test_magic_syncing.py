@@ -177,7 +177,12 @@ def test_a_revision_is_read_by_at(two):
     two.sql("UPDATE carriers SET name = 'new' WHERE carrier = 'UA'", "--on yours")
     two.good("%turso_sync push --on yours")
     two.good("%turso_sync pull")
-    first, second = two.good("%turso_sync history").value["revision"]
+    listed = two.good("%turso_sync history")
+    first, second = listed.value["revision"]
+    shown = [line for line in listed.text.splitlines() if " ago (" in line or "just now (" in line]
+    assert ["the replica is here" in line for line in shown] == [False, True]
+    assert "+00:00" not in listed.text
+    assert "True" not in listed.text
     assert "%turso_sync use" in two.good(f"%turso_sync at {first}").text
     ask = "SELECT name FROM carriers WHERE carrier = 'UA'"
     assert two.sql(ask).value["name"].tolist() != ["new"]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.api import secrets_in
 from turso_sync_nb.errors import UsageError
-from turso_sync_nb.jupyter.suggestions import did_you_mean
+from turso_sync_nb.jupyter.suggestions import close_words, did_you_mean
 from turso_sync_nb.secret import Secret
 
 if TYPE_CHECKING:
@@ -228,7 +228,8 @@ def _find(grammar: Grammar, name: str) -> Option:
             "--token-env; --token TOKEN saves it in the notebook",
         )
     known = [flag for option in grammar.options for flag in option.flags]
-    guess = did_you_mean(name, known)
+    means_help = close_words(name, [*known, "--help"])[:1] == ["--help"]
+    guess = did_you_mean(name, ["--help"] if means_help else known)
     raise UsageError(
         f"read option {showable(name)}: there is no such option", hint=guess or f"usage: {grammar.usage}"
     )

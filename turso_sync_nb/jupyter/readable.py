@@ -85,6 +85,17 @@ def conflicts_seen(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["table", "row", "what", "was", "mine", "theirs", "settled", "when"])
 
 
+def history_seen(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return :meth:`Connection.history` for a reader, in local time."""
+    import pandas as pd
+
+    rows = [
+        (each["revision"], format_ago(each["time"].timestamp()), "the replica is here" * each["current"])
+        for each in records(frame)
+    ]
+    return pd.DataFrame(rows, columns=["revision", "since", "now"])
+
+
 def plainly(frame: pd.DataFrame) -> pd.DataFrame:
     """Return ``frame`` as text: thousands apart, floats short, nothing for what does not apply."""
     import pandas as pd

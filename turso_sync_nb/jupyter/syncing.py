@@ -14,7 +14,14 @@ from turso_sync_nb.errors import Error, RemoteUnreachableError, UsageError
 from turso_sync_nb.jupyter.arguments import Option, showable
 from turso_sync_nb.jupyter.notebook import check_variable_name
 from turso_sync_nb.jupyter.places import shown_path
-from turso_sync_nb.jupyter.readable import changes_seen, conflicts_seen, differences_seen, overwritten, row_of
+from turso_sync_nb.jupyter.readable import (
+    changes_seen,
+    conflicts_seen,
+    differences_seen,
+    history_seen,
+    overwritten,
+    row_of,
+)
 from turso_sync_nb.units import PAGE_SIZE, format_size
 from turso_sync_nb.words import count_of, format_seconds, waits, waits_to_be_pushed
 
@@ -147,7 +154,8 @@ def arrived(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
 
 def history(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
     """Return the revisions at which the replica was."""
-    return notebook.shown(_db(notebook, arguments).history())
+    frame = _db(notebook, arguments).history()
+    return notebook.shown(frame, (), history_seen(frame))
 
 
 def conflicts(notebook: Notebook, arguments: Arguments) -> pd.DataFrame:
