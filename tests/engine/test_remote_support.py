@@ -167,3 +167,41 @@ def test_what_is_altered(name):
     RemoteSupport(lambda: None, lambda: False).check_altered(change)
     RemoteSupport(lambda: Remote(reachable=False), lambda: False).check_altered(change)
     assert remote.trials == trials
+
+
+class BusyRemote(Remote):
+    """One that begins no transaction while ``busy``."""
+
+    busy = True
+
+    def _batch(self, batch):
+        if not self.busy:
+            return super()._batch(batch)
+        self.trials += 1
+        nothing = [None] * len(batch.steps)
+        return BatchResponse(BatchResult(tuple(nothing), (SqlError("database is locked"), *nothing[1:])))
+
+
+def with_default(number, default):
+    """Return the change that gave table ``t`` a column with a ``default`` of a type."""
+    column = f"c{number} {default}"
+    sql = f"CREATE TABLE t (a, {column})"
+    change = altered("add_column", sql, column=f"c{number}")
+    return change.changed(sql=f"ALTER TABLE t ADD COLUMN {column}")
+
+
+def test_a_default_is_tried_until_it_is_known():
+    """An answer that tells nothing is none; one that does holds for all columns of this type and default."""
+    remote = BusyRemote()
+    support = RemoteSupport(lambda: remote, lambda: False)
+    for number in range(2):
+        support.check_altered(with_default(number, "INTEGER DEFAULT 1"))
+    assert remote.trials == 2
+    remote.busy = False
+    for number in range(2):
+        support.check_altered(with_default(number, "INTEGER DEFAULT 1"))
+    assert remote.trials == 3
+    support.check_altered(with_default(5, "INTEGER DEFAULT (1)"))
+    support.check_altered(with_default(5, "TEXT DEFAULT 1"))
+    support.check_altered(with_default(5, "TEXT"))
+    assert remote.trials == 5

@@ -21,6 +21,7 @@ from turso_sync_nb.connection.authorizer import (
     ACTING_PRAGMAS,
     REFUSED_PRAGMAS,
     WRITES,
+    check_schema,
     refuse_inner_file,
 )
 from turso_sync_nb.connection.deadline import PROGRESS_STEPS, Deadline
@@ -37,6 +38,7 @@ from turso_sync_nb.progress import WORKING, report_progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
+    from turso_sync_nb.changes.model import SchemaChange
     from turso_sync_nb.engine.replica import Replica
     from turso_sync_nb.storage.pages.fetch_budget import FetchBudget
     from turso_sync_nb.storage.prefetch.speculative_db import LocalObject
@@ -101,7 +103,7 @@ class Reopenable:
             raw,
             ignored=self._tables_ignore,
             next_transaction=capture_ids.next_transaction,
-            check_altered=self._replica.support.check_altered,
+            check_altered=self._check_altered_there,
         )
         raw.set_progress_handler(self._on_progress, PROGRESS_STEPS)
         raw.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
@@ -110,6 +112,23 @@ class Reopenable:
         raw.set_commit_hook(lambda: self._refuses_commit(raw, capture))
         raw.authorizer = self._authorize
         return capture
+
+    @property
+    def _is_offline(self) -> bool:
+        return self._fetch_budget is not None and self._fetch_budget.offline
+
+    def check_there(self, sql: str, facts: Facts) -> None:
+        """Refuse a statement that makes or changes what the remote cannot hold; offline it is not asked.
+
+        Raises:
+            UsageError: the remote says that it cannot.
+        """
+        if not self._is_offline:
+            check_schema(self._replica, self.raw, sql, facts, self._tables_ignore)
+
+    def _check_altered_there(self, change: SchemaChange) -> None:
+        if not self._is_offline:
+            self._replica.support.check_altered(change)
 
     def _on_progress(self) -> bool:
         """Report that SQLite works; return whether it must stop (SQLite's progress handler)."""

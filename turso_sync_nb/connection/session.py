@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 import apsw
 
-from turso_sync_nb.connection.authorizer import check_schema, detach_inner_files
+from turso_sync_nb.connection.authorizer import detach_inner_files
 from turso_sync_nb.connection.facts import FACTS_MAX
 from turso_sync_nb.connection.reopening import Reopenable
 from turso_sync_nb.connection.sql_errors import pep249_error, with_note
@@ -207,7 +207,7 @@ class Session(Reopenable):
                 facts = self._facts_in_transaction(sql, begins=begins, alone=alone)
                 self.writing = not facts.is_readonly
                 if facts.writes:
-                    check_schema(self._replica, self.raw, sql, facts, self._tables_ignore)
+                    self.check_there(sql, facts)
                     self._captured(sql, facts, work)
                 else:
                     self._uncaptured(sql, facts, work)

@@ -9,6 +9,7 @@ nothing is rejected.
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.definitions import mentions, rules_beside_checks
@@ -37,10 +38,13 @@ if TYPE_CHECKING:
 
     from turso_sync_nb.changes.model import SchemaChange
     from turso_sync_nb.engine.remote import Remote
-    from turso_sync_nb.protocol.pipeline import Response
+    from turso_sync_nb.protocol.pipeline import Request, Response
 
 ASKED_WITHIN_S: Final = 2.0
-"""Seconds that an ALTER waits for the remote's judgement."""
+"""Seconds that a statement waits for the remote's judgement."""
+
+SILENT_S: Final = 60.0
+"""Seconds for which a remote that let a statement wait is asked no more: a migration has many of them."""
 
 _NOT_EVERYWHERE: Final = re.compile(
     r"\bWITHOUT\s+ROWID\b|\bGENERATED\s+ALWAYS\b|\bAS\s*\(|\bVIRTUAL\s+TABLE\b|\bSTRICT\b", re.IGNORECASE
@@ -121,6 +125,7 @@ class RemoteSupport:
         self._keeps_text = False
         self._defaults: set[Default] = set()
         """Defaults of columns that the remote reads as SQLite does."""
+        self._silent_until_s = 0.0
 
     def check_text(self, encoding_here: Callable[[], str]) -> None:
         """Refuse to write to a database of UTF-16 by a server that would write UTF-8 into it.
@@ -155,7 +160,7 @@ class RemoteSupport:
         """
         remote = self._remote()
         if remote is not None and _NOT_EVERYWHERE.search(sql):
-            _explain(remote, sql, "create", "make it in a TEMP or attached database, or otherwise")
+            self._explain(remote, sql, "create", "make it in a TEMP or attached database, or otherwise")
 
     def check_changed(self, raw: apsw.Connection, word: str, table: str) -> None:
         """Refuse an UPDATE or DELETE (``word``) of a ``table`` whose rows the remote cannot change.
@@ -170,7 +175,7 @@ class RemoteSupport:
         for (column,) in key:
             change = f"UPDATE {quoted(table)} SET {quoted(column)} = 1" if word == "UPDATE" else ""
             sql = change or f"DELETE FROM {quoted(table)}"
-            _explain(remote, sql, f"change {table}", "the remote needs a table with a rowid for that")
+            self._explain(remote, sql, f"change {table}", "the remote needs a table with a rowid for that")
         self._changeable.add((word, table))
 
     def check_altered(self, change: SchemaChange) -> None:
@@ -188,14 +193,14 @@ class RemoteSupport:
             self._check_default(remote, change)
         if change.kind == "alter":
             hint = "create a new table with it, copy the rows, drop this one, rename the new one"
-            _explain(remote, change.sql, f"alter {change.name}", hint)
+            self._explain(remote, change.sql, f"alter {change.name}", hint)
         needs = _needs(change)
         if not needs:
             return
         if self._lost is None:
-            self._lost = _lost_by_alter(remote)
+            self._lost = _lost_by_alter(self._asked(remote, _trial()))
         for need in needs & (self._lost or frozenset()):
-            if need == _CAPITALS and not _has_any(remote, change):
+            if need == _CAPITALS and not self._has_any(remote, change):
                 continue
             what, hint = _ADVICE.get(need) or (
                 f"it would lose {need.upper()} of the table's definition",
@@ -209,11 +214,9 @@ class RemoteSupport:
         default = default_of(change)
         if default is None or default in self._defaults:
             return
-        try:
-            with remote.within(ASKED_WITHIN_S):
-                unlike = unlike_there(remote, default)
-        except (RemoteError, ProtocolError):
-            return  # nobody can say now; a push will
+        unlike = unlike_there(lambda trial: self._asked(remote, trial), default)
+        if unlike is None:
+            return  # nobody can say now; a push will, of a default that is not taken
         if unlike:
             raise UsageError(
                 f"alter {change.name}: the remote cannot hold DEFAULT {default.sql}: {unlike}",
@@ -227,7 +230,37 @@ class RemoteSupport:
         for one in change.now:
             if one.type == "table":
                 sql = _CREATE_TABLE.sub("CREATE TABLE turso_sync_trial", one.sql, count=1)
-                _explain(remote, sql, f"alter {change.name}", "make the column in another table, or a view")
+                self._explain(
+                    remote, sql, f"alter {change.name}", "make the column in another table, or a view"
+                )
+
+    def _has_any(self, remote: Remote, change: SchemaChange) -> bool:
+        """Return whether the remote stores one of these names with its capitals; False without an answer."""
+        column, names = _with_capitals(change)
+        query = f"SELECT name FROM sqlite_schema WHERE {column} IN ({', '.join('?' * len(names))}) LIMIT 1"
+        answer = self._asked(remote, Execute(Stmt(query, tuple(names))))
+        return isinstance(answer, ExecuteResponse) and bool(_text(answer.result))
+
+    def _explain(self, remote: Remote, sql: str, what: str, hint: str) -> None:
+        answer = self._asked(remote, Execute(Stmt(f"EXPLAIN {sql}")))
+        if isinstance(answer, SqlError) and not _IS_NO_JUDGEMENT.search(answer.message):
+            raise UsageError(f"{what}: the remote cannot hold it: {answer.message}", hint=hint)
+
+    def _asked(self, remote: Remote, question: Request) -> Response | None:
+        """Return the answer, or None if none comes soon: the statement has its locks, and others wait.
+
+        A remote that was waited for in vain is not asked by the next statements.
+        """
+        asked_s = time.monotonic()
+        if asked_s < self._silent_until_s:
+            return None
+        try:
+            with remote.within(ASKED_WITHIN_S):
+                return ask(remote, question)[0]
+        except (RemoteError, ProtocolError):
+            if time.monotonic() - asked_s > ASKED_WITHIN_S / 2:
+                self._silent_until_s = time.monotonic() + SILENT_S
+            return None
 
 
 def _needs(change: SchemaChange) -> frozenset[str]:
@@ -253,28 +286,14 @@ def _with_capitals(change: SchemaChange) -> tuple[str, list[str]]:
     return "tbl_name" if owners else "name", sorted(name for name in names if name != folded(name))
 
 
-def _has_any(remote: Remote, change: SchemaChange) -> bool:
-    """Return whether the remote stores one of these names with its capitals; False without an answer."""
-    column, names = _with_capitals(change)
-    query = f"SELECT name FROM sqlite_schema WHERE {column} IN ({', '.join('?' * len(names))}) LIMIT 1"
-    try:
-        with remote.within(ASKED_WITHIN_S):
-            (answer,) = ask(remote, Execute(Stmt(query, tuple(names))))
-    except (RemoteError, ProtocolError):
-        return False
-    return isinstance(answer, ExecuteResponse) and bool(_text(answer.result))
-
-
-def _lost_by_alter(remote: Remote) -> frozenset[str] | None:
-    """Return the features that the remote's ALTER TABLE loses, or None without an answer."""
+def _trial() -> Batch:
     steps = [Step(Stmt(sql), StepOk(0) if at else None) for at, sql in enumerate(_TRIAL)]
-    steps.append(Step(Stmt("ROLLBACK"), And((StepOk(0), Not(IsAutocommit())))))
-    try:
-        with remote.within(ASKED_WITHIN_S):
-            (answer,) = ask(remote, Batch(tuple(steps)))
-    except (RemoteError, ProtocolError):
-        return None
-    if not isinstance(answer, BatchResponse) or len(answer.result.step_results) != len(steps):
+    return Batch((*steps, Step(Stmt("ROLLBACK"), And((StepOk(0), Not(IsAutocommit()))))))
+
+
+def _lost_by_alter(answer: Response | None) -> frozenset[str] | None:
+    """Return the features that the remote's ALTER TABLE loses, or None without an answer to the trial."""
+    if not isinstance(answer, BatchResponse) or len(answer.result.step_results) != len(_TRIAL) + 1:
         return None
     rewritten, view = (_text(answer.result.step_results[at]) for at in (_REWRITTEN, _VIEW))
     if not rewritten:
@@ -298,12 +317,3 @@ def _text(result: Any) -> str:
 
 def _value(answer: Response) -> str:
     return _text(answer.result) if isinstance(answer, ExecuteResponse) else ""
-
-
-def _explain(remote: Remote, sql: str, what: str, hint: str) -> None:
-    try:
-        (answer,) = ask(remote, Execute(Stmt(f"EXPLAIN {sql}")))
-    except (RemoteError, ProtocolError):
-        return  # nobody can say now; a push will
-    if isinstance(answer, SqlError) and not _IS_NO_JUDGEMENT.search(answer.message):
-        raise UsageError(f"{what}: the remote cannot hold it: {answer.message}", hint=hint)
