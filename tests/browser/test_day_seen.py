@@ -64,6 +64,8 @@ INSIDER = re.compile(
 
 
 WAIT_MS = 20_000
+START_MS = 60_000
+"""Milliseconds in which a front end's server starts and runs every cell; a busy machine took 20 s."""
 
 
 class Day:
@@ -80,10 +82,10 @@ class Day:
         """Press a button of a widget, by its label, as soon as it is of use."""
         self.widget(kind).get_by_role("button", name=name, exact=True, disabled=False).first.click()
 
-    def says(self, kind, text):
+    def says(self, kind, text, wait_ms=WAIT_MS):
         """Wait until a widget shows a text."""
         try:
-            self.widget(kind).get_by_text(text).first.wait_for(timeout=WAIT_MS)
+            self.widget(kind).get_by_text(text).first.wait_for(timeout=wait_ms)
         except NothingSaid:
             said = self.widget(kind).inner_text()
             raise AssertionError(f"{kind} does not say {text}: {said[:1500]}") from None
@@ -189,7 +191,7 @@ def begun(page, shots, place):
     if not AXE.exists():
         miss(f"browser: no {AXE}; npm ci --prefix tests")
     day = Day(page, shots, place)
-    day.says("editor", re.compile(r"^orders · (about )?[2-4],\d{3} rows · nothing staged$"))
+    day.says("editor", re.compile(r"^orders · (about )?[2-4],\d{3} rows · nothing staged$"), START_MS)
     day.says("review", "nothing new from others")
     day.says("dashboard", "What is here, by table")
     return day
