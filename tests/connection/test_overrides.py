@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,6 +182,166 @@ def test_they_answer_the_users_statements(connect):
     for name, count in made.items():
         db.create_function(name, count, None)
     assert db.execute("SELECT ifnull(1, 2), max(1, 2), 'a' LIKE 'A'").fetchall() == [(1, 2, 1)]
+
+
+CONTEXT = {
+    "SELECT json_array(json('[1]'))": "[[1]]",
+    "SELECT changes()": 1,
+    "SELECT last_insert_rowid()": 77,
+    "SELECT nullif('a' COLLATE NOCASE, 'A')": None,
+    "SELECT max('a' COLLATE NOCASE, 'B')": "B",
+    "SELECT hex(quote(CAST(x'ff' AS TEXT)))": "27FF27",
+    "SELECT json_group_array(1)": "[1]",
+}
+NAMES = {"json": 1, "changes": 0, "last_insert_rowid": 0, "NULLIF": 2, "max": 2, "quote": 1, "hex": -1}
+
+
+@pytest.mark.parametrize("is_made", [True, False])
+def test_those_that_are_removed_leave_no_trace(is_made, connect):
+    """SQLite's own answer again, also those that answer by more than values; TEMP objects are kept."""
+    db = connect(bootstrap_if_empty=False, isolation_level=None)
+    db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    db.execute("CREATE TEMP TABLE mine AS SELECT 5 AS five")
+    if is_made:
+        for name, count in NAMES.items():
+            db.create_function(name, count, lambda *_: "mine")
+        db.create_aggregate("json_group_array", 1, Sum)
+    for name, count in NAMES.items():
+        db.create_function(name.swapcase(), count, None)
+    db.create_aggregate("json_group_array", 1, None)
+    for sql, wanted in CONTEXT.items():
+        db.execute("INSERT OR REPLACE INTO t VALUES (77)")
+        assert db.execute(sql).fetchall() == [(wanted,)]
+    db.checkpoint()
+    assert db.execute("SELECT changes() < 9, five FROM mine").fetchall() == [(1, 5)]
+
+
+def test_none_is_removed_amid_a_transaction_or_cursor(connect):
+    """It goes on answering until then."""
+    db = connect(bootstrap_if_empty=False, isolation_level=None)
+    db.create_function("lower", 1, lambda _: "mine")
+    db.execute("BEGIN")
+    with pytest.raises(tsn.UsageError, match="refused amid an open transaction"):
+        db.create_function("lower", 1, None)
+    db.execute("COMMIT")
+    cursor = db.execute("SELECT lower('A') UNION ALL SELECT 2")
+    assert cursor.fetchone() == ("mine",)
+    with pytest.raises(tsn.UsageError, match="refused amid a cursor"):
+        db.create_function("lower", 1, None)
+    cursor.close()
+    assert db.execute("SELECT lower('A')").fetchall() == [("mine",)]
+    db.create_function("LOWER", 1, None)
+    assert db.execute("SELECT lower('A')").fetchall() == [("a",)]
+
+
+DEFINED: dict[str, tuple[str, str, bool]] = {
+    "index": ("CREATE INDEX i ON p (lower(a))", "lower", True),
+    "index by quoted name": ('CREATE INDEX i ON p ("LOWER" (a))', "lower", True),
+    "partial index": ("CREATE INDEX i ON p (a) WHERE length(a) > 1", "length", True),
+    "partial index with an operator": ("CREATE INDEX i ON p (a) WHERE a LIKE 'x%'", "like", True),
+    "generated column": ("ALTER TABLE p ADD COLUMN c AS (upper(a))", "upper", True),
+    "check": ("ALTER TABLE p ADD COLUMN c CHECK (length(c) < 3)", "length", True),
+    "trigger": (
+        "CREATE TRIGGER g AFTER INSERT ON p BEGIN INSERT INTO log VALUES (upper(new.a)); END",
+        "upper",
+        False,
+    ),
+    "a name of a table alone": (
+        "CREATE TRIGGER g AFTER INSERT ON p BEGIN INSERT INTO date(x) VALUES (1); END",
+        "date",
+        None,
+    ),
+    "a type alone": ("ALTER TABLE p ADD COLUMN c CHAR(10)", "char", None),
+    "another": ("CREATE INDEX i ON p (upper(a))", "lower", None),
+}  # fmt: skip
+"""A definition, a function that is made after it, whether reading the table is refused; ``None``: nothing."""
+
+
+@pytest.mark.parametrize("flags", [{}, {"deterministic": True, "innocuous": True}])
+@pytest.mark.parametrize("name", DEFINED)
+def test_definitions_are_not_answered_by_them(name, flags, remote_server, connect, tmp_path):
+    """A statement on such a table is refused before it does anything; the others, and verbs, are not."""
+    sql, function, reads = DEFINED[name]
+    schema = ("CREATE TABLE p (id INTEGER PRIMARY KEY, a)", "CREATE TABLE log (x)", "CREATE TABLE date (x)")
+    server = remote_server(make_database(tmp_path / "source.db", schema))
+    db, other = connect(server.url, isolation_level=None), connect(server.url, tmp_path / "other")
+    db.execute("INSERT INTO p (a) VALUES ('Ab')")
+    count = dict(scalars())[function]
+    db.create_function(function, count, lambda *_: 1, **flags)
+    assert db.execute("SELECT a FROM p").fetchall() == [("Ab",)]
+    if "AS (" in sql and server.name == "tursodb":
+        with pytest.raises(tsn.UsageError, match="cannot hold"):
+            other.execute(sql)
+        return
+    other.execute(sql)
+    other.commit()
+    other.push()
+    db.push()
+    db.pull()
+    writes = ("INSERT INTO p (a) VALUES ('Cd')", "UPDATE p SET a = 'Ef'", "PRAGMA integrity_check", "REINDEX")
+    for statement in ("SELECT a FROM p", *writes):
+        is_refused = reads is not None and (reads or statement in writes)
+        for _ in range(2):
+            if is_refused:
+                with pytest.raises(tsn.UsageError, match=f"calls SQLite's {function}, in whose place"):
+                    db.execute(statement)
+            else:
+                db.execute(statement).fetchall()
+    db.execute("INSERT INTO log VALUES (5)")
+    assert db.verify()
+    db.create_function(function, count, None)
+    db.execute("UPDATE p SET a = 'Gh' WHERE id = 1")
+    db.push()
+    db.pull()
+    assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    fresh = connect(server.url, tmp_path / "fresh")
+    assert whole(db) == whole(fresh)
+
+
+@pytest.mark.parametrize("innocuous", [False, True])
+def test_a_view_calls_them_if_they_are_innocuous(innocuous, connect):
+    """Views may have come from the remote; the schema is read whatever they call."""
+    db = connect(bootstrap_if_empty=False, isolation_level=None)
+    for sql in (
+        "CREATE TABLE t (a)",
+        "INSERT INTO t VALUES ('A')",
+        "CREATE VIEW v AS SELECT lower(a) FROM t",
+    ):
+        db.execute(sql)
+    db.create_function("lower", 1, lambda _: "mine", innocuous=innocuous)
+    for query in ("SELECT * FROM v", "SELECT * FROM t, (SELECT * FROM v)"):
+        with (
+            nullcontext() if innocuous else pytest.raises(tsn.UsageError, match="view v calls SQLite's lower")
+        ):
+            assert "mine" in db.execute(query).fetchall()[0]
+    assert db.execute("SELECT lower(a) FROM t").fetchall() == [("mine",)]
+
+
+def test_known_statements_are_looked_at_again(connect):
+    """When a function is made, and when it is removed."""
+    db = connect(bootstrap_if_empty=False, isolation_level=None)
+    for sql in ("CREATE TABLE t (a)", "CREATE INDEX i ON t (lower(a))", "INSERT INTO t VALUES ('A')"):
+        db.execute(sql)
+    query = "SELECT a FROM t WHERE lower(a) = 'a'"
+    for _ in range(3):
+        assert db.execute(query).fetchall() == [("A",)]
+    db.create_function("lower", 1, lambda _: "mine")
+    with pytest.raises(tsn.UsageError, match="index i calls SQLite's lower"):
+        db.execute(query)
+    db.create_function("lower", 1, None)
+    assert db.execute(query).fetchall() == [("A",)]
+
+
+def test_an_index_is_not_made_with_them(connect):
+    """The remote's would have SQLite's values; a table is made of theirs."""
+    db = connect(bootstrap_if_empty=False, isolation_level=None)
+    db.execute("CREATE TABLE t (a)")
+    db.execute("INSERT INTO t VALUES ('A')")
+    db.create_function("lower", 1, lambda _: "mine", deterministic=True)
+    with pytest.raises(tsn.UsageError, match="the index calls SQLite's lower"):
+        db.execute("CREATE INDEX i ON t (lower(a))")
+    db.execute("CREATE TABLE copied AS SELECT lower(a) AS a FROM t")
+    assert db.execute("SELECT a FROM copied").fetchall() == [("mine",)]
 
 
 class Sum:

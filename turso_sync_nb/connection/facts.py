@@ -61,6 +61,8 @@ class Facts(Written):
     concerns_rows: bool = False
     """Whether it queries or changes rows."""
     writes_elsewhere: bool = False
+    reads: frozenset[str] = frozenset()
+    """Tables and views of main that it reads, in lower case."""
     uses_elsewhere: frozenset[str] = frozenset()
     """Tables in TEMP or attached databases, and views, that it may use besides main's, in lower case."""
     is_transaction: bool = False
@@ -102,6 +104,7 @@ class Noted:
         self._set_columns: set[tuple[str, str, str | None]] = set()
         self._elsewhere = self._recurs = self._transaction = self._is_listed = False
         self._uses: set[str] = set()
+        self._reads: set[str] = set()
         self._reads_main = False
         self._recursive: bool | None = None
 
@@ -111,6 +114,7 @@ class Noted:
         self._set_columns.clear()
         self._elsewhere = self._recurs = self._transaction = self._is_listed = False
         self._uses.clear()
+        self._reads.clear()
         self._reads_main = False
         self._recursive = None
 
@@ -120,6 +124,8 @@ class Noted:
         """Record one action that the authorizer is asked about."""
         if code == apsw.SQLITE_READ:
             self._uses.update(folded(name) for name in (database != "main" and first, trigger) if name)
+            if database == "main" and first:
+                self._reads.add(folded(first))
             self._reads_main |= database in ("main", None)  # of a table without a column it is not said
         elif code in WRITES:
             if database == "main" or first == "main":
@@ -172,6 +178,7 @@ class Noted:
             concerns_rows=word in CONCERNING_ROWS,
             writes_elsewhere=self._elsewhere,
             may_recur=self._recurs,
+            reads=frozenset(self._reads),
             uses_elsewhere=self._uses_elsewhere(),
             is_transaction=self._transaction,
             # IF EXISTS that leaves nothing to do is a write to SQLite, and the authorizer is asked nothing

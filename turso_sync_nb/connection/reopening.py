@@ -26,6 +26,7 @@ from turso_sync_nb.connection.authorizer import (
 )
 from turso_sync_nb.connection.deadline import PROGRESS_STEPS, Deadline
 from turso_sync_nb.connection.facts import Facts, KnownFacts
+from turso_sync_nb.connection.overrides import Overrides
 from turso_sync_nb.connection.session_state import SessionState
 from turso_sync_nb.connection.speculative_stubs import ConnectionStubs
 from turso_sync_nb.connection.sql_errors import is_undone_by_sqlite, mapped_sql_errors
@@ -68,6 +69,7 @@ class Reopenable:
         self.local_tables: Sequence[LocalObject] = ()
         """Frames that the text under way names as tables."""
         self.stubs = ConnectionStubs()
+        self.overrides = Overrides()
         self.deadline = Deadline()
         self._fetch_budget: FetchBudget | None = None
         self._replica = replica
@@ -126,6 +128,17 @@ class Reopenable:
         if not self._is_offline:
             check_schema(self._replica, self.raw, sql, facts, self._tables_ignore)
 
+    def not_overridden(self, sql: str, facts: Facts) -> Facts:
+        """Return the facts of a statement of ours, or of one whose tables do without the user's functions.
+
+        Raises:
+            UsageError: a table's definitions call a function of SQLite in whose place one of the user's is.
+        """
+        if self.overrides and not self.is_ours():
+            with self.of_ours():
+                self.overrides.refuse(self.raw, sql, facts)
+        return facts
+
     def _check_altered_there(self, change: SchemaChange) -> None:
         if not self._is_offline:
             self._replica.support.check_altered(change)
@@ -148,6 +161,7 @@ class Reopenable:
     def forget_facts(self) -> None:
         """Forget the facts of all texts: SQLite is asked anew."""
         self._facts.clear()
+        self.overrides.look_again()
         self.look_again()
 
     def look_again(self) -> None:
@@ -299,6 +313,16 @@ class Reopenable:
         self._authorizer = authorizer
         self.forget_facts()
         self.raw.authorizer = self._authorize  # has SQLite prepare all statements anew
+
+    def remove_override(self, key: tuple[Any, ...]) -> None:
+        """Have SQLite's own function answer again: only a new connection has it."""
+        if make := self._recorded.pop(key, None):
+            try:
+                self.reopen()
+            except BaseException:
+                self._recorded[key] = make
+                raise
+            self.overrides.remove(key)
 
     # Opening again
 

@@ -282,7 +282,7 @@ class Session(Reopenable):
         if sql not in self._facts and first_word(sql) != "SELECT":
             with self.of_ours():
                 self.capture.compile_as_set(is_certain=is_other)
-        return self._facts.of(self.raw, sql, self.capture.uninstall)
+        return self.not_overridden(sql, self._facts.of(self.raw, sql, self.capture.uninstall))
 
     def _implicit_begin(self, facts: Facts) -> str:
         """Return the BEGIN before a statement that changes rows.
