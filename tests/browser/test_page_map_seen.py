@@ -128,17 +128,18 @@ DRAWN = """
 () => {
     window.drawn = [];
     const of = CanvasRenderingContext2D.prototype, {putImageData, fillRect} = of;
+    const isOfMillion = canvas => canvas.width * canvas.height >= 1e6;
     of.putImageData = function (image, ...at) {
-        drawn.push(image.width * image.height);
+        if (isOfMillion(this.canvas)) drawn.push(image.width * image.height);
         putImageData.call(this, image, ...at);
     };
     of.fillRect = function (...box) {
-        drawn.push(0);
+        if (isOfMillion(this.canvas)) drawn.push(0);
         fillRect.call(this, ...box);
     };
 }
 """
-"""Keeps how many pixels each call draws, 0 for each line between cells."""
+"""Keeps how many pixels each call draws on a map of a million pages, 0 for each line between cells."""
 
 
 def test_a_million_pages(shown):
@@ -159,7 +160,7 @@ def test_a_million_pages(shown):
     shown.figures(f"a million pages: first frame {whole:.0f} ms; 1,000 of them: {took:.0f} ms, {size} bytes")
     frames = page.evaluate("drawn")
     assert all(1_000_000 <= pixels < 1_005_000 for pixels in frames)
-    assert len(first) <= 2  # a scrollbar that comes with it makes the map narrower
+    assert 1 <= len(first) <= 2  # a scrollbar that comes with it makes the map narrower
     assert len(frames) == len(first) + 1
     assert size < 5_000
     page.locator(".tsn-page-map").last.scroll_into_view_if_needed()
