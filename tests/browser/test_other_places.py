@@ -205,6 +205,7 @@ def test_taken_out_of_the_page_and_put_back(place_of, widgets, db):
     page.evaluate("main.append(...cells)")
     place.wait(page.locator(".tsn-page-map .tsn-summary", has_text=re.compile(r"^\d\d\.\d kB of")))
     page.wait_for_function(f"{PIXEL.strip()} !== '{light}'")  # drawn at the next frame
+    assert page.evaluate(PIXEL) != light
     page.wait_for_function("document.querySelector('.tsn-editor .tsn-scroller').scrollTop === 200")
 
 

@@ -12,6 +12,7 @@ innocuous, and deterministic if its own is: it could not even read a schema othe
 from __future__ import annotations
 
 from contextlib import closing
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import apsw
@@ -59,6 +60,9 @@ _TYPE: Final = "char"
 
 _ALL_INDEXES: Final = frozenset({"integrity_check", "quick_check", "reindex"})
 """Words of statements that compute the values of indexes anew."""
+
+_HIDDEN_KEPT: Final = 256
+"""Names whose functions of SQLite are remembered: making one asks for them three times."""
 
 
 class Flags(NamedTuple):
@@ -122,8 +126,9 @@ class Overrides:
         if facts.word == "CREATE" and object_type(sql) == "index" and (name := self._called("index", sql)):
             used.append(_Use("the index", name))
         written = {folded(table) for table, _ in facts.writes}
+        recomputes = mentions(sql, _ALL_INDEXES)
         for table, uses in self._uses.items():
-            is_all = table in written or mentions(sql, _ALL_INDEXES)
+            is_all = recomputes or table in written
             if is_all or table in facts.reads:
                 used += [use for use in uses if is_all or not use.is_trigger]
         if used:
@@ -218,13 +223,14 @@ def hides(name: str, arguments: int) -> bool:
     return bool(_hidden(name, arguments))
 
 
-def _hidden(name: str, arguments: int) -> list[_Own]:
+@lru_cache(_HIDDEN_KEPT)
+def _hidden(name: str, arguments: int) -> tuple[_Own, ...]:
     """Return the functions of SQLite whose calls another would take."""
     with closing(apsw.Connection(":memory:")) as raw:
         listed: list[Any] = raw.execute(_LISTED, (folded(name),)).fetchall()
     all_of_name = [(count, _Own(kind == "s", bool(bits & _DETERMINISTIC))) for kind, count, bits in listed]
-    exact = [own for count, own in all_of_name if count == arguments]
-    return exact or [own for count, own in all_of_name if arguments < 0 or count < 0]
+    exact = tuple(own for count, own in all_of_name if count == arguments)
+    return exact or tuple(own for count, own in all_of_name if arguments < 0 or count < 0)
 
 
 def _refuse_if_used(name: str) -> None:
