@@ -48,6 +48,9 @@ BODY_BYTES_MAX: Final = 2 * 2**20
 """Bytes of a body after which another one begins, where the remote keeps streams. Each has to arrive within
 the ten seconds that a stream may be unused: at 200 kB a second."""
 
+ROLLED_BACK: Final = Step(Stmt("ROLLBACK"), And((StepOk(0), Not(IsAutocommit()))))
+"""The last step of a trial, whose first one is BEGIN: nothing of it stays."""
+
 _VALUE_BYTES: Final = 40
 """Bytes that JSON adds to a value; a number takes no more with it."""
 

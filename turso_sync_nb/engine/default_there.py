@@ -15,7 +15,8 @@ import apsw
 
 from turso_sync_nb.changes.definitions import tokens
 from turso_sync_nb.changes.names import folded, quoted
-from turso_sync_nb.protocol.pipeline import And, Batch, BatchResponse, IsAutocommit, Not, Step, StepOk, Stmt
+from turso_sync_nb.engine.chain import ROLLED_BACK
+from turso_sync_nb.protocol.pipeline import Batch, BatchResponse, Step, StepOk, Stmt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +91,7 @@ def unlike_there(ask: Callable[[Batch], Response | None], default: Default) -> s
         return None
     stmts = [Stmt("BEGIN IMMEDIATE"), *map(Stmt, (table, _ROW, alter, _READ))]
     steps = [Step(stmt, StepOk(at - 1) if at else None) for at, stmt in enumerate(stmts)]
-    steps.append(Step(Stmt("ROLLBACK"), And((StepOk(0), Not(IsAutocommit())))))
+    steps.append(ROLLED_BACK)
     answer = ask(Batch(tuple(steps)))
     if not isinstance(answer, BatchResponse) or len(answer.result.step_errors) != len(steps):
         return None

@@ -14,17 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from turso_sync_nb.changes.definitions import mentions, rules_beside_checks
 from turso_sync_nb.changes.names import folded, quoted
-from turso_sync_nb.engine.chain import ask
+from turso_sync_nb.engine.chain import ROLLED_BACK, ask
 from turso_sync_nb.engine.default_there import Default, default_of, unlike_there
 from turso_sync_nb.errors import ProtocolError, RemoteError, ReplicaError, UsageError
 from turso_sync_nb.protocol.pipeline import (
-    And,
     Batch,
     BatchResponse,
     Execute,
     ExecuteResponse,
-    IsAutocommit,
-    Not,
     SqlError,
     Step,
     StepOk,
@@ -288,7 +285,7 @@ def _with_capitals(change: SchemaChange) -> tuple[str, list[str]]:
 
 def _trial() -> Batch:
     steps = [Step(Stmt(sql), StepOk(0) if at else None) for at, sql in enumerate(_TRIAL)]
-    return Batch((*steps, Step(Stmt("ROLLBACK"), And((StepOk(0), Not(IsAutocommit()))))))
+    return Batch((*steps, ROLLED_BACK))
 
 
 def _lost_by_alter(answer: Response | None) -> frozenset[str] | None:
